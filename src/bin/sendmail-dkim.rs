@@ -1,0 +1,2 @@
+//! The wrapper, installed as `/usr/sbin/sendmail.dkim`.
+fn main() {}

@@ -1,0 +1,1 @@
+//! The promises of the program, kept against a real Postfix: one module per promise.
