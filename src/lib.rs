@@ -1,4 +1,20 @@
 //! A sendmail-compatible wrapper that signs each message with DKIM and becomes the real sendmail.
 //!
+//! ```text
+//! argv ─ argv::Mode::parse ─► Mode ── PassThrough, Smtp ─► exec, standard input untouched
+//!         │ Submit
+//!         ▼
+//! stdin ─ message::Reader ─► header ─ message::complete, message::author ─► author domain
+//!         │                           policy::Policy::decide ─► Decision ── Skip ─► the original octets
+//!         │                           wrapper: Held::with(open the keys), then Held::give_up
+//!         ├─► Spool (memory, or an unlinked file)
+//!         └─► body ─ dkim::BodyHasher ─► dkim::sign ─► the signature, just before the header
+//! exec(real sendmail, argv, the signed message as standard input)
+//! ```
+//!
+//! Dependencies point downward only: `wrapper`, `admin` → `policy`, `config`, `argv`, `message` → `dkim`.
+//! All but `wrapper`, `admin` and `report` are pure: octets in, values out.
+//!
 //! In this crate a bare `§` is a section of RFC 6376; sections of other texts carry their number.
 
+pub mod dkim;

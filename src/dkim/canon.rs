@@ -1,0 +1,365 @@
+//! Canonicalization (§3.4): the form of header and body that is hashed.
+
+use std::str::FromStr;
+use std::{error, fmt};
+
+/// One of the two algorithms of §3.4.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Canon {
+    /// Tolerates next to nothing (§3.4.1, §3.4.3).
+    Simple,
+    /// Tolerates changes to blanks and to the case of field names (§3.4.2, §3.4.4).
+    Relaxed,
+}
+
+impl Canon {
+    /// Gives the canonical form of one field to `sink`, piece by piece, *without* the CRLF at its
+    /// end, which the DKIM-Signature field goes without (§3.7).
+    ///
+    /// `octets` are the field with or without its final line end.
+    pub fn field(self, octets: &[u8], mut sink: impl FnMut(&[u8])) {
+        let octets = without_line_end(octets);
+        match self {
+            Self::Simple => simple_field(octets, sink),
+            Self::Relaxed => {
+                let colon = octets.iter().position(|&octet| octet == b':').unwrap_or(octets.len());
+                let (name, value) = octets.split_at_checked(colon).unwrap_or((octets, &[]));
+                sink(name.trim_ascii_end().to_ascii_lowercase().as_slice());
+                sink(b":");
+                relaxed_value(value.strip_prefix(b":").unwrap_or(value), sink);
+            }
+        }
+    }
+}
+
+impl FromStr for Canon {
+    type Err = NotACanonicalization;
+
+    fn from_str(text: &str) -> Result<Self, NotACanonicalization> {
+        match text {
+            "simple" => Ok(Self::Simple),
+            "relaxed" => Ok(Self::Relaxed),
+            _ => Err(NotACanonicalization),
+        }
+    }
+}
+
+impl fmt::Display for Canon {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Simple => "simple",
+            Self::Relaxed => "relaxed",
+        })
+    }
+}
+
+/// The algorithms for header and body (c=, §3.5).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Canonicalization {
+    /// That of the header fields.
+    pub header: Canon,
+    /// That of the body.
+    pub body: Canon,
+}
+
+impl FromStr for Canonicalization {
+    type Err = NotACanonicalization;
+
+    fn from_str(text: &str) -> Result<Self, NotACanonicalization> {
+        // A missing second word means "simple" (§3.5 c=).
+        let (header, body) = text.split_once('/').unwrap_or((text, "simple"));
+        Ok(Self { header: header.parse()?, body: body.parse()? })
+    }
+}
+
+impl fmt::Display for Canonicalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.header, self.body)
+    }
+}
+
+/// The text names no canonicalization.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotACanonicalization;
+
+impl fmt::Display for NotACanonicalization {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a canonicalization is simple or relaxed, or two of these with a slash between")
+    }
+}
+
+impl error::Error for NotACanonicalization {}
+
+/// Gives the canonical form of a body to a sink, whatever the pieces in which the body comes.
+///
+/// Keeps counts of what it holds back, never the octets.
+#[derive(Clone, Debug)]
+pub struct Body {
+    canon: Canon,
+    /// Line ends not yet given on: they may turn out to be those at the end of the body.
+    line_ends: u64,
+    /// A CR came last: it may belong to a line end.
+    cr: bool,
+    /// Blanks came last (relaxed only): they may turn out to be those at the end of a line.
+    blank: bool,
+    begun: bool,
+}
+
+impl Body {
+    /// Starts at the first octet after the empty line.
+    pub fn new(canon: Canon) -> Self {
+        Self { canon, line_ends: 0, cr: false, blank: false, begun: false }
+    }
+
+    /// Takes the next piece of the body.
+    pub fn update(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if self.cr && octets.first().is_some_and(|&octet| octet != b'\n') {
+            self.cr = false;
+            self.text(b"\r", sink);
+        }
+        for piece in octets.split_inclusive(|&octet| octet == b'\n') {
+            if let Some(line) = piece.strip_suffix(b"\n") {
+                self.text(line.strip_suffix(b"\r").unwrap_or(line), sink);
+                self.line_end();
+            } else if let Some(line) = piece.strip_suffix(b"\r") {
+                self.text(line, sink);
+                self.cr = true;
+            } else {
+                self.text(piece, sink);
+            }
+        }
+    }
+
+    /// Ends the body.
+    pub fn finish(mut self, sink: &mut impl FnMut(&[u8])) {
+        if self.cr {
+            self.text(b"\r", sink);
+        }
+        // Of the line ends at the end one stays; a missing one is added. A body of nothing else is
+        // one line end in the simple form (§3.4.3) and nothing in the relaxed one (§3.4.4).
+        if self.begun || self.canon == Canon::Simple {
+            sink(b"\r\n");
+        }
+    }
+
+    /// Octets of one line.
+    fn text(&mut self, line: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if self.canon == Canon::Simple {
+            return self.give(line, sink);
+        }
+        let mut rest = line;
+        while !rest.is_empty() {
+            let (blanks, tail) = rest.split_at(blanks_length(rest));
+            self.blank |= !blanks.is_empty();
+            let (words, tail) = tail.split_at(words_length(tail));
+            self.give(words, sink);
+            rest = tail;
+        }
+    }
+
+    /// Octets of which none is dropped, after what was held back before them.
+    fn give(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if octets.is_empty() {
+            return;
+        }
+        for _ in 0..self.line_ends {
+            sink(b"\r\n");
+        }
+        self.line_ends = 0;
+        if self.blank {
+            sink(b" ");
+            self.blank = false;
+        }
+        sink(octets);
+        self.begun = true;
+    }
+
+    fn line_end(&mut self) {
+        self.cr = false;
+        // Blanks at the end of a line go (§3.4.4 a).
+        self.blank = false;
+        self.line_ends = self.line_ends.saturating_add(1);
+    }
+}
+
+fn without_line_end(octets: &[u8]) -> &[u8] {
+    match octets.strip_suffix(b"\n") {
+        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
+        None => octets,
+    }
+}
+
+fn simple_field(octets: &[u8], mut sink: impl FnMut(&[u8])) {
+    for piece in octets.split_inclusive(|&octet| octet == b'\n') {
+        let line = without_line_end(piece);
+        sink(line);
+        if line.len() < piece.len() {
+            sink(b"\r\n");
+        }
+    }
+}
+
+/// Unfolds, makes one space of each run of blanks, and none of those at either end (§3.4.2).
+fn relaxed_value(value: &[u8], mut sink: impl FnMut(&[u8])) {
+    let (mut begun, mut blank) = (false, false);
+    for piece in value.split_inclusive(|&octet| octet == b'\n') {
+        let mut rest = without_line_end(piece);
+        while !rest.is_empty() {
+            let (blanks, tail) = rest.split_at(blanks_length(rest));
+            blank |= !blanks.is_empty();
+            let (words, tail) = tail.split_at(words_length(tail));
+            if !words.is_empty() {
+                if blank && begun {
+                    sink(b" ");
+                }
+                sink(words);
+                (begun, blank) = (true, false);
+            }
+            rest = tail;
+        }
+    }
+}
+
+/// WSP (§2.8).
+fn is_blank(octet: u8) -> bool {
+    matches!(octet, b' ' | b'\t')
+}
+
+fn blanks_length(octets: &[u8]) -> usize {
+    octets.iter().take_while(|octet| is_blank(**octet)).count()
+}
+
+/// Octets, none of them a blank at first, that the relaxed form keeps as they are: up to the first
+/// blank that is not a single space between two words.
+fn words_length(octets: &[u8]) -> usize {
+    let changed = |pair: &[u8]| matches!(pair, [b'\t', _] | [b' ', b' ' | b'\t']);
+    octets.windows(2).position(changed).unwrap_or(match octets {
+        [words @ .., b' ' | b'\t'] => words.len(),
+        _ => octets.len(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOTH: [Canon; 2] = [Canon::Simple, Canon::Relaxed];
+
+    fn field(canon: Canon, octets: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        canon.field(octets, |piece| out.extend_from_slice(piece));
+        out
+    }
+
+    fn body_of(canon: Canon, pieces: &[&[u8]]) -> Vec<u8> {
+        let mut out = Vec::new();
+        let mut sink = |piece: &[u8]| out.extend_from_slice(piece);
+        let mut body = Body::new(canon);
+        for piece in pieces {
+            body.update(piece, &mut sink);
+        }
+        body.finish(&mut sink);
+        out
+    }
+
+    fn simple(octets: &[u8]) -> Vec<u8> {
+        body_of(Canon::Simple, &[octets])
+    }
+
+    fn relaxed(octets: &[u8]) -> Vec<u8> {
+        body_of(Canon::Relaxed, &[octets])
+    }
+
+    #[test]
+    fn rfc6376_3_4_5_example_1_relaxed_relaxed() {
+        assert_eq!(field(Canon::Relaxed, b"A: X\r\n"), b"a:X");
+        assert_eq!(field(Canon::Relaxed, b"B : Y\t\r\n\tZ  \r\n"), b"b:Y Z");
+        assert_eq!(relaxed(b" C \r\nD \t E\r\n\r\n\r\n"), b" C\r\nD E\r\n");
+    }
+
+    #[test]
+    fn rfc6376_3_4_5_example_2_simple_simple() {
+        assert_eq!(field(Canon::Simple, b"A: X\r\n"), b"A: X");
+        assert_eq!(field(Canon::Simple, b"B : Y\t\r\n\tZ  \r\n"), b"B : Y\t\r\n\tZ  ");
+        assert_eq!(simple(b" C \r\nD \t E\r\n\r\n\r\n"), b" C \r\nD \t E\r\n");
+    }
+
+    #[test]
+    fn an_empty_body_is_one_line_end_in_the_simple_form_and_nothing_in_the_relaxed() {
+        assert_eq!(simple(b""), b"\r\n");
+        assert_eq!(relaxed(b""), b"");
+    }
+
+    #[test]
+    fn a_body_of_blank_lines_is_an_empty_body() {
+        assert_eq!(simple(b"\n\r\n\n"), b"\r\n");
+        assert_eq!(relaxed(b"\n \r\n\t \n \t"), b"");
+    }
+
+    #[test]
+    fn a_missing_last_line_end_is_added() {
+        assert_eq!(simple(b"a\nb"), b"a\r\nb\r\n");
+        assert_eq!(relaxed(b"a\nb "), b"a\r\nb\r\n");
+        assert_eq!(relaxed(b"a\n "), b"a\r\n");
+        assert_eq!(simple(b"a\n "), b"a\r\n \r\n");
+    }
+
+    #[test]
+    fn blank_lines_before_the_end_stay() {
+        assert_eq!(simple(b"\n\na\n\n\nb\n\n"), b"\r\n\r\na\r\n\r\n\r\nb\r\n");
+        assert_eq!(relaxed(b"\n \na\n\t\nb\n\n"), b"\r\n\r\na\r\n\r\nb\r\n");
+    }
+
+    #[test]
+    fn a_bare_cr_is_an_octet_like_any_other() {
+        assert_eq!(simple(b"a\rb\r\r\nc\r"), b"a\rb\r\r\nc\r\r\n");
+        assert_eq!(relaxed(b"a \rb \r \r\n\r"), b"a \rb \r\r\n\r\r\n");
+        assert_eq!(field(Canon::Simple, b"A: b\rc\r\n"), b"A: b\rc");
+    }
+
+    #[test]
+    fn lf_and_crlf_give_the_same() {
+        for canon in BOTH {
+            let lf: &[u8] = b"a \n\n b\tc\n\n";
+            let crlf = String::from_utf8_lossy(lf).replace('\n', "\r\n");
+            assert_eq!(body_of(canon, &[lf]), body_of(canon, &[crlf.as_bytes()]));
+            let folded = b"Subject:  a \n\t b\n c\n";
+            let crlf = String::from_utf8_lossy(folded).replace('\n', "\r\n");
+            assert_eq!(field(canon, folded), field(canon, crlf.as_bytes()));
+        }
+    }
+
+    #[test]
+    fn the_cut_does_not_show() {
+        let body: &[u8] = b"\r\n a  b\t\tc \r\r\n\r\n \t\nd\re \rf\n\n\ng \t\n \n\r\n\r";
+        for canon in BOTH {
+            let whole = body_of(canon, &[body]);
+            for first in 0..=body.len() {
+                for second in first..=body.len() {
+                    let pieces = [&body[..first], &body[first..second], &body[second..]];
+                    assert_eq!(body_of(canon, &pieces), whole, "{canon} {first} {second}");
+                }
+            }
+            let octets: Vec<&[u8]> = body.chunks(1).collect();
+            assert_eq!(body_of(canon, &octets), whole);
+        }
+    }
+
+    #[test]
+    fn a_relaxed_field_is_unfolded_and_has_no_blank_at_either_end() {
+        let octets = b"SUBJect \t:\r\n \r\n\t a\t b \r\n  c \t \r\n";
+        assert_eq!(field(Canon::Relaxed, octets), b"subject:a b c");
+        assert_eq!(field(Canon::Relaxed, b"X: \t\n"), b"x:");
+        assert_eq!(field(Canon::Relaxed, b"X:a:b"), b"x:a:b");
+    }
+
+    #[test]
+    fn a_single_word_of_c_is_the_header_and_the_body_is_simple() {
+        let relaxed_simple = Canonicalization { header: Canon::Relaxed, body: Canon::Simple };
+        assert_eq!("relaxed".parse(), Ok(relaxed_simple));
+        assert_eq!(relaxed_simple.to_string(), "relaxed/simple");
+        for text in ["", "nofws", "relaxed/", "/simple", "relaxed/simple/simple", "Simple"] {
+            assert_eq!(text.parse::<Canonicalization>(), Err(NotACanonicalization), "{text:?}");
+        }
+    }
+}

@@ -1,0 +1,361 @@
+//! The header of a message: its fields as the octets that are sent, and how they are picked.
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::hash::{Hash, Hasher};
+use std::{error, fmt};
+
+/// The name of a field (RFC 5322 §2.2): printable ASCII without the colon.
+///
+/// Compared without regard to case; written as it was typed.
+#[derive(Clone, Debug)]
+pub struct FieldName(Box<str>);
+
+impl FieldName {
+    /// Takes a name as it stands before the colon.
+    ///
+    /// # Errors
+    ///
+    /// The text is empty or has an octet that no field name has.
+    pub fn parse(text: &str) -> Result<Self, NotAFieldName> {
+        if !is_name(text.as_bytes()) {
+            return Err(NotAFieldName);
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// The name as it was typed.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Whether this is the name `other`, in whatever case.
+    pub fn is(&self, other: &str) -> bool {
+        self.0.eq_ignore_ascii_case(other)
+    }
+
+    fn lower(&self) -> impl Iterator<Item = u8> + '_ {
+        self.0.bytes().map(|octet| octet.to_ascii_lowercase())
+    }
+}
+
+impl PartialEq for FieldName {
+    fn eq(&self, other: &Self) -> bool {
+        self.is(&other.0)
+    }
+}
+
+impl Eq for FieldName {}
+
+impl PartialOrd for FieldName {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for FieldName {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.lower().cmp(other.lower())
+    }
+}
+
+impl Hash for FieldName {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        for octet in self.lower() {
+            state.write_u8(octet);
+        }
+        state.write_u8(b':');
+    }
+}
+
+impl fmt::Display for FieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// One field: the octets of its name, colon, folded value and final line end, as they are sent.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Field {
+    octets: Box<[u8]>,
+    /// Octets before the colon.
+    colon: usize,
+}
+
+impl Field {
+    /// Takes one field. A missing final line end is added as LF; nothing else is changed.
+    ///
+    /// # Errors
+    ///
+    /// There is no name and colon, or a line after the first does not begin with a blank.
+    pub fn parse(octets: &[u8]) -> Result<Self, NotAField> {
+        let colon = octets.iter().position(|&octet| octet == b':').ok_or(NotAField)?;
+        if !octets.get(..colon).map(trim_end).is_some_and(is_name) {
+            return Err(NotAField);
+        }
+        let text = octets.strip_suffix(b"\n").unwrap_or(octets);
+        let folded = |line: &[u8]| matches!(line.first(), Some(b' ' | b'\t'));
+        if !text.split(|&octet| octet == b'\n').skip(1).all(folded) {
+            return Err(NotAField);
+        }
+        let mut octets = octets.to_vec();
+        if !octets.ends_with(b"\n") {
+            octets.push(b'\n');
+        }
+        Ok(Self { octets: octets.into(), colon })
+    }
+
+    /// The whole field with its final line end.
+    pub fn octets(&self) -> &[u8] {
+        &self.octets
+    }
+
+    /// The name, without blanks before the colon.
+    pub fn name(&self) -> &[u8] {
+        self.octets.get(..self.colon).map_or(&[], trim_end)
+    }
+
+    /// Whether the field has the name `name`, in whatever case.
+    pub fn is(&self, name: &str) -> bool {
+        self.name().eq_ignore_ascii_case(name.as_bytes())
+    }
+
+    /// All after the colon: blanks, folding and final line end included.
+    pub fn value(&self) -> &[u8] {
+        self.octets.get(self.colon..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default()
+    }
+}
+
+impl fmt::Debug for Field {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Field({:?})", String::from_utf8_lossy(&self.octets))
+    }
+}
+
+/// The header section, without the empty line that ends it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Header(Vec<Field>);
+
+impl Header {
+    /// Takes fields in their order.
+    pub fn new(fields: Vec<Field>) -> Self {
+        Self(fields)
+    }
+
+    /// Takes the octets of a header section. May be empty.
+    ///
+    /// # Errors
+    ///
+    /// The number of the first line that belongs to no field.
+    pub fn parse(octets: &[u8]) -> Result<Self, NotAHeader> {
+        let mut fields = Vec::new();
+        let mut rest = octets;
+        let mut line = 1_usize;
+        while !rest.is_empty() {
+            let (field, tail) = rest.split_at(field_length(rest));
+            fields.push(Field::parse(field).map_err(|NotAField| NotAHeader { line })?);
+            line = line.saturating_add(field.iter().filter(|&&octet| octet == b'\n').count());
+            rest = tail;
+        }
+        Ok(Self(fields))
+    }
+
+    /// The fields, top-down.
+    pub fn fields(&self) -> &[Field] {
+        &self.0
+    }
+
+    /// The fields, to be changed.
+    pub fn fields_mut(&mut self) -> &mut Vec<Field> {
+        &mut self.0
+    }
+
+    /// How many fields have the name `name`.
+    pub fn count(&self, name: &str) -> usize {
+        self.named(name).count()
+    }
+
+    /// The fields of the name `name`, top-down.
+    pub fn named<'a>(&'a self, name: &'a str) -> impl DoubleEndedIterator<Item = &'a Field> {
+        self.0.iter().filter(move |field| field.is(name))
+    }
+
+    /// The whole section.
+    pub fn octets(&self) -> Vec<u8> {
+        let mut octets = Vec::new();
+        self.write_to(&mut octets);
+        octets
+    }
+
+    /// Appends the whole section.
+    pub fn write_to(&self, sink: &mut Vec<u8>) {
+        for field in &self.0 {
+            sink.extend_from_slice(&field.octets);
+        }
+    }
+}
+
+/// Picks the instances of repeated fields from the bottom upwards (§5.4.2).
+///
+/// A name that is asked for more often than the field is there gets nothing, which is how the
+/// absence of another instance is signed.
+#[derive(Debug)]
+pub struct Picker<'a>(BTreeMap<Vec<u8>, Vec<&'a Field>>);
+
+impl<'a> Picker<'a> {
+    /// Starts below the last field.
+    pub fn new(header: &'a Header) -> Self {
+        let mut fields = BTreeMap::<_, Vec<_>>::new();
+        for field in header.fields() {
+            fields.entry(field.name().to_ascii_lowercase()).or_default().push(field);
+        }
+        Self(fields)
+    }
+
+    /// How many instances of the field are left.
+    pub fn left(&self, name: &FieldName) -> usize {
+        self.0.get(name.as_str().to_ascii_lowercase().as_bytes()).map_or(0, Vec::len)
+    }
+
+    /// The next instance upwards.
+    pub fn pick(&mut self, name: &FieldName) -> Option<&'a Field> {
+        self.0.get_mut(name.as_str().to_ascii_lowercase().as_bytes())?.pop()
+    }
+}
+
+/// The text is no field name. Its cause is whoever typed the name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAFieldName;
+
+impl fmt::Display for NotAFieldName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "a field name is of printable ASCII without blank and colon")
+    }
+}
+
+impl error::Error for NotAFieldName {}
+
+/// The octets are not one field. Its cause is whoever wrote the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAField;
+
+impl fmt::Display for NotAField {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "not a header field")
+    }
+}
+
+impl error::Error for NotAField {}
+
+/// The octets are no header section. Its cause is whoever wrote the message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotAHeader {
+    /// The line, counted from 1, at which the field begins that is none.
+    pub line: usize,
+}
+
+impl fmt::Display for NotAHeader {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "line {} of the header is not a header field", self.line)
+    }
+}
+
+impl error::Error for NotAHeader {}
+
+/// Octets of the first field: up to the first line end that no blank follows.
+fn field_length(octets: &[u8]) -> usize {
+    let mut length = 0_usize;
+    for line in octets.split_inclusive(|&octet| octet == b'\n') {
+        if length > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
+            break;
+        }
+        length = length.saturating_add(line.len());
+    }
+    length
+}
+
+fn is_name(octets: &[u8]) -> bool {
+    let printable = |octet: &u8| octet.is_ascii_graphic() && *octet != b':';
+    !octets.is_empty() && octets.iter().all(printable)
+}
+
+fn trim_end(octets: &[u8]) -> &[u8] {
+    let end = octets.iter().rposition(|octet| !matches!(octet, b' ' | b'\t'));
+    end.and_then(|last| octets.get(..=last)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn name(text: &str) -> FieldName {
+        FieldName::parse(text).unwrap()
+    }
+
+    #[test]
+    fn field_names_are_compared_without_case_and_kept_as_typed() {
+        assert_eq!(name("Message-ID"), name("message-id"));
+        assert_eq!(name("Message-ID").cmp(&name("message-id")), Ordering::Equal);
+        assert_eq!(name("Message-ID").as_str(), "Message-ID");
+    }
+
+    #[test]
+    fn a_field_name_has_no_blank_colon_control_or_octet_beyond_ascii() {
+        for text in ["", "a b", "a:", "a\t", "ä", "a\n"] {
+            assert_eq!(FieldName::parse(text), Err(NotAFieldName), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_field_keeps_its_octets_and_knows_its_parts() {
+        let field = Field::parse(b"Subject \t: a\r\n\tb: c\r\n").unwrap();
+        assert_eq!(field.octets(), b"Subject \t: a\r\n\tb: c\r\n");
+        assert_eq!(field.name(), b"Subject");
+        assert!(field.is("SUBJECT"));
+        assert_eq!(field.value(), b" a\r\n\tb: c\r\n");
+    }
+
+    #[test]
+    fn a_field_gets_its_missing_line_end() {
+        assert_eq!(Field::parse(b"a: b").unwrap().octets(), b"a: b\n");
+        assert_eq!(Field::parse(b"a:").unwrap().value(), b"\n");
+    }
+
+    #[test]
+    fn what_is_more_or_less_than_one_field_is_none() {
+        let texts: [&[u8]; 8] =
+            [b"", b"\n", b": a\n", b"a\n", b"a b: c\n", b"a: b\nc: d\n", b"a: b\n\n", b" a: b\n"];
+        for text in texts {
+            assert_eq!(Field::parse(text), Err(NotAField), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_the_sum_of_its_fields() {
+        let octets = b"a: 1\nb: 2\n 3\n\t4\r\na: 5\n";
+        let header = Header::parse(octets).unwrap();
+        assert_eq!(header.fields().len(), 3);
+        assert_eq!(header.count("A"), 2);
+        assert_eq!(header.octets(), octets);
+        assert_eq!(header.named("a").next_back().unwrap().value(), b" 5\n");
+        assert_eq!(Header::parse(b"").unwrap(), Header::default());
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_is_named_by_its_number() {
+        assert_eq!(Header::parse(b"a: 1\n 2\nb\n").unwrap_err(), NotAHeader { line: 3 });
+        assert_eq!(Header::parse(b" a: 1\n").unwrap_err(), NotAHeader { line: 1 });
+        assert_eq!(Header::parse(b"a: 1\n\nb: 1\n").unwrap_err(), NotAHeader { line: 2 });
+    }
+
+    #[test]
+    fn rfc6376_5_4_2_repeated_fields_are_picked_from_the_bottom() {
+        let header = Header::parse(b"a: 1\nb: 2\nA: 3\n").unwrap();
+        let mut picker = Picker::new(&header);
+        assert_eq!(picker.left(&name("a")), 2);
+        assert_eq!(picker.pick(&name("a")).unwrap().value(), b" 3\n");
+        assert_eq!(picker.pick(&name("a")).unwrap().value(), b" 1\n");
+        assert_eq!(picker.pick(&name("a")), None);
+        assert_eq!(picker.pick(&name("c")), None);
+    }
+}

@@ -1,0 +1,396 @@
+//! Keys (§3.3, §3.6.1): the private one that signs, the public one that the record holds.
+
+use std::{error, fmt, str};
+
+use base64::prelude::*;
+use rsa::pkcs1::{DecodeRsaPrivateKey, DecodeRsaPublicKey, RsaPrivateKeyRef};
+use rsa::pkcs8::{
+    DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef,
+};
+use rsa::rand_core::TryCryptoRng;
+use rsa::traits::PublicKeyParts;
+use sha2::Sha256;
+use zeroize::Zeroizing;
+
+/// A signing algorithm (a=, §3.3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// RSA with PKCS #1 v1.5 padding over SHA-256 (§3.3.2).
+    RsaSha256,
+}
+
+impl Algorithm {
+    /// The type of its keys (k=, §3.6.1).
+    pub fn key_type(self) -> &'static str {
+        match self {
+            Self::RsaSha256 => "rsa",
+        }
+    }
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::RsaSha256 => "rsa-sha256",
+        })
+    }
+}
+
+/// A private key, wiped from memory when it is dropped.
+pub struct SigningKey(Private);
+
+enum Private {
+    Rsa(Box<rsa::PrivateKey>),
+}
+
+impl SigningKey {
+    /// Takes the PEM text of an unencrypted RSA key in PKCS#1 or PKCS#8, whatever its line ends and
+    /// whatever stands around it, of `minimum_bits` to 4096 bits.
+    ///
+    /// # Errors
+    ///
+    /// What else the text is, or how many bits the key has. The operator can cause all of them.
+    pub fn from_pem(pem: impl AsRef<[u8]>, minimum_bits: u32) -> Result<Self, KeyError> {
+        let (label, der) = private_block(pem.as_ref())?;
+        let pkcs8;
+        let pkcs1 = match label {
+            "RSA PRIVATE KEY" => der.as_slice(),
+            "PRIVATE KEY" => {
+                pkcs8 =
+                    PrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| KeyError::Malformed)?;
+                if pkcs8.algorithm.oid != rsa::pkcs1::ALGORITHM_OID {
+                    return Err(KeyError::NotRsa);
+                }
+                pkcs8.private_key.as_bytes()
+            }
+            "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
+            _ => return Err(KeyError::NotRsa),
+        };
+        let modulus = RsaPrivateKeyRef::try_from(pkcs1).map_err(|_| KeyError::Malformed)?.modulus;
+        let bits = bit_length(modulus.as_bytes());
+        let minimum = minimum_bits.max(SMALLEST);
+        if bits < minimum {
+            return Err(KeyError::TooSmall { bits, minimum });
+        }
+        if bits > LARGEST {
+            return Err(KeyError::TooLarge { bits });
+        }
+        // This looks whether the numbers belong together, too.
+        let key = rsa::PrivateKey::from_pkcs1_der(pkcs1).map_err(|_| KeyError::Malformed)?;
+        Ok(Self(Private::Rsa(Box::new(key))))
+    }
+
+    /// Makes a new RSA key of 1024 to 4096 bits. For the administrator's command only.
+    ///
+    /// # Errors
+    ///
+    /// The size is out of range, or the source of randomness fails.
+    pub fn generate(bits: u32, random: &mut impl TryCryptoRng) -> Result<Self, KeyError> {
+        if bits < SMALLEST {
+            return Err(KeyError::TooSmall { bits, minimum: SMALLEST });
+        }
+        if bits > LARGEST {
+            return Err(KeyError::TooLarge { bits });
+        }
+        let size = usize::try_from(bits).map_err(|_| KeyError::TooLarge { bits })?;
+        let key = rsa::PrivateKey::new(random, size).map_err(|_| KeyError::NotGenerated)?;
+        Ok(Self(Private::Rsa(Box::new(key))))
+    }
+
+    /// The size of the key.
+    pub fn bits(&self) -> u32 {
+        match &self.0 {
+            Private::Rsa(key) => key.n().bit_width_vartime(),
+        }
+    }
+
+    /// The algorithm that the key signs with.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            Private::Rsa(_) => Algorithm::RsaSha256,
+        }
+    }
+
+    /// The public half.
+    pub fn public(&self) -> PublicKey {
+        match &self.0 {
+            Private::Rsa(key) => PublicKey(Public::Rsa(key.to_public_key())),
+        }
+    }
+
+    /// The PEM text in PKCS#8.
+    ///
+    /// # Errors
+    ///
+    /// Never for a key that [`SigningKey::from_pem`] takes.
+    pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyError> {
+        match &self.0 {
+            Private::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Malformed),
+        }
+    }
+
+    /// Signs the SHA-256 hash of a header (§3.3.2).
+    ///
+    /// # Errors
+    ///
+    /// The system has no random octets to blind the calculation with, or the key is broken.
+    pub(super) fn sign(&self, hash: &[u8; 32]) -> Result<Vec<u8>, rsa::Error> {
+        match &self.0 {
+            Private::Rsa(key) => key.pkcs1v15_sign_prehash::<Sha256>(hash),
+        }
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SigningKey({}, {} bits)", self.algorithm(), self.bits())
+    }
+}
+
+/// A public key (p=, §3.6.1).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublicKey(Public);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Public {
+    Rsa(rsa::PublicKey),
+}
+
+impl PublicKey {
+    /// Takes an RSA key in the form of a SubjectPublicKeyInfo, which records have, or of a bare
+    /// RSAPublicKey, which §3.6.1 names (erratum 3017). `None` if it is neither, or has fewer than
+    /// 1024 bits (RFC 8301 §3.2).
+    pub fn from_der(der: &[u8]) -> Option<Self> {
+        let spki = rsa::PublicKey::from_public_key_der(der).ok();
+        let key = spki.or_else(|| rsa::PublicKey::from_pkcs1_der(der).ok())?;
+        Some(Self(Public::Rsa(key)))
+    }
+
+    /// The SubjectPublicKeyInfo in base64, as it stands in p=.
+    ///
+    /// # Errors
+    ///
+    /// Never for a key of a size that can be had here.
+    pub fn to_spki_base64(&self) -> Result<String, KeyError> {
+        match &self.0 {
+            Public::Rsa(key) => {
+                let der = key.to_public_key_der().map_err(|_| KeyError::Malformed)?;
+                Ok(BASE64_STANDARD.encode(der.as_bytes()))
+            }
+        }
+    }
+
+    /// The size of the key.
+    pub fn bits(&self) -> u32 {
+        match &self.0 {
+            Public::Rsa(key) => key.n().bit_width_vartime(),
+        }
+    }
+
+    /// The algorithm whose signatures the key verifies.
+    pub fn algorithm(&self) -> Algorithm {
+        match self.0 {
+            Public::Rsa(_) => Algorithm::RsaSha256,
+        }
+    }
+
+    /// Whether `signature` was made over `hash` with the private half.
+    pub fn verifies(&self, hash: &[u8; 32], signature: &[u8]) -> bool {
+        match &self.0 {
+            Public::Rsa(key) => key.pkcs1v15_verify_prehash::<Sha256>(hash, signature).is_ok(),
+        }
+    }
+}
+
+/// Why a text is no usable private key. Says nothing of the key but its size.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// There is no PEM block in it.
+    NotPem,
+    /// The key asks for a pass phrase, which nobody could type.
+    Encrypted,
+    /// There is a public key or a certificate instead.
+    Public,
+    /// A key of another algorithm (EC, DSA, Ed25519, OpenSSH's form).
+    NotRsa,
+    /// What is between the BEGIN and END lines is broken.
+    Malformed,
+    /// Fewer bits than are wanted.
+    TooSmall {
+        /// Those of the key.
+        bits: u32,
+        /// The fewest that are taken.
+        minimum: u32,
+    },
+    /// More bits than verifiers have to take (§3.3.3, RFC 8301 §3.2).
+    TooLarge {
+        /// Those of the key.
+        bits: u32,
+    },
+    /// The system gave no randomness.
+    NotGenerated,
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotPem => write!(f, "no private key in PEM form"),
+            Self::Encrypted => write!(f, "the key is encrypted; store it without a pass phrase"),
+            Self::Public => write!(f, "a public key or certificate where the private key belongs"),
+            Self::NotRsa => write!(f, "the key is not an RSA key in PKCS#1 or PKCS#8 form"),
+            Self::Malformed => write!(f, "the key is damaged"),
+            Self::TooSmall { bits, minimum } => {
+                write!(f, "the key has {bits} bits, fewer than {minimum}")
+            }
+            Self::TooLarge { bits } => write!(f, "the key has {bits} bits, more than {LARGEST}"),
+            Self::NotGenerated => write!(f, "the system has no randomness for a key"),
+        }
+    }
+}
+
+impl error::Error for KeyError {}
+
+/// Finds the first private key in a PEM text (RFC 7468): its label and its octets.
+fn private_block(pem: &[u8]) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
+    // Text around the blocks may be in any encoding; a block is ASCII.
+    let mut lines = pem.split(|&octet| octet == b'\n').map(<[u8]>::trim_ascii);
+    let mut instead = KeyError::NotPem;
+    while let Some(line) = lines.next() {
+        let Some(label) = line
+            .strip_prefix(b"-----BEGIN ")
+            .and_then(|rest| rest.strip_suffix(b"-----"))
+            .and_then(|label| str::from_utf8(label).ok())
+        else {
+            continue;
+        };
+        if !label.ends_with("PRIVATE KEY") {
+            if instead == KeyError::NotPem && !label.ends_with("PARAMETERS") {
+                instead = KeyError::Public;
+            }
+            continue;
+        }
+        // Sized at once: a buffer that grows leaves unwiped copies behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(pem.len()));
+        for line in lines.by_ref().take_while(|line| !line.starts_with(b"-----END ")) {
+            if line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED") {
+                return Err(KeyError::Encrypted);
+            }
+            text.extend_from_slice(line);
+        }
+        let mut der = Zeroizing::new(vec![0; text.len()]);
+        let length =
+            BASE64_STANDARD.decode_slice(&*text, &mut der).map_err(|_| KeyError::Malformed)?;
+        der.truncate(length);
+        return Ok((label, der));
+    }
+    Err(instead)
+}
+
+/// Bits of a number in octets, most significant first.
+fn bit_length(number: &[u8]) -> u32 {
+    let zeros = number.iter().take_while(|&&octet| octet == 0).count();
+    let significant = number.get(zeros..).unwrap_or_default();
+    let octets = u32::try_from(significant.len()).unwrap_or(u32::MAX);
+    let unused = significant.first().map_or(0, |octet| octet.leading_zeros());
+    octets.saturating_mul(8).saturating_sub(unused)
+}
+
+/// Bits of the smallest key that may sign (RFC 8301 §3.2).
+pub const SMALLEST: u32 = 1024;
+/// Bits of the largest key that every verifier takes (RFC 8301 §3.2).
+pub const LARGEST: u32 = 4096;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RFC6376: &str = include_str!("../../tests/vectors/rfc6376-c.private");
+
+    fn error(pem: &str) -> KeyError {
+        SigningKey::from_pem(pem, 1024).unwrap_err()
+    }
+
+    fn pkcs8() -> String {
+        SigningKey::from_pem(RFC6376, 1024).unwrap().to_pkcs8_pem().unwrap().to_string()
+    }
+
+    #[test]
+    fn pkcs1_and_pkcs8_give_the_same_key() {
+        let first = SigningKey::from_pem(RFC6376, 1024).unwrap();
+        let second = SigningKey::from_pem(pkcs8(), 1024).unwrap();
+        assert_eq!(first.public(), second.public());
+        assert_eq!((first.bits(), first.algorithm()), (1024, Algorithm::RsaSha256));
+        assert!(pkcs8().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    }
+
+    #[test]
+    fn line_ends_and_text_around_the_key_do_not_matter() {
+        assert!(SigningKey::from_pem(RFC6376.replace('\n', "\r\n"), 1024).is_ok());
+        let around = format!("-----BEGIN X-----\nAA==\n-----END X-----\nkey \n{RFC6376}\nend");
+        assert!(SigningKey::from_pem(&around, 1024).is_ok());
+        let latin1 = [b"Schl\xfcssel\n".as_slice(), RFC6376.as_bytes()].concat();
+        assert!(SigningKey::from_pem(latin1, 1024).is_ok());
+    }
+
+    #[test]
+    fn a_key_below_the_minimum_is_refused_with_its_bits() {
+        let error = SigningKey::from_pem(RFC6376, 2048).unwrap_err();
+        assert_eq!(error, KeyError::TooSmall { bits: 1024, minimum: 2048 });
+        assert_eq!(error.to_string(), "the key has 1024 bits, fewer than 2048");
+    }
+
+    #[test]
+    fn what_is_no_rsa_private_key_is_named() {
+        assert_eq!(error(""), KeyError::NotPem);
+        assert_eq!(error("MIICXwIBAAKBgQ"), KeyError::NotPem);
+        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "EC PRIVATE")), KeyError::NotRsa);
+        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "OPENSSH PRIVATE")), KeyError::NotRsa);
+        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "PUBLIC")), KeyError::Public);
+        assert_eq!(error(&pkcs8().replace(" PRIVATE", " ENCRYPTED PRIVATE")), KeyError::Encrypted);
+        let headers = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
+        assert_eq!(error(&RFC6376.replacen("KEY-----\n", headers, 1)), KeyError::Encrypted);
+        // RFC 8410 §10.3.
+        let ed25519 = "-----BEGIN PRIVATE KEY-----\n\
+            MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
+            -----END PRIVATE KEY-----\n";
+        assert_eq!(error(ed25519), KeyError::NotRsa);
+    }
+
+    #[test]
+    fn a_damaged_key_is_refused() {
+        assert_eq!(error(&RFC6376.replacen("MII", "MI", 1)), KeyError::Malformed);
+        assert_eq!(error(&RFC6376.replacen("jxOCKG9v", "jxOCKG9w", 1)), KeyError::Malformed);
+        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "PRIVATE")), KeyError::Malformed);
+        let half = RFC6376.get(..400).unwrap();
+        assert_eq!(error(half), KeyError::Malformed);
+    }
+
+    #[test]
+    fn debug_says_nothing_secret() {
+        let key = SigningKey::from_pem(RFC6376, 1024).unwrap();
+        assert_eq!(format!("{key:?}"), "SigningKey(rsa-sha256, 1024 bits)");
+    }
+
+    #[test]
+    fn a_public_key_may_be_a_bare_rsa_public_key() {
+        use rsa::pkcs1::EncodeRsaPublicKey;
+
+        let public = SigningKey::from_pem(RFC6376, 1024).unwrap().public();
+        let Public::Rsa(rsa) = &public.0;
+        let bare = rsa.to_pkcs1_der().unwrap();
+        assert_eq!(PublicKey::from_der(bare.as_bytes()).unwrap(), public);
+        let spki = BASE64_STANDARD.decode(public.to_spki_base64().unwrap()).unwrap();
+        assert_eq!(PublicKey::from_der(&spki).unwrap(), public);
+        assert_eq!(PublicKey::from_der(b"\x30\x00"), None);
+    }
+
+    #[test]
+    fn keys_are_generated_between_1024_and_4096_bits_only() {
+        let random = &mut getrandom::SysRng;
+        let small = SigningKey::generate(1023, random).unwrap_err();
+        assert_eq!(small, KeyError::TooSmall { bits: 1023, minimum: 1024 });
+        let large = SigningKey::generate(4097, random).unwrap_err();
+        assert_eq!(large, KeyError::TooLarge { bits: 4097 });
+        assert_eq!(SigningKey::generate(1024, random).unwrap().bits(), 1024);
+    }
+}

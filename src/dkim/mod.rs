@@ -1,0 +1,26 @@
+//! DKIM (RFC 6376): octets in, values out; one file per term of the RFC.
+//!
+//! Nothing here opens a file, reads the clock or the environment, logs, or starts anything. A text
+//! is taken with lines that end in LF or in CRLF and is hashed as if all of them ended in CRLF; a
+//! CR anywhere else is an octet like any other.
+
+pub mod canon;
+pub mod domain;
+pub mod hash;
+pub mod header;
+pub mod key;
+pub mod record;
+pub mod sign;
+pub mod signature;
+pub mod tag;
+pub mod verify;
+
+pub use canon::{Canon, Canonicalization};
+pub use domain::{Domain, DomainError, Identity, Selector};
+pub use hash::{BodyHash, BodyHasher};
+pub use header::{Field, FieldName, Header, NotAField, NotAFieldName, NotAHeader};
+pub use key::{KeyError, PublicKey, SigningKey};
+pub use record::{Record, RecordError};
+pub use sign::{Recipe, RecipeError, SignError, Timestamp, sign};
+pub use signature::{Claims, Signature, SignatureError};
+pub use verify::{Fault, Lookup, Verdict, verify};

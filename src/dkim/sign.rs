@@ -1,0 +1,310 @@
+//! Signing (§5): a header, the hash of a body, a recipe and a key → a DKIM-Signature field.
+
+use std::error;
+use std::fmt;
+
+use crate::dkim::canon::{Canon, Canonicalization};
+use crate::dkim::domain::{Domain, Identity, Selector};
+use crate::dkim::hash::{BodyHash, header_hash};
+use crate::dkim::header::{FieldName, Header, Picker};
+use crate::dkim::key::SigningKey;
+use crate::dkim::signature::{Signature, Unsigned};
+
+/// Seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(pub u64);
+
+/// What to sign, and for which domain. From is signed; no field that a mail system drops or adds on
+/// the way is; the oversigned names are among the signed ones.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recipe {
+    domain: Domain,
+    identity: Option<Identity>,
+    canonicalization: Canonicalization,
+    lifetime: Option<u64>,
+    signed: Vec<FieldName>,
+    oversigned: Vec<FieldName>,
+}
+
+/// Why a recipe is none. Its cause is whoever wrote the configuration.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum RecipeError {
+    /// From is not among the signed names (§5.4).
+    NoFrom,
+    /// The field is dropped, rewritten or added by mail systems on the way.
+    Unfit(FieldName),
+    /// The name is oversigned and not signed.
+    NotSigned(FieldName),
+    /// The name stands twice in a list.
+    Twice(FieldName),
+    /// The domain of i= is not within that of d= (§3.5 i=).
+    Identity(Identity),
+}
+
+impl fmt::Display for RecipeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoFrom => write!(f, "From must be signed"),
+            Self::Unfit(name) => {
+                write!(f, "{} does not survive delivery, so it can't be signed", name.as_str())
+            }
+            Self::NotSigned(name) => {
+                write!(f, "{} is to be oversigned, and is not signed", name.as_str())
+            }
+            Self::Twice(name) => write!(f, "{} is listed twice", name.as_str()),
+            Self::Identity(identity) => write!(f, "{identity} is not within the signing domain"),
+        }
+    }
+}
+
+impl error::Error for RecipeError {}
+
+/// Fields that Postfix drops (`message_drop_headers`), that are added or changed on the way, or that
+/// belong to one hop.
+const UNFIT: [&str; 9] = [
+    "Apparently-To",
+    "Authentication-Results",
+    "Bcc",
+    "Content-Length",
+    "Delivered-To",
+    "DKIM-Signature",
+    "Received",
+    "Return-Path",
+    "X-Original-To",
+];
+
+/// The same, as beginnings of names.
+const UNFIT_BEGINNINGS: [&str; 2] = ["Resent-", "ARC-"];
+
+fn is_unfit(name: &FieldName) -> bool {
+    let begins = |beginning: &&str| {
+        let text = name.as_str().as_bytes().get(..beginning.len());
+        text.is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))
+    };
+    UNFIT.iter().any(|unfit| name.is(unfit)) || UNFIT_BEGINNINGS.iter().any(begins)
+}
+
+impl Recipe {
+    /// A recipe with relaxed canonicalization of both parts, and no i= and x=.
+    ///
+    /// ```
+    /// use sendmail_dkim::dkim::{Domain, FieldName, Recipe};
+    /// let domain = Domain::parse("sample.com")?;
+    /// let names = |names: &[&str]| names.iter().flat_map(|name| FieldName::parse(name)).collect();
+    /// assert!(Recipe::new(domain.clone(), names(&["From", "Subject"]), names(&["From"])).is_ok());
+    /// assert!(Recipe::new(domain, names(&["From", "Bcc"]), names(&[])).is_err());
+    /// # Ok::<(), sendmail_dkim::dkim::DomainError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// See [`RecipeError`].
+    pub fn new(
+        domain: Domain,
+        signed: Vec<FieldName>,
+        oversigned: Vec<FieldName>,
+    ) -> Result<Self, RecipeError> {
+        if !signed.iter().any(|name| name.is("From")) {
+            return Err(RecipeError::NoFrom);
+        }
+        if let Some(name) = signed.iter().find(|name| is_unfit(name)) {
+            return Err(RecipeError::Unfit(name.clone()));
+        }
+        if let Some(name) = oversigned.iter().find(|name| !signed.contains(name)) {
+            return Err(RecipeError::NotSigned(name.clone()));
+        }
+        for list in [&signed, &oversigned] {
+            let mut seen = std::collections::BTreeSet::new();
+            if let Some(name) = list.iter().find(|name| !seen.insert(*name)) {
+                return Err(RecipeError::Twice(name.clone()));
+            }
+        }
+        let canonicalization = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
+        Ok(Self { domain, identity: None, canonicalization, lifetime: None, signed, oversigned })
+    }
+
+    /// The same with c=.
+    #[must_use]
+    pub fn with_canonicalization(self, canonicalization: Canonicalization) -> Self {
+        Self { canonicalization, ..self }
+    }
+
+    /// The same with x=, so many seconds after t=.
+    #[must_use]
+    pub fn with_lifetime(self, lifetime: Option<u64>) -> Self {
+        Self { lifetime, ..self }
+    }
+
+    /// The same with i=.
+    ///
+    /// # Errors
+    ///
+    /// The domain of the identity is not within that of the signature.
+    pub fn with_identity(self, identity: Identity) -> Result<Self, RecipeError> {
+        if !identity.domain().is_within(&self.domain) {
+            return Err(RecipeError::Identity(identity));
+        }
+        Ok(Self { identity: Some(identity), ..self })
+    }
+
+    /// The same without some names. From stays.
+    #[must_use]
+    pub fn without(&self, names: &[FieldName]) -> Self {
+        let keep = |list: &[FieldName]| {
+            let kept = list.iter().filter(|name| name.is("From") || !names.contains(name));
+            kept.cloned().collect()
+        };
+        Self { signed: keep(&self.signed), oversigned: keep(&self.oversigned), ..self.clone() }
+    }
+
+    /// d=
+    #[must_use]
+    pub fn domain(&self) -> &Domain {
+        &self.domain
+    }
+
+    /// c=
+    #[must_use]
+    pub fn canonicalization(&self) -> Canonicalization {
+        self.canonicalization
+    }
+
+    /// h= for a header: each name once for each instance that is there, and the oversigned ones once
+    /// more. Names without an instance are left out: somebody on the way may have to add them.
+    fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
+        let picker = Picker::new(header);
+        let mut names = Vec::new();
+        for name in &self.signed {
+            let count = picker.left(name);
+            let more = usize::from(count > 0 && self.oversigned.contains(name));
+            names.extend(std::iter::repeat_n(name, count.saturating_add(more)));
+        }
+        names
+    }
+}
+
+/// Why a message can't be signed.
+#[derive(Debug)]
+pub enum SignError {
+    /// The header has no From field; the writer of the message causes it.
+    NoFrom,
+    /// The body was hashed by another canonicalization than c= will say; our bug.
+    OtherCanonicalization,
+    /// The key can't be used, or the system has no random octets; the system causes it.
+    Key(rsa::Error),
+}
+
+impl fmt::Display for SignError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoFrom => "there is no From field to sign",
+            Self::OtherCanonicalization => "the body was hashed by another canonicalization",
+            Self::Key(_) => "the private-key operation failed",
+        })
+    }
+}
+
+impl error::Error for SignError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        if let Self::Key(error) = self { Some(error) } else { None }
+    }
+}
+
+/// Signs a message.
+///
+/// # Errors
+///
+/// See [`SignError`].
+pub fn sign(
+    header: &Header,
+    body: &BodyHash,
+    recipe: &Recipe,
+    selector: &Selector,
+    key: &SigningKey,
+    now: Timestamp,
+) -> Result<Signature, SignError> {
+    if header.count("From") == 0 {
+        return Err(SignError::NoFrom);
+    }
+    if body.canon() != recipe.canonicalization.body {
+        return Err(SignError::OtherCanonicalization);
+    }
+    let names = recipe.names(header);
+    let unsigned = Unsigned {
+        algorithm: key.algorithm(),
+        canonicalization: recipe.canonicalization,
+        domain: &recipe.domain,
+        selector,
+        timestamp: now.0,
+        expiration: recipe.lifetime.map(|lifetime| now.0.saturating_add(lifetime)),
+        identity: recipe.identity.as_ref(),
+        signed: &names,
+        body_hash: body.octets(),
+    };
+    let text = unsigned.write();
+    let canon = recipe.canonicalization.header;
+    let hash = header_hash(canon, header, names.iter().copied(), text.as_bytes());
+    Ok(text.sign(&key.sign(&hash).map_err(SignError::Key)?))
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+mod tests {
+    use super::*;
+
+    fn names(names: &[&str]) -> Vec<FieldName> {
+        names.iter().map(|name| FieldName::parse(name).unwrap()).collect()
+    }
+
+    fn recipe(signed: &[&str], oversigned: &[&str]) -> Result<Recipe, RecipeError> {
+        Recipe::new(Domain::parse("sample.com").unwrap(), names(signed), names(oversigned))
+    }
+
+    #[test]
+    fn from_must_be_signed() {
+        assert_eq!(recipe(&["Subject"], &[]), Err(RecipeError::NoFrom));
+    }
+
+    #[test]
+    fn what_does_not_survive_delivery_must_not() {
+        for name in ["Bcc", "resent-to", "RETURN-PATH", "Received", "ARC-Seal", "Content-Length"] {
+            let unfit = RecipeError::Unfit(FieldName::parse(name).unwrap());
+            assert_eq!(recipe(&["From", name], &[]), Err(unfit));
+        }
+    }
+
+    #[test]
+    fn what_is_oversigned_is_signed() {
+        let subject = FieldName::parse("Subject").unwrap();
+        assert_eq!(recipe(&["From"], &["Subject"]), Err(RecipeError::NotSigned(subject)));
+    }
+
+    #[test]
+    fn a_name_stands_once_in_a_list() {
+        let from = FieldName::parse("from").unwrap();
+        assert_eq!(recipe(&["From", "from"], &[]), Err(RecipeError::Twice(from)));
+    }
+
+    #[test]
+    fn the_identity_is_within_the_domain() {
+        let recipe = recipe(&["From"], &[]).unwrap();
+        let identity = |text| Identity::parse(text).unwrap();
+        assert!(recipe.clone().with_identity(identity("@news.sample.com")).is_ok());
+        assert!(recipe.with_identity(identity("@sample.org")).is_err());
+    }
+
+    #[test]
+    fn each_instance_is_named_and_the_oversigned_ones_once_more() {
+        let recipe = recipe(&["From", "To", "Cc", "Subject"], &["From", "Cc", "Subject"]).unwrap();
+        let header = Header::parse(b"Subject: x\nTo: a\nTo: b\nFrom: c\nSubject: y\n").unwrap();
+        let named: Vec<&str> = recipe.names(&header).iter().map(|name| name.as_str()).collect();
+        assert_eq!(named, ["From", "From", "To", "To", "Subject", "Subject", "Subject"]);
+    }
+
+    #[test]
+    fn names_can_be_left_out_but_from_stays() {
+        let both = recipe(&["From", "To"], &["From", "To"]).unwrap();
+        let from = recipe(&["From"], &["From"]).unwrap();
+        assert_eq!(both.without(&names(&["from", "TO"])), from);
+    }
+}

@@ -1,0 +1,396 @@
+//! The DKIM-Signature field (§3.5): its tags, how it is written and how it is read.
+
+use std::error;
+use std::fmt;
+
+use base64::prelude::*;
+
+use crate::dkim::canon::{Canon, Canonicalization};
+use crate::dkim::domain::{Domain, Identity, Selector};
+use crate::dkim::header::{Field, FieldName};
+use crate::dkim::key::Algorithm;
+use crate::dkim::tag::{TagError, TagList, base64, words};
+
+/// The name of the field.
+pub const NAME: &str = "DKIM-Signature";
+
+/// A whole DKIM-Signature field as it is put on top of a message; its lines end in LF.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature(String);
+
+impl Signature {
+    /// The field, its name and its last line end included.
+    #[must_use]
+    pub fn octets(&self) -> &[u8] {
+        self.0.as_bytes()
+    }
+}
+
+/// What a signature says before it is one.
+#[derive(Clone, Debug)]
+pub(super) struct Unsigned<'a> {
+    /// a=
+    pub(super) algorithm: Algorithm,
+    /// c=
+    pub(super) canonicalization: Canonicalization,
+    /// d=
+    pub(super) domain: &'a Domain,
+    /// s=
+    pub(super) selector: &'a Selector,
+    /// t=, in seconds since 1970.
+    pub(super) timestamp: u64,
+    /// x=
+    pub(super) expiration: Option<u64>,
+    /// i=
+    pub(super) identity: Option<&'a Identity>,
+    /// h=: a name once for each instance that is signed.
+    pub(super) signed: &'a [&'a FieldName],
+    /// bh=
+    pub(super) body_hash: &'a [u8; 32],
+}
+
+impl Unsigned<'_> {
+    /// The field up to and including `b=`: what is hashed, and what is sent, are this one text.
+    pub(super) fn write(&self) -> Folded {
+        let mut text = Folded::default();
+        text.word(&format!("{NAME}: v=1;"));
+        text.word(&format!("a={};", self.algorithm));
+        text.word(&format!("c={};", self.canonicalization));
+        text.word(&format!("d={};", self.domain));
+        text.word(&format!("s={};", self.selector));
+        text.word(&format!("t={};", self.timestamp));
+        if let Some(expiration) = self.expiration {
+            text.word(&format!("x={expiration};"));
+        }
+        if let Some(identity) = self.identity {
+            text.word(&format!("i={};", quoted(identity)));
+        }
+        text.fold();
+        text.part("h=");
+        for (index, name) in self.signed.iter().enumerate() {
+            let is_last = index.saturating_add(1) == self.signed.len();
+            let end = if is_last { ';' } else { ':' };
+            text.part(&format!("{}{end}", name.as_str()));
+        }
+        text.word(&format!("bh={};", BASE64_STANDARD.encode(self.body_hash)));
+        text.fold();
+        text.part("b=");
+        text
+    }
+}
+
+/// i= in DKIM-Quoted-Printable (§2.11).
+fn quoted(identity: &Identity) -> String {
+    let mut text = String::new();
+    for octet in identity.local().bytes() {
+        match octet {
+            b'!'..=b':' | b'<' | b'>'..=b'~' => text.push(char::from(octet)),
+            _ => text.push_str(&format!("={octet:02X}")),
+        }
+    }
+    format!("{text}@{}", identity.domain())
+}
+
+/// Text of lines no longer than [`LINE`], where that can be had.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Folded {
+    text: String,
+    column: usize,
+}
+
+/// Octets in a line, its end not counted (RFC 5322 §2.1.1 recommends 78 at most).
+const LINE: usize = 77;
+
+impl Folded {
+    /// Adds a word: after a blank, or on the next line.
+    fn word(&mut self, word: &str) {
+        if self.column.saturating_add(1).saturating_add(word.len()) > LINE {
+            self.fold();
+        } else if self.column > 1 {
+            self.push(" ");
+        }
+        self.push(word);
+    }
+
+    /// Adds a part of a value that may be folded before it.
+    fn part(&mut self, part: &str) {
+        if self.column > 1 && self.column.saturating_add(part.len()) > LINE {
+            self.fold();
+        }
+        self.push(part);
+    }
+
+    /// Adds base64, which may be folded anywhere.
+    pub(super) fn base64(&mut self, octets: &[u8]) {
+        let text = BASE64_STANDARD.encode(octets);
+        let mut rest = text.as_str();
+        while !rest.is_empty() {
+            if self.column >= LINE {
+                self.fold();
+            }
+            let room = LINE.saturating_sub(self.column).min(rest.len());
+            let Some((piece, after)) = rest.split_at_checked(room) else { break };
+            self.push(piece);
+            rest = after;
+        }
+    }
+
+    fn fold(&mut self) {
+        if self.column > 1 {
+            self.text.push_str("\n\t");
+            self.column = 1;
+        }
+    }
+
+    fn push(&mut self, text: &str) {
+        self.text.push_str(text);
+        self.column = self.column.saturating_add(text.len());
+    }
+
+    pub(super) fn as_bytes(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
+    /// The field with the value of b=.
+    pub(super) fn sign(mut self, signature: &[u8]) -> Signature {
+        self.base64(signature);
+        self.text.push('\n');
+        Signature(self.text)
+    }
+}
+
+/// What a received signature claims; nothing of it is verified.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claims {
+    /// a=
+    pub algorithm: Algorithm,
+    /// c=
+    pub canonicalization: Canonicalization,
+    /// d=
+    pub domain: Domain,
+    /// s=
+    pub selector: Selector,
+    /// t=, in seconds since 1970.
+    pub timestamp: Option<u64>,
+    /// x=, in seconds since 1970.
+    pub expiration: Option<u64>,
+    /// Whether the domain of i= is below d=.
+    pub subdomain: bool,
+    /// l=, in octets of the canonical body.
+    pub length: Option<u64>,
+    /// h=, in its order.
+    pub signed: Vec<FieldName>,
+    /// bh=
+    pub body_hash: Vec<u8>,
+    /// b=
+    pub signature: Vec<u8>,
+}
+
+/// Why a field is no signature that could be verified. Its cause is whoever wrote it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SignatureError {
+    /// It is no tag list.
+    Syntax(TagError),
+    /// A tag that must be there is not.
+    Missing(&'static str),
+    /// The value of a tag is malformed.
+    Value(&'static str),
+    /// v= is not 1.
+    Version,
+    /// a= is unknown, or rsa-sha1 (RFC 8301 §3.1).
+    Algorithm,
+    /// q= names no method that is known.
+    QueryMethod,
+    /// The domain of i= is neither d= nor below it.
+    Identity,
+    /// h= does not name From.
+    FromNotSigned,
+}
+
+impl fmt::Display for SignatureError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Syntax(_) => write!(f, "the field is no tag list"),
+            Self::Missing(tag) => write!(f, "tag {tag}= is missing"),
+            Self::Value(tag) => write!(f, "tag {tag}= has a malformed value"),
+            Self::Version => write!(f, "tag v= is not 1"),
+            Self::Algorithm => write!(f, "the algorithm of tag a= is not supported"),
+            Self::QueryMethod => write!(f, "tag q= names no supported method"),
+            Self::Identity => write!(f, "the domain of tag i= is not within that of d="),
+            Self::FromNotSigned => write!(f, "tag h= does not name From"),
+        }
+    }
+}
+
+impl error::Error for SignatureError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        if let Self::Syntax(error) = self { Some(error) } else { None }
+    }
+}
+
+impl Claims {
+    /// Reads a DKIM-Signature field.
+    ///
+    /// # Errors
+    ///
+    /// See [`SignatureError`].
+    pub fn parse(field: &Field) -> Result<Self, SignatureError> {
+        let tags = TagList::parse(field.value()).map_err(SignatureError::Syntax)?;
+        let required = |name| tags.get(name).ok_or(SignatureError::Missing(name));
+        let value = |name| move |_| SignatureError::Value(name);
+        if required("v")? != "1" {
+            return Err(SignatureError::Version);
+        }
+        let algorithm = match required("a")? {
+            a if a.eq_ignore_ascii_case("rsa-sha256") => Algorithm::RsaSha256,
+            _ => return Err(SignatureError::Algorithm),
+        };
+        let domain = Domain::parse(required("d")?).map_err(value("d"))?;
+        let signed = words(required("h")?).map(FieldName::parse).collect::<Result<Vec<_>, _>>();
+        let claims = Self {
+            algorithm,
+            subdomain: identity_domain(&tags)?.is_some_and(|identity| identity != domain),
+            canonicalization: canonicalization(tags.get("c"))?,
+            selector: Selector::parse(required("s")?).map_err(value("s"))?,
+            timestamp: number(&tags, "t")?,
+            expiration: number(&tags, "x")?,
+            length: number(&tags, "l")?,
+            signed: signed.map_err(|_| SignatureError::Value("h"))?,
+            body_hash: base64(required("bh")?).ok_or(SignatureError::Value("bh"))?,
+            signature: base64(required("b")?).ok_or(SignatureError::Value("b"))?,
+            domain,
+        };
+        claims.refuse(&tags)?;
+        Ok(claims)
+    }
+
+    /// What is well-formed and means no signature all the same.
+    fn refuse(&self, tags: &TagList<'_>) -> Result<(), SignatureError> {
+        if !self.signed.iter().any(|name| name.is("From")) {
+            return Err(SignatureError::FromNotSigned);
+        }
+        let mut methods = words(tags.get("q").unwrap_or("dns/txt"));
+        if !methods.any(|method| method.eq_ignore_ascii_case("dns/txt")) {
+            return Err(SignatureError::QueryMethod);
+        }
+        let is_within = identity_domain(tags)?.is_none_or(|domain| domain.is_within(&self.domain));
+        is_within.then_some(()).ok_or(SignatureError::Identity)
+    }
+}
+
+fn identity_domain(tags: &TagList<'_>) -> Result<Option<Domain>, SignatureError> {
+    let Some(identity) = tags.get("i") else { return Ok(None) };
+    let domain = identity.rsplit_once('@').and_then(|(_, domain)| Domain::parse(domain).ok());
+    domain.map(Some).ok_or(SignatureError::Value("i"))
+}
+
+fn canonicalization(text: Option<&str>) -> Result<Canonicalization, SignatureError> {
+    let simple = Canonicalization { header: Canon::Simple, body: Canon::Simple };
+    let Some(text) = text else { return Ok(simple) };
+    text.to_ascii_lowercase().parse().map_err(|_| SignatureError::Value("c"))
+}
+
+fn number(tags: &TagList<'_>, name: &'static str) -> Result<Option<u64>, SignatureError> {
+    let Some(text) = tags.get(name) else { return Ok(None) };
+    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    // §3.5 allows up to 76 digits; more than fit mean a time that never comes.
+    let number = if text.len() > 19 { Ok(u64::MAX) } else { text.parse() };
+    number.ok().filter(|_| digits).map(Some).ok_or(SignatureError::Value(name))
+}
+
+/// The field without the value of b=, and without its last line end (§3.7).
+pub(super) fn without_signature(field: &Field) -> Vec<u8> {
+    let octets = field.octets();
+    let place = TagList::parse(field.value())
+        .ok()
+        .and_then(|tags| tags.tag("b").map(|tag| tag.place.clone()))
+        .unwrap_or_default();
+    let begin = octets.len().saturating_sub(field.value().len());
+    let (from, to) = (begin.saturating_add(place.start), begin.saturating_add(place.end));
+    let mut text = octets.get(..from).unwrap_or_default().to_vec();
+    text.extend_from_slice(octets.get(to..).unwrap_or_default());
+    let end = text.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text).len());
+    text.truncate(end.unwrap_or(text.len()));
+    text
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+mod tests {
+    use super::*;
+
+    const FIELD: &str = "DKIM-Signature: v=1; a=rsa-sha256; c=relaxed; d=Sample.com; s=s1;\r\n\
+        \th=From : To:from; bh=\r\n\t frcCV1k9oG9oKj3dpUqdJg1PxRT2RSN/XKdLCPjaYaY=; b=AA\r\n BB; t=5;\r\n";
+
+    fn parse(field: &str) -> Result<Claims, SignatureError> {
+        Claims::parse(&Field::parse(field.as_bytes()).unwrap())
+    }
+
+    #[test]
+    fn a_signature_is_read_with_its_white_space() {
+        let claims = parse(FIELD).unwrap();
+        assert_eq!(claims.domain.as_str(), "sample.com");
+        assert_eq!(claims.canonicalization.to_string(), "relaxed/simple");
+        assert_eq!(claims.signed.len(), 3);
+        assert_eq!(claims.signature, [0, 0, 0x41]);
+        assert_eq!((claims.timestamp, claims.expiration, claims.length), (Some(5), None, None));
+    }
+
+    #[test]
+    fn each_rule_of_the_tags_has_its_error() {
+        for (from, to, wanted) in [
+            ("v=1", "v=2", SignatureError::Version),
+            ("v=1; ", "", SignatureError::Missing("v")),
+            ("rsa-sha256", "rsa-sha1", SignatureError::Algorithm),
+            ("d=Sample.com", "d=..", SignatureError::Value("d")),
+            ("From : To:from", "To", SignatureError::FromNotSigned),
+            ("t=5", "t=x", SignatureError::Value("t")),
+            ("t=5", "i=@other.com", SignatureError::Identity),
+            ("t=5", "i=other.com", SignatureError::Value("i")),
+            ("t=5", "q=dns", SignatureError::QueryMethod),
+            ("c=relaxed", "c=loose", SignatureError::Value("c")),
+            ("b=AA", "b=?A", SignatureError::Value("b")),
+            ("t=5", "t=5; t=6", SignatureError::Syntax(TagError::Twice)),
+        ] {
+            assert_eq!(parse(&FIELD.replace(from, to)), Err(wanted), "{to}");
+        }
+    }
+
+    #[test]
+    fn only_the_value_of_b_is_removed() {
+        let field = Field::parse(FIELD.as_bytes()).unwrap();
+        let text = String::from_utf8(without_signature(&field)).unwrap();
+        assert_eq!(text, FIELD.replace("AA\r\n BB", "").trim_end_matches("\r\n"));
+        let field = Field::parse(b"DKIM-Signature: a=b=c; b=AA\r\n").unwrap();
+        assert_eq!(without_signature(&field), b"DKIM-Signature: a=b=c; b=");
+    }
+
+    #[test]
+    fn no_line_is_longer_than_78_octets() {
+        let names: Vec<FieldName> =
+            (0..40).map(|n| FieldName::parse(&"X".repeat(1 + n)).unwrap()).collect();
+        let from = FieldName::parse("From").unwrap();
+        let signed: Vec<&FieldName> = names.iter().chain([&from]).collect();
+        for length in 1..60 {
+            let domain = Domain::parse(&format!("{}.example", "a".repeat(length))).unwrap();
+            let selector = Selector::parse("dkimselector").unwrap();
+            let unsigned = Unsigned {
+                algorithm: Algorithm::RsaSha256,
+                canonicalization: "relaxed/relaxed".parse().unwrap(),
+                domain: &domain,
+                selector: &selector,
+                timestamp: 1_700_000_000,
+                expiration: Some(1_800_000_000),
+                identity: Some(&Identity::parse("a=b;c@x.example").unwrap()),
+                signed: &signed,
+                body_hash: &[0xff; 32],
+            };
+            let signature = unsigned.write().sign(&[0xee; 256]);
+            let text = std::str::from_utf8(signature.octets()).unwrap();
+            assert!(text.lines().all(|line| line.len() <= 78), "{text}");
+            assert!(text.lines().all(|line| !line.ends_with(NAME) && !line.ends_with(": ")));
+            assert!(text.starts_with("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;"));
+            assert!(text.contains("i=a=3Db=3Bc@x.example;"));
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! The tag-list of §3.2: the syntax of both the DKIM-Signature field and the key record.
+
+use std::collections::BTreeSet;
+use std::ops::Range;
+use std::{error, fmt, str};
+
+/// The tags of one list in their order, each name once.
+#[derive(Clone, Debug)]
+pub struct TagList<'a>(Vec<Tag<'a>>);
+
+/// One `name=value`.
+#[derive(Clone, Debug)]
+pub struct Tag<'a> {
+    /// The name, which is compared with regard to case.
+    pub name: &'a str,
+    /// The value without the white space around it; inside it may be folded.
+    pub value: &'a str,
+    /// Where in the list all between `=` and `;` stands, the white space included.
+    pub place: Range<usize>,
+}
+
+impl<'a> TagList<'a> {
+    /// Takes a list, with or without a `;` at its end.
+    ///
+    /// Text in UTF-8 is taken too (RFC 8616).
+    ///
+    /// # Errors
+    ///
+    /// Which rule of §3.2 is broken. Its cause is whoever wrote the message or the record.
+    pub fn parse(octets: &'a [u8]) -> Result<Self, TagError> {
+        let text = str::from_utf8(octets).map_err(|_| TagError::Character)?;
+        let is_foreign = |char: char| char.is_control() && !is_blank(char);
+        if text.contains(is_foreign) {
+            return Err(TagError::Character);
+        }
+        let mut tags = Vec::new();
+        let mut names = BTreeSet::new();
+        let mut start = 0_usize;
+        let mut specs = text.split(';').peekable();
+        while let Some(spec) = specs.next() {
+            // After the last `;` nothing need follow.
+            if specs.peek().is_none() && trim(spec).is_empty() && !tags.is_empty() {
+                break;
+            }
+            let (name, value) = spec.split_once('=').ok_or(TagError::NoValue)?;
+            let end = start.saturating_add(spec.len());
+            let place = end.saturating_sub(value.len())..end;
+            let tag = Tag { name: trim(name), value: trim(value), place };
+            if !is_name(tag.name) {
+                return Err(TagError::Name);
+            }
+            if !names.insert(tag.name) {
+                return Err(TagError::Twice);
+            }
+            tags.push(tag);
+            start = end.saturating_add(1);
+        }
+        Ok(Self(tags))
+    }
+
+    /// The value of the tag of that name.
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.tag(name).map(|tag| tag.value)
+    }
+
+    /// The tag of that name.
+    pub fn tag(&self, name: &str) -> Option<&Tag<'a>> {
+        self.0.iter().find(|tag| tag.name == name)
+    }
+
+    /// All tags in their order.
+    pub fn tags(&self) -> &[Tag<'a>] {
+        &self.0
+    }
+}
+
+/// Why a text is no tag-list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagError {
+    /// A control character, or text that is not UTF-8.
+    Character,
+    /// A tag without `=`, or nothing between two `;`.
+    NoValue,
+    /// A name that is not a letter followed by letters, digits and `_`.
+    Name,
+    /// A name that was there before.
+    Twice,
+}
+
+impl fmt::Display for TagError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Character => "a character that has no place in a tag list",
+            Self::NoValue => "a tag without =",
+            Self::Name => "a malformed tag name",
+            Self::Twice => "a tag that is there twice",
+        })
+    }
+}
+
+impl error::Error for TagError {}
+
+/// The words between colons, without the white space around them (§3.5 h=, §3.6.1 h=, s=, t=).
+pub fn words(value: &str) -> impl Iterator<Item = &str> {
+    value.split(':').map(trim)
+}
+
+/// Decodes base64 with white space anywhere in it (§3.5 b=). `None` if it is malformed.
+pub fn base64(value: &str) -> Option<Vec<u8>> {
+    use base64::prelude::*;
+
+    let text: String = value.chars().filter(|&char| !is_blank(char)).collect();
+    BASE64_STANDARD.decode(text).ok()
+}
+
+/// Removes white space at both ends (FWS, §2.8; of whatever line ends).
+fn trim(text: &str) -> &str {
+    text.trim_matches(is_blank)
+}
+
+fn is_blank(char: char) -> bool {
+    matches!(char, ' ' | '\t' | '\r' | '\n')
+}
+
+fn is_name(text: &str) -> bool {
+    text.starts_with(|char: char| char.is_ascii_alphabetic())
+        && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_keep_their_order_and_lose_the_white_space_around_them() {
+        let octets = b" v =\r\n\t1 ; bb = x = y\n ;b=\tq r\r\n";
+        let list = TagList::parse(octets).unwrap();
+        let tags: Vec<_> = list.tags().iter().map(|tag| (tag.name, tag.value)).collect();
+        assert_eq!(tags, [("v", "1"), ("bb", "x = y"), ("b", "q r")]);
+        assert_eq!(&octets[list.tag("b").unwrap().place.clone()], b"\tq r\r\n");
+        assert_eq!(&octets[list.tag("v").unwrap().place.clone()], b"\r\n\t1 ");
+    }
+
+    #[test]
+    fn a_semicolon_at_the_end_may_stand_or_not() {
+        assert_eq!(TagList::parse(b"a=1; b=2;").unwrap().tags().len(), 2);
+        assert_eq!(TagList::parse(b"a=1; b=2").unwrap().tags().len(), 2);
+        assert_eq!(TagList::parse(b"a=;\r\n ").unwrap().get("a"), Some(""));
+    }
+
+    #[test]
+    fn rfc6376_3_2_a_tag_that_is_there_twice_makes_the_list_invalid() {
+        assert_eq!(TagList::parse(b"a=1; a=1").unwrap_err(), TagError::Twice);
+        assert!(TagList::parse(b"a=1; A=1").is_ok());
+    }
+
+    #[test]
+    fn what_is_no_tag_list_is_refused() {
+        assert_eq!(TagList::parse(b"").unwrap_err(), TagError::NoValue);
+        assert_eq!(TagList::parse(b"a=1;;b=2").unwrap_err(), TagError::NoValue);
+        assert_eq!(TagList::parse(b"a").unwrap_err(), TagError::NoValue);
+        assert_eq!(TagList::parse(b"1a=2").unwrap_err(), TagError::Name);
+        assert_eq!(TagList::parse(b"a b=2").unwrap_err(), TagError::Name);
+        assert_eq!(TagList::parse(b"=2").unwrap_err(), TagError::Name);
+        assert_eq!(TagList::parse(b"a=\0").unwrap_err(), TagError::Character);
+        assert_eq!(TagList::parse(b"a=\xff").unwrap_err(), TagError::Character);
+    }
+}

@@ -1,0 +1,304 @@
+//! Verifying (§6): a message and the key records of its signatures → a verdict on each.
+
+use std::error;
+use std::fmt;
+
+use crate::dkim::domain::{Domain, Selector};
+use crate::dkim::hash::{BodyHasher, header_hash};
+use crate::dkim::header::{Field, Header};
+use crate::dkim::record::{Record, RecordError};
+use crate::dkim::sign::Timestamp;
+use crate::dkim::signature::{Claims, NAME, SignatureError, without_signature};
+
+/// What a look-up of a key record gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lookup {
+    /// The text of the record, its strings joined.
+    Found(Vec<u8>),
+    /// There is none.
+    NotFound,
+    /// It is not known whether there is one.
+    Failed(String),
+}
+
+/// What became of one signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verdict {
+    /// d=, where it could be read.
+    pub domain: Option<Domain>,
+    /// s=, where it could be read.
+    pub selector: Option<Selector>,
+    /// Whether it verifies.
+    pub result: Result<(), Fault>,
+}
+
+/// The step of §6.1 at which a signature failed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The field is malformed or says what is not supported.
+    Signature(SignatureError),
+    /// There is no key record.
+    NoKey,
+    /// The key record could not be looked up.
+    LookupFailed(String),
+    /// The key record is malformed, revoked, or not for this use.
+    Record(RecordError),
+    /// The key is of another type than a= says.
+    OtherKeyType,
+    /// An RSA key below 1024 bits (RFC 8301 §3.2).
+    KeyTooSmall(u32),
+    /// x= is over.
+    Expired,
+    /// The record says t=s, and the domain of i= is not that of d=.
+    Subdomain,
+    /// l= is larger than the body.
+    BodyTooShort,
+    /// The body is not the one that was signed.
+    Body,
+    /// The header is not the one that was signed, or the key is another one.
+    Header,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Signature(_) => write!(f, "bad signature field"),
+            Self::NoKey => write!(f, "no key record"),
+            Self::LookupFailed(why) => write!(f, "the key record could not be looked up: {why}"),
+            Self::Record(_) => write!(f, "bad key record"),
+            Self::OtherKeyType => write!(f, "the key is of another type than a= says"),
+            Self::KeyTooSmall(bits) => write!(f, "the key has {bits} bits, fewer than 1024"),
+            Self::Expired => write!(f, "the signature has expired"),
+            Self::Subdomain => write!(f, "the record says t=s, and i= is of a subdomain"),
+            Self::BodyTooShort => write!(f, "the body is shorter than l= says"),
+            Self::Body => write!(f, "the body was changed (body hash differs)"),
+            Self::Header => {
+                write!(f, "a signed header field was changed, or the key is another one")
+            }
+        }
+    }
+}
+
+impl error::Error for Fault {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Signature(error) => Some(error),
+            Self::Record(error) => Some(error),
+            Self::NoKey
+            | Self::LookupFailed(_)
+            | Self::OtherKeyType
+            | Self::KeyTooSmall(_)
+            | Self::Expired
+            | Self::Subdomain
+            | Self::BodyTooShort
+            | Self::Body
+            | Self::Header => None,
+        }
+    }
+}
+
+/// Verifies all signatures of a message, from the top of the header downwards.
+pub fn verify(
+    header: &Header,
+    body: &[u8],
+    now: Timestamp,
+    lookup: &mut dyn FnMut(&Domain, &Selector) -> Lookup,
+) -> Vec<Verdict> {
+    let one = |field: &Field| match Claims::parse(field) {
+        Err(error) => {
+            Verdict { domain: None, selector: None, result: Err(Fault::Signature(error)) }
+        }
+        Ok(claims) => {
+            let found = lookup(&claims.domain, &claims.selector);
+            let result = verify_one(header, body, now, field, &claims, found);
+            Verdict { domain: Some(claims.domain), selector: Some(claims.selector), result }
+        }
+    };
+    header.named(NAME).map(one).collect()
+}
+
+fn verify_one(
+    header: &Header,
+    body: &[u8],
+    now: Timestamp,
+    field: &Field,
+    claims: &Claims,
+    found: Lookup,
+) -> Result<(), Fault> {
+    if claims.expiration.is_some_and(|expiration| expiration < now.0) {
+        return Err(Fault::Expired);
+    }
+    let record = match found {
+        Lookup::Found(text) => Record::parse(&text).map_err(Fault::Record)?,
+        Lookup::NotFound => return Err(Fault::NoKey),
+        Lookup::Failed(why) => return Err(Fault::LookupFailed(why)),
+    };
+    let key = record.key();
+    if key.algorithm() != claims.algorithm {
+        return Err(Fault::OtherKeyType);
+    }
+    if key.bits() < 1024 {
+        return Err(Fault::KeyTooSmall(key.bits()));
+    }
+    if record.strict() && claims.subdomain {
+        return Err(Fault::Subdomain);
+    }
+    let mut hasher = BodyHasher::limited(claims.canonicalization.body, claims.length);
+    hasher.update(body);
+    let hash = hasher.finish();
+    if claims.length.is_some_and(|length| hash.length() < length) {
+        return Err(Fault::BodyTooShort);
+    }
+    if claims.body_hash != hash.octets() {
+        return Err(Fault::Body);
+    }
+    let canon = claims.canonicalization.header;
+    let hash = header_hash(canon, header, &claims.signed, &without_signature(field));
+    key.verifies(&hash, &claims.signature).then_some(()).ok_or(Fault::Header)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dkim::canon::{Canon, Canonicalization};
+    use crate::dkim::header::FieldName;
+    use crate::dkim::key::SigningKey;
+    use crate::dkim::sign::{Recipe, sign};
+
+    const RFC6376: &str = include_str!("../../tests/vectors/rfc6376-a2.eml");
+    const RECORD: &str = include_str!("../../tests/vectors/rfc6376-a2.txt");
+    const KEY: &str = include_str!("../../tests/vectors/rfc6376-c.private");
+    const NOW: Timestamp = Timestamp(1_700_000_000);
+
+    fn faults(message: &str, record: &str) -> Vec<Result<(), Fault>> {
+        let (header, body) = message.split_once("\n\n").unwrap();
+        let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+        let lookup = &mut |_: &Domain, _: &Selector| Lookup::Found(record.trim().into());
+        verify(&header, body.as_bytes(), NOW, lookup).into_iter().map(|one| one.result).collect()
+    }
+
+    /// A message signed in one canonicalization, each signed field twice.
+    fn signed(canonicalization: Canonicalization, lifetime: Option<u64>) -> String {
+        let message = "To: a\nsubject:  x \n\ty \nFrom: J <joe@football.example.com>\nTO : b\nFrom: x\n\
+            Subject:z\n\nHi.  \n\n  x\ty \n\n\n";
+        let (header, body) = message.split_once("\n\n").unwrap();
+        let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+        let mut hasher = BodyHasher::new(canonicalization.body);
+        hasher.update(body.as_bytes());
+        let names = |names: &[&str]| {
+            names.iter().map(|name| FieldName::parse(name).unwrap()).collect::<Vec<_>>()
+        };
+        let domain = Domain::parse("football.example.com").unwrap();
+        let recipe =
+            Recipe::new(domain, names(&["From", "To", "Subject", "Cc"]), names(&["From", "Cc"]))
+                .unwrap()
+                .with_canonicalization(canonicalization)
+                .with_lifetime(lifetime);
+        let key = SigningKey::from_pem(KEY, 1024).unwrap();
+        let selector = Selector::parse("test").unwrap();
+        let signature = sign(&header, &hasher.finish(), &recipe, &selector, &key, NOW).unwrap();
+        let signature = std::str::from_utf8(signature.octets()).unwrap();
+        format!("{signature}{message}")
+    }
+
+    fn all() -> impl Iterator<Item = Canonicalization> {
+        let both = [Canon::Simple, Canon::Relaxed];
+        both.into_iter().flat_map(move |header| both.map(|body| Canonicalization { header, body }))
+    }
+
+    #[test]
+    fn rfc6376_appendix_a_verifies() {
+        assert_eq!(faults(RFC6376, RECORD), [Ok(())]);
+    }
+
+    #[test]
+    fn rfc6376_appendix_a_verifies_with_crlf_too() {
+        let (header, body) = RFC6376.split_once("\n\n").unwrap();
+        let header = format!("{}\r\n", header.replace('\n', "\r\n"));
+        let header = Header::parse(header.as_bytes()).unwrap();
+        let lookup = &mut |_: &Domain, _: &Selector| Lookup::Found(RECORD.trim().into());
+        let verdicts = verify(&header, body.replace('\n', "\r\n").as_bytes(), NOW, lookup);
+        assert_eq!(verdicts[0].result, Ok(()));
+        assert_eq!(verdicts[0].selector.as_ref().unwrap().as_str(), "brisbane");
+    }
+
+    #[test]
+    fn what_is_signed_verifies_in_all_four_canonicalizations() {
+        for canonicalization in all() {
+            assert_eq!(
+                faults(&signed(canonicalization, None), RECORD),
+                [Ok(())],
+                "{canonicalization}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_changed_field_is_a_fault_of_the_header() {
+        for canonicalization in all() {
+            let message = signed(canonicalization, None);
+            for (from, to) in [
+                ("To: a", "To: c"),
+                ("TO : b", "TO : c"),
+                ("Subject:z", "Subject:y"),
+                ("joe@", "jo@"),
+            ] {
+                assert_eq!(
+                    faults(&message.replacen(from, to, 1), RECORD),
+                    [Err(Fault::Header)],
+                    "{to}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn an_added_field_of_an_oversigned_name_is_a_fault() {
+        for canonicalization in all() {
+            let message = signed(canonicalization, None);
+            assert_eq!(faults(&format!("From: other\n{message}"), RECORD), [Err(Fault::Header)]);
+            assert_eq!(faults(&format!("Cc: other\n{message}"), RECORD), [Ok(())]);
+        }
+    }
+
+    #[test]
+    fn blanks_at_line_ends_count_in_the_simple_forms_only() {
+        for canonicalization in all() {
+            let message = signed(canonicalization, None).replacen("Hi.  ", "Hi.", 1);
+            let wanted =
+                if canonicalization.body == Canon::Simple { Err(Fault::Body) } else { Ok(()) };
+            assert_eq!(faults(&message, RECORD), [wanted]);
+            let message = signed(canonicalization, None).replacen("Subject:z", "SUBJECT: z ", 1);
+            let wanted =
+                if canonicalization.header == Canon::Simple { Err(Fault::Header) } else { Ok(()) };
+            assert_eq!(faults(&message, RECORD), [wanted]);
+        }
+    }
+
+    #[test]
+    fn an_expired_signature_fails() {
+        let relaxed = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
+        let message = signed(relaxed, Some(10));
+        assert!(message.contains("x=1700000010;"));
+        assert_eq!(faults(&message, RECORD), [Ok(())]);
+        let expired = message.replacen("x=1700000010;", "x=1600000010;", 1);
+        assert_eq!(faults(&expired, RECORD), [Err(Fault::Expired)]);
+    }
+
+    #[test]
+    fn each_fault_of_the_record_is_told() {
+        let relaxed = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
+        let message = signed(relaxed, None);
+        assert_eq!(faults(&message, "v=DKIM1; p="), [Err(Fault::Record(RecordError::Revoked))]);
+        let mut none = |_: &Domain, _: &Selector| Lookup::NotFound;
+        let (header, body) = message.split_once("\n\n").unwrap();
+        let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+        let verdicts = verify(&header, body.as_bytes(), NOW, &mut none);
+        assert_eq!(verdicts[0].result, Err(Fault::NoKey));
+    }
+
+    #[test]
+    fn a_message_without_signature_has_no_verdict() {
+        assert_eq!(faults("From: x\n\ny\n", RECORD), []);
+    }
+}
