@@ -17,4 +17,5 @@
 //!
 //! In this crate a bare `§` is a section of RFC 6376; sections of other texts carry their number.
 
+pub mod argv;
 pub mod dkim;

@@ -1,0 +1,342 @@
+//! What a command line of `sendmail` asks for. Classifies, never validates: argv goes on to the real
+//! sendmail as it is, and what is wrong with it is said by that program.
+//!
+//! The rules are those of Postfix's sendmail(1), which asks getopt for `+`: options end at the first
+//! argument that is none. Bare `-q` and the old forms of `-V` are taken out before getopt sees them.
+
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+
+use lexopt::{Arg, Parser};
+
+/// What a line of one dot is (`-i`, `-oi`; Postfix's `SM_FLAG_AEOF`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LoneDot {
+    /// It ends the message; what follows is not read.
+    #[default]
+    Ends,
+    /// It is a line of text (`-i`).
+    IsText,
+}
+
+/// A message on standard input, and what argv says about it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Submission {
+    /// Whether a line of one dot ends the message.
+    pub lone_dot: LoneDot,
+    /// `-G`: the mail of somebody else, passing through.
+    pub gateway: bool,
+    /// `-f` or `-r`, as typed; the last one counts. Empty or `<>` is the null sender.
+    pub envelope_sender: Option<Vec<u8>>,
+    /// `-F`, as typed.
+    pub full_name: Option<Vec<u8>>,
+}
+
+/// What the real sendmail will do with an argv.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// Reads one message from standard input and queues it.
+    Submit(Submission),
+    /// Speaks SMTP on standard input (`-bs`).
+    Smtp,
+    /// Reads no message, or refuses this argv: standard input stays untouched.
+    PassThrough,
+}
+
+impl Mode {
+    /// Says what `argv`, its name included, asks for. Total: what Postfix would refuse is
+    /// [`Mode::PassThrough`], so that the complaint comes from Postfix and comes at once.
+    ///
+    /// ```
+    /// use sendmail_dkim::argv::Mode;
+    /// let mode = |argv: &[&str]| Mode::parse(&argv.iter().map(Into::into).collect::<Vec<_>>());
+    /// assert!(matches!(mode(&["sendmail", "-t", "-i"]), Mode::Submit(_)));
+    /// assert_eq!(mode(&["mailq"]), Mode::PassThrough);
+    /// ```
+    #[must_use]
+    pub fn parse(argv: &[OsString]) -> Self {
+        let name = argv.first().map_or(OsStr::new("sendmail"), OsString::as_os_str);
+        if !is_submitter(name) {
+            return Self::PassThrough;
+        }
+        let mut options = Options::default();
+        // Usage errors are found by the real program, in its words.
+        if options.read(argv.get(1..).unwrap_or_default()).is_none() {
+            return Self::PassThrough;
+        }
+        options.into_mode()
+    }
+}
+
+/// Names under which the real program reads no message of its caller's, or one of somebody else's
+/// (rmail: UUCP). Every other name is sendmail.
+fn is_submitter(argv0: &OsStr) -> bool {
+    let octets = argv0.as_bytes();
+    let base = octets.rsplit(|octet| *octet == b'/').next().unwrap_or_default();
+    const OTHERS: [&[u8]; 8] =
+        [b"mailq", b"newaliases", b"smtpd", b"rmail", b"hoststat", b"purgestat", b"runq", b"rsmtp"];
+    !OTHERS.contains(&base)
+}
+
+/// The last of `-b`, `-I`, `-q` wins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Asked {
+    #[default]
+    Enqueue,
+    Smtp,
+    Other,
+}
+
+#[derive(Debug, Default)]
+struct Options {
+    asked: Asked,
+    /// `-bv` asks for a report, `-qRsite` and `-qIid` for work on the queue.
+    reads_nothing: bool,
+    lone_dot: LoneDot,
+    /// On the command line, or in the header with `-t`.
+    has_recipients: bool,
+    gateway: bool,
+    envelope_sender: Option<Vec<u8>>,
+    full_name: Option<Vec<u8>>,
+}
+
+impl Options {
+    /// Takes the options up to the first recipient. `None`: Postfix stops here, refusing or done.
+    fn read(&mut self, args: &[OsString]) -> Option<()> {
+        let mut parser = Parser::from_args(args);
+        // getopt knows no `-f=x`: the value of that is `=x`.
+        parser.set_short_equals(false);
+        loop {
+            if self.take_special(&mut parser) {
+                continue;
+            }
+            match parser.next().ok()? {
+                Some(Arg::Short(letter)) => self.option(letter, &mut parser)?,
+                Some(Arg::Value(_)) => {
+                    self.has_recipients = true;
+                    return Some(());
+                }
+                Some(Arg::Long(_)) => return None,
+                None => return Some(()),
+            }
+        }
+    }
+
+    /// The arguments that Postfix looks at before getopt does: `-q`, and the `-V` of old that is `-XV`.
+    fn take_special(&mut self, parser: &mut Parser) -> bool {
+        let Some(mut raw) = parser.try_raw_args() else { return false };
+        let [first, rest @ ..] = raw.as_slice() else { return false };
+        let first = first.as_bytes();
+        let is_flush = first == b"-q";
+        let is_verp = first == b"-XV"
+            || (first == b"-V" && rest.first().is_some_and(|next| next.len() == 2))
+            || (first.starts_with(b"-V") && first.len() == 4);
+        if is_flush {
+            self.asked = Asked::Other;
+        }
+        if is_flush || is_verp {
+            raw.next();
+        }
+        is_flush || is_verp
+    }
+
+    fn option(&mut self, letter: char, parser: &mut Parser) -> Option<()> {
+        match letter {
+            'c' | 'm' | 'U' | 'v' | 'x' => {}
+            'G' => self.gateway = true,
+            'I' => self.asked = Asked::Other,
+            'i' => self.lone_dot = LoneDot::IsText,
+            't' => self.has_recipients = true,
+            'A' | 'C' | 'L' | 'N' | 'O' | 'R' | 'V' | 'e' | 'h' | 'p' => {
+                parser.value().ok()?;
+            }
+            'F' => self.full_name = Some(parser.value().ok()?.into_vec()),
+            'f' | 'r' => self.envelope_sender = Some(parser.value().ok()?.into_vec()),
+            'B' => {
+                let body = parser.value().ok()?;
+                return (body == "8BITMIME" || body == "7BIT").then_some(());
+            }
+            'X' => return parser.value().ok()?.as_bytes().starts_with(b"V").then_some(()),
+            'b' => self.mode(parser.value().ok()?.as_bytes())?,
+            'o' => {
+                if parser.value().ok()?.as_bytes().starts_with(b"i") {
+                    self.lone_dot = LoneDot::IsText;
+                }
+            }
+            'q' => match parser.value().ok()?.as_bytes().first() {
+                Some(b'R' | b'I') => self.reads_nothing = true,
+                // A time: nothing to do, or the daemon's. Anything else is refused.
+                _ => return None,
+            },
+            // Unknown letters, and -n, which Postfix documents as ignored and refuses.
+            _ => return None,
+        }
+        Some(())
+    }
+
+    /// `-bX`: one octet counts, whatever follows.
+    fn mode(&mut self, value: &[u8]) -> Option<()> {
+        match value.first()? {
+            b'm' => self.asked = Asked::Enqueue,
+            b's' => self.asked = Asked::Smtp,
+            b'v' => self.reads_nothing = true,
+            b'd' | b'l' | b'h' | b'H' | b'i' | b'p' => self.asked = Asked::Other,
+            _ => return None,
+        }
+        Some(())
+    }
+
+    fn into_mode(self) -> Mode {
+        match self.asked {
+            Asked::Enqueue if self.has_recipients && !self.reads_nothing => {
+                Mode::Submit(Submission {
+                    lone_dot: self.lone_dot,
+                    gateway: self.gateway,
+                    envelope_sender: self.envelope_sender,
+                    full_name: self.full_name,
+                })
+            }
+            Asked::Smtp if !self.has_recipients && !self.reads_nothing => Mode::Smtp,
+            Asked::Enqueue | Asked::Smtp | Asked::Other => Mode::PassThrough,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(line: &str) -> Mode {
+        Mode::parse(&line.split(' ').map(OsString::from).collect::<Vec<_>>())
+    }
+
+    fn submission(line: &str) -> Submission {
+        match mode(line) {
+            Mode::Submit(submission) => submission,
+            other @ (Mode::Smtp | Mode::PassThrough) => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn a_recipient_or_dash_t_makes_a_submission() {
+        for line in
+            ["sendmail a@b", "sendmail -t", "sendmail -bm -t", "x -ti", "/usr/lib/sendmail a"]
+        {
+            submission(line);
+        }
+    }
+
+    #[test]
+    fn without_recipients_postfix_refuses_before_it_reads() {
+        assert_eq!(mode("sendmail"), Mode::PassThrough);
+        assert_eq!(mode("sendmail -i -f a@b"), Mode::PassThrough);
+        assert_eq!(mode("sendmail --"), Mode::PassThrough);
+    }
+
+    #[test]
+    fn modes_that_read_no_message_pass_through() {
+        for line in [
+            "mailq",
+            "/usr/bin/newaliases",
+            "smtpd",
+            "rmail a",
+            "sendmail -bp",
+            "sendmail -bv a@b",
+            "sendmail -bd",
+            "sendmail -bl",
+            "sendmail -bi",
+            "sendmail -bh",
+            "sendmail -I",
+            "sendmail -q",
+            "sendmail -q30m",
+            "sendmail -qRsite",
+            "sendmail -qIid",
+            "sendmail -bp -t",
+        ] {
+            assert_eq!(mode(line), Mode::PassThrough, "{line}");
+        }
+    }
+
+    #[test]
+    fn usage_errors_pass_through() {
+        for line in [
+            "sendmail -n a@b",
+            "sendmail -d a@b",
+            "sendmail -bt",
+            "sendmail -B9BIT a@b",
+            "sendmail -X log a@b",
+            "sendmail --version",
+            "sendmail -qf",
+            "sendmail -t -f",
+        ] {
+            assert_eq!(mode(line), Mode::PassThrough, "{line}");
+        }
+    }
+
+    #[test]
+    fn smtp_on_standard_input_takes_no_recipients() {
+        assert_eq!(mode("sendmail -bs"), Mode::Smtp);
+        assert_eq!(mode("sendmail -b s -i"), Mode::Smtp);
+        assert_eq!(mode("sendmail -bsfoo"), Mode::Smtp);
+        assert_eq!(mode("sendmail -bs a@b"), Mode::PassThrough);
+    }
+
+    #[test]
+    fn the_last_mode_wins() {
+        submission("sendmail -bp -bm a@b");
+        assert_eq!(mode("sendmail -bm -bs"), Mode::Smtp);
+        submission("sendmail -q -bm a@b");
+    }
+
+    #[test]
+    fn options_end_at_the_first_recipient() {
+        assert_eq!(submission("sendmail a@b -i").lone_dot, LoneDot::Ends);
+        assert_eq!(mode("sendmail - -t -n"), mode("sendmail a@b"));
+        assert_eq!(submission("sendmail -- -t").lone_dot, LoneDot::Ends);
+    }
+
+    #[test]
+    fn a_lone_dot_is_text_with_dash_i_alone_clustered_or_as_dash_o() {
+        for line in [
+            "s -i a",
+            "s -ti",
+            "s -it",
+            "s -oi a",
+            "s -o i a",
+            "s -oit a",
+            "s -itfs@x",
+            "s -itf s@x",
+        ] {
+            assert_eq!(submission(line).lone_dot, LoneDot::IsText, "{line}");
+        }
+        for line in ["s -O i a", "s -oem a", "s -t", "s -F i a"] {
+            assert_eq!(submission(line).lone_dot, LoneDot::Ends, "{line}");
+        }
+    }
+
+    #[test]
+    fn the_last_envelope_sender_counts() {
+        assert_eq!(submission("s -f a@b -t").envelope_sender.unwrap(), b"a@b");
+        assert_eq!(submission("s -fa@b -rc@d -t").envelope_sender.unwrap(), b"c@d");
+        assert_eq!(submission("s -f=x -t").envelope_sender.unwrap(), b"=x");
+        assert_eq!(submission("s -f -t -t").envelope_sender.unwrap(), b"-t");
+        assert_eq!(submission("s -f -- -t").envelope_sender.unwrap(), b"--");
+        assert_eq!(submission("s -f  -t").envelope_sender.unwrap(), b"");
+    }
+
+    #[test]
+    fn an_old_dash_v_with_two_letters_is_verp_and_the_letters_a_recipient() {
+        assert_eq!(submission("s -V +=  -i").lone_dot, LoneDot::Ends);
+        assert_eq!(submission("s -V+= -i a").lone_dot, LoneDot::IsText);
+        assert_eq!(submission("s -V id1 -i a").lone_dot, LoneDot::IsText);
+        assert_eq!(submission("s -XV -i a").lone_dot, LoneDot::IsText);
+        assert_eq!(submission("s -XV+= -i a").lone_dot, LoneDot::IsText);
+    }
+
+    #[test]
+    fn any_octets_are_some_mode() {
+        let argv = [b"s".to_vec(), vec![b'-', 0xff], vec![0xfe]].map(OsString::from_vec);
+        assert_eq!(Mode::parse(&argv), Mode::PassThrough);
+        assert_eq!(Mode::parse(&[]), Mode::PassThrough);
+    }
+}
