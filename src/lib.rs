@@ -19,3 +19,4 @@
 
 pub mod argv;
 pub mod dkim;
+pub mod message;

@@ -1,0 +1,401 @@
+//! Adds to a header what Postfix would add, and mends what Postfix would rewrite (cleanup(8)), so that
+//! it goes out as it was signed. The fields that can't be proved stable are named, to be left out of h=.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::address::{Completion, Phrases, Settled, addresses, settle};
+use super::date::DateTime;
+use super::reader::field_name_length;
+use crate::dkim::{Domain, Field, FieldName, Header};
+
+/// What is known about a submission beside its text.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Submitter {
+    /// `-f`, as typed. Empty or `<>`: the null sender.
+    pub envelope_sender: Option<Vec<u8>>,
+    /// The login name of the real user.
+    pub login: Option<String>,
+    /// The full name by Postfix's rule: `-F`, else `NAME`, else the passwd entry.
+    pub full_name: Option<Vec<u8>>,
+}
+
+/// Fields in which Postfix completes addresses (`header_opts`), Resent-* aside: those are not signed.
+const ADDRESS_FIELDS: [&str; 12] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "Errors-To",
+    "Return-Path",
+    "Return-Receipt-To",
+    "Disposition-Notification-To",
+    "Mail-Followup-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Apparently-To",
+];
+
+/// Fields in which one mailbox with an unquoted comma in its display name is usual.
+const ORIGINATOR_FIELDS: [&str; 3] = ["From", "Sender", "Reply-To"];
+
+/// A field longer than this is cut by Postfix where a milter is active (`header_size_limit`).
+const LONGEST_FIELD: usize = 60_000;
+
+/// A line longer than this is broken by a client of ours or of the next hop (`smtp_line_length_limit`).
+pub const LONGEST_LINE: usize = 990;
+
+/// A header section as submitted → its fields as Postfix takes them: no blanks before the colon, no
+/// NUL, a space for each bare CR, no line of blanks only.
+///
+/// `None` where a line is no field; the reader lets none through.
+#[must_use]
+pub fn fields(section: &[u8]) -> Option<Header> {
+    let mut fields = Vec::new();
+    let mut field: Vec<u8> = Vec::new();
+    for line in section.split_inclusive(|octet| *octet == b'\n') {
+        let continues = matches!(line.first(), Some(b' ' | b'\t'));
+        if !continues && !field.is_empty() {
+            fields.push(Field::parse(&std::mem::take(&mut field)).ok()?);
+        }
+        if continues && line.trim_ascii().is_empty() {
+            continue;
+        }
+        let mut line = line;
+        if !continues {
+            let name = line.get(..field_name_length(line)?)?;
+            field.extend_from_slice(name);
+            line = line.get(name.len()..)?.trim_ascii_start();
+        }
+        field.extend(line.iter().filter(|octet| **octet != 0).map(|octet| match octet {
+            b'\r' => b' ',
+            octet => *octet,
+        }));
+    }
+    if !field.is_empty() {
+        fields.push(Field::parse(&field).ok()?);
+    }
+    Some(Header::new(fields))
+}
+
+/// Adds From where it is missing, and mends it. To be done before the author is looked for.
+pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Completion) {
+    // With any Resent-* field Postfix adds Resent-From instead.
+    if header.count("From") == 0
+        && !is_resent(header)
+        && let Some(field) = from_field(submitter, completion)
+    {
+        header.fields_mut().push(field);
+    }
+    for field in header.fields_mut().iter_mut().filter(|field| field.is("From")) {
+        // An unstable From is the author's matter: see there.
+        mend(field, completion);
+    }
+}
+
+/// Adds Message-ID and Date where they are missing, as Postfix does, at the end; mends the addresses.
+/// `unique` is the part of a Message-ID before the `@`. Gives the names that must not be signed.
+pub fn complete(
+    header: &mut Header,
+    completion: &Completion,
+    now: DateTime,
+    unique: &str,
+    domain: &Domain,
+) -> Vec<FieldName> {
+    let mut unstable = Vec::new();
+    for field in header.fields_mut() {
+        let keeps = mend(field, completion) && is_short(field);
+        let name =
+            std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
+        if let (false, Some(name)) = (keeps, name) {
+            unstable.push(name);
+        }
+    }
+    if !is_resent(header) {
+        if header.count("Message-ID") == 0 {
+            add(header, &format!("Message-ID: <{unique}@{}>\n", domain.as_str()));
+        }
+        if header.count("Date") == 0 {
+            add(header, &format!("Date: {now}\n"));
+        }
+    }
+    unstable
+}
+
+fn add(header: &mut Header, field: &str) {
+    header.fields_mut().extend(Field::parse(field.as_bytes()));
+}
+
+fn is_resent(header: &Header) -> bool {
+    header.fields().iter().any(|field| {
+        field.name().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
+    })
+}
+
+fn is_short(field: &Field) -> bool {
+    let octets = field.octets();
+    octets.len() <= LONGEST_FIELD
+        && octets.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE)
+}
+
+/// Makes a fixed point of an address field. False where that can't be done.
+fn mend(field: &mut Field, completion: &Completion) -> bool {
+    if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+        return true;
+    }
+    let is_originator = ORIGINATOR_FIELDS.iter().any(|name| field.is(name));
+    let phrases = if is_originator { Phrases::Mend } else { Phrases::Keep };
+    match settle(field.value(), completion, phrases) {
+        Settled::AsIs => true,
+        Settled::Mended(value) => {
+            let octets = [field.name(), b":", &value].concat();
+            Field::parse(&octets).is_ok_and(|mended| {
+                *field = mended;
+                true
+            })
+        }
+        Settled::Unstable(_) => false,
+    }
+}
+
+/// The From that Postfix would make: the envelope sender, else the login name, with the full name.
+fn from_field(submitter: &Submitter, completion: &Completion) -> Option<Field> {
+    let address = match &submitter.envelope_sender {
+        Some(typed) => bare_address(typed)?,
+        None => submitter.login.clone()?.into_bytes(),
+    };
+    let mut value = b" ".to_vec();
+    let name = submitter.full_name.as_deref().map(phrase).filter(|name| !name.is_empty());
+    // Postfix gives no name to MAILER-DAEMON.
+    match name.filter(|_| !address.is_empty()) {
+        Some(name) => value.extend([name.as_slice(), b" <", &address, b">\n"].concat()),
+        None if address.is_empty() => value.extend_from_slice(b"MAILER-DAEMON\n"),
+        None => value.extend([address.as_slice(), b"\n"].concat()),
+    }
+    let value = match settle(&value, completion, Phrases::Keep) {
+        Settled::AsIs => value,
+        Settled::Mended(value) => value,
+        Settled::Unstable(_) => return None,
+    };
+    Field::parse(&[b"From:", value.as_slice()].concat()).ok()
+}
+
+/// `Name <a@b>` or `a@b` → `a@b`; empty for the null sender.
+fn bare_address(typed: &[u8]) -> Option<Vec<u8>> {
+    let list = addresses(typed).ok()?;
+    let Some(first) = list.iter().next() else { return Some(Vec::new()) };
+    let (local, domain) = first.ok()?.text(typed);
+    Some(match domain {
+        Some(domain) => [local.as_slice(), b"@", &domain].concat(),
+        None => local,
+    })
+}
+
+/// A display name: as it is where it is all words, quoted where it has specials, encoded where it is
+/// not ASCII (RFC 2047).
+fn phrase(name: &[u8]) -> Vec<u8> {
+    let name = name.trim_ascii();
+    if !name.is_ascii() {
+        let charset = if std::str::from_utf8(name).is_ok() { "utf-8" } else { "unknown-8bit" };
+        // 33 octets make 44 of base64: an encoded word has 75 at most (§2 there).
+        let words =
+            encodable(name, 33).map(|piece| format!("=?{charset}?B?{}?=", STANDARD.encode(piece)));
+        return words.collect::<Vec<_>>().join("\n ").into_bytes();
+    }
+    let is_word =
+        |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~ ".contains(&octet);
+    let plain = name.iter().filter(|octet| !octet.is_ascii_control());
+    if name.iter().all(|octet| is_word(*octet)) {
+        return name.to_vec();
+    }
+    let mut quoted = vec![b'"'];
+    for octet in plain {
+        if matches!(octet, b'"' | b'\\') {
+            quoted.push(b'\\');
+        }
+        quoted.push(*octet);
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+/// Pieces of at most `most` octets that do not cut a character of UTF-8.
+fn encodable(text: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut cut = most.min(rest.len());
+        while cut > 1 && rest.get(cut).is_some_and(|octet| octet & 0xc0 == 0x80) {
+            cut = cut.saturating_sub(1);
+        }
+        let (piece, after) = rest.split_at_checked(cut)?;
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// The full name in a passwd entry (GECOS): up to the first of `,;%`, with the login name, its first
+/// letter a capital, for each `&`.
+#[must_use]
+pub fn full_name(gecos: &[u8], login: &str) -> Vec<u8> {
+    let end = gecos.iter().position(|octet| b",;%".contains(octet)).unwrap_or(gecos.len());
+    let mut name = Vec::new();
+    for octet in gecos.iter().take(end) {
+        match octet {
+            b'&' => {
+                let mut login = login.as_bytes().to_vec();
+                if let Some(first) = login.first_mut() {
+                    first.make_ascii_uppercase();
+                }
+                name.extend(login);
+            }
+            octet => name.push(*octet),
+        }
+    }
+    name
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: DateTime = DateTime { seconds: 1_700_000_000, offset: 0 };
+
+    fn host() -> Completion {
+        Completion { origin: Some(Domain::parse("web.example").unwrap()), dot_domain: None }
+    }
+
+    fn www_data() -> Submitter {
+        Submitter { login: Some("www-data".into()), ..Submitter::default() }
+    }
+
+    /// The completed header and the names that must not be signed.
+    fn completed(section: &str, submitter: &Submitter) -> (String, Vec<String>) {
+        let mut header = fields(section.as_bytes()).unwrap();
+        complete_from(&mut header, submitter, &host());
+        let domain = Domain::parse("sample.com").unwrap();
+        let left_out = complete(&mut header, &host(), NOW, "20231114.1", &domain);
+        let names = left_out.iter().map(|name| name.as_str().to_owned()).collect();
+        (String::from_utf8_lossy(&header.octets()).into_owned(), names)
+    }
+
+    const COMPLETE: &str = "From: a@sample.com\nMessage-Id: <1@x>\nDate: x\n";
+
+    #[test]
+    fn a_complete_header_stays_as_it_is() {
+        let odd = format!("{COMPLETE}Subject:  odd\t \n\tfold \nX: \u{fc}\n");
+        assert_eq!(completed(&odd, &www_data()), (odd, vec![]));
+    }
+
+    #[test]
+    fn from_date_and_message_id_are_added_when_missing() {
+        let (header, _) = completed("To: x@y.example\n", &www_data());
+        assert_eq!(
+            header,
+            "To: x@y.example\nFrom: www-data@web.example\nMessage-ID: <20231114.1@sample.com>\n\
+             Date: Tue, 14 Nov 2023 22:13:20 +0000\n"
+        );
+    }
+
+    #[test]
+    fn an_empty_field_counts_as_there() {
+        let header = "From: a@sample.com\nMessage-Id:\nDate:\n";
+        assert_eq!(completed(header, &www_data()).0, header);
+    }
+
+    #[test]
+    fn the_envelope_sender_becomes_the_from() {
+        for (typed, wanted) in [
+            ("a@sample.com", "From: a@sample.com\n"),
+            ("Name <a@sample.com>", "From: a@sample.com\n"),
+            ("root", "From: root@web.example\n"),
+            ("", "From: MAILER-DAEMON@web.example\n"),
+            ("<>", "From: MAILER-DAEMON@web.example\n"),
+        ] {
+            let submitter =
+                Submitter { envelope_sender: Some(typed.as_bytes().to_vec()), ..www_data() };
+            assert!(completed("", &submitter).0.starts_with(wanted), "{typed}");
+        }
+    }
+
+    #[test]
+    fn the_full_name_stands_before_the_address() {
+        for (name, wanted) in [
+            ("Cron Daemon", "From: Cron Daemon <www-data@web.example>\n"),
+            ("Company, \"Inc.\"", "From: \"Company, \\\"Inc.\\\"\" <www-data@web.example>\n"),
+            ("M\u{fc}ller", "From: =?utf-8?B?TcO8bGxlcg==?= <www-data@web.example>\n"),
+            (" ", "From: www-data@web.example\n"),
+        ] {
+            let submitter = Submitter { full_name: Some(name.as_bytes().to_vec()), ..www_data() };
+            assert!(completed("", &submitter).0.starts_with(wanted), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_long_full_name_is_cut_between_characters() {
+        let name = "\u{4e9c}".repeat(30);
+        let submitter = Submitter { full_name: Some(name.into_bytes()), ..www_data() };
+        let (header, _) = completed("", &submitter);
+        let from = header.split("\nMessage-ID").next().unwrap();
+        assert!(from.lines().all(|line| line.len() <= 80), "{from}");
+        assert_eq!(from.matches("=?utf-8?B?").count(), 3);
+        assert!(!from.contains("77+9"), "a character was cut: {from}");
+    }
+
+    #[test]
+    fn resent_mail_gets_nothing_added() {
+        let header = "Resent-To: x@y.example\nSubject: x\n";
+        assert_eq!(completed(header, &www_data()).0, header);
+    }
+
+    #[test]
+    fn bare_addresses_get_the_origin_in_address_fields_only() {
+        let (header, left_out) = completed(
+            "From: root (Cron)\nTo: a, b@e.com\nReply-To: noreply\nX-To: a\nMessage-Id: <1@x>\nDate: x\n",
+            &www_data(),
+        );
+        assert_eq!(
+            header,
+            "From: root@web.example (Cron)\nTo: a@web.example, b@e.com\nReply-To: noreply@web.example\n\
+             X-To: a\nMessage-Id: <1@x>\nDate: x\n"
+        );
+        assert!(left_out.is_empty());
+    }
+
+    #[test]
+    fn an_unquoted_comma_in_a_display_name_is_quoted() {
+        let (header, _) = completed(
+            &COMPLETE.replace("a@sample.com", "Company, Inc. <a@sample.com>"),
+            &www_data(),
+        );
+        assert!(header.starts_with("From: \"Company, Inc.\" <a@sample.com>\n"));
+    }
+
+    #[test]
+    fn what_postfix_may_rewrite_is_not_to_be_signed() {
+        let to =
+            format!("{COMPLETE}To: host!user\nCc: x@y.example\nSubject: {}\n", "x".repeat(991));
+        assert_eq!(completed(&to, &www_data()), (to, vec!["To".into(), "Subject".into()]));
+    }
+
+    #[test]
+    fn blanks_before_the_colon_nuls_and_crs_go() {
+        let (header, _) = completed(&format!("{COMPLETE}Subject \t: a\0b\rc\n d\0\n"), &www_data());
+        assert!(header.ends_with("Subject: ab c\n d\n"), "{header:?}");
+    }
+
+    #[test]
+    fn a_line_of_blanks_goes() {
+        let (header, _) = completed(&format!("{COMPLETE}Subject: a\n \t\n b\n"), &www_data());
+        assert!(header.ends_with("Subject: a\n b\n"), "{header:?}");
+    }
+
+    #[test]
+    fn the_full_name_of_a_passwd_entry_ends_at_a_comma() {
+        assert_eq!(full_name(b"Web & Mail,room 1", "data"), b"Web Data Mail");
+        assert_eq!(full_name(b"A%b", "x"), b"A");
+        assert_eq!(full_name(b"", "x"), b"");
+    }
+}

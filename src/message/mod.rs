@@ -1,0 +1,13 @@
+//! What makes a submitted text a message that nothing will change. Pure: octets in, values out.
+//!
+//! Everything that Postfix would add, rewrite or drop behind us is done here first, so that the
+//! signature covers what will be sent.
+
+pub mod address;
+pub mod author;
+pub mod body;
+pub mod complete;
+pub mod date;
+pub mod reader;
+
+pub use reader::Reader;

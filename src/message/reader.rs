@@ -1,0 +1,515 @@
+//! Octets → the header and the body of a message, as Postfix's sendmail(1), pickup(8) and cleanup(8)
+//! take them: leading From_ lines go, so do all CRs before an LF, a line of one dot may end the
+//! message, and the header ends where Postfix says it does. Any split of the input gives the same.
+
+use crate::argv::LoneDot;
+
+/// Where the reader stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// All octets were taken.
+    More,
+    /// The header is complete; the rest of the octets is body.
+    HeaderEnds,
+    /// A line of one dot ended the message; the rest of the octets is no part of it.
+    MessageEnds,
+    /// The header is larger than [`HEADER_LIMIT`].
+    HeaderTooLarge,
+}
+
+/// The largest header that is looked at, in octets. Postfix itself cuts a field at 100 kB
+/// (`header_size_limit`); what is larger than this is no header of a message.
+pub const HEADER_LIMIT: usize = 1 << 20;
+
+/// Postfix reads lines in pieces of this many octets (`line_length_limit`): a From_ line or a field
+/// name that does not fit the first piece is not seen as one.
+const PIECE: usize = 2048;
+
+/// Reads one message, given in pieces of any size.
+#[derive(Debug)]
+pub struct Reader {
+    lone_dot: LoneDot,
+    phase: Phase,
+    /// The line that is being read, before the body.
+    line: Vec<u8>,
+    header: Vec<u8>,
+    /// Octets of input taken so far.
+    taken: u64,
+    body: Body,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// Before the first line that is no From_ line.
+    Top,
+    Header,
+    Body,
+    Ended,
+}
+
+/// The state between two pieces of the body.
+#[derive(Debug)]
+struct Body {
+    begins: u64,
+    ends: u64,
+    at_line_start: bool,
+    /// A dot that begins a line and may be all of it.
+    held_dot: bool,
+    /// CRs that wait for what follows them.
+    held_crs: usize,
+    verbatim: bool,
+}
+
+impl Reader {
+    /// A reader at the first octet of a message.
+    #[must_use]
+    pub fn new(lone_dot: LoneDot) -> Self {
+        Self {
+            lone_dot,
+            phase: Phase::Top,
+            line: Vec::new(),
+            header: Vec::new(),
+            taken: 0,
+            body: Body {
+                begins: 0,
+                ends: 0,
+                at_line_start: true,
+                held_dot: false,
+                held_crs: 0,
+                verbatim: true,
+            },
+        }
+    }
+
+    /// Takes octets until there are no more, or until something is complete; appends what is body to
+    /// `body`. Says how many were taken.
+    pub fn feed(&mut self, octets: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
+        let (taken, step) = match self.phase {
+            Phase::Top | Phase::Header => self.feed_header(octets, body),
+            Phase::Body => self.feed_body(octets, body),
+            Phase::Ended => (0, Step::MessageEnds),
+        };
+        self.taken = self.taken.saturating_add(taken as u64);
+        if self.phase == Phase::Body {
+            self.body.ends = self.taken;
+        }
+        (taken, step)
+    }
+
+    /// The end of the input: completes the last line.
+    pub fn finish(&mut self, body: &mut Vec<u8>) {
+        if matches!(self.phase, Phase::Top | Phase::Header) {
+            let line = std::mem::take(&mut self.line);
+            let line_begins = self.taken.saturating_sub(line.len() as u64);
+            let is_end = line == b"." && self.lone_dot == LoneDot::Ends;
+            if !line.is_empty() && !is_end && self.header_line(&line, body) {
+                self.body.begins = line_begins;
+            } else {
+                self.begin_body(if is_end { line_begins } else { self.taken });
+            }
+            self.body.ends = if is_end { line_begins } else { self.taken };
+        }
+        if self.phase == Phase::Body {
+            self.finish_body(body);
+        }
+        self.phase = Phase::Ended;
+    }
+
+    /// The header section read so far: complete lines that end in LF, without the line that ends it.
+    #[must_use]
+    pub fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// The body as octets of the input (from, to), where it is exactly what was given out; only the
+    /// LF that was missing at the end may have been added.
+    #[must_use]
+    pub fn body_in_input(&self) -> Option<(u64, u64)> {
+        self.body.verbatim.then_some((self.body.begins, self.body.ends))
+    }
+
+    fn feed_header(&mut self, octets: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
+        let mut taken: usize = 0;
+        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+            let begins = self.taken.saturating_add(taken as u64);
+            let line_begins = begins.saturating_sub(self.line.len() as u64);
+            taken = taken.saturating_add(piece.len());
+            self.line.extend_from_slice(piece);
+            let complete = self.line.ends_with(b"\n");
+            if !complete && !self.is_text_for_sure() {
+                if self.line.len().saturating_add(self.header.len()) > HEADER_LIMIT {
+                    return (taken, Step::HeaderTooLarge);
+                }
+                continue;
+            }
+            let line = std::mem::take(&mut self.line);
+            if complete && self.is_lone_dot(&line) {
+                self.begin_body(line_begins);
+                self.body.ends = line_begins;
+                self.phase = Phase::Ended;
+                return (taken, Step::MessageEnds);
+            }
+            let is_separator = without_line_end(&line).is_empty();
+            if self.header_line(&line, body) {
+                // An empty line separates; any other line is the first of the body.
+                let end = self.taken.saturating_add(taken as u64);
+                self.body.begins = if is_separator { end } else { line_begins };
+                return (taken, Step::HeaderEnds);
+            }
+        }
+        (taken, Step::More)
+    }
+
+    /// Takes a line before the body. True when the header ended with it or before it.
+    fn header_line(&mut self, line: &[u8], body: &mut Vec<u8>) -> bool {
+        let complete = line.ends_with(b"\n");
+        let text = without_line_end(line);
+        if self.phase == Phase::Top && complete && line.len() <= PIECE && is_from_line(text) {
+            return false;
+        }
+        let continues = matches!(text.first(), Some(b' ' | b'\t'));
+        let is_header = match self.phase {
+            // pickup(8) puts an empty line before a message that begins with a blank.
+            Phase::Top => field_name_length(text).is_some(),
+            Phase::Header | Phase::Body | Phase::Ended => {
+                continues || field_name_length(text).is_some()
+            }
+        };
+        if is_header {
+            self.phase = Phase::Header;
+            self.header.extend_from_slice(text);
+            self.header.push(b'\n');
+            return false;
+        }
+        self.begin_body(self.taken);
+        if !(complete && text.is_empty()) {
+            // Read once more as body, whose rules for CRs and the last line are its own.
+            self.feed_body(line, body);
+        }
+        true
+    }
+
+    fn begin_body(&mut self, begins: u64) {
+        self.phase = Phase::Body;
+        self.body.begins = begins;
+    }
+
+    /// A line in progress that can't become part of the header any more.
+    fn is_text_for_sure(&self) -> bool {
+        let continues =
+            self.phase == Phase::Header && matches!(self.line.first(), Some(b' ' | b'\t'));
+        self.line.len() > PIECE && !continues && field_name_length(&self.line).is_none()
+    }
+
+    fn is_lone_dot(&self, line: &[u8]) -> bool {
+        self.lone_dot == LoneDot::Ends && without_line_end(line) == b"."
+    }
+
+    fn feed_body(&mut self, octets: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
+        let mut rest = octets;
+        while let Some(first) = rest.first() {
+            if *first == b'\n' {
+                self.body.verbatim &= self.body.held_crs == 0;
+                self.body.held_crs = 0;
+                if std::mem::take(&mut self.body.held_dot) {
+                    // `.` CR* LF ends the message, and is no part of it.
+                    let taken = octets.len().saturating_sub(rest.len()).saturating_add(1);
+                    self.end_at_dot();
+                    return (taken, Step::MessageEnds);
+                }
+                out.push(b'\n');
+                self.body.at_line_start = true;
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            if *first == b'\r' {
+                self.body.held_crs = self.body.held_crs.saturating_add(1);
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            let may_end = self.body.at_line_start && self.body.held_crs == 0 && !self.body.held_dot;
+            if may_end && *first == b'.' && self.lone_dot == LoneDot::Ends {
+                self.body.held_dot = true;
+                self.body.at_line_start = false;
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
+            self.release(out);
+            rest = self.copy_text(rest, out);
+        }
+        (octets.len(), Step::More)
+    }
+
+    /// Copies whole lines as long as they need no look, then up to the next octet that does.
+    fn copy_text<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
+        let stop = match self.lone_dot {
+            LoneDot::IsText => octets.iter().position(|octet| *octet == b'\r'),
+            LoneDot::Ends => octets.iter().position(|octet| matches!(octet, b'\r' | b'\n')),
+        };
+        let (text, rest) =
+            octets.split_at_checked(stop.unwrap_or(octets.len())).unwrap_or_default();
+        out.extend_from_slice(text);
+        self.body.at_line_start = text.ends_with(b"\n");
+        rest
+    }
+
+    /// What was held turned out to be text.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        if std::mem::take(&mut self.body.held_dot) {
+            out.push(b'.');
+        }
+        out.resize(out.len().saturating_add(std::mem::take(&mut self.body.held_crs)), b'\r');
+        self.body.at_line_start = false;
+    }
+
+    fn end_at_dot(&mut self) {
+        self.phase = Phase::Ended;
+        // Where the line begins is known to the pieces only; a body that ends so is given anew.
+        self.body.verbatim = false;
+    }
+
+    fn finish_body(&mut self, out: &mut Vec<u8>) {
+        let held_crs = std::mem::take(&mut self.body.held_crs);
+        // CRs at the end of the input are the first half of a line end.
+        self.body.verbatim &= held_crs == 0;
+        if std::mem::take(&mut self.body.held_dot) {
+            if held_crs == 0 {
+                self.end_at_dot();
+                return;
+            }
+            out.push(b'.');
+        } else if self.body.at_line_start && held_crs == 0 {
+            return;
+        }
+        out.push(b'\n');
+    }
+}
+
+/// The line without its LF and all CRs before that (`sendmail_fix_line_endings = always`). CRs at the
+/// end of an incomplete line are the first half of a line end and go too.
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let end =
+        text.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last.saturating_add(1));
+    text.get(..end).unwrap_or_default()
+}
+
+/// `From ` after any number of `>`: the line that an mbox puts before a message.
+fn is_from_line(line: &[u8]) -> bool {
+    let quoted = line.iter().take_while(|octet| **octet == b'>').count();
+    line.get(quoted..).is_some_and(|rest| rest.starts_with(b"From "))
+}
+
+/// How long the name is, if `line` begins a header field by Postfix's rule: printable ASCII, then
+/// perhaps blanks, then a colon, all within the first piece of the line.
+#[must_use]
+pub(crate) fn field_name_length(line: &[u8]) -> Option<usize> {
+    let piece = line.get(..PIECE.min(line.len()))?;
+    let name = piece.iter().take_while(|octet| matches!(octet, 33..=57 | 59..=126)).count();
+    let after = piece.get(name..)?;
+    let blanks = after.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+    (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Header and body of `input`, and whether the body stands in the input as it is: the same for
+    /// every size of piece.
+    fn read(lone_dot: LoneDot, input: &[u8]) -> (String, String, bool) {
+        let whole = read_in_pieces(lone_dot, input, input.len().max(1));
+        for size in 1..input.len() {
+            assert_eq!(read_in_pieces(lone_dot, input, size), whole, "pieces of {size}");
+        }
+        whole
+    }
+
+    fn read_in_pieces(lone_dot: LoneDot, input: &[u8], size: usize) -> (String, String, bool) {
+        let mut reader = Reader::new(lone_dot);
+        let mut body = Vec::new();
+        'message: for piece in input.chunks(size) {
+            let mut rest = piece;
+            while !rest.is_empty() {
+                let (taken, step) = reader.feed(rest, &mut body);
+                rest = &rest[taken..];
+                if step == Step::MessageEnds {
+                    break 'message;
+                }
+                assert_ne!(step, Step::HeaderTooLarge);
+            }
+        }
+        reader.finish(&mut body);
+        let place = reader.body_in_input();
+        if let Some((from, to)) = place {
+            let place = [from, to].map(|offset| usize::try_from(offset).unwrap());
+            let place = &input[place[0]..place[1]];
+            assert!(body == place || body.strip_suffix(b"\n") == Some(place), "not verbatim");
+        }
+        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        (text(reader.header()), text(&body), place.is_some())
+    }
+
+    fn with_dash_i(input: &str) -> (String, String) {
+        let (header, body, _) = read(LoneDot::IsText, input.as_bytes());
+        (header, body)
+    }
+
+    fn without_dash_i(input: &str) -> (String, String) {
+        let (header, body, _) = read(LoneDot::Ends, input.as_bytes());
+        (header, body)
+    }
+
+    fn parts(header: &str, body: &str) -> (String, String) {
+        (header.into(), body.into())
+    }
+
+    #[test]
+    fn an_empty_line_ends_the_header() {
+        assert_eq!(with_dash_i("A: b\nC: d\n\ntext\n"), parts("A: b\nC: d\n", "text\n"));
+    }
+
+    #[test]
+    fn all_crs_before_an_lf_go() {
+        assert_eq!(with_dash_i("A: b\r\r\n c\r\n\r\nx\r\r\ny\n"), parts("A: b\n c\n", "x\ny\n"));
+    }
+
+    #[test]
+    fn a_bare_cr_is_an_octet_like_any_other() {
+        assert_eq!(with_dash_i("A: b\rc\n\nx\ry\r\r z\n"), parts("A: b\rc\n", "x\ry\r\r z\n"));
+    }
+
+    #[test]
+    fn leading_from_lines_go_quoted_ones_too() {
+        assert_eq!(
+            with_dash_i("From a@b Mon\n>From c\r\n>>From d\nA: b\n\nFrom here\n"),
+            parts("A: b\n", "From here\n")
+        );
+    }
+
+    #[test]
+    fn a_from_line_after_the_top_ends_the_header() {
+        assert_eq!(with_dash_i("A: b\nFrom x\nC: d\n"), parts("A: b\n", "From x\nC: d\n"));
+    }
+
+    #[test]
+    fn a_from_line_without_its_end_is_text() {
+        assert_eq!(with_dash_i("From a@b"), parts("", "From a@b\n"));
+    }
+
+    #[test]
+    fn a_from_line_longer_than_a_piece_is_text() {
+        let long = format!("From {}\nA: b\n", "x".repeat(2050));
+        assert_eq!(with_dash_i(&long), parts("", &long));
+    }
+
+    #[test]
+    fn a_lone_dot_ends_the_message_without_dash_i() {
+        assert_eq!(without_dash_i("A: b\n\nx\n.\nrest\n"), parts("A: b\n", "x\n"));
+        assert_eq!(without_dash_i("A: b\n\nx\n.\r\nrest\n"), parts("A: b\n", "x\n"));
+        assert_eq!(without_dash_i("A: b\n\nx\n."), parts("A: b\n", "x\n"));
+        assert_eq!(without_dash_i("A: b\n.\nC: d\n"), parts("A: b\n", ""));
+        assert_eq!(without_dash_i(".\nC: d\n"), parts("", ""));
+        assert_eq!(without_dash_i("A: b\n."), parts("A: b\n", ""));
+    }
+
+    #[test]
+    fn a_lone_dot_is_text_with_dash_i() {
+        assert_eq!(with_dash_i("A: b\n\nx\n.\nrest\n"), parts("A: b\n", "x\n.\nrest\n"));
+    }
+
+    #[test]
+    fn a_dot_with_company_is_text() {
+        let text = "..\n.x\n x.\n. \n.\rx\n";
+        assert_eq!(without_dash_i(&format!("A: b\n\n{text}")), parts("A: b\n", text));
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_ends_the_header_and_begins_the_body() {
+        for line in
+            ["no colon", ": no name", "two words: x", "S\u{fc}bject: x", "a\tb: c", "a\0b: c"]
+        {
+            let input = format!("A: b\n{line}\nC: d\n");
+            assert_eq!(
+                with_dash_i(&input),
+                parts("A: b\n", &format!("{line}\nC: d\n")),
+                "{line:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn blanks_before_the_colon_are_allowed() {
+        assert_eq!(with_dash_i("A : b\nC\t:d\n\nx\n"), parts("A : b\nC\t:d\n", "x\n"));
+    }
+
+    #[test]
+    fn a_line_of_blanks_continues_the_field() {
+        assert_eq!(with_dash_i("A: b\n \t\nC: d\n\nx\n"), parts("A: b\n \t\nC: d\n", "x\n"));
+    }
+
+    #[test]
+    fn a_message_that_begins_with_a_blank_is_all_body() {
+        assert_eq!(with_dash_i(" A: b\nC: d\n"), parts("", " A: b\nC: d\n"));
+    }
+
+    #[test]
+    fn an_empty_first_line_separates_nothing_from_the_body() {
+        assert_eq!(with_dash_i("\nA: b\n"), parts("", "A: b\n"));
+        assert_eq!(with_dash_i("\r\nA: b\n"), parts("", "A: b\n"));
+    }
+
+    #[test]
+    fn a_missing_last_line_end_is_added() {
+        assert_eq!(with_dash_i("A: b\n\nx"), parts("A: b\n", "x\n"));
+        assert_eq!(with_dash_i("A: b\n\nx\r"), parts("A: b\n", "x\n"));
+        assert_eq!(with_dash_i("A: b"), parts("A: b\n", ""));
+        assert_eq!(with_dash_i("A: b\r"), parts("A: b\n", ""));
+        assert_eq!(without_dash_i("A: b\n\n.\r"), parts("A: b\n", ".\n"));
+    }
+
+    #[test]
+    fn nothing_is_an_empty_message() {
+        assert_eq!(with_dash_i(""), parts("", ""));
+        assert_eq!(with_dash_i("A: b\n\n"), parts("A: b\n", ""));
+    }
+
+    #[test]
+    fn a_nul_is_an_octet_of_a_value_and_of_the_body() {
+        assert_eq!(with_dash_i("A: b\0c\n\nx\0y\n"), parts("A: b\0c\n", "x\0y\n"));
+    }
+
+    #[test]
+    fn a_body_of_plain_lines_stands_in_the_input_as_it_is() {
+        for (input, verbatim) in [
+            ("A: b\r\n\r\nx\n.y\nz\n", true),
+            ("A: b\n\nx\nz", true),
+            ("A: b\nno field\n", true),
+            (" all body\n", true),
+            ("A: b\n\nx\r\nz\n", false),
+            ("A: b\nno field\r\n", false),
+            ("A: b\n\nx\r", false),
+        ] {
+            assert_eq!(read(LoneDot::IsText, input.as_bytes()).2, verbatim, "{input:?}");
+        }
+        assert!(!read(LoneDot::Ends, b"A: b\n\nx\n.\n").2);
+    }
+
+    #[test]
+    fn a_long_first_line_is_body_before_its_end_is_seen() {
+        let mut reader = Reader::new(LoneDot::IsText);
+        let mut body = Vec::new();
+        assert_eq!(reader.feed(&[b'x'; 3000], &mut body), (3000, Step::HeaderEnds));
+        assert_eq!(body.len(), 3000);
+    }
+
+    #[test]
+    fn a_header_beyond_the_limit_is_refused() {
+        let mut reader = Reader::new(LoneDot::IsText);
+        let mut body = Vec::new();
+        reader.feed(b"A: ", &mut body);
+        let (_, step) = reader.feed(&vec![b'x'; HEADER_LIMIT], &mut body);
+        assert_eq!(step, Step::HeaderTooLarge);
+        assert!(body.is_empty());
+    }
+}
