@@ -18,5 +18,7 @@
 //! In this crate a bare `§` is a section of RFC 6376; sections of other texts carry their number.
 
 pub mod argv;
+pub mod config;
 pub mod dkim;
 pub mod message;
+pub mod policy;

@@ -1,0 +1,371 @@
+//! The configuration: TOML text → values. Pure; where the text comes from is the caller's matter.
+//!
+//! `config.toml` says what holds for the host, a file in `domains/` what holds for one signing domain,
+//! and may set the signing keys of the host anew. Unknown keys are errors.
+
+mod keys;
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::dkim::{Canon, Canonicalization, Domain, FieldName, Identity, Recipe, Selector};
+use crate::message::address::Completion;
+use keys::{Keys, RuleKeys};
+
+/// What `config.toml` says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// The real sendmail; absolute.
+    pub sendmail: PathBuf,
+    /// What completes a bare address.
+    pub completion: Completion,
+    /// Whether a signed message is logged.
+    pub log_success: bool,
+    /// How to sign where a domain does not say otherwise.
+    pub signing: Signing,
+}
+
+/// What a domain file says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DomainFile {
+    /// At least one; each makes a signature.
+    pub selectors: Vec<Selector>,
+    /// d=, where it is not the name of the file.
+    pub domain: Option<Domain>,
+    /// Whether mail From below the domain is signed too.
+    pub subdomains: bool,
+    /// i=, within d=.
+    pub identity: Option<Identity>,
+    /// Who may sign: login names and group names. Both `None`: everyone.
+    pub users: Option<Vec<String>>,
+    /// See `users`.
+    pub groups: Option<Vec<String>>,
+    /// Selectors for single addresses; the first that fits counts.
+    pub rules: Vec<Rule>,
+    /// How to sign.
+    pub signing: Signing,
+}
+
+/// `[[sign]]`: selectors for mail From one address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    /// The local part of `from`.
+    pub local: String,
+    /// The domain of `from`.
+    pub domain: Domain,
+    /// At least one.
+    pub selectors: Vec<Selector>,
+}
+
+/// What to do with a message that should be signed and can't be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnError {
+    /// Send it as it was submitted.
+    #[default]
+    Send,
+    /// Give it back to the caller: exit code 75.
+    Refuse,
+}
+
+/// The settings that a domain file may override.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signing {
+    /// `on_error`
+    pub on_error: OnError,
+    /// c=
+    pub canonicalization: Canonicalization,
+    /// Smaller RSA keys are refused; in bits.
+    pub minimum_key_bits: u32,
+    /// h=, where present; From among them.
+    pub headers: Vec<FieldName>,
+    /// Named once more in h= where present, so that none can be added; a part of `headers`.
+    pub oversign: Vec<FieldName>,
+    /// x= − t=, in seconds.
+    pub expire: Option<u64>,
+    /// Whether the body is made 7-bit before it is signed.
+    pub seven_bit: bool,
+    /// Whether mail that passes through (`Received:`, `-G`) is signed.
+    pub sign_forwarded: bool,
+}
+
+/// What is wrong with a configuration text; the administrator causes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Counted from 1; `None` where something is missing.
+    pub line: Option<usize>,
+    /// What is wrong, naming the key.
+    pub what: String,
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.line {
+            Some(line) => write!(f, "line {line}: {}", self.what),
+            None => f.write_str(&self.what),
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// Signed where present: §5.4.1, and what RFC 8058 §4 wants. Nothing that Postfix drops or adds later.
+const HEADERS: [&str; 21] = [
+    "From",
+    "Reply-To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "To",
+    "Cc",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "In-Reply-To",
+    "References",
+    "List-Id",
+    "List-Help",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Subscribe",
+    "List-Post",
+    "List-Owner",
+    "List-Archive",
+    "Autocrypt",
+];
+
+/// Fields of which a reader sees one, and an attacker would like to add another.
+const OVERSIGN: [&str; 10] = [
+    "From",
+    "Reply-To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "To",
+    "Cc",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+];
+
+fn names(names: &[&str]) -> Vec<FieldName> {
+    names.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
+}
+
+impl Default for Signing {
+    fn default() -> Self {
+        Self {
+            on_error: OnError::Send,
+            canonicalization: Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed },
+            minimum_key_bits: 1024,
+            headers: names(&HEADERS),
+            oversign: names(&OVERSIGN),
+            expire: None,
+            seven_bit: true,
+            sign_forwarded: false,
+        }
+    }
+}
+
+impl Host {
+    /// Reads the text of `config.toml`.
+    ///
+    /// # Errors
+    /// Names the line and the key.
+    ///
+    /// ```
+    /// use sendmail_dkim::config::Host;
+    /// assert!(Host::parse("sendmail = \"/usr/sbin/sendmail.postfix\"").is_ok());
+    /// let error = Host::parse("sendmail = \"/x\"\norigni = \"web.example\"").unwrap_err();
+    /// assert!(error.to_string().starts_with("line 2: unknown field `origni`"));
+    /// ```
+    pub fn parse(text: &str) -> Result<Self, ConfigError> {
+        let keys = Keys::parse(text)?;
+        keys.refuse_domain_keys()?;
+        let sendmail = keys.sendmail()?.ok_or_else(|| missing("sendmail"))?;
+        let completion =
+            Completion { origin: keys.origin()?, dot_domain: keys.append_dot_domain()? };
+        let signing = keys.signing(&Signing::default())?;
+        Ok(Self { sendmail, completion, log_success: keys.log_success().unwrap_or(true), signing })
+    }
+
+    /// What can be known of a text that [`Self::parse`] refuses: mail must go on, and where the
+    /// administrator asked for refusal, must not go out unsigned.
+    #[must_use]
+    pub fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
+        keys::salvage(text)
+    }
+}
+
+impl DomainFile {
+    /// Reads the text of a domain file named after `name`; `None` for `default.toml`.
+    ///
+    /// # Errors
+    /// Names the line and the key.
+    pub fn parse(text: &str, name: Option<&Domain>, host: &Signing) -> Result<Self, ConfigError> {
+        let keys = Keys::parse(text)?;
+        keys.refuse_host_keys()?;
+        let domain = keys.domain()?;
+        let signing = keys.signing(host)?;
+        let rules = keys.rules().iter().map(|rule| rule.parse(&keys)).collect::<Result<_, _>>()?;
+        Ok(Self {
+            selectors: keys.selectors()?.ok_or_else(|| missing("selectors"))?,
+            identity: keys.identity(domain.as_ref().or(name))?,
+            domain,
+            subdomains: keys.subdomains(),
+            users: keys.users(),
+            groups: keys.groups(),
+            rules,
+            signing,
+        })
+    }
+}
+
+fn missing(key: &str) -> ConfigError {
+    ConfigError { line: None, what: format!("key `{key}` is missing") }
+}
+
+impl RuleKeys {
+    fn parse(&self, keys: &Keys<'_>) -> Result<Rule, ConfigError> {
+        let (local, domain) = self.from(keys)?;
+        let selectors = self.selectors(keys)?;
+        Ok(Rule { local, domain, selectors })
+    }
+}
+
+/// The one place that knows which names may stand in h=: a trial recipe.
+fn try_names(headers: &[FieldName], oversign: &[FieldName]) -> Result<(), String> {
+    let Ok(domain) = Domain::parse("example.com") else { return Ok(()) };
+    Recipe::new(domain, headers.to_vec(), oversign.to_vec())
+        .map(|_| ())
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+mod tests {
+    use super::*;
+
+    const MINIMAL: &str = "sendmail = \"/usr/sbin/sendmail.postfix\"\n";
+
+    fn host(more: &str) -> Result<Host, String> {
+        Host::parse(&format!("{MINIMAL}{more}")).map_err(|error| error.to_string())
+    }
+
+    fn domain(text: &str) -> Result<DomainFile, String> {
+        let name = Domain::parse("sample.com").unwrap();
+        DomainFile::parse(text, Some(&name), &Signing::default()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn sendmail_is_the_only_key_that_must_be_there() {
+        assert_eq!(host("").unwrap().signing, Signing::default());
+        assert_eq!(Host::parse("").unwrap_err().to_string(), "key `sendmail` is missing");
+    }
+
+    #[test]
+    fn the_real_sendmail_is_an_absolute_path() {
+        let error = Host::parse("sendmail = \"sendmail\"").unwrap_err().to_string();
+        assert_eq!(error, "line 1: sendmail: \"sendmail\" is not an absolute path");
+    }
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let error = host("\nfoo = 1\n").unwrap_err();
+        assert!(error.starts_with("line 3: unknown field `foo`"), "{error}");
+    }
+
+    #[test]
+    fn a_key_of_the_other_kind_of_file_is_said_to_be_one() {
+        assert_eq!(
+            host("selectors = [\"a\"]").unwrap_err(),
+            "line 2: key `selectors` belongs in a file of domains/"
+        );
+        assert_eq!(
+            domain("selectors = [\"a\"]\nsendmail = \"/x\"").unwrap_err(),
+            "line 2: key `sendmail` belongs in config.toml"
+        );
+    }
+
+    #[test]
+    fn bad_values_are_named_with_their_line_and_key() {
+        for (line, wanted) in [
+            ("origin = \"a b\"", "line 2: origin: "),
+            (
+                "on_error = \"drop\"",
+                "line 2: on_error: \"drop\" is neither \"send\" nor \"refuse\"",
+            ),
+            ("canonicalization = \"loose\"", "line 2: canonicalization: "),
+            ("minimum_key_bits = 512", "line 2: minimum_key_bits: 512 is not in 1024..=4096"),
+            ("expire = \"soon\"", "line 2: expire: "),
+            ("headers = [\"Subject\"]", "line 2: headers: "),
+            ("headers = [\"+Bcc\"]", "line 2: headers: "),
+            ("oversign = [\"From\", \"Sender\"]", "line 2: oversign: "),
+            ("log_success = 1", "line 2: "),
+            ("seven_bit = ", "line 2: "),
+        ] {
+            let error = host(line).unwrap_err();
+            assert!(error.starts_with(wanted), "{line}: {error}");
+        }
+    }
+
+    #[test]
+    fn lists_of_names_replace_or_change_the_default() {
+        let signing = host("headers = [\"From\", \"Subject\"]").unwrap().signing;
+        assert_eq!(signing.headers.len(), 2);
+        assert_eq!(signing.oversign.len(), 2);
+        let signing = host("headers = [\"+Sender\", \"-Reply-To\"]").unwrap().signing;
+        assert_eq!(signing.headers.len(), HEADERS.len());
+        assert!(signing.headers.iter().any(|name| name.is("sender")));
+        assert!(!signing.oversign.iter().any(|name| name.is("Reply-To")));
+    }
+
+    #[test]
+    fn a_lifetime_has_a_unit_or_is_in_seconds() {
+        for (text, seconds) in [("\"14d\"", 1_209_600), ("\"36h\"", 129_600), ("3600", 3_600)] {
+            let signing = host(&format!("expire = {text}")).unwrap().signing;
+            assert_eq!(signing.expire, Some(seconds));
+        }
+    }
+
+    #[test]
+    fn a_domain_file_needs_a_selector() {
+        assert_eq!(domain("").unwrap_err(), "key `selectors` is missing");
+        assert_eq!(domain("selectors = []").unwrap_err(), "line 1: selectors: the list is empty");
+        assert_eq!(domain("selector = \"a\"").unwrap().selectors.len(), 1);
+        let error = domain("selectors = [\"a\", \"../b\"]").unwrap_err();
+        assert!(error.starts_with("line 1: selectors: "), "{error}");
+    }
+
+    #[test]
+    fn a_domain_file_overrides_the_signing_of_the_host() {
+        let file = domain("selectors = [\"a\"]\non_error = \"refuse\"\n").unwrap();
+        assert_eq!(file.signing.on_error, OnError::Refuse);
+        assert_eq!(file.signing.headers, Signing::default().headers);
+    }
+
+    #[test]
+    fn the_identity_is_within_the_domain() {
+        assert!(domain("selector = \"a\"\nidentity = \"@news.sample.com\"").is_ok());
+        let error = domain("selector = \"a\"\nidentity = \"@other.com\"").unwrap_err();
+        assert!(error.starts_with("line 2: identity: "), "{error}");
+    }
+
+    #[test]
+    fn a_rule_has_an_address_and_selectors_of_its_own() {
+        let text = "selector = \"a\"\n[[sign]]\nfrom = \"News@Sample.com\"\nselector = \"news\"\n";
+        let rule = domain(text).unwrap().rules.remove(0);
+        assert_eq!((rule.local.as_str(), rule.domain.as_str()), ("News", "sample.com"));
+        assert!(domain("selector = \"a\"\n[[sign]]\nfrom = \"news\"\nselector = \"n\"").is_err());
+        assert!(domain("selector = \"a\"\n[[sign]]\nfrom = \"a@b.example\"\n").is_err());
+    }
+
+    #[test]
+    fn of_a_broken_text_the_way_on_can_be_salvaged() {
+        let broken = format!("{MINIMAL}on_error = \"refuse\"\nfoo = 1\nbar = [\n");
+        assert_eq!(
+            Host::salvage(&broken),
+            (Some("/usr/sbin/sendmail.postfix".into()), OnError::Refuse)
+        );
+        assert_eq!(Host::salvage("\0\u{fffd}= ="), (None, OnError::Send));
+    }
+}

@@ -1,0 +1,350 @@
+//! The keys of both kinds of files as they stand in the text, each with its place.
+
+use std::ops::Range;
+use std::path::PathBuf;
+
+use serde::Deserialize;
+use toml::Spanned;
+
+use super::{ConfigError, OnError, Signing, try_names};
+use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
+
+type Text = Option<Spanned<String>>;
+type List = Option<Spanned<Vec<String>>>;
+
+/// All keys there are; which of them may stand where is looked at afterwards, for the better message.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Values {
+    sendmail: Text,
+    origin: Text,
+    append_dot_domain: Text,
+    log_success: Option<Spanned<bool>>,
+
+    selector: Text,
+    selectors: List,
+    domain: Text,
+    subdomains: Option<Spanned<bool>>,
+    identity: Text,
+    users: List,
+    groups: List,
+    sign: Option<Spanned<Vec<RuleKeys>>>,
+
+    on_error: Text,
+    canonicalization: Text,
+    minimum_key_bits: Option<Spanned<u32>>,
+    headers: List,
+    oversign: List,
+    expire: Option<Spanned<Lifetime>>,
+    seven_bit: Option<bool>,
+    sign_forwarded: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum Lifetime {
+    Seconds(u64),
+    Text(String),
+}
+
+/// A `[[sign]]` table.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RuleKeys {
+    from: Spanned<String>,
+    selector: Text,
+    selectors: List,
+}
+
+/// A parsed file and its text, for line numbers.
+pub(super) struct Keys<'a> {
+    text: &'a str,
+    values: Values,
+}
+
+impl<'a> Keys<'a> {
+    pub(super) fn parse(text: &'a str) -> Result<Self, ConfigError> {
+        let values = toml::from_str(text).map_err(|error| ConfigError {
+            line: error.span().map(|span| line(text, span.start)),
+            what: error.message().to_owned(),
+        })?;
+        Ok(Self { text, values })
+    }
+
+    pub(super) fn refuse_domain_keys(&self) -> Result<(), ConfigError> {
+        let values = &self.values;
+        self.refuse(
+            "belongs in a file of domains/",
+            &[
+                ("selector", span(&values.selector)),
+                ("selectors", span(&values.selectors)),
+                ("domain", span(&values.domain)),
+                ("subdomains", span(&values.subdomains)),
+                ("identity", span(&values.identity)),
+                ("users", span(&values.users)),
+                ("groups", span(&values.groups)),
+                ("sign", span(&values.sign)),
+            ],
+        )
+    }
+
+    pub(super) fn refuse_host_keys(&self) -> Result<(), ConfigError> {
+        let values = &self.values;
+        self.refuse(
+            "belongs in config.toml",
+            &[
+                ("sendmail", span(&values.sendmail)),
+                ("origin", span(&values.origin)),
+                ("append_dot_domain", span(&values.append_dot_domain)),
+                ("log_success", span(&values.log_success)),
+            ],
+        )
+    }
+
+    fn refuse(&self, why: &str, keys: &[(&str, Option<Range<usize>>)]) -> Result<(), ConfigError> {
+        let found = keys.iter().find_map(|(key, span)| span.clone().map(|span| (key, span)));
+        found.map_or(Ok(()), |(key, span)| {
+            let line = Some(line(self.text, span.start));
+            Err(ConfigError { line, what: format!("key `{key}` {why}") })
+        })
+    }
+
+    fn error(&self, key: &str, span: &Range<usize>, what: impl std::fmt::Display) -> ConfigError {
+        ConfigError { line: Some(line(self.text, span.start)), what: format!("{key}: {what}") }
+    }
+
+    /// The value of a text key, parsed; the error names the text.
+    fn parsed<T, E: std::fmt::Display>(
+        &self,
+        key: &str,
+        value: &Text,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
+        let text: &str = value.as_ref();
+        parse(text).map(Some).map_err(|error| self.error(key, &value.span(), error))
+    }
+
+    pub(super) fn sendmail(&self) -> Result<Option<PathBuf>, ConfigError> {
+        self.parsed("sendmail", &self.values.sendmail, |text| {
+            let path = PathBuf::from(text);
+            let usable = path.is_absolute() && !text.contains('\0');
+            usable.then_some(path).ok_or_else(|| format!("{text:?} is not an absolute path"))
+        })
+    }
+
+    pub(super) fn origin(&self) -> Result<Option<Domain>, ConfigError> {
+        self.parsed("origin", &self.values.origin, Domain::parse)
+    }
+
+    pub(super) fn append_dot_domain(&self) -> Result<Option<Domain>, ConfigError> {
+        self.parsed("append_dot_domain", &self.values.append_dot_domain, Domain::parse)
+    }
+
+    pub(super) fn log_success(&self) -> Option<bool> {
+        self.values.log_success.as_ref().map(|value| *value.as_ref())
+    }
+
+    pub(super) fn domain(&self) -> Result<Option<Domain>, ConfigError> {
+        self.parsed("domain", &self.values.domain, Domain::parse)
+    }
+
+    pub(super) fn subdomains(&self) -> bool {
+        self.values.subdomains.as_ref().is_some_and(|value| *value.as_ref())
+    }
+
+    pub(super) fn identity(&self, d: Option<&Domain>) -> Result<Option<Identity>, ConfigError> {
+        self.parsed("identity", &self.values.identity, |text| {
+            let identity = Identity::parse(text).map_err(|error| error.to_string())?;
+            let d = d.ok_or_else(|| "needs key `domain` in default.toml".to_owned())?;
+            if !identity.domain().is_within(d) {
+                return Err(format!("{text:?} is not within {}", d.as_str()));
+            }
+            Ok(identity)
+        })
+    }
+
+    pub(super) fn users(&self) -> Option<Vec<String>> {
+        self.values.users.as_ref().map(|names| names.as_ref().clone())
+    }
+
+    pub(super) fn groups(&self) -> Option<Vec<String>> {
+        self.values.groups.as_ref().map(|names| names.as_ref().clone())
+    }
+
+    pub(super) fn rules(&self) -> &[RuleKeys] {
+        self.values.sign.as_ref().map_or(&[], |rules| rules.as_ref())
+    }
+
+    pub(super) fn selectors(&self) -> Result<Option<Vec<Selector>>, ConfigError> {
+        self.selectors_of(&self.values.selector, &self.values.selectors)
+    }
+
+    /// `selector` and `selectors`, of which one is enough.
+    fn selectors_of(&self, one: &Text, many: &List) -> Result<Option<Vec<Selector>>, ConfigError> {
+        let Some(many) = many else {
+            let one = self.parsed("selector", one, Selector::parse)?;
+            return Ok(one.map(|selector| vec![selector]));
+        };
+        let error = |what: String| self.error("selectors", &many.span(), what);
+        if one.is_some() {
+            return Err(error("key `selector` is there too".to_owned()));
+        }
+        let mut selectors = Vec::new();
+        for text in many.as_ref() {
+            let selector = Selector::parse(text).map_err(|why| error(why.to_string()))?;
+            if selectors.contains(&selector) {
+                return Err(error(format!("{text:?} is listed twice")));
+            }
+            selectors.push(selector);
+        }
+        if selectors.is_empty() {
+            return Err(error("the list is empty".to_owned()));
+        }
+        Ok(Some(selectors))
+    }
+
+    pub(super) fn signing(&self, base: &Signing) -> Result<Signing, ConfigError> {
+        let values = &self.values;
+        let on_error = self.parsed("on_error", &values.on_error, parse_on_error)?;
+        let canonicalization = self.parsed(
+            "canonicalization",
+            &values.canonicalization,
+            str::parse::<Canonicalization>,
+        )?;
+        let (headers, oversign) = self.names(base)?;
+        Ok(Signing {
+            on_error: on_error.unwrap_or(base.on_error),
+            canonicalization: canonicalization.unwrap_or(base.canonicalization),
+            minimum_key_bits: self.minimum_key_bits()?.unwrap_or(base.minimum_key_bits),
+            headers,
+            oversign,
+            expire: self.expire()?.or(base.expire),
+            seven_bit: values.seven_bit.unwrap_or(base.seven_bit),
+            sign_forwarded: values.sign_forwarded.unwrap_or(base.sign_forwarded),
+        })
+    }
+
+    fn minimum_key_bits(&self) -> Result<Option<u32>, ConfigError> {
+        let Some(value) = &self.values.minimum_key_bits else { return Ok(None) };
+        let bits = *value.as_ref();
+        if !(1024..=4096).contains(&bits) {
+            let what = format!("{bits} is not in 1024..=4096");
+            return Err(self.error("minimum_key_bits", &value.span(), what));
+        }
+        Ok(Some(bits))
+    }
+
+    fn expire(&self) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = &self.values.expire else { return Ok(None) };
+        let seconds = match value.as_ref() {
+            Lifetime::Seconds(seconds) => Some(*seconds),
+            Lifetime::Text(text) => parse_lifetime(text),
+        };
+        let what = "want seconds, or a number with s, m, h or d, as \"14d\"";
+        let seconds = seconds.filter(|seconds| *seconds > 0);
+        seconds.map(Some).ok_or_else(|| self.error("expire", &value.span(), what))
+    }
+
+    /// `headers` and `oversign`. What is inherited gives way to what is said here.
+    fn names(&self, base: &Signing) -> Result<(Vec<FieldName>, Vec<FieldName>), ConfigError> {
+        let headers = self.names_of("headers", &self.values.headers, &base.headers)?;
+        let mut oversign = self.names_of("oversign", &self.values.oversign, &base.oversign)?;
+        if self.values.oversign.is_none() {
+            oversign.retain(|name| headers.contains(name));
+        }
+        for (key, list) in [("headers", &self.values.headers), ("oversign", &self.values.oversign)]
+        {
+            let Some(list) = list else { continue };
+            let oversign = if key == "headers" { [].as_slice() } else { &oversign };
+            try_names(&headers, oversign).map_err(|why| self.error(key, &list.span(), why))?;
+        }
+        Ok((headers, oversign))
+    }
+
+    /// A whole list, or changes to `base`: `+Name` adds, `-Name` takes away.
+    fn names_of(
+        &self,
+        key: &str,
+        list: &List,
+        base: &[FieldName],
+    ) -> Result<Vec<FieldName>, ConfigError> {
+        let Some(list) = list else { return Ok(base.to_vec()) };
+        let texts: &Vec<String> = list.as_ref();
+        let changes = texts.iter().filter(|text| text.starts_with(['+', '-'])).count();
+        if changes != 0 && changes != texts.len() {
+            let what = "all names begin with + or -, or none does";
+            return Err(self.error(key, &list.span(), what));
+        }
+        let mut names = if changes == 0 { Vec::new() } else { base.to_vec() };
+        for text in texts {
+            let typed = text.strip_prefix(['+', '-']).unwrap_or(text);
+            let name = FieldName::parse(typed).map_err(|why| self.error(key, &list.span(), why))?;
+            names.retain(|other| *other != name);
+            if !text.starts_with('-') {
+                names.push(name);
+            }
+        }
+        Ok(names)
+    }
+}
+
+impl RuleKeys {
+    pub(super) fn from(&self, keys: &Keys<'_>) -> Result<(String, Domain), ConfigError> {
+        let error = |what: String| keys.error("from", &self.from.span(), what);
+        let text: &str = self.from.as_ref();
+        let (local, domain) = text
+            .rsplit_once('@')
+            .filter(|(local, _)| !local.is_empty())
+            .ok_or_else(|| error(format!("{text:?} is no address: want local@domain")))?;
+        let domain = Domain::parse(domain).map_err(|why| error(why.to_string()))?;
+        Ok((local.to_owned(), domain))
+    }
+
+    pub(super) fn selectors(&self, keys: &Keys<'_>) -> Result<Vec<Selector>, ConfigError> {
+        let selectors = keys.selectors_of(&self.selector, &self.selectors)?;
+        selectors.ok_or_else(|| keys.error("sign", &self.from.span(), "key `selector` is missing"))
+    }
+}
+
+/// `sendmail` and `on_error` of a text that is otherwise broken.
+pub(super) fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
+    let (table, _) = toml::de::DeTable::parse_recoverable(text);
+    let text_of = |key: &str| {
+        let value = table.get_ref().get(key)?;
+        value.get_ref().as_str().map(str::to_owned)
+    };
+    let sendmail = text_of("sendmail").map(PathBuf::from).filter(|path| path.is_absolute());
+    let on_error = text_of("on_error").and_then(|text| parse_on_error(&text).ok());
+    (sendmail, on_error.unwrap_or_default())
+}
+
+fn parse_on_error(text: &str) -> Result<OnError, String> {
+    match text {
+        "send" => Ok(OnError::Send),
+        "refuse" => Ok(OnError::Refuse),
+        _ => Err(format!("{text:?} is neither \"send\" nor \"refuse\"")),
+    }
+}
+
+fn parse_lifetime(text: &str) -> Option<u64> {
+    let unit = text.chars().next_back()?;
+    let number: u64 = text.strip_suffix(unit)?.trim_ascii().parse().ok()?;
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        _ => return None,
+    };
+    number.checked_mul(seconds)
+}
+
+fn span<T>(value: &Option<Spanned<T>>) -> Option<Range<usize>> {
+    value.as_ref().map(Spanned::span)
+}
+
+fn line(text: &str, offset: usize) -> usize {
+    let before = text.as_bytes().iter().take(offset);
+    before.filter(|octet| **octet == b'\n').count().saturating_add(1)
+}

@@ -1,0 +1,346 @@
+//! What to do with one message: the configuration, the message and its submitter → a decision. Pure.
+
+use std::fmt;
+
+use crate::config::{DomainFile, OnError};
+use crate::dkim::tag::TagList;
+use crate::dkim::{Domain, Header, Recipe, RecipeError, Selector};
+use crate::message::author::{Author, NoAuthor};
+
+/// A place in `domains/` where the file for an author domain may be, the nearest first.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// The domain that the file is named after; `None`: `default.toml`.
+    pub domain: Option<Domain>,
+    /// The file counts only where it says `subdomains = true`.
+    pub is_parent: bool,
+}
+
+impl Candidate {
+    /// All places for an author domain.
+    ///
+    /// ```
+    /// use sendmail_dkim::{dkim::Domain, policy::Candidate};
+    /// let all = Candidate::all(&Domain::parse("a.sample.com").unwrap());
+    /// let files: Vec<_> = all.iter().map(Candidate::file).collect();
+    /// assert_eq!(files, ["a.sample.com.toml", "sample.com.toml", "default.toml"]);
+    /// ```
+    #[must_use]
+    pub fn all(author: &Domain) -> Vec<Self> {
+        let exact = Self { domain: Some(author.clone()), is_parent: false };
+        let parents = std::iter::successors(author.parent(), Domain::parent)
+            .map(|parent| Self { domain: Some(parent), is_parent: true });
+        let any = Self { domain: None, is_parent: false };
+        // `x@default` is From a domain like any other, and has no file of that name.
+        let own =
+            std::iter::once(exact).chain(parents).filter(|candidate| candidate.name() != DEFAULT);
+        own.chain(std::iter::once(any)).collect()
+    }
+
+    fn name(&self) -> &str {
+        self.domain.as_ref().map_or(DEFAULT, Domain::as_str)
+    }
+
+    /// The name of the file in `domains/`.
+    #[must_use]
+    pub fn file(&self) -> String {
+        format!("{}.toml", self.name())
+    }
+
+    /// Whether a file found here is the one to use.
+    #[must_use]
+    pub fn fits(&self, file: &DomainFile) -> bool {
+        !self.is_parent || file.subdomains
+    }
+}
+
+const DEFAULT: &str = "default";
+
+/// Who submits: the real user, whatever argv, environment or message say.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Caller {
+    /// The real user id.
+    pub uid: u32,
+    /// Its login name, if it has one.
+    pub login: Option<String>,
+    /// The names of the real group and of the supplementary groups.
+    pub groups: Vec<String>,
+}
+
+/// Whether to sign, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Decision {
+    /// Sign by this plan.
+    Sign(Box<Plan>),
+    /// Send as submitted.
+    Skip(Reason),
+}
+
+/// All that is needed to sign one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// What to sign, for which domain.
+    pub recipe: Recipe,
+    /// One signature for each.
+    pub selectors: Vec<Selector>,
+    /// The folder below `keys/` where the keys are.
+    pub folder: String,
+    /// Smaller keys are refused; in bits.
+    pub minimum_key_bits: u32,
+    /// What to do when signing fails.
+    pub on_error: OnError,
+}
+
+/// Why a message is sent as submitted. None of these is an error of the host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reason {
+    /// Its From names no single domain.
+    NoAuthor(NoAuthor),
+    /// No file in `domains/` is for the domain.
+    NotConfigured,
+    /// It has a Received field: it was written elsewhere, or comes back from a content filter.
+    Forwarded,
+    /// It was given with `-G`, as mail of somebody else.
+    Gateway,
+    /// It has a signature of the same domain.
+    AlreadySigned,
+    /// `users` and `groups` do not name the caller.
+    NotAllowed,
+    /// The header is larger than any that is looked at.
+    HeaderTooLarge,
+    /// Its header has a field that can't be read.
+    BadHeader,
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoAuthor(why) => return why.fmt(f),
+            Self::NotConfigured => "no domain file",
+            Self::Forwarded => "has a Received field",
+            Self::Gateway => "given with -G",
+            Self::AlreadySigned => "already signed for the domain",
+            Self::NotAllowed => "the user may not sign for the domain",
+            Self::HeaderTooLarge => "the header is too large",
+            Self::BadHeader => "the header has a line that is no field",
+        })
+    }
+}
+
+/// What holds for the author domain of one message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Where the file was found.
+    pub candidate: Candidate,
+    /// What it says, the settings of the host included.
+    pub file: DomainFile,
+}
+
+impl Policy {
+    /// Decides on one message. `gateway`: it came with `-G`.
+    ///
+    /// # Errors
+    /// When the names in h= contradict each other; the administrator causes it.
+    pub fn decide(
+        &self,
+        author: &Author,
+        header: &Header,
+        gateway: bool,
+        caller: &Caller,
+    ) -> Result<Decision, RecipeError> {
+        let domain = self.signing_domain(author);
+        if let Some(reason) = self.obstacle(&domain, header, gateway, caller) {
+            return Ok(Decision::Skip(reason));
+        }
+        let signing = &self.file.signing;
+        let recipe = Recipe::new(domain, signing.headers.clone(), signing.oversign.clone())?
+            .with_canonicalization(signing.canonicalization)
+            .with_lifetime(signing.expire);
+        let recipe = match &self.file.identity {
+            Some(identity) => recipe.with_identity(identity.clone())?,
+            None => recipe,
+        };
+        let rule = self.file.rules.iter().find(|rule| author.is(&rule.local, &rule.domain));
+        let selectors = rule.map_or(&self.file.selectors, |rule| &rule.selectors);
+        Ok(Decision::Sign(Box::new(Plan {
+            recipe,
+            selectors: selectors.clone(),
+            folder: self.folder().to_owned(),
+            minimum_key_bits: signing.minimum_key_bits,
+            on_error: signing.on_error,
+        })))
+    }
+
+    /// d=: what the file says, else its name; in `default.toml`, else the author domain.
+    fn signing_domain(&self, author: &Author) -> Domain {
+        let own = self.file.domain.as_ref().or(self.candidate.domain.as_ref());
+        own.unwrap_or(author.domain()).clone()
+    }
+
+    /// Keys are kept by d=; those of `default.toml` that names no domain, under `default`.
+    fn folder(&self) -> &str {
+        self.file.domain.as_ref().map_or(self.candidate.name(), Domain::as_str)
+    }
+
+    fn obstacle(
+        &self,
+        domain: &Domain,
+        header: &Header,
+        gateway: bool,
+        caller: &Caller,
+    ) -> Option<Reason> {
+        if is_signed_for(header, domain) {
+            return Some(Reason::AlreadySigned);
+        }
+        let sign_forwarded = self.file.signing.sign_forwarded;
+        if gateway && !sign_forwarded {
+            return Some(Reason::Gateway);
+        }
+        if header.count("Received") > 0 && !sign_forwarded {
+            return Some(Reason::Forwarded);
+        }
+        (!self.allows(caller)).then_some(Reason::NotAllowed)
+    }
+
+    fn allows(&self, caller: &Caller) -> bool {
+        let (users, groups) = (&self.file.users, &self.file.groups);
+        if users.is_none() && groups.is_none() {
+            return true;
+        }
+        let login = caller.login.as_ref();
+        let named = |names: &Option<Vec<String>>, name: &String| {
+            names.as_ref().is_some_and(|names| names.contains(name))
+        };
+        login.is_some_and(|login| named(users, login))
+            || caller.groups.iter().any(|group| named(groups, group))
+    }
+}
+
+/// Whether the message has a signature that claims to be of `domain`. It need not verify: a second one
+/// would be ours over a text that somebody else has finished.
+fn is_signed_for(header: &Header, domain: &Domain) -> bool {
+    header.named("DKIM-Signature").any(|field| {
+        let d =
+            TagList::parse(field.value()).ok().and_then(|tags| tags.get("d").map(Domain::parse));
+        d.is_some_and(|d| d.is_ok_and(|d| d == *domain))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Signing;
+
+    fn domain(text: &str) -> Domain {
+        Domain::parse(text).unwrap()
+    }
+
+    fn policy(name: Option<&str>, text: &str) -> Policy {
+        let name = name.map(domain);
+        let file = DomainFile::parse(text, name.as_ref(), &Signing::default()).unwrap();
+        Policy { candidate: Candidate { domain: name, is_parent: false }, file }
+    }
+
+    fn www_data() -> Caller {
+        Caller { uid: 33, login: Some("www-data".into()), groups: vec!["www-data".into()] }
+    }
+
+    fn decide(policy: &Policy, header: &str) -> Decision {
+        let header = Header::parse(header.as_bytes()).unwrap();
+        let author = Author::of(&header).unwrap();
+        policy.decide(&author, &header, false, &www_data()).unwrap()
+    }
+
+    fn plan(policy: &Policy, header: &str) -> Plan {
+        match decide(policy, header) {
+            Decision::Sign(plan) => *plan,
+            Decision::Skip(reason) => panic!("{reason}"),
+        }
+    }
+
+    fn reason(policy: &Policy, header: &str) -> Reason {
+        match decide(policy, header) {
+            Decision::Skip(reason) => reason,
+            Decision::Sign(_) => panic!("signed"),
+        }
+    }
+
+    const FROM: &str = "From: a@sample.com\n";
+    const SELECTOR: &str = "selectors = [\"s1\"]\n";
+
+    #[test]
+    fn the_nearest_file_is_looked_for_first() {
+        let files = |author| {
+            Candidate::all(&domain(author)).iter().map(Candidate::file).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            files("a.b.sample.com"),
+            ["a.b.sample.com.toml", "b.sample.com.toml", "sample.com.toml", "default.toml"]
+        );
+        assert_eq!(files("localhost"), ["localhost.toml", "default.toml"]);
+        assert_eq!(files("default"), ["default.toml"]);
+    }
+
+    #[test]
+    fn a_parent_counts_only_with_subdomains() {
+        let [_, parent, _] = Candidate::all(&domain("a.sample.com")).try_into().unwrap();
+        let name = domain("sample.com");
+        let file = |text: &str| DomainFile::parse(text, Some(&name), &Signing::default()).unwrap();
+        assert!(!parent.fits(&file(SELECTOR)));
+        assert!(parent.fits(&file(&format!("{SELECTOR}subdomains = true\n"))));
+    }
+
+    #[test]
+    fn the_signing_domain_is_the_files_name_or_what_it_says() {
+        for (name, text, wanted, folder) in [
+            (Some("sample.com"), "", "sample.com", "sample.com"),
+            (Some("sample.com"), "domain = \"example.org\"\n", "example.org", "example.org"),
+            (None, "", "sample.com", "default"),
+            (None, "domain = \"example.org\"\n", "example.org", "example.org"),
+        ] {
+            let plan = plan(&policy(name, &format!("{SELECTOR}{text}")), FROM);
+            assert_eq!(plan.recipe.domain().as_str(), wanted);
+            assert_eq!(plan.folder, folder);
+        }
+    }
+
+    #[test]
+    fn a_rule_for_an_address_has_its_own_selectors() {
+        let text = format!("{SELECTOR}[[sign]]\nfrom = \"news@sample.com\"\nselector = \"n\"\n");
+        let policy = policy(Some("sample.com"), &text);
+        let selector = |header| plan(&policy, header).selectors[0].as_str().to_owned();
+        assert_eq!(selector("From: N <News@sample.com>\n"), "n");
+        assert_eq!(selector(FROM), "s1");
+    }
+
+    #[test]
+    fn mail_of_others_is_not_signed_unless_asked() {
+        let strict = policy(Some("sample.com"), SELECTOR);
+        let received = format!("Received: from x\n{FROM}");
+        assert_eq!(reason(&strict, &received), Reason::Forwarded);
+        let header = Header::parse(FROM.as_bytes()).unwrap();
+        let author = Author::of(&header).unwrap();
+        let gateway = strict.decide(&author, &header, true, &www_data()).unwrap();
+        assert_eq!(gateway, Decision::Skip(Reason::Gateway));
+        let open = policy(Some("sample.com"), &format!("{SELECTOR}sign_forwarded = true\n"));
+        plan(&open, &received);
+    }
+
+    #[test]
+    fn a_signature_of_the_same_domain_is_enough() {
+        let policy = policy(Some("sample.com"), SELECTOR);
+        let signed = |d: &str| format!("{FROM}DKIM-Signature: v=1; d={d}; b=x\n");
+        assert_eq!(reason(&policy, &signed("Sample.com")), Reason::AlreadySigned);
+        plan(&policy, &signed("other.example"));
+        plan(&policy, &format!("{FROM}DKIM-Signature: garbage\n"));
+    }
+
+    #[test]
+    fn only_the_named_users_and_groups_sign() {
+        let policy = |text: &str| policy(Some("sample.com"), &format!("{SELECTOR}{text}\n"));
+        plan(&policy("users = [\"www-data\"]"), FROM);
+        plan(&policy("users = [\"root\"]\ngroups = [\"www-data\"]"), FROM);
+        assert_eq!(reason(&policy("users = [\"root\"]"), FROM), Reason::NotAllowed);
+        assert_eq!(reason(&policy("groups = []"), FROM), Reason::NotAllowed);
+    }
+}
