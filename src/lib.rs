@@ -22,3 +22,5 @@ pub mod config;
 pub mod dkim;
 pub mod message;
 pub mod policy;
+pub mod report;
+pub mod wrapper;

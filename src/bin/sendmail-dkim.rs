@@ -1,2 +1,4 @@
 //! The wrapper, installed as `/usr/sbin/sendmail.dkim`.
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sendmail_dkim::wrapper::main()
+}

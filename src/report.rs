@@ -1,0 +1,188 @@
+//! Exit codes, the line on stderr and the line in the log: the only place of the wrapper that writes
+//! any of them.
+
+use std::error::Error;
+use std::fmt;
+use std::io::{self, Write as _};
+use std::os::unix::net::{UnixDatagram, UnixStream};
+use std::process::ExitCode;
+
+use crate::dkim::{Domain, Selector};
+
+/// Exit codes of sysexits.h that the wrapper itself uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// `EX_TEMPFAIL`: not accepted; the caller may try again. Postfix's own failures exit so too.
+    TempFail = 75,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit as u8)
+    }
+}
+
+/// How bad it is (syslog(3)).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Severity {
+    /// `LOG_ERR`
+    Error = 3,
+    /// `LOG_WARNING`
+    Warning = 4,
+    /// `LOG_INFO`
+    Info = 6,
+}
+
+const FACILITY_MAIL: u32 = 2 << 3;
+const IDENT: &str = "sendmail-dkim";
+
+/// An address longer than this is cut in the log (RFC 5321 §4.5.3.1 allows 64 + 1 + 255).
+const LONGEST_ADDRESS: usize = 320;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Sent with a signature.
+    Signed,
+    /// Sent as submitted.
+    Unsigned,
+    /// Not accepted.
+    Refused,
+}
+
+/// The log line of one message.
+#[derive(Clone, Debug)]
+pub struct Entry<'a> {
+    /// The real user.
+    pub uid: u32,
+    /// The author address; may hold anything.
+    pub from: Option<&'a str>,
+    /// d=
+    pub domain: Option<&'a Domain>,
+    /// s=, of each signature.
+    pub selectors: &'a [Selector],
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Why, where it was not signed.
+    pub reason: Option<&'a str>,
+}
+
+impl fmt::Display for Entry<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "uid={}", self.uid)?;
+        if let Some(from) = self.from {
+            let from: String = from.chars().take(LONGEST_ADDRESS).collect();
+            write!(f, " from=<{}>", from.escape_debug())?;
+        }
+        if let Some(domain) = self.domain {
+            write!(f, " d={}", domain.as_str())?;
+        }
+        for (index, selector) in self.selectors.iter().enumerate() {
+            f.write_str(if index == 0 { " s=" } else { "," })?;
+            f.write_str(selector.as_str())?;
+        }
+        f.write_str(match self.outcome {
+            Outcome::Signed => " result=signed",
+            Outcome::Unsigned => " result=unsigned",
+            Outcome::Refused => " result=refused",
+        })?;
+        self.reason.map_or(Ok(()), |reason| write!(f, " reason={reason:?}"))
+    }
+}
+
+/// One line to syslog, facility mail. No log is no reason to hold up mail: nothing is waited for, and
+/// errors are let go.
+pub fn log(severity: Severity, line: &impl fmt::Display) {
+    let priority = FACILITY_MAIL | severity as u32;
+    let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
+    // Not syslog(3): that one blocks while the daemon sleeps. The daemon adds the time of day itself.
+    let sent = UnixDatagram::unbound().and_then(|socket| {
+        socket.set_nonblocking(true)?;
+        socket.connect(DEV_LOG)?;
+        socket.send(text.as_bytes())
+    });
+    if sent.is_err_and(|error| error.raw_os_error() == Some(WRONG_TYPE)) {
+        // A daemon that listens on a stream ends each line by a NUL.
+        let sent = UnixStream::connect(DEV_LOG).and_then(|mut stream| {
+            stream.set_nonblocking(true)?;
+            stream.write_all(format!("{text}\0").as_bytes())
+        });
+        drop(sent);
+    }
+}
+
+const DEV_LOG: &str = "/dev/log";
+const WRONG_TYPE: i32 = nix::errno::Errno::EPROTOTYPE as i32;
+
+/// A failure of our own: one line on stderr in Postfix's form, one in the log, and the exit code that
+/// says "not accepted".
+pub fn fatal(error: &dyn Error) -> ExitCode {
+    let line = format!("fatal: {}", chain(error));
+    log(Severity::Error, &line);
+    complain(&line)
+}
+
+/// One line on stderr. A caller that closed it does not change the exit code.
+pub fn complain(line: &str) -> ExitCode {
+    let line = format!("sendmail.dkim: {line}\n");
+    drop(io::stderr().lock().write_all(line.as_bytes()));
+    Exit::TempFail.into()
+}
+
+/// An error and its causes, joined by `: `.
+#[must_use]
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry<'a>() -> Entry<'a> {
+        Entry {
+            uid: 33,
+            from: Some("a@sample.com"),
+            domain: None,
+            selectors: &[],
+            outcome: Outcome::Unsigned,
+            reason: Some("no domain file"),
+        }
+    }
+
+    #[test]
+    fn an_unsigned_message_says_why() {
+        let line = entry().to_string();
+        assert_eq!(line, "uid=33 from=<a@sample.com> result=unsigned reason=\"no domain file\"");
+    }
+
+    #[test]
+    fn a_signed_message_names_domain_and_selectors() {
+        let domain = Domain::parse("sample.com").unwrap();
+        let selectors = ["a", "b"].map(|text| Selector::parse(text).unwrap());
+        let line = Entry {
+            domain: Some(&domain),
+            selectors: &selectors,
+            outcome: Outcome::Signed,
+            reason: None,
+            ..entry()
+        };
+        assert_eq!(line.to_string(), "uid=33 from=<a@sample.com> d=sample.com s=a,b result=signed");
+    }
+
+    #[test]
+    fn control_characters_are_escaped_and_long_addresses_cut() {
+        let line = Entry { from: Some("a\nb\u{202e}\0@x"), ..entry() }.to_string();
+        assert!(line.contains("from=<a\\nb\\u{202e}\\0@x>"), "{line}");
+        let long = "x".repeat(1_000);
+        let line = Entry { from: Some(&long), ..entry() }.to_string();
+        assert!(line.len() < 400);
+    }
+}

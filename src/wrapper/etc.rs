@@ -1,0 +1,166 @@
+//! The configuration folder: which one, and what its files say. Read with the real user's rights.
+
+use std::error;
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use super::privilege::Held;
+use crate::config::{ConfigError, DomainFile, Host, OnError};
+use crate::dkim::Domain;
+use crate::policy::{Candidate, Policy};
+
+/// The folder of an installed wrapper.
+pub const FOLDER: &str = "/etc/sendmail-dkim";
+
+/// Names another folder, where no privilege could be abused by it.
+pub const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
+
+/// No configuration is larger; nobody is made to read more. Octets.
+const LARGEST: u64 = 1 << 20;
+
+/// The configuration folder of this run.
+#[derive(Debug)]
+pub(crate) struct Etc(PathBuf);
+
+/// A file of the configuration that can't be used; the administrator causes it.
+#[derive(Debug)]
+pub(crate) enum EtcError {
+    /// It can't be opened or read.
+    Unreadable { path: PathBuf, source: io::Error },
+    /// It is a folder, a FIFO or a device.
+    NotAFile { path: PathBuf },
+    /// Somebody else than the administrator could have written it.
+    Untrusted { path: PathBuf, owner: u32, mode: u32 },
+    /// It is larger than any configuration.
+    TooLarge { path: PathBuf },
+    /// It is not what the manual page says.
+    Wrong { path: PathBuf, source: ConfigError },
+}
+
+impl fmt::Display for EtcError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unreadable { path, .. } => write!(f, "cannot read {path:?}"),
+            Self::NotAFile { path } => write!(f, "{path:?} is not a regular file"),
+            Self::Untrusted { path, owner, mode } => write!(
+                f,
+                "{path:?} is of uid {owner} with mode {mode:03o}, wanted root's, or the folder's \
+                 owner's, and writable by nobody else"
+            ),
+            Self::TooLarge { path } => write!(f, "{path:?} is larger than {LARGEST} octets"),
+            Self::Wrong { path, .. } => write!(f, "{}", path.display()),
+        }
+    }
+}
+
+impl error::Error for EtcError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Unreadable { source, .. } => Some(source),
+            Self::Wrong { source, .. } => Some(source),
+            Self::NotAFile { .. } | Self::Untrusted { .. } | Self::TooLarge { .. } => None,
+        }
+    }
+}
+
+/// `config.toml` can't be used, and what can be known all the same.
+#[derive(Debug)]
+pub(crate) struct BrokenHost {
+    pub(crate) error: EtcError,
+    pub(crate) sendmail: Option<PathBuf>,
+    pub(crate) on_error: OnError,
+}
+
+impl Etc {
+    /// The installed folder, or the one that the environment names, if no privilege is held.
+    pub(crate) fn find(held: &Held) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "read only where there is no privilege to abuse"
+        )]
+        let named = if held.is_privileged() { None } else { std::env::var_os(VARIABLE) };
+        let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
+        Self(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
+    }
+
+    /// The folder of the keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// `config.toml`.
+    pub(crate) fn host(&self) -> Result<Host, BrokenHost> {
+        let path = self.0.join("config.toml");
+        let broken = |error| BrokenHost { error, sendmail: None, on_error: OnError::default() };
+        let text = self.read(&path).map_err(broken)?;
+        Host::parse(&text).map_err(|source| {
+            let (sendmail, on_error) = Host::salvage(&text);
+            BrokenHost { error: EtcError::Wrong { path, source }, sendmail, on_error }
+        })
+    }
+
+    /// The file that is for an author domain: one open(2) for each place it may be in, however many
+    /// domains there are.
+    pub(crate) fn policy(&self, author: &Domain, host: &Host) -> Result<Option<Policy>, EtcError> {
+        for candidate in Candidate::all(author) {
+            let path = self.0.join("domains").join(candidate.file());
+            let text = match self.read(&path) {
+                Ok(text) => text,
+                Err(EtcError::Unreadable { source, .. })
+                    if matches!(
+                        source.kind(),
+                        // A domain of 253 octets makes a name that no file can have.
+                        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+                    ) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let file = DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
+                .map_err(|source| EtcError::Wrong { path, source })?;
+            if candidate.fits(&file) {
+                return Ok(Some(Policy { candidate, file }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, path: &Path) -> Result<String, EtcError> {
+        let unreadable = |source| EtcError::Unreadable { path: path.to_owned(), source };
+        // O_NONBLOCK: a FIFO in place of a file must not hold up mail.
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)
+            .map_err(unreadable)?;
+        self.trust(&file, path)?;
+        let mut text = String::new();
+        let read = file.take(LARGEST.saturating_add(1)).read_to_string(&mut text);
+        if read.map_err(unreadable)? as u64 > LARGEST {
+            return Err(EtcError::TooLarge { path: path.to_owned() });
+        }
+        Ok(text)
+    }
+
+    /// Looks at what was opened, not at what the path names now.
+    fn trust(&self, file: &File, path: &Path) -> Result<(), EtcError> {
+        let unreadable = |source| EtcError::Unreadable { path: path.to_owned(), source };
+        let found = file.metadata().map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(EtcError::NotAFile { path: path.to_owned() });
+        }
+        let folder_owner = std::fs::metadata(&self.0).map_err(unreadable)?.uid();
+        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+        if (owner != 0 && owner != folder_owner) || mode & 0o002 != 0 {
+            return Err(EtcError::Untrusted { path: path.to_owned(), owner, mode });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,275 @@
+//! The message on standard input: read once, kept as it came, and given to the reader on the way.
+
+use std::error;
+use std::fmt;
+use std::io;
+use std::os::fd::AsFd as _;
+
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat};
+use nix::unistd::{Whence, lseek, read};
+
+use super::spool::{Sealed, Spool};
+use crate::argv::LoneDot;
+use crate::message::body;
+use crate::message::reader::{Reader, Step};
+
+/// Octets asked for at a time: what a pipe holds.
+const PIECE: usize = 64 << 10;
+
+/// One message, as far as it was read.
+#[derive(Debug)]
+pub(crate) struct Intake {
+    lone_dot: LoneDot,
+    /// Where standard input was when we came, if it can go back there.
+    start: Option<i64>,
+    spool: Spool,
+    piece: Vec<u8>,
+    /// The octets of `piece` that the spool has not got.
+    unkept: (usize, usize),
+    /// The octets of `piece` that the reader has not got.
+    unread: (usize, usize),
+    reader: Reader,
+    body: Vec<u8>,
+    /// The body was changed on the way.
+    settled: bool,
+    ended: bool,
+    /// The reader has given up, or is not to be trusted any more.
+    raw: bool,
+}
+
+/// The message can't be had, or not be kept; the system causes it.
+#[derive(Debug)]
+pub(crate) enum IntakeError {
+    /// Standard input can't be read to its end: the message is not complete.
+    Read(Errno),
+    /// There is no room for it.
+    Keep(io::Error),
+}
+
+impl fmt::Display for IntakeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read(_) => "cannot read the message from standard input",
+            Self::Keep(_) => "no room for the message",
+        })
+    }
+}
+
+impl error::Error for IntakeError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        Some(match self {
+            Self::Read(errno) => errno,
+            Self::Keep(error) => error,
+        })
+    }
+}
+
+/// How the header ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderRead {
+    Complete,
+    TooLarge,
+}
+
+impl Intake {
+    pub(crate) fn new(lone_dot: LoneDot) -> Self {
+        let stdin = io::stdin();
+        let is_file = fstat(stdin.as_fd()).is_ok_and(|found| {
+            SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+        });
+        let start = if is_file { lseek(stdin.as_fd(), 0, Whence::SeekCur).ok() } else { None };
+        Self {
+            lone_dot,
+            start,
+            spool: Spool::new(),
+            piece: vec![0; PIECE],
+            unkept: (0, 0),
+            unread: (0, 0),
+            reader: Reader::new(lone_dot),
+            body: Vec::new(),
+            settled: false,
+            ended: false,
+            raw: false,
+        }
+    }
+
+    /// Reads up to the end of the header.
+    pub(crate) fn read_header(&mut self) -> Result<HeaderRead, IntakeError> {
+        loop {
+            match self.feed() {
+                Step::HeaderEnds | Step::MessageEnds => return Ok(HeaderRead::Complete),
+                Step::HeaderTooLarge => {
+                    self.raw = true;
+                    return Ok(HeaderRead::TooLarge);
+                }
+                Step::More if !self.fill()? => {
+                    self.finish();
+                    return Ok(HeaderRead::Complete);
+                }
+                Step::More => {}
+            }
+        }
+    }
+
+    /// The header section as the reader gives it.
+    pub(crate) fn header(&self) -> &[u8] {
+        self.reader.header()
+    }
+
+    /// Reads the rest; what will be sent of it goes to `take`, in pieces.
+    pub(crate) fn read_body(&mut self, mut take: impl FnMut(&[u8])) -> Result<(), IntakeError> {
+        loop {
+            self.settled |= body::settle(&mut self.body);
+            take(&self.body);
+            self.body.clear();
+            if self.ended {
+                return Ok(());
+            }
+            if self.feed() == Step::More && self.body.is_empty() && !self.fill()? {
+                self.finish();
+            }
+        }
+    }
+
+    /// Gives the unread octets to the reader.
+    fn feed(&mut self) -> Step {
+        let (from, to) = self.unread;
+        let octets = self.piece.get(from..to).unwrap_or_default();
+        let (taken, step) = self.reader.feed(octets, &mut self.body);
+        self.unread.0 = from.saturating_add(taken);
+        self.ended |= step == Step::MessageEnds;
+        step
+    }
+
+    fn finish(&mut self) {
+        self.reader.finish(&mut self.body);
+        self.ended = true;
+    }
+
+    /// Reads the next piece and keeps it. False at the end of the input.
+    fn fill(&mut self) -> Result<bool, IntakeError> {
+        let length = read_stdin(&mut self.piece).map_err(IntakeError::Read)?;
+        self.unread = (0, length);
+        self.unkept = (0, length);
+        self.spool
+            .append(self.piece.get(..length).unwrap_or_default())
+            .map_err(IntakeError::Keep)?;
+        self.unkept = (0, 0);
+        Ok(length > 0)
+    }
+
+    /// Whether nothing has been taken from standard input.
+    pub(crate) fn is_untouched(&self) -> bool {
+        matches!(&self.spool, Spool::Memory(memory) if memory.is_empty()) && self.unkept == (0, 0)
+    }
+
+    /// The message as it was submitted, for the original argv.
+    pub(crate) fn seal_original(&mut self) -> Result<Sealed, IntakeError> {
+        if let Some(start) = self.start
+            && lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok()
+        {
+            return Ok(Sealed::untouched());
+        }
+        if self.unkept != (0, 0) {
+            return Err(IntakeError::Keep(io::ErrorKind::StorageFull.into()));
+        }
+        self.read_rest()?;
+        let spool = std::mem::replace(&mut self.spool, Spool::new());
+        spool.seal().map_err(|(spool, error)| {
+            self.spool = spool;
+            IntakeError::Keep(error)
+        })
+    }
+
+    /// Reads on to the end of the message, so that a caller at a terminal can end it by a dot.
+    fn read_rest(&mut self) -> Result<(), IntakeError> {
+        if !self.raw {
+            return self.read_body(|_| {});
+        }
+        while !self.ended && self.fill()? {}
+        self.ended = true;
+        Ok(())
+    }
+
+    /// The reader failed: from here on all there is to the end of the input is the message.
+    pub(crate) fn distrust_reader(&mut self) {
+        self.raw = true;
+    }
+
+    /// The message with `head` in place of its header section.
+    pub(crate) fn seal_signed(&mut self, head: &[u8]) -> Result<Sealed, IntakeError> {
+        let place = self.reader.body_in_input().filter(|_| !self.settled);
+        if let Some((from, to)) = place
+            && self.spool.has_room(head, from)
+        {
+            let spool = std::mem::replace(&mut self.spool, Spool::new());
+            return spool.seal_with(head, from, to).map_err(|(spool, error)| {
+                self.spool = spool;
+                IntakeError::Keep(error)
+            });
+        }
+        self.rebuild(head).map_err(IntakeError::Keep)
+    }
+
+    /// Reads the kept octets once more, the same way, and writes what was hashed.
+    fn rebuild(&self, head: &[u8]) -> io::Result<Sealed> {
+        let mut rebuilt = Spool::new();
+        rebuilt.append(head)?;
+        let mut reader = Reader::new(self.lone_dot);
+        let mut text = Vec::new();
+        let mut ended = false;
+        self.spool.read(0, |mut octets| {
+            while !octets.is_empty() && !ended {
+                let (taken, step) = reader.feed(octets, &mut text);
+                octets = octets.get(taken..).unwrap_or_default();
+                ended = step == Step::MessageEnds;
+                body::settle(&mut text);
+                rebuilt.append(&text)?;
+                text.clear();
+            }
+            Ok(())
+        })?;
+        reader.finish(&mut text);
+        body::settle(&mut text);
+        rebuilt.append(&text)?;
+        rebuilt.seal().map_err(|(_, error)| error)
+    }
+
+    /// Gives the original octets to `write`: those that were read, then the rest of standard input.
+    pub(crate) fn replay(
+        &mut self,
+        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.spool.read(0, &mut write)?;
+        let (from, to) = std::mem::take(&mut self.unkept);
+        write(self.piece.get(from..to).unwrap_or_default())?;
+        while !self.ended {
+            let length = read_stdin(&mut self.piece)?;
+            if length == 0 {
+                break;
+            }
+            write(self.piece.get(..length).unwrap_or_default())?;
+        }
+        Ok(())
+    }
+}
+
+/// read(2), which a signal may interrupt and a caller may have made non-blocking.
+fn read_stdin(piece: &mut [u8]) -> Result<usize, Errno> {
+    let stdin = io::stdin();
+    loop {
+        match read(stdin.as_fd(), piece) {
+            Err(Errno::EINTR) => {}
+            Err(Errno::EAGAIN) => {
+                let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+                match poll(&mut wait, PollTimeout::NONE) {
+                    Ok(_) | Err(Errno::EINTR) => {}
+                    Err(errno) => return Err(errno),
+                }
+            }
+            result => return result,
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Key files: opened as the group, one component after the other and without following a link, so that
+//! nothing outside the tree is reached; looked at and read when the group is gone.
+
+use std::error;
+use std::fmt;
+use std::fs::{File, Metadata};
+use std::io::{self, Read as _};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, open, openat};
+use nix::sys::stat::{Mode, fstat};
+use zeroize::Zeroizing;
+
+use crate::dkim::{KeyError, Selector, SigningKey};
+
+/// A key file that was opened.
+#[derive(Debug)]
+pub(crate) struct KeyFile {
+    file: File,
+    path: PathBuf,
+    /// The owner of the folder of all keys.
+    tree_owner: u32,
+}
+
+/// A key that can't be used.
+#[derive(Debug)]
+pub(crate) enum KeyringError {
+    /// It can't be opened; the administrator, or a user without the set-gid bit, causes it.
+    Open { path: PathBuf, source: Errno },
+    /// Reading failed; the system.
+    Read { path: PathBuf, source: io::Error },
+    /// It is a folder, a FIFO or a device; the administrator.
+    NotAFile { path: PathBuf },
+    /// It belongs to a user who has no say here; the administrator.
+    Owner { path: PathBuf, owner: u32 },
+    /// Others may read or write it; the administrator.
+    TooOpen { path: PathBuf, mode: u32 },
+    /// It holds no usable key; the administrator.
+    Key { path: PathBuf, source: KeyError },
+}
+
+impl fmt::Display for KeyringError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Open { path, source: Errno::ELOOP } => {
+                write!(f, "cannot open key {path:?}, links are not followed")
+            }
+            Self::Open { path, .. } => write!(f, "cannot open key {path:?}"),
+            Self::Read { path, .. } => write!(f, "cannot read key {path:?}"),
+            Self::NotAFile { path } => write!(f, "key {path:?} is not a regular file"),
+            Self::Owner { path, owner } => {
+                write!(f, "key {path:?} is of uid {owner}, wanted root's or the tree's owner's")
+            }
+            Self::TooOpen { path, mode } => {
+                write!(f, "key {path:?} has mode {mode:03o}, wanted 640 or stricter")
+            }
+            Self::Key { path, .. } => write!(f, "key {path:?}"),
+        }
+    }
+}
+
+impl error::Error for KeyringError {
+    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
+        match self {
+            Self::Open { source, .. } => Some(source),
+            Self::Read { source, .. } => Some(source),
+            Self::Key { source, .. } => Some(source),
+            Self::NotAFile { .. } | Self::Owner { .. } | Self::TooOpen { .. } => None,
+        }
+    }
+}
+
+/// No key file is larger (RSA 4096 in PEM: 3.3 kB). Octets.
+const LARGEST: usize = 16 << 10;
+
+/// Opens `KEYS/FOLDER/SELECTOR.private`. All that is done as the privileged group.
+pub(crate) fn open_key(
+    keys: &Path,
+    folder: &str,
+    selector: &Selector,
+) -> Result<KeyFile, KeyringError> {
+    let name = format!("{}.private", selector.as_str());
+    let path = keys.join(folder).join(&name);
+    let failed = |source| KeyringError::Open { path: path.clone(), source };
+    let into = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+    let tree = open(keys, into, Mode::empty()).map_err(failed)?;
+    let tree_owner = fstat(&tree).map_err(failed)?.st_uid;
+    // With O_PATH a link would be opened itself, were it not for O_DIRECTORY.
+    let folder = openat(&tree, folder, into | OFlag::O_NOFOLLOW, Mode::empty()).map_err(failed)?;
+    // O_NONBLOCK: a FIFO in place of a key must not hold up mail.
+    let key = OFlag::O_RDONLY
+        | OFlag::O_NOFOLLOW
+        | OFlag::O_NONBLOCK
+        | OFlag::O_NOCTTY
+        | OFlag::O_CLOEXEC;
+    let file = openat(&folder, name.as_str(), key, Mode::empty()).map_err(failed)?;
+    Ok(KeyFile { file: File::from(file), path, tree_owner })
+}
+
+impl KeyFile {
+    /// Looks at the file and reads the key. Needs no privilege.
+    pub(crate) fn read(&self, minimum_bits: u32) -> Result<SigningKey, KeyringError> {
+        let path = &self.path;
+        let failed = |source| KeyringError::Read { path: path.clone(), source };
+        self.trust(&self.file.metadata().map_err(failed)?)?;
+        // Room for all at once: a Vec that grows leaves copies behind.
+        let mut pem = Zeroizing::new(Vec::with_capacity(LARGEST));
+        (&self.file).take(LARGEST as u64).read_to_end(&mut pem).map_err(failed)?;
+        SigningKey::from_pem(pem.as_slice(), minimum_bits)
+            .map_err(|source| KeyringError::Key { path: path.clone(), source })
+    }
+
+    fn trust(&self, found: &Metadata) -> Result<(), KeyringError> {
+        let path = self.path.clone();
+        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
+        if !found.is_file() {
+            return Err(KeyringError::NotAFile { path });
+        }
+        if owner != 0 && owner != self.tree_owner {
+            return Err(KeyringError::Owner { path, owner });
+        }
+        // Nobody but the owner writes, nobody but the owner and the group reads.
+        if mode & 0o026 != 0 || mode & 0o004 != 0 {
+            return Err(KeyringError::TooOpen { path, mode });
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,319 @@
+//! The wrapper: a pipeline of a few stages, of which one is privileged.
+//!
+//! What goes wrong before standard input was read is a failure of the call (exit code 75); what goes
+//! wrong afterwards sends the message as it was submitted, or refuses it where the administrator asked
+//! for that. Nothing is ever sent that was not read to its end.
+
+mod etc;
+mod handoff;
+mod intake;
+mod keyring;
+mod privilege;
+mod signals;
+mod spool;
+mod submitter;
+mod trouble;
+
+use std::ffi::OsString;
+use std::process::ExitCode;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub use etc::{FOLDER, VARIABLE};
+
+use crate::argv::{LoneDot, Mode, Submission};
+use crate::config::{Host, OnError};
+use crate::dkim::{self, BodyHasher, Header, Timestamp};
+use crate::message::address::Unstable;
+use crate::message::author::{Author, NoAuthor};
+use crate::message::complete;
+use crate::message::date::DateTime;
+use crate::policy::{Decision, Plan, Reason};
+use crate::report::{self, Entry, Outcome, Severity};
+use etc::{BrokenHost, Etc};
+use handoff::{Real, exec, exec_untouched, feed};
+use intake::{HeaderRead, Intake, IntakeError};
+use keyring::{KeyFile, open_key};
+use privilege::{Dropped, Held};
+use submitter::User;
+use trouble::{Trouble, guarded};
+
+/// The program. Returns only where the message could not be handed over, or standard input had to be
+/// fed to a child.
+#[must_use]
+pub fn main() -> ExitCode {
+    let held = match Held::take() {
+        Ok(held) => held,
+        Err(error) => return report::fatal(&error),
+    };
+    trouble::keep_quiet();
+    let argv: Vec<OsString> = std::env::args_os().collect();
+    let etc = Etc::find(&held);
+    match Mode::parse(&argv) {
+        Mode::Submit(submission) => submit(held, &etc, &argv, &submission),
+        Mode::PassThrough | Mode::Smtp => pass_through(held, &etc, &argv),
+    }
+}
+
+/// No message is read: the caller talks to the real program.
+fn pass_through(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
+    let dropped = match held.give_up() {
+        Ok(dropped) => dropped,
+        Err(error) => return report::fatal(&error),
+    };
+    let real = match etc.host() {
+        Ok(host) => Real::at(&host.sendmail),
+        Err(broken) => broken.real(),
+    };
+    match real {
+        Ok(real) => report::fatal(&exec_untouched(&real, argv, dropped)),
+        Err(error) => report::fatal(&error),
+    }
+}
+
+impl BrokenHost {
+    fn real(&self) -> Result<Real, handoff::HandoffError> {
+        self.sendmail.as_deref().map_or_else(Real::usual, Real::at)
+    }
+}
+
+/// All that is known of one submission, from its argv to the log line.
+struct Run<'a> {
+    argv: &'a [OsString],
+    submission: &'a Submission,
+    user: User,
+    now: DateTime,
+    unique: String,
+    /// Who the message is from, once that is known.
+    author: Option<Author>,
+}
+
+/// What was found to be done with the message.
+enum Choice {
+    Sign(Box<Job>),
+    Skip(Reason),
+}
+
+/// A message to be signed: its completed header and the opened keys.
+struct Job {
+    header: Header,
+    plan: Plan,
+    keys: Vec<KeyFile>,
+}
+
+fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> ExitCode {
+    let mut run = Run::new(argv, submission);
+    let host = match etc.host() {
+        Ok(host) => host,
+        Err(broken) => return run.without_host(held, &broken),
+    };
+    // Before the message is read: without the real one there is nothing to do.
+    let real = match Real::at(&host.sendmail) {
+        Ok(real) => real,
+        Err(error) => return report::fatal(&error),
+    };
+    let mut intake = Intake::new(submission.lone_dot);
+    let choice = guarded(|| run.choose(&mut intake, etc, &host, &held));
+    let dropped = match held.give_up() {
+        Ok(dropped) => dropped,
+        Err(error) => return report::fatal(&error),
+    };
+    match choice {
+        Ok(Choice::Sign(job)) => run.sign(&real, &mut intake, &job, host.log_success, dropped),
+        Ok(Choice::Skip(reason)) => {
+            run.log(Severity::Info, None, Outcome::Unsigned, Some(&reason.to_string()));
+            run.send_as_submitted(&real, &mut intake, dropped)
+        }
+        Err((trouble, on_error)) => run.fail(&real, &mut intake, &trouble, None, on_error, dropped),
+    }
+}
+
+/// A trouble, and what the administrator wants done about it.
+type Failed = (Trouble, OnError);
+
+impl<'a> Run<'a> {
+    fn new(argv: &'a [OsString], submission: &'a Submission) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let date = DateTime { seconds: now.as_secs(), offset: 0 };
+        let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
+        Self { argv, submission, user: User::real(), now: date, unique, author: None }
+    }
+
+    /// The header → what to do. Keys are opened here, and only here the group is taken up.
+    fn choose(
+        &mut self,
+        intake: &mut Intake,
+        etc: &Etc,
+        host: &Host,
+        held: &Held,
+    ) -> Result<Choice, Failed> {
+        let failed = |trouble: Trouble| (trouble, host.signing.on_error);
+        if intake.read_header().map_err(|error| failed(error.into()))? == HeaderRead::TooLarge {
+            return Ok(Choice::Skip(Reason::HeaderTooLarge));
+        }
+        let Some(mut header) = complete::fields(intake.header()) else {
+            return Ok(Choice::Skip(Reason::BadHeader));
+        };
+        let completion = &host.completion;
+        if header.count("From") == 0 {
+            let submitter = self.user.submitter(self.submission);
+            complete::complete_from(&mut header, &submitter, completion);
+        } else {
+            complete::complete_from(&mut header, &complete::Submitter::default(), completion);
+        }
+        let author = match Author::of(&header) {
+            Ok(author) => self.author.insert(author),
+            Err(why) => return Ok(Choice::Skip(Reason::NoAuthor(why))),
+        };
+        let policy = etc.policy(author.domain(), host).map_err(|error| failed(error.into()))?;
+        let Some(policy) = policy else { return Ok(Choice::Skip(Reason::NotConfigured)) };
+        let caller = self.user.caller(&policy.file);
+        let gateway = self.submission.gateway;
+        let decision = policy.decide(author, &header, gateway, &caller);
+        let mut plan = match decision.map_err(|error| failed(error.into()))? {
+            Decision::Sign(plan) => *plan,
+            Decision::Skip(reason) => return Ok(Choice::Skip(reason)),
+        };
+        let domain = author.domain();
+        let unstable = complete::complete(&mut header, completion, self.now, &self.unique, domain);
+        if unstable.iter().any(|name| name.is("From")) {
+            return Ok(Choice::Skip(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual))));
+        }
+        plan.recipe = plan.recipe.without(&unstable);
+        let tree = etc.keys();
+        let keys = held.with(|| {
+            let open = |selector| open_key(&tree, &plan.folder, selector);
+            plan.selectors.iter().map(open).collect::<Result<Vec<_>, _>>()
+        });
+        let failed = |trouble: Trouble| (trouble, plan.on_error);
+        let keys =
+            keys.map_err(|error| failed(error.into()))?.map_err(|error| failed(error.into()))?;
+        Ok(Choice::Sign(Box::new(Job { header, plan, keys })))
+    }
+
+    /// The body → the signed message → the real sendmail.
+    fn sign(
+        &self,
+        real: &Real,
+        intake: &mut Intake,
+        job: &Job,
+        log_success: bool,
+        dropped: Dropped,
+    ) -> ExitCode {
+        let plan = &job.plan;
+        let head =
+            guarded(|| job.head(intake, self.now).map_err(|trouble| (trouble, plan.on_error)));
+        let head = match head {
+            Ok(head) => head,
+            Err((trouble, on_error)) => {
+                return self.fail(real, intake, &trouble, Some(plan), on_error, dropped);
+            }
+        };
+        let sealed = match intake.seal_signed(&head) {
+            Ok(sealed) => sealed,
+            Err(error) => {
+                let on_error = plan.on_error;
+                return self.fail(real, intake, &error.into(), Some(plan), on_error, dropped);
+            }
+        };
+        if log_success {
+            self.log(Severity::Info, Some(plan), Outcome::Signed, None);
+        }
+        let dash_i = self.submission.lone_dot == LoneDot::Ends;
+        report::fatal(&exec(real, self.argv, dash_i, sealed, dropped))
+    }
+
+    /// Signing did not work: send as submitted, or refuse.
+    fn fail(
+        &self,
+        real: &Real,
+        intake: &mut Intake,
+        trouble: &Trouble,
+        plan: Option<&Plan>,
+        on_error: OnError,
+        dropped: Dropped,
+    ) -> ExitCode {
+        let reason = report::chain(trouble);
+        if matches!(trouble, Trouble::Intake(IntakeError::Read(_))) && !intake.is_untouched() {
+            self.log(Severity::Error, plan, Outcome::Refused, Some(&reason));
+            return report::complain(&format!("fatal: {reason}"));
+        }
+        match on_error {
+            OnError::Send => {
+                self.log(Severity::Error, plan, Outcome::Unsigned, Some(&reason));
+                if matches!(trouble, Trouble::Bug(_)) {
+                    intake.distrust_reader();
+                }
+                self.send_as_submitted(real, intake, dropped)
+            }
+            OnError::Refuse => self.refuse(plan, &reason),
+        }
+    }
+
+    fn refuse(&self, plan: Option<&Plan>, reason: &str) -> ExitCode {
+        self.log(Severity::Error, plan, Outcome::Refused, Some(reason));
+        report::complain(&format!("fatal: not signed, so not accepted: {reason}"))
+    }
+
+    /// The original octets and the original argv.
+    fn send_as_submitted(&self, real: &Real, intake: &mut Intake, dropped: Dropped) -> ExitCode {
+        match intake.seal_original() {
+            Ok(sealed) => report::fatal(&exec(real, self.argv, false, sealed, dropped)),
+            Err(error @ IntakeError::Read(_)) => report::fatal(&error),
+            Err(IntakeError::Keep(_)) => feed(real, self.argv, intake, &dropped)
+                .unwrap_or_else(|error| report::fatal(&error)),
+        }
+    }
+
+    /// `config.toml` is broken: the message is not even read, the real program does that.
+    fn without_host(&self, held: Held, broken: &BrokenHost) -> ExitCode {
+        let dropped = match held.give_up() {
+            Ok(dropped) => dropped,
+            Err(error) => return report::fatal(&error),
+        };
+        let reason = report::chain(&broken.error);
+        if broken.on_error == OnError::Refuse {
+            return self.refuse(None, &reason);
+        }
+        match broken.real() {
+            Ok(real) => {
+                self.log(Severity::Error, None, Outcome::Unsigned, Some(&reason));
+                report::fatal(&exec_untouched(&real, self.argv, dropped))
+            }
+            Err(error) => report::fatal(&error),
+        }
+    }
+
+    fn log(&self, severity: Severity, plan: Option<&Plan>, outcome: Outcome, reason: Option<&str>) {
+        let from = self.author.as_ref().map(Author::address);
+        let entry = Entry {
+            uid: self.user.uid(),
+            from: from.as_deref(),
+            domain: plan.map(|plan| plan.recipe.domain()),
+            selectors: plan.map_or(&[], |plan| &plan.selectors),
+            outcome,
+            reason,
+        };
+        report::log(severity, &entry);
+    }
+}
+
+impl Job {
+    /// Reads the body and makes what stands before it: the signatures, the header, the line between.
+    fn head(&self, intake: &mut Intake, now: DateTime) -> Result<Vec<u8>, Trouble> {
+        let (plan, recipe) = (&self.plan, &self.plan.recipe);
+        let mut hasher = BodyHasher::new(recipe.canonicalization().body);
+        intake.read_body(|text| hasher.update(text))?;
+        let hash = hasher.finish();
+        let mut head = Vec::new();
+        for (file, selector) in self.keys.iter().zip(&plan.selectors) {
+            let key = file.read(plan.minimum_key_bits)?;
+            let now = Timestamp(now.seconds);
+            let signature = dkim::sign(&self.header, &hash, recipe, selector, &key, now)?;
+            head.extend_from_slice(signature.octets());
+        }
+        self.header.write_to(&mut head);
+        head.push(b'\n');
+        Ok(head)
+    }
+}

@@ -1,0 +1,58 @@
+//! The real user: who submits, whatever argv or environment say. Names are looked up only when asked.
+
+use std::os::unix::ffi::OsStringExt;
+
+use nix::unistd::{Gid, Group, Uid, getgid, getgroups, getuid};
+
+use crate::argv::Submission;
+use crate::config::DomainFile;
+use crate::message::complete::{Submitter, full_name};
+use crate::policy::Caller;
+
+/// The real user id of this process.
+#[derive(Debug)]
+pub(crate) struct User(Uid);
+
+impl User {
+    pub(crate) fn real() -> Self {
+        Self(getuid())
+    }
+
+    pub(crate) fn uid(&self) -> u32 {
+        self.0.as_raw()
+    }
+
+    fn passwd(&self) -> Option<nix::unistd::User> {
+        nix::unistd::User::from_uid(self.0).ok().flatten()
+    }
+
+    /// What a missing From is made of.
+    pub(crate) fn submitter(&self, submission: &Submission) -> Submitter {
+        let passwd = self.passwd();
+        // The real sendmail, which runs with our user's rights alone, would look there too.
+        #[expect(clippy::disallowed_methods, reason = "a display name; it reaches no key")]
+        let named = || std::env::var_os("NAME").map(OsStringExt::into_vec);
+        let by_passwd = || passwd.as_ref().map(|user| full_name(user.gecos.as_bytes(), &user.name));
+        Submitter {
+            envelope_sender: submission.envelope_sender.clone(),
+            full_name: submission.full_name.clone().or_else(named).or_else(by_passwd),
+            login: passwd.as_ref().map(|user| user.name.clone()),
+        }
+    }
+
+    /// The caller as far as `users` and `groups` of the file ask for it.
+    pub(crate) fn caller(&self, file: &DomainFile) -> Caller {
+        let login = file.users.as_ref().and_then(|_| self.passwd()).map(|user| user.name);
+        let groups = if file.groups.is_some() { group_names() } else { Vec::new() };
+        Caller { uid: self.uid(), login, groups }
+    }
+}
+
+fn group_names() -> Vec<String> {
+    let mut ids: Vec<Gid> = getgroups().unwrap_or_default();
+    ids.push(getgid());
+    ids.into_iter()
+        .filter_map(|id| Group::from_gid(id).ok().flatten())
+        .map(|group| group.name)
+        .collect()
+}
