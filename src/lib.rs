@@ -17,6 +17,8 @@
 //!
 //! In this crate a bare `§` is a section of RFC 6376; sections of other texts carry their number.
 
+#[cfg(feature = "admin")]
+pub mod admin;
 pub mod argv;
 pub mod config;
 pub mod dkim;

@@ -1,2 +1,4 @@
 //! The administrator's command.
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sendmail_dkim::admin::main()
+}

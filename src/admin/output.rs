@@ -1,0 +1,101 @@
+//! What `dkimctl` prints, and how it fails.
+
+use std::fmt;
+use std::io::{self, Write as _};
+use std::path::Path;
+use std::process::ExitCode;
+
+/// Why a subcommand could not do its work: an exit code of sysexits.h, and what to say.
+#[derive(Debug)]
+pub(super) struct Failure {
+    code: u8,
+    what: String,
+}
+
+/// `EX_USAGE`: the command line is wrong.
+const USAGE: u8 = 64;
+/// `EX_DATAERR`: the message, the record or the key is.
+const DATA: u8 = 65;
+/// `EX_NOINPUT`: a file to be read is not there.
+const NO_INPUT: u8 = 66;
+/// `EX_SOFTWARE`: our bug.
+const SOFTWARE: u8 = 70;
+/// `EX_CANTCREAT`: a file is there already, or can't be made.
+const CANNOT_CREATE: u8 = 73;
+/// `EX_IOERR`: reading or writing failed.
+const IO: u8 = 74;
+/// `EX_NOPERM`: somebody else has to call it.
+const NO_PERMISSION: u8 = 77;
+
+impl Failure {
+    fn new(code: u8, what: impl fmt::Display) -> Self {
+        Self { code, what: what.to_string() }
+    }
+
+    pub(super) fn usage(what: impl fmt::Display) -> Self {
+        Self::new(USAGE, what)
+    }
+
+    pub(super) fn data(what: impl fmt::Display) -> Self {
+        Self::new(DATA, what)
+    }
+
+    pub(super) fn software(what: impl fmt::Display) -> Self {
+        Self::new(SOFTWARE, what)
+    }
+
+    pub(super) fn exists(what: impl fmt::Display) -> Self {
+        Self::new(CANNOT_CREATE, what)
+    }
+
+    /// A file can't be read.
+    pub(super) fn reading(path: &Path, error: &io::Error) -> Self {
+        let code =
+            if error.kind() == io::ErrorKind::NotFound { NO_INPUT } else { denied(error, IO) };
+        Self::new(code, format_args!("cannot read {path:?}: {error}"))
+    }
+
+    /// A file or folder can't be made.
+    pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
+        let code = denied(error, CANNOT_CREATE);
+        Self::new(code, format_args!("cannot create {path:?}: {error}"))
+    }
+
+    /// Says it, and gives the exit code.
+    pub(super) fn report(&self) -> ExitCode {
+        warn(&self.what);
+        ExitCode::from(self.code)
+    }
+}
+
+fn denied(error: &io::Error, otherwise: u8) -> u8 {
+    if error.kind() == io::ErrorKind::PermissionDenied { NO_PERMISSION } else { otherwise }
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Self {
+        Self::usage(error)
+    }
+}
+
+/// One line on stderr.
+pub(super) fn warn(what: impl fmt::Display) {
+    // Nobody is left to tell if that fails.
+    drop(io::stderr().lock().write_all(format!("dkimctl: {what}\n").as_bytes()));
+}
+
+/// Text on stdout. A reader that has seen enough (`| head`) is no failure.
+pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
+    say_octets(text.as_bytes())
+}
+
+/// The same for text of any charset.
+pub(super) fn say_octets(text: &[u8]) -> Result<ExitCode, Failure> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(text).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Failure::new(IO, format_args!("cannot write to stdout: {error}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}

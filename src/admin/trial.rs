@@ -1,0 +1,178 @@
+//! `dkimctl try`: the main job with nothing installed. The real wrapper, a throw-away key and folder,
+//! and in place of the real sendmail a stand-in that keeps what it gets.
+
+use std::collections::HashSet;
+use std::env;
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Stdio};
+
+use getrandom::SysRng;
+use lexopt::Arg;
+
+use super::Args;
+use super::output::{Failure, say, say_octets};
+use super::verify::{Source, line, read_message, split};
+use crate::dkim::record::Owner;
+use crate::dkim::{Record, Selector, SigningKey};
+use crate::message::address::Completion;
+use crate::message::author::Author;
+use crate::message::complete::{Submitter, complete_from};
+use crate::wrapper::VARIABLE;
+
+pub(super) const HELP: &str = "\
+usage: dkimctl try [--wrapper FILE] [MESSAGE]
+
+Signs a message (or a sample) with a throw-away key for its From domain, by the
+real wrapper, hands it to a stand-in for the real sendmail, verifies what that
+one got, and shows it: added lines are marked by `+`. Changes nothing on the
+host, and needs no root.
+
+  --wrapper FILE  the wrapper (default: sendmail-dkim beside dkimctl, else
+                  /usr/sbin/sendmail.dkim)
+
+Exits with 0 if the signature verifies, with 1 if not.
+";
+
+const SAMPLE: &[u8] = b"From: Webmaster <webmaster@sample.com>\n\
+    To: Somebody <test@example.net>\n\
+    Subject: test mail\n\
+    \n\
+    Test Mail.\n";
+
+/// Keeps the message beside itself.
+const CAPTURE: &str = "#!/bin/sh\ncat >\"${0%/*}/captured\"\n";
+
+const SELECTOR: &str = "dkimselector";
+
+pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    let (mut wrapper, mut path) = (None, None);
+    while let Some(arg) = args.parser.next()? {
+        match arg {
+            Arg::Long("wrapper") => wrapper = Some(PathBuf::from(args.parser.value()?)),
+            Arg::Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(arg.unexpected().into()),
+        }
+    }
+    let wrapper = wrapper.unwrap_or_else(default_wrapper);
+    let message = match &path {
+        Some(path) => read_message(Some(path))?,
+        None => SAMPLE.to_vec(),
+    };
+    let (mut header, _) = split(&message)?;
+    // As the wrapper will see it.
+    complete_from(&mut header, &Submitter::default(), &Completion::default());
+    let author = Author::of(&header).map_err(Failure::data)?;
+    let selector = Selector::parse(SELECTOR).map_err(Failure::software)?;
+
+    let stage = Stage::new()?;
+    let record = stage.set_up(&author, &selector)?;
+    stage.submit(&wrapper, &author, &message)?;
+    let captured = stage.0.join("captured");
+    let captured = fs::read(&captured).map_err(|error| Failure::reading(&captured, &error))?;
+    let verdicts = Source::Keys(stage.0.join("keys")).verify(&captured)?;
+
+    say_octets(&marked(&message, &captured))?;
+    say(&format!(
+        "\nThe record to publish for this key:\n\n{}\n",
+        record
+            .zone_entry(&selector, author.domain(), Owner::Absolute)
+            .map_err(Failure::software)?
+    ))?;
+    let own = verdicts.iter().find(|verdict| verdict.domain.as_ref() == Some(author.domain()));
+    match own {
+        Some(verdict) if verdict.result.is_ok() => {
+            say(&format!("verified: d={} s={selector}\n", author.domain()))
+        }
+        other => {
+            let why = other.map_or_else(|| "no signature was added".to_owned(), line);
+            say(&format!("NOT verified: {why}\n"))?;
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+fn default_wrapper() -> PathBuf {
+    let own = env::current_exe().ok();
+    let beside = own.and_then(|own| Some(own.parent()?.join("sendmail-dkim")));
+    beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("/usr/sbin/sendmail.dkim"))
+}
+
+/// The message that was captured; lines that the submitted one has not got are marked.
+fn marked(submitted: &[u8], captured: &[u8]) -> Vec<u8> {
+    let lines = |text| <[u8]>::split(text, |octet: &u8| *octet == b'\n');
+    let without_cr = |line| <[u8]>::strip_suffix(line, b"\r").unwrap_or(line);
+    let known: HashSet<&[u8]> = lines(submitted).map(without_cr).collect();
+    let mut text = Vec::new();
+    for line in lines(captured.strip_suffix(b"\n").unwrap_or(captured)) {
+        text.extend_from_slice(if known.contains(line) || line.is_empty() { b"  " } else { b"+ " });
+        text.extend_from_slice(line);
+        text.push(b'\n');
+    }
+    text
+}
+
+/// A folder of this run's own, removed with all that is in it.
+struct Stage(PathBuf);
+
+impl Stage {
+    fn new() -> Result<Self, Failure> {
+        let path = env::temp_dir().join(format!("dkimctl-try.{}", std::process::id()));
+        // Not the folder of somebody who knew the name.
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Failure::creating(&path, &error))?;
+        Ok(Self(path))
+    }
+
+    fn write(&self, name: &str, text: &[u8], mode: u32) -> Result<PathBuf, Failure> {
+        let path = self.0.join(name);
+        let failed = |error: io::Error| Failure::creating(&path, &error);
+        if let Some(folder) = path.parent() {
+            DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
+        }
+        fs::write(&path, text).map_err(failed)?;
+        fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(failed)?;
+        Ok(path)
+    }
+
+    /// A configuration for one domain, and the record of its key.
+    fn set_up(&self, author: &Author, selector: &Selector) -> Result<Record, Failure> {
+        let domain = author.domain();
+        let capture = self.write("capture", CAPTURE.as_bytes(), 0o700)?;
+        let capture = capture.display().to_string();
+        let config = format!("sendmail = {capture:?}\norigin = \"{domain}\"\n");
+        self.write("config.toml", config.as_bytes(), 0o600)?;
+        let file = format!("selectors = [\"{selector}\"]\n");
+        self.write(&format!("domains/{domain}.toml"), file.as_bytes(), 0o600)?;
+        let key = SigningKey::generate(2048, &mut SysRng).map_err(Failure::software)?;
+        let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
+        self.write(&format!("keys/{domain}/{selector}.private"), pem.as_bytes(), 0o600)?;
+        Ok(Record::new(key.public()))
+    }
+
+    fn submit(&self, wrapper: &Path, author: &Author, message: &[u8]) -> Result<(), Failure> {
+        let failed = |error| Failure::reading(wrapper, &error);
+        let mut child = Command::new(wrapper)
+            .args(["-i", "-f", &author.address(), "--", "test@example.net"])
+            .env(VARIABLE, &self.0)
+            .stdin(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        if let Some(mut input) = child.stdin.take() {
+            input.write_all(message).map_err(failed)?;
+        }
+        let status = child.wait().map_err(failed)?;
+        if !status.success() {
+            return Err(Failure::software(format_args!("{} failed: {status}", wrapper.display())));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
