@@ -167,6 +167,10 @@ impl Intake {
 
     /// The message as it was submitted, for the original argv.
     pub(crate) fn seal_original(&mut self) -> Result<Sealed, IntakeError> {
+        // What can't be read (a folder as standard input) the real one complains of.
+        if self.is_untouched() {
+            return Ok(Sealed::untouched());
+        }
         if let Some(start) = self.start
             && lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok()
         {

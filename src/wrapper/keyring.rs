@@ -28,7 +28,7 @@ pub(crate) struct KeyFile {
 #[derive(Debug)]
 pub(crate) enum KeyringError {
     /// It can't be opened; the administrator, or a user without the set-gid bit, causes it.
-    Open { path: PathBuf, source: Errno },
+    Open { path: PathBuf, source: Errno, privileged: bool },
     /// Reading failed; the system.
     Read { path: PathBuf, source: io::Error },
     /// It is a folder, a FIFO or a device; the administrator.
@@ -44,8 +44,12 @@ pub(crate) enum KeyringError {
 impl fmt::Display for KeyringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Open { path, source: Errno::ELOOP } => {
+            Self::Open { path, source: Errno::ELOOP, .. } => {
                 write!(f, "cannot open key {path:?}, links are not followed")
+            }
+            // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
+            Self::Open { path, source: Errno::EACCES, privileged: false } => {
+                write!(f, "cannot open key {path:?}, the set-gid bit was ignored or is not there")
             }
             Self::Open { path, .. } => write!(f, "cannot open key {path:?}"),
             Self::Read { path, .. } => write!(f, "cannot read key {path:?}"),
@@ -75,15 +79,16 @@ impl error::Error for KeyringError {
 /// No key file is larger (RSA 4096 in PEM: 3.3 kB). Octets.
 const LARGEST: usize = 16 << 10;
 
-/// Opens `KEYS/FOLDER/SELECTOR.private`. All that is done as the privileged group.
+/// Opens `KEYS/FOLDER/SELECTOR.private`. All that is done as the privileged group, if there is one.
 pub(crate) fn open_key(
     keys: &Path,
     folder: &str,
     selector: &Selector,
+    privileged: bool,
 ) -> Result<KeyFile, KeyringError> {
     let name = format!("{}.private", selector.as_str());
     let path = keys.join(folder).join(&name);
-    let failed = |source| KeyringError::Open { path: path.clone(), source };
+    let failed = |source| KeyringError::Open { path: path.clone(), source, privileged };
     let into = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let tree = open(keys, into, Mode::empty()).map_err(failed)?;
     let tree_owner = fstat(&tree).map_err(failed)?.st_uid;

@@ -182,7 +182,7 @@ impl<'a> Run<'a> {
         plan.recipe = plan.recipe.without(&unstable);
         let tree = etc.keys();
         let keys = held.with(|| {
-            let open = |selector| open_key(&tree, &plan.folder, selector);
+            let open = |selector| open_key(&tree, &plan.folder, selector, held.is_privileged());
             plan.selectors.iter().map(open).collect::<Result<Vec<_>, _>>()
         });
         let failed = |trouble: Trouble| (trouble, plan.on_error);

@@ -1,1 +1,34 @@
-//! The promises of the program, kept against a real Postfix: one module per promise.
+//! The promises of the program, one module for each. Those that need a real Postfix, real users and a
+//! real set-gid bit run in the sandbox, as root; the others as anybody.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    reason = "a test that can't go on has failed"
+)]
+
+mod support;
+
+/// What the administrator's command promises.
+mod dkimctl;
+/// What is said when something is wrong, and where the mail goes.
+mod failure;
+/// Messages in, messages out: a folder for each case.
+mod golden;
+/// What the real sendmail gets from us, beside the message.
+mod handover;
+/// The texts say what the code does, and the modules keep their places.
+mod layout;
+/// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.
+mod main_job;
+/// In the sandbox: modes that read no message.
+mod pass_through;
+/// In the sandbox: a caller can use a key and never get it.
+mod privilege;
+/// In the sandbox: the sandbox can tell a bad signature from a good one.
+mod sandbox_itself;
+/// In the sandbox: what is not signed is not touched.
+mod unsigned;

@@ -1,0 +1,187 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use crate::support::{Stage, feed, project, stdout};
+
+fn dkimctl(stage: &Stage, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("new")).args(args);
+    command.env_remove("SENDMAIL_DKIM_ETC").output().unwrap()
+}
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn mode(path: &Path) -> u32 {
+    fs::metadata(path).unwrap().permissions().mode() & 0o7777
+}
+
+#[test]
+fn genkey_makes_a_key_its_record_and_the_domain_file() {
+    let stage = Stage::new();
+    let shown = stdout(&dkimctl(&stage, &["genkey", "-d", "Hogehoge.JP", "-s", "dkimselector"]));
+    let record = fs::read_to_string(stage.path("new/keys/hogehoge.jp/dkimselector.txt")).unwrap();
+    assert!(shown.contains(&record) && shown.contains("dkimselector._domainkey.hogehoge.jp\n"));
+    assert!(record.starts_with(
+        "dkimselector._domainkey.hogehoge.jp.\tIN\tTXT\t( \"v=DKIM1; k=rsa; \"\n\t  \"p="
+    ));
+    assert!(record.ends_with("\" )  ; ----- DKIM key dkimselector for hogehoge.jp\n"));
+    let pem = stage.path("new/keys/hogehoge.jp/dkimselector.private");
+    assert!(fs::read_to_string(&pem).unwrap().starts_with("-----BEGIN PRIVATE KEY-----\n"));
+    assert_eq!(mode(&pem) & 0o137, 0, "{:o}", mode(&pem));
+    assert_eq!(mode(&stage.path("new/keys")) & 0o027, 0);
+    assert_eq!(mode(&stage.path("new/domains/hogehoge.jp.toml")), 0o644);
+    let file = fs::read_to_string(stage.path("new/domains/hogehoge.jp.toml")).unwrap();
+    assert_eq!(file, "selectors = [\"dkimselector\"]\n");
+}
+
+#[test]
+fn genkey_overwrites_nothing() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-b", "1024"]));
+    let key = stage.path("new/keys/x.test/a.private");
+    let before = fs::read(&key).unwrap();
+    let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a"]);
+    assert_eq!(code(&output), Some(73));
+    assert!(said(&output).contains("is there already"), "{output:?}");
+    assert_eq!(fs::read(&key).unwrap(), before);
+    // Neither is a record whose key is gone, or a domain file.
+    fs::remove_file(&key).unwrap();
+    assert_eq!(code(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a"])), Some(73));
+    assert!(!key.exists());
+    stage.write("new/domains/x.test.toml", "selectors = [\"mine\"]\n");
+    let shown = stdout(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "b", "-b", "1024"]));
+    assert!(shown.contains("add \"b\" to `selectors`"), "{shown}");
+    let file = fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap();
+    assert_eq!(file, "selectors = [\"mine\"]\n");
+}
+
+#[test]
+fn genkey_leaves_no_half_made_file_behind() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-b", "1024"]));
+    let names = fs::read_dir(stage.path("new/keys/x.test")).unwrap();
+    let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+    names.sort();
+    assert_eq!(names, ["a.private", "a.txt"]);
+}
+
+#[test]
+fn genkey_refuses_what_is_no_domain_selector_or_size() {
+    let stage = Stage::new();
+    for args in [
+        &["-s", "a"][..],
+        &["-d", "x.test"],
+        &["-d", "../x", "-s", "a"],
+        &["-d", "x.test", "-s", "../a"],
+        &["-d", "x/y.test", "-s", "a"],
+        &["-d", "x.test", "-s", "a", "-b", "512"],
+        &["-d", "x.test", "-s", "a", "-b", "8192"],
+        &["-d", "x.test", "-s", "a", "-b", "many"],
+        &["-d", "x.test", "-s", "a", "--what"],
+    ] {
+        let output = dkimctl(&stage, &[&["genkey"], args].concat());
+        assert_eq!(code(&output), Some(64), "{args:?}: {output:?}");
+        assert!(said(&output).starts_with("dkimctl: "));
+        assert!(!stage.path("new").exists());
+    }
+}
+
+#[test]
+fn genkey_warns_of_a_weak_key() {
+    let stage = Stage::new();
+    let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-b", "1024"]);
+    assert!(said(&output).contains("a key of 1024 bits is weak"));
+}
+
+fn verify(args: &[&str], message: &[u8]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    let output = feed(command.arg("verify").args(args), message);
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[test]
+fn verify_says_which_step_failed() {
+    let record = project("tests/vectors/rfc6376-a2.txt").display().to_string();
+    let message = fs::read_to_string(project("tests/vectors/rfc6376-a2.eml")).unwrap();
+    let record = ["--record", record.as_str()];
+    let pass = "d=example.com s=brisbane pass\n".to_owned();
+    assert_eq!(verify(&record, message.as_bytes()), (Some(0), pass.clone()));
+    assert_eq!(verify(&record, message.replace('\n', "\r\n").as_bytes()), (Some(0), pass));
+    for (from, to, step) in [
+        ("hungry", "angry", "the body was changed"),
+        ("Is dinner", "Was dinner", "a signed header field was changed"),
+        ("rsa-sha256", "rsa-sha1", "bad signature field"),
+    ] {
+        let (code, said) = verify(&record, message.replace(from, to).as_bytes());
+        assert_eq!(code, Some(1));
+        assert!(said.contains(&format!("fail: {step}")), "{said}");
+    }
+    assert_eq!(verify(&record, b"From: x\n\ny\n"), (Some(1), "no signature\n".to_owned()));
+}
+
+#[test]
+fn verify_finds_records_in_a_key_tree() {
+    let stage = Stage::new();
+    let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\n\nHi\n");
+    let keys = stage.path("etc/keys").display().to_string();
+    let pass = (Some(0), "d=sample.com s=s1 pass\n".to_owned());
+    assert_eq!(verify(&["--keys", &keys], &captured.stdin), pass);
+    let missing = stage.path("etc").display().to_string();
+    let (code, said) = verify(&["--keys", &missing], &captured.stdin);
+    assert_eq!((code, said.as_str()), (Some(1), "d=sample.com s=s1 fail: no key record\n"));
+}
+
+#[test]
+fn verify_wants_records_and_a_message_that_is_there() {
+    assert_eq!(verify(&[], b"").0, Some(64));
+    assert_eq!(verify(&["--keys", "/nowhere", "/nowhere"], b"").0, Some(66));
+    assert_eq!(verify(&["--record", "/nowhere"], b"").0, Some(66));
+}
+
+#[test]
+fn try_signs_the_sample_and_any_message() {
+    let stage = Stage::new();
+    let shown = stdout(&dkimctl(&stage, &["try"]));
+    assert!(shown.ends_with("\nverified: d=sample.com s=dkimselector\n"), "{shown}");
+    assert!(
+        shown.starts_with("+ DKIM-Signature: v=1; ") && shown.contains("\n  Test Mail.\n"),
+        "{shown}"
+    );
+    assert!(shown.contains("\ndkimselector._domainkey.sample.com.\tIN\tTXT\t( "), "{shown}");
+    fs::write(stage.path("message"), "From: Company, Inc. <a@x.test>\r\n\r\n.\r\nno end").unwrap();
+    let shown = stdout(&dkimctl(&stage, &["try", &stage.path("message").display().to_string()]));
+    assert!(shown.ends_with("\nverified: d=x.test s=dkimselector\n"), "{shown}");
+    assert!(shown.contains("\n+ From: \"Company, Inc.\" <a@x.test>\n"), "{shown}");
+}
+
+#[test]
+fn try_says_why_a_message_has_no_domain() {
+    let stage = Stage::new();
+    fs::write(stage.path("message"), "From: a@x.test, b@y.test\n\n").unwrap();
+    let output = dkimctl(&stage, &["try", &stage.path("message").display().to_string()]);
+    assert_eq!(
+        (code(&output), said(&output).as_str()),
+        (Some(65), "dkimctl: more than one domain in From\n")
+    );
+}
+
+#[test]
+fn help_and_version_go_to_stdout() {
+    let stage = Stage::new();
+    assert!(stdout(&dkimctl(&stage, &["--help"])).starts_with("usage: dkimctl "));
+    assert!(stdout(&dkimctl(&stage, &["genkey", "--help"])).starts_with("usage: dkimctl genkey "));
+    assert_eq!(
+        stdout(&dkimctl(&stage, &["--version"])),
+        concat!("dkimctl ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    assert_eq!(code(&dkimctl(&stage, &["nothing"])), Some(64));
+    assert_eq!(code(&dkimctl(&stage, &[])), Some(64));
+}

@@ -1,0 +1,156 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+use crate::support::{Stage, feed};
+
+const MESSAGE: &[u8] = b"From: a@sample.com\r\nTo: b\r\n\r\nHi\r\n.\r\nrest";
+
+/// Exit code 75, one line on stderr that holds `words`, nothing on stdout, and nothing sent.
+fn assert_refused(stage: &Stage, args: &[&str], words: &str) {
+    drop(fs::remove_file(stage.path("argv")));
+    let output = stage.submit(args, MESSAGE);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+    assert!(said.starts_with("sendmail.dkim: fatal: ") && said.contains(words), "{said}");
+    assert!(output.stdout.is_empty());
+    assert!(stage.captured().is_none());
+}
+
+/// The original octets and the original argv.
+fn assert_sent_as_submitted(stage: &Stage) {
+    let captured = stage.delivered(&["-t"], MESSAGE);
+    assert_eq!(captured.argv, ["sendmail", "-t"]);
+    assert_eq!(captured.stdin, MESSAGE);
+}
+
+#[test]
+fn a_broken_configuration_sends_or_refuses_as_it_says() {
+    let stage = Stage::new();
+    let broken = stage.path("etc/config.toml").display().to_string();
+    for line in ["foo = 1", "origin = 1", "origin = \"a b\"", "origin = ["] {
+        stage.config(line);
+        assert_sent_as_submitted(&stage);
+        stage.config(&format!("on_error = \"refuse\"\n{line}"));
+        assert_refused(&stage, &["-t"], &format!("not signed, so not accepted: {broken}: line "));
+    }
+}
+
+#[test]
+fn a_broken_configuration_does_not_hold_up_mailq() {
+    let stage = Stage::new();
+    stage.config("on_error = \"refuse\"\nfoo = 1");
+    let output = feed(&mut stage.command("mailq", &[]), b"");
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(stage.captured().unwrap().argv, ["mailq"]);
+}
+
+#[test]
+fn a_broken_domain_file_sends_or_refuses_as_the_host_says() {
+    let stage = Stage::new();
+    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\nfoo = 1\n");
+    assert_sent_as_submitted(&stage);
+    stage.config("on_error = \"refuse\"");
+    assert_refused(&stage, &["-t"], "domains/sample.com.toml: line 2: unknown field `foo`");
+}
+
+#[test]
+fn a_bad_key_sends_or_refuses_as_the_domain_says() {
+    let stage = Stage::new();
+    let key = stage.path("etc/keys/sample.com/s1.private");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).unwrap();
+    assert_sent_as_submitted(&stage);
+    stage.write("etc/domains/sample.com.toml", "selector = \"s1\"\non_error = \"refuse\"\n");
+    let words = format!("key {key:?} has mode 604, wanted 640 or stricter");
+    assert_refused(&stage, &["-t"], &words);
+    stage.write("etc/domains/sample.com.toml", "selector = \"s1\"\nminimum_key_bits = 2048\n");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
+    assert_sent_as_submitted(&stage);
+}
+
+#[test]
+fn one_bad_key_of_two_is_a_failure() {
+    let stage = Stage::new();
+    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\", \"s2\"]\n");
+    assert_sent_as_submitted(&stage);
+}
+
+#[test]
+fn ourselves_as_the_real_sendmail_is_no_loop() {
+    let stage = Stage::new();
+    let ours = env!("CARGO_BIN_EXE_sendmail-dkim");
+    symlink(ours, stage.path("link")).unwrap();
+    symlink(stage.path("link"), stage.path("chain")).unwrap();
+    fs::hard_link(ours, stage.path("hard")).unwrap();
+    for path in [
+        ours.to_owned(),
+        stage.path("chain").display().to_string(),
+        stage.path("hard").display().to_string(),
+    ] {
+        stage.write("etc/config.toml", &format!("sendmail = {path:?}\n"));
+        for args in [&["-t"][..], &["-bp"], &["-bs"]] {
+            assert_refused(
+                &stage,
+                args,
+                &format!("the real sendmail {path:?} is this program itself"),
+            );
+        }
+    }
+}
+
+#[test]
+fn a_missing_real_sendmail_is_named() {
+    let stage = Stage::new();
+    fs::create_dir(stage.path("folder")).unwrap();
+    stage.write("text", "");
+    for (name, words) in [
+        ("nowhere", "no real sendmail at"),
+        ("folder", "is not an executable file"),
+        ("text", "is not an executable file"),
+    ] {
+        let path = stage.path(name);
+        stage.write("etc/config.toml", &format!("sendmail = {path:?}\n"));
+        for args in [&["-t"][..], &["-bp"]] {
+            assert_refused(&stage, args, words);
+            assert_refused(&stage, args, &format!("{path:?}"));
+        }
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_read_is_not_sent() {
+    let stage = Stage::new();
+    // A folder as stdin: the real one says so.
+    let folder = fs::File::open(stage.path("etc")).unwrap();
+    let output = stage.command("sendmail", &["-t"]).stdin(folder).output().unwrap();
+    assert!(output.status.success());
+    assert_eq!(stage.captured().unwrap().stdin, b"");
+}
+
+#[test]
+fn a_message_that_cannot_be_kept_in_a_file_is_sent_as_submitted() {
+    let stage = Stage::new();
+    let large = [b"From: a@sample.com\n\n", b"0123456789\n".repeat(200_000).as_slice()].concat();
+    let script = "ulimit -f 0; exec \"$0\" -i x";
+    // The stand-in can't write either under that limit: one that counts instead. Made by a child, so that
+    // no other child of ours has it open for writing.
+    let make = format!("printf '#!/bin/sh\nwc -c\n' >{0:?}; chmod 755 {0:?}", stage.path("count"));
+    assert!(std::process::Command::new("/bin/sh").args(["-c", &make]).status().unwrap().success());
+    let mut command = std::process::Command::new("/bin/sh");
+    command.args(["-c", script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
+    command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+    stage.write("etc/config.toml", &format!("sendmail = {:?}\n", stage.path("count")));
+    let output = feed(&mut command, &large);
+    assert!(output.status.success(), "{output:?}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), large.len().to_string());
+}
+
+#[test]
+fn a_header_without_end_is_sent_as_submitted() {
+    let stage = Stage::new();
+    let message =
+        [b"From: a@sample.com\nX: ", b"x".repeat(2_000_000).as_slice(), b"\n\nHi\n"].concat();
+    let captured = stage.delivered(&["-i", "x"], &message);
+    assert_eq!(captured.stdin.len(), message.len());
+    assert!(captured.stdin == message);
+}

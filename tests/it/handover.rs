@@ -1,0 +1,208 @@
+use std::fs::File;
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::process::Command;
+
+use crate::support::{Stage, feed};
+
+const MESSAGE: &[u8] = b"From: a@sample.com\nTo: b@y.test\n\nHi\n";
+const OTHER: &[u8] = b"From: a@other.test\nTo: b@y.test\n\nHi\n";
+
+#[test]
+fn argv_is_unchanged_but_for_dash_i_where_the_message_was_rebuilt() {
+    let stage = Stage::new();
+    for (args, wanted) in [
+        (&["-t"][..], &["sendmail", "-i", "-t"][..]),
+        (&["-t", "-i"], &["sendmail", "-t", "-i"]),
+        (
+            &["-oi", "-f", "a b", "--", "x", "-y"],
+            &["sendmail", "-oi", "-f", "a b", "--", "x", "-y"],
+        ),
+        (&["x@y"], &["sendmail", "-i", "x@y"]),
+    ] {
+        assert_eq!(stage.delivered(args, MESSAGE).argv, wanted);
+        let wanted = [&["sendmail"], args].concat();
+        assert_eq!(stage.delivered(args, OTHER).argv, wanted);
+    }
+}
+
+#[test]
+fn the_name_we_are_called_by_is_handed_on() {
+    let stage = Stage::new();
+    for name in ["sendmail", "/usr/lib/sendmail", "send-mail", "mailq", "", "-"] {
+        let output = feed(&mut stage.command(name, &["-t"]), MESSAGE);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(stage.captured().unwrap().argv[0], name);
+    }
+}
+
+#[test]
+fn environment_umask_folder_and_mask_are_handed_on() {
+    let stage = Stage::new();
+    let script = "umask 137; cd /usr/share; exec env -i A=b SENDMAIL_DKIM_ETC=\"$SENDMAIL_DKIM_ETC\" \
+        'odd name=x' \"$0\" -t";
+    for message in [MESSAGE, OTHER] {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
+        command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+        let output = feed(&mut command, message);
+        assert!(output.status.success(), "{output:?}");
+        let captured = stage.captured().unwrap();
+        let etc = format!("SENDMAIL_DKIM_ETC={}", stage.path("etc").display());
+        let mut environment = captured.environment.clone();
+        environment.sort();
+        assert_eq!(environment, ["A=b".to_owned(), etc, "odd name=x".to_owned()]);
+        assert_eq!(captured.status("Mask"), "137");
+        assert_eq!(captured.status("Cwd"), "/usr/share");
+        assert_eq!(captured.status("SigBlk"), "0000000000000000");
+    }
+}
+
+#[test]
+fn signal_dispositions_are_handed_on() {
+    let stage = Stage::new();
+    for (trap, ignored) in
+        [("", 0), ("trap '' PIPE", 0x1000), ("trap '' HUP INT QUIT PIPE XFSZ", 0x0100_1007)]
+    {
+        for message in [MESSAGE, OTHER] {
+            let script = format!("{trap}\nexec \"$0\" -t");
+            let mut command = Command::new("/bin/sh");
+            command.args(["-c", &script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
+            command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+            // std resets SIGPIPE in its children, so that "ignored" is the shell's doing.
+            let output = feed(&mut command, message);
+            assert!(output.status.success(), "{output:?}");
+            let mask = stage.captured().unwrap().status("SigIgn").to_owned();
+            // Without the real-time signals, which whoever runs the tests may ignore.
+            let mask = u64::from_str_radix(&mask, 16).unwrap() & 0x7fff_ffff;
+            assert_eq!(mask, ignored, "{trap}");
+        }
+    }
+}
+
+#[test]
+fn no_descriptor_of_ours_is_left_open() {
+    let stage = Stage::new();
+    let large = [MESSAGE, &b"0123456789\n".repeat(200_000)].concat();
+    for message in [MESSAGE, OTHER, &large] {
+        // Others than 0 to 2 may have come down from whoever runs the tests.
+        let direct = feed(&mut Command::new(stage.path("sendmail")), message);
+        assert!(direct.status.success(), "{direct:?}");
+        let wanted = stage.captured().unwrap().status("Fds").to_owned();
+        assert_eq!(stage.delivered(&["-i", "x"], message).status("Fds"), wanted);
+    }
+}
+
+#[test]
+fn exit_code_and_words_are_those_of_the_real_one() {
+    let stage = Stage::new();
+    stage.write("exit", "67");
+    stage.write("stderr", "sendmail: fatal: of the real one\n");
+    for message in [MESSAGE, OTHER] {
+        let output = stage.submit(&["-t"], message);
+        assert_eq!(output.status.code(), Some(67));
+        assert_eq!(output.stderr, b"sendmail: fatal: of the real one\n");
+        assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn no_parent_is_left_behind() {
+    let stage = Stage::new();
+    let mut command = stage.command("sendmail", &["-t"]);
+    command.stdin(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let pid = child.id().to_string();
+    child.stdin.take().unwrap().write_all(MESSAGE).unwrap();
+    child.wait().unwrap();
+    assert_eq!(stage.captured().unwrap().status("Pid"), pid);
+}
+
+#[test]
+fn what_is_not_read_stays_where_it_is() {
+    let stage = Stage::new();
+    let path = stage.path("file");
+    std::fs::write(&path, [b"skipped\n", OTHER].concat()).unwrap();
+    // From its current offset, and never rewound to the start.
+    for (name, args) in [("sendmail", &["-t"][..]), ("mailq", &[]), ("sendmail", &["-bp"])] {
+        let mut file = File::open(&path).unwrap();
+        file.seek(SeekFrom::Start(8)).unwrap();
+        let output = stage.command(name, args).stdin(file).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        let captured = stage.captured().unwrap();
+        assert_eq!(captured.status("Offset"), "8", "{name} {args:?}");
+        assert_eq!(captured.stdin, OTHER);
+    }
+}
+
+#[test]
+fn large_messages_go_through_a_file_without_a_name() {
+    let stage = Stage::new();
+    let body = b"0123456789012345678901234567890123456789\n".repeat(100_000);
+    for (from, is_signed) in [("a@sample.com", true), ("a@other.test", false)] {
+        let message = [format!("From: {from}\n\n").as_bytes(), &body].concat();
+        let captured = stage.delivered(&["-i", "x"], &message);
+        assert!(captured.stdin.ends_with(&message[message.len() - body.len()..]));
+        assert_eq!(captured.stdin.starts_with(b"DKIM-Signature:"), is_signed);
+        assert_eq!(captured.stdin == message, !is_signed);
+    }
+}
+
+#[test]
+fn a_large_message_with_crlf_is_rebuilt_whole() {
+    let stage = Stage::new();
+    let body = b"0123456789012345678901234567890123456789\r\n".repeat(100_000);
+    let message = [b"From: a@sample.com\r\n\r\n", body.as_slice()].concat();
+    let captured = stage.delivered(&["-i", "x"], &message);
+    assert!(!captured.stdin.contains(&b'\r'));
+    let wanted = b"0123456789012345678901234567890123456789\n".repeat(100_000);
+    assert!(captured.stdin.ends_with(&wanted));
+    let output = feed(
+        Command::new(env!("CARGO_BIN_EXE_dkimctl"))
+            .args(["verify", "--record"])
+            .arg(crate::support::project("tests/vectors/rfc6376-a2.txt")),
+        &captured.stdin,
+    );
+    assert_eq!(output.stdout, b"d=sample.com s=s1 pass\n");
+}
+
+#[test]
+fn a_socket_and_a_file_are_as_good_as_a_pipe() {
+    let stage = Stage::new();
+    let path = stage.path("file");
+    std::fs::write(&path, MESSAGE).unwrap();
+    let output =
+        stage.command("sendmail", &["-t"]).stdin(File::open(&path).unwrap()).output().unwrap();
+    assert!(output.status.success(), "{output:?}");
+    assert!(stage.captured().unwrap().stdin.starts_with(b"DKIM-Signature:"));
+    let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    // As Node has it: a socket, and one that does not block.
+    theirs.set_nonblocking(true).unwrap();
+    let mut command = stage.command("sendmail", &["-t"]);
+    command.stdin(std::os::fd::OwnedFd::from(theirs));
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    std::thread::sleep(std::time::Duration::from_millis(100));
+    for octet in MESSAGE.chunks(1) {
+        (&ours).write_all(octet).unwrap();
+    }
+    drop(ours);
+    assert!(child.wait().unwrap().success());
+    assert!(stage.captured().unwrap().text().ends_with("\n\nHi\n"));
+}
+
+#[test]
+fn without_dash_i_a_lone_dot_ends_the_reading() {
+    let stage = Stage::new();
+    for (message, is_signed) in [(MESSAGE, true), (OTHER, false)] {
+        let mut command = stage.command("sendmail", &["-t"]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        // The pipe stays open, as a terminal does.
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(&[message, b".\n"].concat()).unwrap();
+        assert!(child.wait().unwrap().success());
+        let captured = stage.captured().unwrap();
+        assert_eq!(captured.stdin.starts_with(b"DKIM-Signature:"), is_signed);
+        assert!(captured.text().ends_with(if is_signed { "\nHi\n" } else { "\nHi\n.\n" }));
+        drop(stdin);
+    }
+}

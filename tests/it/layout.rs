@@ -1,0 +1,164 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::support::project;
+
+fn sources(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(sources(&path));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.push(path);
+        }
+    }
+    found
+}
+
+/// The text of a module without its tests.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.split("#[cfg(test)]").next().unwrap().to_owned()
+}
+
+#[test]
+fn pure_modules_name_no_file_environment_process_or_clock() {
+    let src = project("src");
+    for path in sources(&src) {
+        let place = path.strip_prefix(&src).unwrap().display().to_string();
+        let pure = ["dkim", "message", "argv", "config", "policy"];
+        if !pure.iter().any(|module| place.starts_with(module)) {
+            continue;
+        }
+        let text = code(&path);
+        let words = [
+            "std::fs",
+            "std::env",
+            "std::process",
+            "std::net",
+            "nix",
+            "SystemTime",
+            "std::io",
+            "println!",
+        ];
+        for word in words {
+            let named = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+            let found: Vec<_> = named.filter(|line| line.contains(word)).collect();
+            assert!(found.is_empty(), "{place} names {word}: {found:?}");
+        }
+    }
+}
+
+#[test]
+fn dependencies_point_downward() {
+    let order = ["dkim", "message", "argv", "config", "policy"];
+    for path in sources(&project("src")) {
+        let place = path.strip_prefix(project("src")).unwrap().display().to_string();
+        for (index, module) in order.iter().enumerate() {
+            if !place.starts_with(module) {
+                continue;
+            }
+            // argv's one type for what a lone dot is serves the reader.
+            for above in order.iter().skip(index + 1).filter(|above| **above != "argv") {
+                assert!(!code(&path).contains(&format!("crate::{above}")), "{place} uses {above}");
+            }
+            for impure in ["wrapper", "admin", "report"] {
+                assert!(
+                    !code(&path).contains(&format!("crate::{impure}")),
+                    "{place} uses {impure}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn files_are_short_and_named_for_what_they_hold() {
+    for path in sources(&project("src")) {
+        let lines = code(&path).lines().count();
+        assert!(lines <= 400, "{path:?} has {lines} lines before its tests");
+        let name = path.file_stem().unwrap().to_string_lossy().into_owned();
+        assert!(
+            !["util", "utils", "common", "helpers", "misc"].contains(&name.as_str()),
+            "{path:?}"
+        );
+    }
+}
+
+/// The keys that the code knows, read from the struct that serde fills.
+fn config_keys() -> Vec<String> {
+    let text = fs::read_to_string(project("src/config/keys.rs")).unwrap();
+    let body =
+        text.split("struct Values {").nth(1).unwrap().split("\n}").next().unwrap().to_owned();
+    let keys = body.lines().filter_map(|line| Some(line.trim().split_once(':')?.0.to_owned()));
+    keys.collect()
+}
+
+#[test]
+fn the_manual_page_and_the_example_name_every_key() {
+    let manual = fs::read_to_string(project("packaging/man/sendmail-dkim.toml.5")).unwrap();
+    let example = fs::read_to_string(project("packaging/etc/config.toml")).unwrap();
+    let keys = config_keys();
+    assert!(keys.len() > 15, "{keys:?}");
+    for key in &keys {
+        assert!(manual.contains(&format!(".It Cm {key}")), "the manual page lacks {key}");
+    }
+    for line in manual.lines().filter_map(|line| line.strip_prefix(".It Cm ")) {
+        let known = keys.iter().any(|key| key == line.split(' ').next().unwrap())
+            || line.starts_with("from");
+        assert!(known, "the manual page has {line}, the code has not");
+    }
+    let host = [
+        "sendmail",
+        "origin",
+        "append_dot_domain",
+        "log_success",
+        "on_error",
+        "canonicalization",
+        "minimum_key_bits",
+        "headers",
+        "oversign",
+        "expire",
+        "seven_bit",
+        "sign_forwarded",
+    ];
+    for key in host {
+        assert!(example.contains(&format!("{key} = ")), "the example lacks {key}");
+    }
+    // All that the example has commented out is right, too.
+    let all = example.replace("\n#", "\n");
+    let values: String = all
+        .lines()
+        .filter(|line| line.contains(" = ") && !line.starts_with(' ') && !line.contains("  "))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    sendmail_dkim::config::Host::parse(&values).unwrap_or_else(|error| panic!("{error}\n{values}"));
+}
+
+#[test]
+fn the_manual_page_names_every_subcommand_and_option() {
+    let manual = fs::read_to_string(project("packaging/man/dkimctl.8")).unwrap();
+    for name in ["genkey", "try", "verify"] {
+        assert!(manual.contains(&format!(".Ss {name}")), "{name}");
+        let help = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"))
+            .args([name, "--help"])
+            .output();
+        let help = String::from_utf8(help.unwrap().stdout).unwrap();
+        for option in help.split(|char: char| !char.is_ascii_alphanumeric() && char != '-') {
+            if let Some(option) = option.strip_prefix("--").filter(|option| !option.is_empty()) {
+                assert!(manual.contains(&format!("Fl -{option}")), "{name} --{option}");
+            }
+        }
+    }
+}
+
+#[test]
+fn the_readme_names_what_there_is() {
+    let readme = fs::read_to_string(project("README.md")).unwrap();
+    for text in ["make try", "make test", "dkimctl genkey", "/etc/sendmail-dkim", "CHANGELOG.md"] {
+        assert!(readme.contains(text), "{text}");
+    }
+    let changelog = fs::read_to_string(project("CHANGELOG.md")).unwrap();
+    assert!(changelog.contains(env!("CARGO_PKG_VERSION")));
+}

@@ -1,0 +1,170 @@
+use crate::support::{Sandbox, stdout};
+
+const SELECTOR: &str = "dkimselector";
+
+/// A domain of the test's own, so that tests can run side by side.
+fn sandbox_with(test: &str, domain: &str) -> Option<&'static Sandbox> {
+    let sandbox = Sandbox::for_test(test)?;
+    sandbox.key(domain, SELECTOR);
+    Some(sandbox)
+}
+
+#[test]
+fn mail_dash_r_of_both_mailx_is_signed() {
+    let Some(sandbox) = sandbox_with("main_job", "sample.com") else { return };
+    for mail in ["bsd-mailx", "s-nail"] {
+        let recipient = sandbox.recipient();
+        let script = format!(
+            "echo 'Test Mail.' | {mail} -s 'test mail' -r webmaster@sample.com {recipient}"
+        );
+        for user in ["root", "www-data", "alice"] {
+            let recipient = recipient.replace('u', &format!("{user}."));
+            let script = script.replace(&script[script.rfind(' ').unwrap() + 1..], &recipient);
+            let output = sandbox.sh(user, &script, b"");
+            assert_eq!(stdout(&output), "", "{output:?}");
+            assert!(output.stderr.is_empty(), "{output:?}");
+            let received = sandbox.received(&recipient);
+            sandbox.assert_signed(&received, "sample.com", SELECTOR);
+            assert_eq!(received.mail_from, "webmaster@sample.com");
+            assert_eq!(received.recipients, [recipient]);
+            let (header, body) = received.split();
+            assert!(header.contains("\r\nSubject: test mail"), "{header}");
+            assert_eq!(body, "Test Mail.\r\n");
+        }
+    }
+}
+
+#[test]
+fn php_mail_as_www_data_is_signed() {
+    let Some(sandbox) = sandbox_with("main_job", "php.test") else { return };
+    for recipient in [sandbox.recipient(), sandbox.recipient()] {
+        let code = format!(
+            "var_dump(mail('{recipient}', 'Gru\u{df}', \"Hello gr\u{fc}n\\nsecond line\\n\", \
+             \"From: Company, Inc. <webmaster@php.test>\\r\\nBcc: bcc.{recipient}\\r\\n\
+             MIME-Version: 1.0\\r\\nContent-Type: text/plain; charset=utf-8\\r\\n\
+             Content-Transfer-Encoding: 8bit\", '-fwebmaster@php.test'));"
+        );
+        let mut command = sandbox.command("www-data", "php");
+        let output = command.args(["-r", &code]).output().unwrap();
+        assert_eq!(stdout(&output), "bool(true)\n");
+        for recipient in [format!("bcc.{recipient}"), recipient] {
+            let received = sandbox.received(&recipient);
+            sandbox.assert_signed(&received, "php.test", SELECTOR);
+            let (header, body) = received.split();
+            assert!(!header.contains("bcc."), "{header}");
+            assert!(body.starts_with("Hello gr\u{fc}n\r\nsecond line\r\n"), "{body}");
+        }
+    }
+}
+
+#[test]
+fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
+    let Some(sandbox) = sandbox_with("main_job", "first.test") else { return };
+    let send = |recipient: &str| {
+        let script = format!("echo x | bsd-mailx -s x -r a@hogehoge.jp {recipient}");
+        stdout(&sandbox.sh("www-data", &script, b""));
+        sandbox.received(recipient)
+    };
+    assert!(sandbox.verify(&send(&sandbox.recipient())).all("none"));
+    sandbox.key("hogehoge.jp", SELECTOR);
+    sandbox.assert_signed(&send(&sandbox.recipient()), "hogehoge.jp", SELECTOR);
+}
+
+#[test]
+fn what_postfix_would_add_or_rewrite_is_there_before() {
+    let Some(sandbox) = sandbox_with("main_job", "complete.test") else { return };
+    sandbox.key("origin.example", SELECTOR);
+    for (domain, args, message) in [
+        ("complete.test", "-f a@complete.test -F 'A, B'", "Subject: no From\n\nx\n"),
+        ("complete.test", "-fa@complete.test", "no header at all\n"),
+        ("complete.test", "-fa@complete.test", " begins with a blank\nX: y\n"),
+        ("complete.test", "-fa@complete.test", "\nbegins with an empty line\n"),
+        ("complete.test", "-fa@complete.test", ""),
+        ("complete.test", "", "From: Company, Inc. <a@complete.test>\nTo: root, x@y.test\n\nx\n"),
+        ("complete.test", "", "From: a@complete.test\nSubject : x\n \t\n y\nno field\n"),
+        ("complete.test", "", "From a@b Mon\n>From x\nFrom: \"a\"@complete.test.\n\nFrom x\n"),
+        (
+            "complete.test",
+            "",
+            "From: a@complete.test\r\r\nCc: c (x)\r\n\r\nbare\rcr\r\n.\r\nrest\r\n",
+        ),
+        ("origin.example", "", "From: root (Cron Daemon)\nTo: alice\n\nx\n"),
+        ("origin.example", "", "Subject: of the login name\n\nx\n"),
+        ("origin.example", "-f ''", "Subject: of nobody\n\nx\n"),
+    ] {
+        for flags in ["", "-i "] {
+            let recipient = sandbox.recipient();
+            let script = format!("/usr/sbin/sendmail {flags}{args} {recipient}");
+            let output = sandbox.sh("alice", &script, message.as_bytes());
+            assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+            let received = sandbox.received(&recipient);
+            sandbox.assert_signed(&received, domain, SELECTOR);
+        }
+    }
+}
+
+#[test]
+fn two_selectors_make_two_signatures() {
+    let Some(sandbox) = sandbox_with("main_job", "two.test") else { return };
+    sandbox.key("two.test", "second");
+    let file = "selectors = [\"dkimselector\", \"second\"]\nidentity = \"@sub.two.test\"\nexpire = \"14d\"\n";
+    sandbox.write("/etc/sendmail-dkim/domains/two.test.toml", file);
+    let recipient = sandbox.recipient();
+    let output = sandbox.sh(
+        "alice",
+        "sendmail -t",
+        format!("From: a@two.test\nTo: {recipient}\n\nx\n").as_bytes(),
+    );
+    assert!(output.status.success(), "{output:?}");
+    let received = sandbox.received(&recipient);
+    let verdicts = sandbox.verify(&received);
+    assert!(verdicts.all("pass"), "{verdicts}");
+    let (header, _) = received.split();
+    assert_eq!(header.matches("DKIM-Signature:").count(), 2);
+    assert_eq!(header.matches("i=@sub.two.test;").count(), 2, "{header}");
+    for name in ["; x=", "s=dkimselector;", "s=second;"] {
+        assert!(
+            header.contains(name) || header.contains(&name.replace("; ", ";\r\n\t")),
+            "{header}"
+        );
+    }
+}
+
+#[test]
+fn all_four_canonicalizations_verify() {
+    let Some(sandbox) = sandbox_with("main_job", "canon.test") else { return };
+    for canonicalization in ["simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed"]
+    {
+        let file =
+            format!("selectors = [\"{SELECTOR}\"]\ncanonicalization = \"{canonicalization}\"\n");
+        sandbox.write("/etc/sendmail-dkim/domains/canon.test.toml", &file);
+        let recipient = sandbox.recipient();
+        let message = format!(
+            "From:  A\t <a@canon.test>\nto : {recipient}\nSubject: odd  \n\t folding \t\n\n  x \t y  \n\n\n"
+        );
+        let output = sandbox.sh("alice", "sendmail -i -t", message.as_bytes());
+        assert!(output.status.success(), "{output:?}");
+        let received = sandbox.received(&recipient);
+        assert!(received.split().0.contains(canonicalization));
+        sandbox.assert_signed(&received, "canon.test", SELECTOR);
+    }
+}
+
+#[test]
+fn a_large_message_is_signed() {
+    let Some(sandbox) = sandbox_with("main_job", "large.test") else { return };
+    for line_end in ["\n", "\r\n"] {
+        let recipient = sandbox.recipient();
+        let mut message = format!("From: a@large.test{line_end}Subject: large{line_end}{line_end}");
+        while message.len() < 3_000_000 {
+            message.push_str("0123456789012345678901234567890123456789012345678901234567890123456");
+            message.push_str(line_end);
+        }
+        let output =
+            sandbox.sh("www-data", &format!("sendmail -i {recipient}"), message.as_bytes());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let received = sandbox.received(&recipient);
+        assert!(received.octets.len() > 3_000_000);
+        sandbox.assert_signed(&received, "large.test", SELECTOR);
+    }
+}

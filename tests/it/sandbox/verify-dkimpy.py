@@ -1,0 +1,37 @@
+#!/usr/bin/python3
+"""verify-dkimpy.py FILE...: what dkimpy says of each signature, one JSON line a file (see verify-opendkim.py)."""
+import json
+import sys
+
+import dkim
+from dkim.util import parse_tag_value
+
+
+def verdict(message, index, field):
+    try:
+        tags = {name.decode(): value.decode() for name, value in parse_tag_value(field).items()}
+    except Exception as error:  # whatever it cannot read is a fault of the signature
+        return {"d": "", "s": "", "result": "fail", "detail": repr(error)}
+    found = {"d": tags.get("d", ""), "s": tags.get("s", ""), "result": "fail", "detail": ""}
+    try:
+        if dkim.DKIM(message).verify(idx=index):
+            found["result"] = "pass"
+        else:
+            found["detail"] = "signature does not verify"
+    except Exception as error:
+        found["detail"] = f"{type(error).__name__}: {error}"
+    return found
+
+
+for path in sys.argv[1:]:
+    with open(path, "rb") as file:
+        message = file.read()
+    signatures, detail = [], ""
+    try:
+        fields = [value for name, value in dkim.rfc822_parse(message)[0] if name.lower() == b"dkim-signature"]
+        signatures = [verdict(message, index, field) for index, field in enumerate(fields)]
+    except dkim.MessageFormatError as error:
+        detail = f"MessageFormatError: {error}"
+    passed = all(signature["result"] == "pass" for signature in signatures)
+    result = "fail" if detail or not passed else "pass" if signatures else "none"
+    print(json.dumps({"file": path, "verifier": "dkimpy", "result": result, "detail": detail, "signatures": signatures}))

@@ -1,0 +1,43 @@
+//! What the tests stand on: the sandbox with a real Postfix (root only), and a stage for tests that
+//! need no more than the wrapper and a stand-in for the real sendmail.
+
+mod sandbox;
+mod stage;
+
+pub(crate) use sandbox::{Received, Sandbox};
+pub(crate) use stage::Stage;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Child, Command, Output, Stdio};
+
+/// Below the crate's folder.
+pub(crate) fn project(path: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Runs a command to its end with `input` on its stdin.
+pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    // A program may end before it has read all.
+    drop(child.stdin.take().map(|mut stdin| stdin.write_all(input)));
+    child.wait_with_output().expect("the output of a child")
+}
+
+/// Stdout of a command that must succeed.
+pub(crate) fn stdout(output: &Output) -> String {
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// A child that dies with its owner.
+#[derive(Debug)]
+pub(crate) struct Tied(pub(crate) Child);
+
+impl Drop for Tied {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}

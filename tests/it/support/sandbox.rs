@@ -1,0 +1,264 @@
+//! The sandbox of `tests/it/sandbox/`: Debian's Postfix, a DNS server, an SMTP sink and three verifiers
+//! in namespaces of their own, one for all tests of a run.
+
+use std::fmt;
+use std::fs;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::{Tied, feed, project, stdout};
+
+/// How long mail may take; it takes a tenth of a second.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running sandbox.
+#[derive(Debug)]
+pub(crate) struct Sandbox {
+    /// A process in it, by the host's numbers.
+    pid: u32,
+    _child: Tied,
+    mails: AtomicU32,
+}
+
+/// A message as the sink got it.
+#[derive(Debug)]
+pub(crate) struct Received {
+    /// The octets on the wire, dots unstuffed.
+    pub(crate) octets: Vec<u8>,
+    pub(crate) mail_from: String,
+    pub(crate) recipients: Vec<String>,
+    /// Inside the sandbox.
+    path: String,
+}
+
+/// What the three verifiers say of one message.
+#[derive(Debug)]
+pub(crate) struct Verdicts(Vec<Value>);
+
+static SHARED: OnceLock<Option<Sandbox>> = OnceLock::new();
+
+impl Sandbox {
+    /// The sandbox, for a test that needs one. Without root there is none: the name of the test is put
+    /// into `target/tmp/left-out`, which `make test` shows in the end.
+    pub(crate) fn for_test(test: &str) -> Option<&'static Self> {
+        let sandbox = SHARED.get_or_init(Self::start).as_ref();
+        if sandbox.is_none() {
+            let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join("left-out");
+            let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
+            writeln!(list, "{test}").unwrap();
+        }
+        sandbox
+    }
+
+    fn start() -> Option<Self> {
+        let id = stdout(&Command::new("id").arg("-u").output().unwrap());
+        if id.trim() != "0" {
+            return None;
+        }
+        let mut child = Command::new(project("tests/it/sandbox/enter.sh"))
+            .arg(env!("CARGO_BIN_EXE_sendmail-dkim"))
+            .arg(env!("CARGO_BIN_EXE_dkimctl"))
+            // It lives until this pipe is closed: at the end of this process, however that comes.
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut ready = String::new();
+        BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
+        let pid =
+            ready.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("no sandbox: {ready:?}"));
+        Some(Self { pid: pid.parse().unwrap(), _child: Tied(child), mails: AtomicU32::new(0) })
+    }
+
+    /// A command to be run inside as a user, with the least of an environment.
+    pub(crate) fn command(&self, user: &str, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--all", "--root", "--wd", "--target", &self.pid.to_string(), "--"]);
+        command.args(["setpriv", "--reuid", user, "--regid", user, "--init-groups"]);
+        command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
+        command.arg(format!("USER={user}")).arg("HOME=/tmp").arg(program);
+        command
+    }
+
+    /// Runs a shell text inside, with `input` on its stdin.
+    pub(crate) fn sh(&self, user: &str, script: &str, input: &[u8]) -> Output {
+        feed(self.command(user, "/bin/sh").args(["-c", script]), input)
+    }
+
+    /// The same for what must succeed.
+    pub(crate) fn root(&self, script: &str) -> String {
+        stdout(&self.sh("root", script, b""))
+    }
+
+    /// A file of the sandbox, as seen from here.
+    pub(crate) fn path(&self, path: &str) -> PathBuf {
+        PathBuf::from(format!("/proc/{}/root{path}", self.pid))
+    }
+
+    pub(crate) fn write(&self, path: &str, text: &str) {
+        fs::write(self.path(path), text).unwrap_or_else(|error| panic!("{path}: {error}"));
+    }
+
+    /// An address nobody else uses, at a peer with 8BITMIME.
+    pub(crate) fn recipient(&self) -> String {
+        format!("u{}@sink.test", self.mails.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// The same, at a peer without 8BITMIME.
+    pub(crate) fn recipient_7bit(&self) -> String {
+        format!("u{}@7bit.test", self.mails.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// A key and a domain file for a domain, its record published.
+    pub(crate) fn key(&self, domain: &str, selector: &str) {
+        self.root(&format!("dkimctl genkey -d {domain} -s {selector}"));
+        self.root(&format!(
+            "/opt/sandbox/publish.py {domain} /etc/sendmail-dkim/keys/{domain}/*.txt"
+        ));
+    }
+
+    /// The one message for a recipient; waits for it.
+    pub(crate) fn received(&self, recipient: &str) -> Received {
+        let shelf = format!("/out/rcpt/{recipient}");
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let mut found = fs::read_dir(self.path(&shelf)).into_iter().flatten().flatten();
+            if let Some(entry) = found.next() {
+                return self.read(&entry.file_name().into_string().unwrap());
+            }
+            assert!(Instant::now() < deadline, "no mail for {recipient}\n{}", self.mail_log());
+            sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// How many messages there are for a recipient, once the queue is empty.
+    pub(crate) fn count(&self, recipient: &str) -> usize {
+        let deadline = Instant::now() + PATIENCE;
+        while !self
+            .root(
+                "find /var/spool/postfix/maildrop /var/spool/postfix/incoming \
+            /var/spool/postfix/active /var/spool/postfix/deferred -type f",
+            )
+            .is_empty()
+        {
+            assert!(Instant::now() < deadline, "the queue does not empty\n{}", self.mail_log());
+            sleep(Duration::from_millis(50));
+        }
+        fs::read_dir(self.path(&format!("/out/rcpt/{recipient}"))).map_or(0, Iterator::count)
+    }
+
+    fn read(&self, name: &str) -> Received {
+        let name = name.strip_suffix(".json").unwrap();
+        let path = format!("/out/sink/{name}.eml");
+        let envelope = fs::read(self.path(&format!("/out/sink/{name}.json"))).unwrap();
+        let envelope: Value = serde_json::from_slice(&envelope).unwrap();
+        let recipients = envelope["rcpt_to"].as_array().unwrap().iter();
+        Received {
+            octets: fs::read(self.path(&path)).unwrap(),
+            mail_from: envelope["mail_from"].as_str().unwrap().to_owned(),
+            recipients: recipients.map(|one| one["address"].as_str().unwrap().to_owned()).collect(),
+            path,
+        }
+    }
+
+    fn mail_log(&self) -> String {
+        self.root("tail -n 20 /var/log/postfix.log; tail -n 5 /out/syslog")
+    }
+
+    /// All three verifiers, with keys from DNS.
+    pub(crate) fn verify(&self, message: &Received) -> Verdicts {
+        let script = format!(
+            "for verifier in dkimpy.py maildkim.pl opendkim.py; do \
+             /opt/sandbox/verify-$verifier {0}; done",
+            message.path
+        );
+        let lines = self.root(&script);
+        let verdicts: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(verdicts.len(), 3, "{lines}");
+        Verdicts(verdicts)
+    }
+
+    /// Asserts that a message has one signature, by this domain and selector, and that it verifies.
+    pub(crate) fn assert_signed(&self, message: &Received, domain: &str, selector: &str) {
+        let verdicts = self.verify(message);
+        let text = String::from_utf8_lossy(&message.octets);
+        assert!(verdicts.all("pass"), "{verdicts}\n{text}");
+        for verdict in &verdicts.0 {
+            let signatures = verdict["signatures"].as_array().unwrap();
+            assert_eq!(signatures.len(), 1, "{verdicts}");
+            assert_eq!(signatures[0]["d"], domain, "{verdicts}");
+            assert_eq!(signatures[0]["s"], selector, "{verdicts}");
+        }
+    }
+
+    /// Where the log ends now.
+    pub(crate) fn mark(&self) -> usize {
+        fs::read(self.path("/out/syslog")).map_or(0, |log| log.len())
+    }
+
+    /// The line of the log after `mark` that holds `needle`; waits for it.
+    pub(crate) fn logged(&self, mark: usize, needle: &str) -> String {
+        let deadline = Instant::now() + Duration::from_secs(5);
+        loop {
+            let log = fs::read(self.path("/out/syslog")).unwrap_or_default();
+            let log = String::from_utf8_lossy(log.get(mark..).unwrap_or_default()).into_owned();
+            let mut lines = log.lines().filter(|line| line.contains("sendmail-dkim["));
+            if let Some(line) = lines.find(|line| line.contains(needle)) {
+                return line.to_owned();
+            }
+            assert!(Instant::now() < deadline, "not logged: {needle}\n{log}");
+            sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Received {
+    /// The header section and the body.
+    pub(crate) fn split(&self) -> (String, String) {
+        let text = String::from_utf8_lossy(&self.octets).into_owned();
+        let (header, body) = text.split_once("\r\n\r\n").expect("an empty line");
+        (header.to_owned(), body.to_owned())
+    }
+
+    /// The message with what differs from one delivery to the next taken out: Received, and the ids and
+    /// dates that Postfix adds.
+    pub(crate) fn without_trace(&self) -> String {
+        let (header, body) = self.split();
+        let mut kept = Vec::new();
+        let mut skipping = false;
+        for line in header.split("\r\n") {
+            if !line.starts_with([' ', '\t']) {
+                let name = line.split(':').next().unwrap_or_default().to_ascii_lowercase();
+                skipping = ["received", "message-id", "date"].contains(&name.as_str());
+                if skipping && name != "received" {
+                    kept.push(format!("{name}: …"));
+                }
+            }
+            if !skipping {
+                kept.push(line.to_owned());
+            }
+        }
+        format!("{}\r\n\r\n{body}", kept.join("\r\n"))
+    }
+}
+
+impl Verdicts {
+    /// Whether all three say so: `pass`, `fail` or `none`.
+    pub(crate) fn all(&self, result: &str) -> bool {
+        self.0.iter().all(|verdict| verdict["result"] == result)
+    }
+}
+
+impl fmt::Display for Verdicts {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|verdict| writeln!(f, "{verdict}"))
+    }
+}

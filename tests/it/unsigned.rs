@@ -1,0 +1,190 @@
+use crate::support::{Received, Sandbox};
+
+/// Sends one message through the wrapper and one past it, both as www-data.
+fn both(sandbox: &Sandbox, args: &str, message: &str) -> [Received; 2] {
+    ["/usr/sbin/sendmail", "/usr/sbin/sendmail.postfix"].map(|program| {
+        let recipient = sandbox.recipient();
+        let script = format!("{program} {args} {recipient}");
+        let output = sandbox.sh("www-data", &script, message.as_bytes());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        sandbox.received(&recipient)
+    })
+}
+
+/// Both must be the same, but for what Postfix makes anew each time.
+fn assert_same(sandbox: &Sandbox, args: &str, message: &str) {
+    let [ours, theirs] = both(sandbox, args, message);
+    assert_eq!(ours.without_trace(), theirs.without_trace(), "{args} {message:?}");
+    assert_eq!(ours.mail_from, theirs.mail_from);
+    assert!(sandbox.verify(&ours).all("none"));
+}
+
+#[test]
+fn mail_of_an_unknown_domain_arrives_as_without_us() {
+    let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
+    let long = format!("From: a@unknown.test\n\n{}\n", "x".repeat(3_000));
+    let large = format!("From: a@unknown.test\n\n{}", "0123456789\r\n".repeat(200_000));
+    for (args, message) in [
+        ("-i", "From: a@unknown.test\nSubject: x\n\nx\n"),
+        ("", "From: a@unknown.test\r\nSubject : x\r\n\r\nx\r\n.\r\nrest\r\n"),
+        ("-i", "From a@b\nFrom: Company, Inc. <root>\nTo: x\n \t\nno field\n.\n"),
+        ("-i", "no header"),
+        ("-i", ""),
+        ("-G -i", "From: root\n\nx\n"),
+        ("-i", &long),
+        ("-i", &large),
+    ] {
+        assert_same(sandbox, args, message);
+    }
+}
+
+#[test]
+fn mail_that_is_not_ours_to_sign_arrives_as_without_us() {
+    let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
+    sandbox.key("others.test", "s1");
+    let from = "From: a@others.test\n";
+    for (args, message) in [
+        (
+            "-i",
+            format!(
+                "Received: from x by y; Tue, 14 Nov 2023 22:13:20 +0000\n{from}To: root\n\nx\n"
+            ),
+        ),
+        ("-G -i", format!("{from}To: root\n\nx\n")),
+        ("-i", format!("{from}From: b@others.test\nTo: root\n\nx\n")),
+        ("-i", "From: a@others.test, b@unknown.test\nTo: root\n\nx\n".to_owned()),
+    ] {
+        assert_same(sandbox, args, &message);
+    }
+}
+
+#[test]
+fn mail_with_a_signature_of_the_same_domain_keeps_it_alone() {
+    let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
+    sandbox.key("again.test", "s1");
+    let message = "DKIM-Signature: v=1; a=rsa-sha256; d=again.test; s=x; h=from; bh=x; b=x\n\
+        From: a@again.test\nTo: root\n\nx\n";
+    let [ours, theirs] = both(sandbox, "-i", message);
+    assert_eq!(ours.without_trace(), theirs.without_trace());
+}
+
+#[test]
+fn users_and_groups_decide_by_the_real_user() {
+    let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
+    sandbox.key("users.test", "s1");
+    let file = "selectors = [\"s1\"]\nusers = [\"alice\"]\ngroups = [\"nogroup\"]\n";
+    sandbox.write("/etc/sendmail-dkim/domains/users.test.toml", file);
+    for (user, result) in [("alice", "pass"), ("nobody", "pass"), ("www-data", "none")] {
+        let recipient = sandbox.recipient();
+        let mark = sandbox.mark();
+        let script = format!("USER=alice LOGNAME=alice sendmail -f alice@users.test {recipient}");
+        let output = sandbox.sh(user, &script, b"From: alice@users.test\n\nx\n");
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let verdicts = sandbox.verify(&sandbox.received(&recipient));
+        assert!(verdicts.all(result), "{user}: {verdicts}");
+        if result == "none" {
+            sandbox.logged(mark, "reason=\"the user may not sign for the domain\"");
+        }
+    }
+}
+
+/// Breaks something, expects mail to arrive as without us and the log to say why, and mends it.
+fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
+    let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
+    sandbox.key(domain, "s1");
+    let key = format!("/etc/sendmail-dkim/keys/{domain}/s1.private");
+    let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
+    let fill = |text: &str| text.replace("KEY", &key).replace("FILE", &file);
+    sandbox.root(&format!("cp -a {key} {key}.kept; cp -a {file} {file}.kept; {}", fill(break_it)));
+    let mark = sandbox.mark();
+    assert_same(sandbox, "", &format!("From: a@{domain}\r\nTo: root\r\n\r\nx\r\n.\r\nrest\n"));
+    let line = sandbox.logged(mark, &fill(logged));
+    assert!(line.contains("result=unsigned"), "{line}");
+    // Refused instead, where the administrator wants that.
+    if !break_it.contains("FILE") {
+        sandbox.root(&format!("echo 'on_error = \"refuse\"' >>{file}"));
+        let message = format!("From: a@{domain}\n\nx\n");
+        let output = sandbox.sh("www-data", "sendmail nobody@sink.test", message.as_bytes());
+        assert_eq!(output.status.code(), Some(75), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(said.lines().count(), 1, "{said}");
+        assert!(said.starts_with("sendmail.dkim: fatal: not signed, so not accepted: "), "{said}");
+        assert_eq!(sandbox.count("nobody@sink.test"), 0);
+    }
+    sandbox.root(&fill(mend));
+    sandbox.root(&format!("rm -rf {key} {file}; mv {key}.kept {key}; mv {file}.kept {file}"));
+    let recipient = sandbox.recipient();
+    let message = format!("From: a@{domain}\n\nx\n");
+    sandbox.sh("www-data", &format!("sendmail {recipient}"), message.as_bytes());
+    sandbox.assert_signed(&sandbox.received(&recipient), domain, "s1");
+}
+
+#[test]
+fn an_unreadable_key_sends_mail_unsigned() {
+    with_broken("unreadable.test", "chgrp root KEY", "", "cannot open key \\\"KEY\\\": EACCES");
+}
+
+#[test]
+fn a_missing_key_sends_mail_unsigned() {
+    with_broken("missing.test", "rm KEY", "", "cannot open key \\\"KEY\\\": ENOENT");
+}
+
+#[test]
+fn a_folder_in_place_of_the_key_sends_mail_unsigned() {
+    with_broken(
+        "folder.test",
+        "rm KEY; mkdir -m 755 KEY",
+        "",
+        "key \\\"KEY\\\" is not a regular file",
+    );
+}
+
+#[test]
+fn a_fifo_in_place_of_the_key_sends_mail_unsigned() {
+    let fifo = "rm KEY; mkfifo -m 640 KEY; chgrp sendmail-dkim KEY";
+    with_broken("fifo.test", fifo, "", "key \\\"KEY\\\" is not a regular file");
+}
+
+#[test]
+fn a_link_in_place_of_the_key_sends_mail_unsigned() {
+    let link = "mv KEY KEY.real; ln -s KEY.real KEY";
+    with_broken(
+        "link.test",
+        link,
+        "rm KEY.real",
+        "cannot open key \\\"KEY\\\", links are not followed",
+    );
+}
+
+#[test]
+fn a_key_that_others_may_read_or_write_sends_mail_unsigned() {
+    with_broken("world.test", "chmod 644 KEY", "", "has mode 644, wanted 640 or stricter");
+    with_broken("group.test", "chmod 660 KEY", "", "has mode 660, wanted 640 or stricter");
+}
+
+#[test]
+fn a_key_of_somebody_else_sends_mail_unsigned() {
+    with_broken("owner.test", "chown alice KEY", "", "wanted root's or the tree's owner's");
+}
+
+#[test]
+fn a_file_that_is_no_key_sends_mail_unsigned() {
+    with_broken("garbage.test", "echo garbage >KEY", "", "key \\\"KEY\\\": ");
+}
+
+#[test]
+fn a_small_key_sends_mail_unsigned() {
+    let small = "openssl genrsa 768 2>/dev/null >KEY || echo 'no openssl' >KEY";
+    with_broken("small.test", small, "", "key \\\"KEY\\\": ");
+}
+
+#[test]
+fn a_broken_domain_file_sends_mail_unsigned_and_names_the_line() {
+    let text = "printf 'selectors = [\"s1\"]\\nfoo = 1\\n' >FILE";
+    with_broken("broken.test", text, "", "FILE: line 2: unknown field `foo`");
+}
+
+#[test]
+fn a_domain_file_that_others_may_write_sends_mail_unsigned() {
+    with_broken("trust.test", "chmod 666 FILE", "", "writable by nobody else");
+}
