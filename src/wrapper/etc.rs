@@ -42,18 +42,31 @@ pub(crate) enum EtcError {
     Wrong { path: PathBuf, source: ConfigError },
 }
 
+impl EtcError {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Unreadable { path, .. }
+            | Self::NotAFile { path }
+            | Self::Untrusted { path, .. }
+            | Self::TooLarge { path }
+            | Self::Wrong { path, .. } => path,
+        }
+    }
+}
+
 impl fmt::Display for EtcError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path().display();
         match self {
-            Self::Unreadable { path, .. } => write!(f, "cannot read {path:?}"),
-            Self::NotAFile { path } => write!(f, "{path:?} is not a regular file"),
-            Self::Untrusted { path, owner, mode } => write!(
+            Self::Unreadable { .. } => write!(f, "cannot read {path}"),
+            Self::NotAFile { .. } => write!(f, "{path} is not a regular file"),
+            Self::Untrusted { owner, mode, .. } => write!(
                 f,
-                "{path:?} is of uid {owner} with mode {mode:03o}, wanted root's, or the folder's \
+                "{path} is of uid {owner} with mode {mode:03o}, wanted root's, or the folder's \
                  owner's, and writable by nobody else"
             ),
-            Self::TooLarge { path } => write!(f, "{path:?} is larger than {LARGEST} octets"),
-            Self::Wrong { path, .. } => write!(f, "{}", path.display()),
+            Self::TooLarge { .. } => write!(f, "{path} is larger than {LARGEST} octets"),
+            Self::Wrong { .. } => write!(f, "{path}"),
         }
     }
 }

@@ -2,13 +2,15 @@
 
 use std::error;
 use std::fmt;
+use std::fs::File;
 use std::io;
 use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::stat::{SFlag, fstat};
-use nix::unistd::{Whence, lseek, read};
+use nix::sys::stat::{SFlag, fstat, makedev};
+use nix::unistd::{Whence, dup2_stdin, lseek, read};
 
 use super::spool::{Sealed, Spool};
 use crate::argv::LoneDot;
@@ -259,6 +261,23 @@ impl Intake {
         Ok(())
     }
 }
+
+/// A closed standard input is an empty message to the real sendmail. For a set-gid program glibc puts
+/// `/dev/full` there, to be written only, so that reading from it fails; that is taken back.
+pub(crate) fn reopen_closed_stdin() {
+    let stdin = io::stdin();
+    let Ok(found) = fstat(stdin.as_fd()) else { return };
+    let Ok(flags) = fcntl(stdin.as_fd(), FcntlArg::F_GETFL) else { return };
+    let is_write_only = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == OFlag::O_WRONLY;
+    if is_write_only && found.st_rdev == FULL {
+        // Without it, the real one complains, as it would of any input it can't read.
+        let null = File::options().read(true).write(true).open("/dev/null");
+        drop(null.map(|null| dup2_stdin(&null)));
+    }
+}
+
+/// The device number of `/dev/full`, null(4).
+const FULL: u64 = makedev(1, 7);
 
 /// read(2), which a signal may interrupt and a caller may have made non-blocking.
 fn read_stdin(piece: &mut [u8]) -> Result<usize, Errno> {

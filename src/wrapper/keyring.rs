@@ -41,26 +41,40 @@ pub(crate) enum KeyringError {
     Key { path: PathBuf, source: KeyError },
 }
 
+impl KeyringError {
+    fn path(&self) -> &Path {
+        match self {
+            Self::Open { path, .. }
+            | Self::Read { path, .. }
+            | Self::NotAFile { path }
+            | Self::Owner { path, .. }
+            | Self::TooOpen { path, .. }
+            | Self::Key { path, .. } => path,
+        }
+    }
+}
+
 impl fmt::Display for KeyringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path().display();
         match self {
-            Self::Open { path, source: Errno::ELOOP, .. } => {
-                write!(f, "cannot open key {path:?}, links are not followed")
+            Self::Open { source: Errno::ELOOP, .. } => {
+                write!(f, "cannot open key {path}, links are not followed")
             }
             // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
-            Self::Open { path, source: Errno::EACCES, privileged: false } => {
-                write!(f, "cannot open key {path:?}, the set-gid bit was ignored or is not there")
+            Self::Open { source: Errno::EACCES, privileged: false, .. } => {
+                write!(f, "cannot open key {path}, the set-gid bit was ignored or is not there")
             }
-            Self::Open { path, .. } => write!(f, "cannot open key {path:?}"),
-            Self::Read { path, .. } => write!(f, "cannot read key {path:?}"),
-            Self::NotAFile { path } => write!(f, "key {path:?} is not a regular file"),
-            Self::Owner { path, owner } => {
-                write!(f, "key {path:?} is of uid {owner}, wanted root's or the tree's owner's")
+            Self::Open { .. } => write!(f, "cannot open key {path}"),
+            Self::Read { .. } => write!(f, "cannot read key {path}"),
+            Self::NotAFile { .. } => write!(f, "key {path} is not a regular file"),
+            Self::Owner { owner, .. } => {
+                write!(f, "key {path} is of uid {owner}, wanted root's or the tree's owner's")
             }
-            Self::TooOpen { path, mode } => {
-                write!(f, "key {path:?} has mode {mode:03o}, wanted 640 or stricter")
+            Self::TooOpen { mode, .. } => {
+                write!(f, "key {path} has mode {mode:03o}, wanted 640 or stricter")
             }
-            Self::Key { path, .. } => write!(f, "key {path:?}"),
+            Self::Key { .. } => write!(f, "key {path}"),
         }
     }
 }

@@ -46,6 +46,7 @@ pub fn main() -> ExitCode {
         Err(error) => return report::fatal(&error),
     };
     trouble::keep_quiet();
+    intake::reopen_closed_stdin();
     let argv: Vec<OsString> = std::env::args_os().collect();
     let etc = Etc::find(&held);
     match Mode::parse(&argv) {
@@ -85,6 +86,8 @@ struct Run<'a> {
     unique: String,
     /// Who the message is from, once that is known.
     author: Option<Author>,
+    /// How it is to be signed, once that is decided.
+    plan: Option<Box<Plan>>,
 }
 
 /// What was found to be done with the message.
@@ -96,7 +99,7 @@ enum Choice {
 /// A message to be signed: its completed header and the opened keys.
 struct Job {
     header: Header,
-    plan: Plan,
+    plan: Box<Plan>,
     keys: Vec<KeyFile>,
 }
 
@@ -120,10 +123,10 @@ fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> 
     match choice {
         Ok(Choice::Sign(job)) => run.sign(&real, &mut intake, &job, host.log_success, dropped),
         Ok(Choice::Skip(reason)) => {
-            run.log(Severity::Info, None, Outcome::Unsigned, Some(&reason.to_string()));
+            run.log(Severity::Info, Outcome::Unsigned, Some(&reason.to_string()));
             run.send_as_submitted(&real, &mut intake, dropped)
         }
-        Err((trouble, on_error)) => run.fail(&real, &mut intake, &trouble, None, on_error, dropped),
+        Err((trouble, on_error)) => run.fail(&real, &mut intake, &trouble, on_error, dropped),
     }
 }
 
@@ -136,7 +139,7 @@ impl<'a> Run<'a> {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let date = DateTime { seconds: now.as_secs(), offset: 0 };
         let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
-        Self { argv, submission, user: User::real(), now: date, unique, author: None }
+        Self { argv, submission, user: User::real(), now: date, unique, author: None, plan: None }
     }
 
     /// The header → what to do. Keys are opened here, and only here the group is taken up.
@@ -171,7 +174,7 @@ impl<'a> Run<'a> {
         let gateway = self.submission.gateway;
         let decision = policy.decide(author, &header, gateway, &caller);
         let mut plan = match decision.map_err(|error| failed(error.into()))? {
-            Decision::Sign(plan) => *plan,
+            Decision::Sign(plan) => plan,
             Decision::Skip(reason) => return Ok(Choice::Skip(reason)),
         };
         let domain = author.domain();
@@ -180,6 +183,7 @@ impl<'a> Run<'a> {
             return Ok(Choice::Skip(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual))));
         }
         plan.recipe = plan.recipe.without(&unstable);
+        self.plan = Some(plan.clone());
         let tree = etc.keys();
         let keys = held.with(|| {
             let open = |selector| open_key(&tree, &plan.folder, selector, held.is_privileged());
@@ -206,18 +210,17 @@ impl<'a> Run<'a> {
         let head = match head {
             Ok(head) => head,
             Err((trouble, on_error)) => {
-                return self.fail(real, intake, &trouble, Some(plan), on_error, dropped);
+                return self.fail(real, intake, &trouble, on_error, dropped);
             }
         };
         let sealed = match intake.seal_signed(&head) {
             Ok(sealed) => sealed,
             Err(error) => {
-                let on_error = plan.on_error;
-                return self.fail(real, intake, &error.into(), Some(plan), on_error, dropped);
+                return self.fail(real, intake, &error.into(), plan.on_error, dropped);
             }
         };
         if log_success {
-            self.log(Severity::Info, Some(plan), Outcome::Signed, None);
+            self.log(Severity::Info, Outcome::Signed, None);
         }
         let dash_i = self.submission.lone_dot == LoneDot::Ends;
         report::fatal(&exec(real, self.argv, dash_i, sealed, dropped))
@@ -229,29 +232,28 @@ impl<'a> Run<'a> {
         real: &Real,
         intake: &mut Intake,
         trouble: &Trouble,
-        plan: Option<&Plan>,
         on_error: OnError,
         dropped: Dropped,
     ) -> ExitCode {
         let reason = report::chain(trouble);
         if matches!(trouble, Trouble::Intake(IntakeError::Read(_))) && !intake.is_untouched() {
-            self.log(Severity::Error, plan, Outcome::Refused, Some(&reason));
+            self.log(Severity::Error, Outcome::Refused, Some(&reason));
             return report::complain(&format!("fatal: {reason}"));
         }
         match on_error {
             OnError::Send => {
-                self.log(Severity::Error, plan, Outcome::Unsigned, Some(&reason));
+                self.log(Severity::Error, Outcome::Unsigned, Some(&reason));
                 if matches!(trouble, Trouble::Bug(_)) {
                     intake.distrust_reader();
                 }
                 self.send_as_submitted(real, intake, dropped)
             }
-            OnError::Refuse => self.refuse(plan, &reason),
+            OnError::Refuse => self.refuse(&reason),
         }
     }
 
-    fn refuse(&self, plan: Option<&Plan>, reason: &str) -> ExitCode {
-        self.log(Severity::Error, plan, Outcome::Refused, Some(reason));
+    fn refuse(&self, reason: &str) -> ExitCode {
+        self.log(Severity::Error, Outcome::Refused, Some(reason));
         report::complain(&format!("fatal: not signed, so not accepted: {reason}"))
     }
 
@@ -273,18 +275,19 @@ impl<'a> Run<'a> {
         };
         let reason = report::chain(&broken.error);
         if broken.on_error == OnError::Refuse {
-            return self.refuse(None, &reason);
+            return self.refuse(&reason);
         }
         match broken.real() {
             Ok(real) => {
-                self.log(Severity::Error, None, Outcome::Unsigned, Some(&reason));
+                self.log(Severity::Error, Outcome::Unsigned, Some(&reason));
                 report::fatal(&exec_untouched(&real, self.argv, dropped))
             }
             Err(error) => report::fatal(&error),
         }
     }
 
-    fn log(&self, severity: Severity, plan: Option<&Plan>, outcome: Outcome, reason: Option<&str>) {
+    fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
+        let plan = self.plan.as_deref();
         let from = self.author.as_ref().map(Author::address);
         let entry = Entry {
             uid: self.user.uid(),

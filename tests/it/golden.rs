@@ -75,7 +75,15 @@ fn verified(message: &[u8]) -> Vec<u8> {
         let value = signature.split(&format!(" {name}=")).nth(1).unwrap_or_default();
         value.split(';').next().unwrap_or_default().replace(' ', "")
     };
-    let mut text = format!("(signed: d={} h={})\n", tag("d"), tag("h")).into_bytes();
+    let number = |name: &str| tag(name).parse::<u64>().ok();
+    let mut told = format!("(signed: c={} d={}", tag("c"), tag("d"));
+    if !tag("i").is_empty() {
+        told.push_str(&format!(" i={}", tag("i")));
+    }
+    if let (Some(timestamp), Some(expiration)) = (number("t"), number("x")) {
+        told.push_str(&format!(" x=t+{}", expiration - timestamp));
+    }
+    let mut text = format!("{told} h={})\n", tag("h")).into_bytes();
     for line in message[begin..].split_inclusive(|octet| *octet == b'\n') {
         if line.starts_with(b"Message-ID: <20") && line.ends_with(b"@sample.com>\n") {
             text.extend_from_slice(b"Message-ID: (added)\n");

@@ -27,9 +27,9 @@ fn mail_of_an_unknown_domain_arrives_as_without_us() {
     for (args, message) in [
         ("-i", "From: a@unknown.test\nSubject: x\n\nx\n"),
         ("", "From: a@unknown.test\r\nSubject : x\r\n\r\nx\r\n.\r\nrest\r\n"),
-        ("-i", "From a@b\nFrom: Company, Inc. <root>\nTo: x\n \t\nno field\n.\n"),
-        ("-i", "no header"),
-        ("-i", ""),
+        ("-i", "From a@b\nFrom: Company, Inc. <a@unknown.test>\nTo: x\n \t\nno field\n.\n"),
+        ("-i -f a@unknown.test", "no header"),
+        ("-i -fa@unknown.test", ""),
         ("-G -i", "From: root\n\nx\n"),
         ("-i", &long),
         ("-i", &large),
@@ -121,39 +121,29 @@ fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
 
 #[test]
 fn an_unreadable_key_sends_mail_unsigned() {
-    with_broken("unreadable.test", "chgrp root KEY", "", "cannot open key \\\"KEY\\\": EACCES");
+    with_broken("unreadable.test", "chgrp root KEY", "", "cannot open key KEY: EACCES");
 }
 
 #[test]
 fn a_missing_key_sends_mail_unsigned() {
-    with_broken("missing.test", "rm KEY", "", "cannot open key \\\"KEY\\\": ENOENT");
+    with_broken("missing.test", "rm KEY", "", "cannot open key KEY: ENOENT");
 }
 
 #[test]
 fn a_folder_in_place_of_the_key_sends_mail_unsigned() {
-    with_broken(
-        "folder.test",
-        "rm KEY; mkdir -m 755 KEY",
-        "",
-        "key \\\"KEY\\\" is not a regular file",
-    );
+    with_broken("folder.test", "rm KEY; mkdir -m 755 KEY", "", "key KEY is not a regular file");
 }
 
 #[test]
 fn a_fifo_in_place_of_the_key_sends_mail_unsigned() {
     let fifo = "rm KEY; mkfifo -m 640 KEY; chgrp sendmail-dkim KEY";
-    with_broken("fifo.test", fifo, "", "key \\\"KEY\\\" is not a regular file");
+    with_broken("fifo.test", fifo, "", "key KEY is not a regular file");
 }
 
 #[test]
 fn a_link_in_place_of_the_key_sends_mail_unsigned() {
     let link = "mv KEY KEY.real; ln -s KEY.real KEY";
-    with_broken(
-        "link.test",
-        link,
-        "rm KEY.real",
-        "cannot open key \\\"KEY\\\", links are not followed",
-    );
+    with_broken("link.test", link, "rm KEY.real", "cannot open key KEY, links are not followed");
 }
 
 #[test]
@@ -169,13 +159,13 @@ fn a_key_of_somebody_else_sends_mail_unsigned() {
 
 #[test]
 fn a_file_that_is_no_key_sends_mail_unsigned() {
-    with_broken("garbage.test", "echo garbage >KEY", "", "key \\\"KEY\\\": ");
+    with_broken("garbage.test", "echo garbage >KEY", "", "key KEY: ");
 }
 
 #[test]
 fn a_small_key_sends_mail_unsigned() {
     let small = "openssl genrsa 768 2>/dev/null >KEY || echo 'no openssl' >KEY";
-    with_broken("small.test", small, "", "key \\\"KEY\\\": ");
+    with_broken("small.test", small, "", "key KEY: ");
 }
 
 #[test]

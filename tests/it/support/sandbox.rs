@@ -81,7 +81,8 @@ impl Sandbox {
     pub(crate) fn command(&self, user: &str, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--all", "--root", "--wd", "--target", &self.pid.to_string(), "--"]);
-        command.args(["setpriv", "--reuid", user, "--regid", user, "--init-groups"]);
+        let group = if user == "nobody" { "nogroup" } else { user };
+        command.args(["setpriv", "--reuid", user, "--regid", group, "--init-groups"]);
         command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
         command.arg(format!("USER={user}")).arg("HOME=/tmp").arg(program);
         command
