@@ -37,7 +37,7 @@ fn pure_modules_name_no_file_environment_process_or_clock() {
             "std::env",
             "std::process",
             "std::net",
-            "nix",
+            " nix::",
             "SystemTime",
             "std::io",
             "println!",

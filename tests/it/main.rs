@@ -2,7 +2,9 @@
 //! real set-gid bit run in the sandbox, as root; the others as anybody.
 
 #![expect(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
