@@ -37,7 +37,12 @@ fn modes_that_read_no_message_behave_as_without_us() {
             let script = format!("PATH=/opt/{path}:$PATH; {call}");
             let output = sandbox.sh(user, &script, b"not to be read\n");
             let text = |octets| String::from_utf8_lossy(octets).replace(path, "…");
-            (output.status.code(), text(&output.stdout), text(&output.stderr))
+            let mut said = text(&output.stdout);
+            // Mail of other tests comes and goes.
+            if said == "Mail queue is empty\n" || said.starts_with("-Queue ID-") {
+                said = "(the queue)".to_owned();
+            }
+            (output.status.code(), said, text(&output.stderr))
         };
         assert_eq!(run("ours"), run("theirs"), "{user}: {call}");
     }

@@ -225,7 +225,8 @@ impl Received {
     /// The header section and the body.
     pub(crate) fn split(&self) -> (String, String) {
         let text = String::from_utf8_lossy(&self.octets).into_owned();
-        let (header, body) = text.split_once("\r\n\r\n").expect("an empty line");
+        // A message of header fields only may end with them.
+        let (header, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         (header.to_owned(), body.to_owned())
     }
 
