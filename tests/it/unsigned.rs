@@ -16,7 +16,7 @@ fn assert_same(sandbox: &Sandbox, args: &str, message: &str) {
     let [ours, theirs] = both(sandbox, args, message);
     assert_eq!(ours.without_trace(), theirs.without_trace(), "{args} {message:?}");
     assert_eq!(ours.mail_from, theirs.mail_from);
-    assert!(sandbox.verify(&ours).all("none"));
+    assert!(!ours.split().0.contains("DKIM-Signature"));
 }
 
 #[test]
