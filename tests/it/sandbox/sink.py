@@ -86,7 +86,7 @@ async def serve(reader, writer, port, extensions):
     try:
         while True:
             await writer.drain()
-            line = (await wire.until(b"\r\n")).decode("utf-8", "surrogateescape")
+            line = (await wire.until(b"\r\n")).decode("utf-8", "backslashreplace")
             verb, _, argument = line.partition(" ")
             verb = verb.upper()
             if verb == "EHLO":
