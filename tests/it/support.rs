@@ -20,9 +20,12 @@ pub(crate) fn project(path: &str) -> PathBuf {
 pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
-    // A program may end before it has read all.
-    drop(child.stdin.take().map(|mut stdin| stdin.write_all(input)));
-    child.wait_with_output().expect("the output of a child")
+    let stdin = child.stdin.take();
+    std::thread::scope(|scope| {
+        // Beside the reading: a dialogue answers before it is over. A program may end before it has read all.
+        scope.spawn(|| drop(stdin.map(|mut stdin| stdin.write_all(input))));
+        child.wait_with_output().expect("the output of a child")
+    })
 }
 
 /// Stdout of a command that must succeed.
