@@ -25,7 +25,7 @@ test:
 	@if [ "$$(id -u)" = 0 ]; then tests/it/sandbox/base.sh >/dev/null; fi
 	$(CARGO) test --locked
 	@if [ -s target/tmp/left-out ]; then \
-		echo "left out, for want of root: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
+		echo "left out, for want of root or of namespaces: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
 
 lint:
 	$(CARGO) fmt --check
