@@ -1,12 +1,11 @@
 //! Adds to a header what Postfix would add, and mends what Postfix would rewrite (cleanup(8)), so that
 //! it goes out as it was signed. The fields that can't be proved stable are named, to be left out of h=.
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::address::{Completion, Phrases, Settled, addresses, settle};
 use super::date::DateTime;
+use super::fold::folded;
 use super::reader::field_name_length;
+use super::words;
 use crate::dkim::{Domain, Field, FieldName, Header};
 
 /// What is known about a submission beside its text.
@@ -21,7 +20,7 @@ pub struct Submitter {
 }
 
 /// Fields in which Postfix completes addresses (`header_opts`), Resent-* aside: those are not signed.
-const ADDRESS_FIELDS: [&str; 12] = [
+pub(super) const ADDRESS_FIELDS: [&str; 12] = [
     "From",
     "Sender",
     "Reply-To",
@@ -103,8 +102,16 @@ pub fn complete(
     domain: &Domain,
 ) -> Vec<FieldName> {
     let mut unstable = Vec::new();
+    let declared = header.named("Content-Type").next();
+    let declared = declared.and_then(|field| words::declared_charset(field.value()));
+    // A text that somebody else has signed is not ours to write anew.
+    let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
     for field in header.fields_mut() {
-        let keeps = mend(field, completion) && is_short(field);
+        let mut keeps = mend(field, completion);
+        if !is_signed {
+            settle_text(field, declared.as_deref());
+        }
+        keeps &= is_short(field);
         let name =
             std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
         if let (false, Some(name)) = (keeps, name) {
@@ -120,6 +127,35 @@ pub fn complete(
         }
     }
     unstable
+}
+
+/// Makes a field ASCII, and its lines short, where that can be done.
+fn settle_text(field: &mut Field, declared: Option<&str>) {
+    let ascii = words::ascii_value(field.name(), field.value(), declared);
+    let octets = ascii.map(|value| [field.name(), b":", value.as_slice()].concat());
+    let octets = folded(octets.as_deref().unwrap_or(field.octets()));
+    if octets != field.octets()
+        && let Ok(settled) = Field::parse(&octets)
+    {
+        *field = settled;
+    }
+}
+
+/// Says how the body is encoded, and what a text/plain that said nothing is written in.
+pub fn label(header: &mut Header, encoding: &str, charset: Option<&str>) {
+    if encoding != "7bit" && header.count("MIME-Version") == 0 {
+        add(header, "MIME-Version: 1.0\n");
+    }
+    if let Some(charset) = charset {
+        add(header, &format!("Content-Type: text/plain; charset={charset}\n"));
+    }
+    let text = format!("Content-Transfer-Encoding: {encoding}\n");
+    let place = header.fields().iter().position(|field| field.is("Content-Transfer-Encoding"));
+    header.fields_mut().retain(|field| !field.is("Content-Transfer-Encoding"));
+    let place = place.unwrap_or(header.fields().len()).min(header.fields().len());
+    if let Ok(field) = Field::parse(text.as_bytes()) {
+        header.fields_mut().insert(place, field);
+    }
 }
 
 fn add(header: &mut Header, field: &str) {
@@ -168,7 +204,11 @@ fn from_field(submitter: &Submitter, completion: &Completion) -> Option<Field> {
     let name = submitter.full_name.as_deref().map(phrase).filter(|name| !name.is_empty());
     // Postfix gives no name to MAILER-DAEMON.
     match name.filter(|_| !address.is_empty()) {
-        Some(name) => value.extend([name.as_slice(), b" <", &address, b">\n"].concat()),
+        Some(name) => {
+            // Behind encoded words the address has a line of its own.
+            let blank: &[u8] = if name.starts_with(b"=?") { b"\n " } else { b" " };
+            value.extend([name.as_slice(), blank, b"<", &address, b">\n"].concat());
+        }
         None if address.is_empty() => value.extend_from_slice(b"MAILER-DAEMON\n"),
         None => value.extend([address.as_slice(), b"\n"].concat()),
     }
@@ -196,11 +236,7 @@ fn bare_address(typed: &[u8]) -> Option<Vec<u8>> {
 fn phrase(name: &[u8]) -> Vec<u8> {
     let name = name.trim_ascii();
     if !name.is_ascii() {
-        let charset = if std::str::from_utf8(name).is_ok() { "utf-8" } else { "unknown-8bit" };
-        // 33 octets make 44 of base64: an encoded word has 75 at most (§2 there).
-        let words =
-            encodable(name, 33).map(|piece| format!("=?{charset}?B?{}?=", STANDARD.encode(piece)));
-        return words.collect::<Vec<_>>().join("\n ").into_bytes();
+        return words::encoded_words(name, words::charset(name, None));
     }
     let is_word =
         |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~ ".contains(&octet);
@@ -217,23 +253,6 @@ fn phrase(name: &[u8]) -> Vec<u8> {
     }
     quoted.push(b'"');
     quoted
-}
-
-/// Pieces of at most `most` octets that do not cut a character of UTF-8.
-fn encodable(text: &[u8], most: usize) -> impl Iterator<Item = &[u8]> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut cut = most.min(rest.len());
-        while cut > 1 && rest.get(cut).is_some_and(|octet| octet & 0xc0 == 0x80) {
-            cut = cut.saturating_sub(1);
-        }
-        let (piece, after) = rest.split_at_checked(cut)?;
-        rest = after;
-        Some(piece)
-    })
 }
 
 /// The full name in a passwd entry (GECOS): up to the first of `,;%`, with the login name, its first
@@ -285,7 +304,7 @@ mod tests {
 
     #[test]
     fn a_complete_header_stays_as_it_is() {
-        let odd = format!("{COMPLETE}Subject:  odd\t \n\tfold \nX: \u{fc}\n");
+        let odd = format!("{COMPLETE}Subject:  odd\t \n\tfold \nX:\ty\n");
         assert_eq!(completed(&odd, &www_data()), (odd, vec![]));
     }
 
@@ -325,7 +344,7 @@ mod tests {
         for (name, wanted) in [
             ("Cron Daemon", "From: Cron Daemon <www-data@web.example>\n"),
             ("Company, \"Inc.\"", "From: \"Company, \\\"Inc.\\\"\" <www-data@web.example>\n"),
-            ("M\u{fc}ller", "From: =?utf-8?B?TcO8bGxlcg==?= <www-data@web.example>\n"),
+            ("M\u{fc}ller", "From: =?utf-8?B?TcO8bGxlcg==?=\n <www-data@web.example>\n"),
             (" ", "From: www-data@web.example\n"),
         ] {
             let submitter = Submitter { full_name: Some(name.as_bytes().to_vec()), ..www_data() };

@@ -8,6 +8,10 @@ pub mod author;
 pub mod body;
 pub mod complete;
 pub mod date;
+pub mod fold;
+pub mod mime;
 pub mod reader;
+pub mod seven_bit;
+pub mod words;
 
 pub use reader::Reader;

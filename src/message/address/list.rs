@@ -11,6 +11,8 @@ pub struct Addresses {
     tokens: Vec<Token>,
     /// Ranges of `tokens`, from the last address to the first.
     found: Vec<(usize, usize)>,
+    /// Ranges of `tokens` that are display names and names of groups, comments among them.
+    phrases: Vec<(usize, usize)>,
 }
 
 /// One address, without its phrase.
@@ -29,10 +31,11 @@ pub struct Address<'a> {
 /// When Postfix may see other addresses than those found here; the writer of the field caused it.
 pub fn addresses(value: &[u8]) -> Result<Addresses, Unstable> {
     let tokens = scan(value)?;
-    let mut finder = Finder { tokens: &tokens, end: tokens.len(), found: Vec::new() };
+    let mut finder =
+        Finder { tokens: &tokens, end: tokens.len(), found: Vec::new(), phrases: Vec::new() };
     finder.run()?;
-    let found = finder.found;
-    Ok(Addresses { tokens, found })
+    let Finder { found, phrases, .. } = finder;
+    Ok(Addresses { tokens, found, phrases })
 }
 
 impl Addresses {
@@ -45,6 +48,24 @@ impl Addresses {
             .iter()
             .rev()
             .map(|(from, to)| Address::new(self.tokens.get(*from..*to).unwrap_or_default()))
+    }
+}
+
+impl Addresses {
+    /// The octets of all comments.
+    pub(in crate::message) fn comments(&self) -> impl Iterator<Item = (usize, usize)> {
+        let comments = self.tokens.iter().filter(|token| token.kind == Kind::Comment);
+        comments.map(|token| (token.from, token.to))
+    }
+
+    /// The octets of display names and names of groups, without the comments around and inside them.
+    pub(in crate::message) fn phrases(&self) -> impl Iterator<Item = (usize, usize)> {
+        self.phrases.iter().flat_map(|(from, to)| {
+            let tokens = self.tokens.get(*from..*to).unwrap_or_default();
+            tokens
+                .split(|token| token.kind == Kind::Comment)
+                .filter_map(|words| Some((words.first()?.from, words.last()?.to)))
+        })
     }
 }
 
@@ -90,6 +111,7 @@ struct Finder<'a> {
     /// Tokens before this one are to be looked at.
     end: usize,
     found: Vec<(usize, usize)>,
+    phrases: Vec<(usize, usize)>,
 }
 
 impl Finder<'_> {
@@ -148,12 +170,14 @@ impl Finder<'_> {
 
     /// The words of a display name or of the name of a group.
     fn phrase(&mut self) {
+        let to = self.end;
         while let Some(kind) = self.before() {
             if matches!(kind, Kind::Special(b',' | b';' | b':' | b'>')) {
-                return;
+                break;
             }
             self.step();
         }
+        self.phrases.push((self.end, to));
     }
 
     /// Words joined by operators, from their end. Two words without an operator are two addresses.

@@ -1,0 +1,493 @@
+//! Where the parts of a MIME message begin and end (RFC 2045, 2046), as Postfix's `mime_state` sees it:
+//! it is Postfix that must find nothing left to change.
+//!
+//! The walk is given lines in pieces of any size, and keeps no more than one piece of a line and one
+//! part header.
+
+use std::mem;
+
+use super::reader::field_name_length;
+
+/// Postfix looks for a boundary in the first piece of a line (`line_length_limit`).
+const PIECE: usize = 2048;
+
+/// Deeper parts are text of the part they are in (`mime_nesting_limit`).
+const DEEPEST: usize = 100;
+
+/// A part header larger than this is text.
+const LARGEST_HEADER: usize = 1 << 20;
+
+/// What a part says of itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Info {
+    /// The type and subtype, in lower case.
+    pub kind: String,
+    /// Whether there is a Content-Type field.
+    pub is_typed: bool,
+    /// `boundary` of a multipart; several, where Content-Type is there several times.
+    pub boundaries: Vec<Vec<u8>>,
+    /// Content-Transfer-Encoding, in lower case; empty where there is none.
+    pub encoding: String,
+    /// It has a signature: DKIM, ARC, or `DomainKeys`.
+    pub is_signed: bool,
+    /// A multipart that does not say where its parts are.
+    pub is_odd: bool,
+}
+
+impl Info {
+    /// Reads a header section.
+    #[must_use]
+    pub fn of(section: &[u8], default: &str) -> Self {
+        let mut info = Self {
+            kind: default.to_owned(),
+            is_typed: false,
+            boundaries: Vec::new(),
+            encoding: String::new(),
+            is_signed: false,
+            is_odd: false,
+        };
+        for field in fields(section) {
+            let (name, value) = split_field(field);
+            if name.eq_ignore_ascii_case(b"Content-Type") {
+                // As Postfix has it, the last one counts, and every boundary does.
+                info.is_typed = true;
+                info.set_type(value);
+            } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
+                info.encoding = token(value).to_ascii_lowercase();
+            } else if [&b"DKIM-Signature"[..], b"ARC-Seal", b"DomainKey-Signature"]
+                .iter()
+                .any(|signature| name.eq_ignore_ascii_case(signature))
+            {
+                info.is_signed = true;
+            }
+        }
+        info
+    }
+
+    fn set_type(&mut self, value: &[u8]) {
+        let kind = token(value).to_ascii_lowercase();
+        self.kind = kind;
+        if self.is_multipart() {
+            let boundary = parameter(value, b"boundary").filter(|boundary| !boundary.is_empty());
+            self.is_odd = boundary.is_none();
+            self.boundaries.extend(boundary);
+        }
+    }
+
+    /// Whether it is made of parts.
+    #[must_use]
+    pub fn is_multipart(&self) -> bool {
+        self.kind.starts_with("multipart/")
+    }
+
+    /// Whether it holds a message with a header of its own.
+    #[must_use]
+    pub fn is_message(&self) -> bool {
+        self.kind == "message/rfc822" || self.kind == "message/global"
+    }
+
+    /// Whether its octets are protected by a signature or encryption of its own.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        let sealed = ["multipart/signed", "multipart/encrypted"].contains(&self.kind.as_str());
+        sealed
+            || self.kind.starts_with("application/pkcs7-")
+            || self.kind.starts_with("application/x-pkcs7-")
+    }
+
+    /// Whether it has a leaf's body: text that may be encoded.
+    #[must_use]
+    pub fn is_leaf(&self) -> bool {
+        !self.is_multipart() && !self.kind.starts_with("message/")
+    }
+}
+
+/// The fields of a header section, each with its continuations.
+pub(super) fn fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = section;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut end = 0_usize;
+        for line in rest.split_inclusive(|octet| *octet == b'\n') {
+            if end > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
+                break;
+            }
+            end = end.saturating_add(line.len());
+        }
+        let (field, after) = rest.split_at_checked(end)?;
+        rest = after;
+        Some(field)
+    })
+}
+
+/// The name, without the blanks before the colon, and what stands behind the colon.
+pub(super) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
+    let length = field_name_length(field).unwrap_or_default();
+    let (name, rest) = field.split_at_checked(length).unwrap_or_default();
+    let colon = rest.iter().position(|octet| *octet == b':').map_or(0, |at| at.saturating_add(1));
+    (name, rest.get(colon..).unwrap_or_default())
+}
+
+/// The value up to the first parameter, without blanks and comments.
+fn token(value: &[u8]) -> String {
+    let text = without_comments(value);
+    let text = text.split(|octet| *octet == b';').next().unwrap_or_default();
+    let kept = text.iter().filter(|octet| !octet.is_ascii_whitespace());
+    kept.map(|octet| char::from(*octet)).collect()
+}
+
+/// The value of a parameter (RFC 2045 §5.1), without its quotes.
+pub(super) fn parameter(value: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
+    let value = without_comments(value);
+    let mut rest = value.as_slice();
+    loop {
+        let semicolon = rest.iter().position(|octet| *octet == b';')?;
+        rest = rest.get(semicolon.saturating_add(1)..)?.trim_ascii_start();
+        let equals = rest.iter().position(|octet| matches!(octet, b'=' | b';'))?;
+        let name = rest.get(..equals)?.trim_ascii();
+        if rest.get(equals) != Some(&b'=') {
+            continue;
+        }
+        let after = rest.get(equals.saturating_add(1)..)?.trim_ascii_start();
+        let (text, behind) = word(after);
+        if name.eq_ignore_ascii_case(wanted) {
+            return Some(text);
+        }
+        rest = behind;
+    }
+}
+
+/// A token or a quoted string, and what stands behind it.
+fn word(text: &[u8]) -> (Vec<u8>, &[u8]) {
+    if text.first() != Some(&b'"') {
+        let end = text.iter().position(|octet| *octet == b';' || octet.is_ascii_whitespace());
+        let (token, rest) = text.split_at_checked(end.unwrap_or(text.len())).unwrap_or_default();
+        return (token.to_vec(), rest);
+    }
+    let mut content = Vec::new();
+    let mut escaped = false;
+    for (index, octet) in text.iter().enumerate().skip(1) {
+        match octet {
+            _ if escaped => {
+                escaped = false;
+                content.push(*octet);
+            }
+            b'\\' => escaped = true,
+            b'"' => return (content, text.get(index.saturating_add(1)..).unwrap_or_default()),
+            // Folding inside a quoted string is none of its content.
+            b'\r' | b'\n' => {}
+            octet => content.push(*octet),
+        }
+    }
+    (content, &[])
+}
+
+/// Comments outside of quoted strings taken out.
+fn without_comments(value: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(value.len());
+    let (mut depth, mut quoted, mut escaped) = (0_usize, false, false);
+    for octet in value {
+        let is_text = depth == 0;
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' if quoted || depth > 0 => escaped = true,
+            b'"' if depth == 0 => quoted = !quoted,
+            b'(' if !quoted => depth = depth.saturating_add(1),
+            b')' if depth > 0 => {
+                depth = depth.saturating_sub(1);
+                continue;
+            }
+            _ => {}
+        }
+        if is_text && depth == 0 {
+            text.push(*octet);
+        }
+    }
+    text
+}
+
+/// What a walk tells of a body.
+pub trait Visit {
+    /// A part or an enclosed message begins: its header section, complete lines, with the empty line
+    /// that ends it where there is one. Numbers go up from 1; the message itself is 0.
+    fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]);
+    /// A piece of a leaf's body; of no part: preamble and epilogue.
+    fn text(&mut self, part: Option<usize>, piece: &[u8]);
+    /// A piece of a line that separates parts.
+    fn boundary(&mut self, piece: &[u8]);
+}
+
+/// Where the walk is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    Header {
+        parent: usize,
+    },
+    Body(usize),
+    /// Before the first part of a multipart, and behind its last one.
+    Between,
+}
+
+/// A multipart that has begun.
+#[derive(Clone, Debug)]
+struct Open {
+    number: usize,
+    boundary: Vec<u8>,
+    /// The type of a part that names none.
+    default: &'static str,
+}
+
+/// A walk through the body of one message.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    stack: Vec<Open>,
+    place: Place,
+    default: &'static str,
+    section: Vec<u8>,
+    parts: usize,
+    line: Vec<u8>,
+    /// The first piece of the line was given out.
+    inside_line: bool,
+    /// The line is a boundary, so what is left of it is too.
+    on_boundary: bool,
+}
+
+const TEXT: &str = "text/plain";
+
+impl Walk {
+    /// At the first octet of a body whose header says this.
+    #[must_use]
+    pub fn new(info: &Info) -> Self {
+        let mut walk = Self {
+            stack: Vec::new(),
+            place: Place::Body(0),
+            default: TEXT,
+            section: Vec::new(),
+            parts: 0,
+            line: Vec::new(),
+            inside_line: false,
+            on_boundary: false,
+        };
+        walk.enter(0, info);
+        walk
+    }
+
+    /// How many parts were found so far.
+    #[must_use]
+    pub fn parts(&self) -> usize {
+        self.parts
+    }
+
+    /// Takes octets of the body.
+    pub fn feed(&mut self, octets: &[u8], visit: &mut impl Visit) {
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let room = PIECE.saturating_sub(self.line.len()).min(rest.len());
+            let piece = rest.get(..room).unwrap_or_default();
+            let end = piece.iter().position(|octet| *octet == b'\n');
+            let taken = end.map_or(room, |at| at.saturating_add(1));
+            let (piece, after) = rest.split_at_checked(taken).unwrap_or_default();
+            self.line.extend_from_slice(piece);
+            if end.is_some() || self.line.len() >= PIECE {
+                self.give(visit);
+            }
+            rest = after;
+        }
+    }
+
+    /// The end of the body. The last line is complete: the reader sees to that.
+    pub fn finish(&mut self, visit: &mut impl Visit) {
+        if !self.line.is_empty() {
+            self.give(visit);
+        }
+        if let Place::Header { parent } = self.place {
+            self.end_header(parent, visit);
+        }
+    }
+
+    /// Gives out the piece that was collected.
+    fn give(&mut self, visit: &mut impl Visit) {
+        let piece = mem::take(&mut self.line);
+        let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
+        if begins {
+            self.on_boundary = self.find_boundary(&piece, visit);
+        }
+        if self.on_boundary {
+            visit.boundary(&piece);
+        } else if let Place::Header { parent } = self.place {
+            self.header_piece(piece, begins, parent, visit);
+        } else if let Place::Body(part) = self.place {
+            visit.text(Some(part), &piece);
+        } else {
+            visit.text(None, &piece);
+        }
+    }
+
+    /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix.
+    fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
+        let Some(text) = piece.strip_prefix(b"--") else { return false };
+        let open = self.stack.iter().rposition(|open| text.starts_with(&open.boundary));
+        let Some(open) = open else { return false };
+        if let Place::Header { parent } = self.place {
+            // A part that ends in its header.
+            self.end_header(parent, visit);
+        }
+        self.stack.truncate(open.saturating_add(1));
+        let Some(top) = self.stack.last() else { return false };
+        let behind = text.get(top.boundary.len()..).unwrap_or_default();
+        if behind.starts_with(b"--") {
+            self.stack.pop();
+            self.place = Place::Between;
+        } else {
+            self.default = top.default;
+            self.place = Place::Header { parent: top.number };
+        }
+        true
+    }
+
+    fn header_piece(
+        &mut self,
+        piece: Vec<u8>,
+        begins: bool,
+        parent: usize,
+        visit: &mut impl Visit,
+    ) {
+        let is_empty = piece == b"\n" && begins;
+        let continues = matches!(piece.first(), Some(b' ' | b'\t')) && !self.section.is_empty();
+        let belongs = !begins || continues || field_name_length(&piece).is_some();
+        if belongs && self.section.len() < LARGEST_HEADER {
+            self.section.extend(piece);
+            return;
+        }
+        if is_empty {
+            self.section.push(b'\n');
+        }
+        self.end_header(parent, visit);
+        if !is_empty {
+            let part = if let Place::Body(part) = self.place { Some(part) } else { None };
+            visit.text(part, &piece);
+        }
+    }
+
+    fn end_header(&mut self, parent: usize, visit: &mut impl Visit) {
+        let section = mem::take(&mut self.section);
+        self.parts = self.parts.saturating_add(1);
+        let info = Info::of(&section, self.default);
+        visit.header(self.parts, parent, &info, &section);
+        self.enter(self.parts, &info);
+    }
+
+    fn enter(&mut self, number: usize, info: &Info) {
+        self.place = Place::Body(number);
+        self.default = TEXT;
+        if self.stack.len() >= DEEPEST {
+            return;
+        }
+        let default = if info.kind == "multipart/digest" { "message/rfc822" } else { TEXT };
+        for boundary in &info.boundaries {
+            self.stack.push(Open { number, boundary: boundary.clone(), default });
+        }
+        if info.is_multipart() && !info.is_odd {
+            self.place = Place::Between;
+        } else if info.is_message() {
+            self.place = Place::Header { parent: number };
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Told(String);
+
+    impl Visit for Told {
+        fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]) {
+            let length = section.len();
+            self.0.push_str(&format!("[{number} in {parent}: {} {length}]", info.kind));
+        }
+
+        fn text(&mut self, part: Option<usize>, piece: &[u8]) {
+            let part = part.map_or("-".to_owned(), |part| part.to_string());
+            self.0.push_str(&format!("{part}:{}", String::from_utf8_lossy(piece)));
+        }
+
+        fn boundary(&mut self, piece: &[u8]) {
+            self.0.push_str(&format!("b:{}", String::from_utf8_lossy(piece)));
+        }
+    }
+
+    fn walk(header: &str, body: &str) -> String {
+        let info = Info::of(header.as_bytes(), TEXT);
+        let told = |size: usize| {
+            let (mut walk, mut told) = (Walk::new(&info), Told::default());
+            body.as_bytes().chunks(size).for_each(|piece| walk.feed(piece, &mut told));
+            walk.finish(&mut told);
+            told.0
+        };
+        let whole = told(body.len().max(1));
+        for size in 1..body.len() {
+            assert_eq!(told(size), whole, "pieces of {size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn a_plain_body_is_part_0() {
+        assert_eq!(walk("Subject: x\n", "a\n--b\n"), "0:a\n0:--b\n");
+    }
+
+    #[test]
+    fn parts_are_found_between_their_boundaries() {
+        let header = "Content-Type: multipart/mixed; charset=x;\n boundary=\"b\"\n";
+        assert_eq!(
+            walk(header, "pre\n--b\nA: b\n\none\n--b\nno field\n--b--\npost\n"),
+            "-:pre\nb:--b\n[1 in 0: text/plain 6]1:one\nb:--b\n[2 in 0: text/plain 0]2:no field\n\
+             b:--b--\n-:post\n"
+        );
+    }
+
+    #[test]
+    fn the_innermost_boundary_counts_first_and_an_outer_one_ends_it() {
+        let header = "content-type: Multipart/Mixed; boundary=b\n";
+        assert_eq!(
+            walk(header, "--b\nContent-Type: multipart/x; boundary=bb\n\n--bb\n\nx\n--b\n\ny\n"),
+            "b:--b\n[1 in 0: multipart/x 40]b:--bb\n[2 in 1: text/plain 1]2:x\nb:--b\n\
+             [3 in 0: text/plain 1]3:y\n"
+        );
+    }
+
+    #[test]
+    fn an_enclosed_message_has_a_header_of_its_own() {
+        let header = "Content-Type: message/rfc822\n";
+        assert_eq!(walk(header, "A: b\n\nx\n"), "[1 in 0: text/plain 6]1:x\n");
+        let header = "Content-Type: multipart/digest; boundary=b\n";
+        assert_eq!(
+            walk(header, "--b\n\nA: b\n\nx\n--b--\n"),
+            "b:--b\n[1 in 0: message/rfc822 1][2 in 1: text/plain 6]2:x\nb:--b--\n"
+        );
+    }
+
+    #[test]
+    fn a_header_may_end_with_the_part_or_the_body() {
+        let header = "Content-Type: multipart/mixed; boundary=b\n";
+        let told = walk(header, "--b\nA: b\n--b\nC: d\n");
+        assert_eq!(told, "b:--b\n[1 in 0: text/plain 5]b:--b\n[2 in 0: text/plain 5]");
+    }
+
+    #[test]
+    fn parameters_may_be_quoted_and_commented() {
+        for (value, wanted) in [
+            ("multipart/x; boundary=a", "a"),
+            ("multipart/x (;boundary=c); Boundary = \"a b\\\"c\" ; x=y", "a b\"c"),
+            ("multipart/x;\n\tfoo; x=\"boundary=b\"; boundary=a", "a"),
+        ] {
+            let boundary = parameter(value.as_bytes(), b"boundary").unwrap();
+            assert_eq!(String::from_utf8(boundary).unwrap(), wanted);
+        }
+        assert_eq!(parameter(b"multipart/x; a=b", b"boundary"), None);
+    }
+}

@@ -1,0 +1,494 @@
+//! A body that no hop needs to change: 7-bit, its lines short (RFC 6376 §5.3). A first walk looks at
+//! every part, a second one encodes those that need it. What is signed or encrypted by somebody else is
+//! left as it is.
+
+mod encode;
+mod part;
+
+use super::mime::{Info, Visit, Walk, fields, split_field};
+use super::words;
+use encode::Encoder;
+use part::{Fix, Part};
+
+/// A line longer than this is broken on the way (`smtp_line_length_limit`, 990 before Postfix 2.9).
+pub const LONGEST_LINE: usize = super::complete::LONGEST_LINE;
+
+/// What is done with one part, and what its header then says.
+#[derive(Clone, Copy, Debug)]
+struct Change {
+    fix: Fix,
+    /// The charset of a text/plain that names no type.
+    charset: Option<&'static str>,
+    /// The header is mended too.
+    mends_header: bool,
+}
+
+impl Change {
+    const NONE: Self = Self { fix: Fix::Keep, charset: None, mends_header: false };
+}
+
+/// What the second walk does; nothing, for most messages.
+#[derive(Clone, Debug)]
+pub struct Changes {
+    top: Info,
+    parts: Vec<Change>,
+    /// A part that is left as it is could be changed by a hop.
+    pub leaves_risk: bool,
+    changes_body: bool,
+}
+
+/// The first walk.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    walk: Walk,
+    seen: Seen,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    parts: Vec<Part>,
+    /// Octets of the line so far.
+    column: usize,
+    /// Preamble or epilogue that would have to be encoded and can't be.
+    outside_differs: bool,
+}
+
+impl Survey {
+    /// Of a message with this header section. With `off` everything is kept.
+    #[must_use]
+    pub fn new(section: &[u8], off: bool) -> Self {
+        let info = Info::of(section, "text/plain");
+        let is_sealed = off || info.is_signed || info.is_odd || info.is_sealed();
+        let walk = Walk::new(&info);
+        let top = Part::new(info, 0, is_sealed, false);
+        Self { walk, seen: Seen { parts: vec![top], column: 0, outside_differs: false } }
+    }
+
+    /// Takes octets of the body.
+    pub fn feed(&mut self, octets: &[u8]) {
+        self.walk.feed(octets, &mut self.seen);
+    }
+
+    /// Decides what is done with each part.
+    #[must_use]
+    pub fn finish(mut self) -> Changes {
+        self.walk.finish(&mut self.seen);
+        let mut parts = self.seen.parts;
+        let mut fixes: Vec<Fix> = parts.iter().map(Part::fix).collect();
+        // From the last part to the first: a part says 8bit as long as one inside it is.
+        for number in (0..parts.len()).rev() {
+            let Some(part) = parts.get(number).cloned() else { continue };
+            let mut stays = part.is_eight_bit && matches!(fixes.get(number), Some(Fix::Keep));
+            let may_say_7bit = !part.info.is_leaf() && !part.is_sealed && !stays;
+            if may_say_7bit
+                && part.says_eight_bit()
+                && let Some(fix) = fixes.get_mut(number)
+            {
+                *fix = Fix::Label;
+            }
+            stays |= part.is_sealed && part.says_eight_bit();
+            if stays
+                && number > 0
+                && let Some(parent) = parts.get_mut(part.parent)
+            {
+                parent.is_eight_bit = true;
+            }
+        }
+        let risky = |(part, fix): (&Part, &Fix)| {
+            *fix == Fix::Keep && (part.is_eight_bit || part.has_long_line || part.says_eight_bit())
+        };
+        Changes {
+            leaves_risk: self.seen.outside_differs || parts.iter().zip(&fixes).any(risky),
+            changes_body: parts.iter().zip(&fixes).enumerate().any(|(number, (part, fix))| {
+                (part.header_differs && !part.is_sealed)
+                    || (*fix != Fix::Keep && (number > 0 || *fix != Fix::Label))
+            }),
+            top: parts
+                .first()
+                .map_or_else(|| Info::of(b"", "text/plain"), |part| part.info.clone()),
+            parts: parts
+                .iter()
+                .zip(fixes)
+                .map(|(part, fix)| Change {
+                    fix,
+                    charset: part.charset(fix),
+                    mends_header: !part.is_sealed,
+                })
+                .collect(),
+        }
+    }
+}
+
+impl Visit for Seen {
+    fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]) {
+        self.column = 0;
+        let outer = self.parts.get(parent);
+        // A message inside that is signed is somebody else's, and so is all that is in it.
+        let is_sealed = outer.is_none_or(|outer| outer.is_sealed)
+            || info.is_signed
+            || info.is_odd
+            || info.is_sealed();
+        let header_differs = !is_sealed && mended_header(section).as_deref() != Some(section);
+        debug_assert_eq!(number, self.parts.len());
+        self.parts.push(Part::new(info.clone(), parent, is_sealed, header_differs));
+    }
+
+    fn text(&mut self, part: Option<usize>, piece: &[u8]) {
+        let is_eight_bit = piece.iter().any(|octet| *octet >= 0x80 || *octet == 0);
+        self.column = self.column.saturating_add(piece.len());
+        let ends = piece.ends_with(b"\n");
+        let is_long = self.column > LONGEST_LINE.saturating_add(usize::from(ends));
+        if ends {
+            self.column = 0;
+        }
+        let Some(part) = part.and_then(|part| self.parts.get_mut(part)) else {
+            self.outside_differs |= is_eight_bit || is_long;
+            return;
+        };
+        part.is_eight_bit |= is_eight_bit;
+        part.has_long_line |= is_long;
+        part.octets = part.octets.saturating_add(piece.len() as u64);
+        if is_eight_bit {
+            let special = piece.iter().filter(|octet| **octet >= 0x7f || **octet == 0).count();
+            part.special = part.special.saturating_add(special as u64);
+        }
+        part.utf8.feed(piece);
+        // PGP in-line: its lines are what was signed.
+        part.is_sealed |= piece.starts_with(b"-----BEGIN PGP ");
+    }
+
+    fn boundary(&mut self, _: &[u8]) {
+        self.column = 0;
+    }
+}
+
+/// A part header as Postfix and the next hop will have it: no blanks before a colon, no NUL, a space
+/// for each bare CR, short lines, no 8-bit octets. `None` where that can't be had.
+fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::with_capacity(section.len());
+    for field in fields(section) {
+        if field == b"\n" {
+            text.push(b'\n');
+            continue;
+        }
+        let (name, value) = split_field(field);
+        if name.is_empty() {
+            return None;
+        }
+        let value: Vec<u8> = value
+            .iter()
+            .filter(|octet| **octet != 0)
+            .map(|octet| if *octet == b'\r' { b' ' } else { *octet })
+            .collect();
+        let value = words::ascii_value(name, &value, None).unwrap_or(value);
+        text.extend_from_slice(&super::fold::folded(&[name, b":", value.as_slice()].concat()));
+    }
+    Some(text)
+}
+
+impl Changes {
+    /// Whether the body stays as it is.
+    #[must_use]
+    pub fn keep_body(&self) -> bool {
+        !self.changes_body
+    }
+
+    /// What the header of the message must say: Content-Transfer-Encoding, and the charset of a
+    /// text/plain that was not said.
+    #[must_use]
+    pub fn of_header(&self) -> Option<(&'static str, Option<&'static str>)> {
+        let change = self.parts.first()?;
+        Some((change.fix.encoding()?, change.charset))
+    }
+}
+
+/// The second walk.
+#[derive(Clone, Debug)]
+pub struct Rewrite<'a> {
+    walk: Walk,
+    writer: Writer<'a>,
+}
+
+#[derive(Clone, Debug)]
+struct Writer<'a> {
+    changes: &'a Changes,
+    part: usize,
+    encoder: Encoder,
+    out: Vec<u8>,
+}
+
+impl<'a> Rewrite<'a> {
+    /// At the first octet of the body that was surveyed.
+    #[must_use]
+    pub fn new(changes: &'a Changes) -> Self {
+        let walk = Walk::new(&changes.top);
+        let encoder =
+            changes.parts.first().map_or(Encoder::Identity, |change| change.fix.encoder());
+        Self { walk, writer: Writer { changes, part: 0, encoder, out: Vec::new() } }
+    }
+
+    /// Takes octets of the body, and gives what is to be sent of them.
+    pub fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        self.walk.feed(octets, &mut self.writer);
+        out.append(&mut self.writer.out);
+    }
+
+    /// The end of the body.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.walk.finish(&mut self.writer);
+        self.writer.encoder.finish(false, &mut self.writer.out);
+        out.append(&mut self.writer.out);
+    }
+}
+
+impl Visit for Writer<'_> {
+    fn header(&mut self, number: usize, _: usize, _: &Info, section: &[u8]) {
+        self.encoder.finish(true, &mut self.out);
+        let change = self.changes.parts.get(number).copied().unwrap_or(Change::NONE);
+        let mended = if change.mends_header { mended_header(section) } else { None };
+        let section = mended.as_deref().unwrap_or(section);
+        match change.fix.encoding() {
+            Some(encoding) => write_header(section, encoding, change.charset, &mut self.out),
+            None => self.out.extend_from_slice(section),
+        }
+        self.part = number;
+        self.encoder = change.fix.encoder();
+    }
+
+    fn text(&mut self, part: Option<usize>, piece: &[u8]) {
+        if part == Some(self.part) {
+            self.encoder.feed(piece, &mut self.out);
+        } else {
+            self.out.extend_from_slice(piece);
+        }
+    }
+
+    fn boundary(&mut self, piece: &[u8]) {
+        self.encoder.finish(true, &mut self.out);
+        self.out.extend_from_slice(piece);
+    }
+}
+
+/// The section with another Content-Transfer-Encoding, in its place or last, and a line that ends it.
+fn write_header(section: &[u8], encoding: &str, charset: Option<&str>, out: &mut Vec<u8>) {
+    let encoding = format!("Content-Transfer-Encoding: {encoding}\n");
+    let mut is_said = false;
+    for field in fields(section).filter(|field| *field != b"\n") {
+        let (name, _) = split_field(field);
+        if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
+            // Another one after it would count instead.
+            if !std::mem::replace(&mut is_said, true) {
+                out.extend_from_slice(encoding.as_bytes());
+            }
+        } else {
+            out.extend_from_slice(field);
+        }
+    }
+    if let Some(charset) = charset {
+        out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\n").as_bytes());
+    }
+    if !is_said {
+        out.extend_from_slice(encoding.as_bytes());
+    }
+    out.push(b'\n');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What becomes of a message: the label for its header, and its body; the same for every size of
+    /// piece, and once more the same when it is done again.
+    fn settled(
+        header: &str,
+        body: &[u8],
+    ) -> (Option<(&'static str, Option<&'static str>)>, String) {
+        let whole = in_pieces(header, body, body.len().max(1));
+        for size in (1..body.len()).take(200) {
+            assert_eq!(in_pieces(header, body, size), whole, "pieces of {size}");
+        }
+        let (label, text) = &whole;
+        let header = match label {
+            Some((encoding, _)) => {
+                let rest: String = header
+                    .split_inclusive('\n')
+                    .filter(|line| !line.starts_with("Content-Transfer-Encoding"))
+                    .collect();
+                format!("{rest}Content-Transfer-Encoding: {encoding}\n")
+            }
+            None => header.to_owned(),
+        };
+        let again = in_pieces(&header, text.as_bytes(), text.len().max(1));
+        assert_eq!(again, (None, text.clone()), "not idempotent");
+        whole
+    }
+
+    fn in_pieces(
+        header: &str,
+        body: &[u8],
+        size: usize,
+    ) -> (Option<(&'static str, Option<&'static str>)>, String) {
+        let mut survey = Survey::new(header.as_bytes(), false);
+        body.chunks(size).for_each(|piece| survey.feed(piece));
+        let changes = survey.finish();
+        let mut out = Vec::new();
+        if changes.keep_body() {
+            out.extend_from_slice(body);
+        } else {
+            let mut rewrite = Rewrite::new(&changes);
+            body.chunks(size).for_each(|piece| rewrite.feed(piece, &mut out));
+            rewrite.finish(&mut out);
+        }
+        (changes.of_header(), String::from_utf8_lossy(&out).into_owned())
+    }
+
+    const TEXT: &str = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n";
+    const MIXED: &str = "Content-Type: multipart/mixed; boundary=b\n";
+
+    #[test]
+    fn seven_bit_text_of_short_lines_is_left_alone() {
+        for header in ["", "Subject: x\n", "Content-Transfer-Encoding: 7bit\n", MIXED] {
+            let text = "From x\n.\n--b\n\nx\n--b--\n";
+            assert_eq!(settled(header, text.as_bytes()), (None, text.into()));
+        }
+    }
+
+    #[test]
+    fn ascii_that_is_labelled_8bit_is_labelled_anew() {
+        assert_eq!(settled(TEXT, b"Hi\n"), (Some(("7bit", None)), "Hi\n".into()));
+        let part = "--b\nContent-Transfer-Encoding: binary\nX: y\n\nHi\n--b--\n";
+        let wanted = part.replace("binary", "7bit");
+        assert_eq!(settled(MIXED, part.as_bytes()), (None, wanted));
+    }
+
+    #[test]
+    fn eight_bit_text_becomes_quoted_printable() {
+        let (label, body) =
+            settled(TEXT, "Gr\u{fc}\u{df}e aus M\u{fc}nchen an alle, die es lesen\n".as_bytes());
+        assert_eq!(label, Some(("quoted-printable", None)));
+        assert_eq!(body, "Gr=C3=BC=C3=9Fe aus M=C3=BCnchen an alle, die es lesen\n");
+    }
+
+    #[test]
+    fn text_of_other_letters_becomes_base64() {
+        let (label, body) = settled(TEXT, "\u{4e9c}\u{4e9c}\n".as_bytes());
+        assert_eq!(label, Some(("base64", None)));
+        assert_eq!(body, "5Lqc5LqcDQo=\n");
+    }
+
+    #[test]
+    fn a_text_that_said_nothing_is_told_what_it_is() {
+        let label = |body: &[u8]| settled("Subject: x\n", body).0.unwrap();
+        assert_eq!(label("gr\u{fc}n und blau\n".as_bytes()), ("quoted-printable", Some("utf-8")));
+        assert_eq!(label(b"gr\xfcn und blau\n"), ("quoted-printable", Some("unknown-8bit")));
+        let long = [b"x".repeat(991).as_slice(), b"\n"].concat();
+        assert_eq!(label(&long), ("quoted-printable", Some("us-ascii")));
+    }
+
+    #[test]
+    fn a_line_of_990_octets_is_short() {
+        let text = [b"x".repeat(990).as_slice(), b"\n"].concat();
+        assert_eq!(settled("", &text).0, None);
+    }
+
+    #[test]
+    fn parts_are_encoded_each_for_itself() {
+        let body = "pre\n--b\n\nascii\n--b\nContent-Type: text/html; charset=utf-8\n\
+            Content-Transfer-Encoding: 8bit\n\n<p>gr\u{fc}n und blau</p>\n--b--\npost\n";
+        let header = format!("{MIXED}Content-Transfer-Encoding: 8bit\n");
+        let (label, got) = settled(&header, body.as_bytes());
+        assert_eq!(label, Some(("7bit", None)));
+        assert_eq!(got, body.replace("8bit", "quoted-printable").replace('\u{fc}', "=C3=BC"));
+    }
+
+    #[test]
+    fn a_part_without_a_header_gets_one() {
+        let (_, got) = settled(MIXED, "--b\n\ngr\u{fc}n und blau\n--b--\n".as_bytes());
+        assert_eq!(
+            got,
+            "--b\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: \
+             quoted-printable\n\ngr=C3=BCn und blau\n--b--\n"
+        );
+    }
+
+    #[test]
+    fn base64_of_long_lines_is_wrapped() {
+        let header = "Content-Type: image/png\nContent-Transfer-Encoding: base64\n";
+        let body = [b"QUJD".repeat(300).as_slice(), b"\n"].concat();
+        let (label, got) = settled(header, &body);
+        assert_eq!(label, Some(("base64", None)));
+        assert!(got.lines().all(|line| line.len() <= 76));
+        assert_eq!(got.replace('\n', "").as_bytes(), b"QUJD".repeat(300));
+    }
+
+    #[test]
+    fn quoted_printable_with_raw_octets_is_mended() {
+        let header = "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain\n";
+        let (_, got) = settled(header, "a=3Db gr\u{fc}n =\nx\n".as_bytes());
+        assert_eq!(got, "a=3Db gr=C3=BCn =\nx\n");
+    }
+
+    #[test]
+    fn blanks_before_the_colon_of_a_part_header_go() {
+        let body = "--b\nContent-Type : text/plain\nX\t: a\0b\n\nHi\n--b--\n";
+        let (_, got) = settled(MIXED, body.as_bytes());
+        assert_eq!(got, "--b\nContent-Type: text/plain\nX: ab\n\nHi\n--b--\n");
+    }
+
+    #[test]
+    fn file_names_of_other_letters_are_extended() {
+        let body =
+            "--b\nContent-Disposition: attachment; filename=\"gr\u{fc}n.txt\"\n\nHi\n--b--\n";
+        let (_, got) = settled(MIXED, body.as_bytes());
+        assert!(got.contains("filename*=utf-8''gr%C3%BCn.txt\n"), "{got}");
+    }
+
+    #[test]
+    fn what_somebody_else_has_signed_or_encrypted_is_left_alone() {
+        let eight = "gr\u{fc}n : \0\n";
+        for header in [
+            "Content-Type: multipart/signed; boundary=b\n",
+            "Content-Type: multipart/encrypted; boundary=b\n",
+            "Content-Type: application/pkcs7-mime\n",
+            "DKIM-Signature: x\nContent-Type: text/plain\n",
+            "ARC-Seal: x\n",
+        ] {
+            let body = format!("--b\nX : y\n\n{eight}\n--b--\n");
+            let mut survey = Survey::new(header.as_bytes(), false);
+            survey.feed(body.as_bytes());
+            let changes = survey.finish();
+            assert!(changes.keep_body() && changes.of_header().is_none(), "{header}");
+            assert!(changes.leaves_risk, "{header}");
+        }
+        for part in [
+            "Content-Type: message/rfc822\n\nDKIM-Signature: x\n",
+            "\n-----BEGIN PGP SIGNED MESSAGE-----",
+        ] {
+            let body = format!("--b\n{part}\n{eight}\n--b--\n");
+            let mut survey = Survey::new(MIXED.as_bytes(), false);
+            survey.feed(body.as_bytes());
+            assert!(survey.finish().keep_body(), "{part}");
+        }
+    }
+
+    #[test]
+    fn an_enclosed_message_is_encoded_inside() {
+        let body = "--b\nContent-Type: message/rfc822\nContent-Transfer-Encoding: 8bit\n\n\
+            Subject: x\n\ngr\u{fc}n und blau\n--b--\n";
+        let (_, got) = settled(MIXED, body.as_bytes());
+        assert_eq!(
+            got,
+            "--b\nContent-Type: message/rfc822\nContent-Transfer-Encoding: 7bit\n\n\
+             Subject: x\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: \
+             quoted-printable\n\ngr=C3=BCn und blau\n--b--\n"
+        );
+    }
+
+    #[test]
+    fn with_the_setting_off_everything_is_left_alone() {
+        let mut survey = Survey::new(TEXT.as_bytes(), true);
+        survey.feed("gr\u{fc}n\n".as_bytes());
+        let changes = survey.finish();
+        assert!(changes.keep_body() && changes.of_header().is_none());
+    }
+}

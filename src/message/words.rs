@@ -1,0 +1,373 @@
+//! Header text that is not ASCII → encoded words (RFC 2047) and extended parameters (RFC 2231), so that
+//! no hop needs SMTPUTF8. Addresses are left alone: an address in UTF-8 has no other form.
+
+use base64::prelude::*;
+
+use super::address::{Addresses, addresses};
+use super::complete::ADDRESS_FIELDS;
+use super::mime::parameter;
+
+/// Fields of a syntax that has no place for encoded words.
+const STRUCTURED: [&str; 18] = [
+    "Authentication-Results",
+    "Autocrypt",
+    "Content-ID",
+    "Content-Location",
+    "Content-Transfer-Encoding",
+    "Date",
+    "DKIM-Signature",
+    "In-Reply-To",
+    "List-Archive",
+    "List-Help",
+    "List-Owner",
+    "List-Post",
+    "List-Subscribe",
+    "List-Unsubscribe",
+    "Message-ID",
+    "MIME-Version",
+    "Received",
+    "References",
+];
+
+fn is_one_of(name: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+}
+
+/// The value of a field without 8-bit octets. `None` where it has none, or where that can't be done.
+/// `declared` is the charset that the message says its text is in.
+#[must_use]
+pub fn ascii_value(name: &[u8], value: &[u8], declared: Option<&str>) -> Option<Vec<u8>> {
+    if value.is_ascii() {
+        return None;
+    }
+    let charset = charset(value, declared);
+    let resent = name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"));
+    if is_one_of(name, &["Content-Type", "Content-Disposition"]) {
+        return parameters(value, charset);
+    }
+    if is_one_of(name, &ADDRESS_FIELDS) || resent {
+        return display_names(value, charset);
+    }
+    (!is_one_of(name, &STRUCTURED)).then(|| unstructured(value, charset))
+}
+
+/// UTF-8 where it is that; else what the message declares; else that it is not known (RFC 1428).
+pub(super) fn charset<'a>(text: &[u8], declared: Option<&'a str>) -> &'a str {
+    if std::str::from_utf8(text).is_ok() {
+        return "utf-8";
+    }
+    declared.unwrap_or("unknown-8bit")
+}
+
+/// The charset of a Content-Type value, where text in it can be cut anywhere or is at least one that
+/// keeps ASCII as it is.
+#[must_use]
+pub fn declared_charset(content_type: &[u8]) -> Option<String> {
+    let charset = String::from_utf8(parameter(content_type, b"charset")?).ok()?;
+    let charset = charset.to_ascii_lowercase();
+    let is_single_octet = ["iso-8859-", "windows-125", "koi8-", "cp125"]
+        .iter()
+        .any(|known| charset.starts_with(known));
+    is_single_octet.then_some(charset)
+}
+
+/// Text → encoded words on lines of their own, which leave room for a field name before the first: a
+/// line has 76 octets at most (RFC 2047 §2).
+pub(super) fn encoded_words(text: &[u8], charset: &str) -> Vec<u8> {
+    let most = (60_usize.saturating_sub(charset.len().saturating_add(7)) / 4).saturating_mul(3);
+    let words = pieces(text, most, charset == "utf-8")
+        .map(|piece| format!("=?{charset}?B?{}?=", BASE64_STANDARD.encode(piece)));
+    words.collect::<Vec<_>>().join("\n ").into_bytes()
+}
+
+/// Pieces of at most `most` octets that cut no character.
+fn pieces(text: &[u8], most: usize, is_utf8: bool) -> impl Iterator<Item = &[u8]> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut cut = most.clamp(1, rest.len());
+        while is_utf8 && cut > 1 && rest.get(cut).is_some_and(|octet| octet & 0xc0 == 0x80) {
+            cut = cut.saturating_sub(1);
+        }
+        let (piece, after) = rest.split_at_checked(cut)?;
+        rest = after;
+        Some(piece)
+    })
+}
+
+/// Blanks and a word, as they stand in a text.
+struct Word<'a> {
+    blanks: &'a [u8],
+    text: &'a [u8],
+}
+
+fn split_words(value: &[u8]) -> Vec<Word<'_>> {
+    let mut words = Vec::new();
+    let mut rest = value;
+    while !rest.is_empty() {
+        let blanks = rest.iter().take_while(|octet| octet.is_ascii_whitespace()).count();
+        let (blanks, after) = rest.split_at_checked(blanks).unwrap_or_default();
+        let length = after.iter().take_while(|octet| !octet.is_ascii_whitespace()).count();
+        let (text, after) = after.split_at_checked(length).unwrap_or_default();
+        words.push(Word { blanks, text });
+        rest = after;
+    }
+    words
+}
+
+impl Word<'_> {
+    fn is_encoded(&self) -> bool {
+        self.text.starts_with(b"=?") && self.text.ends_with(b"?=")
+    }
+
+    /// The blanks without the line ends of folding.
+    fn unfolded(&self) -> impl Iterator<Item = u8> {
+        self.blanks.iter().copied().filter(|octet| !matches!(octet, b'\n' | b'\r'))
+    }
+}
+
+/// Runs of words that are not ASCII become encoded words; all else stays. Blanks between two encoded
+/// words are no text (RFC 2047 §6.2), so where one stood before or behind already they go inside.
+fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
+    let words = split_words(value);
+    let mut out = Vec::new();
+    let mut index = 0;
+    while let Some(word) = words.get(index) {
+        if word.text.is_ascii() {
+            out.extend_from_slice(word.blanks);
+            out.extend_from_slice(word.text);
+            index = index.saturating_add(1);
+            continue;
+        }
+        let run = words.get(index..).unwrap_or_default();
+        let length = run.iter().take_while(|word| !word.text.is_ascii()).count();
+        let before = index.checked_sub(1).and_then(|before| words.get(before));
+        let behind = run.get(length);
+        let mut text = Vec::new();
+        if before.is_some_and(Word::is_encoded) {
+            text.extend(word.unfolded());
+        }
+        for (place, word) in run.iter().take(length).enumerate() {
+            if place > 0 {
+                text.extend(word.unfolded());
+            }
+            text.extend_from_slice(word.text);
+        }
+        if let Some(behind) = behind.filter(|behind| behind.is_encoded()) {
+            text.extend(behind.unfolded());
+        }
+        out.extend_from_slice(word.blanks);
+        out.extend(encoded_words(&text, charset));
+        index = index.saturating_add(length);
+    }
+    out
+}
+
+/// Octets `from..to` of a value and what stands there instead.
+type Edit = (usize, usize, Vec<u8>);
+
+/// Display names and comments of an address field.
+fn display_names(value: &[u8], charset: &str) -> Option<Vec<u8>> {
+    let list = addresses(value).ok()?;
+    let edits = edits(&list, value, charset)?;
+    let mut out = Vec::new();
+    let mut done = 0;
+    for (from, to, text) in edits {
+        out.extend_from_slice(value.get(done..from)?);
+        out.extend(text);
+        done = to;
+    }
+    out.extend_from_slice(value.get(done..)?);
+    out.is_ascii().then_some(out)
+}
+
+fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
+    let mut edits = Vec::new();
+    for (from, to) in list.comments() {
+        let inner = value.get(from.saturating_add(1)..to.saturating_sub(1))?;
+        if !inner.is_ascii() {
+            let text = [b"(", encoded_words(&unescaped(inner), charset).as_slice(), b")"].concat();
+            edits.push((from, to, text));
+        }
+    }
+    for (from, to) in list.phrases() {
+        let phrase = value.get(from..to)?;
+        if phrase.is_ascii() {
+            continue;
+        }
+        // Encoded words beside raw octets: which of them a reader decodes is not certain.
+        if phrase.windows(2).any(|pair| pair == b"=?") {
+            return None;
+        }
+        edits.push((from, to, encoded_words(&unquoted(phrase), charset)));
+    }
+    edits.sort();
+    Some(edits)
+}
+
+/// Quoted strings without their quotes, folding taken out.
+fn unquoted(phrase: &[u8]) -> Vec<u8> {
+    let mut escaped = false;
+    let kept = phrase.iter().filter(|octet| match octet {
+        _ if escaped => {
+            escaped = false;
+            true
+        }
+        b'\\' => {
+            escaped = true;
+            false
+        }
+        octet => !matches!(octet, b'"' | b'\n'),
+    });
+    kept.copied().collect()
+}
+
+fn unescaped(comment: &[u8]) -> Vec<u8> {
+    comment.iter().copied().filter(|octet| !matches!(octet, b'\\' | b'\n')).collect()
+}
+
+/// `name="value"` → `name*=charset''value` (RFC 2231 §4) for each parameter that is not ASCII.
+fn parameters(value: &[u8], charset: &str) -> Option<Vec<u8>> {
+    let mut out = Vec::new();
+    for (index, segment) in segments(value).into_iter().enumerate() {
+        if index > 0 {
+            out.push(b';');
+        }
+        if segment.is_ascii() {
+            out.extend_from_slice(segment);
+            continue;
+        }
+        let equals = segment.iter().position(|octet| *octet == b'=')?;
+        let (name, rest) = segment.split_at_checked(equals)?;
+        // The type itself, or a parameter that is extended already.
+        if index == 0 || name.contains(&b'*') || !name.is_ascii() {
+            return None;
+        }
+        let bare = name.trim_ascii();
+        let text = parameter(&[b";x=", rest.get(1..)?].concat(), b"x")?;
+        let blanks = name.len().saturating_sub(name.trim_ascii_start().len());
+        out.extend_from_slice(name.get(..blanks)?);
+        out.extend_from_slice(bare);
+        out.extend_from_slice(format!("*={charset}''").as_bytes());
+        for octet in text {
+            if octet.is_ascii_alphanumeric() || b".-_".contains(&octet) {
+                out.push(octet);
+            } else {
+                out.extend_from_slice(format!("%{octet:02X}").as_bytes());
+            }
+        }
+        if segment.ends_with(b"\n") {
+            out.push(b'\n');
+        }
+    }
+    out.is_ascii().then_some(out)
+}
+
+/// What stands between semicolons outside of quoted strings.
+fn segments(value: &[u8]) -> Vec<&[u8]> {
+    let (mut quoted, mut escaped) = (false, false);
+    value
+        .split(|octet| {
+            match octet {
+                _ if escaped => escaped = false,
+                b'\\' if quoted => escaped = true,
+                b'"' => quoted = !quoted,
+                _ => {}
+            }
+            *octet == b';' && !quoted
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ascii(name: &str, value: &str) -> Option<String> {
+        let value = ascii_value(name.as_bytes(), value.as_bytes(), None)?;
+        Some(String::from_utf8(value).unwrap())
+    }
+
+    #[test]
+    fn ascii_needs_nothing() {
+        assert_eq!(ascii("Subject", " x\n"), None);
+    }
+
+    #[test]
+    fn words_of_other_letters_are_encoded_and_the_rest_stays() {
+        let got = ascii("Subject", " Gr\u{fc}\u{df}e  aus M\u{fc}nchen, am See\n").unwrap();
+        assert_eq!(got, " =?utf-8?B?R3LDvMOfZQ==?=  aus =?utf-8?B?TcO8bmNoZW4s?= am See\n");
+    }
+
+    #[test]
+    fn words_side_by_side_are_encoded_with_the_blanks_between() {
+        let got = ascii("Subject", " \u{fc}\n \u{fc} x\n").unwrap();
+        assert_eq!(got, " =?utf-8?B?w7wgw7w=?= x\n");
+    }
+
+    #[test]
+    fn a_blank_beside_an_encoded_word_goes_inside() {
+        let got = ascii("Subject", " =?utf-8?Q?a?= \u{fc} =?utf-8?Q?b?=\n").unwrap();
+        assert_eq!(got, " =?utf-8?Q?a?= =?utf-8?B?IMO8IA==?= =?utf-8?Q?b?=\n");
+    }
+
+    #[test]
+    fn long_text_is_cut_between_characters() {
+        let got = ascii("Subject", &format!(" {}\n", "\u{4e9c}".repeat(60))).unwrap();
+        assert!(got.lines().all(|line| line.trim().len() <= 75), "{got}");
+        assert!(got.split_whitespace().all(|word| {
+            let text = word.strip_prefix("=?utf-8?B?").unwrap().strip_suffix("?=").unwrap();
+            std::str::from_utf8(&BASE64_STANDARD.decode(text).unwrap()).is_ok()
+        }));
+    }
+
+    #[test]
+    fn what_is_not_utf_8_is_of_the_declared_charset_or_unknown() {
+        let value = |declared| ascii_value(b"Subject", b" gr\xfcn\n", declared).unwrap();
+        assert_eq!(value(None), b" =?unknown-8bit?B?Z3L8bg==?=\n");
+        assert_eq!(value(Some("iso-8859-1")), b" =?iso-8859-1?B?Z3L8bg==?=\n");
+        assert_eq!(
+            declared_charset(b"text/plain; charset=ISO-8859-15"),
+            Some("iso-8859-15".into())
+        );
+        assert_eq!(declared_charset(b"text/plain; charset=\"iso-2022-jp\""), None);
+    }
+
+    #[test]
+    fn display_names_and_comments_are_encoded_and_addresses_never() {
+        for (value, wanted) in [
+            (" M\u{fc}ller <m@x.test>\n", Some(" =?utf-8?B?TcO8bGxlcg==?= <m@x.test>\n")),
+            (" \"M\u{fc}ller, H\" <m@x.test>", Some(" =?utf-8?B?TcO8bGxlciwgSA==?= <m@x.test>")),
+            (" m@x.test (M\u{fc}ller)", Some(" m@x.test (=?utf-8?B?TcO8bGxlcg==?=)")),
+            (
+                " a@x.test, \u{fc} <b@x.test>, C <c@x.test>",
+                Some(" a@x.test, =?utf-8?B?w7w=?= <b@x.test>, C <c@x.test>"),
+            ),
+            (" m\u{fc}ller@x.test", None),
+            (" X <x@b\u{fc}cher.example>", None),
+        ] {
+            assert_eq!(ascii("To", value).as_deref(), wanted, "{value}");
+        }
+    }
+
+    #[test]
+    fn parameters_are_extended() {
+        for (value, wanted) in [
+            (
+                " attachment; filename=\"gr\u{fc}n;1.txt\"; size=3\n",
+                " attachment; filename*=utf-8''gr%C3%BCn%3B1.txt; size=3\n",
+            ),
+            (" text/plain;\n name=gr\u{fc}n\n", " text/plain;\n name*=utf-8''gr%C3%BCn\n"),
+        ] {
+            assert_eq!(ascii("Content-Disposition", value).as_deref(), Some(wanted));
+        }
+        assert_eq!(ascii("Content-Type", " t\u{eb}xt/plain; x=y\n"), None);
+    }
+
+    #[test]
+    fn fields_without_a_place_for_words_are_left_alone() {
+        assert_eq!(ascii("References", " <\u{fc}@x>\n"), None);
+    }
+}
