@@ -89,6 +89,8 @@ pub struct Plan {
     pub minimum_key_bits: u32,
     /// What to do when signing fails.
     pub on_error: OnError,
+    /// Whether the body is made 7-bit first.
+    pub seven_bit: bool,
 }
 
 /// Why a message is sent as submitted. None of these is an error of the host.
@@ -168,6 +170,7 @@ impl Policy {
             folder: self.folder().to_owned(),
             minimum_key_bits: signing.minimum_key_bits,
             on_error: signing.on_error,
+            seven_bit: signing.seven_bit,
         })))
     }
 

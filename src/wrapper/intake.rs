@@ -216,13 +216,17 @@ impl Intake {
                 IntakeError::Keep(error)
             });
         }
-        self.rebuild(head).map_err(IntakeError::Keep)
+        let mut rebuilt = Spool::new();
+        let append =
+            rebuilt.append(head).and_then(|()| self.body_again(|text| rebuilt.append(text)));
+        append.and_then(|()| rebuilt.seal().map_err(|(_, error)| error)).map_err(IntakeError::Keep)
     }
 
-    /// Reads the kept octets once more, the same way, and writes what was hashed.
-    fn rebuild(&self, head: &[u8]) -> io::Result<Sealed> {
-        let mut rebuilt = Spool::new();
-        rebuilt.append(head)?;
+    /// Reads the body of the kept octets once more; what [`Self::read_body`] gave goes to `take`.
+    pub(crate) fn body_again(
+        &self,
+        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
         let mut reader = Reader::new(self.lone_dot);
         let mut text = Vec::new();
         let mut ended = false;
@@ -232,15 +236,14 @@ impl Intake {
                 octets = octets.get(taken..).unwrap_or_default();
                 ended = step == Step::MessageEnds;
                 body::settle(&mut text);
-                rebuilt.append(&text)?;
+                take(&text)?;
                 text.clear();
             }
             Ok(())
         })?;
         reader.finish(&mut text);
         body::settle(&mut text);
-        rebuilt.append(&text)?;
-        rebuilt.seal().map_err(|(_, error)| error)
+        take(&text)
     }
 
     /// Gives the original octets to `write`: those that were read, then the rest of standard input.

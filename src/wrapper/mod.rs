@@ -22,11 +22,12 @@ pub use etc::{FOLDER, VARIABLE};
 
 use crate::argv::{LoneDot, Mode, Submission};
 use crate::config::{Host, OnError};
-use crate::dkim::{self, BodyHasher, Header, Timestamp};
+use crate::dkim::{self, BodyHash, BodyHasher, Header, Timestamp};
 use crate::message::address::Unstable;
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete;
 use crate::message::date::DateTime;
+use crate::message::seven_bit::{Changes, Rewrite, Survey};
 use crate::policy::{Decision, Plan, Reason};
 use crate::report::{self, Entry, Outcome, Severity};
 use etc::{BrokenHost, Etc};
@@ -34,6 +35,7 @@ use handoff::{Real, exec, exec_untouched, feed};
 use intake::{HeaderRead, Intake, IntakeError};
 use keyring::{KeyFile, open_key};
 use privilege::{Dropped, Held};
+use spool::{Sealed, Spool};
 use submitter::User;
 use trouble::{Trouble, guarded};
 
@@ -121,7 +123,9 @@ fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> 
         Err(error) => return report::fatal(&error),
     };
     match choice {
-        Ok(Choice::Sign(job)) => run.sign(&real, &mut intake, &job, host.log_success, dropped),
+        Ok(Choice::Sign(mut job)) => {
+            run.sign(&real, &mut intake, &mut job, host.log_success, dropped)
+        }
         Ok(Choice::Skip(reason)) => {
             run.log(Severity::Info, Outcome::Unsigned, Some(&reason.to_string()));
             run.send_as_submitted(&real, &mut intake, dropped)
@@ -200,27 +204,25 @@ impl<'a> Run<'a> {
         &self,
         real: &Real,
         intake: &mut Intake,
-        job: &Job,
+        job: &mut Job,
         log_success: bool,
         dropped: Dropped,
     ) -> ExitCode {
-        let plan = &job.plan;
-        let head =
-            guarded(|| job.head(intake, self.now).map_err(|trouble| (trouble, plan.on_error)));
-        let head = match head {
-            Ok(head) => head,
+        let on_error = job.plan.on_error;
+        let signed = guarded(|| job.sign(intake, self.now).map_err(|trouble| (trouble, on_error)));
+        let signed = match signed {
+            Ok(signed) => signed,
             Err((trouble, on_error)) => {
                 return self.fail(real, intake, &trouble, on_error, dropped);
             }
         };
-        let sealed = match intake.seal_signed(&head) {
+        let risk = signed.leaves_risk.then_some("a part that is not ours to change may be changed");
+        let sealed = match signed.seal(intake) {
             Ok(sealed) => sealed,
-            Err(error) => {
-                return self.fail(real, intake, &error.into(), plan.on_error, dropped);
-            }
+            Err(error) => return self.fail(real, intake, &error.into(), on_error, dropped),
         };
         if log_success {
-            self.log(Severity::Info, Outcome::Signed, None);
+            self.log(Severity::Info, Outcome::Signed, risk);
         }
         let dash_i = self.submission.lone_dot == LoneDot::Ends;
         report::fatal(&exec(real, self.argv, dash_i, sealed, dropped))
@@ -301,22 +303,80 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What stands before the body, and the body where it is another than was submitted.
+struct Signed {
+    head: Vec<u8>,
+    body: Option<Spool>,
+    leaves_risk: bool,
+}
+
+impl Signed {
+    fn seal(self, intake: &mut Intake) -> Result<Sealed, IntakeError> {
+        let Some(body) = self.body else { return intake.seal_signed(&self.head) };
+        let length = body.len().map_err(IntakeError::Keep)?;
+        body.seal_with(&self.head, 0, length).map_err(|(_, error)| IntakeError::Keep(error))
+    }
+}
+
 impl Job {
-    /// Reads the body and makes what stands before it: the signatures, the header, the line between.
-    fn head(&self, intake: &mut Intake, now: DateTime) -> Result<Vec<u8>, Trouble> {
-        let (plan, recipe) = (&self.plan, &self.plan.recipe);
-        let mut hasher = BodyHasher::new(recipe.canonicalization().body);
-        intake.read_body(|text| hasher.update(text))?;
-        let hash = hasher.finish();
+    /// Reads the body, makes it what nothing will change, and signs.
+    fn sign(&mut self, intake: &mut Intake, now: DateTime) -> Result<Signed, Trouble> {
+        let canon = self.plan.recipe.canonicalization().body;
+        let mut hasher = BodyHasher::new(canon);
+        let mut survey = Survey::new(&self.header.octets(), !self.plan.seven_bit);
+        intake.read_body(|text| {
+            hasher.update(text);
+            survey.feed(text);
+        })?;
+        let changes = survey.finish();
+        if let Some((encoding, charset)) = changes.of_header() {
+            complete::label(&mut self.header, encoding, charset);
+        }
+        let (hash, body) = if changes.keep_body() {
+            (hasher.finish(), None)
+        } else {
+            let (hash, body) = rewrite(intake, &changes, BodyHasher::new(canon))?;
+            (hash, Some(body))
+        };
+        let head = self.head(&hash, now)?;
+        Ok(Signed { head, body, leaves_risk: changes.leaves_risk })
+    }
+
+    /// The signatures, the header, and the line between it and the body.
+    fn head(&self, hash: &BodyHash, now: DateTime) -> Result<Vec<u8>, Trouble> {
+        let plan = &self.plan;
+        let now = Timestamp(now.seconds);
         let mut head = Vec::new();
         for (file, selector) in self.keys.iter().zip(&plan.selectors) {
             let key = file.read(plan.minimum_key_bits)?;
-            let now = Timestamp(now.seconds);
-            let signature = dkim::sign(&self.header, &hash, recipe, selector, &key, now)?;
+            let signature = dkim::sign(&self.header, hash, &plan.recipe, selector, &key, now)?;
             head.extend_from_slice(signature.octets());
         }
         self.header.write_to(&mut head);
         head.push(b'\n');
         Ok(head)
     }
+}
+
+/// The body once more, encoded where it must be; what is hashed is what is kept.
+fn rewrite(
+    intake: &Intake,
+    changes: &Changes,
+    mut hasher: BodyHasher,
+) -> Result<(BodyHash, Spool), IntakeError> {
+    let mut rewrite = Rewrite::new(changes);
+    let mut body = Spool::new();
+    let mut text = Vec::new();
+    let again = intake.body_again(|octets| {
+        rewrite.feed(octets, &mut text);
+        hasher.update(&text);
+        body.append(&text)?;
+        text.clear();
+        Ok(())
+    });
+    again.map_err(IntakeError::Keep)?;
+    rewrite.finish(&mut text);
+    hasher.update(&text);
+    body.append(&text).map_err(IntakeError::Keep)?;
+    Ok((hasher.finish(), body))
 }

@@ -102,6 +102,14 @@ impl Spool {
         }
     }
 
+    /// How many octets were put in.
+    pub(crate) fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::Memory(memory) => Ok(memory.len() as u64),
+            Self::File(file) => Ok(file.metadata()?.len().saturating_sub(GAP as u64)),
+        }
+    }
+
     /// The octets as they were put in.
     pub(crate) fn seal(self) -> Result<Sealed, (Self, io::Error)> {
         match self {
