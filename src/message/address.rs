@@ -190,9 +190,8 @@ impl Address<'_> {
             return Err(Unstable::Unusual);
         };
         if !self.has_at {
-            // `host!user` and `user%host` are taken apart.
             if self.local.iter().any(|token| matches!(token.kind, Kind::Special(b'!' | b'%'))) {
-                return Err(Unstable::Unusual);
+                return self.turn_around(value, edits);
             }
             let origin = completion.origin.as_ref().ok_or(Unstable::NoOrigin)?;
             let text = format!("@{}", origin.as_str()).into_bytes();
@@ -200,6 +199,33 @@ impl Address<'_> {
             return Ok(());
         }
         self.settle_domain(completion, edits)
+    }
+
+    /// `host!user` → `user@host` (`swap_bangpath`), else `user%host` → `user@host`
+    /// (`allow_percent_hack`). What comes of it is looked at once more.
+    fn turn_around(&self, value: &[u8], edits: &mut Vec<Edit>) -> Result<(), Unstable> {
+        let (Some(first), Some(last)) = (self.local.first(), self.local.last()) else {
+            return Err(Unstable::Unusual);
+        };
+        let (from, to) = (first.from, last.to);
+        let typed = value.get(from..to).ok_or(Unstable::Unusual)?;
+        let split = |at: Option<usize>| {
+            let (left, right) = typed.split_at_checked(at?)?;
+            Some((left, right.get(1..)?))
+        };
+        let bang = split(typed.iter().position(|octet| *octet == b'!'));
+        let percent = split(typed.iter().rposition(|octet| *octet == b'%'));
+        let (user, host) = match (bang, percent) {
+            (Some((host, user)), _) | (None, Some((user, host))) => (user, host),
+            (None, None) => return Err(Unstable::Unusual),
+        };
+        if user.is_empty() || host.is_empty() {
+            return Err(Unstable::Unusual);
+        }
+        // A local part that has to be quoted is the next look's matter, and too much for it.
+        edits.retain(|edit| edit.from < from || edit.to > to);
+        edits.push(Edit { from, to, text: [user, b"@", host].concat() });
+        Ok(())
     }
 
     fn settle_local(&self, value: &[u8], edits: &mut Vec<Edit>) -> Result<(), Unstable> {
@@ -382,6 +408,15 @@ mod tests {
     }
 
     #[test]
+    fn bang_paths_and_percents_are_turned_around() {
+        assert_eq!(settled("user%x.example"), "user@x.example");
+        assert_eq!(settled("X <host!user>"), "X <user@host>");
+        assert_eq!(settled("a!b!c, d%e%f"), "b!c@a, d%e@f");
+        assert_eq!(settled("a!b%c"), "b%c@a");
+        assert_eq!(settled("a!b@c.example"), "a!b@c.example");
+    }
+
+    #[test]
     fn a_domain_without_a_dot_gets_mydomain_where_that_is_on() {
         let completion =
             Completion { dot_domain: Some(Domain::parse("example.org").unwrap()), ..host() };
@@ -395,8 +430,8 @@ mod tests {
     #[test]
     fn what_is_not_foreseen_is_unstable() {
         for value in [
-            "user%x.example",
-            "host!user",
+            "%x",
+            "a!",
             "\"open",
             "(open",
             "a@b@c",

@@ -32,5 +32,7 @@ mod pass_through;
 mod privilege;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
+/// In the sandbox: no setting of Postfix and no hop breaks a signature.
+mod survive;
 /// In the sandbox: what is not signed is not touched.
 mod unsigned;
