@@ -215,9 +215,8 @@ impl Address<'_> {
         };
         let bang = split(typed.iter().position(|octet| *octet == b'!'));
         let percent = split(typed.iter().rposition(|octet| *octet == b'%'));
-        let (user, host) = match (bang, percent) {
-            (Some((host, user)), _) | (None, Some((user, host))) => (user, host),
-            (None, None) => return Err(Unstable::Unusual),
+        let ((Some((host, user)), _) | (None, Some((user, host)))) = (bang, percent) else {
+            return Err(Unstable::Unusual);
         };
         if user.is_empty() || host.is_empty() {
             return Err(Unstable::Unusual);

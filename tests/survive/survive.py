@@ -1,5 +1,10 @@
 #!/usr/bin/python3
-"""survive.py FOLDER: inside the sandbox, the whole of tests/survive/run: submits, waits, verifies, compares, tells."""
+"""survive.py FOLDER SIGNER...: inside the sandbox, the whole of tests/survive/run: submits, waits, verifies, compares, tells.
+
+A signer is `wrapper`, `wrapper-t` (with -t -i), `wrapper-crlf` (lines end in CRLF), `opendkim` (the milter) or `plain`
+(dkimpy before Postfix, nothing else changed). Every one signs with the same key; SETTINGS in the environment, words
+name=value, go to postconf -e.
+"""
 import collections
 import email
 import email.header
@@ -12,7 +17,11 @@ import subprocess
 import sys
 import time
 
+import dkim
+
 COLUMNS = {"8bit": "sink.test", "7bit": "7bit.test"}
+SIGNERS = sys.argv[2:] or ["wrapper"]
+KEY = "/etc/sendmail-dkim/keys/default/survive.private"
 VERIFIERS = ["dkimpy.py", "maildkim.pl", "opendkim.py"]
 ETC = "/etc/sendmail-dkim"
 
@@ -27,19 +36,66 @@ def set_up():
     with open(f"{ETC}/domains/default.toml", "w") as file:
         file.write('selectors = ["survive"]\nsign_forwarded = true\n')
     time.sleep(0.5)
-    subprocess.Popen([sys.executable, "/survive/dns.py", record], stdin=subprocess.DEVNULL)
+    subprocess.Popen([sys.executable, "/survive/keys.py", record], stdin=subprocess.DEVNULL)
     time.sleep(0.5)
 
 
-def submit(files):
-    """Each message to each column; what the wrapper logged of it."""
+def start_opendkim():
+    """As a milter for what sendmail(1) submits, signing for every domain with the one key."""
+    folder = "/survive/opendkim"
+    os.makedirs(folder)
+    subprocess.run(["cp", KEY, f"{folder}/key"], check=True)
+    subprocess.run(["chown", "-R", "opendkim:opendkim", folder], check=True)
+    os.chmod(f"{folder}/key", 0o600)
+    with open(f"{folder}/KeyTable", "w") as file:
+        file.write(f"survive %:survive:{folder}/key\n")
+    with open(f"{folder}/SigningTable", "w") as file:
+        file.write("* survive\n")
+    with open(f"{folder}/conf", "w") as file:
+        file.write(f"KeyTable {folder}/KeyTable\nSigningTable refile:{folder}/SigningTable\nMode s\nUserID opendkim\n"
+                   "Socket inet:8891@127.0.0.1\nCanonicalization relaxed/relaxed\nOversignHeaders From\n"
+                   "SyslogSuccess yes\nLogWhy yes\nSyslog yes\nRequireSafeKeys no\n")
+    subprocess.run(["opendkim", "-x", f"{folder}/conf"], check=True)
+    time.sleep(1)
+
+
+def dkimpy_signed(octets, key):
+    """The message with a signature on top, in the lines that it has."""
+    message = re.sub(rb"\r?\n", b"\r\n", octets)
+    domain = re.search(rb"@([A-Za-z0-9.-]+)", email.message_from_bytes(octets).get("From", "").encode("ascii", "replace"))
+    if not domain:
+        return octets
+    names = [name for name in (b"From", b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Reply-To", b"MIME-Version",
+                               b"Content-Type", b"Content-Transfer-Encoding", b"References", b"In-Reply-To")
+             if re.search(rb"(?im)^" + name + rb"[ \t]*:", octets.split(b"\n\n")[0])]
+    try:
+        field = dkim.sign(message, b"survive", domain.group(1).lower(), key, canonicalize=(b"relaxed", b"relaxed"),
+                          include_headers=names)
+    except Exception:
+        return octets
+    return field.replace(b"\r\n", b"\n") + octets
+
+
+def command(signer, recipient):
+    program = "/usr/sbin/sendmail" if signer.startswith("wrapper") else "/usr/sbin/sendmail.postfix"
+    return [program, "-i", *(["-t"] if signer == "wrapper-t" else []), "-f", "sender@origin.example", recipient]
+
+
+def submit(files, signer):
+    """Each message to each column; whether it was signed, or why not."""
     said = {}
+    key = open(KEY, "rb").read()
     for number, path in enumerate(files):
+        with open(path, "rb") as file:
+            octets = file.read()
+        if signer == "wrapper-crlf":
+            octets = re.sub(rb"\r*\n", b"\r\n", octets)
+        if signer == "plain":
+            octets = dkimpy_signed(octets, key)
         for column, domain in COLUMNS.items():
             size = os.path.getsize("/out/syslog") if os.path.exists("/out/syslog") else 0
-            with open(path, "rb") as file:
-                done = subprocess.run(["/usr/sbin/sendmail", "-i", "-f", "sender@origin.example", f"m{number}@{domain}"],
-                                      stdin=file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)
+            done = subprocess.run(command(signer, f"{signer}.{number}@{domain}"), input=octets, stdout=subprocess.PIPE,
+                                  stderr=subprocess.STDOUT, check=False)
             with open("/out/syslog") as log:
                 log.seek(size)
                 lines = [line for line in log if "sendmail-dkim[" in line]
@@ -59,8 +115,8 @@ def wait():
         time.sleep(0.1)
 
 
-def received(number, column):
-    shelf = f"/out/rcpt/m{number}@{COLUMNS[column]}"
+def received(signer, number, column):
+    shelf = f"/out/rcpt/{signer}.{number}@{COLUMNS[column]}"
     names = os.listdir(shelf) if os.path.isdir(shelf) else []
     return [f"/out/sink/{name[:-5]}.eml" for name in names]
 
@@ -133,59 +189,87 @@ def differences(before, after):
     return differ
 
 
+def tell(rows, first):
+    names = ["submitted", "delivered", "eligible", "signed", *VERIFIERS, "equal"]
+    print(f"{first:28} {'hop':5}" + "".join(f"{name:>12}" for name in names))
+    for (name, column), row in sorted(rows.items()):
+        print(f"{name:28} {column:5}" + "".join(f"{row[name]:12}" for name in names))
+    print()
+
+
+def judge(files, signer, said, places, verdicts, eligible, rows, misses):
+    """Counts what one signer did. A message is eligible where the wrapper found one author domain."""
+    for (number, column) in said:
+        path, delivered = files[number], places[number, column]
+        folder = os.path.relpath(os.path.dirname(path), sys.argv[1])
+        counted = [rows[folder, column], rows["(all)", column]]
+        is_eligible = bool(delivered) and number in eligible
+        with open(delivered[0], "rb") if delivered else open(os.devnull, "rb") as after:
+            octets = after.read()
+        header = octets.split(b"\r\n\r\n")[0]
+        is_signed = is_eligible and re.search(rb"s=survive;", header) is not None
+        result = verdicts.get(delivered[0], {}) if delivered else {}
+        with open(path, "rb") as before:
+            differ = differences(before.read(), octets) if is_eligible else []
+        for row in counted:
+            row["submitted"] += 1
+            row["delivered"] += bool(delivered)
+            row["eligible"] += is_eligible
+            row["signed"] += bool(is_signed)
+            row["equal"] += is_eligible and not differ
+            for verifier in VERIFIERS:
+                row[verifier] += bool(is_eligible and result.get(verifier) == "pass")
+        if not signer.startswith("wrapper"):
+            continue
+        about = {"signer": signer, "file": path, "column": column, "received": delivered[:1]}
+        bad = {name: result.get(name) for name in VERIFIERS if result.get(name) != "pass"}
+        if number in eligible and not delivered:
+            misses.append({**about, "miss": "not delivered"})
+        if is_eligible and bad:
+            misses.append({**about, "miss": "verify", "by": bad})
+        if differ:
+            misses.append({**about, "miss": "decoded", "differs": [repr(one)[:600] for one in differ[:3]]})
+
+
 def main():
     files = sorted(path for path in glob.glob(sys.argv[1] + "/**", recursive=True) if os.path.isfile(path))
     set_up()
-    said = submit(files)
-    wait()
-    places = {key: received(*key) for key in said}
-    verdicts = verify([path for paths in places.values() for path in paths[:1]])
-    rows = collections.defaultdict(collections.Counter)
-    reasons, misses = collections.Counter(), []
-    for (number, column), (code, words, log) in said.items():
-        path = files[number]
-        folder = os.path.relpath(os.path.dirname(path), sys.argv[1])
-        for row in (rows[folder, column], rows["(all)", column]):
-            row["submitted"] += 1
-        delivered = places[number, column]
-        signed = "result=signed" in log and "reason=" not in log
-        if not signed:
-            reason = re.search(r'reason="((?:[^"\\]|\\.)*)"', log)
-            reasons[reason.group(1) if reason else f"exit {code}: {words}"] += 1
-        for row in (rows[folder, column], rows["(all)", column]):
-            row["delivered"] += bool(delivered)
-            row["signed"] += signed
-            row["eligible"] += bool(delivered) and signed
-        if not (signed and delivered):
-            if signed:
-                misses.append({"file": path, "column": column, "miss": "not delivered", "log": log})
-            continue
-        result = verdicts[delivered[0]]
-        with open(path, "rb") as before, open(delivered[0], "rb") as after:
-            same = [before.read(), after.read()]
-        differ = differences(*same)
-        equal = not differ
-        for row in (rows[folder, column], rows["(all)", column]):
-            for verifier in VERIFIERS:
-                row[verifier] += result.get(verifier) == "pass"
-            row["equal"] += equal
-        bad = {name: what for name, what in result.items() if what != "pass"}
-        if bad or len(result) < 3:
-            misses.append({"file": path, "column": column, "miss": "verify", "received": delivered[0], "by": bad})
-        if not equal:
-            told = [repr(one)[:600] for one in differ[:3]]
-            misses.append({"file": path, "column": column, "miss": "decoded", "received": delivered[0], "differs": told})
-    names = ["submitted", "delivered", "signed", "eligible", *VERIFIERS, "equal"]
-    print(f"{'folder':28} {'hop':5}" + "".join(f"{name:>12}" for name in names))
-    for (folder, column), row in sorted(rows.items()):
-        print(f"{folder:28} {column:5}" + "".join(f"{row[name]:12}" for name in names))
-    print("\nnot signed, both columns:")
+    for setting in os.environ.get("SETTINGS", "").split():
+        subprocess.run(["postconf", "-e", setting], check=True)
+    subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
+    reasons, misses, eligible, total = collections.Counter(), [], set(), collections.defaultdict(collections.Counter)
+    for signer in SIGNERS:
+        if signer == "opendkim":
+            start_opendkim()
+        milter = "inet:127.0.0.1:8891" if signer == "opendkim" else ""
+        subprocess.run(["postconf", "-e", f"non_smtpd_milters={milter}"], check=True)
+        subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
+        time.sleep(1)
+        said = submit(files, signer)
+        wait()
+        if signer == SIGNERS[0]:
+            for (number, column), (code, words, log) in said.items():
+                reason = re.search(r'reason="((?:[^"\\]|\\.)*)"', log)
+                if "result=signed" in log and not reason:
+                    eligible.add(number)
+                else:
+                    reasons[reason.group(1) if reason else f"exit {code}: {words}"] += 1
+        places = {key: received(signer, *key) for key in said}
+        verdicts = verify([path for paths in places.values() for path in paths[:1]])
+        rows = collections.defaultdict(collections.Counter)
+        judge(files, signer, said, places, verdicts, eligible, rows, misses)
+        if signer == SIGNERS[0]:
+            tell(rows, "folder")
+        for column in COLUMNS:
+            total[signer, column] = rows["(all)", column]
+    tell(total, "signer")
+    print("not eligible, both columns:")
     for reason, count in reasons.most_common():
         print(f"{count:6}  {reason}")
     with open("/survive/misses.json", "w") as file:
         json.dump(misses, file, indent=1)
     print(f"\nmisses: {len(misses)}")
-    for miss in misses[:40]:
+    for miss in misses[:60]:
         print(json.dumps(miss)[:400])
     return 1 if misses else 0
 

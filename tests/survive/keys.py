@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""dns.py RECORD: answers every question for TXT of survive._domainkey.ANYTHING on 127.0.0.1:53 with the record, over UDP
+"""keys.py RECORD: answers every question for TXT of survive._domainkey.ANYTHING on 127.0.0.1:53 with the record, over UDP
 and TCP; every other name does not exist."""
 import socketserver
 import struct
