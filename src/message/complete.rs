@@ -57,7 +57,8 @@ pub fn fields(section: &[u8]) -> Option<Header> {
         if !continues && !field.is_empty() {
             fields.push(Field::parse(&std::mem::take(&mut field)).ok()?);
         }
-        if continues && line.trim_ascii().is_empty() {
+        let says_nothing = |octet: &u8| octet.is_ascii_whitespace() || *octet == 0;
+        if continues && line.iter().all(says_nothing) {
             continue;
         }
         let mut line = line;

@@ -22,17 +22,16 @@ fn fold_line(line: &[u8], begin: usize, text: &mut Vec<u8>) {
         let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t');
         // The last blank that keeps the line short, and has text before it and behind it.
         let cut = rest.get(..LONGEST_LINE).and_then(|part| part.iter().rposition(is_blank));
-        let cut = cut.filter(|cut| {
-            let before = rest.get(first..*cut).unwrap_or_default();
-            let behind = rest.get(*cut..).unwrap_or_default();
-            !before.trim_ascii().is_empty() && !behind.trim_ascii().is_empty()
-        });
-        // A word that is longer than a line stands alone, if it can't be helped.
+        let has_text = |from: usize, to: usize| {
+            rest.get(from..to).is_some_and(|part| !part.trim_ascii().is_empty())
+        };
+        let cut = cut.filter(|cut| has_text(first, *cut) && has_text(*cut, rest.len()));
+        // A word, or a run of blanks, that is longer than a line stands with what is beside it.
         let next = || {
-            let from = LONGEST_LINE.min(rest.len());
-            let found = rest.get(from..)?.iter().position(is_blank)?;
-            let at = from.saturating_add(found);
-            (!rest.get(at..)?.trim_ascii().is_empty()).then_some(at)
+            let blanks =
+                rest.iter().enumerate().skip(LONGEST_LINE).filter(|(_, octet)| is_blank(octet));
+            let mut places = blanks.map(|(at, _)| at);
+            places.find(|at| has_text(first, *at) && has_text(*at, rest.len()))
         };
         let Some(cut) = cut.or_else(next) else { break };
         let (before, behind) = rest.split_at_checked(cut).unwrap_or_default();
@@ -64,6 +63,14 @@ mod tests {
         assert!(text.lines().all(|line| line.len() <= LONGEST_LINE));
         assert_eq!(text.replace("\n ", " "), field);
         assert!(text.starts_with("References: <"));
+    }
+
+    #[test]
+    fn no_line_of_blanks_is_made() {
+        let field = format!("X: a{}b c\n", " ".repeat(3_000));
+        let text = String::from_utf8(folded(field.as_bytes())).unwrap();
+        assert!(text.lines().all(|line| !line.trim().is_empty()), "{text}");
+        assert_eq!(text.replace('\n', ""), field.replace('\n', ""));
     }
 
     #[test]

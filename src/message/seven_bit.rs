@@ -49,7 +49,7 @@ struct Seen {
     parts: Vec<Part>,
     /// Octets of the line so far.
     column: usize,
-    /// Preamble or epilogue that would have to be encoded and can't be.
+    /// Preamble, epilogue or a part header that would have to be encoded and can't be.
     outside_differs: bool,
 }
 
@@ -128,7 +128,12 @@ impl Visit for Seen {
             || info.is_signed
             || info.is_odd
             || info.is_sealed();
-        let header_differs = !is_sealed && mended_header(section).as_deref() != Some(section);
+        let mended = if is_sealed { None } else { mended_header(section) };
+        let header_differs = mended.as_deref().is_some_and(|mended| mended != section);
+        let sent = mended.as_deref().unwrap_or(section);
+        let is_long = |line: &[u8]| line.len() > LONGEST_LINE;
+        self.outside_differs |=
+            !sent.is_ascii() || sent.split(|octet| *octet == b'\n').any(is_long);
         debug_assert_eq!(number, self.parts.len());
         self.parts.push(Part::new(info.clone(), parent, is_sealed, header_differs));
     }

@@ -249,21 +249,43 @@ fn parameters(value: &[u8], charset: &str) -> Option<Vec<u8>> {
         let text = parameter(&[b";x=", rest.get(1..)?].concat(), b"x")?;
         let blanks = name.len().saturating_sub(name.trim_ascii_start().len());
         out.extend_from_slice(name.get(..blanks)?);
-        out.extend_from_slice(bare);
-        out.extend_from_slice(format!("*={charset}''").as_bytes());
-        for octet in text {
-            if octet.is_ascii_alphanumeric() || b".-_".contains(&octet) {
-                out.push(octet);
-            } else {
-                out.extend_from_slice(format!("%{octet:02X}").as_bytes());
-            }
-        }
+        extended(bare, &text, charset, &mut out);
         if segment.ends_with(b"\n") {
             out.push(b'\n');
         }
     }
     out.is_ascii().then_some(out)
 }
+
+/// One parameter, in pieces where it is long (RFC 2231 §3, §4.1).
+fn extended(name: &[u8], text: &[u8], charset: &str, out: &mut Vec<u8>) {
+    let mut pieces = vec![format!("{charset}''")];
+    for octet in text {
+        let encoded = if octet.is_ascii_alphanumeric() || b".-_".contains(octet) {
+            char::from(*octet).to_string()
+        } else {
+            format!("%{octet:02X}")
+        };
+        match pieces.last_mut() {
+            Some(piece) if piece.len() < PIECE => piece.push_str(&encoded),
+            _ => pieces.push(encoded),
+        }
+    }
+    if let [only] = pieces.as_slice() {
+        out.extend_from_slice(&[name, b"*=", only.as_bytes()].concat());
+        return;
+    }
+    for (number, piece) in pieces.iter().enumerate() {
+        if number > 0 {
+            out.extend_from_slice(b";\n ");
+        }
+        out.extend_from_slice(name);
+        out.extend_from_slice(format!("*{number}*={piece}").as_bytes());
+    }
+}
+
+/// Octets in a piece of an extended parameter, about.
+const PIECE: usize = 55;
 
 /// What stands between semicolons outside of quoted strings.
 fn segments(value: &[u8]) -> Vec<&[u8]> {
@@ -363,6 +385,14 @@ mod tests {
         ] {
             assert_eq!(ascii("Content-Disposition", value).as_deref(), Some(wanted));
         }
+        let long =
+            ascii("Content-Type", &format!(" x/y; name=\"{}\"\n", "\u{fc}".repeat(30))).unwrap();
+        assert!(
+            long.starts_with(" x/y; name*0*=utf-8''%C3%BC") && long.contains(";\n name*3*="),
+            "{long}"
+        );
+        assert_eq!(long.matches("%C3%BC").count() + long.matches("%C3;").count(), 30, "{long}");
+        assert!(long.lines().all(|line| line.len() < 80) && long.ends_with('\n'), "{long}");
         assert_eq!(ascii("Content-Type", " t\u{eb}xt/plain; x=y\n"), None);
     }
 

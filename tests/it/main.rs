@@ -32,6 +32,8 @@ mod pass_through;
 mod privilege;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
+/// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.
+mod settled;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
 /// In the sandbox: what is not signed is not touched.
