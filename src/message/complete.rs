@@ -109,8 +109,9 @@ pub fn complete(
     let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
     for field in header.fields_mut() {
         let mut keeps = mend(field, completion);
-        if !is_signed {
-            settle_text(field, declared.as_deref());
+        if !is_signed && settle_text(field, declared.as_deref()) {
+            // Folding may have gone through an address.
+            keeps &= mend(field, completion);
         }
         keeps &= is_short(field);
         let name =
@@ -130,16 +131,18 @@ pub fn complete(
     unstable
 }
 
-/// Makes a field ASCII, and its lines short, where that can be done.
-fn settle_text(field: &mut Field, declared: Option<&str>) {
+/// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
+fn settle_text(field: &mut Field, declared: Option<&str>) -> bool {
     let ascii = words::ascii_value(field.name(), field.value(), declared);
     let octets = ascii.map(|value| [field.name(), b":", value.as_slice()].concat());
     let octets = folded(octets.as_deref().unwrap_or(field.octets()));
-    if octets != field.octets()
-        && let Ok(settled) = Field::parse(&octets)
-    {
-        *field = settled;
+    if octets == field.octets() {
+        return false;
     }
+    Field::parse(&octets).is_ok_and(|settled| {
+        *field = settled;
+        true
+    })
 }
 
 /// Says how the body is encoded, and what a text/plain that said nothing is written in.
@@ -396,7 +399,7 @@ mod tests {
     #[test]
     fn what_postfix_may_rewrite_is_not_to_be_signed() {
         let to =
-            format!("{COMPLETE}To: host!user\nCc: x@y.example\nSubject: {}\n", "x".repeat(991));
+            format!("{COMPLETE}To: a@b@c\nCc: x@y.example\nSubject: {}\n", "x".repeat(991));
         assert_eq!(completed(&to, &www_data()), (to, vec!["To".into(), "Subject".into()]));
     }
 

@@ -48,6 +48,7 @@ impl Info {
         };
         for field in fields(section) {
             let (name, value) = split_field(field);
+            let value = &cleaned(value);
             if name.eq_ignore_ascii_case(b"Content-Type") {
                 // As Postfix has it, the last one counts, and every boundary does.
                 info.is_typed = true;
@@ -128,6 +129,12 @@ pub(super) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
     let (name, rest) = field.split_at_checked(length).unwrap_or_default();
     let colon = rest.iter().position(|octet| *octet == b':').map_or(0, |at| at.saturating_add(1));
     (name, rest.get(colon..).unwrap_or_default())
+}
+
+/// A value as it will be sent: no NUL, a space for each bare CR.
+pub(super) fn cleaned(value: &[u8]) -> Vec<u8> {
+    let kept = value.iter().filter(|octet| **octet != 0);
+    kept.map(|octet| if *octet == b'\r' { b' ' } else { *octet }).collect()
 }
 
 /// The value up to the first parameter, without blanks and comments.

@@ -5,7 +5,7 @@
 mod encode;
 mod part;
 
-use super::mime::{Info, Visit, Walk, fields, split_field};
+use super::mime::{Info, Visit, Walk, cleaned, fields, split_field};
 use super::words;
 use encode::Encoder;
 use part::{Fix, Part};
@@ -49,7 +49,7 @@ struct Seen {
     parts: Vec<Part>,
     /// Octets of the line so far.
     column: usize,
-    /// Preamble, epilogue or a part header that would have to be encoded and can't be.
+    /// Preamble, epilogue, a boundary or a part header that would have to be encoded and can't be.
     outside_differs: bool,
 }
 
@@ -162,8 +162,14 @@ impl Visit for Seen {
         part.is_sealed |= piece.starts_with(b"-----BEGIN PGP ");
     }
 
-    fn boundary(&mut self, _: &[u8]) {
-        self.column = 0;
+    fn boundary(&mut self, piece: &[u8]) {
+        self.column = self.column.saturating_add(piece.len());
+        let ends = piece.ends_with(b"\n");
+        let is_long = self.column > LONGEST_LINE.saturating_add(usize::from(ends));
+        self.outside_differs |= is_long || !piece.is_ascii();
+        if ends {
+            self.column = 0;
+        }
     }
 }
 
@@ -180,11 +186,7 @@ fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
         if name.is_empty() {
             return None;
         }
-        let value: Vec<u8> = value
-            .iter()
-            .filter(|octet| **octet != 0)
-            .map(|octet| if *octet == b'\r' { b' ' } else { *octet })
-            .collect();
+        let value = cleaned(value);
         let value = words::ascii_value(name, &value, None).unwrap_or(value);
         text.extend_from_slice(&super::fold::folded(&[name, b":", value.as_slice()].concat()));
     }

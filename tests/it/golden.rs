@@ -1,6 +1,7 @@
-//! `tests/data/NN-name/`: `input` is submitted with the words of `argv`, and `expected` is what the real
-//! sendmail gets, what is new each time taken out. `why.txt` says what the case is for; `config` and
-//! `domain`, where they are, are lines for config.toml and the file of sample.com.
+//! `tests/data/mail/NNN-name/`, a case for each thing that Postfix does to a message: `input` is submitted
+//! with the words of `argv`, and `expected` is what the real sendmail gets, what is new each time taken
+//! out. `why.txt` says what the case is for; `config` and `domain`, where they are, are lines for
+//! config.toml and the file of sample.com.
 //!
 //! `UPDATE_EXPECT=1 cargo test --test it golden` writes `expected` anew.
 
@@ -14,7 +15,7 @@ use crate::support::{Stage, feed, project};
 fn every_case_gives_what_is_expected() {
     let mut failed = Vec::new();
     let folders = cases();
-    assert!(folders.len() >= 20, "{}", folders.len());
+    assert!(folders.len() >= 120, "{}", folders.len());
     for folder in folders {
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         assert!(fs::read_to_string(folder.join("why.txt")).unwrap().len() > 20, "{name}: why.txt");
@@ -33,7 +34,7 @@ fn every_case_gives_what_is_expected() {
 }
 
 fn cases() -> Vec<PathBuf> {
-    let entries = fs::read_dir(project("tests/data")).unwrap();
+    let entries = fs::read_dir(project("tests/data/mail")).unwrap();
     let mut folders: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
     folders.retain(|path| path.join("input").exists());
     folders.sort();

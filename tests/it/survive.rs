@@ -15,10 +15,10 @@ const SETTINGS: [&str; 9] = [
     "smtp_discard_ehlo_keywords=8bitmime,smtputf8",
 ];
 
-/// The inputs of `tests/data` that are signed, with how they are submitted.
+/// The inputs of `tests/data/mail` that are signed, with how they are submitted.
 fn inputs() -> Vec<(String, Vec<u8>)> {
     let mut cases = Vec::new();
-    for entry in fs::read_dir(project("tests/data")).unwrap() {
+    for entry in fs::read_dir(project("tests/data/mail")).unwrap() {
         let folder = entry.unwrap().path();
         let Ok(expected) = fs::read_to_string(folder.join("expected")) else { continue };
         // Cases of settings, and of what is not ours to change, promise less.

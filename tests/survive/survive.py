@@ -136,8 +136,6 @@ def verify(paths):
 
 def decoded_header(value):
     """The octets of a header text, its encoded words decoded, and what the wrapper may mend taken out."""
-    if isinstance(value, email.header.Header):
-        value = str(value.encode())
     try:
         pieces = email.header.decode_header(value.encode("ascii", "surrogateescape").decode("latin-1"))
     except Exception:
@@ -165,7 +163,9 @@ def content(octets):
     while re.match(rb">*From ", octets):
         octets = octets.partition(b"\n")[2]
     message = email.message_from_bytes(octets, policy=email.policy.compat32)
-    header = {name: [decoded_header(value) for value in message.get_all(name, [])] for name in FIELDS}
+    # As they stand: get_all() makes something else of octets that are not ASCII.
+    raw = [(name.lower(), value) for name, value in message._headers]
+    header = {name: [decoded_header(value) for other, value in raw if other == name.lower()] for name in FIELDS}
     seen = []
     for part in message.walk():
         if part.is_multipart():
@@ -175,7 +175,7 @@ def content(octets):
         body = part.get_payload(decode=True)
         if body is None:
             body = str(part.get_payload()).encode("utf-8", "surrogateescape")
-        seen.append((part.get_content_type(), name and decoded_header(name), normal(body)))
+        seen.append((part.get_content_type(), name and decoded_header(str(name)), normal(body)))
     return header, seen
 
 
