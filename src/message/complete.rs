@@ -398,8 +398,7 @@ mod tests {
 
     #[test]
     fn what_postfix_may_rewrite_is_not_to_be_signed() {
-        let to =
-            format!("{COMPLETE}To: a@b@c\nCc: x@y.example\nSubject: {}\n", "x".repeat(991));
+        let to = format!("{COMPLETE}To: a@b@c\nCc: x@y.example\nSubject: {}\n", "x".repeat(991));
         assert_eq!(completed(&to, &www_data()), (to, vec!["To".into(), "Subject".into()]));
     }
 

@@ -156,7 +156,14 @@ fn the_manual_page_names_every_subcommand_and_option() {
 #[test]
 fn the_readme_names_what_there_is() {
     let readme = fs::read_to_string(project("README.md")).unwrap();
-    for text in ["make try", "make test", "dkimctl genkey", "/etc/sendmail-dkim", "CHANGELOG.md"] {
+    for text in [
+        "make try",
+        "make test",
+        "dkimctl genkey",
+        "/etc/sendmail-dkim",
+        "CHANGELOG.md",
+        "tests/survive/run",
+    ] {
         assert!(readme.contains(text), "{text}");
     }
     let changelog = fs::read_to_string(project("CHANGELOG.md")).unwrap();

@@ -1,0 +1,11 @@
+//! Whatever the octets, what is sent of them has nothing left to change on the way.
+#![no_main]
+
+#[path = "../../it/settled/model.rs"]
+mod model;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    if let Some((header, body, unstable)) = model::sent(input) {
+        assert_eq!(model::changed_on_the_way(&header, &body, &unstable), None);
+    }
+});

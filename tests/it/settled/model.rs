@@ -1,0 +1,127 @@
+//! The pure part of the wrapper as one function, and a model of what Postfix and a hop without 8BITMIME
+//! would change in what comes out of it. Used by the tests and by the fuzz targets.
+
+use sendmail_dkim::argv::LoneDot;
+use sendmail_dkim::dkim::{Domain, Header};
+use sendmail_dkim::message::address::{Completion, Phrases, Settled, settle};
+use sendmail_dkim::message::date::DateTime;
+use sendmail_dkim::message::reader::{Reader, Step};
+use sendmail_dkim::message::seven_bit::{Rewrite, Survey};
+use sendmail_dkim::message::{body, complete};
+
+/// What is sent of a message, and the names that are not signed; `None` where the wrapper would send it
+/// as submitted, or has left a part alone.
+pub(crate) fn sent(input: &[u8]) -> Option<(Header, Vec<u8>, Vec<String>)> {
+    let completion = Completion { origin: Domain::parse("origin.example").ok(), dot_domain: None };
+    let mut reader = Reader::new(LoneDot::IsText);
+    let mut text = Vec::new();
+    let mut rest = input;
+    while !rest.is_empty() {
+        let (taken, step) = reader.feed(rest, &mut text);
+        if step == Step::HeaderTooLarge {
+            return None;
+        }
+        rest = &rest[taken..];
+    }
+    reader.finish(&mut text);
+    body::settle(&mut text);
+    let mut header = complete::fields(reader.header())?;
+    complete::complete_from(&mut header, &complete::Submitter::default(), &completion);
+    let domain = Domain::parse("sample.com").unwrap();
+    let now = DateTime { seconds: 1_700_000_000, offset: 0 };
+    let unstable = complete::complete(&mut header, &completion, now, "1", &domain);
+    let mut survey = Survey::new(&header.octets(), false);
+    survey.feed(&text);
+    let changes = survey.finish();
+    if changes.leaves_risk || header.count("DKIM-Signature") + header.count("ARC-Seal") > 0 {
+        return None;
+    }
+    if let Some((encoding, charset)) = changes.of_header() {
+        complete::label(&mut header, encoding, charset);
+    }
+    if !changes.keep_body() {
+        let mut rewrite = Rewrite::new(&changes);
+        let mut out = Vec::new();
+        rewrite.feed(&text, &mut out);
+        rewrite.finish(&mut out);
+        text = out;
+    }
+    Some((header, text, unstable.iter().map(|name| name.as_str().to_lowercase()).collect()))
+}
+
+/// What Postfix, or a hop without 8BITMIME, would change in what was sent.
+pub(crate) fn changed_on_the_way(
+    header: &Header,
+    body: &[u8],
+    unstable: &[String],
+) -> Option<String> {
+    for field in header.fields() {
+        let name = String::from_utf8_lossy(field.name()).to_lowercase();
+        if unstable.contains(&name) {
+            continue;
+        }
+        let octets = field.octets();
+        if octets.contains(&0) || octets.contains(&b'\r') {
+            return Some(format!("NUL or CR in {name}"));
+        }
+        if octets.split(|octet| *octet == b'\n').any(|line| line.len() > 990) {
+            return Some(format!("long line in {name}"));
+        }
+        if octets.get(field.name().len()) != Some(&b':') {
+            return Some(format!("blank before the colon of {name}"));
+        }
+        let address = ["from", "to", "cc", "reply-to", "sender"].contains(&name.as_str());
+        let completion =
+            Completion { origin: Domain::parse("origin.example").ok(), dot_domain: None };
+        if address && settle(field.value(), &completion, Phrases::Keep) != Settled::AsIs {
+            return Some(format!("address in {name}"));
+        }
+        if name == "content-transfer-encoding" {
+            let value = String::from_utf8_lossy(field.value()).to_lowercase();
+            if ["8bit", "binary"].contains(&value.trim()) {
+                return Some("label of the message".into());
+            }
+        }
+    }
+    for name in ["From", "Date", "Message-ID"] {
+        let resent = header
+            .fields()
+            .iter()
+            .any(|field| field.name().to_ascii_lowercase().starts_with(b"resent-"));
+        if header.count(name) == 0 && !resent && name != "From" {
+            return Some(format!("no {name}"));
+        }
+    }
+    changed_in_body(header, body)
+}
+
+/// The same for the body.
+fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
+    // In the header of a part: behind a boundary (all cases have the same), before an empty line.
+    let is_multipart = header
+        .named("Content-Type")
+        .any(|field| field.value().trim_ascii().to_ascii_lowercase().starts_with(b"multipart/"));
+    let mut in_header = false;
+    for line in body.split(|octet| *octet == b'\n') {
+        let name = line.split(|octet| *octet == b':').next().unwrap_or_default();
+        let is_field = name.len() < line.len() && !name.trim_ascii_end().contains(&b' ');
+        let continues = line.starts_with(b" ") || line.starts_with(b"\t");
+        let stays = in_header && (is_field || continues);
+        in_header = is_multipart && (line.starts_with(b"--b") || stays);
+        let lower = line.to_ascii_lowercase();
+        if line.len() > 990 {
+            return Some("long line".into());
+        }
+        if line.contains(&b'\r') {
+            return Some("CR".into());
+        }
+        if line.iter().any(|octet| *octet >= 0x80 || *octet == 0) {
+            return Some("8-bit octet".into());
+        }
+        let is_label = in_header && lower.starts_with(b"content-transfer-encoding");
+        if is_label && (lower.ends_with(b"8bit") || lower.ends_with(b"binary")) {
+            return Some(format!("label of a part: {}", String::from_utf8_lossy(line)));
+        }
+    }
+    (!body.is_empty() && !body.ends_with(b"\n")).then(|| "no last line end".into())
+}
