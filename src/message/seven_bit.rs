@@ -159,7 +159,7 @@ impl Visit for Seen {
         }
         part.utf8.feed(piece);
         // PGP in-line: its lines are what was signed.
-        part.is_sealed |= piece.starts_with(b"-----BEGIN PGP ");
+        part.is_pgp |= piece.starts_with(b"-----BEGIN PGP ");
     }
 
     fn boundary(&mut self, piece: &[u8]) {

@@ -22,7 +22,13 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
         let folder = entry.unwrap().path();
         let Ok(expected) = fs::read_to_string(folder.join("expected")) else { continue };
         // Cases of settings, and of what is not ours to change, promise less.
-        let promises_less = ["with-the-setting-off", "signed-by-somebody", "signed-where-asked"];
+        let promises_less = [
+            "with-the-setting-off",
+            "signed-by-somebody",
+            "signed-where-asked",
+            // Bounced, for want of SMTPUTF8.
+            "eight-bit-in-message-id",
+        ];
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
         if !expected.contains("(signed: ") || promises_less.iter().any(|end| name.ends_with(end)) {
             continue;
@@ -38,10 +44,9 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
     cases
 }
 
-fn submit(sandbox: &Sandbox, recipient: &str, options: &str, input: &[u8]) -> Received {
+fn submit(sandbox: &Sandbox, recipient: &str, options: &str, input: &[u8]) {
     let output = sandbox.sh("www-data", &format!("sendmail {options} {recipient}"), input);
     assert!(output.status.success() && output.stderr.is_empty(), "{options}: {output:?}");
-    sandbox.received(recipient)
 }
 
 #[test]
@@ -60,12 +65,14 @@ fn no_setting_of_postfix_and_no_hop_breaks_a_signature() {
         let config = "sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = \"origin.example\"\n";
         let dot_domain = if dots { "append_dot_domain = \"example.test\"\n" } else { "" };
         sandbox.write("/etc/sendmail-dkim/config.toml", &format!("{config}{dot_domain}"));
-        let mut received = Vec::new();
+        let mut recipients = Vec::new();
         for (options, input) in &inputs {
             for recipient in [sandbox.recipient(), sandbox.recipient_7bit()] {
-                received.push(submit(&sandbox, &recipient, options, input));
+                submit(&sandbox, &recipient, options, input);
+                recipients.push(recipient);
             }
         }
+        let received: Vec<Received> = recipients.iter().map(|one| sandbox.received(one)).collect();
         let failures = sandbox.failures(&received);
         assert!(failures.is_empty(), "{setting}\n{}", failures.join("\n"));
         if !setting.is_empty() {

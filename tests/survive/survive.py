@@ -62,7 +62,8 @@ def start_opendkim():
 def dkimpy_signed(octets, key):
     """The message with a signature on top, in the lines that it has."""
     message = re.sub(rb"\r?\n", b"\r\n", octets)
-    domain = re.search(rb"@([A-Za-z0-9.-]+)", email.message_from_bytes(octets).get("From", "").encode("ascii", "replace"))
+    header = re.split(rb"\r?\n\r?\n", octets)[0]
+    domain = re.search(rb"(?im)^From[ \t]*:(?:[^\n]|\n[ \t])*@([A-Za-z0-9.-]+)", header)
     if not domain:
         return octets
     names = [name for name in (b"From", b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Reply-To", b"MIME-Version",

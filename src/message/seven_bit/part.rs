@@ -48,6 +48,8 @@ pub(super) struct Part {
     pub(super) parent: usize,
     /// It, or what it is in, is not to be touched.
     pub(super) is_sealed: bool,
+    /// Its text is signed or encrypted in line; its header is not.
+    pub(super) is_pgp: bool,
     pub(super) octets: u64,
     /// Octets that quoted-printable writes as three.
     pub(super) special: u64,
@@ -91,6 +93,7 @@ impl Part {
             info,
             parent,
             is_sealed,
+            is_pgp: false,
             octets: 0,
             special: 0,
             is_eight_bit: false,
@@ -110,6 +113,9 @@ impl Part {
             return Fix::Keep;
         }
         let needs = self.is_eight_bit || self.has_long_line;
+        if self.is_pgp && needs {
+            return Fix::Keep;
+        }
         match self.info.encoding.as_str() {
             "" | "7bit" | "8bit" | "binary" if needs => self.denser(),
             "8bit" | "binary" => Fix::Label,

@@ -1,6 +1,7 @@
 //! Done again, it changes nothing.
 #![no_main]
 
+#[expect(dead_code, reason = "the other target uses the rest")]
 #[path = "../../it/settled/model.rs"]
 mod model;
 

@@ -207,11 +207,13 @@ impl Sandbox {
         );
         let lines = self.root(&script);
         assert_eq!(lines.lines().count(), 3 * messages.len(), "{lines}");
-        let failed = lines.lines().filter(|line| {
-            let verdict: Value = serde_json::from_str(line).unwrap();
-            verdict["result"] != "pass"
+        let verdicts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let failed = verdicts.filter(|verdict| verdict["result"] != "pass").map(|verdict| {
+            let message = messages.iter().find(|message| verdict["file"] == message.path.as_str());
+            let text = message.map(|message| String::from_utf8_lossy(&message.octets));
+            format!("{verdict}\n{}", text.unwrap_or_default())
         });
-        failed.map(str::to_owned).collect()
+        failed.collect()
     }
 
     /// Asserts that a message has one signature, by this domain and selector, and that it verifies.
