@@ -177,6 +177,9 @@ impl Visit for Seen {
 /// for each bare CR, short lines, no 8-bit octets. `None` where that can't be had.
 fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(section.len());
+    let types = fields(section).map(split_field);
+    let mut types = types.filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
+    let declared = types.next().and_then(|(_, value)| words::declared_charset(value));
     for field in fields(section) {
         if field == b"\n" {
             text.push(b'\n');
@@ -187,7 +190,7 @@ fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         let value = cleaned(value);
-        let value = words::ascii_value(name, &value, None).unwrap_or(value);
+        let value = words::ascii_value(name, &value, declared.as_deref()).unwrap_or(value);
         text.extend_from_slice(&super::fold::folded(&[name, b":", value.as_slice()].concat()));
     }
     Some(text)

@@ -59,37 +59,62 @@ pub(super) fn charset<'a>(text: &[u8], declared: Option<&'a str>) -> &'a str {
     declared.unwrap_or("unknown-8bit")
 }
 
-/// The charset of a Content-Type value, where text in it can be cut anywhere or is at least one that
-/// keeps ASCII as it is.
+/// Charsets of text that may stand raw in a header: what is ASCII in them is ASCII. Those of two octets a
+/// character, with their aliases, are cut between characters; iso-2022 and utf-16 are none of these.
+const SINGLE_OCTET: [&str; 5] = ["iso-8859-", "windows-125", "koi8-", "cp125", "tis-620"];
+const DOUBLE_OCTET: [&str; 8] =
+    ["gb2312", "gbk", "big5", "euc-kr", "ks_c_5601", "shift_jis", "sjis", "euc-jp"];
+
+/// The charset of a Content-Type value, where it is one of a raw header text.
 #[must_use]
 pub fn declared_charset(content_type: &[u8]) -> Option<String> {
     let charset = String::from_utf8(parameter(content_type, b"charset")?).ok()?;
     let charset = charset.to_ascii_lowercase();
-    let is_single_octet = ["iso-8859-", "windows-125", "koi8-", "cp125"]
-        .iter()
-        .any(|known| charset.starts_with(known));
-    is_single_octet.then_some(charset)
+    let is_known = SINGLE_OCTET.iter().chain(&DOUBLE_OCTET).any(|known| charset.starts_with(known));
+    is_known.then_some(charset)
+}
+
+/// Octets of the character at the start of a text.
+fn character(text: &[u8], charset: &str) -> usize {
+    let first = text.first().copied().unwrap_or_default();
+    if charset == "utf-8" {
+        let more = text.iter().skip(1).take_while(|octet| **octet & 0xc0 == 0x80).count();
+        return more.saturating_add(1);
+    }
+    if !DOUBLE_OCTET.iter().any(|known| charset.starts_with(known)) || first < 0x80 {
+        return 1;
+    }
+    // Half-width katakana of Shift_JIS are one octet, the third plane of EUC-JP has three.
+    match (charset, first) {
+        ("shift_jis" | "sjis", 0xa1..=0xdf) => 1,
+        ("euc-jp", 0x8f) => 3,
+        _ => 2,
+    }
 }
 
 /// Text → encoded words on lines of their own, which leave room for a field name before the first: a
 /// line has 76 octets at most (RFC 2047 §2).
 pub(super) fn encoded_words(text: &[u8], charset: &str) -> Vec<u8> {
     let most = (60_usize.saturating_sub(charset.len().saturating_add(7)) / 4).saturating_mul(3);
-    let words = pieces(text, most, charset == "utf-8")
+    let words = pieces(text, most, charset)
         .map(|piece| format!("=?{charset}?B?{}?=", BASE64_STANDARD.encode(piece)));
     words.collect::<Vec<_>>().join("\n ").into_bytes()
 }
 
 /// Pieces of at most `most` octets that cut no character.
-fn pieces(text: &[u8], most: usize, is_utf8: bool) -> impl Iterator<Item = &[u8]> {
+fn pieces<'a>(text: &'a [u8], most: usize, charset: &str) -> impl Iterator<Item = &'a [u8]> {
     let mut rest = text;
     std::iter::from_fn(move || {
         if rest.is_empty() {
             return None;
         }
-        let mut cut = most.clamp(1, rest.len());
-        while is_utf8 && cut > 1 && rest.get(cut).is_some_and(|octet| octet & 0xc0 == 0x80) {
-            cut = cut.saturating_sub(1);
+        let mut cut = 0_usize;
+        while let Some(ahead) = rest.get(cut..).filter(|ahead| !ahead.is_empty()) {
+            let next = cut.saturating_add(character(ahead, charset)).min(rest.len());
+            if next > most && cut > 0 {
+                break;
+            }
+            cut = next;
         }
         let (piece, after) = rest.split_at_checked(cut)?;
         rest = after;
@@ -355,6 +380,21 @@ mod tests {
             Some("iso-8859-15".into())
         );
         assert_eq!(declared_charset(b"text/plain; charset=\"iso-2022-jp\""), None);
+        assert_eq!(declared_charset(b"text/plain; charset=Shift_JIS"), Some("shift_jis".into()));
+    }
+
+    #[test]
+    fn text_of_two_octets_a_character_is_cut_between_characters() {
+        // HIRAGANA LETTER A, whose second octet in Shift_JIS is that of no lead, and half-width katakana.
+        let text = [b" ".as_slice(), &b"\x82\xa0\xb1".repeat(30), b"\n"].concat();
+        let got =
+            String::from_utf8(ascii_value(b"Subject", &text, Some("shift_jis")).unwrap()).unwrap();
+        assert!(got.split_whitespace().count() > 2);
+        for word in got.split_whitespace() {
+            let word = word.strip_prefix("=?shift_jis?B?").unwrap().strip_suffix("?=").unwrap();
+            let octets = BASE64_STANDARD.decode(word).unwrap();
+            assert!(!octets.starts_with(b"\xa0") && !octets.ends_with(b"\x82"), "{octets:x?}");
+        }
     }
 
     #[test]

@@ -184,7 +184,12 @@ def differences(before, after):
     """What the second message says otherwise than the first; fields that were added are no difference."""
     (header, parts), (header_after, parts_after) = content(before), content(after)
     differ = [(name, values, header_after[name]) for name, values in header.items() if values and values != header_after[name]]
-    differ += [pair for pair in zip(parts, parts_after) if pair[0] != pair[1]]
+    for one, other in zip(parts, parts_after):
+        # Python has "?" for each octet of a raw file name that is not ASCII.
+        if isinstance(one, tuple) and isinstance(other, tuple) and b"?" in (one[1] or b""):
+            one, other = (one[0], one[2]), (other[0], other[2])
+        if one != other:
+            differ.append((one, other))
     if len(parts) != len(parts_after):
         differ.append((len(parts), "parts", len(parts_after)))
     return differ
@@ -198,8 +203,9 @@ def tell(rows, first):
     print()
 
 
-def judge(files, signer, said, places, verdicts, eligible, rows, misses):
-    """Counts what one signer did. A message is eligible where the wrapper found one author domain."""
+def judge(files, signer, said, places, verdicts, eligible, rows, misses, plain):
+    """Counts what one signer did. A message is eligible where the wrapper found one author domain. It says what it said
+    if it says what was submitted, or what Postfix by itself makes of that."""
     for (number, column) in said:
         path, delivered = files[number], places[number, column]
         folder = os.path.relpath(os.path.dirname(path), sys.argv[1])
@@ -210,8 +216,13 @@ def judge(files, signer, said, places, verdicts, eligible, rows, misses):
         header = octets.split(b"\r\n\r\n")[0]
         is_signed = is_eligible and re.search(rb"s=survive;", header) is not None
         result = verdicts.get(delivered[0], {}) if delivered else {}
-        with open(path, "rb") as before:
-            differ = differences(before.read(), octets) if is_eligible else []
+        differ = []
+        if is_eligible:
+            for before in [path, *plain.get(number, [])]:
+                with open(before, "rb") as file:
+                    differ = differences(file.read(), octets)
+                if not differ:
+                    break
         for row in counted:
             row["submitted"] += 1
             row["delivered"] += bool(delivered)
@@ -239,6 +250,10 @@ def main():
         subprocess.run(["postconf", "-e", setting], check=True)
     subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
     reasons, misses, eligible, total = collections.Counter(), [], set(), collections.defaultdict(collections.Counter)
+    # What Postfix by itself delivers, for comparison.
+    said = submit(files, "unsigned")
+    wait()
+    plain = {number: received("unsigned", number, "8bit") for number, column in said if column == "8bit"}
     for signer in SIGNERS:
         if signer == "opendkim":
             start_opendkim()
@@ -258,7 +273,7 @@ def main():
         places = {key: received(signer, *key) for key in said}
         verdicts = verify([path for paths in places.values() for path in paths[:1]])
         rows = collections.defaultdict(collections.Counter)
-        judge(files, signer, said, places, verdicts, eligible, rows, misses)
+        judge(files, signer, said, places, verdicts, eligible, rows, misses, plain)
         if signer == SIGNERS[0]:
             tell(rows, "folder")
         for column in COLUMNS:
