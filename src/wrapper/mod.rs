@@ -162,12 +162,13 @@ impl<'a> Run<'a> {
             return Ok(Choice::Skip(Reason::BadHeader));
         };
         let completion = &host.completion;
-        if header.count("From") == 0 {
-            let submitter = self.user.submitter(self.submission);
-            complete::complete_from(&mut header, &submitter, completion);
+        // The passwd entry is looked up only where a From has to be made of it.
+        let submitter = if header.count("From") == 0 {
+            self.user.submitter(self.submission)
         } else {
-            complete::complete_from(&mut header, &complete::Submitter::default(), completion);
-        }
+            complete::Submitter::default()
+        };
+        complete::complete_from(&mut header, &submitter, completion);
         let author = match Author::of(&header) {
             Ok(author) => self.author.insert(author),
             Err(why) => return Ok(Choice::Skip(Reason::NoAuthor(why))),
@@ -216,7 +217,9 @@ impl<'a> Run<'a> {
                 return self.fail(real, intake, &trouble, on_error, dropped);
             }
         };
-        let risk = signed.leaves_risk.then_some("a part that is not ours to change may be changed");
+        // With the setting off the administrator knows.
+        let leaves_risk = signed.leaves_risk && job.plan.seven_bit;
+        let risk = leaves_risk.then_some("a part that is not ours to change may be changed");
         let sealed = match signed.seal(intake) {
             Ok(sealed) => sealed,
             Err(error) => return self.fail(real, intake, &error.into(), on_error, dropped),
