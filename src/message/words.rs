@@ -147,6 +147,23 @@ impl Word<'_> {
         self.text.starts_with(b"=?") && self.text.ends_with(b"?=")
     }
 
+    /// An encoded word with raw octets in it: they are encoded where they are.
+    fn mended(&self) -> Option<Vec<u8>> {
+        let is_quoted = self.text.windows(3).any(|part| part.eq_ignore_ascii_case(b"?Q?"));
+        if !self.is_encoded() || !is_quoted {
+            return None;
+        }
+        let mut word = Vec::with_capacity(self.text.len());
+        for octet in self.text {
+            if octet.is_ascii() {
+                word.push(*octet);
+            } else {
+                word.extend_from_slice(format!("={octet:02X}").as_bytes());
+            }
+        }
+        Some(word)
+    }
+
     /// The blanks without the line ends of folding.
     fn unfolded(&self) -> impl Iterator<Item = u8> {
         self.blanks.iter().copied().filter(|octet| !matches!(octet, b'\n' | b'\r'))
@@ -166,8 +183,15 @@ fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
             index = index.saturating_add(1);
             continue;
         }
+        if let Some(mended) = word.mended() {
+            out.extend_from_slice(word.blanks);
+            out.extend(mended);
+            index = index.saturating_add(1);
+            continue;
+        }
         let run = words.get(index..).unwrap_or_default();
-        let length = run.iter().take_while(|word| !word.text.is_ascii()).count();
+        let is_raw = |word: &&Word<'_>| !word.text.is_ascii() && word.mended().is_none();
+        let length = run.iter().take_while(is_raw).count();
         let before = index.checked_sub(1).and_then(|before| words.get(before));
         let behind = run.get(length);
         let mut text = Vec::new();
@@ -358,6 +382,12 @@ mod tests {
     fn a_blank_beside_an_encoded_word_goes_inside() {
         let got = ascii("Subject", " =?utf-8?Q?a?= \u{fc} =?utf-8?Q?b?=\n").unwrap();
         assert_eq!(got, " =?utf-8?Q?a?= =?utf-8?B?IMO8IA==?= =?utf-8?Q?b?=\n");
+    }
+
+    #[test]
+    fn raw_octets_in_an_encoded_word_are_encoded_where_they_are() {
+        let value = ascii_value(b"Subject", b" =?iso-8859-1?Q?gr\xfcn?= x\n", None).unwrap();
+        assert_eq!(value, b" =?iso-8859-1?Q?gr=FCn?= x\n");
     }
 
     #[test]
