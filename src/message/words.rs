@@ -248,12 +248,27 @@ fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
         }
         // Encoded words beside raw octets: which of them a reader decodes is not certain.
         if phrase.windows(2).any(|pair| pair == b"=?") {
-            return None;
+            edits.push((from, to, mended_words(phrase)?));
+            continue;
         }
         edits.push((from, to, encoded_words(&unquoted(phrase), charset)));
     }
     edits.sort();
     Some(edits)
+}
+
+/// A phrase whose raw octets are all in encoded words.
+fn mended_words(phrase: &[u8]) -> Option<Vec<u8>> {
+    let mut text = Vec::new();
+    for word in split_words(phrase) {
+        text.extend_from_slice(word.blanks);
+        if word.text.is_ascii() {
+            text.extend_from_slice(word.text);
+        } else {
+            text.extend(word.mended()?);
+        }
+    }
+    Some(text)
 }
 
 /// Quoted strings without their quotes, folding taken out.
@@ -388,6 +403,9 @@ mod tests {
     fn raw_octets_in_an_encoded_word_are_encoded_where_they_are() {
         let value = ascii_value(b"Subject", b" =?iso-8859-1?Q?gr\xfcn?= x\n", None).unwrap();
         assert_eq!(value, b" =?iso-8859-1?Q?gr=FCn?= x\n");
+        let value =
+            ascii_value(b"To", b" H =?iso-8859-1?Q?M\xfcller?= <m@x.test>\n", None).unwrap();
+        assert_eq!(value, b" H =?iso-8859-1?Q?M=FCller?= <m@x.test>\n");
     }
 
     #[test]
