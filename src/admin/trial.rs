@@ -152,9 +152,23 @@ impl Stage {
         Ok(Record::new(key.public()))
     }
 
+    /// The wrapper, or a copy without its set-gid bit. A privileged one does not take our folder for
+    /// its configuration: it would send the message by that of the host.
+    fn without_privilege(&self, wrapper: &Path) -> io::Result<PathBuf> {
+        // Otherwise a bare name would be looked at here and run from PATH.
+        let wrapper = wrapper.canonicalize()?;
+        if wrapper.metadata()?.permissions().mode() & 0o6000 == 0 {
+            return Ok(wrapper);
+        }
+        let copy = self.0.join("sendmail-dkim");
+        fs::write(&copy, fs::read(&wrapper)?)?;
+        fs::set_permissions(&copy, Permissions::from_mode(0o700))?;
+        Ok(copy)
+    }
+
     fn submit(&self, wrapper: &Path, author: &Author, message: &[u8]) -> Result<(), Failure> {
         let failed = |error| Failure::reading(wrapper, &error);
-        let mut child = Command::new(wrapper)
+        let mut child = Command::new(self.without_privilege(wrapper).map_err(failed)?)
             .args(["-i", "-f", &author.address(), "--", "test@example.net"])
             .env(VARIABLE, &self.0)
             .stdin(Stdio::piped())

@@ -163,6 +163,18 @@ fn try_signs_the_sample_and_any_message() {
 }
 
 #[test]
+fn try_never_runs_a_privileged_wrapper_which_would_really_send() {
+    let stage = Stage::new();
+    let wrapper = stage.path("sendmail.dkim");
+    fs::copy(env!("CARGO_BIN_EXE_sendmail-dkim"), &wrapper).unwrap();
+    // Only root may give it to another group; with one's own group, the bit gives no privilege.
+    drop(std::os::unix::fs::chown(&wrapper, None, Some(1)));
+    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o2755)).unwrap();
+    let shown = stdout(&dkimctl(&stage, &["try", "--wrapper", &wrapper.display().to_string()]));
+    assert!(shown.ends_with("\nverified: d=sample.com s=dkimselector\n"), "{shown}");
+}
+
+#[test]
 fn try_says_why_a_message_has_no_domain() {
     let stage = Stage::new();
     fs::write(stage.path("message"), "From: a@x.test, b@y.test\n\n").unwrap();
