@@ -278,6 +278,14 @@ impl Claims {
     }
 }
 
+/// The domain and the selector that a field names, whatever else is wrong with it.
+pub(super) fn signer(field: &Field) -> (Option<Domain>, Option<Selector>) {
+    let Ok(tags) = TagList::parse(field.value()) else { return (None, None) };
+    let domain = tags.get("d").and_then(|text| Domain::parse(text).ok());
+    let selector = tags.get("s").and_then(|text| Selector::parse(text).ok());
+    (domain, selector)
+}
+
 fn identity_domain(tags: &TagList<'_>) -> Result<Option<Domain>, SignatureError> {
     let Some(identity) = tags.get("i") else { return Ok(None) };
     let domain = identity.rsplit_once('@').and_then(|(_, domain)| Domain::parse(domain).ok());

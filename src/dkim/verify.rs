@@ -8,7 +8,7 @@ use crate::dkim::hash::{BodyHasher, header_hash};
 use crate::dkim::header::{Field, Header};
 use crate::dkim::record::{Record, RecordError};
 use crate::dkim::sign::Timestamp;
-use crate::dkim::signature::{Claims, NAME, SignatureError, without_signature};
+use crate::dkim::signature::{Claims, NAME, SignatureError, signer, without_signature};
 
 /// What a look-up of a key record gave.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,7 +106,8 @@ pub fn verify(
 ) -> Vec<Verdict> {
     let one = |field: &Field| match Claims::parse(field) {
         Err(error) => {
-            Verdict { domain: None, selector: None, result: Err(Fault::Signature(error)) }
+            let (domain, selector) = signer(field);
+            Verdict { domain, selector, result: Err(Fault::Signature(error)) }
         }
         Ok(claims) => {
             let found = lookup(&claims.domain, &claims.selector);
