@@ -175,7 +175,12 @@ impl Stage {
             .spawn()
             .map_err(failed)?;
         if let Some(mut input) = child.stdin.take() {
-            input.write_all(message).map_err(failed)?;
+            // Who ends before all is read has said why, and ends with a status that tells.
+            if let Err(error) = input.write_all(message)
+                && error.kind() != io::ErrorKind::BrokenPipe
+            {
+                return Err(failed(error));
+            }
         }
         let status = child.wait().map_err(failed)?;
         if !status.success() {

@@ -175,6 +175,20 @@ fn try_never_runs_a_privileged_wrapper_which_would_really_send() {
 }
 
 #[test]
+fn try_tells_how_a_wrapper_failed_that_read_nothing() {
+    let stage = Stage::new();
+    // More than a pipe holds.
+    stage.write("message", &format!("From: a@x.test\n\n{}", "line\n".repeat(100_000)));
+    let message = stage.path("message").display().to_string();
+    // Any program that takes no message.
+    let wrapper = env!("CARGO_BIN_EXE_dkimctl");
+    let output = dkimctl(&stage, &["try", "--wrapper", wrapper, &message]);
+    assert_eq!(code(&output), Some(70));
+    let why = format!("dkimctl: {wrapper} failed: exit status: 64\n");
+    assert!(said(&output).ends_with(&why), "{output:?}");
+}
+
+#[test]
 fn try_says_why_a_message_has_no_domain() {
     let stage = Stage::new();
     fs::write(stage.path("message"), "From: a@x.test, b@y.test\n\n").unwrap();
