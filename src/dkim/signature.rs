@@ -63,7 +63,7 @@ impl Unsigned<'_> {
             text.word(&format!("x={expiration};"));
         }
         if let Some(identity) = self.identity {
-            text.word(&format!("i={};", quoted(identity)));
+            text.identity(identity);
         }
         text.fold();
         text.part("h=");
@@ -77,18 +77,6 @@ impl Unsigned<'_> {
         text.part("b=");
         text
     }
-}
-
-/// i= in DKIM-Quoted-Printable (§2.11).
-fn quoted(identity: &Identity) -> String {
-    let mut text = String::new();
-    for octet in identity.local().bytes() {
-        match octet {
-            b'!'..=b':' | b'<' | b'>'..=b'~' => text.push(char::from(octet)),
-            _ => text.push_str(&format!("={octet:02X}")),
-        }
-    }
-    format!("{text}@{}", identity.domain())
 }
 
 /// Text of lines no longer than [`LINE`], where that can be had.
@@ -118,6 +106,25 @@ impl Folded {
             self.fold();
         }
         self.push(part);
+    }
+
+    /// Adds i= in dkim-quoted-printable, which may be folded between two characters (§2.11).
+    fn identity(&mut self, identity: &Identity) {
+        let mut parts = vec!["i=".to_owned()];
+        parts.extend(identity.local().bytes().map(|octet| match octet {
+            b'!'..=b':' | b'<' | b'>'..=b'~' => char::from(octet).to_string(),
+            _ => format!("={octet:02X}"),
+        }));
+        parts.push(format!("@{};", identity.domain()));
+        let whole = parts.concat();
+        // Else in one piece: readers are not used to anything else.
+        if whole.len() < LINE {
+            return self.word(&whole);
+        }
+        self.fold();
+        for part in &parts {
+            self.part(part);
+        }
     }
 
     /// Adds base64, which may be folded anywhere.
@@ -371,6 +378,17 @@ mod tests {
         assert_eq!(text, FIELD.replace("AA\r\n BB", "").trim_end_matches("\r\n"));
         let field = Field::parse(b"DKIM-Signature: a=b=c; b=AA\r\n").unwrap();
         assert_eq!(without_signature(&field), b"DKIM-Signature: a=b=c; b=");
+    }
+
+    #[test]
+    fn a_long_identity_is_folded_and_means_the_same() {
+        let identity = Identity::parse(&format!("{}@x.example", "a=b;".repeat(300))).unwrap();
+        let mut text = Folded::default();
+        text.identity(&identity);
+        assert!(text.text.lines().all(|line| line.len() <= 78), "{}", text.text);
+        assert!(!text.text.contains("=\n") && !text.text.contains("=3\n"), "{}", text.text);
+        let unfolded = text.text.replace("\n\t", "").replace("=3D", "=").replace("=3B", ";");
+        assert_eq!(unfolded, format!("i={identity};"));
     }
 
     #[test]
