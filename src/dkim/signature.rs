@@ -276,6 +276,9 @@ impl Claims {
         if !self.signed.iter().any(|name| name.is("From")) {
             return Err(SignatureError::FromNotSigned);
         }
+        if self.timestamp.zip(self.expiration).is_some_and(|(made, ends)| ends <= made) {
+            return Err(SignatureError::Value("x"));
+        }
         let mut methods = words(tags.get("q").unwrap_or("dns/txt"));
         if !methods.any(|method| method.eq_ignore_ascii_case("dns/txt")) {
             return Err(SignatureError::QueryMethod);
@@ -360,6 +363,7 @@ mod tests {
             ("d=Sample.com", "d=..", SignatureError::Value("d")),
             ("From : To:from", "To", SignatureError::FromNotSigned),
             ("t=5", "t=x", SignatureError::Value("t")),
+            ("t=5", "t=5; x=5", SignatureError::Value("x")),
             ("t=5", "i=@other.com", SignatureError::Identity),
             ("t=5", "i=other.com", SignatureError::Value("i")),
             ("t=5", "q=dns", SignatureError::QueryMethod),

@@ -282,7 +282,7 @@ mod tests {
         let message = signed(relaxed, Some(10));
         assert!(message.contains("x=1700000010;"));
         assert_eq!(faults(&message, RECORD), [Ok(())]);
-        let expired = message.replacen("x=1700000010;", "x=1600000010;", 1);
+        let expired = message.replacen("t=17", "t=16", 1).replacen("x=17", "x=16", 1);
         assert_eq!(faults(&expired, RECORD), [Err(Fault::Expired)]);
     }
 
