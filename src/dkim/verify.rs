@@ -224,6 +224,18 @@ mod tests {
     }
 
     #[test]
+    fn rfc6376_appendix_a_is_what_the_key_of_appendix_c_signs() {
+        let (header, _) = RFC6376.split_once("\n\n").unwrap();
+        let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+        let field = header.named(NAME).next().unwrap();
+        let claims = Claims::parse(field).unwrap();
+        let text = without_signature(field);
+        let hash = header_hash(Canon::Simple, &header, &claims.signed, &text);
+        let key = SigningKey::from_pem(KEY, 1024).unwrap();
+        assert_eq!(key.sign(&hash).unwrap(), claims.signature);
+    }
+
+    #[test]
     fn what_is_signed_verifies_in_all_four_canonicalizations() {
         for canonicalization in all() {
             assert_eq!(
