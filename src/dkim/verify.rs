@@ -2,6 +2,7 @@
 
 use std::error;
 use std::fmt;
+use std::ptr;
 
 use crate::dkim::domain::{Domain, Selector};
 use crate::dkim::hash::{BodyHasher, header_hash};
@@ -154,13 +155,19 @@ fn verify_one(
         return Err(Fault::Body);
     }
     let canon = claims.canonicalization.header;
-    let hash = header_hash(canon, header, &claims.signed, &without_signature(field));
+    // Where h= names DKIM-Signature, the others are meant (§3.5 h=).
+    let others = header.fields().iter().filter(|other| !ptr::eq(*other, field));
+    let others = Header::new(others.cloned().collect());
+    let hash = header_hash(canon, &others, &claims.signed, &without_signature(field));
     key.verifies(&hash, &claims.signature).then_some(()).ok_or(Fault::Header)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    use base64::prelude::*;
+
     use crate::dkim::canon::{Canon, Canonicalization};
     use crate::dkim::header::FieldName;
     use crate::dkim::key::SigningKey;
@@ -233,6 +240,31 @@ mod tests {
         let hash = header_hash(Canon::Simple, &header, &claims.signed, &text);
         let key = SigningKey::from_pem(KEY, 1024).unwrap();
         assert_eq!(key.sign(&hash).unwrap(), claims.signature);
+    }
+
+    /// Signs a message as it may be signed elsewhere: h= names DKIM-Signature.
+    fn signed_with_the_signatures_below(message: &str) -> String {
+        let (header, _) = message.split_once("\n\n").unwrap();
+        let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+        let names = ["From", NAME].map(|name| FieldName::parse(name).unwrap());
+        let bh = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU=";
+        let text = format!(
+            "{NAME}: v=1; a=rsa-sha256; c=relaxed/relaxed; l=0; d=x.test; s=s; h=From:{NAME}; bh={bh}; b="
+        );
+        let hash = header_hash(Canon::Relaxed, &header, &names, text.as_bytes());
+        let signature = SigningKey::from_pem(KEY, 1024).unwrap().sign(&hash).unwrap();
+        format!("{text}{}\n{message}", BASE64_STANDARD.encode(signature))
+    }
+
+    #[test]
+    fn rfc6376_3_5_a_signature_may_sign_the_others_but_never_itself() {
+        let relaxed = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
+        let message = signed_with_the_signatures_below(&signed(relaxed, None));
+        assert_eq!(faults(&message, RECORD), [Ok(()), Ok(())]);
+        let changed = message.replacen("d=football", "d=Football", 1);
+        assert_eq!(faults(&changed, RECORD), [Err(Fault::Header), Err(Fault::Header)]);
+        let alone = signed_with_the_signatures_below("From: x\n\ny\n");
+        assert_eq!(faults(&alone, RECORD), [Ok(())]);
     }
 
     #[test]
