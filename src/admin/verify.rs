@@ -146,24 +146,30 @@ impl Source {
 
 /// The record in a file: the strings of a zone entry joined (RFC 1035 §5.1), or all of the text.
 pub(super) fn record_text(text: &[u8]) -> Vec<u8> {
+    let text = text.trim_ascii();
+    // Quotes in it, as those of n="...", are its own.
+    if text.starts_with(b"v=") {
+        return text.to_vec();
+    }
     let mut record = Vec::new();
-    let mut inside = false;
-    let mut escaped = false;
+    let (mut inside, mut escaped, mut comment) = (false, false, false);
     for octet in text {
         match octet {
+            _ if comment => comment = *octet != b'\n',
             _ if escaped => {
                 escaped = false;
                 record.push(*octet);
             }
             b'\\' if inside => escaped = true,
             b'"' => inside = !inside,
-            // A comment may hold quotes of its own.
             b';' if !inside && !record.is_empty() => break,
+            // It may hold quotes of its own.
+            b';' if !inside => comment = true,
             octet if inside => record.push(*octet),
             _ => {}
         }
     }
-    if record.is_empty() { text.trim_ascii().to_vec() } else { record }
+    if record.is_empty() { text.to_vec() } else { record }
 }
 
 #[cfg(test)]
@@ -179,5 +185,14 @@ mod tests {
     #[test]
     fn a_bare_record_is_taken_as_it_is() {
         assert_eq!(record_text(b" v=DKIM1; p=AB\n"), b"v=DKIM1; p=AB");
+        assert_eq!(record_text(b"k=rsa; p=AB\n"), b"k=rsa; p=AB");
+        let note = b"v=DKIM1; n=\"a note\"; p=AB";
+        assert_eq!(record_text(note), note);
+    }
+
+    #[test]
+    fn quotes_in_a_comment_are_no_strings() {
+        let entry = b"; the \"first\"\n;\ns._domainkey IN TXT \"v=DKIM1; \" \"p=AB\" ; \"last\"\n";
+        assert_eq!(record_text(entry), b"v=DKIM1; p=AB");
     }
 }
