@@ -16,7 +16,7 @@ pub(super) struct Failure {
 const USAGE: u8 = 64;
 /// `EX_DATAERR`: the message, the record or the key is.
 const DATA: u8 = 65;
-/// `EX_NOINPUT`: a file to be read is not there.
+/// `EX_NOINPUT`: a file to be read is not there, or not for the caller.
 const NO_INPUT: u8 = 66;
 /// `EX_SOFTWARE`: our bug.
 const SOFTWARE: u8 = 70;
@@ -50,14 +50,20 @@ impl Failure {
 
     /// A file can't be read.
     pub(super) fn reading(path: &Path, error: &io::Error) -> Self {
-        let code =
-            if error.kind() == io::ErrorKind::NotFound { NO_INPUT } else { denied(error, IO) };
+        let unreadable = [
+            io::ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::IsADirectory,
+            io::ErrorKind::NotADirectory,
+        ];
+        let code = if unreadable.contains(&error.kind()) { NO_INPUT } else { IO };
         Self::new(code, format_args!("cannot read {path:?}: {error}"))
     }
 
     /// A file or folder can't be made.
     pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
-        let code = denied(error, CANNOT_CREATE);
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let code = if is_denied { NO_PERMISSION } else { CANNOT_CREATE };
         Self::new(code, format_args!("cannot create {path:?}: {error}"))
     }
 
@@ -66,10 +72,6 @@ impl Failure {
         warn(&self.what);
         ExitCode::from(self.code)
     }
-}
-
-fn denied(error: &io::Error, otherwise: u8) -> u8 {
-    if error.kind() == io::ErrorKind::PermissionDenied { NO_PERMISSION } else { otherwise }
 }
 
 impl From<lexopt::Error> for Failure {

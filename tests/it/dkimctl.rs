@@ -144,6 +144,8 @@ fn verify_wants_records_and_a_message_that_is_there() {
     assert_eq!(verify(&[], b"").0, Some(64));
     assert_eq!(verify(&["--keys", "/nowhere", "/nowhere"], b"").0, Some(66));
     assert_eq!(verify(&["--record", "/nowhere"], b"").0, Some(66));
+    assert_eq!(verify(&["--keys", "/nowhere", "/"], b"").0, Some(66));
+    assert_eq!(verify(&["--record", "/dev/null/record"], b"").0, Some(66));
 }
 
 #[test]
