@@ -1,16 +1,31 @@
-use crate::support::{Received, Sandbox};
+use crate::support::{Received, Sandbox, stdout};
 
-/// Signs with dkimpy, which changes nothing in the message, and submits past the wrapper.
-fn presigned(sandbox: &Sandbox, domain: &str, recipient: &str, message: &str) -> Received {
+/// A sandbox with a key that no program of ours had a hand in, its record published.
+fn sandbox_with(test: &str, domain: &str) -> Option<&'static Sandbox> {
+    let sandbox = Sandbox::for_test(test)?;
+    let keys = format!("/tmp/{domain}");
+    sandbox.root(&format!(
+        "mkdir {keys} && opendkim-genkey -D {keys} -d {domain} -s plain -b 2048 &&
+        /opt/sandbox/publish.py {domain} {keys}/plain.txt"
+    ));
+    Some(sandbox)
+}
+
+/// The message with a signature of dkimpy's, which changes nothing else in it.
+fn signed(sandbox: &Sandbox, domain: &str, message: &str) -> String {
     let script = format!(
         "python3 -c \"import sys, dkim
 text = sys.stdin.buffer.read()
-key = open('/etc/sendmail-dkim/keys/{domain}/plain.private', 'rb').read()
-sys.stdout.buffer.write(dkim.sign(text, b'plain', b'{domain}', key).replace(b'\\r\\n', b'\\n') + text)\" |
-        sendmail.postfix -i {recipient}"
+key = open('/tmp/{domain}/plain.private', 'rb').read()
+sys.stdout.buffer.write(dkim.sign(text, b'plain', b'{domain}', key).replace(b'\\r\\n', b'\\n') + text)\""
     );
-    let output = sandbox.sh("root", &script, message.as_bytes());
-    assert!(output.status.success(), "{output:?}");
+    stdout(&sandbox.sh("root", &script, message.as_bytes()))
+}
+
+/// Submits past the wrapper.
+fn submitted(sandbox: &Sandbox, recipient: &str, message: &str) -> Received {
+    let script = format!("sendmail.postfix -i {recipient}");
+    stdout(&sandbox.sh("root", &script, message.as_bytes()));
     sandbox.received(recipient)
 }
 
@@ -24,30 +39,50 @@ fn message(domain: &str, subject: &str, body: &str) -> String {
 
 #[test]
 fn a_plain_signature_survives_and_all_three_verifiers_say_so() {
-    let Some(sandbox) = Sandbox::for_test("sandbox_itself") else { return };
-    sandbox.key("plain-good.test", "plain");
-    let text = message("plain-good.test", "good", "gr\u{fc}n");
-    let received = presigned(sandbox, "plain-good.test", &sandbox.recipient(), &text);
-    sandbox.assert_signed(&received, "plain-good.test", "plain");
+    let domain = "plain-good.test";
+    let Some(sandbox) = sandbox_with("sandbox_itself", domain) else { return };
+    let text = signed(sandbox, domain, &message(domain, "good", "green"));
+    let received = submitted(sandbox, &sandbox.recipient(), &text);
+    sandbox.assert_signed(&received, domain, "plain");
 }
 
 #[test]
 fn plain_presigning_breaks_without_8bitmime_and_all_three_verifiers_say_so() {
-    let Some(sandbox) = Sandbox::for_test("sandbox_itself") else { return };
-    sandbox.key("plain-bad.test", "plain");
-    let text = message("plain-bad.test", "bad", "gr\u{fc}n");
-    let received = presigned(sandbox, "plain-bad.test", &sandbox.recipient_7bit(), &text);
+    let domain = "plain-bad.test";
+    let Some(sandbox) = sandbox_with("sandbox_itself", domain) else { return };
+    let text = signed(sandbox, domain, &message(domain, "bad", "gr\u{fc}n"));
+    // It is the hop alone that breaks it.
+    let received = submitted(sandbox, &sandbox.recipient(), &text);
+    sandbox.assert_signed(&received, domain, "plain");
+    let received = submitted(sandbox, &sandbox.recipient_7bit(), &text);
     let verdicts = sandbox.verify(&received);
     assert!(verdicts.all("fail"), "{verdicts}");
+    let (header, body) = received.split();
+    assert!(header.contains("\r\nContent-Transfer-Encoding: quoted-printable"), "{header}");
+    assert_eq!(body, "gr=C3=BCn\r\n");
+}
+
+#[test]
+fn an_altered_message_fails_with_all_three_verifiers() {
+    let domain = "plain-altered.test";
+    let Some(sandbox) = sandbox_with("sandbox_itself", domain) else { return };
+    let text = signed(sandbox, domain, &message(domain, "as signed", "as signed"));
+    // It is the change alone that breaks it.
+    sandbox.assert_signed(&submitted(sandbox, &sandbox.recipient(), &text), domain, "plain");
+    for (from, to) in [("Subject: as", "Subject: not as"), ("\n\nas", "\n\nnot as")] {
+        let altered = text.replacen(from, to, 1);
+        assert_ne!(altered, text, "{from:?} is not in {text}");
+        let received = submitted(sandbox, &sandbox.recipient(), &altered);
+        let verdicts = sandbox.verify(&received);
+        assert!(verdicts.all("fail"), "{from:?}: {verdicts}");
+    }
 }
 
 #[test]
 fn a_message_without_signature_is_none() {
     let Some(sandbox) = Sandbox::for_test("sandbox_itself") else { return };
-    let recipient = sandbox.recipient();
     let text = message("nobody.test", "none", "x");
-    let output = sandbox.sh("root", &format!("sendmail.postfix -i {recipient}"), text.as_bytes());
-    assert!(output.status.success(), "{output:?}");
-    let verdicts = sandbox.verify(&sandbox.received(&recipient));
+    let received = submitted(sandbox, &sandbox.recipient(), &text);
+    let verdicts = sandbox.verify(&received);
     assert!(verdicts.all("none"), "{verdicts}");
 }
