@@ -108,8 +108,9 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// Signed where present: §5.4.1, and what RFC 8058 §4 wants. Nothing that Postfix drops or adds later.
-const HEADERS: [&str; 21] = [
+/// Signed where present, and oversigned: fields of which a reader sees one, and an attacker would like to
+/// add another. Nothing that Postfix drops or adds later.
+const ONE_OF_EACH: [&str; 10] = [
     "From",
     "Reply-To",
     "Subject",
@@ -120,6 +121,10 @@ const HEADERS: [&str; 21] = [
     "MIME-Version",
     "Content-Type",
     "Content-Transfer-Encoding",
+];
+
+/// Signed where present: the rest of §5.4.1, and what RFC 8058 §4 wants.
+const OTHERS: [&str; 11] = [
     "In-Reply-To",
     "References",
     "List-Id",
@@ -133,20 +138,6 @@ const HEADERS: [&str; 21] = [
     "Autocrypt",
 ];
 
-/// Fields of which a reader sees one, and an attacker would like to add another.
-const OVERSIGN: [&str; 10] = [
-    "From",
-    "Reply-To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "To",
-    "Cc",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-];
-
 fn names(names: &[&str]) -> Vec<FieldName> {
     names.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
 }
@@ -157,8 +148,8 @@ impl Default for Signing {
             on_error: OnError::Send,
             canonicalization: Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed },
             minimum_key_bits: 1024,
-            headers: names(&HEADERS),
-            oversign: names(&OVERSIGN),
+            headers: names(&[ONE_OF_EACH.as_slice(), &OTHERS].concat()),
+            oversign: names(&ONE_OF_EACH),
             expire: None,
             seven_bit: true,
             sign_forwarded: false,
@@ -314,7 +305,7 @@ mod tests {
         assert_eq!(signing.headers.len(), 2);
         assert_eq!(signing.oversign.len(), 2);
         let signing = host("headers = [\"+Sender\", \"-Reply-To\"]").unwrap().signing;
-        assert_eq!(signing.headers.len(), HEADERS.len());
+        assert_eq!(signing.headers.len(), ONE_OF_EACH.len() + OTHERS.len());
         assert!(signing.headers.iter().any(|name| name.is("sender")));
         assert!(!signing.oversign.iter().any(|name| name.is("Reply-To")));
     }

@@ -97,10 +97,10 @@ pub fn settle(value: &[u8], completion: &Completion, phrases: Phrases) -> Settle
 
 /// Octets `from..to` of a value to be replaced.
 #[derive(Debug)]
-struct Edit {
-    from: usize,
-    to: usize,
-    text: Vec<u8>,
+pub(super) struct Edit {
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) text: Vec<u8>,
 }
 
 fn edits(value: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
@@ -111,7 +111,8 @@ fn edits(value: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
     Ok(edits)
 }
 
-fn apply(value: &[u8], edits: &[Edit]) -> Vec<u8> {
+/// The value with all edits made, in whatever order they come; no two overlap.
+pub(super) fn apply(value: &[u8], edits: &[Edit]) -> Vec<u8> {
     let mut edits: Vec<&Edit> = edits.iter().collect();
     edits.sort_by_key(|edit| edit.from);
     let mut text = Vec::with_capacity(value.len().saturating_add(64));

@@ -4,6 +4,7 @@
 use super::address::{Completion, Phrases, Settled, addresses, settle};
 use super::date::DateTime;
 use super::fold::folded;
+use super::mime::cleaned;
 use super::reader::field_name_length;
 use super::words;
 use crate::dkim::{Domain, Field, FieldName, Header};
@@ -67,10 +68,7 @@ pub fn fields(section: &[u8]) -> Option<Header> {
             field.extend_from_slice(name);
             line = line.get(name.len()..)?.trim_ascii_start();
         }
-        field.extend(line.iter().filter(|octet| **octet != 0).map(|octet| match octet {
-            b'\r' => b' ',
-            octet => *octet,
-        }));
+        field.extend(cleaned(line));
     }
     if !field.is_empty() {
         fields.push(Field::parse(&field).ok()?);
@@ -82,7 +80,7 @@ pub fn fields(section: &[u8]) -> Option<Header> {
 pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Completion) {
     // With any Resent-* field Postfix adds Resent-From instead.
     if header.count("From") == 0
-        && !is_resent(header)
+        && !has_resent(header)
         && let Some(field) = from_field(submitter, completion)
     {
         header.fields_mut().push(field);
@@ -120,7 +118,7 @@ pub fn complete(
             unstable.push(name);
         }
     }
-    if !is_resent(header) {
+    if !has_resent(header) {
         if header.count("Message-ID") == 0 {
             add(header, &format!("Message-ID: <{unique}@{}>\n", domain.as_str()));
         }
@@ -166,10 +164,13 @@ fn add(header: &mut Header, field: &str) {
     header.fields_mut().extend(Field::parse(field.as_bytes()));
 }
 
-fn is_resent(header: &Header) -> bool {
-    header.fields().iter().any(|field| {
-        field.name().get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
-    })
+fn has_resent(header: &Header) -> bool {
+    header.fields().iter().any(|field| is_resent(field.name()))
+}
+
+/// Whether it is the name of a Resent field (RFC 5322 §3.6.6).
+pub(super) fn is_resent(name: &[u8]) -> bool {
+    name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
 }
 
 fn is_short(field: &Field) -> bool {

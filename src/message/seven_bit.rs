@@ -119,6 +119,19 @@ impl Survey {
     }
 }
 
+impl Seen {
+    /// Counts a piece of a line. True if the line is too long with it.
+    fn makes_long_line(&mut self, piece: &[u8]) -> bool {
+        self.column = self.column.saturating_add(piece.len());
+        let ends = piece.ends_with(b"\n");
+        let is_long = self.column > LONGEST_LINE.saturating_add(usize::from(ends));
+        if ends {
+            self.column = 0;
+        }
+        is_long
+    }
+}
+
 impl Visit for Seen {
     fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]) {
         self.column = 0;
@@ -140,12 +153,7 @@ impl Visit for Seen {
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
         let is_eight_bit = piece.iter().any(|octet| *octet >= 0x80 || *octet == 0);
-        self.column = self.column.saturating_add(piece.len());
-        let ends = piece.ends_with(b"\n");
-        let is_long = self.column > LONGEST_LINE.saturating_add(usize::from(ends));
-        if ends {
-            self.column = 0;
-        }
+        let is_long = self.makes_long_line(piece);
         let Some(part) = part.and_then(|part| self.parts.get_mut(part)) else {
             self.outside_differs |= is_eight_bit || is_long;
             return;
@@ -163,13 +171,7 @@ impl Visit for Seen {
     }
 
     fn boundary(&mut self, piece: &[u8]) {
-        self.column = self.column.saturating_add(piece.len());
-        let ends = piece.ends_with(b"\n");
-        let is_long = self.column > LONGEST_LINE.saturating_add(usize::from(ends));
-        self.outside_differs |= is_long || !piece.is_ascii();
-        if ends {
-            self.column = 0;
-        }
+        self.outside_differs |= self.makes_long_line(piece) || !piece.is_ascii();
     }
 }
 

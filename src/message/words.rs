@@ -3,8 +3,8 @@
 
 use base64::prelude::*;
 
-use super::address::{Addresses, addresses};
-use super::complete::ADDRESS_FIELDS;
+use super::address::{Addresses, Edit, addresses, apply};
+use super::complete::{ADDRESS_FIELDS, is_resent};
 use super::mime::parameter;
 
 /// Fields of a syntax that has no place for encoded words.
@@ -41,11 +41,10 @@ pub fn ascii_value(name: &[u8], value: &[u8], declared: Option<&str>) -> Option<
         return None;
     }
     let charset = charset(value, declared);
-    let resent = name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"));
     if is_one_of(name, &["Content-Type", "Content-Disposition"]) {
         return parameters(value, charset);
     }
-    if is_one_of(name, &ADDRESS_FIELDS) || resent {
+    if is_one_of(name, &ADDRESS_FIELDS) || is_resent(name) {
         return display_names(value, charset);
     }
     (!is_one_of(name, &STRUCTURED)).then(|| unstructured(value, charset))
@@ -214,21 +213,10 @@ fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
     out
 }
 
-/// Octets `from..to` of a value and what stands there instead.
-type Edit = (usize, usize, Vec<u8>);
-
 /// Display names and comments of an address field.
 fn display_names(value: &[u8], charset: &str) -> Option<Vec<u8>> {
     let list = addresses(value).ok()?;
-    let edits = edits(&list, value, charset)?;
-    let mut out = Vec::new();
-    let mut done = 0;
-    for (from, to, text) in edits {
-        out.extend_from_slice(value.get(done..from)?);
-        out.extend(text);
-        done = to;
-    }
-    out.extend_from_slice(value.get(done..)?);
+    let out = apply(value, &edits(&list, value, charset)?);
     out.is_ascii().then_some(out)
 }
 
@@ -238,7 +226,7 @@ fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
         let inner = value.get(from.saturating_add(1)..to.saturating_sub(1))?;
         if !inner.is_ascii() {
             let text = [b"(", encoded_words(&unescaped(inner), charset).as_slice(), b")"].concat();
-            edits.push((from, to, text));
+            edits.push(Edit { from, to, text });
         }
     }
     for (from, to) in list.phrases() {
@@ -248,12 +236,11 @@ fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
         }
         // Encoded words beside raw octets: which of them a reader decodes is not certain.
         if phrase.windows(2).any(|pair| pair == b"=?") {
-            edits.push((from, to, mended_words(phrase)?));
+            edits.push(Edit { from, to, text: mended_words(phrase)? });
             continue;
         }
-        edits.push((from, to, encoded_words(&unquoted(phrase), charset)));
+        edits.push(Edit { from, to, text: encoded_words(&unquoted(phrase), charset) });
     }
-    edits.sort();
     Some(edits)
 }
 

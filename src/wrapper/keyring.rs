@@ -141,7 +141,7 @@ impl KeyFile {
             return Err(KeyringError::Owner { path, owner });
         }
         // Nobody but the owner writes, nobody but the owner and the group reads.
-        if mode & 0o026 != 0 || mode & 0o004 != 0 {
+        if mode & 0o026 != 0 {
             return Err(KeyringError::TooOpen { path, mode });
         }
         Ok(())

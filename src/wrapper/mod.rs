@@ -16,6 +16,7 @@ mod trouble;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
+use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub use etc::{FOLDER, VARIABLE};
@@ -89,7 +90,7 @@ struct Run<'a> {
     /// Who the message is from, once that is known.
     author: Option<Author>,
     /// How it is to be signed, once that is decided.
-    plan: Option<Box<Plan>>,
+    plan: Option<Rc<Plan>>,
 }
 
 /// What was found to be done with the message.
@@ -101,7 +102,7 @@ enum Choice {
 /// A message to be signed: its completed header and the opened keys.
 struct Job {
     header: Header,
-    plan: Box<Plan>,
+    plan: Rc<Plan>,
     keys: Vec<KeyFile>,
 }
 
@@ -188,7 +189,8 @@ impl<'a> Run<'a> {
             return Ok(Choice::Skip(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual))));
         }
         plan.recipe = plan.recipe.without(&unstable);
-        self.plan = Some(plan.clone());
+        let plan = Rc::<Plan>::from(plan);
+        self.plan = Some(Rc::clone(&plan));
         let tree = etc.keys();
         let keys = held.with(|| {
             let open = |selector| open_key(&tree, &plan.folder, selector, held.is_privileged());
