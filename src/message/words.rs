@@ -64,13 +64,19 @@ const SINGLE_OCTET: [&str; 5] = ["iso-8859-", "windows-125", "koi8-", "cp125", "
 const DOUBLE_OCTET: [&str; 8] =
     ["gb2312", "gbk", "big5", "euc-kr", "ks_c_5601", "shift_jis", "sjis", "euc-jp"];
 
+/// Octets in the name of a charset (RFC 2978 §2.3).
+const LONGEST_CHARSET: usize = 40;
+
 /// The charset of a Content-Type value, where it is one of a raw header text.
 #[must_use]
 pub fn declared_charset(content_type: &[u8]) -> Option<String> {
     let charset = String::from_utf8(parameter(content_type, b"charset")?).ok()?;
     let charset = charset.to_ascii_lowercase();
     let is_known = SINGLE_OCTET.iter().chain(&DOUBLE_OCTET).any(|known| charset.starts_with(known));
-    is_known.then_some(charset)
+    // What begins like one may go on with anything; it would stand in every encoded word.
+    let is_name = charset.len() <= LONGEST_CHARSET
+        && charset.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet));
+    (is_known && is_name).then_some(charset)
 }
 
 /// Octets of the character at the start of a text.
@@ -415,6 +421,10 @@ mod tests {
             Some("iso-8859-15".into())
         );
         assert_eq!(declared_charset(b"text/plain; charset=\"iso-2022-jp\""), None);
+        for rest in ["?B?eA==?=", " 1", "gr\u{fc}n", &"1".repeat(41)] {
+            let value = format!("text/plain; charset=\"iso-8859-{rest}\"");
+            assert_eq!(declared_charset(value.as_bytes()), None, "{rest}");
+        }
         assert_eq!(declared_charset(b"text/plain; charset=Shift_JIS"), Some("shift_jis".into()));
     }
 
