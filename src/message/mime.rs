@@ -23,6 +23,7 @@ const LARGEST_HEADER: usize = 1 << 20;
 
 /// What a part says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Info {
     /// The type and subtype, in lower case.
     pub kind: String,
@@ -32,6 +33,9 @@ pub struct Info {
     pub boundaries: Vec<Vec<u8>>,
     /// Content-Transfer-Encoding, in lower case; empty where there is none.
     pub encoding: String,
+    /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes one that another one follows, too
+    /// (`detect_8bit_encoding_header`).
+    pub says_eight_bit: bool,
     /// It has a signature: DKIM, ARC, or `DomainKeys`.
     pub is_signed: bool,
     /// A multipart that does not say where its parts are.
@@ -47,6 +51,7 @@ impl Info {
             is_typed: false,
             boundaries: Vec::new(),
             encoding: String::new(),
+            says_eight_bit: false,
             is_signed: false,
             is_odd: false,
         };
@@ -59,6 +64,7 @@ impl Info {
                 info.set_type(value);
             } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
                 info.encoding = token(value).to_ascii_lowercase();
+                info.says_eight_bit |= ["8bit", "binary"].contains(&info.encoding.as_str());
             } else if [&b"DKIM-Signature"[..], b"ARC-Seal", b"DomainKey-Signature"]
                 .iter()
                 .any(|signature| name.eq_ignore_ascii_case(signature))

@@ -81,12 +81,12 @@ impl Survey {
             let mut stays = part.is_eight_bit && matches!(fixes.get(number), Some(Fix::Keep));
             let may_say_7bit = !part.info.is_leaf() && !part.is_sealed && !stays;
             if may_say_7bit
-                && part.says_eight_bit()
+                && part.info.says_eight_bit
                 && let Some(fix) = fixes.get_mut(number)
             {
                 *fix = Fix::Label;
             }
-            stays |= part.is_sealed && part.says_eight_bit();
+            stays |= part.is_sealed && part.info.says_eight_bit;
             if stays
                 && number > 0
                 && let Some(parent) = parts.get_mut(part.parent)
@@ -95,7 +95,8 @@ impl Survey {
             }
         }
         let risky = |(part, fix): (&Part, &Fix)| {
-            *fix == Fix::Keep && (part.is_eight_bit || part.has_long_line || part.says_eight_bit())
+            *fix == Fix::Keep
+                && (part.is_eight_bit || part.has_long_line || part.info.says_eight_bit)
         };
         Changes {
             leaves_risk: self.seen.outside_differs || parts.iter().zip(&fixes).any(risky),
@@ -117,6 +118,11 @@ impl Survey {
                 .collect(),
         }
     }
+}
+
+/// Whether it is not 7bit (RFC 2045 §2.7): NUL is as bad as an octet above 127.
+fn is_eight_bit(octets: &[u8]) -> bool {
+    octets.iter().any(|octet| *octet >= 0x80 || *octet == 0)
 }
 
 impl Seen {
@@ -141,18 +147,20 @@ impl Visit for Seen {
             || info.is_signed
             || info.is_odd
             || info.is_sealed();
-        let mended = if is_sealed { None } else { mended_header(section) };
-        let header_differs = mended.as_deref().is_some_and(|mended| mended != section);
-        let sent = mended.as_deref().unwrap_or(section);
+        let mended = mended_header(section);
+        let wanted = mended.as_deref().unwrap_or(section);
+        let header_differs = wanted != section;
+        let sent = if is_sealed { section } else { wanted };
         let is_long = |line: &[u8]| line.len() > LONGEST_LINE;
-        self.outside_differs |=
-            !sent.is_ascii() || sent.split(|octet| *octet == b'\n').any(is_long);
+        self.outside_differs |= (is_sealed && header_differs)
+            || is_eight_bit(sent)
+            || sent.split(|octet| *octet == b'\n').any(is_long);
         debug_assert_eq!(number, self.parts.len());
         self.parts.push(Part::new(info.clone(), parent, is_sealed, header_differs));
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
-        let is_eight_bit = piece.iter().any(|octet| *octet >= 0x80 || *octet == 0);
+        let is_eight_bit = is_eight_bit(piece);
         let is_long = self.makes_long_line(piece);
         let Some(part) = part.and_then(|part| self.parts.get_mut(part)) else {
             self.outside_differs |= is_eight_bit || is_long;
@@ -171,7 +179,7 @@ impl Visit for Seen {
     }
 
     fn boundary(&mut self, piece: &[u8]) {
-        self.outside_differs |= self.makes_long_line(piece) || !piece.is_ascii();
+        self.outside_differs |= self.makes_long_line(piece) || is_eight_bit(piece);
     }
 }
 
@@ -374,6 +382,24 @@ mod tests {
     }
 
     #[test]
+    fn a_label_8bit_before_another_one_goes() {
+        for (last, text, wanted) in [
+            ("7bit", "Hi\n", "7bit"),
+            ("quoted-printable", "a=3Db\n", "quoted-printable"),
+            ("base64", "QUJD\n", "base64"),
+        ] {
+            let header = format!(
+                "Content-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\
+                 Content-Transfer-Encoding: {last}\n"
+            );
+            assert_eq!(settled(&header, text.as_bytes()), (Some((wanted, None)), text.into()));
+            let body = format!("--b\n{header}\n{text}--b--\n");
+            let one = header.replacen("Content-Transfer-Encoding: 8bit\n", "", 1);
+            assert_eq!(settled(MIXED, body.as_bytes()), (None, body.replace(&header, &one)));
+        }
+    }
+
+    #[test]
     fn eight_bit_text_becomes_quoted_printable() {
         let (label, body) =
             settled(TEXT, "Gr\u{fc}\u{df}e aus M\u{fc}nchen an alle, die es lesen\n".as_bytes());
@@ -481,6 +507,24 @@ mod tests {
             survey.feed(body.as_bytes());
             assert!(survey.finish().keep_body(), "{part}");
         }
+    }
+
+    #[test]
+    fn what_is_not_ours_and_would_change_is_a_risk() {
+        let risk = |field: &str| {
+            let body = format!("--b\n{field}\n\nx\n--b--\n");
+            let header = "Content-Type: multipart/signed; boundary=b\n";
+            let mut survey = Survey::new(header.as_bytes(), false);
+            survey.feed(body.as_bytes());
+            survey.finish().leaves_risk
+        };
+        for field in ["X: a\0b", "X : ab", "X: gr\u{fc}n", "\0", &format!("X: {:991}", 0)] {
+            assert!(risk(field), "{field:?}");
+        }
+        assert!(!risk("X: ab"));
+        let mut survey = Survey::new(MIXED.as_bytes(), false);
+        survey.feed(b"--b \0\n\nx\n--b--\n");
+        assert!(survey.finish().leaves_risk, "a boundary");
     }
 
     #[test]

@@ -103,24 +103,21 @@ impl Part {
         }
     }
 
-    pub(super) fn says_eight_bit(&self) -> bool {
-        ["8bit", "binary"].contains(&self.info.encoding.as_str())
-    }
-
     /// What is done with it.
     pub(super) fn fix(&self) -> Fix {
         if self.is_sealed || !self.info.is_leaf() {
             return Fix::Keep;
         }
         let needs = self.is_eight_bit || self.has_long_line;
+        let says = self.info.says_eight_bit;
         if self.is_pgp && needs {
             return Fix::Keep;
         }
         match self.info.encoding.as_str() {
             "" | "7bit" | "8bit" | "binary" if needs => self.denser(),
-            "8bit" | "binary" => Fix::Label,
-            "quoted-printable" if needs => Fix::MendQuoted,
-            "base64" if needs => Fix::Rewrap,
+            "" | "7bit" | "8bit" | "binary" if says => Fix::Label,
+            "quoted-printable" if needs || says => Fix::MendQuoted,
+            "base64" if needs || says => Fix::Rewrap,
             _ => Fix::Keep,
         }
     }
