@@ -97,17 +97,23 @@ pub(crate) fn changed_on_the_way(
 
 /// The same for the body.
 fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
-    // In the header of a part: behind a boundary (all cases have the same), before an empty line.
-    let is_multipart = header
-        .named("Content-Type")
-        .any(|field| field.value().trim_ascii().to_ascii_lowercase().starts_with(b"multipart/"));
+    // In the header of a part: behind a boundary of the message, before an empty line.
+    let boundary = boundary(header);
     let mut in_header = false;
+    let mut is_first = false;
+    let mut is_open = true;
     for line in body.split(|octet| *octet == b'\n') {
-        let name = line.split(|octet| *octet == b':').next().unwrap_or_default();
-        let is_field = name.len() < line.len() && !name.trim_ascii_end().contains(&b' ');
+        let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
+        let name = until_colon.trim_ascii_end();
+        let is_field = until_colon.len() < line.len() && !name.contains(&b' ');
         let continues = line.starts_with(b" ") || line.starts_with(b"\t");
-        let stays = in_header && (is_field || continues);
-        in_header = is_multipart && (line.starts_with(b"--b") || stays);
+        let stays = in_header && (is_field || (continues && !is_first));
+        // What follows a boundary does not matter to Postfix, but for the `--` of the last one.
+        let behind = boundary.as_deref().and_then(|boundary| line.strip_prefix(boundary));
+        is_open &= !behind.is_some_and(|rest| rest.starts_with(b"--"));
+        let begins = behind.is_some();
+        in_header = is_open && (begins || stays);
+        is_first = begins;
         let lower = line.to_ascii_lowercase();
         if line.len() > 990 {
             return Some("long line".into());
@@ -118,10 +124,29 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
         if line.iter().any(|octet| *octet >= 0x80 || *octet == 0) {
             return Some("8-bit octet".into());
         }
-        let is_label = in_header && lower.starts_with(b"content-transfer-encoding");
-        if is_label && (lower.ends_with(b"8bit") || lower.ends_with(b"binary")) {
+        let is_label = in_header && name.eq_ignore_ascii_case(b"Content-Transfer-Encoding");
+        // The first token counts; a comment before it is none.
+        let mut words = lower.split(|octet| b" \t:;".contains(octet)).skip(1);
+        let said = words.find(|word| !word.is_empty() && !word.starts_with(b"("));
+        if is_label && (said == Some(b"8bit") || said == Some(b"binary")) {
             return Some(format!("label of a part: {}", String::from_utf8_lossy(line)));
         }
     }
     (!body.is_empty() && !body.ends_with(b"\n")).then(|| "no last line end".into())
+}
+
+/// `--` and the boundary of a multipart message.
+fn boundary(header: &Header) -> Option<Vec<u8>> {
+    let field = header.named("Content-Type").last()?;
+    let value = String::from_utf8_lossy(field.value());
+    if !value.trim_ascii().to_ascii_lowercase().starts_with("multipart/") {
+        return None;
+    }
+    let start = value.to_ascii_lowercase().find("boundary=")?.saturating_add("boundary=".len());
+    let rest = value.get(start..)?.trim_ascii_start();
+    let text = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split('"').next()?,
+        None => rest.split([';', ' ', '\t', '\n']).next()?,
+    };
+    (!text.is_empty()).then(|| format!("--{text}").into_bytes())
 }
