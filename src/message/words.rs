@@ -3,11 +3,11 @@
 
 use base64::prelude::*;
 
-use super::address::{Addresses, Edit, addresses, apply};
+use super::address::{Addresses, Edit, addresses, apply, comments};
 use super::complete::{ADDRESS_FIELDS, is_resent};
 use super::mime::parameter;
 
-/// Fields of a syntax that has no place for encoded words.
+/// Fields of a syntax that has no place for encoded words but in comments.
 const STRUCTURED: [&str; 18] = [
     "Authentication-Results",
     "Autocrypt",
@@ -29,6 +29,9 @@ const STRUCTURED: [&str; 18] = [
     "References",
 ];
 
+/// Of these, the fields that have no place for them at all (RFC 2047 §5, RFC 6376 §3.5).
+const WITHOUT_WORDS: [&str; 2] = ["DKIM-Signature", "Received"];
+
 fn is_one_of(name: &[u8], names: &[&str]) -> bool {
     names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
@@ -47,7 +50,14 @@ pub fn ascii_value(name: &[u8], value: &[u8], declared: Option<&str>) -> Option<
     if is_one_of(name, &ADDRESS_FIELDS) || is_resent(name) {
         return display_names(value, charset);
     }
-    (!is_one_of(name, &STRUCTURED)).then(|| unstructured(value, charset))
+    if is_one_of(name, &STRUCTURED) {
+        return if is_one_of(name, &WITHOUT_WORDS) {
+            None
+        } else {
+            encoded_comments(value, charset)
+        };
+    }
+    Some(unstructured(value, charset))
 }
 
 /// UTF-8 where it is that; else what the message declares; else that it is not known (RFC 1428).
@@ -219,6 +229,13 @@ fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
     out
 }
 
+/// A structured value whose only text beyond ASCII is in comments, as in a Date with the name of the day.
+fn encoded_comments(value: &[u8], charset: &str) -> Option<Vec<u8>> {
+    let places = comments(value).ok()?;
+    let out = apply(value, &comment_edits(places.into_iter(), value, charset)?);
+    out.is_ascii().then_some(out)
+}
+
 /// Display names and comments of an address field.
 fn display_names(value: &[u8], charset: &str) -> Option<Vec<u8>> {
     let list = addresses(value).ok()?;
@@ -227,14 +244,7 @@ fn display_names(value: &[u8], charset: &str) -> Option<Vec<u8>> {
 }
 
 fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
-    let mut edits = Vec::new();
-    for (from, to) in list.comments() {
-        let inner = value.get(from.saturating_add(1)..to.saturating_sub(1))?;
-        if !inner.is_ascii() {
-            let text = [b"(", encoded_words(&unescaped(inner), charset).as_slice(), b")"].concat();
-            edits.push(Edit { from, to, text });
-        }
-    }
+    let mut edits = comment_edits(list.comments(), value, charset)?;
     for (from, to) in list.phrases() {
         let phrase = value.get(from..to)?;
         if phrase.is_ascii() {
@@ -246,6 +256,23 @@ fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
             continue;
         }
         edits.push(Edit { from, to, text: encoded_words(&unquoted(phrase), charset) });
+    }
+    Some(edits)
+}
+
+/// Each comment that is not ASCII as encoded words.
+fn comment_edits(
+    places: impl Iterator<Item = (usize, usize)>,
+    value: &[u8],
+    charset: &str,
+) -> Option<Vec<Edit>> {
+    let mut edits = Vec::new();
+    for (from, to) in places {
+        let inner = value.get(from.saturating_add(1)..to.saturating_sub(1))?;
+        if !inner.is_ascii() {
+            let text = [b"(", encoded_words(&unescaped(inner), charset).as_slice(), b")"].concat();
+            edits.push(Edit { from, to, text });
+        }
     }
     Some(edits)
 }
@@ -479,6 +506,15 @@ mod tests {
         assert_eq!(long.matches("%C3%BC").count() + long.matches("%C3;").count(), 30, "{long}");
         assert!(long.lines().all(|line| line.len() < 80) && long.ends_with('\n'), "{long}");
         assert_eq!(ascii("Content-Type", " t\u{eb}xt/plain; x=y\n"), None);
+    }
+
+    #[test]
+    fn a_comment_of_a_structured_field_is_encoded() {
+        let got =
+            ascii("Date", " Sat, 20 Sep 2008 20:04:30 +0300 (\u{5e9}\u{5d1}\u{5ea})\n").unwrap();
+        assert_eq!(got, " Sat, 20 Sep 2008 20:04:30 +0300 (=?utf-8?B?16nXkdeq?=)\n");
+        assert_eq!(ascii("Date", " \u{5e9} (\u{5e9})\n"), None);
+        assert_eq!(ascii("Received", " from x (\u{fc})\n"), None);
     }
 
     #[test]
