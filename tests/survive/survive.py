@@ -38,6 +38,10 @@ def set_up():
     time.sleep(0.5)
     subprocess.Popen([sys.executable, "/survive/keys.py", record], stdin=subprocess.DEVNULL)
     time.sleep(0.5)
+    # A connection that is kept open is not asked whether it has SMTPUTF8: what is delivered would hang on chance.
+    settings = ["smtp_connection_cache_on_demand=no", "milter_default_action=accept", *os.environ.get("SETTINGS", "").split()]
+    subprocess.run(["postconf", "-e", *settings], check=True)
+    subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
 
 
 def start_opendkim():
@@ -54,7 +58,9 @@ def start_opendkim():
     with open(f"{folder}/conf", "w") as file:
         file.write(f"KeyTable {folder}/KeyTable\nSigningTable refile:{folder}/SigningTable\nMode s\nUserID opendkim\n"
                    "Socket inet:8891@127.0.0.1\nCanonicalization relaxed/relaxed\nOversignHeaders From\n"
-                   "SyslogSuccess yes\nLogWhy yes\nSyslog yes\nRequireSafeKeys no\n")
+                   "SyslogSuccess yes\nLogWhy yes\nSyslog yes\nRequireSafeKeys no\n"
+                   # It dies of some messages; what comes until it is there again goes out unsigned.
+                   "AutoRestart yes\nAutoRestartCount 0\nAutoRestartRate 1000/1s\n")
     subprocess.run(["opendkim", "-x", f"{folder}/conf"], check=True)
     time.sleep(1)
 
@@ -79,7 +85,7 @@ def dkimpy_signed(octets, key):
 
 def command(signer, recipient):
     program = "/usr/sbin/sendmail" if signer.startswith("wrapper") else "/usr/sbin/sendmail.postfix"
-    return [program, "-i", *(["-t"] if signer == "wrapper-t" else []), "-f", "sender@origin.example", recipient]
+    return [program, "-i", *(["-t"] if signer.endswith("-t") else []), "-f", "sender@origin.example", recipient]
 
 
 def submit(files, signer):
@@ -145,13 +151,16 @@ def decoded_header(value):
     for piece, charset in pieces:
         piece = piece if isinstance(piece, bytes) else piece.encode("latin-1", "replace")
         octets += piece if charset is None else b" " + piece + b" "
-    # What Postfix makes of an address itself: origin, quotes, routes.
-    octets = octets.replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"")
+    # What Postfix makes of an address itself: origin, quotes, routes, a comma between two words.
+    octets = octets.replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
     return b"".join(octets.split())
 
 
 def normal(octets):
-    octets = octets.replace(b"\r", b"").replace(b"\0", b"")
+    """Content without what Postfix itself changes: it makes a space of a bare CR, and drops a NUL in a header."""
+    octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\0", b"")
+    # A part of a multipart that Python sees as text shows its label.
+    octets = re.sub(rb"(?im)^(content-transfer-encoding:[ \t]*)(?:8bit|binary)$", rb"\g<1>7bit", octets)
     return octets.rstrip(b"\n")
 
 
@@ -163,6 +172,10 @@ def content(octets):
     octets = re.sub(rb"\r+\n", b"\n", octets)
     while re.match(rb">*From ", octets):
         octets = octets.partition(b"\n")[2]
+    # A header line of nothing but blanks says nothing, but Python makes it a part of the value before it.
+    header, mark, body = octets.partition(b"\n\n")
+    if re.match(rb"[!-9;-~]+[ \t]*:", header):
+        octets = re.sub(rb"(?m)\n[ \t]+$", b"", header) + mark + body
     message = email.message_from_bytes(octets, policy=email.policy.compat32)
     # As they stand: get_all() makes something else of octets that are not ASCII.
     raw = [(name.lower(), value) for name, value in message._headers]
@@ -203,57 +216,99 @@ def tell(rows, first):
     print()
 
 
-def judge(files, signer, said, places, verdicts, eligible, rows, misses, plain):
-    """Counts what one signer did. A message is eligible where the wrapper found one author domain. It says what it said
-    if it says what was submitted, or what Postfix by itself makes of that."""
-    for (number, column) in said:
-        path, delivered = files[number], places[number, column]
-        folder = os.path.relpath(os.path.dirname(path), sys.argv[1])
-        counted = [rows[folder, column], rows["(all)", column]]
-        is_eligible = bool(delivered) and number in eligible
-        with open(delivered[0], "rb") if delivered else open(os.devnull, "rb") as after:
-            octets = after.read()
-        header = octets.split(b"\r\n\r\n")[0]
-        is_signed = is_eligible and re.search(rb"s=survive;", header) is not None
-        result = verdicts.get(delivered[0], {}) if delivered else {}
-        differ = []
-        if is_eligible:
-            for before in [path, *plain.get(number, [])]:
-                with open(before, "rb") as file:
-                    differ = differences(file.read(), octets)
-                if not differ:
-                    break
-        for row in counted:
-            row["submitted"] += 1
-            row["delivered"] += bool(delivered)
-            row["eligible"] += is_eligible
-            row["signed"] += bool(is_signed)
-            row["equal"] += is_eligible and not differ
-            for verifier in VERIFIERS:
-                row[verifier] += bool(is_eligible and result.get(verifier) == "pass")
-        if not signer.startswith("wrapper"):
-            continue
+class Run:
+    """All signers over the same files."""
+
+    def __init__(self, files):
+        self.files = files
+        self.reasons, self.misses, self.plain = collections.Counter(), [], {}
+        # Numbers of messages with one author domain; of those with a part that is somebody else's and may be changed.
+        self.eligible, self.risky = set(), set()
+        self.risky_verified = collections.Counter()
+
+    def send(self, signer):
+        """What the program said, and what arrived."""
+        said = submit(self.files, signer)
+        wait()
+        return said, {key: received(signer, *key) for key in said}
+
+    def sort(self, said):
+        """Takes what may be expected of each message from the wrapper's own words."""
+        for (number, _), (code, words, log) in said.items():
+            reason = re.search(r'reason="((?:[^"\\]|\\.)*)"', log)
+            if "result=signed" in log:
+                (self.risky if reason else self.eligible).add(number)
+            if "result=signed" not in log or reason:
+                self.reasons[reason.group(1) if reason else f"exit {code}: {words}"] += 1
+
+    def baseline(self, signer, number, column):
+        """What Postfix by itself delivers of a message that is submitted in the same way."""
+        return self.plain["unsigned-t" if signer.endswith("-t") else "unsigned"][number, column]
+
+    def judge(self, signer, places, verdicts):
+        """Counts what one signer did. A message is eligible where the wrapper found one author domain and Postfix by itself
+        delivers it. It says what it said if it says what was submitted, or what Postfix by itself makes of that."""
+        rows = collections.defaultdict(collections.Counter)
+        for (number, column), delivered in places.items():
+            path = self.files[number]
+            folder = os.path.relpath(os.path.dirname(path), sys.argv[1])
+            is_eligible = number in self.eligible and bool(self.baseline(signer, number, column))
+            result = verdicts.get(delivered[0], {}) if delivered else {}
+            is_signed, differ = False, []
+            if is_eligible and delivered:
+                with open(delivered[0], "rb") as after:
+                    octets = after.read()
+                is_signed = b"s=survive;" in octets.split(b"\r\n\r\n")[0]
+                for before in [path, *self.baseline(signer, number, "8bit")]:
+                    with open(before, "rb") as file:
+                        differ = differences(file.read(), octets)
+                    if not differ:
+                        break
+            for row in [rows[folder, column], rows["(all)", column]]:
+                row["submitted"] += 1
+                row["delivered"] += bool(delivered)
+                row["eligible"] += is_eligible
+                row["signed"] += is_signed
+                row["equal"] += is_eligible and bool(delivered) and not differ
+                for verifier in VERIFIERS:
+                    row[verifier] += bool(is_eligible and result.get(verifier) == "pass")
+            if number in self.risky and delivered and signer == SIGNERS[0]:
+                self.risky_verified[column] += all(result.get(verifier) == "pass" for verifier in VERIFIERS)
+            if is_eligible and signer.startswith("wrapper"):
+                self.note_misses(signer, path, column, delivered, result, differ)
+        return rows
+
+    def note_misses(self, signer, path, column, delivered, result, differ):
         about = {"signer": signer, "file": path, "column": column, "received": delivered[:1]}
         bad = {name: result.get(name) for name in VERIFIERS if result.get(name) != "pass"}
-        if number in eligible and not delivered:
-            misses.append({**about, "miss": "not delivered"})
-        if is_eligible and bad:
-            misses.append({**about, "miss": "verify", "by": bad})
+        if not delivered:
+            self.misses.append({**about, "miss": "not delivered"})
+        elif bad:
+            self.misses.append({**about, "miss": "verify", "by": bad})
         if differ:
-            misses.append({**about, "miss": "decoded", "differs": [repr(one)[:600] for one in differ[:3]]})
+            self.misses.append({**about, "miss": "decoded", "differs": [repr(one)[:600] for one in differ[:3]]})
+
+    def tell_rest(self):
+        print("not eligible, both columns:")
+        for reason, count in self.reasons.most_common():
+            print(f"{count:6}  {reason}")
+        for style, places in self.plain.items():
+            for column in COLUMNS:
+                count = sum(number in self.eligible and not delivered for (number, at), delivered in places.items() if at == column)
+                print(f"{count:6}  not delivered by Postfix alone either ({style}, {column})")
+        print(f"\nsigned as they are, with a part that may be changed: {len(self.risky)}; verified by all three: "
+              + ", ".join(f"{column} {self.risky_verified[column]}" for column in COLUMNS))
+        print(f"misses: {len(self.misses)}")
+        for miss in self.misses[:60]:
+            print(json.dumps(miss)[:400])
 
 
 def main():
-    files = sorted(path for path in glob.glob(sys.argv[1] + "/**", recursive=True) if os.path.isfile(path))
+    run = Run(sorted(path for path in glob.glob(sys.argv[1] + "/**", recursive=True) if os.path.isfile(path)))
     set_up()
-    for setting in os.environ.get("SETTINGS", "").split():
-        subprocess.run(["postconf", "-e", setting], check=True)
-    subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
-    reasons, misses, eligible, total = collections.Counter(), [], set(), collections.defaultdict(collections.Counter)
-    # What Postfix by itself delivers, for comparison.
-    said = submit(files, "unsigned")
-    wait()
-    plain = {number: received("unsigned", number, "8bit") for number, column in said if column == "8bit"}
+    for style in ["unsigned", "unsigned-t"] if any(signer.endswith("-t") for signer in SIGNERS) else ["unsigned"]:
+        _, run.plain[style] = run.send(style)
+    total = {}
     for signer in SIGNERS:
         if signer == "opendkim":
             start_opendkim()
@@ -261,33 +316,19 @@ def main():
         subprocess.run(["postconf", "-e", f"non_smtpd_milters={milter}"], check=True)
         subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
         time.sleep(1)
-        said = submit(files, signer)
-        wait()
+        said, places = run.send(signer)
         if signer == SIGNERS[0]:
-            for (number, column), (code, words, log) in said.items():
-                reason = re.search(r'reason="((?:[^"\\]|\\.)*)"', log)
-                if "result=signed" in log and not reason:
-                    eligible.add(number)
-                else:
-                    reasons[reason.group(1) if reason else f"exit {code}: {words}"] += 1
-        places = {key: received(signer, *key) for key in said}
-        verdicts = verify([path for paths in places.values() for path in paths[:1]])
-        rows = collections.defaultdict(collections.Counter)
-        judge(files, signer, said, places, verdicts, eligible, rows, misses, plain)
+            run.sort(said)
+        rows = run.judge(signer, places, verify([path for paths in places.values() for path in paths[:1]]))
         if signer == SIGNERS[0]:
             tell(rows, "folder")
         for column in COLUMNS:
             total[signer, column] = rows["(all)", column]
     tell(total, "signer")
-    print("not eligible, both columns:")
-    for reason, count in reasons.most_common():
-        print(f"{count:6}  {reason}")
+    run.tell_rest()
     with open("/survive/misses.json", "w") as file:
-        json.dump(misses, file, indent=1)
-    print(f"\nmisses: {len(misses)}")
-    for miss in misses[:60]:
-        print(json.dumps(miss)[:400])
-    return 1 if misses else 0
+        json.dump(run.misses, file, indent=1)
+    return 1 if run.misses else 0
 
 
 sys.exit(main())

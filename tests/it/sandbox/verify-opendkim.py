@@ -15,12 +15,15 @@ import re
 import sys
 
 PASSED = 0x04  # DKIM_SIGFLAG_PASSED
+# DKIM_LIBFLAGS_BADSIGHANDLES: a signature that is malformed is one that fails, and the others are looked at.
+FLAGS, SET = 0x0400, 1
 SIGNATURE = re.compile(rb"^dkim-signature[ \t]*:", re.IGNORECASE | re.MULTILINE)
 
 library = ctypes.CDLL("libopendkim.so.11")
 pointer, number = ctypes.c_void_p, ctypes.c_int
 for name, result, arguments in [
     ("dkim_init", pointer, [pointer, pointer]),
+    ("dkim_options", number, [pointer, number, number, pointer, ctypes.c_size_t]),
     ("dkim_verify", pointer, [pointer, ctypes.c_char_p, pointer, ctypes.POINTER(number)]),
     ("dkim_chunk", number, [pointer, ctypes.c_char_p, ctypes.c_size_t]),
     ("dkim_eom", number, [pointer, pointer]),
@@ -76,6 +79,8 @@ def verify(octets):
 
 
 context = library.dkim_init(None, None)
+flags = ctypes.c_uint(FLAGS)
+assert library.dkim_options(context, SET, 0, ctypes.byref(flags), ctypes.sizeof(flags)) == 0
 for path in sys.argv[1:]:
     with open(path, "rb") as file:
         result, detail, signatures = verify(file.read())
