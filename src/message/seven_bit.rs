@@ -13,6 +13,9 @@ use part::{Fix, Part};
 /// A line longer than this is broken on the way (`smtp_line_length_limit`, 990 before Postfix 2.9).
 pub const LONGEST_LINE: usize = super::complete::LONGEST_LINE;
 
+/// A message of more parts than this is left as it is, so that a large one does not take memory for each.
+const MOST_PARTS: usize = 5_000;
+
 /// What is done with one part, and what its header then says.
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -51,6 +54,8 @@ struct Seen {
     column: usize,
     /// Preamble, epilogue, a boundary or a part header that would have to be encoded and can't be.
     outside_differs: bool,
+    /// There are more than [`MOST_PARTS`].
+    has_too_many: bool,
 }
 
 impl Survey {
@@ -61,7 +66,9 @@ impl Survey {
         let is_sealed = off || info.is_signed || info.is_odd || info.is_sealed();
         let walk = Walk::new(&info);
         let top = Part::new(info, 0, is_sealed, false);
-        Self { walk, seen: Seen { parts: vec![top], column: 0, outside_differs: false } }
+        let parts = vec![top];
+        let seen = Seen { parts, column: 0, outside_differs: false, has_too_many: false };
+        Self { walk, seen }
     }
 
     /// Takes octets of the body.
@@ -74,6 +81,9 @@ impl Survey {
     pub fn finish(mut self) -> Changes {
         self.walk.finish(&mut self.seen);
         let mut parts = self.seen.parts;
+        if self.seen.has_too_many {
+            parts.iter_mut().for_each(|part| part.is_sealed = true);
+        }
         let mut fixes: Vec<Fix> = parts.iter().map(Part::fix).collect();
         // From the last part to the first: a part says 8bit as long as one inside it is.
         for number in (0..parts.len()).rev() {
@@ -99,7 +109,9 @@ impl Survey {
                 && (part.is_eight_bit || part.has_long_line || part.info.says_eight_bit)
         };
         Changes {
-            leaves_risk: self.seen.outside_differs || parts.iter().zip(&fixes).any(risky),
+            leaves_risk: self.seen.has_too_many
+                || self.seen.outside_differs
+                || parts.iter().zip(&fixes).any(risky),
             changes_body: parts.iter().zip(&fixes).enumerate().any(|(number, (part, fix))| {
                 (part.header_differs && !part.is_sealed)
                     || (*fix != Fix::Keep && (number > 0 || *fix != Fix::Label))
@@ -141,6 +153,10 @@ impl Seen {
 impl Visit for Seen {
     fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]) {
         self.column = 0;
+        if number > MOST_PARTS {
+            self.has_too_many = true;
+            return;
+        }
         let outer = self.parts.get(parent);
         // A message inside that is signed is somebody else's, and so is all that is in it.
         let is_sealed = outer.is_none_or(|outer| outer.is_sealed)
@@ -397,6 +413,20 @@ mod tests {
             let one = header.replacen("Content-Transfer-Encoding: 8bit\n", "", 1);
             assert_eq!(settled(MIXED, body.as_bytes()), (None, body.replace(&header, &one)));
         }
+    }
+
+    #[test]
+    fn a_message_of_countless_parts_is_left_as_it_is() {
+        let part = "--b\nContent-Transfer-Encoding: 8bit\n\n\u{fc}\n";
+        let changes = |count: usize| {
+            let mut survey = Survey::new(MIXED.as_bytes(), false);
+            survey.feed(part.repeat(count).as_bytes());
+            survey.finish()
+        };
+        let most = changes(MOST_PARTS);
+        assert!(!most.keep_body() && !most.leaves_risk);
+        let more = changes(MOST_PARTS + 1);
+        assert!(more.keep_body() && more.of_header().is_none() && more.leaves_risk);
     }
 
     #[test]
