@@ -9,7 +9,7 @@ mod value;
 use std::mem;
 
 use super::reader::field_name_length;
-use value::token;
+use value::{Piece, encoding, stretches};
 pub(super) use value::{cleaned, parameter};
 
 /// Postfix looks for a boundary in the first piece of a line (`line_length_limit`).
@@ -30,7 +30,7 @@ pub struct Info {
     /// Whether there is a Content-Type field.
     pub is_typed: bool,
     /// `boundary` of a multipart; several, where Content-Type is there several times.
-    pub boundaries: Vec<Vec<u8>>,
+    pub boundaries: Vec<Boundary>,
     /// Content-Transfer-Encoding, in lower case; empty where there is none.
     pub encoding: String,
     /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes one that another one follows, too
@@ -38,8 +38,18 @@ pub struct Info {
     pub says_eight_bit: bool,
     /// It has a signature: DKIM, ARC, or `DomainKeys`.
     pub is_signed: bool,
-    /// A multipart that does not say where its parts are.
+    /// A multipart that does not say where its parts are, or says so to Postfix in another way than to
+    /// a reader.
     pub is_odd: bool,
+}
+
+/// Where a multipart is divided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Boundary {
+    /// What it says.
+    pub text: Vec<u8>,
+    /// What Postfix sees of it: less, where an unquoted one has a special in it (`----=_Part`).
+    pub seen: Vec<u8>,
 }
 
 impl Info {
@@ -63,8 +73,11 @@ impl Info {
                 info.is_typed = true;
                 info.set_type(value);
             } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-                info.encoding = token(value).to_ascii_lowercase();
-                info.says_eight_bit |= ["8bit", "binary"].contains(&info.encoding.as_str());
+                let piece = encoding(value);
+                info.says_eight_bit |= piece
+                    .as_ref()
+                    .is_some_and(|piece| piece.is_token("8bit") || piece.is_token("binary"));
+                info.encoding = lower(&piece.map(Piece::text).unwrap_or_default());
             } else if [&b"DKIM-Signature"[..], b"ARC-Seal", b"DomainKey-Signature"]
                 .iter()
                 .any(|signature| name.eq_ignore_ascii_case(signature))
@@ -76,12 +89,37 @@ impl Info {
     }
 
     fn set_type(&mut self, value: &[u8]) {
-        let kind = token(value).to_ascii_lowercase();
-        self.kind = kind;
-        if self.is_multipart() {
-            let boundary = parameter(value, b"boundary").filter(|boundary| !boundary.is_empty());
-            self.is_odd = boundary.is_none();
-            self.boundaries.extend(boundary);
+        let mut stretches = stretches(value).into_iter();
+        let is_message = self.is_message();
+        self.kind = match stretches.next().unwrap_or_default().as_slice() {
+            [
+                Piece::Token(kind),
+                Piece::Other(b'/'),
+                Piece::Token(subtype) | Piece::Quoted(subtype),
+            ] => lower(&[kind, b"/".as_slice(), subtype].concat()),
+            [Piece::Token(kind), ..] => lower(&[kind, b"/".as_slice()].concat()),
+            _ => String::new(),
+        };
+        // In a digest Postfix takes what is of a type of its own for the message that it would else be.
+        self.is_odd = is_message && self.is_leaf() && !self.kind.starts_with("text/");
+        if !self.is_multipart() {
+            return;
+        }
+        let is_boundary = |pieces: Vec<Piece>| match <[Piece; 3]>::try_from(pieces) {
+            Ok([name, Piece::Other(b'='), text]) if name.is_token("boundary") => Some(text.text()),
+            _ => None,
+        };
+        let mut all = stretches.filter_map(is_boundary);
+        let pair = (parameter(value, b"boundary"), all.next(), all.next());
+        match pair {
+            (Some(text), Some(seen), None)
+                if self.kind.len() > "multipart/".len()
+                    && !seen.is_empty()
+                    && text.starts_with(&seen) =>
+            {
+                self.boundaries.push(Boundary { text, seen });
+            }
+            _ => self.is_odd = true,
         }
     }
 
@@ -111,6 +149,10 @@ impl Info {
     pub fn is_leaf(&self) -> bool {
         !self.is_multipart() && !self.kind.starts_with("message/")
     }
+}
+
+fn lower(text: &[u8]) -> String {
+    text.iter().map(|octet| char::from(octet.to_ascii_lowercase())).collect()
 }
 
 /// The fields of a header section, each with its continuations.
@@ -150,6 +192,8 @@ pub trait Visit {
     fn text(&mut self, part: Option<usize>, piece: &[u8]);
     /// A piece of a line that separates parts.
     fn boundary(&mut self, piece: &[u8]);
+    /// The line that begins with the next piece of text is none that separates parts, but one to Postfix.
+    fn like_boundary(&mut self, _part: Option<usize>) {}
 }
 
 /// Where the walk is.
@@ -167,7 +211,7 @@ enum Place {
 #[derive(Clone, Debug)]
 struct Open {
     number: usize,
-    boundary: Vec<u8>,
+    boundary: Boundary,
     /// The type of a part that names none.
     default: &'static str,
 }
@@ -203,7 +247,7 @@ impl Walk {
             inside_line: false,
             on_boundary: false,
         };
-        walk.enter(0, info);
+        walk.enter(0, info, true);
         walk
     }
 
@@ -236,7 +280,7 @@ impl Walk {
             self.give(visit);
         }
         if let Place::Header { parent } = self.place {
-            self.end_header(parent, visit);
+            self.end_header(parent, false, visit);
         }
     }
 
@@ -251,25 +295,37 @@ impl Walk {
             visit.boundary(&piece);
         } else if let Place::Header { parent } = self.place {
             self.header_piece(piece, begins, parent, visit);
-        } else if let Place::Body(part) = self.place {
-            visit.text(Some(part), &piece);
         } else {
-            visit.text(None, &piece);
+            visit.text(self.part(), &piece);
         }
+    }
+
+    /// The part whose body this is.
+    fn part(&self) -> Option<usize> {
+        if let Place::Body(part) = self.place { Some(part) } else { None }
     }
 
     /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
-        let open = self.stack.iter().rposition(|open| text.starts_with(&open.boundary));
-        let Some(open) = open else { return false };
+        let open = self.stack.iter().rposition(|open| text.starts_with(&open.boundary.text));
+        let Some(open) = open else {
+            if self.stack.iter().any(|open| text.starts_with(&open.boundary.seen)) {
+                // In a part header it is the first line of the text.
+                if let Place::Header { parent } = self.place {
+                    self.end_header(parent, false, visit);
+                }
+                visit.like_boundary(self.part());
+            }
+            return false;
+        };
         if let Place::Header { parent } = self.place {
             // A part that ends in its header.
-            self.end_header(parent, visit);
+            self.end_header(parent, false, visit);
         }
         self.stack.truncate(open.saturating_add(1));
         let Some(top) = self.stack.last() else { return false };
-        let behind = text.get(top.boundary.len()..).unwrap_or_default();
+        let behind = text.get(top.boundary.text.len()..).unwrap_or_default();
         if behind.starts_with(b"--") {
             self.stack.pop();
             self.place = Place::Between;
@@ -297,22 +353,22 @@ impl Walk {
         if is_empty {
             self.section.push(b'\n');
         }
-        self.end_header(parent, visit);
+        self.end_header(parent, is_empty, visit);
         if !is_empty {
-            let part = if let Place::Body(part) = self.place { Some(part) } else { None };
-            visit.text(part, &piece);
+            visit.text(self.part(), &piece);
         }
     }
 
-    fn end_header(&mut self, parent: usize, visit: &mut impl Visit) {
+    /// `is_divided`: by an empty line; without one Postfix takes what follows for no message.
+    fn end_header(&mut self, parent: usize, is_divided: bool, visit: &mut impl Visit) {
         let section = mem::take(&mut self.section);
         self.parts = self.parts.saturating_add(1);
         let info = Info::of(&section, self.default);
         visit.header(self.parts, parent, &info, &section);
-        self.enter(self.parts, &info);
+        self.enter(self.parts, &info, is_divided);
     }
 
-    fn enter(&mut self, number: usize, info: &Info) {
+    fn enter(&mut self, number: usize, info: &Info, is_divided: bool) {
         self.place = Place::Body(number);
         self.default = TEXT;
         if self.stack.len() >= DEEPEST {
@@ -324,7 +380,7 @@ impl Walk {
         }
         if info.is_multipart() && !info.is_odd {
             self.place = Place::Between;
-        } else if info.is_message() {
+        } else if info.is_message() && is_divided {
             self.place = Place::Header { parent: number };
         }
     }
@@ -350,6 +406,10 @@ mod tests {
 
         fn boundary(&mut self, piece: &[u8]) {
             self.0.push_str(&format!("b:{}", String::from_utf8_lossy(piece)));
+        }
+
+        fn like_boundary(&mut self, _: Option<usize>) {
+            self.0.push('l');
         }
     }
 
@@ -380,6 +440,56 @@ mod tests {
             walk(header, "pre\n--b\nA: b\n\none\n--b\nno field\n--b--\npost\n"),
             "-:pre\nb:--b\n[1 in 0: text/plain 6]1:one\nb:--b\n[2 in 0: text/plain 0]2:no field\n\
              b:--b--\n-:post\n"
+        );
+    }
+
+    #[test]
+    fn types_and_labels_are_read_as_postfix_reads_them() {
+        for (label, is_eight_bit) in [
+            ("8bit.", true),
+            ("8BIT x", true),
+            ("(c) binary(d)", true),
+            ("8bit\u{b}", true),
+            ("\"8bit\"", false),
+            ("8bit/x", false),
+            ("", false),
+        ] {
+            let section = format!("Content-Transfer-Encoding: {label}\n");
+            assert_eq!(Info::of(section.as_bytes(), TEXT).says_eight_bit, is_eight_bit, "{label}");
+        }
+        for (value, kind, is_odd) in [
+            ("Multipart/Mixed; boundary=b", "multipart/mixed", false),
+            ("multipart/x; y=z boundary=c; boundary = \"b\" z", "multipart/x", false),
+            ("multipart mixed; boundary=b", "multipart/", true),
+            ("multipart/mixed; boundary=b; boundary=c", "multipart/mixed", true),
+            ("multipart/mixed; boundary==b", "multipart/mixed", false),
+            ("multipart/mixed", "multipart/mixed", true),
+            ("\"multipart\"/mixed; boundary=b", "", false),
+            ("text/plain (x); charset=y", "text/plain", false),
+        ] {
+            let info = Info::of(format!("Content-Type: {value}\n").as_bytes(), TEXT);
+            assert_eq!((info.kind.as_str(), info.is_odd), (kind, is_odd), "{value}");
+        }
+    }
+
+    #[test]
+    fn of_an_unquoted_boundary_postfix_sees_what_is_before_a_special() {
+        let header = "Content-Type: multipart/mixed; boundary=--=_b\n";
+        let info = Info::of(header.as_bytes(), TEXT);
+        let wanted = Boundary { text: b"--=_b".to_vec(), seen: b"--".to_vec() };
+        assert_eq!(info.boundaries, [wanted]);
+        assert_eq!(
+            walk(header, "----=_b\n\n---- x\nA : b\n----=_b--\n"),
+            "b:----=_b\n[1 in 0: text/plain 1]l1:---- x\n1:A : b\nb:----=_b--\n"
+        );
+    }
+
+    #[test]
+    fn a_message_needs_an_empty_line_before_it() {
+        let header = "Content-Type: multipart/mixed; boundary=b\n";
+        assert_eq!(
+            walk(header, "--b\nContent-Type: message/rfc822\nno field\nA: b\n--b--\n"),
+            "b:--b\n[1 in 0: message/rfc822 29]1:no field\n1:A: b\nb:--b--\n"
         );
     }
 

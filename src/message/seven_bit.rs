@@ -106,7 +106,10 @@ impl Survey {
         }
         let risky = |(part, fix): (&Part, &Fix)| {
             *fix == Fix::Keep
-                && (part.is_eight_bit || part.has_long_line || part.info.says_eight_bit)
+                && (part.is_eight_bit
+                    || part.has_long_line
+                    || part.has_false_boundary
+                    || part.info.says_eight_bit)
         };
         Changes {
             leaves_risk: self.seen.has_too_many
@@ -196,6 +199,13 @@ impl Visit for Seen {
 
     fn boundary(&mut self, piece: &[u8]) {
         self.outside_differs |= self.makes_long_line(piece) || is_eight_bit(piece);
+    }
+
+    fn like_boundary(&mut self, part: Option<usize>) {
+        match part.and_then(|part| self.parts.get_mut(part)) {
+            Some(part) => part.has_false_boundary = true,
+            None => self.outside_differs = true,
+        }
     }
 }
 

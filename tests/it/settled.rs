@@ -37,13 +37,16 @@ impl Chance {
                 message.splice(at..at, vec![letter; length]);
             }
             3 => {
-                const TEXTS: [&[u8]; 8] = [
+                const TEXTS: [&[u8]; 11] = [
                     b"\n\n",
                     b"\nFrom x\n",
                     b"\n.\n",
                     b"\n--b\n",
                     b"\nContent-Type: multipart/mixed; boundary=b\n",
                     b"\nContent-Type: message/rfc822\n",
+                    b"\nContent-Type: multipart/mixed; boundary=----=_b\n",
+                    b"\n------=_b\n",
+                    b"\n------ x\nA : b\n",
                     b"\nTo: a, \"b\"@c., <@d:e@f>\n",
                     b"\nSubject: \xc3\xbc\xc3\xbc =?utf-8?Q?x?=\n",
                 ];

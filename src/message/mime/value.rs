@@ -6,12 +6,96 @@ pub(in crate::message) fn cleaned(value: &[u8]) -> Vec<u8> {
     kept.map(|octet| if *octet == b'\r' { b' ' } else { *octet }).collect()
 }
 
-/// The value up to the first parameter, without blanks and comments.
-pub(super) fn token(value: &[u8]) -> String {
-    let text = without_comments(value);
-    let text = text.split(|octet| *octet == b';').next().unwrap_or_default();
-    let kept = text.iter().filter(|octet| !octet.is_ascii_whitespace());
-    kept.map(|octet| char::from(*octet)).collect()
+/// What Postfix's parser makes of a value (`header_token`): comments and blanks are nothing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Piece {
+    Token(Vec<u8>),
+    Quoted(Vec<u8>),
+    /// A special or a control character.
+    Other(u8),
+}
+
+/// Specials of RFC 822, which Postfix goes by in Content-Transfer-Encoding, and those of RFC 2045.
+const SPECIALS: &[u8] = b"()<>@,;:\\\".[]";
+const TSPECIALS: &[u8] = b"()<>@,;:\\\"/[]?=";
+
+impl Piece {
+    /// The first piece and what stands behind it.
+    fn first<'a>(value: &'a [u8], specials: &[u8]) -> Option<(Self, &'a [u8])> {
+        let mut rest = value;
+        loop {
+            let (first, after) = rest.split_first()?;
+            match first {
+                b' ' | b'\t' | b'\n' | b'\r' => rest = after,
+                b'(' => rest = behind_comment(after),
+                b'"' => {
+                    let (content, after) = word(rest);
+                    return Some((Self::Quoted(content), after));
+                }
+                other if other.is_ascii_control() || specials.contains(other) => {
+                    return Some((Self::Other(*other), after));
+                }
+                _ => {
+                    let ends = |octet: &u8| {
+                        *octet == b' ' || octet.is_ascii_control() || specials.contains(octet)
+                    };
+                    let end = rest.iter().position(ends).unwrap_or(rest.len());
+                    let (token, after) = rest.split_at_checked(end)?;
+                    return Some((Self::Token(token.to_vec()), after));
+                }
+            }
+        }
+    }
+
+    /// The text, whatever it is; Postfix asks for no more of a boundary.
+    pub(super) fn text(self) -> Vec<u8> {
+        match self {
+            Self::Token(text) | Self::Quoted(text) => text,
+            Self::Other(octet) => vec![octet],
+        }
+    }
+
+    pub(super) fn is_token(&self, wanted: &str) -> bool {
+        matches!(self, Self::Token(text) if text.eq_ignore_ascii_case(wanted.as_bytes()))
+    }
+}
+
+/// Behind the parenthesis that ends a comment; comments may nest.
+fn behind_comment(inside: &[u8]) -> &[u8] {
+    let (mut depth, mut escaped) = (1_usize, false);
+    for (index, octet) in inside.iter().enumerate() {
+        match octet {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'(' => depth = depth.saturating_add(1),
+            b')' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return inside.get(index.saturating_add(1)..).unwrap_or_default();
+        }
+    }
+    &[]
+}
+
+/// An encoding as Postfix reads it: the first piece.
+pub(super) fn encoding(value: &[u8]) -> Option<Piece> {
+    Some(Piece::first(value, SPECIALS)?.0)
+}
+
+/// A Content-Type as Postfix reads it: of all that stands between semicolons, the first three pieces.
+pub(super) fn stretches(value: &[u8]) -> Vec<Vec<Piece>> {
+    let mut stretches = vec![Vec::new()];
+    let mut rest = value;
+    while let Some((piece, after)) = Piece::first(rest, TSPECIALS) {
+        rest = after;
+        if piece == Piece::Other(b';') {
+            stretches.push(Vec::new());
+        } else if let Some(stretch) = stretches.last_mut().filter(|stretch| stretch.len() < 3) {
+            stretch.push(piece);
+        }
+    }
+    stretches
 }
 
 /// The value of a parameter (RFC 2045 §5.1), without its quotes.

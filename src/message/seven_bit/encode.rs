@@ -75,7 +75,9 @@ impl Quoted {
             // Long enough to know how it begins, and that the first octet ends no line.
             if self.line.len() > HELD {
                 let first = self.line.remove(0);
-                self.put(first, out);
+                let ahead = mem::take(&mut self.line);
+                self.put(first, &ahead, out);
+                self.line = ahead;
             }
         }
     }
@@ -91,26 +93,29 @@ impl Quoted {
         let mut held = mem::take(&mut self.line);
         let is_dot = self.column == 0 && held == b".";
         let last = held.pop();
-        for octet in held {
-            self.put(octet, out);
+        let ends_in_blank = matches!(last, Some(b' ' | b'\t'));
+        held.extend(last.filter(|_| !ends_in_blank && !is_dot));
+        let mut ahead = held.as_slice();
+        while let Some((octet, behind)) = ahead.split_first() {
+            self.put(*octet, behind, out);
+            ahead = behind;
         }
-        match last {
-            Some(blank @ (b' ' | b'\t')) => self.put_text(&hex(blank), out),
-            Some(b'.') if is_dot => self.put_text(&hex(b'.'), out),
-            Some(octet) => self.put(octet, out),
-            None => {}
+        if let Some(octet) = last.filter(|_| ends_in_blank || is_dot) {
+            self.put_text(&hex(octet), out);
         }
         out.push(b'\n');
         self.column = 0;
     }
 
-    fn put(&mut self, octet: u8, out: &mut Vec<u8>) {
+    fn put(&mut self, octet: u8, ahead: &[u8], out: &mut Vec<u8>) {
         // Delivery to an mbox would put a `>` before it.
-        let is_from = self.column == 0 && octet == b'F' && self.line.starts_with(b"rom ");
+        let is_from = self.column == 0 && octet == b'F' && ahead.starts_with(b"rom ");
+        // Postfix may see a boundary in it.
+        let is_dash = self.column == 0 && octet == b'-' && ahead.starts_with(b"-");
         match octet {
             b'=' if self.keeps_equals => self.put_equals(out),
             b'=' => self.put_text(&hex(octet), out),
-            b' '..=b'~' | b'\t' if !is_from => self.put_text(&[octet], out),
+            b' '..=b'~' | b'\t' if !is_from && !is_dash => self.put_text(&[octet], out),
             _ => self.put_text(&hex(octet), out),
         }
     }
@@ -262,6 +267,11 @@ mod tests {
         assert_eq!(text.replace("=\n", "").trim_end(), "=C3=BC".repeat(100));
         let text = quoted(&[b'x'; 200]);
         assert_eq!(text.replace("=\n", "").trim_end(), "x".repeat(200));
+    }
+
+    #[test]
+    fn what_begins_like_a_boundary_is_protected() {
+        assert_eq!(quoted(b"--\n---\n--x y\n-x\n-- \n"), "=2D-\n=2D--\n=2D-x y\n-x\n=2D-=20\n");
     }
 
     #[test]

@@ -55,6 +55,8 @@ pub(super) struct Part {
     pub(super) special: u64,
     pub(super) is_eight_bit: bool,
     pub(super) has_long_line: bool,
+    /// One of its lines would divide it, to Postfix.
+    pub(super) has_false_boundary: bool,
     pub(super) utf8: Utf8,
     /// Its header has to be written anew.
     pub(super) header_differs: bool,
@@ -98,6 +100,7 @@ impl Part {
             special: 0,
             is_eight_bit: false,
             has_long_line: false,
+            has_false_boundary: false,
             utf8: Utf8::default(),
             header_differs,
         }
@@ -108,7 +111,7 @@ impl Part {
         if self.is_sealed || !self.info.is_leaf() {
             return Fix::Keep;
         }
-        let needs = self.is_eight_bit || self.has_long_line;
+        let needs = self.is_eight_bit || self.has_long_line || self.has_false_boundary;
         let says = self.info.says_eight_bit;
         if self.is_pgp && needs {
             return Fix::Keep;

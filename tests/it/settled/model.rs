@@ -105,7 +105,9 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
     for line in body.split(|octet| *octet == b'\n') {
         let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
         let name = until_colon.trim_ascii_end();
-        let is_field = until_colon.len() < line.len() && !name.contains(&b' ');
+        let is_field = until_colon.len() < line.len()
+            && !name.is_empty()
+            && name.iter().all(|octet| (33..=126).contains(octet));
         let continues = line.starts_with(b" ") || line.starts_with(b"\t");
         let stays = in_header && (is_field || (continues && !is_first));
         // What follows a boundary does not matter to Postfix, but for the `--` of the last one.
@@ -114,6 +116,9 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
         let begins = behind.is_some();
         in_header = is_open && (begins || stays);
         is_first = begins;
+        if in_header && is_field && name.len() < until_colon.len() {
+            return Some(format!("blank before a colon: {}", String::from_utf8_lossy(line)));
+        }
         let lower = line.to_ascii_lowercase();
         if line.len() > 990 {
             return Some("long line".into());
@@ -126,8 +131,9 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
         }
         let is_label = in_header && name.eq_ignore_ascii_case(b"Content-Transfer-Encoding");
         // The first token counts; a comment before it is none.
-        let mut words = lower.split(|octet| b" \t:;".contains(octet)).skip(1);
-        let said = words.find(|word| !word.is_empty() && !word.starts_with(b"("));
+        let mut words =
+            lower.split(|octet| b" \t:;.,<>@[]".contains(octet) || octet.is_ascii_control());
+        let said = words.by_ref().skip(1).find(|word| !word.is_empty() && !word.starts_with(b"("));
         if is_label && (said == Some(b"8bit") || said == Some(b"binary")) {
             return Some(format!("label of a part: {}", String::from_utf8_lossy(line)));
         }
@@ -139,6 +145,7 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
 fn boundary(header: &Header) -> Option<Vec<u8>> {
     let field = header.named("Content-Type").last()?;
     let value = String::from_utf8_lossy(field.value());
+    let value = value.replace('\n', "");
     if !value.trim_ascii().to_ascii_lowercase().starts_with("multipart/") {
         return None;
     }
@@ -146,7 +153,10 @@ fn boundary(header: &Header) -> Option<Vec<u8>> {
     let rest = value.get(start..)?.trim_ascii_start();
     let text = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next()?,
-        None => rest.split([';', ' ', '\t', '\n']).next()?,
+        // A special ends what Postfix sees of it.
+        None => rest
+            .split(|char: char| " ()<>@,;:\\\"/[]?=".contains(char) || char.is_control())
+            .next()?,
     };
     (!text.is_empty()).then(|| format!("--{text}").into_bytes())
 }
