@@ -40,7 +40,7 @@ pub(super) const ADDRESS_FIELDS: [&str; 12] = [
 const ORIGINATOR_FIELDS: [&str; 3] = ["From", "Sender", "Reply-To"];
 
 /// A field longer than this is cut by Postfix where a milter is active (`header_size_limit`).
-const LONGEST_FIELD: usize = 60_000;
+pub(super) const LONGEST_FIELD: usize = 60_000;
 
 /// A line longer than this is broken by a client of ours or of the next hop (`smtp_line_length_limit`).
 pub const LONGEST_LINE: usize = 990;

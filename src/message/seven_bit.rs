@@ -5,6 +5,7 @@
 mod encode;
 mod part;
 
+use super::complete::LONGEST_FIELD;
 use super::mime::{Info, Visit, Walk, cleaned, fields, split_field};
 use super::words;
 use encode::Encoder;
@@ -173,6 +174,7 @@ impl Visit for Seen {
         let is_long = |line: &[u8]| line.len() > LONGEST_LINE;
         self.outside_differs |= (is_sealed && header_differs)
             || is_eight_bit(sent)
+            || fields(sent).any(|field| field.len() > LONGEST_FIELD)
             || sent.split(|octet| *octet == b'\n').any(is_long);
         debug_assert_eq!(number, self.parts.len());
         self.parts.push(Part::new(info.clone(), parent, is_sealed, header_differs));
@@ -437,6 +439,18 @@ mod tests {
         assert!(!most.keep_body() && !most.leaves_risk);
         let more = changes(MOST_PARTS + 1);
         assert!(more.keep_body() && more.of_header().is_none() && more.leaves_risk);
+    }
+
+    #[test]
+    fn a_part_header_that_postfix_would_cut_is_a_risk() {
+        let risk = |words: usize| {
+            let body = format!("--b\nX: {}\n\nx\n--b--\n", "word\n ".repeat(words));
+            let mut survey = Survey::new(MIXED.as_bytes(), false);
+            survey.feed(body.as_bytes());
+            survey.finish().leaves_risk
+        };
+        assert!(!risk(9_000));
+        assert!(risk(11_000));
     }
 
     #[test]
