@@ -9,6 +9,7 @@ mod token;
 
 use crate::dkim::Domain;
 pub use list::{Address, Addresses, addresses};
+pub(super) use token::has_odd_blank;
 use token::{Kind, Token};
 
 /// How the host completes an address (Postfix: `myorigin`, `append_dot_mydomain`, `mydomain`).
@@ -51,6 +52,8 @@ pub enum Unstable {
     Unusual,
     /// No domain, and no `origin` is configured.
     NoOrigin,
+    /// A vertical tab or a form feed, which verifiers take differently.
+    OddBlank,
 }
 
 impl std::fmt::Display for Unstable {
@@ -60,6 +63,7 @@ impl std::fmt::Display for Unstable {
             Self::TooMany => "too many addresses",
             Self::Unusual => "an address of a form that Postfix rewrites",
             Self::NoOrigin => "an address without a domain, and no origin in config.toml",
+            Self::OddBlank => "a vertical tab or a form feed",
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Adds to a header what Postfix would add, and mends what Postfix would rewrite (cleanup(8)), so that
 //! it goes out as it was signed. The fields that can't be proved stable are named, to be left out of h=.
 
-use super::address::{Completion, Phrases, Settled, addresses, settle};
+use super::address::{Completion, Phrases, Settled, addresses, has_odd_blank, settle};
 use super::date::DateTime;
 use super::fold::folded;
 use super::mime::cleaned;
@@ -111,7 +111,7 @@ pub fn complete(
             // Folding may have gone through an address.
             keeps &= mend(field, completion);
         }
-        keeps &= is_short(field);
+        keeps &= is_short(field) && !has_odd_blank(field.octets());
         let name =
             std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
         if let (false, Some(name)) = (keeps, name) {
@@ -321,6 +321,13 @@ mod tests {
             "To: x@y.example\nFrom: www-data@web.example\nMessage-ID: <20231114.1@sample.com>\n\
              Date: Tue, 14 Nov 2023 22:13:20 +0000\n"
         );
+    }
+
+    #[test]
+    fn a_field_with_a_vertical_tab_or_a_form_feed_is_not_signed() {
+        let header = format!("{COMPLETE}Subject: a\x0bb\nTo: a@b.example (\x0c)\n");
+        let (same, left_out) = completed(&header, &www_data());
+        assert_eq!((same, left_out), (header, vec!["Subject".to_owned(), "To".to_owned()]));
     }
 
     #[test]

@@ -214,6 +214,8 @@ struct Open {
     boundary: Boundary,
     /// The type of a part that names none.
     default: &'static str,
+    /// It has ended, but not to Postfix, which has not seen all of its last line.
+    is_over: bool,
 }
 
 /// A walk through the body of one message.
@@ -229,6 +231,8 @@ pub struct Walk {
     inside_line: bool,
     /// The line is a boundary, so what is left of it is too.
     on_boundary: bool,
+    /// The line before was the last of a multipart, and begins another part to Postfix.
+    behind_false_start: bool,
 }
 
 const TEXT: &str = "text/plain";
@@ -246,6 +250,7 @@ impl Walk {
             line: Vec::new(),
             inside_line: false,
             on_boundary: false,
+            behind_false_start: false,
         };
         walk.enter(0, info, true);
         walk
@@ -289,7 +294,11 @@ impl Walk {
         let piece = mem::take(&mut self.line);
         let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
         if begins {
+            let is_behind = mem::take(&mut self.behind_false_start);
             self.on_boundary = self.find_boundary(&piece, visit);
+            if is_behind && !self.on_boundary && piece != b"\n" {
+                visit.like_boundary(self.part());
+            }
         }
         if self.on_boundary {
             visit.boundary(&piece);
@@ -308,7 +317,8 @@ impl Walk {
     /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
-        let open = self.stack.iter().rposition(|open| text.starts_with(&open.boundary.text));
+        let is_at = |open: &Open| !open.is_over && text.starts_with(&open.boundary.text);
+        let open = self.stack.iter().rposition(is_at);
         let Some(open) = open else {
             if self.stack.iter().any(|open| text.starts_with(&open.boundary.seen)) {
                 // In a part header it is the first line of the text.
@@ -324,10 +334,14 @@ impl Walk {
             self.end_header(parent, false, visit);
         }
         self.stack.truncate(open.saturating_add(1));
-        let Some(top) = self.stack.last() else { return false };
+        let Some(top) = self.stack.last_mut() else { return false };
         let behind = text.get(top.boundary.text.len()..).unwrap_or_default();
         if behind.starts_with(b"--") {
-            self.stack.pop();
+            top.is_over = top.boundary.seen != top.boundary.text;
+            self.behind_false_start = top.is_over;
+            if !top.is_over {
+                self.stack.pop();
+            }
             self.place = Place::Between;
         } else {
             self.default = top.default;
@@ -376,7 +390,8 @@ impl Walk {
         }
         let default = if info.kind == "multipart/digest" { "message/rfc822" } else { TEXT };
         for boundary in &info.boundaries {
-            self.stack.push(Open { number, boundary: boundary.clone(), default });
+            let boundary = boundary.clone();
+            self.stack.push(Open { number, boundary, default, is_over: false });
         }
         if info.is_multipart() && !info.is_odd {
             self.place = Place::Between;
@@ -481,6 +496,15 @@ mod tests {
         assert_eq!(
             walk(header, "----=_b\n\n---- x\nA : b\n----=_b--\n"),
             "b:----=_b\n[1 in 0: text/plain 1]l1:---- x\n1:A : b\nb:----=_b--\n"
+        );
+        // The last one is not the last to it.
+        assert_eq!(
+            walk(header, "----=_b\n\nx\n----=_b--\n\n-- y\n----=_b\nz\n"),
+            "b:----=_b\n[1 in 0: text/plain 1]1:x\nb:----=_b--\n-:\n-:-- y\nl-:----=_b\n-:z\n"
+        );
+        assert_eq!(
+            walk(header, "----=_b\n\nx\n----=_b--\ny\n"),
+            "b:----=_b\n[1 in 0: text/plain 1]1:x\nb:----=_b--\nl-:y\n"
         );
     }
 

@@ -29,12 +29,15 @@ const MOST: usize = 10_000;
 
 /// All tokens of `value`, in order.
 pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
+    if has_odd_blank(value) {
+        return Err(Unstable::OddBlank);
+    }
     let mut tokens = Vec::new();
     let mut from = 0;
     while let Some(octet) = value.get(from) {
         let rest = value.get(from..).unwrap_or_default();
         let (kind, length) = match octet {
-            b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => {
+            b' ' | b'\t' | b'\n' | b'\r' => {
                 from = from.saturating_add(1);
                 continue;
             }
@@ -56,8 +59,13 @@ pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     Ok(tokens)
 }
 
+/// A vertical tab or a form feed: a blank to some verifiers, a character to others (§3.4.2 names neither).
+pub(in crate::message) fn has_odd_blank(octets: &[u8]) -> bool {
+    octets.iter().any(|octet| matches!(octet, 0x0b | 0x0c))
+}
+
 fn is_atom(octet: u8) -> bool {
-    !SPECIALS.contains(&octet) && !matches!(octet, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+    !SPECIALS.contains(&octet) && !matches!(octet, b' ' | b'\t' | b'\n' | b'\r')
 }
 
 /// Length of what begins at the first octet and ends with its partner; `open` may nest.

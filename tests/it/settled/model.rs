@@ -64,6 +64,9 @@ pub(crate) fn changed_on_the_way(
         if octets.contains(&0) || octets.contains(&b'\r') {
             return Some(format!("NUL or CR in {name}"));
         }
+        if octets.contains(&0x0b) || octets.contains(&0x0c) {
+            return Some(format!("a blank to some verifiers in {name}"));
+        }
         if octets.split(|octet| *octet == b'\n').any(|line| line.len() > 990) {
             return Some(format!("long line in {name}"));
         }
