@@ -138,9 +138,25 @@ fn pieces<'a>(text: &'a [u8], most: usize, charset: &str) -> impl Iterator<Item 
 }
 
 /// Blanks and a word, as they stand in a text.
+#[derive(Clone, Copy)]
 struct Word<'a> {
     blanks: &'a [u8],
     text: &'a [u8],
+    /// It is a piece of a word in which encoded words and raw octets touch.
+    is_piece: bool,
+}
+
+/// An encoded word in a longer word: where it begins and ends.
+fn encoded_inside(text: &[u8]) -> Option<(usize, usize)> {
+    let from = text.windows(2).position(|pair| pair == b"=?")?;
+    let mut marks = text.iter().enumerate().skip(from.saturating_add(2));
+    let encoding = marks.by_ref().find(|(_, octet)| **octet == b'?')?.0;
+    let begins = marks.by_ref().find(|(_, octet)| **octet == b'?')?.0;
+    let is_known =
+        matches!(text.get(encoding.saturating_add(1)..begins)?, b"b" | b"B" | b"q" | b"Q");
+    let ends = marks.find(|(_, octet)| **octet == b'?')?.0.saturating_add(2);
+    let whole = text.get(from..ends)?;
+    (is_known && whole.is_ascii() && whole.ends_with(b"?=")).then_some((from, ends))
 }
 
 fn split_words(value: &[u8]) -> Vec<Word<'_>> {
@@ -151,13 +167,51 @@ fn split_words(value: &[u8]) -> Vec<Word<'_>> {
         let (blanks, after) = rest.split_at_checked(blanks).unwrap_or_default();
         let length = after.iter().take_while(|octet| !octet.is_ascii_whitespace()).count();
         let (text, after) = after.split_at_checked(length).unwrap_or_default();
-        words.push(Word { blanks, text });
+        let word = Word { blanks, text, is_piece: false };
+        if text.is_ascii() || word.mended().is_some() {
+            words.push(word);
+        } else {
+            words.extend(word.pieces());
+        }
         rest = after;
     }
     words
 }
 
-impl Word<'_> {
+impl<'a> Word<'a> {
+    /// The encoded words in it and what is between; itself, where there are none.
+    fn pieces(self) -> Vec<Self> {
+        let mut pieces = Vec::new();
+        let mut blanks = self.blanks;
+        let mut rest = self.text;
+        let mut push = |text: &'a [u8]| {
+            if !text.is_empty() {
+                pieces.push(Self { blanks: std::mem::take(&mut blanks), text, is_piece: true });
+            }
+        };
+        while let Some((from, to)) = encoded_inside(rest) {
+            push(rest.get(..from).unwrap_or_default());
+            push(rest.get(from..to).unwrap_or_default());
+            rest = rest.get(to..).unwrap_or_default();
+        }
+        push(rest);
+        if let [only] = pieces.as_mut_slice() {
+            only.is_piece = false;
+        }
+        pieces
+    }
+
+    /// Whether it is to become an encoded word.
+    fn is_raw(&self) -> bool {
+        !self.text.is_ascii() && self.mended().is_none() || self.is_piece && !self.is_encoded()
+    }
+
+    /// Writes the blanks before it; between the pieces of one word, one that is no text to a reader.
+    fn write_blanks(&self, out: &mut Vec<u8>) {
+        let is_glued = self.blanks.is_empty() && self.is_piece && !out.is_empty();
+        out.extend_from_slice(if is_glued { b" " } else { self.blanks });
+    }
+
     fn is_encoded(&self) -> bool {
         self.text.starts_with(b"=?") && self.text.ends_with(b"?=")
     }
@@ -192,21 +246,14 @@ fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
     let mut out = Vec::new();
     let mut index = 0;
     while let Some(word) = words.get(index) {
-        if word.text.is_ascii() {
-            out.extend_from_slice(word.blanks);
-            out.extend_from_slice(word.text);
-            index = index.saturating_add(1);
-            continue;
-        }
-        if let Some(mended) = word.mended() {
-            out.extend_from_slice(word.blanks);
-            out.extend(mended);
+        if !word.is_raw() {
+            word.write_blanks(&mut out);
+            out.extend_from_slice(word.mended().as_deref().unwrap_or(word.text));
             index = index.saturating_add(1);
             continue;
         }
         let run = words.get(index..).unwrap_or_default();
-        let is_raw = |word: &&Word<'_>| !word.text.is_ascii() && word.mended().is_none();
-        let length = run.iter().take_while(is_raw).count();
+        let length = run.iter().take_while(|word| word.is_raw()).count();
         let before = index.checked_sub(1).and_then(|before| words.get(before));
         let behind = run.get(length);
         let mut text = Vec::new();
@@ -222,7 +269,7 @@ fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
         if let Some(behind) = behind.filter(|behind| behind.is_encoded()) {
             text.extend(behind.unfolded());
         }
-        out.extend_from_slice(word.blanks);
+        word.write_blanks(&mut out);
         out.extend(encoded_words(&text, charset));
         index = index.saturating_add(length);
     }
@@ -417,6 +464,18 @@ mod tests {
     fn a_blank_beside_an_encoded_word_goes_inside() {
         let got = ascii("Subject", " =?utf-8?Q?a?= \u{fc} =?utf-8?Q?b?=\n").unwrap();
         assert_eq!(got, " =?utf-8?Q?a?= =?utf-8?B?IMO8IA==?= =?utf-8?Q?b?=\n");
+    }
+
+    #[test]
+    fn raw_octets_that_touch_an_encoded_word_are_encoded_beside_it() {
+        for (value, wanted) in [
+            (" \u{fc}=?utf-8?Q?a?=\n", " =?utf-8?B?w7w=?= =?utf-8?Q?a?=\n"),
+            (" x =?utf-8?Q?a?=b\u{fc} y\n", " x =?utf-8?Q?a?= =?utf-8?B?YsO8?= y\n"),
+            (" =?utf-8?X?a?=\u{fc}\n", " =?utf-8?B?PT91dGYtOD9YP2E/PcO8?=\n"),
+            ("\u{fc}=?a?b?c?=", "=?utf-8?B?w7w=?= =?a?b?c?="),
+        ] {
+            assert_eq!(ascii("Subject", value).unwrap(), wanted, "{value}");
+        }
     }
 
     #[test]

@@ -152,13 +152,18 @@ def decoded_header(value):
         piece = piece if isinstance(piece, bytes) else piece.encode("latin-1", "replace")
         octets += piece if charset is None else b" " + piece + b" "
     # What Postfix makes of an address itself: origin, quotes, routes, a comma between two words.
-    octets = octets.replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
+    octets = octets.replace(b"\0", b"").replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
     return b"".join(octets.split())
+
+
+# Which Postfix takes out in headers, and which is no header to Python.
+BLANK_BEFORE_COLON = re.compile(rb"(?m)^([!-9;-~]+)[ \t]+:")
 
 
 def normal(octets):
     """Content without what Postfix itself changes: it makes a space of a bare CR, and drops a NUL in a header."""
-    octets = octets.replace(b"\r\n", b"\n").replace(b"\r", b" ").replace(b"\0", b"")
+    octets = re.sub(rb"\r+$", b"", octets.replace(b"\r\n", b"\n")).replace(b"\r", b" ").replace(b"\0", b"")
+    octets = BLANK_BEFORE_COLON.sub(rb"\1:", octets)
     # A part of a multipart that Python sees as text shows its label.
     octets = re.sub(rb"(?im)^(content-transfer-encoding:[ \t]*)(?:8bit|binary)$", rb"\g<1>7bit", octets)
     return octets.rstrip(b"\n")
@@ -169,7 +174,7 @@ FIELDS = ["Subject", "To", "Cc", "From", "Reply-To", "References", "List-Unsubsc
 
 def content(octets):
     """All that a reader sees: header text and the decoded parts."""
-    octets = re.sub(rb"\r+\n", b"\n", octets)
+    octets = BLANK_BEFORE_COLON.sub(rb"\1:", re.sub(rb"\r+\n", b"\n", octets))
     while re.match(rb">*From ", octets):
         octets = octets.partition(b"\n")[2]
     # A header line of nothing but blanks says nothing, but Python makes it a part of the value before it.
