@@ -8,6 +8,7 @@ pub mod author;
 pub mod body;
 pub mod complete;
 pub mod date;
+pub mod dialogue;
 pub mod fold;
 pub mod mime;
 pub mod reader;

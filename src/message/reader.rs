@@ -1,6 +1,6 @@
-//! Octets → the header and the body of a message, as Postfix's sendmail(1), pickup(8) and cleanup(8)
-//! take them: leading From_ lines go, so do all CRs before an LF, a line of one dot may end the
-//! message, and the header ends where Postfix says it does. Any split of the input gives the same.
+//! Octets → the header and the body of a message, as Postfix's sendmail(1), smtpd(8), pickup(8) and
+//! cleanup(8) take them: leading From_ lines go, so do all CRs before an LF, a line of one dot may end
+//! the message, and the header ends where Postfix says it does. Any split of the input gives the same.
 
 use crate::argv::LoneDot;
 
@@ -29,7 +29,11 @@ const PIECE: usize = 2048;
 #[derive(Debug)]
 pub struct Reader {
     lone_dot: LoneDot,
+    /// What comes after DATA (RFC 5321 §4.5.2): the first dot of a line is no part of it.
+    stuffed: bool,
     phase: Phase,
+    /// The next octet begins a line; before the body.
+    fresh: bool,
     /// The line that is being read, before the body.
     line: Vec<u8>,
     header: Vec<u8>,
@@ -64,9 +68,21 @@ impl Reader {
     /// A reader at the first octet of a message.
     #[must_use]
     pub fn new(lone_dot: LoneDot) -> Self {
+        Self::with(lone_dot, false)
+    }
+
+    /// A reader at the first octet after DATA, to be given all up to the line of one dot.
+    #[must_use]
+    pub fn of_data() -> Self {
+        Self::with(LoneDot::IsText, true)
+    }
+
+    fn with(lone_dot: LoneDot, stuffed: bool) -> Self {
         Self {
             lone_dot,
+            stuffed,
             phase: Phase::Top,
+            fresh: true,
             line: Vec::new(),
             header: Vec::new(),
             taken: 0,
@@ -76,7 +92,7 @@ impl Reader {
                 at_line_start: true,
                 held_dot: false,
                 held_crs: 0,
-                verbatim: true,
+                verbatim: !stuffed,
             },
         }
     }
@@ -134,7 +150,9 @@ impl Reader {
             let begins = self.taken.saturating_add(taken as u64);
             let line_begins = begins.saturating_sub(self.line.len() as u64);
             taken = taken.saturating_add(piece.len());
-            self.line.extend_from_slice(piece);
+            let is_fresh = std::mem::replace(&mut self.fresh, piece.ends_with(b"\n"));
+            let stuffing = if self.stuffed && is_fresh { piece.strip_prefix(b".") } else { None };
+            self.line.extend_from_slice(stuffing.unwrap_or(piece));
             let complete = self.line.ends_with(b"\n");
             if !complete && !self.is_text_for_sure() {
                 if self.line.len().saturating_add(self.header.len()) > HEADER_LIMIT {
@@ -165,6 +183,12 @@ impl Reader {
         let complete = line.ends_with(b"\n");
         let text = without_line_end(line);
         if self.phase == Phase::Top && complete && line.len() <= PIECE && is_from_line(text) {
+            if self.stuffed {
+                // Where sendmail(1) drops it, smtpd(8) makes a field of it.
+                self.header.extend_from_slice(b"X-Mailbox-Line: ");
+                self.header.extend_from_slice(text);
+                self.header.push(b'\n');
+            }
             return false;
         }
         let continues = matches!(text.first(), Some(b' ' | b'\t'));
@@ -183,7 +207,8 @@ impl Reader {
         }
         self.begin_body(self.taken);
         if !(complete && text.is_empty()) {
-            // Read once more as body, whose rules for CRs and the last line are its own.
+            // Read once more as body, whose rules for CRs and the last line are its own; its dot is gone.
+            self.body.at_line_start = !self.stuffed;
             self.feed_body(line, body);
         }
         true
@@ -228,8 +253,8 @@ impl Reader {
                 continue;
             }
             let may_end = self.body.at_line_start && self.body.held_crs == 0 && !self.body.held_dot;
-            if may_end && *first == b'.' && self.lone_dot == LoneDot::Ends {
-                self.body.held_dot = true;
+            if may_end && *first == b'.' && (self.stuffed || self.lone_dot == LoneDot::Ends) {
+                self.body.held_dot = !self.stuffed;
                 self.body.at_line_start = false;
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
@@ -243,8 +268,10 @@ impl Reader {
     /// Copies whole lines as long as they need no look, then up to the next octet that does.
     fn copy_text<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         let stop = match self.lone_dot {
-            LoneDot::IsText => octets.iter().position(|octet| *octet == b'\r'),
-            LoneDot::Ends => octets.iter().position(|octet| matches!(octet, b'\r' | b'\n')),
+            LoneDot::IsText if !self.stuffed => octets.iter().position(|octet| *octet == b'\r'),
+            LoneDot::IsText | LoneDot::Ends => {
+                octets.iter().position(|octet| matches!(octet, b'\r' | b'\n'))
+            }
         };
         let (text, rest) =
             octets.split_at_checked(stop.unwrap_or(octets.len())).unwrap_or_default();
@@ -493,6 +520,57 @@ mod tests {
             assert_eq!(read(LoneDot::IsText, input.as_bytes()).2, verbatim, "{input:?}");
         }
         assert!(!read(LoneDot::Ends, b"A: b\n\nx\n.\n").2);
+    }
+
+    /// What comes after DATA, up to the line that ends it.
+    fn after_data(input: &str) -> (String, String) {
+        let read = |size: usize| {
+            let mut reader = Reader::of_data();
+            let mut body = Vec::new();
+            for piece in input.as_bytes().chunks(size) {
+                let mut rest = piece;
+                while !rest.is_empty() {
+                    let (taken, _) = reader.feed(rest, &mut body);
+                    rest = &rest[taken..];
+                }
+            }
+            reader.finish(&mut body);
+            assert_eq!(reader.body_in_input(), None);
+            let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+            (text(reader.header()), text(&body))
+        };
+        let whole = read(input.len().max(1));
+        for size in 1..input.len() {
+            assert_eq!(read(size), whole, "pieces of {size}");
+        }
+        whole
+    }
+
+    #[test]
+    fn after_data_the_first_dot_of_each_line_goes() {
+        assert_eq!(
+            after_data("A: b\r\n.C: d\r\n\r\n..x\r\n.y.\r\n...\r\n z\r\n"),
+            parts("A: b\nC: d\n", ".x\ny.\n..\n z\n")
+        );
+        assert_eq!(after_data("..no field\r\n..x\r\n"), parts("", ".no field\n.x\n"));
+        assert_eq!(after_data("A: b\n\n.x\n..y\n\r.z\n"), parts("A: b\n", "x\n.y\n\r.z\n"));
+    }
+
+    #[test]
+    fn after_data_a_dot_may_hide_an_empty_line() {
+        assert_eq!(after_data("A: b\r\n\r\n.\rx\r\n"), parts("A: b\n", "\rx\n"));
+        assert_eq!(after_data(""), parts("", ""));
+        assert_eq!(after_data("\r\n"), parts("", ""));
+    }
+
+    #[test]
+    fn after_data_a_from_line_becomes_a_field() {
+        assert_eq!(
+            after_data("From a b\r\n>From c\r\nA: b\r\n\r\nFrom d\r\n"),
+            parts("X-Mailbox-Line: From a b\nX-Mailbox-Line: >From c\nA: b\n", "From d\n")
+        );
+        assert_eq!(after_data("From a b\r\n x\r\n"), parts("X-Mailbox-Line: From a b\n", " x\n"));
+        assert_eq!(after_data("from a b\r\nA: b\r\n"), parts("", "from a b\nA: b\n"));
     }
 
     #[test]

@@ -1,0 +1,348 @@
+//! The dialogue of SMTP (RFC 5321) as far as it must be followed to find the messages in it: which octets
+//! of the client are commands and which are text, and which reply of the server answers what. All
+//! octets are passed on as they are, but for messages, which are somebody else's to replace, and for
+//! CHUNKING in the reply to EHLO. What is not understood is passed on, too: at worst the rest of the
+//! dialogue is no longer looked at ([`Opaque`]). Any split of the input gives the same.
+//!
+//! * **DATA** may be refused: only when the server answers 354 is what follows a message. So nothing
+//!   that comes after DATA is looked at, or passed on, before it was answered, be it pipelined or not.
+//! * **BDAT** is a second way to give a message, and one that no program uses by itself: CHUNKING is taken
+//!   out of the reply to EHLO (with BINARYMIME, which needs it), as `smtpd_discard_ehlo_keywords` would.
+//! * **SIZE** stays as it is. The limit is the server's own; the signed message is a little larger, and
+//!   where it would not fit, the message is to be sent as it came ([`Dialogue::size_limit`]). `SIZE=` of MAIL
+//!   is an estimate (RFC 1870 §5) that Postfix compares with its limit and the free space only.
+
+mod content;
+
+use std::collections::VecDeque;
+use std::fmt;
+
+use content::{Content, LineEnd};
+pub use content::{End, Stuffing};
+
+/// Why the rest of a dialogue is passed on without a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opaque {
+    /// The client gives a message by BDAT, though that was not offered.
+    Chunks,
+    /// The client and the server have begun to encrypt.
+    Encrypted,
+    /// The text holds a line of one dot that is the end for some servers only: to sign what was before it
+    /// might make commands of text, or text of commands.
+    LoneDot,
+    /// The server wants text for something that is not DATA.
+    Reply,
+}
+
+impl fmt::Display for Opaque {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Chunks => "given with BDAT",
+            Self::Encrypted => "given after STARTTLS",
+            Self::LoneDot => "a line of one dot that not every server takes for the end",
+            Self::Reply => "given after a command that is not known",
+        })
+    }
+}
+
+/// A dialogue between a client and a server.
+#[derive(Debug)]
+pub struct Dialogue {
+    state: State,
+    /// What the server has still to answer, the oldest first.
+    awaited: VecDeque<Awaited>,
+    /// The command line so far, as much of it as may matter.
+    command: Vec<u8>,
+    /// The reply line so far.
+    reply: Vec<u8>,
+    /// A line of the reply to EHLO that may turn out to be the last one.
+    hello_line: Option<Vec<u8>>,
+    /// The last EHLO or HELO that was accepted.
+    hello: Option<Vec<u8>>,
+    envelope_sender: Option<Vec<u8>>,
+    size_limit: Option<u64>,
+}
+
+#[derive(Debug)]
+enum State {
+    Commands,
+    /// DATA was passed on, and is not answered.
+    Waiting(LineEnd),
+    Content(Content),
+    Opaque(Opaque),
+}
+
+#[derive(Debug)]
+enum Awaited {
+    /// The greeting, or the reply to any command that does not matter.
+    Other,
+    Hello(Vec<u8>),
+    Mail(Vec<u8>),
+    Data,
+    StartTls,
+    /// Of a server that takes the place of another: not for the client.
+    Unasked,
+}
+
+/// A command line is kept up to here; Postfix reads no more of it (`line_length_limit`).
+const LONGEST_COMMAND: usize = 2048;
+
+/// A reply line that is longer is none.
+const LONGEST_REPLY: usize = 64 << 10;
+
+impl Default for Dialogue {
+    fn default() -> Self {
+        Self {
+            state: State::Commands,
+            awaited: VecDeque::from([Awaited::Other]),
+            command: Vec::new(),
+            reply: Vec::new(),
+            hello_line: None,
+            hello: None,
+            envelope_sender: None,
+            size_limit: None,
+        }
+    }
+}
+
+impl Dialogue {
+    /// Whether a message comes next, to be read by [`Self::content`].
+    #[must_use]
+    pub fn is_in_content(&self) -> bool {
+        matches!(self.state, State::Content(_))
+    }
+
+    /// Whether, and why, nothing is looked at any more.
+    #[must_use]
+    pub fn opaque(&self) -> Option<Opaque> {
+        match self.state {
+            State::Opaque(why) => Some(why),
+            State::Commands | State::Waiting(_) | State::Content(_) => None,
+        }
+    }
+
+    /// The address in the last MAIL that was accepted; empty for the null sender.
+    #[must_use]
+    pub fn envelope_sender(&self) -> Option<&[u8]> {
+        self.envelope_sender.as_deref()
+    }
+
+    /// What the server says it takes at most (RFC 1870), in octets.
+    #[must_use]
+    pub fn size_limit(&self) -> Option<u64> {
+        self.size_limit
+    }
+
+    /// Takes octets of the client and appends what is for the server to `out`. Says how many were taken:
+    /// none while DATA is not answered, and none of a message.
+    pub fn client(&mut self, octets: &[u8], out: &mut Vec<u8>) -> usize {
+        let mut taken: usize = 0;
+        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+            match self.state {
+                State::Waiting(_) | State::Content(_) => break,
+                State::Commands => self.command_piece(piece),
+                State::Opaque(_) => {}
+            }
+            out.extend_from_slice(piece);
+            taken = taken.saturating_add(piece.len());
+        }
+        taken
+    }
+
+    fn command_piece(&mut self, piece: &[u8]) {
+        let room = LONGEST_COMMAND.saturating_sub(self.command.len());
+        self.command.extend_from_slice(piece.get(..room).unwrap_or(piece));
+        if !piece.ends_with(b"\n") {
+            return;
+        }
+        let line = std::mem::take(&mut self.command);
+        let text = line.trim_ascii();
+        let verb = text.split(|octet| matches!(octet, b' ' | b'\t' | b':')).next();
+        let awaited = match verb.unwrap_or_default().to_ascii_uppercase().as_slice() {
+            b"EHLO" | b"HELO" => Awaited::Hello(text.to_vec()),
+            b"MAIL" => Awaited::Mail(path(text)),
+            b"STARTTLS" => Awaited::StartTls,
+            b"DATA" => {
+                let line_end = if piece.ends_with(b"\r\n") || line.ends_with(b"\r\n") {
+                    LineEnd::CrLf
+                } else {
+                    LineEnd::Lf
+                };
+                self.state = State::Waiting(line_end);
+                Awaited::Data
+            }
+            b"BDAT" => {
+                self.state = State::Opaque(Opaque::Chunks);
+                return;
+            }
+            _ => Awaited::Other,
+        };
+        self.awaited.push_back(awaited);
+    }
+
+    /// Takes octets of a message; what is surely part of it is appended to `message`, as it came.
+    pub fn content(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, End) {
+        let State::Content(content) = &mut self.state else { return (0, End::More) };
+        content.feed(octets, message)
+    }
+
+    /// The octets of the line that ended the message, or of one that had begun to when the client left.
+    #[must_use]
+    pub fn content_end(&self) -> &[u8] {
+        match &self.state {
+            State::Content(content) => content.held(),
+            State::Commands | State::Waiting(_) | State::Opaque(_) => b"",
+        }
+    }
+
+    /// The message was passed on to its end: commands come next.
+    pub fn content_ended(&mut self, end: End) {
+        self.state = match end {
+            End::Here | End::More => State::Commands,
+            End::Unclear => State::Opaque(Opaque::LoneDot),
+        };
+        self.awaited.push_back(Awaited::Other);
+    }
+
+    /// Another server takes the place of the one that was given up inside DATA. What it must be told first is
+    /// appended to `out`; its answers to that are not for the client.
+    pub fn begin_again(&mut self, out: &mut Vec<u8>) {
+        self.state = State::Commands;
+        self.reply.clear();
+        self.hello_line = None;
+        self.awaited = VecDeque::from([Awaited::Unasked]);
+        if let Some(hello) = &self.hello {
+            out.extend_from_slice(hello);
+            out.extend_from_slice(b"\r\n");
+            self.awaited.push_back(Awaited::Unasked);
+        }
+    }
+
+    /// Takes octets of the server and appends what is for the client to `out`.
+    pub fn server(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+            if self.opaque().is_some() {
+                self.server_ended(out);
+                out.extend_from_slice(piece);
+                continue;
+            }
+            self.reply.extend_from_slice(piece);
+            if piece.ends_with(b"\n") || self.reply.len() > LONGEST_REPLY {
+                let line = std::mem::take(&mut self.reply);
+                self.reply_line(line, out);
+            }
+        }
+    }
+
+    /// The server said its last word: what was kept back is for the client.
+    pub fn server_ended(&mut self, out: &mut Vec<u8>) {
+        out.append(&mut self.hello_line.take().unwrap_or_default());
+        out.append(&mut self.reply);
+    }
+
+    fn reply_line(&mut self, line: Vec<u8>, out: &mut Vec<u8>) {
+        let Some((code, is_last)) = code(&line) else {
+            out.extend_from_slice(&line);
+            return;
+        };
+        match self.awaited.front() {
+            Some(Awaited::Unasked) => {}
+            Some(Awaited::Hello(_)) if code == 250 => self.hello_reply_line(line, is_last, out),
+            _ => out.extend_from_slice(&line),
+        }
+        if is_last {
+            self.answered(code);
+        }
+    }
+
+    /// Keeps one line back: the last one has another form, and may be the one that goes.
+    fn hello_reply_line(&mut self, line: Vec<u8>, is_last: bool, out: &mut Vec<u8>) {
+        let is_first = self.hello_line.is_none();
+        let mut words =
+            line.get(4..).unwrap_or_default().trim_ascii().split(|octet| *octet == b' ');
+        let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
+        let goes = !is_first && matches!(keyword.as_slice(), b"CHUNKING" | b"BINARYMIME");
+        if !is_first && keyword == b"SIZE" {
+            // 0: there is no limit (RFC 1870 §4).
+            self.size_limit = words.next().and_then(number).filter(|limit| *limit > 0);
+        }
+        if !goes {
+            out.append(&mut self.hello_line.replace(line).unwrap_or_default());
+        }
+        if !is_last {
+            return;
+        }
+        if let Some(mut last) = self.hello_line.take() {
+            if let Some(sign) = last.get_mut(3)
+                && *sign == b'-'
+            {
+                *sign = b' ';
+            }
+            out.append(&mut last);
+        }
+    }
+
+    /// A reply is complete.
+    fn answered(&mut self, code: u16) {
+        let line_end = match self.state {
+            State::Waiting(line_end) => Some(line_end),
+            State::Commands | State::Content(_) | State::Opaque(_) => None,
+        };
+        if let (354, Some(line_end)) = (code, line_end) {
+            // Nothing was sent after DATA, so this is its answer, whatever replies were too few.
+            self.awaited.clear();
+            self.state = State::Content(Content::new(line_end));
+            return;
+        }
+        let is_good = (200..300).contains(&code);
+        match self.awaited.pop_front() {
+            Some(Awaited::Data) => self.state = State::Commands,
+            Some(Awaited::StartTls) if code == 220 => {
+                self.state = State::Opaque(Opaque::Encrypted);
+            }
+            Some(Awaited::Hello(hello)) if is_good => {
+                self.hello = Some(hello);
+                self.envelope_sender = None;
+            }
+            Some(Awaited::Mail(path)) if is_good => self.envelope_sender = Some(path),
+            _ if code == 354 => self.state = State::Opaque(Opaque::Reply),
+            _ => {}
+        }
+    }
+}
+
+/// The code of a reply line, and whether the reply ends with it.
+fn code(line: &[u8]) -> Option<(u16, bool)> {
+    let digits = line.get(..3)?;
+    let code = number(digits)?;
+    Some((u16::try_from(code).ok()?, line.get(3) != Some(&b'-')))
+}
+
+fn number(digits: &[u8]) -> Option<u64> {
+    let is_number = !digits.is_empty() && digits.iter().all(u8::is_ascii_digit);
+    std::str::from_utf8(digits).ok().filter(|_| is_number)?.parse().ok()
+}
+
+/// `MAIL FROM:<a@b> SIZE=1` → `a@b`.
+fn path(command: &[u8]) -> Vec<u8> {
+    let colon = command.iter().position(|octet| *octet == b':').unwrap_or(command.len());
+    let after = command.get(colon..).unwrap_or_default().strip_prefix(b":").unwrap_or_default();
+    let after = after.trim_ascii_start();
+    let Some(inside) = after.strip_prefix(b"<") else {
+        // Postfix takes it without brackets, too.
+        let end = after.iter().position(u8::is_ascii_whitespace).unwrap_or(after.len());
+        return after.get(..end).unwrap_or_default().to_vec();
+    };
+    let mut quoted = false;
+    let mut escaped = false;
+    let end = inside.iter().position(|octet| {
+        let ends = *octet == b'>' && !quoted;
+        quoted ^= *octet == b'"' && !escaped;
+        escaped = *octet == b'\\' && !escaped;
+        ends
+    });
+    inside.get(..end.unwrap_or(inside.len())).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests;

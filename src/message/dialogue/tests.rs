@@ -1,0 +1,250 @@
+use super::*;
+
+/// One octet sequence of either side.
+enum Said<'a> {
+    Client(&'a str),
+    Server(&'a str),
+}
+use Said::{Client, Server};
+
+/// What each side got, the messages among it, and the state in the end.
+#[derive(Debug, PartialEq, Eq)]
+struct Heard {
+    server: String,
+    client: String,
+    messages: Vec<String>,
+    opaque: Option<Opaque>,
+}
+
+fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Dialogue) {
+    let mut dialogue = Dialogue::default();
+    let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+    let mut messages = Vec::new();
+    let mut message = Vec::new();
+    // What the client said and the dialogue did not take yet.
+    let mut waiting = Vec::new();
+    for one in said {
+        let (octets, is_client) = match one {
+            Client(text) => (text, true),
+            Server(text) => (text, false),
+        };
+        for piece in octets.as_bytes().chunks(size) {
+            if is_client {
+                waiting.extend_from_slice(piece);
+            } else {
+                dialogue.server(piece, &mut to_client);
+            }
+            loop {
+                let taken = if dialogue.is_in_content() {
+                    let (taken, end) = dialogue.content(&waiting, &mut message);
+                    if end != End::More {
+                        messages.push(String::from_utf8(std::mem::take(&mut message)).unwrap());
+                        to_server.extend_from_slice(b"<message>");
+                        to_server.extend_from_slice(dialogue.content_end());
+                        dialogue.content_ended(end);
+                    }
+                    taken
+                } else {
+                    dialogue.client(&waiting, &mut to_server)
+                };
+                waiting.drain(..taken);
+                if taken == 0 {
+                    break;
+                }
+            }
+        }
+    }
+    dialogue.server_ended(&mut to_client);
+    let text = |octets| String::from_utf8(octets).unwrap();
+    let heard = Heard {
+        server: text(to_server),
+        client: text(to_client),
+        messages,
+        opaque: dialogue.opaque(),
+    };
+    (heard, dialogue)
+}
+
+fn hear(said: &[Said<'_>]) -> (Heard, Dialogue) {
+    let whole = hear_in_pieces(said, usize::MAX);
+    for size in 1..60 {
+        assert_eq!(hear_in_pieces(said, size).0, whole.0, "pieces of {size}");
+    }
+    whole
+}
+
+const GREETING: Said<'_> = Server("220 host ESMTP\r\n");
+
+#[test]
+fn a_message_is_what_follows_an_answer_of_354() {
+    let (heard, dialogue) = hear(&[
+        GREETING,
+        Client("HELO x\r\n"),
+        Server("250 host\r\n"),
+        Client("MAIL FROM:<a@b.test> BODY=8BITMIME\r\n"),
+        Server("250 ok\r\n"),
+        Client("RCPT TO:<c@d.test>\r\n"),
+        Server("250 ok\r\n"),
+        Client("DATA\r\n"),
+        Server("354 go\r\n"),
+        Client("Subject: x\r\n\r\n..x\r\nDATA\r\n.\r\nQUIT\r\n"),
+        Server("250 queued\r\n221 bye\r\n"),
+    ]);
+    assert_eq!(heard.messages, ["Subject: x\r\n\r\n..x\r\nDATA\r\n"]);
+    assert!(heard.server.ends_with("DATA\r\n<message>.\r\nQUIT\r\n"), "{}", heard.server);
+    assert!(heard.client.ends_with("354 go\r\n250 queued\r\n221 bye\r\n"));
+    assert_eq!(dialogue.envelope_sender(), Some(&b"a@b.test"[..]));
+    assert_eq!(heard.opaque, None);
+}
+
+#[test]
+fn what_is_pipelined_waits_for_the_answer_to_data() {
+    let commands = "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nDATA\r\nA: b\r\n\r\n.\r\nRSET\r\n";
+    let (heard, _) = hear(&[Client(commands)]);
+    assert!(heard.server.ends_with("DATA\r\n") && heard.messages.is_empty());
+    let (heard, dialogue) =
+        hear(&[Client(commands), GREETING, Server("250 h\r\n250 o\r\n250 o\r\n354 go\r\n")]);
+    assert!(heard.server.ends_with("DATA\r\n<message>.\r\nRSET\r\n"));
+    assert_eq!(heard.messages, ["A: b\r\n\r\n"]);
+    assert_eq!(dialogue.envelope_sender(), Some(&b""[..]));
+    // Refused: what follows is commands, as for the server.
+    let (heard, _) =
+        hear(&[Client(commands), GREETING, Server("250 h\r\n250 o\r\n554 no\r\n503 no\r\n")]);
+    assert_eq!(heard.server, commands);
+    assert!(heard.messages.is_empty());
+}
+
+#[test]
+fn replies_of_many_lines_count_once() {
+    let (heard, _) = hear(&[
+        Client("HELP\r\nNOOP\r\nDATA\r\nx\r\n.\r\nQUIT\r\n"),
+        Server("220-a\r\n220 b\r\n214-a\r\n214-354 c\r\n214 d\r\n250 ok\r\n"),
+    ]);
+    assert!(heard.server.ends_with("DATA\r\n"));
+    let (heard, _) = hear(&[
+        Client("HELP\r\nDATA\r\nx\r\n.\r\nQUIT\r\n"),
+        Server("220-a\r\n220 b\r\n214-a\r\n214 d\r\n354-go\r\n354 on\r\n"),
+    ]);
+    assert_eq!(heard.messages, ["x\r\n"]);
+}
+
+#[test]
+fn chunking_is_taken_out_of_the_reply_to_ehlo() {
+    for (reply, wanted) in [
+        ("250-h\r\n250-SIZE 100\r\n250 CHUNKING\r\n", "250-h\r\n250 SIZE 100\r\n"),
+        ("250-h\r\n250-CHUNKING\r\n250 SIZE 100\r\n", "250-h\r\n250 SIZE 100\r\n"),
+        ("250-h\r\n250 chunking\r\n", "250 h\r\n"),
+        ("250-h\r\n250-CHUNKING\r\n250-BINARYMIME\r\n250 X\n", "250-h\r\n250 X\n"),
+        ("250 h\r\n", "250 h\r\n"),
+        ("250-chunking\r\n250 DSN\r\n", "250-chunking\r\n250 DSN\r\n"),
+        ("502-CHUNKING\r\n502 CHUNKING\r\n", "502-CHUNKING\r\n502 CHUNKING\r\n"),
+    ] {
+        let (heard, _) = hear(&[GREETING, Client("ehlo x\r\n"), Server(reply)]);
+        assert_eq!(heard.client, format!("220 host ESMTP\r\n{wanted}"));
+    }
+    let (heard, dialogue) =
+        hear(&[GREETING, Client("NOOP\r\nEHLO x\r\n"), Server("250-x\r\n250 CHUNKING\r\n")]);
+    assert!(heard.client.ends_with("250-x\r\n250 CHUNKING\r\n"));
+    assert_eq!(dialogue.size_limit(), None);
+}
+
+#[test]
+fn the_size_limit_is_that_of_the_last_ehlo() {
+    for (line, wanted) in
+        [("SIZE 10240000", Some(10_240_000)), ("SIZE", None), ("SIZE 0", None), ("size 5", Some(5))]
+    {
+        let reply = format!("250-h\r\n250-{line}\r\n250 DSN\r\n");
+        let (_, dialogue) = hear(&[GREETING, Client("EHLO x\r\n"), Server(&reply)]);
+        assert_eq!(dialogue.size_limit(), wanted, "{line}");
+    }
+}
+
+#[test]
+fn the_envelope_sender_is_that_of_the_mail_that_was_accepted() {
+    for (command, wanted) in [
+        ("MAIL FROM:<a@b>", &b"a@b"[..]),
+        ("mail from: <a@b> SIZE=3", b"a@b"),
+        ("MAIL FROM:a@b SIZE=3", b"a@b"),
+        ("MAIL FROM:<\"x> y\"@b> RET=HDRS", b"\"x> y\"@b"),
+        ("MAIL FROM:<>", b""),
+    ] {
+        let client = format!("{command}\r\nMAIL FROM:<second@b>\r\n");
+        let (_, dialogue) = hear(&[GREETING, Client(&client), Server("250 ok\r\n503 nested\r\n")]);
+        assert_eq!(dialogue.envelope_sender(), Some(wanted), "{command}");
+    }
+}
+
+#[test]
+fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
+    let (heard, _) = hear(&[
+        GREETING,
+        Client("BDAT 6 LAST\r\nDATA\r\nDATA\r\nx\r\n.\r\n"),
+        Server("354 no\r\n"),
+    ]);
+    assert_eq!(heard.opaque, Some(Opaque::Chunks));
+    assert_eq!(heard.server, "BDAT 6 LAST\r\nDATA\r\nDATA\r\nx\r\n.\r\n");
+    let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\n"), Server("220 go\r\n\x16\x03")]);
+    assert_eq!(heard.opaque, Some(Opaque::Encrypted));
+    assert!(heard.client.ends_with("220 go\r\n\x16\x03"));
+    let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\nNOOP\r\n"), Server("454 no\r\n")]);
+    assert_eq!(heard.opaque, None);
+    let (heard, _) =
+        hear(&[GREETING, Client("DATE\r\n"), Server("354 go\r\n"), Client("DATA\r\n.")]);
+    assert_eq!(heard.opaque, Some(Opaque::Reply));
+    assert_eq!(heard.server, "DATE\r\nDATA\r\n.");
+}
+
+#[test]
+fn an_end_that_is_none_for_some_servers_is_passed_on_and_ends_the_looking() {
+    let text = "x\n.\nMAIL FROM:<evil@x>\r\nDATA\r\nx\r\n.\r\n";
+    let (heard, _) = hear(&[GREETING, Client("DATA\r\n"), Server("354 go\r\n"), Client(text)]);
+    assert_eq!(heard.opaque, Some(Opaque::LoneDot));
+    assert_eq!(heard.messages, ["x\n"]);
+    assert_eq!(heard.server, format!("DATA\r\n<message>{}", &text[2..]));
+}
+
+#[test]
+fn a_client_of_bare_lfs_is_followed() {
+    let (heard, _) = hear(&[
+        GREETING,
+        Client("HELO x\nMAIL FROM:<a@b>\nRCPT TO:<c@d>\nDATA\nA: b\n\nx\n.\nQUIT\n"),
+        Server("250 h\n250 o\n250 o\n354 go\n250 ok\n221 bye\n"),
+    ]);
+    assert_eq!((heard.opaque, heard.messages), (None, vec!["A: b\n\nx\n".to_owned()]));
+    assert!(heard.server.ends_with("DATA\n<message>.\nQUIT\n"));
+}
+
+#[test]
+fn odd_lines_are_passed_on() {
+    let long = "X".repeat(5_000);
+    let said = format!("\r\n  data \r\n{long}\r\n\0\r\nVRFY a\r\nno end");
+    let (heard, _) = hear(&[Client(&said), GREETING, Server("500 a\r\nodd\r\n503 b\r\n25")]);
+    assert_eq!(heard.server, said);
+    assert_eq!(heard.client, "220 host ESMTP\r\n500 a\r\nodd\r\n503 b\r\n25");
+}
+
+#[test]
+fn a_reply_too_few_does_not_hide_a_message() {
+    let (heard, _) =
+        hear(&[GREETING, Client("\r\nDATA\r\n"), Server("354 go\r\n"), Client("x\r\n.\r\n")]);
+    assert_eq!(heard.messages, ["x\r\n"]);
+}
+
+#[test]
+fn another_server_is_told_the_name_and_its_answers_are_kept() {
+    let (_, mut dialogue) = hear(&[
+        GREETING,
+        Client("EHLO me\r\n"),
+        Server("250-h\r\n250 DSN\r\n"),
+        Client("DATA\r\n"),
+        Server("354 go\r\n"),
+    ]);
+    let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
+    dialogue.begin_again(&mut to_server);
+    assert_eq!(to_server, b"EHLO me\r\n");
+    dialogue.server(b"220 other\r\n250-h\r\n250 CHUNKING\r\n", &mut to_client);
+    assert_eq!(to_client, b"");
+    dialogue.client(b"RSET\r\n", &mut to_server);
+    dialogue.server(b"250 ok\r\n", &mut to_client);
+    assert_eq!(to_client, b"250 ok\r\n");
+}
