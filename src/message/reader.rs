@@ -77,6 +77,12 @@ impl Reader {
         Self::with(LoneDot::IsText, true)
     }
 
+    /// A reader by the same rules, at the first octet.
+    #[must_use]
+    pub fn again(&self) -> Self {
+        Self::with(self.lone_dot, self.stuffed)
+    }
+
     fn with(lone_dot: LoneDot, stuffed: bool) -> Self {
         Self {
             lone_dot,

@@ -5,7 +5,8 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Seek as _, Write as _};
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::fd::{AsFd, AsRawFd as _};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
@@ -13,9 +14,10 @@ use std::process::{Command, ExitCode, Stdio};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::unistd::{dup2_stdin, execv, pipe2};
+use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::unistd::{Pid, dup2_stdin, execv, pipe2};
 
-use super::intake::Intake;
+use super::intake::{Intake, Stdin};
 use super::privilege::Dropped;
 use super::signals;
 use super::spool::{Sealed, SealedIn, create, write_all};
@@ -126,22 +128,8 @@ pub(crate) fn exec_untouched(real: &Real, argv: &[OsString], dropped: Dropped) -
 
 fn run(real: &Real, argv: &[OsString], dash_i: bool) -> HandoffError {
     let failed = |source| HandoffError::Exec { path: real.0.clone(), source };
-    let text = |octets: &OsStr| CString::new(octets.as_bytes()).map_err(|_| Errno::EINVAL);
-    let mut args = Vec::with_capacity(argv.len().saturating_add(1));
-    for arg in argv {
-        match text(arg) {
-            Ok(arg) => args.push(arg),
-            Err(errno) => return failed(errno),
-        }
-        if args.len() == 1 && dash_i {
-            args.push(c"-i".to_owned());
-        }
-    }
-    if args.is_empty() {
-        args.push(c"sendmail".to_owned());
-    }
-    let path = match text(real.0.as_os_str()) {
-        Ok(path) => path,
+    let (path, args) = match c_strings(real, argv, dash_i) {
+        Ok(strings) => strings,
         Err(errno) => return failed(errno),
     };
     signals::restore();
@@ -150,6 +138,54 @@ fn run(real: &Real, argv: &[OsString], dash_i: bool) -> HandoffError {
         Err(errno) => failed(errno),
         Ok(never) => match never {},
     }
+}
+
+/// The path and the arguments as exec(3) wants them.
+fn c_strings(
+    real: &Real,
+    argv: &[OsString],
+    dash_i: bool,
+) -> Result<(CString, Vec<CString>), Errno> {
+    let text = |octets: &OsStr| CString::new(octets.as_bytes()).map_err(|_| Errno::EINVAL);
+    let mut args = Vec::with_capacity(argv.len().saturating_add(1));
+    for arg in argv {
+        args.push(text(arg)?);
+        if args.len() == 1 && dash_i {
+            args.push(c"-i".to_owned());
+        }
+    }
+    if args.is_empty() {
+        args.push(c"sendmail".to_owned());
+    }
+    Ok((text(real.0.as_os_str())?, args))
+}
+
+/// Starts the real sendmail as a child that finds all as it would after [`exec_untouched`], but for its
+/// standard input and output.
+pub(crate) fn spawn(
+    real: &Real,
+    argv: &[OsString],
+    input: &impl AsFd,
+    output: &impl AsFd,
+    _: &Dropped,
+) -> Result<Pid, HandoffError> {
+    let started = || {
+        let (path, args) = c_strings(real, argv, false)?;
+        let mut files = PosixSpawnFileActions::init()?;
+        files.add_dup2(input.as_fd().as_raw_fd(), 0)?;
+        files.add_dup2(output.as_fd().as_raw_fd(), 1)?;
+        let mut attributes = PosixSpawnAttr::init()?;
+        attributes.set_sigdefault(&signals::to_restore())?;
+        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+        let environment = std::env::vars_os().filter_map(|(mut name, value)| {
+            name.push("=");
+            name.push(value);
+            CString::new(name.into_vec()).ok()
+        });
+        let environment: Vec<CString> = environment.collect();
+        posix_spawn(path.as_c_str(), &files, &attributes, &args, &environment)
+    };
+    started().map_err(|source| HandoffError::Exec { path: real.0.clone(), source })
 }
 
 /// Makes the message standard input.
@@ -191,7 +227,7 @@ const DEFAULT_PIPE: usize = 64 << 10;
 pub(crate) fn feed(
     real: &Real,
     argv: &[OsString],
-    intake: &mut Intake,
+    intake: &mut Intake<Stdin>,
     _: &Dropped,
 ) -> Result<ExitCode, HandoffError> {
     let failed = |error: io::Error| HandoffError::Exec {
@@ -206,7 +242,7 @@ pub(crate) fn feed(
     let mut child = command.spawn().map_err(failed)?;
     let mut input = child.stdin.take();
     let fed = match &mut input {
-        Some(input) => intake.replay(|octets| input.write_all(octets)),
+        Some(input) => intake.replay(|_, octets| input.write_all(octets)),
         None => Ok(()),
     };
     // It may have read all it wants (a lone dot); any other error leaves the message in two.

@@ -1,4 +1,5 @@
-//! The message on standard input: read once, kept as it came, and given to the reader on the way.
+//! The message on standard input, or inside a dialogue: read once, kept as it came, and given to the
+//! reader on the way.
 
 use std::error;
 use std::fmt;
@@ -20,12 +21,23 @@ use crate::message::reader::{Reader, Step};
 /// Octets asked for at a time: what a pipe holds.
 const PIECE: usize = 64 << 10;
 
+/// Where the octets of a message come from.
+pub(crate) trait Source {
+    /// Waits for octets and gives some of them. None: the message is over.
+    fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno>;
+}
+
+/// Standard input, of which all is the message.
+#[derive(Debug)]
+pub(crate) struct Stdin {
+    /// Where it was when we came, if it can go back there.
+    start: Option<i64>,
+}
+
 /// One message, as far as it was read.
 #[derive(Debug)]
-pub(crate) struct Intake {
-    lone_dot: LoneDot,
-    /// Where standard input was when we came, if it can go back there.
-    start: Option<i64>,
+pub(crate) struct Intake<S> {
+    source: S,
     spool: Spool,
     piece: Vec<u8>,
     /// The octets of `piece` that the spool has not got.
@@ -75,21 +87,49 @@ pub(crate) enum HeaderRead {
     TooLarge,
 }
 
-impl Intake {
-    pub(crate) fn new(lone_dot: LoneDot) -> Self {
+impl Intake<Stdin> {
+    /// The message on standard input.
+    pub(crate) fn of_stdin(lone_dot: LoneDot) -> Self {
         let stdin = io::stdin();
         let is_file = fstat(stdin.as_fd()).is_ok_and(|found| {
             SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
         });
         let start = if is_file { lseek(stdin.as_fd(), 0, Whence::SeekCur).ok() } else { None };
+        Self::new(Stdin { start }, Reader::new(lone_dot))
+    }
+
+    /// The message as it was submitted, for the original argv.
+    pub(crate) fn seal_original(&mut self) -> Result<Sealed, IntakeError> {
+        // What can't be read (a folder as standard input) the real one complains of.
+        if self.is_untouched() {
+            return Ok(Sealed::untouched());
+        }
+        if let Some(start) = self.source.start
+            && lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok()
+        {
+            return Ok(Sealed::untouched());
+        }
+        if self.unkept != (0, 0) {
+            return Err(IntakeError::Keep(io::ErrorKind::StorageFull.into()));
+        }
+        self.read_rest()?;
+        let spool = std::mem::replace(&mut self.spool, Spool::new());
+        spool.seal().map_err(|(spool, error)| {
+            self.spool = spool;
+            IntakeError::Keep(error)
+        })
+    }
+}
+
+impl<S: Source> Intake<S> {
+    pub(crate) fn new(source: S, reader: Reader) -> Self {
         Self {
-            lone_dot,
-            start,
+            source,
             spool: Spool::new(),
             piece: vec![0; PIECE],
             unkept: (0, 0),
             unread: (0, 0),
-            reader: Reader::new(lone_dot),
+            reader,
             body: Vec::new(),
             settled: false,
             ended: false,
@@ -152,7 +192,7 @@ impl Intake {
 
     /// Reads the next piece and keeps it. False at the end of the input.
     fn fill(&mut self) -> Result<bool, IntakeError> {
-        let length = read_stdin(&mut self.piece).map_err(IntakeError::Read)?;
+        let length = self.source.read(&mut self.piece).map_err(IntakeError::Read)?;
         self.unread = (0, length);
         self.unkept = (0, length);
         self.spool
@@ -167,28 +207,6 @@ impl Intake {
         matches!(&self.spool, Spool::Memory(memory) if memory.is_empty()) && self.unkept == (0, 0)
     }
 
-    /// The message as it was submitted, for the original argv.
-    pub(crate) fn seal_original(&mut self) -> Result<Sealed, IntakeError> {
-        // What can't be read (a folder as standard input) the real one complains of.
-        if self.is_untouched() {
-            return Ok(Sealed::untouched());
-        }
-        if let Some(start) = self.start
-            && lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok()
-        {
-            return Ok(Sealed::untouched());
-        }
-        if self.unkept != (0, 0) {
-            return Err(IntakeError::Keep(io::ErrorKind::StorageFull.into()));
-        }
-        self.read_rest()?;
-        let spool = std::mem::replace(&mut self.spool, Spool::new());
-        spool.seal().map_err(|(spool, error)| {
-            self.spool = spool;
-            IntakeError::Keep(error)
-        })
-    }
-
     /// Reads on to the end of the message, so that a caller at a terminal can end it by a dot.
     fn read_rest(&mut self) -> Result<(), IntakeError> {
         if !self.raw {
@@ -197,6 +215,16 @@ impl Intake {
         while !self.ended && self.fill()? {}
         self.ended = true;
         Ok(())
+    }
+
+    /// Where the octets come from.
+    pub(crate) fn source(&mut self) -> &mut S {
+        &mut self.source
+    }
+
+    /// How many octets were read and kept.
+    pub(crate) fn kept(&self) -> io::Result<u64> {
+        self.spool.len()
     }
 
     /// The reader failed: from here on all there is to the end of the input is the message.
@@ -223,46 +251,60 @@ impl Intake {
     }
 
     /// Reads the body of the kept octets once more; what [`Self::read_body`] gave goes to `take`.
-    pub(crate) fn body_again(
-        &self,
-        mut take: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
-        let mut reader = Reader::new(self.lone_dot);
-        let mut text = Vec::new();
-        let mut ended = false;
-        self.spool.read(0, |mut octets| {
-            while !octets.is_empty() && !ended {
-                let (taken, step) = reader.feed(octets, &mut text);
-                octets = octets.get(taken..).unwrap_or_default();
-                ended = step == Step::MessageEnds;
-                body::settle(&mut text);
-                take(&text)?;
-                text.clear();
-            }
-            Ok(())
-        })?;
-        reader.finish(&mut text);
-        body::settle(&mut text);
-        take(&text)
+    pub(crate) fn body_again(&self, take: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
+        again(&self.spool, self.reader.again(), take)
     }
 
-    /// Gives the original octets to `write`: those that were read, then the rest of standard input.
+    /// The same for what needs the source, too.
+    pub(crate) fn body_with(
+        &mut self,
+        mut take: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let Self { source, spool, reader, .. } = self;
+        again(spool, reader.again(), |text| take(source, text))
+    }
+
+    /// Gives the original octets to `write`: those that were read, then the rest, as it comes.
     pub(crate) fn replay(
         &mut self,
-        mut write: impl FnMut(&[u8]) -> io::Result<()>,
+        mut write: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
-        self.spool.read(0, &mut write)?;
+        let source = &mut self.source;
+        self.spool.read(0, |octets| write(source, octets))?;
         let (from, to) = std::mem::take(&mut self.unkept);
-        write(self.piece.get(from..to).unwrap_or_default())?;
+        write(source, self.piece.get(from..to).unwrap_or_default())?;
         while !self.ended {
-            let length = read_stdin(&mut self.piece)?;
+            let length = source.read(&mut self.piece)?;
             if length == 0 {
                 break;
             }
-            write(self.piece.get(..length).unwrap_or_default())?;
+            write(source, self.piece.get(..length).unwrap_or_default())?;
         }
         Ok(())
     }
+}
+
+fn again(
+    spool: &Spool,
+    mut reader: Reader,
+    mut take: impl FnMut(&[u8]) -> io::Result<()>,
+) -> io::Result<()> {
+    let mut text = Vec::new();
+    let mut ended = false;
+    spool.read(0, |mut octets| {
+        while !octets.is_empty() && !ended {
+            let (taken, step) = reader.feed(octets, &mut text);
+            octets = octets.get(taken..).unwrap_or_default();
+            ended = step == Step::MessageEnds;
+            body::settle(&mut text);
+            take(&text)?;
+            text.clear();
+        }
+        Ok(())
+    })?;
+    reader.finish(&mut text);
+    body::settle(&mut text);
+    take(&text)
 }
 
 /// A closed standard input is an empty message to the real sendmail. For a set-gid program glibc puts
@@ -282,20 +324,22 @@ pub(crate) fn reopen_closed_stdin() {
 /// The device number of `/dev/full`, null(4).
 const FULL: u64 = makedev(1, 7);
 
-/// read(2), which a signal may interrupt and a caller may have made non-blocking.
-fn read_stdin(piece: &mut [u8]) -> Result<usize, Errno> {
-    let stdin = io::stdin();
-    loop {
-        match read(stdin.as_fd(), piece) {
-            Err(Errno::EINTR) => {}
-            Err(Errno::EAGAIN) => {
-                let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-                match poll(&mut wait, PollTimeout::NONE) {
-                    Ok(_) | Err(Errno::EINTR) => {}
-                    Err(errno) => return Err(errno),
+impl Source for Stdin {
+    /// read(2), which a signal may interrupt and a caller may have made non-blocking.
+    fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
+        let stdin = io::stdin();
+        loop {
+            match read(stdin.as_fd(), piece) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+                    match poll(&mut wait, PollTimeout::NONE) {
+                        Ok(_) | Err(Errno::EINTR) => {}
+                        Err(errno) => return Err(errno),
+                    }
                 }
+                result => return result,
             }
-            result => return result,
         }
     }
 }

@@ -13,7 +13,10 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::{Mode, fstat};
 use zeroize::Zeroizing;
 
+use super::privilege::Held;
+use super::trouble::Trouble;
 use crate::dkim::{KeyError, Selector, SigningKey};
+use crate::policy::Plan;
 
 /// A key file that was opened.
 #[derive(Debug)]
@@ -22,6 +25,47 @@ pub(crate) struct KeyFile {
     path: PathBuf,
     /// The owner of the folder of all keys.
     tree_owner: u32,
+}
+
+/// What a key is made of. No `Debug`: it may hold the key.
+pub(crate) enum Key {
+    /// The file, still to be looked at and read.
+    File(KeyFile),
+    /// Its octets: somebody else has looked.
+    Octets { pem: Zeroizing<Vec<u8>>, path: PathBuf },
+}
+
+/// Opens the keys of a plan.
+pub(crate) trait Keys {
+    /// One for each selector.
+    fn open(&mut self, plan: &Plan) -> Result<Vec<Key>, Trouble>;
+}
+
+/// The folder of all keys, for who holds the group.
+#[derive(Debug)]
+pub(crate) struct Tree<'a> {
+    pub(crate) keys: PathBuf,
+    pub(crate) held: &'a Held,
+}
+
+impl Tree<'_> {
+    /// Opens files as the group.
+    pub(crate) fn files(
+        &self,
+        folder: &str,
+        selectors: &[Selector],
+    ) -> Result<Vec<KeyFile>, Trouble> {
+        let open = |selector| open_key(&self.keys, folder, selector, self.held.is_privileged());
+        let files = self.held.with(|| selectors.iter().map(open).collect::<Result<Vec<_>, _>>())?;
+        Ok(files?)
+    }
+}
+
+impl Keys for Tree<'_> {
+    fn open(&mut self, plan: &Plan) -> Result<Vec<Key>, Trouble> {
+        let files = self.files(&plan.folder, &plan.selectors)?;
+        Ok(files.into_iter().map(Key::File).collect())
+    }
 }
 
 /// A key that can't be used.
@@ -39,11 +83,14 @@ pub(crate) enum KeyringError {
     TooOpen { path: PathBuf, mode: u32 },
     /// It holds no usable key; the administrator.
     Key { path: PathBuf, source: KeyError },
+    /// What the process that opens keys for a dialogue says.
+    Keeper { said: String },
 }
 
 impl KeyringError {
     fn path(&self) -> &Path {
         match self {
+            Self::Keeper { .. } => Path::new(""),
             Self::Open { path, .. }
             | Self::Read { path, .. }
             | Self::NotAFile { path }
@@ -75,6 +122,7 @@ impl fmt::Display for KeyringError {
                 write!(f, "key {path} has mode {mode:03o}, wanted 640 or stricter")
             }
             Self::Key { .. } => write!(f, "key {path}"),
+            Self::Keeper { said } => f.write_str(said),
         }
     }
 }
@@ -85,16 +133,19 @@ impl error::Error for KeyringError {
             Self::Open { source, .. } => Some(source),
             Self::Read { source, .. } => Some(source),
             Self::Key { source, .. } => Some(source),
-            Self::NotAFile { .. } | Self::Owner { .. } | Self::TooOpen { .. } => None,
+            Self::NotAFile { .. }
+            | Self::Owner { .. }
+            | Self::TooOpen { .. }
+            | Self::Keeper { .. } => None,
         }
     }
 }
 
 /// No key file is larger (RSA 4096 in PEM: 3.3 kB). Octets.
-const LARGEST: usize = 16 << 10;
+pub(crate) const LARGEST: usize = 16 << 10;
 
 /// Opens `KEYS/FOLDER/SELECTOR.private`. All that is done as the privileged group, if there is one.
-pub(crate) fn open_key(
+fn open_key(
     keys: &Path,
     folder: &str,
     selector: &Selector,
@@ -118,17 +169,30 @@ pub(crate) fn open_key(
     Ok(KeyFile { file: File::from(file), path, tree_owner })
 }
 
-impl KeyFile {
-    /// Looks at the file and reads the key. Needs no privilege.
+impl Key {
+    /// Reads the key. Needs no privilege.
     pub(crate) fn read(&self, minimum_bits: u32) -> Result<SigningKey, KeyringError> {
+        let key = |pem: &[u8], path: &Path| {
+            SigningKey::from_pem(pem, minimum_bits)
+                .map_err(|source| KeyringError::Key { path: path.to_owned(), source })
+        };
+        match self {
+            Self::File(file) => key(&file.octets()?, &file.path),
+            Self::Octets { pem, path } => key(pem, path),
+        }
+    }
+}
+
+impl KeyFile {
+    /// Looks at the file and reads it. Needs no privilege.
+    pub(crate) fn octets(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let path = &self.path;
         let failed = |source| KeyringError::Read { path: path.clone(), source };
         self.trust(&self.file.metadata().map_err(failed)?)?;
         // Room for all at once: a Vec that grows leaves copies behind.
         let mut pem = Zeroizing::new(Vec::with_capacity(LARGEST));
         (&self.file).take(LARGEST as u64).read_to_end(&mut pem).map_err(failed)?;
-        SigningKey::from_pem(pem.as_slice(), minimum_bits)
-            .map_err(|source| KeyringError::Key { path: path.clone(), source })
+        Ok(pem)
     }
 
     fn trust(&self, found: &Metadata) -> Result<(), KeyringError> {

@@ -3,6 +3,8 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use nix::sys::signal::{SigSet, Signal};
+
 static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
 
 /// Bit of SIGPIPE (13) in the masks of proc(5).
@@ -28,4 +30,13 @@ pub(crate) fn restore() {
     if !PIPE_WAS_IGNORED.load(Ordering::Relaxed) {
         sigpipe::reset();
     }
+}
+
+/// What a child needs to have put back.
+pub(crate) fn to_restore() -> SigSet {
+    let mut signals = SigSet::empty();
+    if !PIPE_WAS_IGNORED.load(Ordering::Relaxed) {
+        signals.add(Signal::SIGPIPE);
+    }
+    signals
 }

@@ -5,11 +5,11 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use super::Failed;
 use super::etc::EtcError;
 use super::intake::IntakeError;
 use super::keyring::KeyringError;
 use super::privilege::PrivilegeError;
+use super::signing::Failed;
 use crate::config::OnError;
 use crate::dkim::{RecipeError, SignError};
 

@@ -143,16 +143,15 @@ mod tests {
         let in_pieces = |size: usize| {
             let mut content = Content::new(line_end);
             let mut message = Vec::new();
-            let mut at = 0;
+            let mut rest = input;
             let mut end = End::More;
-            while at < input.len() && end == End::More {
-                let to = input.len().min(at + size);
-                let (taken, seen) = content.feed(&input[at..to], &mut message);
-                at += taken;
+            while !rest.is_empty() && end == End::More {
+                let (taken, seen) = content.feed(&rest[..size.min(rest.len())], &mut message);
+                rest = &rest[taken..];
                 end = seen;
             }
             let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
-            (text(&message), text(content.held()), text(&input[at..]), end)
+            (text(&message), text(content.held()), text(rest), end)
         };
         let whole = in_pieces(input.len().max(1));
         for size in 1..input.len() {

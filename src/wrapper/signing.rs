@@ -1,0 +1,266 @@
+//! What is done with one message, whichever way it came: who it is from, whether and how it is signed,
+//! the signing, and the line in the log.
+
+use std::ffi::OsString;
+use std::io;
+use std::rc::Rc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::etc::Etc;
+use super::intake::{HeaderRead, Intake, IntakeError, Source};
+use super::keyring::{Key, Keys};
+use super::spool::{Sealed, Spool};
+use super::submitter::User;
+use super::trouble::Trouble;
+use crate::argv::Submission;
+use crate::config::{Host, OnError};
+use crate::dkim::{self, BodyHash, BodyHasher, Header, Timestamp};
+use crate::message::address::Unstable;
+use crate::message::author::{Author, NoAuthor};
+use crate::message::complete;
+use crate::message::date::DateTime;
+use crate::message::seven_bit::{Changes, Rewrite, Survey};
+use crate::policy::{Decision, Plan, Reason};
+use crate::report::{self, Entry, Outcome, Severity};
+
+/// How a message came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    /// As standard input.
+    Alone,
+    /// Inside a dialogue: whoever gives it has no name there, only the envelope sender.
+    Smtp,
+}
+
+/// All that is known of one submission, from its argv to the log line.
+pub(super) struct Run<'a> {
+    pub(super) argv: &'a [OsString],
+    pub(super) submission: &'a Submission,
+    way: Way,
+    user: User,
+    now: DateTime,
+    unique: String,
+    /// Who the message is from, once that is known.
+    author: Option<Author>,
+    /// How it is to be signed, once that is decided.
+    plan: Option<Rc<Plan>>,
+}
+
+/// What was found to be done with the message.
+pub(super) enum Choice {
+    Sign(Box<Job>),
+    Skip(Reason),
+}
+
+/// A message to be signed: its completed header and the opened keys.
+pub(super) struct Job {
+    header: Header,
+    plan: Rc<Plan>,
+    keys: Vec<Key>,
+}
+
+/// A trouble, and what the administrator wants done about it.
+pub(super) type Failed = (Trouble, OnError);
+
+impl<'a> Run<'a> {
+    pub(super) fn new(argv: &'a [OsString], submission: &'a Submission, way: Way) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let date = DateTime { seconds: now.as_secs(), offset: 0 };
+        let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
+        Self {
+            argv,
+            submission,
+            way,
+            user: User::real(),
+            now: date,
+            unique,
+            author: None,
+            plan: None,
+        }
+    }
+
+    /// The header → what to do. Keys are opened here, and nowhere else.
+    pub(super) fn choose(
+        &mut self,
+        intake: &mut Intake<impl Source>,
+        etc: &Etc,
+        host: &Host,
+        keys: &mut impl Keys,
+    ) -> Result<Choice, Failed> {
+        let failed = |trouble: Trouble| (trouble, host.signing.on_error);
+        if intake.read_header().map_err(|error| failed(error.into()))? == HeaderRead::TooLarge {
+            return Ok(Choice::Skip(Reason::HeaderTooLarge));
+        }
+        let Some(mut header) = complete::fields(intake.header()) else {
+            return Ok(Choice::Skip(Reason::BadHeader));
+        };
+        let completion = &host.completion;
+        let submitter = if header.count("From") == 0 {
+            self.submitter()
+        } else {
+            complete::Submitter::default()
+        };
+        complete::complete_from(&mut header, &submitter, completion);
+        let author = match Author::of(&header) {
+            Ok(author) => self.author.insert(author),
+            Err(why) => return Ok(Choice::Skip(Reason::NoAuthor(why))),
+        };
+        let policy = etc.policy(author.domain(), host).map_err(|error| failed(error.into()))?;
+        let Some(policy) = policy else { return Ok(Choice::Skip(Reason::NotConfigured)) };
+        let caller = self.user.caller(&policy.file);
+        let gateway = self.submission.gateway;
+        let decision = policy.decide(author, &header, gateway, &caller);
+        let mut plan = match decision.map_err(|error| failed(error.into()))? {
+            Decision::Sign(plan) => plan,
+            Decision::Skip(reason) => return Ok(Choice::Skip(reason)),
+        };
+        let domain = author.domain();
+        let unstable = complete::complete(&mut header, completion, self.now, &self.unique, domain);
+        if unstable.iter().any(|name| name.is("From")) {
+            return Ok(Choice::Skip(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual))));
+        }
+        plan.recipe = plan.recipe.without(&unstable);
+        let plan = Rc::<Plan>::from(plan);
+        self.plan = Some(Rc::clone(&plan));
+        let keys = keys.open(&plan).map_err(|trouble| (trouble, plan.on_error))?;
+        Ok(Choice::Sign(Box::new(Job { header, plan, keys })))
+    }
+
+    /// What a missing From is made of. Only then the passwd entry is looked up.
+    fn submitter(&self) -> complete::Submitter {
+        match self.way {
+            Way::Alone => self.user.submitter(self.submission),
+            Way::Smtp => complete::Submitter {
+                envelope_sender: self.submission.envelope_sender.clone(),
+                ..complete::Submitter::default()
+            },
+        }
+    }
+
+    /// The body → the signed message.
+    pub(super) fn sign(
+        &self,
+        job: &mut Job,
+        intake: &mut Intake<impl Source>,
+    ) -> Result<Signed, Failed> {
+        job.sign(intake, self.now).map_err(|trouble| (trouble, job.plan.on_error))
+    }
+
+    pub(super) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
+        let plan = self.plan.as_deref();
+        let from = self.author.as_ref().map(Author::address);
+        let entry = Entry {
+            uid: self.user.uid(),
+            from: from.as_deref(),
+            domain: plan.map(|plan| plan.recipe.domain()),
+            selectors: plan.map_or(&[], |plan| &plan.selectors),
+            outcome,
+            reason,
+        };
+        report::log(severity, &entry);
+    }
+}
+
+/// What stands before the body, and the body where it is another than was submitted.
+pub(super) struct Signed {
+    head: Vec<u8>,
+    body: Option<Spool>,
+    leaves_risk: bool,
+}
+
+impl Signed {
+    /// What the log says of a signature that may not last.
+    pub(super) fn risk(&self) -> Option<&'static str> {
+        self.leaves_risk.then_some("a part that is not ours to change may be changed")
+    }
+
+    pub(super) fn seal(self, intake: &mut Intake<impl Source>) -> Result<Sealed, IntakeError> {
+        let Some(body) = self.body else { return intake.seal_signed(&self.head) };
+        let length = body.len().map_err(IntakeError::Keep)?;
+        body.seal_with(&self.head, 0, length).map_err(|(_, error)| IntakeError::Keep(error))
+    }
+
+    /// Gives all of it to `put`, in lines that end in LF.
+    pub(super) fn write<S: Source>(
+        &self,
+        intake: &mut Intake<S>,
+        mut put: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        put(intake.source(), &self.head)?;
+        match &self.body {
+            Some(body) => body.read(0, |text| put(intake.source(), text)),
+            None => intake.body_with(put),
+        }
+    }
+}
+
+impl Job {
+    /// What to do when it can't be signed.
+    pub(super) fn on_error(&self) -> OnError {
+        self.plan.on_error
+    }
+
+    /// Reads the body, makes it what nothing will change, and signs.
+    fn sign(&mut self, intake: &mut Intake<impl Source>, now: DateTime) -> Result<Signed, Trouble> {
+        let canon = self.plan.recipe.canonicalization().body;
+        let mut hasher = BodyHasher::new(canon);
+        let mut survey = Survey::new(&self.header.octets(), !self.plan.seven_bit);
+        intake.read_body(|text| {
+            hasher.update(text);
+            survey.feed(text);
+        })?;
+        let changes = survey.finish();
+        if let Some((encoding, charset)) = changes.of_header() {
+            complete::label(&mut self.header, encoding, charset);
+        }
+        let (hash, body) = if changes.keep_body() {
+            (hasher.finish(), None)
+        } else {
+            let (hash, body) = rewrite(intake, &changes, BodyHasher::new(canon))?;
+            (hash, Some(body))
+        };
+        let head = self.head(&hash, now)?;
+        // With the setting off the administrator knows.
+        let leaves_risk = changes.leaves_risk && self.plan.seven_bit;
+        Ok(Signed { head, body, leaves_risk })
+    }
+
+    /// The signatures, the header, and the line between it and the body.
+    fn head(&self, hash: &BodyHash, now: DateTime) -> Result<Vec<u8>, Trouble> {
+        let plan = &self.plan;
+        let now = Timestamp(now.seconds);
+        let mut head = Vec::new();
+        for (file, selector) in self.keys.iter().zip(&plan.selectors) {
+            let key = file.read(plan.minimum_key_bits)?;
+            let signature = dkim::sign(&self.header, hash, &plan.recipe, selector, &key, now)?;
+            head.extend_from_slice(signature.octets());
+        }
+        self.header.write_to(&mut head);
+        head.push(b'\n');
+        Ok(head)
+    }
+}
+
+/// The body once more, encoded where it must be; what is hashed is what is kept.
+fn rewrite(
+    intake: &Intake<impl Source>,
+    changes: &Changes,
+    mut hasher: BodyHasher,
+) -> Result<(BodyHash, Spool), IntakeError> {
+    let mut rewrite = Rewrite::new(changes);
+    let mut body = Spool::new();
+    let mut text = Vec::new();
+    let again = intake.body_again(|octets| {
+        rewrite.feed(octets, &mut text);
+        hasher.update(&text);
+        body.append(&text)?;
+        text.clear();
+        Ok(())
+    });
+    again.map_err(IntakeError::Keep)?;
+    rewrite.finish(&mut text);
+    hasher.update(&text);
+    body.append(&text).map_err(IntakeError::Keep)?;
+    Ok((hasher.finish(), body))
+}

@@ -1,0 +1,239 @@
+//! `-bs`: SMTP on standard input. The real sendmail runs as a child, the dialogue is passed on between the
+//! two, and the messages in it are signed on the way.
+//!
+//! * The group is given up before the first octet is read; see [`keeper`] for how keys are reached then.
+//! * Whatever the child does is as without us: what it says, its exit code, the signal that ends it. A signal
+//!   that ends us closes its standard input, which ends it, and a message that is not complete is not sent.
+//! * The child gets DATA at once, for only it knows the answer, and then nothing until the message has
+//!   been read: the signature stands before the text. So all of the message must come within the time that
+//!   the child waits for a line (`smtpd_timeout`, 300 s).
+//! * When a message is not to be sent unsigned (`on_error`), the child must not get it, and there is nothing
+//!   inside DATA to tell it so. Its dialogue ends there, as when the client leaves; another child is
+//!   started, told the name in EHLO, and the client reads 451 where the answer to the message would be.
+//! * On a TCP socket (inetd) it is mail from elsewhere: that passes through, see [`is_inbound`].
+
+mod keeper;
+mod relay;
+
+use std::ffi::OsString;
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd as _;
+use std::process::ExitCode;
+
+use super::etc::Etc;
+use super::handoff::{HandoffError, Real, exec_untouched};
+use super::intake::{Intake, IntakeError};
+use super::privilege::Held;
+use super::signing::{Choice, Failed, Run, Signed, Way};
+use super::trouble::{Trouble, guarded};
+use crate::argv::{LoneDot, Submission};
+use crate::config::{Host, OnError};
+use crate::message::Reader;
+use crate::message::dialogue::{End, Opaque, Stuffing};
+use crate::report::{self, Outcome, Severity};
+use keeper::Keeper;
+use relay::{Data, Next, Relay};
+
+/// Whether standard input is a TCP socket: whoever speaks there is on another host, or was taken for
+/// somebody there.
+pub(super) fn is_inbound() -> bool {
+    let stdin = io::stdin();
+    // The address of a socket of another family is refused.
+    stdin.as_fd().try_clone_to_owned().is_ok_and(|fd| TcpStream::from(fd).local_addr().is_ok())
+}
+
+/// What the client reads in place of an answer of the real sendmail.
+const REFUSED: &str = "451 4.7.0 Error: not signed, so not accepted\r\n";
+const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing connection\r\n";
+
+/// Carries the dialogue to its end.
+pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
+    let nobody = submission(None);
+    let run = Run::new(argv, &nobody, Way::Smtp);
+    let host = match etc.host() {
+        Ok(host) => host,
+        Err(broken) => return run.without_host(held, &broken),
+    };
+    let real = match Real::at(&host.sendmail) {
+        Ok(real) => real,
+        Err(error) => return report::fatal(&error),
+    };
+    let (keeper, dropped) = match Keeper::start(held, etc.keys()) {
+        Ok(started) => started,
+        Err(error) => return report::fatal(&error),
+    };
+    let mut keeper = match keeper {
+        Ok(keeper) => keeper,
+        Err(error) if host.signing.on_error == OnError::Refuse => {
+            return run.refuse(&format!("cannot start the process that opens the keys: {error}"));
+        }
+        Err(error) => {
+            let reason = format!("cannot start the process that opens the keys: {error}");
+            run.log(Severity::Error, Outcome::Unsigned, Some(&reason));
+            return report::fatal(&exec_untouched(&real, argv, dropped));
+        }
+    };
+    let mut relay = match Relay::start(&real, argv, dropped) {
+        Ok(relay) => relay,
+        Err(error) => return report::fatal(&error),
+    };
+    let mut was_opaque = false;
+    loop {
+        match relay.next(was_opaque) {
+            Next::Message => {
+                let submission = submission(relay.dialogue.envelope_sender());
+                let mut run = Run::new(argv, &submission, Way::Smtp);
+                if let Err(error) = pass(&mut run, &mut relay, &mut keeper, etc, &host) {
+                    return report::fatal(&error);
+                }
+                was_opaque = relay.dialogue.opaque().is_some();
+            }
+            Next::Opaque => {
+                was_opaque = true;
+                let reason = relay.dialogue.opaque().map(|why| why.to_string());
+                run.log(Severity::Info, Outcome::Unsigned, reason.as_deref());
+            }
+            Next::Over => break,
+        }
+    }
+    let code = relay.finish();
+    keeper.stop();
+    code
+}
+
+fn submission(envelope_sender: Option<&[u8]>) -> Submission {
+    Submission {
+        lone_dot: LoneDot::IsText,
+        gateway: false,
+        envelope_sender: envelope_sender.map(<[u8]>::to_vec),
+        full_name: None,
+    }
+}
+
+/// Reads one message and gives it to the real sendmail, signed where that can be. An error of the
+/// system on the way ends the dialogue, and so the message; that is seen by who asks for what comes next.
+fn pass(
+    run: &mut Run<'_>,
+    relay: &mut Relay<'_>,
+    keeper: &mut Keeper,
+    etc: &Etc,
+    host: &Host,
+) -> Result<(), HandoffError> {
+    let mut intake = Intake::new(Data(relay), Reader::of_data());
+    let signed = guarded(|| sign(run, &mut intake, keeper, etc, host));
+    match signed {
+        Ok(Ok(signed)) if intake.source().0.end() == End::Here => {
+            if exceeds(&signed, &mut intake) {
+                let reason = "signed, it would be larger than the real sendmail takes";
+                give_original(run, &mut intake, Severity::Warning, reason);
+                return Ok(());
+            }
+            if give_signed(&signed, &mut intake).is_ok() && host.log_success {
+                run.log(Severity::Info, Outcome::Signed, signed.risk());
+            }
+            Ok(())
+        }
+        // The client has left, or the end is not clear; nothing of it is signed.
+        Ok(Ok(_)) => {
+            give_original(run, &mut intake, Severity::Info, &Opaque::LoneDot.to_string());
+            Ok(())
+        }
+        Ok(Err(reason)) => {
+            give_original(run, &mut intake, Severity::Info, &reason);
+            Ok(())
+        }
+        // The child has gone: so has the message.
+        Err((Trouble::Intake(IntakeError::Read(_)), _)) => Ok(()),
+        Err((trouble, OnError::Send)) => {
+            give_original(run, &mut intake, Severity::Error, &report::chain(&trouble));
+            Ok(())
+        }
+        Err((trouble, OnError::Refuse)) => refuse(run, &mut intake, &report::chain(&trouble)),
+    }
+}
+
+/// The signed message, or why it is not to be signed.
+fn sign(
+    run: &mut Run<'_>,
+    intake: &mut Intake<Data<'_, '_>>,
+    keeper: &mut Keeper,
+    etc: &Etc,
+    host: &Host,
+) -> Result<Result<Signed, String>, Failed> {
+    match run.choose(intake, etc, host, keeper)? {
+        Choice::Sign(mut job) => run.sign(&mut job, intake).map(Ok),
+        Choice::Skip(reason) => Ok(Err(reason.to_string())),
+    }
+}
+
+/// Room for what the real sendmail puts in front, Received for one.
+const TRACE: u64 = 1024;
+
+/// Whether signing is what makes the message larger than the SIZE that was announced.
+fn exceeds(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> bool {
+    let Some(limit) = intake.source().0.dialogue.size_limit() else { return false };
+    let came_as = intake.kept().unwrap_or_default();
+    // Encoding makes at most three octets of one: then there is nothing to count.
+    if came_as.saturating_mul(3).saturating_add(64 << 10) < limit {
+        return false;
+    }
+    let mut length = TRACE;
+    let counted = signed.write(intake, |_, text| {
+        let lines = text.iter().filter(|octet| **octet == b'\n').count();
+        length = length.saturating_add(text.len() as u64).saturating_add(lines as u64);
+        Ok(())
+    });
+    counted.is_ok() && length > limit && came_as <= limit
+}
+
+fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
+    let mut stuffing = Stuffing::default();
+    let mut lines = Vec::new();
+    signed.write(intake, |data, text| {
+        lines.clear();
+        stuffing.feed(text, &mut lines);
+        data.0.put(&lines)
+    })?;
+    intake.source().0.end_signed()
+}
+
+/// The octets as they came. What the client did not finish is no message, and not worth a line in the log.
+fn give_original(
+    run: &Run<'_>,
+    intake: &mut Intake<Data<'_, '_>>,
+    severity: Severity,
+    reason: &str,
+) {
+    let given = intake.replay(|data, octets| data.0.put(octets));
+    let relay = &mut intake.source().0;
+    let end = relay.end();
+    if given.and_then(|()| relay.end_original()).is_err() || end == End::More {
+        return;
+    }
+    run.log(severity, Outcome::Unsigned, Some(reason));
+}
+
+fn refuse(
+    run: &Run<'_>,
+    intake: &mut Intake<Data<'_, '_>>,
+    reason: &str,
+) -> Result<(), HandoffError> {
+    // To the end of it: then the client listens.
+    let read = intake.replay(|_, _| Ok(()));
+    let relay = &mut intake.source().0;
+    match relay.end() {
+        _ if read.is_err() => Ok(()),
+        End::More => Ok(()),
+        End::Here => {
+            run.log(Severity::Error, Outcome::Refused, Some(reason));
+            relay.refuse(REFUSED)
+        }
+        // Whether commands or text come next is for the child to say, and the child is not asked.
+        End::Unclear => {
+            run.log(Severity::Error, Outcome::Refused, Some(reason));
+            relay.hang_up(HUNG_UP);
+            Ok(())
+        }
+    }
+}
