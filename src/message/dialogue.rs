@@ -284,19 +284,16 @@ impl Dialogue {
 
     /// A reply is complete.
     fn answered(&mut self, code: u16) {
-        let line_end = match self.state {
-            State::Waiting(line_end) => Some(line_end),
-            State::Commands | State::Content(_) | State::Opaque(_) => None,
-        };
-        if let (354, Some(line_end)) = (code, line_end) {
-            // Nothing was sent after DATA, so this is its answer, whatever replies were too few.
-            self.awaited.clear();
-            self.state = State::Content(Content::new(line_end));
-            return;
-        }
         let is_good = (200..300).contains(&code);
         match self.awaited.pop_front() {
-            Some(Awaited::Data) => self.state = State::Commands,
+            Some(Awaited::Data) => {
+                self.state = match self.state {
+                    State::Waiting(line_end) if code == 354 => {
+                        State::Content(Content::new(line_end))
+                    }
+                    _ => State::Commands,
+                };
+            }
             Some(Awaited::StartTls) if code == 220 => {
                 self.state = State::Opaque(Opaque::Encrypted);
             }

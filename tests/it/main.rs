@@ -14,6 +14,8 @@
 
 mod support;
 
+/// Chance makes dialogues, and each side sees what it would see without us.
+mod dialogue;
 /// What the administrator's command promises.
 mod dkimctl;
 /// What is said when something is wrong, and where the mail goes.

@@ -224,10 +224,11 @@ fn odd_lines_are_passed_on() {
 }
 
 #[test]
-fn a_reply_too_few_does_not_hide_a_message() {
-    let (heard, _) =
-        hear(&[GREETING, Client("\r\nDATA\r\n"), Server("354 go\r\n"), Client("x\r\n.\r\n")]);
-    assert_eq!(heard.messages, ["x\r\n"]);
+fn after_a_reply_too_few_text_is_passed_on() {
+    let text = "x\r\n.\r\nQUIT\r\n";
+    let (heard, _) = hear(&[GREETING, Client("\r\nDATA\r\n"), Server("354 go\r\n"), Client(text)]);
+    assert_eq!(heard.opaque, Some(Opaque::Reply));
+    assert_eq!(heard.server, format!("\r\nDATA\r\n{text}"));
 }
 
 #[test]

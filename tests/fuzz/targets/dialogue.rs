@@ -1,0 +1,13 @@
+//! Whatever a client says, in whatever pieces, and whatever a server answers: each sees what it would see
+//! without us, but for the messages that are replaced.
+#![no_main]
+
+#[path = "../../it/dialogue/model.rs"]
+mod model;
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let (chance, script) = input.split_at(input.len().min(16));
+    if let Err(why) = model::judge(chance, script) {
+        panic!("{why}");
+    }
+});
