@@ -5,13 +5,13 @@ use std::error;
 use std::fmt;
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, BorrowedFd};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat, makedev};
-use nix::unistd::{Whence, dup2_stdin, lseek, read};
+use nix::unistd::{Whence, dup2_stderr, dup2_stdin, dup2_stdout, lseek, read};
 
 use super::spool::{Sealed, Spool};
 use crate::argv::LoneDot;
@@ -307,22 +307,32 @@ fn again(
     take(&text)
 }
 
-/// A closed standard input is an empty message to the real sendmail. For a set-gid program glibc puts
-/// `/dev/full` there, to be written only, so that reading from it fails; that is taken back.
-pub(crate) fn reopen_closed_stdin() {
-    let stdin = io::stdin();
-    let Ok(found) = fstat(stdin.as_fd()) else { return };
-    let Ok(flags) = fcntl(stdin.as_fd(), FcntlArg::F_GETFL) else { return };
-    let is_write_only = OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == OFlag::O_WRONLY;
-    if is_write_only && found.st_rdev == FULL {
-        // Without it, the real one complains, as it would of any input it can't read.
-        let null = File::options().read(true).write(true).open("/dev/null");
-        drop(null.map(|null| dup2_stdin(&null)));
+/// A closed standard input is an empty message to the real sendmail, and what it says to a closed output is
+/// lost. For a set-gid program glibc puts `/dev/full` and `/dev/null` there, the first to be written and
+/// the second to be read only, so that nothing works; that is taken back.
+pub(crate) fn reopen_closed() {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let is_put_there = |fd: BorrowedFd<'_>, device, access| {
+        let flags = fcntl(fd, FcntlArg::F_GETFL).unwrap_or_default();
+        OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == access
+            && fstat(fd).is_ok_and(|found| found.st_rdev == device)
+    };
+    let null = || File::options().read(true).write(true).open("/dev/null").ok();
+    // Without it, the real one complains, as it would of any descriptor it can't use.
+    if is_put_there(stdin.as_fd(), FULL, OFlag::O_WRONLY) {
+        drop(null().map(|null| dup2_stdin(&null)));
+    }
+    if is_put_there(stdout.as_fd(), NULL, OFlag::O_RDONLY) {
+        drop(null().map(|null| dup2_stdout(&null)));
+    }
+    if is_put_there(stderr.as_fd(), NULL, OFlag::O_RDONLY) {
+        drop(null().map(|null| dup2_stderr(&null)));
     }
 }
 
-/// The device number of `/dev/full`, null(4).
+/// The device numbers of `/dev/full` and `/dev/null`, null(4).
 const FULL: u64 = makedev(1, 7);
+const NULL: u64 = makedev(1, 3);
 
 impl Source for Stdin {
     /// read(2), which a signal may interrupt and a caller may have made non-blocking.

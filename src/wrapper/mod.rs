@@ -41,7 +41,7 @@ pub fn main() -> ExitCode {
         Err(error) => return report::fatal(&error),
     };
     trouble::keep_quiet();
-    intake::reopen_closed_stdin();
+    intake::reopen_closed();
     let argv: Vec<OsString> = std::env::args_os().collect();
     let etc = Etc::find(&held);
     match Mode::parse(&argv) {

@@ -32,10 +32,14 @@ mod main_job;
 mod pass_through;
 /// In the sandbox: a caller can use a key and never get it.
 mod privilege;
+/// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.
+mod relay;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.
 mod settled;
+/// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
+mod smtp;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
 /// In the sandbox: what is not signed is not touched.

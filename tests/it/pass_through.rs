@@ -47,17 +47,3 @@ fn modes_that_read_no_message_behave_as_without_us() {
         assert_eq!(run("ours"), run("theirs"), "{user}: {call}");
     }
 }
-
-#[test]
-fn smtp_on_standard_input_behaves_as_without_us() {
-    let Some(sandbox) = Sandbox::for_test("pass_through") else { return };
-    let recipient = sandbox.recipient();
-    let dialogue = format!(
-        "EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\nDATA\r\nSubject: x\r\n\r\n..x\r\n.\r\nQUIT\r\n"
-    );
-    let output = sandbox.sh("www-data", "sendmail -bs", dialogue.as_bytes());
-    assert!(output.status.success(), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(said.starts_with("220 host.example.test ") && said.contains("\n221 "), "{said}");
-    assert!(sandbox.received(&recipient).split().1.starts_with(".x\r\n"));
-}

@@ -289,7 +289,8 @@ impl<'a> Relay<'a> {
 /// As a shell says it, where the signal is ignored.
 fn end_by(signal: Signal) -> ExitCode {
     signals::restore();
-    let _: Result<(), Errno> = raise(signal);
+    // Twice: Rust's own handler of SIGSEGV and SIGBUS makes way for the default at the first.
+    let _: [Result<(), Errno>; 2] = [raise(signal), raise(signal)];
     ExitCode::from(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
 }
 

@@ -1,0 +1,239 @@
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use crate::support::{Sandbox, Stage, feed};
+
+/// Stands in for a real sendmail that speaks SMTP: keeps what it hears beside itself, and does what the
+/// commands of its own say.
+const SERVER: &str = r#"#!/bin/sh
+printf '220 stand-in\r\n'
+while IFS= read -r line; do
+    printf '%s\n' "$line" >>"$0.heard"
+    case $line in
+    EHLO*) printf '250-stand-in\r\n250-SIZE 3000\r\n250 CHUNKING\r\n' ;;
+    DATA*)
+        printf '354 go\r\n'
+        sed -u "/^\.$(printf '\r')\$/Q" >>"$0.message"
+        printf '250 queued\r\n' ;;
+    EXIT*) exit 67 ;;
+    KILL*) kill -s "$(cat "$0.signal")" $$ ;;
+    FLOOD*) yes 250-flood | head -n 100000; printf '250 flooded\r\n' ;;
+    QUIT*) printf '221 bye\r\n'; exit 0 ;;
+    *) printf '250 ok\r\n' ;;
+    esac
+done
+echo left >>"$0.heard"
+"#;
+
+fn stage() -> Stage {
+    let stage = Stage::new();
+    fs::remove_file(stage.path("sendmail")).unwrap();
+    stage.write("sendmail", SERVER);
+    fs::set_permissions(stage.path("sendmail"), fs::Permissions::from_mode(0o755)).unwrap();
+    stage
+}
+
+fn message(from: &str) -> String {
+    format!("MAIL FROM:<{from}>\r\nRCPT TO:<x@y.test>\r\nDATA\r\nFrom: {from}\r\n\r\n..x\r\n.\r\n")
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn the_real_one_finds_all_as_it_would_by_itself() {
+    let stage = Stage::new();
+    let script =
+        "umask 137; cd /usr/share; trap '' HUP TERM; exec env A=b 'odd name=x' PROGRAM -bs -odb";
+    let found = |program: &Path| {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script.replace("PROGRAM", program.to_str().unwrap())]);
+        command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+        let output = feed(&mut command, b"QUIT\r\n");
+        assert!(output.status.success(), "{output:?}");
+        let captured = stage.captured().unwrap();
+        let mut environment = captured.environment.clone();
+        environment.sort();
+        assert_eq!(captured.stdin, b"QUIT\r\n");
+        let status = ["Mask", "Cwd", "SigIgn", "SigBlk", "Fds", "Uid", "Gid", "Groups"]
+            .map(|name| captured.status(name).to_owned());
+        (captured.argv[1..].to_vec(), environment, status)
+    };
+    let theirs = found(&stage.path("sendmail"));
+    assert_eq!(found(Path::new(env!("CARGO_BIN_EXE_sendmail-dkim"))), theirs);
+    let output = feed(&mut stage.command("/usr/lib/sendmail", &["-bs"]), b"");
+    assert!(output.status.success());
+    assert_eq!(stage.captured().unwrap().argv, ["/usr/lib/sendmail", "-bs"]);
+}
+
+#[test]
+fn exit_code_and_words_are_those_of_the_real_one() {
+    let stage = Stage::new();
+    stage.write("exit", "67");
+    stage.write("stderr", "sendmail: fatal: of the real one\n");
+    let output = stage.submit(&["-bs"], b"");
+    assert_eq!(output.status.code(), Some(67));
+    assert_eq!(output.stderr, b"sendmail: fatal: of the real one\n");
+    let stage = self::stage();
+    // It ends while the client could go on.
+    let output = stage.submit(&["-bs"], b"EXIT\r\nNOOP\r\n");
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(67), "220 stand-in\r\n"));
+}
+
+#[test]
+fn the_signal_that_ends_the_real_one_ends_us() {
+    let stage = stage();
+    for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("PIPE", 13)] {
+        stage.write("sendmail.signal", name);
+        let output = stage.submit(&["-bs"], b"KILL\r\n");
+        assert_eq!(output.status.signal(), Some(number), "{output:?}");
+    }
+}
+
+#[test]
+fn a_real_one_that_does_not_listen_and_a_client_that_does_not_read_hold_up_nobody_for_ever() {
+    let stage = stage();
+    // Ten megabytes of answers, of which the client reads none before it has said all.
+    let dialogue =
+        format!("FLOOD\r\n{}{}QUIT\r\n", "FLOOD\r\n".repeat(9), "NOOP\r\n".repeat(100_000));
+    let mut command = stage.command("sendmail", &["-bs"]);
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let mut heard = Vec::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| stdin.write_all(dialogue.as_bytes()));
+        stdout.read_to_end(&mut heard).unwrap();
+    });
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    let heard = String::from_utf8(heard).unwrap();
+    assert_eq!(heard.matches("250 flooded").count(), 10);
+    assert_eq!(heard.matches("250 ok").count(), 100_000);
+    assert!(heard.ends_with("221 bye\r\n"));
+}
+
+#[test]
+fn a_client_that_closes_its_ears_is_as_without_us() {
+    let stage = stage();
+    for program in [Path::new(env!("CARGO_BIN_EXE_sendmail-dkim")), &stage.path("sendmail")] {
+        let mut command = Command::new(program);
+        command.arg("-bs").env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let mut stdin = child.stdin.take().unwrap();
+        // It hears of it when it says something.
+        let mut refused = false;
+        for _ in 0..1_000 {
+            refused = refused || stdin.write_all(b"NOOP\r\n").is_err();
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        drop(stdin);
+        let status = child.wait().unwrap();
+        assert!(refused, "{program:?}: {status}");
+    }
+}
+
+#[test]
+fn what_is_signed_is_stuffed_and_the_rest_of_the_dialogue_untouched() {
+    let stage = stage();
+    let dialogue =
+        format!("EHLO x\r\n{}{}QUIT\r\n", message("a@sample.com"), message("a@other.test"));
+    let output = stage.submit(&["-bs"], dialogue.as_bytes());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    assert!(
+        said(&output).starts_with("220 stand-in\r\n250-stand-in\r\n250 SIZE 3000\r\n250 ok\r\n")
+    );
+    let text = fs::read_to_string(stage.path("sendmail.message")).unwrap();
+    let (signed, other) = text.split_once("\r\n\r\n..x\r\n").unwrap();
+    assert!(signed.starts_with("DKIM-Signature: "), "{text}");
+    assert_eq!(other, "From: a@other.test\r\n\r\n..x\r\n");
+    let heard = fs::read_to_string(stage.path("sendmail.heard")).unwrap();
+    let commands = |from| format!("MAIL FROM:<{from}>\r\nRCPT TO:<x@y.test>\r\nDATA\r\n");
+    let wanted = ["EHLO x\r\n", &commands("a@sample.com"), &commands("a@other.test"), "QUIT\r\n"];
+    assert_eq!(heard, wanted.concat());
+}
+
+#[test]
+fn a_refused_message_ends_one_child_and_the_dialogue_goes_on_with_another() {
+    let stage = stage();
+    stage.config("on_error = \"refuse\"");
+    fs::write(stage.path("etc/keys/sample.com/s1.private"), "no key").unwrap();
+    let dialogue =
+        format!("EHLO x\r\n{}{}QUIT\r\n", message("a@sample.com"), message("a@other.test"));
+    let output = stage.submit(&["-bs"], dialogue.as_bytes());
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let answers: Vec<_> = said(&output).lines().map(|line| line[..3].to_owned()).collect();
+    let wanted = "220 250 250 250 250 354 451 250 250 354 250 221";
+    assert_eq!(answers.join(" "), wanted);
+    let text = fs::read_to_string(stage.path("sendmail.message")).unwrap();
+    assert_eq!(text, "From: a@other.test\r\n\r\n..x\r\n");
+    let heard = fs::read_to_string(stage.path("sendmail.heard")).unwrap();
+    assert_eq!(heard.matches("EHLO x\r\n").count(), 2, "{heard}");
+
+    // Without a clear end nothing says what the next octets are.
+    let unclear = message("a@sample.com").replace("..x\r\n.\r\n", "x\n.\nNOOP\r\n.\r\nQUIT\r\n");
+    let output = stage.submit(&["-bs"], unclear.as_bytes());
+    let said = said(&output);
+    assert!(said.contains("354 go\r\n421 4.7.0 ") && !said.contains("221 bye"), "{said}");
+}
+
+#[test]
+fn a_broken_configuration_leaves_the_dialogue_to_the_real_one_or_refuses_it() {
+    let stage = stage();
+    stage.config("unknown = 1");
+    let output = stage.submit(&["-bs"], b"EHLO x\r\nQUIT\r\n");
+    assert!(output.status.success() && said(&output).contains("250 CHUNKING"), "{output:?}");
+    stage.config("unknown = 1\non_error = \"refuse\"");
+    let output = stage.submit(&["-bs"], b"EHLO x\r\nQUIT\r\n");
+    assert_eq!((output.status.code(), said(&output).as_str()), (Some(75), ""));
+}
+
+#[test]
+fn a_message_that_cannot_be_kept_goes_in_as_it_came() {
+    let stage = stage();
+    let large = "0123456789\r\n".repeat(200_000);
+    let dialogue = message("a@sample.com").replace("..x\r\n", &large) + "QUIT\r\n";
+    let mut command = Command::new("/bin/sh");
+    command.args(["-c", "ulimit -f 1000; exec \"$0\" -bs", env!("CARGO_BIN_EXE_sendmail-dkim")]);
+    command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+    // Blocks of 512 octets: too little for us, and the real one has the limit, too.
+    stage.write("sendmail", &SERVER.replace(">>\"$0.message\"", "| cksum >\"$0.message\""));
+    let output = feed(&mut command, dialogue.as_bytes());
+    assert!(output.status.success() && said(&output).ends_with("250 queued\r\n221 bye\r\n"));
+    let sum = fs::read(stage.path("sendmail.message")).unwrap();
+    let text = format!("From: a@sample.com\r\n\r\n{large}");
+    assert_eq!(sum, feed(&mut Command::new("cksum"), text.as_bytes()).stdout);
+}
+
+#[test]
+fn without_new_privileges_the_message_goes_in_unsigned() {
+    let Some(sandbox) = Sandbox::for_test("relay") else { return };
+    sandbox.key("relay.test", "s1");
+    sandbox.root("mkdir -p /opt/relay; install -d -o www-data /tmp/relay; \
+        printf 'sendmail = \"/tmp/relay/server\"\\n' >/opt/relay/config.toml; \
+        printf '#!/bin/sh\\nexec unshare -m sh -c \"mount --bind /opt/relay/config.toml \
+        /etc/sendmail-dkim/config.toml; exec setpriv --reuid=www-data --regid=www-data --clear-groups \
+        $* /usr/sbin/sendmail -bs\"\\n' >/opt/relay/run; chmod 755 /opt/relay/run");
+    sandbox.write("/tmp/relay/server", SERVER);
+    sandbox.root("chmod 755 /tmp/relay/server");
+    let dialogue = message("a@relay.test") + "QUIT\r\n";
+    for (how, signed) in [("", true), ("--no-new-privs", false)] {
+        let mark = sandbox.mark();
+        let script = format!("rm -f /tmp/relay/server.*; exec /opt/relay/run {how}");
+        let output = sandbox.sh("root", &script, dialogue.as_bytes());
+        assert!(output.status.success(), "{output:?}");
+        let text = fs::read_to_string(sandbox.path("/tmp/relay/server.message")).unwrap();
+        assert_eq!(text.starts_with("DKIM-Signature: "), signed, "{text}");
+        if !signed {
+            assert_eq!(text, "From: a@relay.test\r\n\r\n..x\r\n");
+            let line = sandbox.logged(mark, "the set-gid bit was ignored");
+            assert!(line.contains("result=unsigned"), "{line}");
+        }
+    }
+}
