@@ -317,16 +317,19 @@ pub(crate) fn reopen_closed() {
         OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == access
             && fstat(fd).is_ok_and(|found| found.st_rdev == device)
     };
-    let null = || File::options().read(true).write(true).open("/dev/null").ok();
-    // Without it, the real one complains, as it would of any descriptor it can't use.
-    if is_put_there(stdin.as_fd(), FULL, OFlag::O_WRONLY) {
-        drop(null().map(|null| dup2_stdin(&null)));
+    let is_closed = [
+        is_put_there(stdin.as_fd(), FULL, OFlag::O_WRONLY),
+        is_put_there(stdout.as_fd(), NULL, OFlag::O_RDONLY),
+        is_put_there(stderr.as_fd(), NULL, OFlag::O_RDONLY),
+    ];
+    if is_closed == [false; 3] {
+        return;
     }
-    if is_put_there(stdout.as_fd(), NULL, OFlag::O_RDONLY) {
-        drop(null().map(|null| dup2_stdout(&null)));
-    }
-    if is_put_there(stderr.as_fd(), NULL, OFlag::O_RDONLY) {
-        drop(null().map(|null| dup2_stderr(&null)));
+    let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
+    let take_back = [dup2_stdin::<&File>, dup2_stdout, dup2_stderr];
+    for (is_closed, take_back) in is_closed.into_iter().zip(take_back) {
+        // Where that does not work, the real one complains, as of any descriptor that it can't use.
+        let _: Result<(), Errno> = if is_closed { take_back(&null) } else { Ok(()) };
     }
 }
 
