@@ -291,7 +291,9 @@ impl Dialogue {
                     State::Waiting(line_end) if code == 354 => {
                         State::Content(Content::new(line_end))
                     }
-                    _ => State::Commands,
+                    State::Waiting(_) | State::Commands | State::Content(_) | State::Opaque(_) => {
+                        State::Commands
+                    }
                 };
             }
             Some(Awaited::StartTls) if code == 220 => {

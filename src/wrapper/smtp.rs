@@ -111,8 +111,7 @@ fn submission(envelope_sender: Option<&[u8]>) -> Submission {
     }
 }
 
-/// Reads one message and gives it to the real sendmail, signed where that can be. An error of the
-/// system on the way ends the dialogue, and so the message; that is seen by who asks for what comes next.
+/// Reads one message and gives it to the real sendmail, signed where that can be.
 fn pass(
     run: &mut Run<'_>,
     relay: &mut Relay<'_>,
@@ -122,35 +121,47 @@ fn pass(
 ) -> Result<(), HandoffError> {
     let mut intake = Intake::new(Data(relay), Reader::of_data());
     let signed = guarded(|| sign(run, &mut intake, keeper, etc, host));
-    match signed {
-        Ok(Ok(signed)) if intake.source().0.end() == End::Here => {
-            if exceeds(&signed, &mut intake) {
-                let reason = "signed, it would be larger than the real sendmail takes";
-                give_original(run, &mut intake, Severity::Warning, reason);
-                return Ok(());
-            }
-            if give_signed(&signed, &mut intake).is_ok() && host.log_success {
+    let is_complete = intake.source().0.end() == End::Here;
+    let given = match signed {
+        Ok(Ok(signed)) if is_complete && exceeds(&signed, &mut intake) => {
+            let reason = "signed, it would be larger than the real sendmail takes";
+            give_original(run, &mut intake, Severity::Warning, reason)
+        }
+        Ok(Ok(signed)) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
+            if host.log_success {
                 run.log(Severity::Info, Outcome::Signed, signed.risk());
             }
-            Ok(())
-        }
+        }),
         // The client has left, or the end is not clear; nothing of it is signed.
-        Ok(Ok(_)) => {
-            give_original(run, &mut intake, Severity::Info, &Opaque::LoneDot.to_string());
-            Ok(())
-        }
-        Ok(Err(reason)) => {
-            give_original(run, &mut intake, Severity::Info, &reason);
-            Ok(())
-        }
-        // The child has gone: so has the message.
-        Err((Trouble::Intake(IntakeError::Read(_)), _)) => Ok(()),
+        Ok(Ok(_)) => give_original(run, &mut intake, Severity::Info, &Opaque::LoneDot.to_string()),
+        Ok(Err(reason)) => give_original(run, &mut intake, Severity::Info, &reason),
+        Err((Trouble::Intake(IntakeError::Read(errno)), _)) => Err(errno.into()),
         Err((trouble, OnError::Send)) => {
-            give_original(run, &mut intake, Severity::Error, &report::chain(&trouble));
-            Ok(())
+            give_original(run, &mut intake, Severity::Error, &report::chain(&trouble))
         }
-        Err((trouble, OnError::Refuse)) => refuse(run, &mut intake, &report::chain(&trouble)),
+        Err((trouble, OnError::Refuse)) => {
+            return refuse(run, &mut intake, &report::chain(&trouble));
+        }
+    };
+    if let Err(error) = given {
+        broken_off(run, intake.source().0, &error);
     }
+    Ok(())
+}
+
+/// The message can't be given to its end.
+fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
+    if error.kind() == io::ErrorKind::BrokenPipe {
+        // It has told the client itself, or not.
+        run.log(
+            Severity::Error,
+            Outcome::Refused,
+            Some("the real sendmail ended inside the message"),
+        );
+        return relay.hang_up("");
+    }
+    run.log(Severity::Error, Outcome::Refused, Some(&format!("cannot hand it over: {error}")));
+    relay.hang_up("421 4.3.0 Error: cannot hand over the message, closing connection\r\n");
 }
 
 /// The signed message, or why it is not to be signed.
@@ -204,14 +215,15 @@ fn give_original(
     intake: &mut Intake<Data<'_, '_>>,
     severity: Severity,
     reason: &str,
-) {
-    let given = intake.replay(|data, octets| data.0.put(octets));
+) -> io::Result<()> {
+    intake.replay(|data, octets| data.0.put(octets))?;
     let relay = &mut intake.source().0;
     let end = relay.end();
-    if given.and_then(|()| relay.end_original()).is_err() || end == End::More {
-        return;
+    relay.end_original()?;
+    if end != End::More {
+        run.log(severity, Outcome::Unsigned, Some(reason));
     }
-    run.log(severity, Outcome::Unsigned, Some(reason));
+    Ok(())
 }
 
 fn refuse(
@@ -222,18 +234,19 @@ fn refuse(
     // To the end of it: then the client listens.
     let read = intake.replay(|_, _| Ok(()));
     let relay = &mut intake.source().0;
-    match relay.end() {
-        _ if read.is_err() => Ok(()),
-        End::More => Ok(()),
-        End::Here => {
-            run.log(Severity::Error, Outcome::Refused, Some(reason));
-            relay.refuse(REFUSED)
-        }
-        // Whether commands or text come next is for the child to say, and the child is not asked.
-        End::Unclear => {
-            run.log(Severity::Error, Outcome::Refused, Some(reason));
-            relay.hang_up(HUNG_UP);
-            Ok(())
-        }
+    if let Err(error) = read {
+        broken_off(run, relay, &error);
+        return Ok(());
     }
+    let end = relay.end();
+    if end != End::More {
+        run.log(Severity::Error, Outcome::Refused, Some(reason));
+    }
+    match end {
+        End::Here => return relay.refuse(REFUSED),
+        // Whether commands or text come next is for the child to say, and the child is not asked.
+        End::Unclear => relay.hang_up(HUNG_UP),
+        End::More => relay.hang_up(""),
+    }
+    Ok(())
 }

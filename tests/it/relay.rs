@@ -86,6 +86,31 @@ fn exit_code_and_words_are_those_of_the_real_one() {
 }
 
 #[test]
+fn a_real_one_that_ends_inside_a_message_ends_the_dialogue() {
+    let stage = stage();
+    stage.write(
+        "sendmail",
+        &SERVER.replace("printf '354 go\\r\\n'\n", "printf '354 go\\r\\n421 gone\\r\\n'; exit 3\n"),
+    );
+    for from in ["a@sample.com", "a@other.test"] {
+        let dialogue = message(from) + "QUIT\r\n";
+        let output = stage.submit(&["-bs"], dialogue.as_bytes());
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        assert!(said(&output).ends_with("354 go\r\n421 gone\r\n"), "{output:?}");
+        // A large one, of which the child never reads the rest.
+        let large = message(from).replace("..x", &"0123456789\r\n".repeat(200_000));
+        let output = stage.submit(&["-bs"], large.as_bytes());
+        assert_eq!(output.status.code(), Some(3), "{output:?}");
+        // One that never comes to an end.
+        let mut command = stage.command("sendmail", &["-bs"]);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(message(from).strip_suffix(".\r\n").unwrap().as_bytes()).unwrap();
+        assert_eq!(child.wait().unwrap().code(), Some(3));
+    }
+}
+
+#[test]
 fn the_signal_that_ends_the_real_one_ends_us() {
     let stage = stage();
     for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("PIPE", 13)] {
@@ -168,7 +193,10 @@ fn a_refused_message_ends_one_child_and_the_dialogue_goes_on_with_another() {
         format!("EHLO x\r\n{}{}QUIT\r\n", message("a@sample.com"), message("a@other.test"));
     let output = stage.submit(&["-bs"], dialogue.as_bytes());
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
-    let answers: Vec<_> = said(&output).lines().map(|line| line[..3].to_owned()).collect();
+    let answers: Vec<_> = said(&output)
+        .lines()
+        .map(|line| line.split(['-', ' ']).next().unwrap().to_owned())
+        .collect();
     let wanted = "220 250 250 250 250 354 451 250 250 354 250 221";
     assert_eq!(answers.join(" "), wanted);
     let text = fs::read_to_string(stage.path("sendmail.message")).unwrap();

@@ -265,8 +265,10 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Gives up the dialogue inside a message.
+    /// Ends the dialogue inside a message, of which the child must not take what it has for all.
     pub(super) fn hang_up(&mut self, reply: &str) {
+        self.child.input = None;
+        self.to_child.clear();
         self.to_client.extend_from_slice(reply.as_bytes());
         self.dialogue = Dialogue::default();
         self.from_client.clear();
