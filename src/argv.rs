@@ -37,7 +37,7 @@ pub struct Submission {
 pub enum Mode {
     /// Reads one message from standard input and queues it.
     Submit(Submission),
-    /// Speaks SMTP on standard input (`-bs`).
+    /// Speaks SMTP on standard input (`-bs`), in which messages may come.
     Smtp,
     /// Reads no message, or refuses this argv: standard input stays untouched.
     PassThrough,

@@ -1,8 +1,9 @@
 //! A sendmail-compatible wrapper that signs each message with DKIM and becomes the real sendmail.
 //!
 //! ```text
-//! argv ─ argv::Mode::parse ─► Mode ── PassThrough, Smtp ─► exec, standard input untouched
-//!         │ Submit
+//! argv ─ argv::Mode::parse ─► Mode ── PassThrough ─► exec, standard input untouched
+//!         │ Submit             └─ Smtp ─► wrapper::smtp: the real sendmail as a child, and on the way to it
+//!         │                               message::Dialogue ─► each message ─► the same, written back
 //!         ▼
 //! stdin ─ message::Reader ─► header ─ message::complete, message::author ─► author domain
 //!         │                           policy::Policy::decide ─► Decision ── Skip ─► the original octets

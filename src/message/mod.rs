@@ -15,4 +15,5 @@ pub mod reader;
 pub mod seven_bit;
 pub mod words;
 
+pub use dialogue::Dialogue;
 pub use reader::Reader;

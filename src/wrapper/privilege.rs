@@ -1,5 +1,6 @@
 //! The group that may read the keys: held as a saved id, taken up for the opening of a key, given up
-//! for good before the body of the message is looked at. Set, then looked: never believed.
+//! for good before the body of the message is looked at. Set, then looked: never believed. Before a dialogue
+//! it goes to another process, see `smtp::keeper`.
 
 use std::error;
 use std::fmt;
