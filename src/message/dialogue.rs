@@ -32,6 +32,8 @@ pub enum Opaque {
     LoneDot,
     /// The server wants text for something that is not DATA.
     Reply,
+    /// The server does not answer DATA.
+    Silence,
 }
 
 impl fmt::Display for Opaque {
@@ -41,6 +43,7 @@ impl fmt::Display for Opaque {
             Self::Encrypted => "given after STARTTLS",
             Self::LoneDot => "a line of one dot that not every server takes for the end",
             Self::Reply => "given after a command that is not known",
+            Self::Silence => "DATA was not answered",
         })
     }
 }
@@ -110,6 +113,17 @@ impl Dialogue {
     #[must_use]
     pub fn is_in_content(&self) -> bool {
         matches!(self.state, State::Content(_))
+    }
+
+    /// Whether nothing more is passed on before DATA is answered.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        matches!(self.state, State::Waiting(_))
+    }
+
+    /// The answer to DATA has been waited for long enough: perhaps the server waits for what is held back.
+    pub fn give_up(&mut self) {
+        self.state = State::Opaque(Opaque::Silence);
     }
 
     /// Whether, and why, nothing is looked at any more.
@@ -250,7 +264,8 @@ impl Dialogue {
             Some(Awaited::Hello(_)) if code == 250 => self.hello_reply_line(line, is_last, out),
             _ => out.extend_from_slice(&line),
         }
-        if is_last {
+        // What comes before 200 is news, and answers nothing (VERB of Sendmail).
+        if is_last && code >= 200 {
             self.answered(code);
         }
     }

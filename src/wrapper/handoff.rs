@@ -17,10 +17,11 @@ use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
 use nix::unistd::{Pid, dup2_stdin, execv, pipe2};
 
-use super::intake::{Intake, Stdin};
+use super::intake::Intake;
 use super::privilege::Dropped;
 use super::signals;
 use super::spool::{Sealed, SealedIn, create, write_all};
+use super::stdin::Stdin;
 use crate::report::Exit;
 
 /// The real sendmail: an executable file that is not this program.

@@ -13,6 +13,7 @@ mod signals;
 mod signing;
 mod smtp;
 mod spool;
+mod stdin;
 mod submitter;
 mod trouble;
 
@@ -26,10 +27,11 @@ use crate::config::OnError;
 use crate::report::{self, Outcome, Severity};
 use etc::{BrokenHost, Etc};
 use handoff::{Real, exec, exec_untouched, feed};
-use intake::{Intake, IntakeError, Stdin};
+use intake::{Intake, IntakeError};
 use keyring::Tree;
 use privilege::{Dropped, Held};
 use signing::{Choice, Job, Run, Way};
+use stdin::Stdin;
 use trouble::{Trouble, guarded};
 
 /// The program. Returns only where the message could not be handed over, or standard input had to be
@@ -41,7 +43,7 @@ pub fn main() -> ExitCode {
         Err(error) => return report::fatal(&error),
     };
     trouble::keep_quiet();
-    intake::reopen_closed();
+    stdin::reopen_closed();
     let argv: Vec<OsString> = std::env::args_os().collect();
     let etc = Etc::find(&held);
     match Mode::parse(&argv) {

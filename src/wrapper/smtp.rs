@@ -12,6 +12,7 @@
 //!   started, told the name in EHLO, and the client reads 451 where the answer to the message would be.
 //! * On a TCP socket (inetd) it is mail from elsewhere: that passes through, see [`is_inbound`].
 
+mod child;
 mod keeper;
 mod relay;
 

@@ -129,6 +129,26 @@ fn replies_of_many_lines_count_once() {
 }
 
 #[test]
+fn news_is_no_answer() {
+    let (heard, _) = hear(&[
+        GREETING,
+        Client("VERB\r\nDATA\r\nx\r\n.\r\n"),
+        Server("250 ok\r\n050 news\r\n050 more\r\n354 go\r\n"),
+    ]);
+    assert_eq!(heard.messages, ["x\r\n"]);
+}
+
+#[test]
+fn without_an_answer_to_data_all_is_passed_on() {
+    let (mut dialogue, mut to_server) = (Dialogue::default(), Vec::new());
+    assert_eq!(dialogue.client(b"DATA\r\nx\r\n", &mut to_server), 6);
+    assert!(dialogue.is_waiting());
+    dialogue.give_up();
+    assert_eq!(dialogue.client(b"x\r\n", &mut to_server), 3);
+    assert_eq!((dialogue.opaque(), dialogue.is_waiting()), (Some(Opaque::Silence), false));
+}
+
+#[test]
 fn chunking_is_taken_out_of_the_reply_to_ehlo() {
     for (reply, wanted) in [
         ("250-h\r\n250-SIZE 100\r\n250 CHUNKING\r\n", "250-h\r\n250 SIZE 100\r\n"),

@@ -2,23 +2,19 @@
 //! side while something could be done on the other.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::process::ExitCode;
 
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{Signal, raise};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, pipe2, read, write};
+use nix::unistd::{read, write};
 
+use super::child::Child;
 use crate::message::dialogue::{Dialogue, End};
-use crate::wrapper::handoff::{HandoffError, Real, spawn};
+use crate::wrapper::handoff::{HandoffError, Real};
 use crate::wrapper::intake::Source;
 use crate::wrapper::privilege::Dropped;
-use crate::wrapper::signals;
 
 /// Octets asked for at a time.
 const PIECE: usize = 64 << 10;
@@ -26,6 +22,10 @@ const PIECE: usize = 64 << 10;
 /// What can be written to any pipe or socket that is said to be ready, without having to wait (`PIPE_BUF`).
 /// Ours is the blocking kind: it belongs to the caller, too, who would find it changed.
 const SURELY: usize = 4096;
+
+/// How long the child may take to answer DATA when the client says more before. Milliseconds; it has never
+/// been seen to matter, as a server answers each line.
+const PATIENCE: i32 = 300_000;
 
 /// The dialogue and its two sides.
 #[derive(Debug)]
@@ -44,14 +44,6 @@ pub(super) struct Relay<'a> {
     content: Vec<u8>,
     end: End,
     piece: Vec<u8>,
-}
-
-/// The real sendmail. Its ends of these pipes are gone when it is.
-#[derive(Debug)]
-struct Child {
-    pid: Pid,
-    input: Option<File>,
-    output: Option<File>,
 }
 
 /// What comes next.
@@ -151,7 +143,11 @@ impl<'a> Relay<'a> {
             return Err(Errno::EPIPE);
         }
         let (sides, mut fds): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
-        match poll(&mut fds, PollTimeout::NONE) {
+        let is_held =
+            self.dialogue.is_waiting() && (self.client_left || !self.from_client.is_empty());
+        let timeout = if is_held { PATIENCE } else { -1 };
+        match poll(&mut fds, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::NONE)) {
+            Ok(0) => self.dialogue.give_up(),
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(()),
             Err(errno) => return Err(errno),
@@ -257,7 +253,7 @@ impl<'a> Relay<'a> {
     /// Answers the message by itself, and goes on with another child: the one that waits for the message can
     /// be told in no other way that it does not get it.
     pub(super) fn refuse(&mut self, reply: &str) -> Result<(), HandoffError> {
-        self.child.leave();
+        self.child.wait();
         self.child = Child::start(self.real, self.argv, &self.dropped)?;
         self.end = End::More;
         self.to_client.extend_from_slice(reply.as_bytes());
@@ -277,47 +273,7 @@ impl<'a> Relay<'a> {
 
     /// Waits for the child; its end is ours.
     pub(super) fn finish(mut self) -> ExitCode {
-        match self.child.leave() {
-            Some(WaitStatus::Exited(_, code)) => {
-                u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
-            }
-            Some(WaitStatus::Signaled(_, signal, _)) => end_by(signal),
-            // Who ignores SIGCHLD has asked not to be told.
-            _ => ExitCode::SUCCESS,
-        }
-    }
-}
-
-/// As a shell says it, where the signal is ignored.
-fn end_by(signal: Signal) -> ExitCode {
-    signals::restore();
-    // Twice: Rust's own handler of SIGSEGV and SIGBUS makes way for the default at the first.
-    let _: [Result<(), Errno>; 2] = [raise(signal), raise(signal)];
-    ExitCode::from(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
-}
-
-impl Child {
-    fn start(real: &Real, argv: &[OsString], dropped: &Dropped) -> Result<Self, HandoffError> {
-        let no_room = |errno: Errno| HandoffError::NoRoom(errno.into());
-        let (stdin, input) = pipe2(OFlag::O_CLOEXEC).map_err(no_room)?;
-        let (output, stdout) = pipe2(OFlag::O_CLOEXEC).map_err(no_room)?;
-        for end in [&input, &output] {
-            fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(no_room)?;
-        }
-        let pid = spawn(real, argv, &stdin, &stdout, dropped)?;
-        Ok(Self { pid, input: Some(File::from(input)), output: Some(File::from(output)) })
-    }
-
-    /// Lets the child find the end of its input, and waits for its own.
-    fn leave(&mut self) -> Option<WaitStatus> {
-        self.input = None;
-        self.output = None;
-        loop {
-            match waitpid(self.pid, None) {
-                Err(Errno::EINTR) => {}
-                status => return status.ok(),
-            }
-        }
+        self.child.leave()
     }
 }
 

@@ -1,0 +1,85 @@
+//! Standard input as the caller left it, and the descriptors that are closed.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd as _, BorrowedFd};
+
+use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::stat::{SFlag, fstat, makedev};
+use nix::unistd::{Whence, dup2_stderr, dup2_stdin, dup2_stdout, lseek, read};
+
+use super::intake::Source;
+
+/// Standard input, of which all is the message.
+#[derive(Debug)]
+pub(crate) struct Stdin {
+    /// Where it was when we came, if it can go back there.
+    start: Option<i64>,
+}
+
+impl Stdin {
+    pub(crate) fn here() -> Self {
+        let stdin = io::stdin();
+        let is_file = fstat(stdin.as_fd()).is_ok_and(|found| {
+            SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFREG
+        });
+        Self { start: if is_file { lseek(stdin.as_fd(), 0, Whence::SeekCur).ok() } else { None } }
+    }
+
+    /// Goes back to where it was when we came, if that can be.
+    pub(crate) fn go_back(&self) -> bool {
+        self.start.is_some_and(|start| lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok())
+    }
+}
+
+impl Source for Stdin {
+    /// read(2), which a signal may interrupt and a caller may have made non-blocking.
+    fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
+        let stdin = io::stdin();
+        loop {
+            match read(stdin.as_fd(), piece) {
+                Err(Errno::EINTR) => {}
+                Err(Errno::EAGAIN) => {
+                    let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
+                    match poll(&mut wait, PollTimeout::NONE) {
+                        Ok(_) | Err(Errno::EINTR) => {}
+                        Err(errno) => return Err(errno),
+                    }
+                }
+                result => return result,
+            }
+        }
+    }
+}
+
+/// A closed standard input is an empty message to the real sendmail, and what it says to a closed output is
+/// lost. For a set-gid program glibc puts `/dev/full` and `/dev/null` there, the first to be written and
+/// the second to be read only, so that nothing works; that is taken back.
+pub(crate) fn reopen_closed() {
+    let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
+    let is_put_there = |fd: BorrowedFd<'_>, device, access| {
+        let flags = fcntl(fd, FcntlArg::F_GETFL).unwrap_or_default();
+        OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == access
+            && fstat(fd).is_ok_and(|found| found.st_rdev == device)
+    };
+    let is_closed = [
+        is_put_there(stdin.as_fd(), FULL, OFlag::O_WRONLY),
+        is_put_there(stdout.as_fd(), NULL, OFlag::O_RDONLY),
+        is_put_there(stderr.as_fd(), NULL, OFlag::O_RDONLY),
+    ];
+    if is_closed == [false; 3] {
+        return;
+    }
+    let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
+    let take_back = [dup2_stdin::<&File>, dup2_stdout, dup2_stderr];
+    for (is_closed, take_back) in is_closed.into_iter().zip(take_back) {
+        // Where that does not work, the real one complains, as of any descriptor that it can't use.
+        let _: Result<(), Errno> = if is_closed { take_back(&null) } else { Ok(()) };
+    }
+}
+
+/// The device numbers of `/dev/full` and `/dev/null`, null(4).
+const FULL: u64 = makedev(1, 7);
+const NULL: u64 = makedev(1, 3);
