@@ -20,7 +20,7 @@ pub enum LoneDot {
 }
 
 /// A message on standard input, and what argv says about it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Submission {
     /// Whether a line of one dot ends the message.
     pub lone_dot: LoneDot,

@@ -106,9 +106,8 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
 fn submission(envelope_sender: Option<&[u8]>) -> Submission {
     Submission {
         lone_dot: LoneDot::IsText,
-        gateway: false,
         envelope_sender: envelope_sender.map(<[u8]>::to_vec),
-        full_name: None,
+        ..Submission::default()
     }
 }
 

@@ -30,7 +30,7 @@ use crate::wrapper::trouble::Trouble;
 /// The socket to the process that keeps the group.
 #[derive(Debug)]
 pub(super) struct Keeper {
-    socket: BufReader<UnixStream>,
+    socket: UnixStream,
     pid: Pid,
     keys: PathBuf,
 }
@@ -59,7 +59,7 @@ impl Keeper {
             }
             Err(error) => return Ok((Err(error), held.give_up()?)),
         };
-        let keeper = Self { socket: BufReader::new(ours), pid: Pid::from_raw(pid), keys };
+        let keeper = Self { socket: ours, pid: Pid::from_raw(pid), keys };
         Ok((Ok(keeper), held.give_up()?))
     }
 
@@ -72,15 +72,13 @@ impl Keeper {
 
     fn ask(&mut self, folder: &str, selector: &Selector) -> io::Result<(u8, Zeroizing<Vec<u8>>)> {
         let question = format!("{folder} {}\n", selector.as_str());
-        self.socket.get_mut().write_all(question.as_bytes())?;
+        self.socket.write_all(question.as_bytes())?;
         let mut head = [0; 5];
-        // Not by the buffer, which would keep a copy of the key.
-        let socket = self.socket.get_mut();
-        socket.read_exact(&mut head)?;
+        self.socket.read_exact(&mut head)?;
         let [kind, length @ ..] = head;
         let length = usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX);
         let mut answer = Zeroizing::new(vec![0; length.min(LARGEST)]);
-        socket.read_exact(&mut answer)?;
+        self.socket.read_exact(&mut answer)?;
         Ok((kind, answer))
     }
 }
@@ -141,4 +139,24 @@ fn answer(tree: &Tree<'_>, question: &str) -> Result<Zeroizing<Vec<u8>>, String>
     let files = tree.files(folder, &[selector]).map_err(|trouble| report::chain(&trouble))?;
     let [file] = files.as_slice() else { return Err("no such key".to_owned()) };
     file.octets().map_err(|error| report::chain(&error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_but_a_key_of_the_tree_is_opened() {
+        let held = Held::take().unwrap();
+        let tree = Tree { keys: PathBuf::from("/nowhere/keys"), held: &held };
+        for question in
+            ["", "sample.com", "../etc s1", "/etc s1", "a/b s1", ". s1", "sample.com ../s1", "a  b"]
+        {
+            assert_eq!(answer(&tree, question).unwrap_err(), "no such key", "{question:?}");
+        }
+        for question in ["sample.com s1", "default s1.x"] {
+            let said = answer(&tree, question).unwrap_err();
+            assert!(said.starts_with("cannot open key /nowhere/keys/"), "{said}");
+        }
+    }
 }

@@ -104,26 +104,27 @@ impl<'a> Server<'a> {
     }
 
     fn command(&mut self, line: Vec<u8>) {
-        let verb = line.trim_ascii().to_ascii_uppercase();
+        let verb = line.trim_ascii().split(u8::is_ascii_whitespace).next().unwrap_or_default();
+        let verb = verb.to_ascii_uppercase();
         let is_bad = self.strict && !line.ends_with(b"\r\n");
         self.seen.push(Seen::Command(line));
         let chance = self.chance.below(32);
         if is_bad {
             self.say(b"500 bare LF\r\n");
-        } else if verb.starts_with(b"DATA") {
+        } else if verb == b"DATA" {
             if chance < 20 {
                 self.mode = Mode::Data;
                 self.say(b"354 go\r\n");
             } else {
                 self.say(b"503-no\r\n503 no\r\n");
             }
-        } else if verb.starts_with(b"BDAT") && chance < 20 {
+        } else if verb == b"BDAT" && chance < 20 {
             self.mode = Mode::Chunk(6);
-        } else if verb.starts_with(b"STARTTLS") && chance < 8 {
+        } else if verb == b"STARTTLS" && chance < 8 {
             self.seen.push(Seen::Secret);
             self.mode = Mode::Secret;
             self.say(b"220 go\r\n\x16\x03CHUNKING\n\x00");
-        } else if verb.starts_with(b"EHLO") {
+        } else if verb == b"EHLO" {
             self.say(b"250-h\r\n250-SIZE 5\r\n250-CHUNKING\r\n250 DSN\r\n");
         } else if chance == 0 {
             self.mode = Mode::Data;
