@@ -180,7 +180,9 @@ fn a_message_of_somebody_else_passes_octet_for_octet() {
 
 #[test]
 fn what_postfix_would_complete_is_completed_before() {
-    let Some(sandbox) = sandbox() else { return };
+    // The key of the origin would be in the way of other tests.
+    let Some(sandbox) = &Sandbox::own("smtp") else { return };
+    sandbox.key(DOMAIN, "s1");
     sandbox.key("origin.example", "s1");
     let sender = format!("a.b@{DOMAIN}");
     for (from, header, domain, wanted) in [
