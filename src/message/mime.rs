@@ -4,12 +4,14 @@
 //! The walk is given lines in pieces of any size, and keeps no more than one piece of a line and one
 //! part header.
 
+mod info;
 mod value;
 
 use std::mem;
 
 use super::reader::field_name_length;
-use value::{Piece, encoding, stretches};
+pub use info::{Boundary, Info};
+pub(super) use info::{fields, split_field};
 pub(super) use value::{cleaned, parameter};
 
 /// Postfix looks for a boundary in the first piece of a line (`line_length_limit`).
@@ -20,168 +22,6 @@ const DEEPEST: usize = 100;
 
 /// A part header larger than this is text.
 const LARGEST_HEADER: usize = 1 << 20;
-
-/// What a part says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub struct Info {
-    /// The type and subtype, in lower case.
-    pub kind: String,
-    /// Whether there is a Content-Type field.
-    pub is_typed: bool,
-    /// `boundary` of a multipart; several, where Content-Type is there several times.
-    pub boundaries: Vec<Boundary>,
-    /// Content-Transfer-Encoding, in lower case; empty where there is none.
-    pub encoding: String,
-    /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes one that another one follows, too
-    /// (`detect_8bit_encoding_header`).
-    pub says_eight_bit: bool,
-    /// It has a signature: DKIM, ARC, or `DomainKeys`.
-    pub is_signed: bool,
-    /// A multipart that does not say where its parts are, or says so to Postfix in another way than to
-    /// a reader.
-    pub is_odd: bool,
-}
-
-/// Where a multipart is divided.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Boundary {
-    /// What it says.
-    pub text: Vec<u8>,
-    /// What Postfix sees of it: less, where an unquoted one has a special in it (`----=_Part`).
-    pub seen: Vec<u8>,
-}
-
-impl Info {
-    /// Reads a header section.
-    #[must_use]
-    pub fn of(section: &[u8], default: &str) -> Self {
-        let mut info = Self {
-            kind: default.to_owned(),
-            is_typed: false,
-            boundaries: Vec::new(),
-            encoding: String::new(),
-            says_eight_bit: false,
-            is_signed: false,
-            is_odd: false,
-        };
-        for field in fields(section) {
-            let (name, value) = split_field(field);
-            let value = &cleaned(value);
-            if name.eq_ignore_ascii_case(b"Content-Type") {
-                // As Postfix has it, the last one counts, and every boundary does.
-                info.is_typed = true;
-                info.set_type(value);
-            } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-                let piece = encoding(value);
-                info.says_eight_bit |= piece
-                    .as_ref()
-                    .is_some_and(|piece| piece.is_token("8bit") || piece.is_token("binary"));
-                info.encoding = lower(&piece.map(Piece::text).unwrap_or_default());
-            } else if [&b"DKIM-Signature"[..], b"ARC-Seal", b"DomainKey-Signature"]
-                .iter()
-                .any(|signature| name.eq_ignore_ascii_case(signature))
-            {
-                info.is_signed = true;
-            }
-        }
-        info
-    }
-
-    fn set_type(&mut self, value: &[u8]) {
-        let mut stretches = stretches(value).into_iter();
-        let is_message = self.is_message();
-        self.kind = match stretches.next().unwrap_or_default().as_slice() {
-            [
-                Piece::Token(kind),
-                Piece::Other(b'/'),
-                Piece::Token(subtype) | Piece::Quoted(subtype),
-            ] => lower(&[kind, b"/".as_slice(), subtype].concat()),
-            [Piece::Token(kind), ..] => lower(&[kind, b"/".as_slice()].concat()),
-            _ => String::new(),
-        };
-        // In a digest Postfix takes what is of a type of its own for the message that it would else be.
-        self.is_odd = is_message && self.is_leaf() && !self.kind.starts_with("text/");
-        if !self.is_multipart() {
-            return;
-        }
-        let is_boundary = |pieces: Vec<Piece>| match <[Piece; 3]>::try_from(pieces) {
-            Ok([name, Piece::Other(b'='), text]) if name.is_token("boundary") => Some(text.text()),
-            _ => None,
-        };
-        let mut all = stretches.filter_map(is_boundary);
-        let pair = (parameter(value, b"boundary"), all.next(), all.next());
-        match pair {
-            (Some(text), Some(seen), None)
-                if self.kind.len() > "multipart/".len()
-                    && !seen.is_empty()
-                    && text.starts_with(&seen) =>
-            {
-                self.boundaries.push(Boundary { text, seen });
-            }
-            _ => self.is_odd = true,
-        }
-    }
-
-    /// Whether it is made of parts.
-    #[must_use]
-    pub fn is_multipart(&self) -> bool {
-        self.kind.starts_with("multipart/")
-    }
-
-    /// Whether it holds a message with a header of its own.
-    #[must_use]
-    pub fn is_message(&self) -> bool {
-        self.kind == "message/rfc822" || self.kind == "message/global"
-    }
-
-    /// Whether its octets are protected by a signature or encryption of its own.
-    #[must_use]
-    pub fn is_sealed(&self) -> bool {
-        let sealed = ["multipart/signed", "multipart/encrypted"].contains(&self.kind.as_str());
-        sealed
-            || self.kind.starts_with("application/pkcs7-")
-            || self.kind.starts_with("application/x-pkcs7-")
-    }
-
-    /// Whether it has a leaf's body: text that may be encoded.
-    #[must_use]
-    pub fn is_leaf(&self) -> bool {
-        !self.is_multipart() && !self.kind.starts_with("message/")
-    }
-}
-
-fn lower(text: &[u8]) -> String {
-    text.iter().map(|octet| char::from(octet.to_ascii_lowercase())).collect()
-}
-
-/// The fields of a header section, each with its continuations.
-pub(super) fn fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = section;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut end = 0_usize;
-        for line in rest.split_inclusive(|octet| *octet == b'\n') {
-            if end > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
-                break;
-            }
-            end = end.saturating_add(line.len());
-        }
-        let (field, after) = rest.split_at_checked(end)?;
-        rest = after;
-        Some(field)
-    })
-}
-
-/// The name, without the blanks before the colon, and what stands behind the colon.
-pub(super) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
-    let length = field_name_length(field).unwrap_or_default();
-    let (name, rest) = field.split_at_checked(length).unwrap_or_default();
-    let colon = rest.iter().position(|octet| *octet == b':').map_or(0, |at| at.saturating_add(1));
-    (name, rest.get(colon..).unwrap_or_default())
-}
 
 /// What a walk tells of a body.
 pub trait Visit {
@@ -456,35 +296,6 @@ mod tests {
             "-:pre\nb:--b\n[1 in 0: text/plain 6]1:one\nb:--b\n[2 in 0: text/plain 0]2:no field\n\
              b:--b--\n-:post\n"
         );
-    }
-
-    #[test]
-    fn types_and_labels_are_read_as_postfix_reads_them() {
-        for (label, is_eight_bit) in [
-            ("8bit.", true),
-            ("8BIT x", true),
-            ("(c) binary(d)", true),
-            ("8bit\u{b}", true),
-            ("\"8bit\"", false),
-            ("8bit/x", false),
-            ("", false),
-        ] {
-            let section = format!("Content-Transfer-Encoding: {label}\n");
-            assert_eq!(Info::of(section.as_bytes(), TEXT).says_eight_bit, is_eight_bit, "{label}");
-        }
-        for (value, kind, is_odd) in [
-            ("Multipart/Mixed; boundary=b", "multipart/mixed", false),
-            ("multipart/x; y=z boundary=c; boundary = \"b\" z", "multipart/x", false),
-            ("multipart mixed; boundary=b", "multipart/", true),
-            ("multipart/mixed; boundary=b; boundary=c", "multipart/mixed", true),
-            ("multipart/mixed; boundary==b", "multipart/mixed", false),
-            ("multipart/mixed", "multipart/mixed", true),
-            ("\"multipart\"/mixed; boundary=b", "", false),
-            ("text/plain (x); charset=y", "text/plain", false),
-        ] {
-            let info = Info::of(format!("Content-Type: {value}\n").as_bytes(), TEXT);
-            assert_eq!((info.kind.as_str(), info.is_odd), (kind, is_odd), "{value}");
-        }
     }
 
     #[test]

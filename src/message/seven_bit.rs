@@ -68,7 +68,8 @@ impl Survey {
         let walk = Walk::new(&info);
         let top = Part::new(info, 0, is_sealed, false);
         let parts = vec![top];
-        let seen = Seen { parts, column: 0, outside_differs: false, has_too_many: false };
+        let outside_differs = parts.iter().any(|part| part.info.is_torn);
+        let seen = Seen { parts, column: 0, outside_differs, has_too_many: false };
         Self { walk, seen }
     }
 
@@ -173,6 +174,7 @@ impl Visit for Seen {
         let sent = if is_sealed { section } else { wanted };
         let is_long = |line: &[u8]| line.len() > LONGEST_LINE;
         self.outside_differs |= (is_sealed && header_differs)
+            || info.is_torn
             || is_eight_bit(sent)
             || fields(sent).any(|field| field.len() > LONGEST_FIELD)
             || sent.split(|octet| *octet == b'\n').any(is_long);
