@@ -19,6 +19,8 @@ pub struct Host {
     pub sendmail: PathBuf,
     /// What completes a bare address.
     pub completion: Completion,
+    /// Postfix's parameter of that name: larger messages are refused by the real sendmail. In octets.
+    pub message_size_limit: Option<u64>,
     /// Whether a signed message is logged.
     pub log_success: bool,
     /// How to sign where a domain does not say otherwise.
@@ -176,7 +178,9 @@ impl Host {
         let completion =
             Completion { origin: keys.origin()?, dot_domain: keys.append_dot_domain()? };
         let signing = keys.signing(&Signing::default())?;
-        Ok(Self { sendmail, completion, log_success: keys.log_success().unwrap_or(true), signing })
+        let message_size_limit = keys.message_size_limit();
+        let log_success = keys.log_success().unwrap_or(true);
+        Ok(Self { sendmail, completion, message_size_limit, log_success, signing })
     }
 
     /// What can be known of a text that [`Self::parse`] refuses: mail must go on, and where the
@@ -297,6 +301,16 @@ mod tests {
             let error = host(line).unwrap_err();
             assert!(error.starts_with(wanted), "{line}: {error}");
         }
+    }
+
+    #[test]
+    fn a_size_limit_of_0_is_none() {
+        assert_eq!(
+            host("message_size_limit = 10240000").unwrap().message_size_limit,
+            Some(10_240_000)
+        );
+        assert_eq!(host("message_size_limit = 0").unwrap().message_size_limit, None);
+        assert!(host("message_size_limit = -1").is_err());
     }
 
     #[test]

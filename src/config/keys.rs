@@ -19,6 +19,7 @@ struct Values {
     sendmail: Text,
     origin: Text,
     append_dot_domain: Text,
+    message_size_limit: Option<Spanned<u64>>,
     log_success: Option<Spanned<bool>>,
 
     selector: Text,
@@ -96,6 +97,7 @@ impl<'a> Keys<'a> {
                 ("sendmail", span(&values.sendmail)),
                 ("origin", span(&values.origin)),
                 ("append_dot_domain", span(&values.append_dot_domain)),
+                ("message_size_limit", span(&values.message_size_limit)),
                 ("log_success", span(&values.log_success)),
             ],
         )
@@ -139,6 +141,15 @@ impl<'a> Keys<'a> {
 
     pub(super) fn append_dot_domain(&self) -> Result<Option<Domain>, ConfigError> {
         self.parsed("append_dot_domain", &self.values.append_dot_domain, Domain::parse)
+    }
+
+    /// As in Postfix, 0 is no limit.
+    pub(super) fn message_size_limit(&self) -> Option<u64> {
+        self.values
+            .message_size_limit
+            .as_ref()
+            .map(|limit| *limit.get_ref())
+            .filter(|limit| *limit > 0)
     }
 
     pub(super) fn log_success(&self) -> Option<bool> {

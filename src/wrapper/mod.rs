@@ -23,7 +23,7 @@ use std::process::ExitCode;
 pub use etc::{FOLDER, VARIABLE};
 
 use crate::argv::{LoneDot, Mode, Submission};
-use crate::config::OnError;
+use crate::config::{Host, OnError};
 use crate::report::{self, Outcome, Severity};
 use etc::{BrokenHost, Etc};
 use handoff::{Real, exec, exec_untouched, feed};
@@ -96,7 +96,7 @@ fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> 
     };
     match choice {
         Ok(Choice::Sign(mut job)) => {
-            run.sign_and_exec(&real, &mut intake, &mut job, host.log_success, dropped)
+            run.sign_and_exec(&real, &mut intake, &mut job, &host, dropped)
         }
         Ok(Choice::Skip(reason)) => {
             run.log(Severity::Info, Outcome::Unsigned, Some(&reason.to_string()));
@@ -113,11 +113,11 @@ impl Run<'_> {
         real: &Real,
         intake: &mut Intake<Stdin>,
         job: &mut Job,
-        log_success: bool,
+        host: &Host,
         dropped: Dropped,
     ) -> ExitCode {
         let on_error = job.on_error();
-        let signed = match guarded(|| self.sign(job, intake)) {
+        let signed = match guarded(|| self.sign(job, intake, host.message_size_limit)) {
             Ok(signed) => signed,
             Err((trouble, on_error)) => {
                 return self.fail(real, intake, &trouble, on_error, dropped);
@@ -128,7 +128,7 @@ impl Run<'_> {
             Ok(sealed) => sealed,
             Err(error) => return self.fail(real, intake, &error.into(), on_error, dropped),
         };
-        if log_success {
+        if host.log_success {
             self.log(Severity::Info, Outcome::Signed, risk);
         }
         let dash_i = self.submission.lone_dot == LoneDot::Ends;

@@ -138,13 +138,19 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// The body → the signed message.
+    /// The body → the signed message. The real sendmail takes no message larger than `limit`.
     pub(super) fn sign(
         &self,
         job: &mut Job,
         intake: &mut Intake<impl Source>,
+        limit: Option<u64>,
     ) -> Result<Signed, Failed> {
-        job.sign(intake, self.now).map_err(|trouble| (trouble, job.plan.on_error))
+        let on_error = job.plan.on_error;
+        let signed = job.sign(intake, self.now).map_err(|trouble| (trouble, on_error))?;
+        if limit.is_some_and(|limit| signed.exceeds(limit, intake)) {
+            return Err((Trouble::TooLarge, on_error));
+        }
+        Ok(signed)
     }
 
     pub(super) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
@@ -162,6 +168,9 @@ impl<'a> Run<'a> {
     }
 }
 
+/// Room for the envelope and for what the real sendmail puts in front. Octets.
+const AROUND: u64 = 2048;
+
 /// What stands before the body, and the body where it is another than was submitted.
 pub(super) struct Signed {
     head: Vec<u8>,
@@ -170,6 +179,26 @@ pub(super) struct Signed {
 }
 
 impl Signed {
+    /// Whether signing is what makes the message larger than that, as Postfix counts: its queue file has up
+    /// to two octets more for each line, the envelope, and Received (seen with Postfix 3.7).
+    fn exceeds(&self, limit: u64, intake: &mut Intake<impl Source>) -> bool {
+        let came_as = intake.kept().unwrap_or_default();
+        // Encoding makes at most three octets of one: then there is nothing to count.
+        if came_as.saturating_mul(6).saturating_add(64 << 10) < limit || came_as > limit {
+            return false;
+        }
+        let mut length = AROUND;
+        let counted = self.write(intake, |_, text| {
+            let lines = text.iter().filter(|octet| **octet == b'\n').count() as u64;
+            length = length
+                .saturating_add(text.len() as u64)
+                .saturating_add(lines)
+                .saturating_add(lines);
+            Ok(())
+        });
+        counted.is_ok() && length > limit
+    }
+
     /// What the log says of a signature that may not last.
     pub(super) fn risk(&self) -> Option<&'static str> {
         self.leaves_risk.then_some("a part that is not ours to change may be changed")

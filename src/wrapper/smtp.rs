@@ -123,10 +123,6 @@ fn pass(
     let signed = guarded(|| sign(run, &mut intake, keeper, etc, host));
     let is_complete = intake.source().0.end() == End::Here;
     let given = match signed {
-        Ok(Ok(signed)) if is_complete && exceeds(&signed, &mut intake) => {
-            let reason = "signed, it would be larger than the real sendmail takes";
-            give_original(run, &mut intake, Severity::Warning, reason)
-        }
         Ok(Ok(signed)) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
             if host.log_success {
                 run.log(Severity::Info, Outcome::Signed, signed.risk());
@@ -173,29 +169,13 @@ fn sign(
     host: &Host,
 ) -> Result<Result<Signed, String>, Failed> {
     match run.choose(intake, etc, host, keeper)? {
-        Choice::Sign(mut job) => run.sign(&mut job, intake).map(Ok),
+        Choice::Sign(mut job) => {
+            let announced = intake.source().0.dialogue.size_limit();
+            let limit = announced.into_iter().chain(host.message_size_limit).min();
+            run.sign(&mut job, intake, limit).map(Ok)
+        }
         Choice::Skip(reason) => Ok(Err(reason.to_string())),
     }
-}
-
-/// Room for what the real sendmail puts in front, Received for one.
-const TRACE: u64 = 1024;
-
-/// Whether signing is what makes the message larger than the SIZE that was announced.
-fn exceeds(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> bool {
-    let Some(limit) = intake.source().0.dialogue.size_limit() else { return false };
-    let came_as = intake.kept().unwrap_or_default();
-    // Encoding makes at most three octets of one: then there is nothing to count.
-    if came_as.saturating_mul(3).saturating_add(64 << 10) < limit {
-        return false;
-    }
-    let mut length = TRACE;
-    let counted = signed.write(intake, |_, text| {
-        let lines = text.iter().filter(|octet| **octet == b'\n').count();
-        length = length.saturating_add(text.len() as u64).saturating_add(lines as u64);
-        Ok(())
-    });
-    counted.is_ok() && length > limit && came_as <= limit
 }
 
 fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {

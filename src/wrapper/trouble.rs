@@ -22,6 +22,8 @@ pub(crate) enum Trouble {
     Privilege(PrivilegeError),
     Recipe(RecipeError),
     Sign(SignError),
+    /// With its signature, or encoded, the message would be refused.
+    TooLarge,
     /// A panic, and where it was.
     Bug(String),
 }
@@ -35,7 +37,7 @@ impl Trouble {
             Self::Privilege(error) => error,
             Self::Recipe(error) => error,
             Self::Sign(error) => error,
-            Self::Bug(_) => return None,
+            Self::TooLarge | Self::Bug(_) => return None,
         })
     }
 }
@@ -44,6 +46,9 @@ impl fmt::Display for Trouble {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Self::Bug(place) = self {
             return write!(f, "internal error at {place}, please report it");
+        }
+        if matches!(self, Self::TooLarge) {
+            return f.write_str("signed, it would be larger than message_size_limit");
         }
         self.inner().map_or(Ok(()), |error| fmt::Display::fmt(error, f))
     }

@@ -154,3 +154,31 @@ fn a_header_without_end_is_sent_as_submitted() {
     assert_eq!(captured.stdin.len(), message.len());
     assert!(captured.stdin == message);
 }
+
+#[test]
+fn what_only_its_signature_would_make_too_large_is_sent_without_or_refused() {
+    let stage = Stage::new();
+    stage.key("sample.com", "s1");
+    // 40,000 octets of other letters become 54,000 of base64.
+    let message = format!("From: a@sample.com\n\n{}", "\u{fc}\u{fc}\u{fc}\u{fc}\n".repeat(4_500));
+    let is_signed = |limit: u32, message: &str| {
+        stage.config(&format!("message_size_limit = {limit}"));
+        let captured = stage.delivered(&["-i", "b@y.test"], message.as_bytes());
+        assert!(
+            captured.text().starts_with("DKIM-Signature:") || captured.stdin == message.as_bytes()
+        );
+        captured.text().starts_with("DKIM-Signature:")
+    };
+    assert!(is_signed(0, &message) && is_signed(70_000, &message));
+    assert!(!is_signed(50_000, &message));
+    // The real one refuses it anyhow, and says so.
+    assert!(is_signed(30_000, &message));
+    // It is not the letters alone.
+    let ascii = message.replace('\u{fc}', "xy");
+    assert!(is_signed(60_000, &ascii) && !is_signed(ascii.len().try_into().unwrap(), &ascii));
+    stage.config("message_size_limit = 50000\non_error = \"refuse\"");
+    let output = stage.submit(&["-i", "b@y.test"], message.as_bytes());
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("larger than message_size_limit"), "{said}");
+}

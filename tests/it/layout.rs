@@ -113,6 +113,7 @@ fn the_manual_page_and_the_example_name_every_key() {
         "sendmail",
         "origin",
         "append_dot_domain",
+        "message_size_limit",
         "log_success",
         "on_error",
         "canonicalization",

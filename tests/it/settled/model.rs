@@ -153,6 +153,11 @@ fn boundary(header: &Header) -> Option<Vec<u8>> {
         return None;
     }
     let start = value.to_ascii_lowercase().find("boundary=")?.saturating_add("boundary=".len());
+    let name = value.get(..start)?.trim_end_matches(|char: char| char != ';');
+    // What stands before the name makes another one of it.
+    if !value.get(name.len()..start)?.trim_ascii().eq_ignore_ascii_case("boundary=") {
+        return None;
+    }
     let rest = value.get(start..)?.trim_ascii_start();
     let text = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next()?,
