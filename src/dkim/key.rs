@@ -3,9 +3,11 @@
 use std::{error, fmt, str};
 
 use base64::prelude::*;
+use ed25519_dalek::Signer as _;
 use rsa::pkcs1::{DecodeRsaPrivateKey, DecodeRsaPublicKey, RsaPrivateKeyRef};
 use rsa::pkcs8::{
-    DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding, PrivateKeyInfoRef,
+    DecodePublicKey, EncodePrivateKey, EncodePublicKey, LineEnding, ObjectIdentifier,
+    PrivateKeyInfoRef,
 };
 use rsa::rand_core::TryCryptoRng;
 use rsa::traits::PublicKeyParts;
@@ -17,22 +19,44 @@ use zeroize::Zeroizing;
 pub enum Algorithm {
     /// RSA with PKCS #1 v1.5 padding over SHA-256 (§3.3.2).
     RsaSha256,
+    /// PureEdDSA on edwards25519 over SHA-256 (RFC 8463 §3).
+    Ed25519Sha256,
 }
 
 impl Algorithm {
-    /// The type of its keys (k=, §3.6.1).
+    /// All of them, the one that every verifier knows first.
+    pub const ALL: [Self; 2] = [Self::RsaSha256, Self::Ed25519Sha256];
+
+    /// The type of its keys (k=, §3.6.1, RFC 8463 §4).
     pub fn key_type(self) -> &'static str {
         match self {
             Self::RsaSha256 => "rsa",
+            Self::Ed25519Sha256 => "ed25519",
         }
+    }
+
+    /// The one whose keys are of that type.
+    pub fn of_key_type(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| algorithm.key_type() == name)
+    }
+
+    /// The name in a=.
+    fn name(self) -> &'static str {
+        match self {
+            Self::RsaSha256 => "rsa-sha256",
+            Self::Ed25519Sha256 => "ed25519-sha256",
+        }
+    }
+
+    /// Reads a=. `None` for one that is unknown, or rsa-sha1 (RFC 8301 §3.1).
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|algorithm| name.eq_ignore_ascii_case(algorithm.name()))
     }
 }
 
 impl fmt::Display for Algorithm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::RsaSha256 => "rsa-sha256",
-        })
+        f.write_str(self.name())
     }
 }
 
@@ -41,31 +65,36 @@ pub struct SigningKey(Private);
 
 enum Private {
     Rsa(Box<rsa::PrivateKey>),
+    Ed25519(Box<ed25519_dalek::SigningKey>),
 }
 
 impl SigningKey {
-    /// Takes the PEM text of an unencrypted RSA key in PKCS#1 or PKCS#8, whatever its line ends and
-    /// whatever stands around it, of `minimum_bits` to 4096 bits.
+    /// Takes the PEM text of an unencrypted key, whatever its line ends and whatever stands around
+    /// it: RSA in PKCS#1 or PKCS#8, of `minimum_bits` to 4096 bits, or Ed25519 in PKCS#8.
     ///
     /// # Errors
     ///
     /// What else the text is, or how many bits the key has. The operator can cause all of them.
     pub fn from_pem(pem: impl AsRef<[u8]>, minimum_bits: u32) -> Result<Self, KeyError> {
         let (label, der) = private_block(pem.as_ref())?;
-        let pkcs8;
-        let pkcs1 = match label {
-            "RSA PRIVATE KEY" => der.as_slice(),
+        match label {
+            "RSA PRIVATE KEY" => Self::from_pkcs1(&der, minimum_bits),
             "PRIVATE KEY" => {
-                pkcs8 =
+                let pkcs8 =
                     PrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| KeyError::Malformed)?;
-                if pkcs8.algorithm.oid != rsa::pkcs1::ALGORITHM_OID {
-                    return Err(KeyError::NotRsa);
+                let key = pkcs8.private_key.as_bytes();
+                match pkcs8.algorithm.oid {
+                    rsa::pkcs1::ALGORITHM_OID => Self::from_pkcs1(key, minimum_bits),
+                    ED25519_OID => Self::from_curve_private_key(key),
+                    _ => Err(KeyError::OtherType),
                 }
-                pkcs8.private_key.as_bytes()
             }
-            "ENCRYPTED PRIVATE KEY" => return Err(KeyError::Encrypted),
-            _ => return Err(KeyError::NotRsa),
-        };
+            "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
+            _ => Err(KeyError::OtherType),
+        }
+    }
+
+    fn from_pkcs1(pkcs1: &[u8], minimum_bits: u32) -> Result<Self, KeyError> {
         let modulus = RsaPrivateKeyRef::try_from(pkcs1).map_err(|_| KeyError::Malformed)?.modulus;
         let bits = bit_length(modulus.as_bytes());
         let minimum = minimum_bits.max(SMALLEST);
@@ -78,6 +107,13 @@ impl SigningKey {
         // This looks whether the numbers belong together, too.
         let key = rsa::PrivateKey::from_pkcs1_der(pkcs1).map_err(|_| KeyError::Malformed)?;
         Ok(Self(Private::Rsa(Box::new(key))))
+    }
+
+    /// Takes a CurvePrivateKey: an OCTET STRING of 32 octets (RFC 8410 §7).
+    fn from_curve_private_key(der: &[u8]) -> Result<Self, KeyError> {
+        let seed = der.strip_prefix(&[0x04, 0x20]).ok_or(KeyError::Malformed)?;
+        let seed: &[u8; 32] = seed.try_into().map_err(|_| KeyError::Malformed)?;
+        Ok(Self(Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(seed)))))
     }
 
     /// Makes a new RSA key of 1024 to 4096 bits. For the administrator's command only.
@@ -97,10 +133,22 @@ impl SigningKey {
         Ok(Self(Private::Rsa(Box::new(key))))
     }
 
+    /// Makes a new Ed25519 key. For the administrator's command only.
+    ///
+    /// # Errors
+    ///
+    /// The source of randomness fails.
+    pub fn generate_ed25519(random: &mut impl TryCryptoRng) -> Result<Self, KeyError> {
+        let mut seed = Zeroizing::new([0; 32]);
+        random.try_fill_bytes(&mut *seed).map_err(|_| KeyError::NotGenerated)?;
+        Ok(Self(Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(&seed)))))
+    }
+
     /// The size of the key.
     pub fn bits(&self) -> u32 {
         match &self.0 {
             Private::Rsa(key) => key.n().bit_width_vartime(),
+            Private::Ed25519(_) => ED25519_BITS,
         }
     }
 
@@ -108,6 +156,7 @@ impl SigningKey {
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
             Private::Rsa(_) => Algorithm::RsaSha256,
+            Private::Ed25519(_) => Algorithm::Ed25519Sha256,
         }
     }
 
@@ -115,10 +164,11 @@ impl SigningKey {
     pub fn public(&self) -> PublicKey {
         match &self.0 {
             Private::Rsa(key) => PublicKey(Public::Rsa(key.to_public_key())),
+            Private::Ed25519(key) => PublicKey(Public::Ed25519(key.verifying_key())),
         }
     }
 
-    /// The PEM text in PKCS#8.
+    /// The PEM text in PKCS#8, as openssl(1) writes it.
     ///
     /// # Errors
     ///
@@ -126,10 +176,18 @@ impl SigningKey {
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         match &self.0 {
             Private::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Malformed),
+            Private::Ed25519(key) => {
+                let der = Zeroizing::new([ED25519_PKCS8.as_slice(), key.as_bytes()].concat());
+                let mut pem = Zeroizing::new(String::with_capacity(128));
+                pem.push_str("-----BEGIN PRIVATE KEY-----\n");
+                BASE64_STANDARD.encode_string(&*der, &mut pem);
+                pem.push_str("\n-----END PRIVATE KEY-----\n");
+                Ok(pem)
+            }
         }
     }
 
-    /// Signs the SHA-256 hash of a header (§3.3.2).
+    /// Signs the SHA-256 hash of a header (§3.3.2, RFC 8463 §3).
     ///
     /// # Errors
     ///
@@ -137,6 +195,7 @@ impl SigningKey {
     pub(super) fn sign(&self, hash: &[u8; 32]) -> Result<Vec<u8>, rsa::Error> {
         match &self.0 {
             Private::Rsa(key) => key.pkcs1v15_sign_prehash::<Sha256>(hash),
+            Private::Ed25519(key) => Ok(key.sign(hash).to_bytes().to_vec()),
         }
     }
 }
@@ -154,29 +213,39 @@ pub struct PublicKey(Public);
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Public {
     Rsa(rsa::PublicKey),
+    Ed25519(ed25519_dalek::VerifyingKey),
 }
 
 impl PublicKey {
-    /// Takes an RSA key in the form of a SubjectPublicKeyInfo, which records have, or of a bare
-    /// RSAPublicKey, which §3.6.1 names (erratum 3017). `None` if it is neither, or has fewer than
-    /// 1024 bits (RFC 8301 §3.2).
-    pub fn from_der(der: &[u8]) -> Option<Self> {
-        let spki = rsa::PublicKey::from_public_key_der(der).ok();
-        let key = spki.or_else(|| rsa::PublicKey::from_pkcs1_der(der).ok())?;
-        Some(Self(Public::Rsa(key)))
+    /// Takes what p= holds. RSA: a SubjectPublicKeyInfo, which records have, or a bare
+    /// RSAPublicKey, which §3.6.1 names (erratum 3017). Ed25519: the 32 octets of the key themselves
+    /// (RFC 8463 §4.2). `None` if it is something else, or has fewer than 1024 bits (RFC 8301 §3.2).
+    pub fn from_octets(algorithm: Algorithm, octets: &[u8]) -> Option<Self> {
+        match algorithm {
+            Algorithm::RsaSha256 => {
+                let spki = rsa::PublicKey::from_public_key_der(octets).ok();
+                let key = spki.or_else(|| rsa::PublicKey::from_pkcs1_der(octets).ok())?;
+                Some(Self(Public::Rsa(key)))
+            }
+            Algorithm::Ed25519Sha256 => {
+                let key = ed25519_dalek::VerifyingKey::from_bytes(octets.try_into().ok()?).ok()?;
+                Some(Self(Public::Ed25519(key)))
+            }
+        }
     }
 
-    /// The SubjectPublicKeyInfo in base64, as it stands in p=.
+    /// What p= holds, in base64.
     ///
     /// # Errors
     ///
     /// Never for a key of a size that can be had here.
-    pub fn to_spki_base64(&self) -> Result<String, KeyError> {
+    pub fn to_base64(&self) -> Result<String, KeyError> {
         match &self.0 {
             Public::Rsa(key) => {
                 let der = key.to_public_key_der().map_err(|_| KeyError::Malformed)?;
                 Ok(BASE64_STANDARD.encode(der.as_bytes()))
             }
+            Public::Ed25519(key) => Ok(BASE64_STANDARD.encode(key.as_bytes())),
         }
     }
 
@@ -184,6 +253,7 @@ impl PublicKey {
     pub fn bits(&self) -> u32 {
         match &self.0 {
             Public::Rsa(key) => key.n().bit_width_vartime(),
+            Public::Ed25519(_) => ED25519_BITS,
         }
     }
 
@@ -191,6 +261,7 @@ impl PublicKey {
     pub fn algorithm(&self) -> Algorithm {
         match self.0 {
             Public::Rsa(_) => Algorithm::RsaSha256,
+            Public::Ed25519(_) => Algorithm::Ed25519Sha256,
         }
     }
 
@@ -198,6 +269,8 @@ impl PublicKey {
     pub fn verifies(&self, hash: &[u8; 32], signature: &[u8]) -> bool {
         match &self.0 {
             Public::Rsa(key) => key.pkcs1v15_verify_prehash::<Sha256>(hash, signature).is_ok(),
+            Public::Ed25519(key) => ed25519_dalek::Signature::from_slice(signature)
+                .is_ok_and(|signature| key.verify_strict(hash, &signature).is_ok()),
         }
     }
 }
@@ -211,8 +284,8 @@ pub enum KeyError {
     Encrypted,
     /// There is a public key or a certificate instead.
     Public,
-    /// A key of another algorithm (EC, DSA, Ed25519, OpenSSH's form).
-    NotRsa,
+    /// A key of another algorithm or in another form (EC, DSA, OpenSSH's form).
+    OtherType,
     /// What is between the BEGIN and END lines is broken.
     Malformed,
     /// Fewer bits than are wanted.
@@ -237,7 +310,9 @@ impl fmt::Display for KeyError {
             Self::NotPem => write!(f, "no private key in PEM form"),
             Self::Encrypted => write!(f, "the key is encrypted; store it without a pass phrase"),
             Self::Public => write!(f, "a public key or certificate where the private key belongs"),
-            Self::NotRsa => write!(f, "the key is not an RSA key in PKCS#1 or PKCS#8 form"),
+            Self::OtherType => {
+                write!(f, "the key is neither RSA in PKCS#1 or PKCS#8 nor Ed25519 in PKCS#8")
+            }
             Self::Malformed => write!(f, "the key is damaged"),
             Self::TooSmall { bits, minimum } => {
                 write!(f, "the key has {bits} bits, fewer than {minimum}")
@@ -295,9 +370,16 @@ fn bit_length(number: &[u8]) -> u32 {
     octets.saturating_mul(8).saturating_sub(unused)
 }
 
-/// Bits of the smallest key that may sign (RFC 8301 §3.2).
+/// The object identifier of Ed25519 (RFC 8410 §3).
+const ED25519_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
+/// What stands before the 32 octets of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
+const ED25519_PKCS8: [u8; 16] =
+    [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
+/// Bits of every Ed25519 key (RFC 8032 §5.1).
+const ED25519_BITS: u32 = 256;
+/// Bits of the smallest RSA key that may sign (RFC 8301 §3.2).
 pub const SMALLEST: u32 = 1024;
-/// Bits of the largest key that every verifier takes (RFC 8301 §3.2).
+/// Bits of the largest RSA key that every verifier takes (RFC 8301 §3.2).
 pub const LARGEST: u32 = 4096;
 
 #[cfg(test)]
@@ -305,6 +387,8 @@ mod tests {
     use super::*;
 
     const RFC6376: &str = include_str!("../../tests/vectors/rfc6376-c.private");
+
+    const ED25519: &str = include_str!("../../tests/vectors/rfc8463-a-brisbane.private");
 
     fn error(pem: &str) -> KeyError {
         SigningKey::from_pem(pem, 1024).unwrap_err()
@@ -343,21 +427,59 @@ mod tests {
     fn what_is_no_rsa_private_key_is_named() {
         assert_eq!(error(""), KeyError::NotPem);
         assert_eq!(error("MIICXwIBAAKBgQ"), KeyError::NotPem);
-        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "EC PRIVATE")), KeyError::NotRsa);
-        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "OPENSSH PRIVATE")), KeyError::NotRsa);
+        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "EC PRIVATE")), KeyError::OtherType);
+        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "OPENSSH PRIVATE")), KeyError::OtherType);
         assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "PUBLIC")), KeyError::Public);
         assert_eq!(error(&pkcs8().replace(" PRIVATE", " ENCRYPTED PRIVATE")), KeyError::Encrypted);
         let headers = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
         assert_eq!(error(&RFC6376.replacen("KEY-----\n", headers, 1)), KeyError::Encrypted);
-        // RFC 8410 §10.3.
-        let ed25519 = "-----BEGIN PRIVATE KEY-----\n\
-            MC4CAQAwBQYDK2VwBCIEINTuctv5E1hK1bbY8fdp+K06/nwoy/HU++CXqI9EdVhC\n\
-            -----END PRIVATE KEY-----\n";
-        assert_eq!(error(ed25519), KeyError::NotRsa);
+        // X25519 in place of Ed25519 (RFC 8410 §3).
+        let x25519 = ED25519.replace("BQYDK2Vw", "BQYDK2Vu");
+        assert_eq!(error(&x25519), KeyError::OtherType);
+    }
+
+    #[test]
+    fn rfc8463_a_the_ed25519_key_is_read_and_written_as_openssl_does() {
+        let key = SigningKey::from_pem(ED25519, 4096).unwrap();
+        assert_eq!((key.bits(), key.algorithm()), (256, Algorithm::Ed25519Sha256));
+        assert_eq!(*key.to_pkcs8_pem().unwrap(), ED25519);
+        // RFC 8032 §7.1, test 1.
+        assert_eq!(
+            key.public().to_base64().unwrap(),
+            "11qYAYKxCrfVS/7TyWQHOg7hcvPapiMlrwIaaPcHURo="
+        );
+        assert_eq!(format!("{key:?}"), "SigningKey(ed25519-sha256, 256 bits)");
+    }
+
+    #[test]
+    fn an_ed25519_key_verifies_its_own_signatures_only() {
+        let key = SigningKey::from_pem(ED25519, 1024).unwrap();
+        let other = SigningKey::generate_ed25519(&mut getrandom::SysRng).unwrap();
+        let signature = key.sign(&[7; 32]).unwrap();
+        assert_eq!(signature.len(), 64);
+        assert!(key.public().verifies(&[7; 32], &signature));
+        assert!(!key.public().verifies(&[8; 32], &signature));
+        assert!(!key.public().verifies(&[7; 32], &signature[1..]));
+        assert!(!other.public().verifies(&[7; 32], &signature));
+    }
+
+    #[test]
+    fn an_ed25519_public_key_is_32_octets_of_a_point() {
+        let algorithm = Algorithm::Ed25519Sha256;
+        let public = SigningKey::from_pem(ED25519, 1024).unwrap().public();
+        let octets = BASE64_STANDARD.decode(public.to_base64().unwrap()).unwrap();
+        assert_eq!(PublicKey::from_octets(algorithm, &octets), Some(public));
+        assert_eq!(PublicKey::from_octets(algorithm, &octets[1..]), None);
+        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, &octets), None);
+        // No point of the curve has this for its y.
+        let mut off = [0; 32];
+        off[0] = 2;
+        assert_eq!(PublicKey::from_octets(algorithm, &off), None);
     }
 
     #[test]
     fn a_damaged_key_is_refused() {
+        assert_eq!(error(&ED25519.replacen("BCIEI", "BCIFI", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replacen("MII", "MI", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replacen("jxOCKG9v", "jxOCKG9w", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "PRIVATE")), KeyError::Malformed);
@@ -376,12 +498,12 @@ mod tests {
         use rsa::pkcs1::EncodeRsaPublicKey;
 
         let public = SigningKey::from_pem(RFC6376, 1024).unwrap().public();
-        let Public::Rsa(rsa) = &public.0;
+        let Public::Rsa(rsa) = &public.0 else { panic!("{public:?}") };
         let bare = rsa.to_pkcs1_der().unwrap();
-        assert_eq!(PublicKey::from_der(bare.as_bytes()).unwrap(), public);
-        let spki = BASE64_STANDARD.decode(public.to_spki_base64().unwrap()).unwrap();
-        assert_eq!(PublicKey::from_der(&spki).unwrap(), public);
-        assert_eq!(PublicKey::from_der(b"\x30\x00"), None);
+        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, bare.as_bytes()).unwrap(), public);
+        let spki = BASE64_STANDARD.decode(public.to_base64().unwrap()).unwrap();
+        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, &spki).unwrap(), public);
+        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, b"\x30\x00"), None);
     }
 
     #[test]

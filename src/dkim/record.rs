@@ -1,24 +1,99 @@
 //! The key record (§3.6.1): the TXT record at `selector._domainkey.domain`.
 
-use std::fmt::Write as _;
 use std::{error, fmt};
 
 use crate::dkim::domain::{Domain, Selector};
-use crate::dkim::key::{KeyError, PublicKey};
+use crate::dkim::key::{Algorithm, KeyError, PublicKey};
 use crate::dkim::tag::{self, TagError, TagList};
 
 /// A key that can be used, and what its domain says of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     key: PublicKey,
-    testing: bool,
-    strict: bool,
+    terms: Terms,
+}
+
+/// What a record says beside its key.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Terms {
+    /// n=, for people to read.
+    note: Option<String>,
+    /// h=, as `sha256` or `sha1:sha256`.
+    hashes: Option<String>,
+    /// t=y: the domain is only testing DKIM.
+    pub testing: bool,
+    /// t=s: the domain of i= has to be d= itself.
+    pub strict: bool,
+    /// s=email: the key is for nothing else.
+    pub email: bool,
+}
+
+impl Terms {
+    /// The same with n=.
+    ///
+    /// # Errors
+    ///
+    /// The note has characters that would end it (`;`), or that a zone file takes for its own.
+    pub fn with_note(self, note: &str) -> Result<Self, RecordError> {
+        let fits =
+            |octet: u8| matches!(octet, b' '..=b'~') && !matches!(octet, b';' | b'"' | b'\\');
+        if !note.bytes().all(fits) {
+            return Err(RecordError::Note);
+        }
+        Ok(Self { note: Some(note.to_owned()), ..self })
+    }
+
+    /// The same with h=, a list with colons.
+    ///
+    /// # Errors
+    ///
+    /// SHA-256 is not in the list, so that no signature of ours would verify; or what is in it is
+    /// no name.
+    pub fn with_hashes(self, hashes: &str) -> Result<Self, RecordError> {
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+        };
+        let names = || hashes.split(':');
+        if !names().all(is_name) || !names().any(|name| name == "sha256") {
+            return Err(RecordError::Hash);
+        }
+        Ok(Self { hashes: Some(hashes.to_owned()), ..self })
+    }
+
+    /// The tags that stand before p=, in the order of opendkim-genkey.
+    fn before_key(&self, algorithm: Algorithm) -> String {
+        let mut tags = "v=DKIM1; ".to_owned();
+        if let Some(note) = &self.note {
+            tags.push_str(&format!("n=\"{note}\"; "));
+        }
+        if let Some(hashes) = &self.hashes {
+            tags.push_str(&format!("h={hashes}; "));
+        }
+        tags.push_str(&format!("k={}; ", algorithm.key_type()));
+        tags.push_str(match (self.testing, self.strict) {
+            (false, false) => "",
+            (true, false) => "t=y; ",
+            (false, true) => "t=s; ",
+            (true, true) => "t=y:s; ",
+        });
+        if self.email {
+            tags.push_str("s=email; ");
+        }
+        tags
+    }
 }
 
 impl Record {
     /// A record of that key, without restrictions.
     pub fn new(key: PublicKey) -> Self {
-        Self { key, testing: false, strict: false }
+        Self { key, terms: Terms::default() }
+    }
+
+    /// The same with other terms.
+    #[must_use]
+    pub fn with_terms(self, terms: Terms) -> Self {
+        Self { terms, ..self }
     }
 
     /// Takes the text of a TXT record, its strings joined without anything between them.
@@ -40,9 +115,8 @@ impl Record {
         if !lists("h", &["sha256"]) {
             return Err(RecordError::Hash);
         }
-        if tags.get("k").is_some_and(|key_type| key_type != "rsa") {
-            return Err(RecordError::KeyType);
-        }
+        let key_type = tags.get("k").unwrap_or("rsa");
+        let algorithm = Algorithm::of_key_type(key_type).ok_or(RecordError::KeyType)?;
         if tags.get("n").is_some_and(|note| !note.is_ascii()) {
             return Err(RecordError::Note);
         }
@@ -54,12 +128,22 @@ impl Record {
             Some("") => return Err(RecordError::Revoked),
             Some(value) => tag::base64(value).ok_or(RecordError::Base64)?,
         };
-        let flag = |flag| tags.get("t").is_some_and(|t| tag::words(t).any(|word| word == flag));
-        Ok(Self {
-            key: PublicKey::from_der(&key).ok_or(RecordError::Key)?,
-            testing: flag("y"),
-            strict: flag("s"),
-        })
+        let key = PublicKey::from_octets(algorithm, &key).ok_or(match algorithm {
+            Algorithm::RsaSha256 => RecordError::Key,
+            Algorithm::Ed25519Sha256 => RecordError::Ed25519Key,
+        })?;
+        let lists = |name, wanted| {
+            tags.get(name).is_some_and(|value| tag::words(value).any(|word| word == wanted))
+        };
+        let hashes = tags.get("h").map(|value| tag::words(value).collect::<Vec<_>>().join(":"));
+        let terms = Terms {
+            note: tags.get("n").map(|note| note.trim_matches('"').to_owned()),
+            hashes,
+            testing: lists("t", "y"),
+            strict: lists("t", "s"),
+            email: lists("s", "email") && !lists("s", "*"),
+        };
+        Ok(Self { key, terms })
     }
 
     /// The public key (p=).
@@ -69,12 +153,12 @@ impl Record {
 
     /// Whether the domain is only testing DKIM (t=y).
     pub fn testing(&self) -> bool {
-        self.testing
+        self.terms.testing
     }
 
     /// Whether the domain of i= has to be d= itself (t=s).
     pub fn strict(&self) -> bool {
-        self.strict
+        self.terms.strict
     }
 
     /// The text to publish.
@@ -83,7 +167,7 @@ impl Record {
     ///
     /// Never for a key of a size that can be had here.
     pub fn text(&self) -> Result<String, KeyError> {
-        Ok(format!("{}p={}", self.tags_before_key(), self.key.to_spki_base64()?))
+        Ok(format!("{}p={}", self.tags_before_key(), self.key.to_base64()?))
     }
 
     /// The record as an entry of a zone file, octet for octet as opendkim-genkey writes it.
@@ -101,31 +185,25 @@ impl Record {
             Owner::Relative => String::new(),
             Owner::Absolute => format!(".{domain}."),
         };
-        let tags = self.tags_before_key();
-        let mut entry = format!("{selector}._domainkey{owner}\tIN\tTXT\t( \"{tags}\"\n\t  \"p=");
-        // A string of the DNS has at most 255 octets (RFC 1035 §3.3.14).
-        let mut room = 250_usize;
-        for char in self.key.to_spki_base64()?.chars() {
-            if room == 0 {
-                entry.push_str("\"\n\t  \"");
-                room = 250;
-            }
-            entry.push(char);
-            room = room.saturating_sub(1);
+        // The note is the one thing in it that has quotes.
+        let tags = self.tags_before_key().replace('"', "\\\"");
+        let key = self.key.to_base64()?;
+        // A string of the DNS has at most 255 octets (RFC 1035 §3.3.14). After a last one of 250
+        // opendkim-genkey writes one that is empty.
+        let mut rest = key.as_str();
+        let mut strings = String::new();
+        while let Some((string, after)) = rest.split_at_checked(250) {
+            strings.push_str(&format!("{string}\"\n\t  \""));
+            rest = after;
         }
-        // Writing to a String does not fail.
-        let _ = writeln!(entry, "\" )  ; ----- DKIM key {selector} for {domain}");
-        Ok(entry)
+        Ok(format!(
+            "{selector}._domainkey{owner}\tIN\tTXT\t( \"{tags}\"\n\t  \"p={strings}{rest}\" )  ; \
+             ----- DKIM key {selector} for {domain}\n"
+        ))
     }
 
     fn tags_before_key(&self) -> String {
-        let flags = match (self.testing, self.strict) {
-            (false, false) => "",
-            (true, false) => "t=y; ",
-            (false, true) => "t=s; ",
-            (true, true) => "t=y:s; ",
-        };
-        format!("v=DKIM1; k={}; {flags}", self.key.algorithm().key_type())
+        self.terms.before_key(self.key.algorithm())
     }
 }
 
@@ -159,6 +237,8 @@ pub enum RecordError {
     Base64,
     /// p= is not an RSA key of 1024 bits or more.
     Key,
+    /// p= is not the 32 octets of an Ed25519 key (RFC 8463 §4.2).
+    Ed25519Key,
     /// s= does not allow e-mail.
     Service,
 }
@@ -169,12 +249,13 @@ impl fmt::Display for RecordError {
             Self::Syntax(_) => "not a list of tags",
             Self::Version => "v= is not DKIM1 or not first",
             Self::Hash => "h= does not allow sha256",
-            Self::KeyType => "k= is not rsa",
+            Self::KeyType => "k= is neither rsa nor ed25519",
             Self::Note => "n= is not printable text",
             Self::NoKey => "p= is missing",
             Self::Revoked => "p= is empty: the key was revoked",
             Self::Base64 => "p= is not base64",
             Self::Key => "p= is not an RSA key of at least 1024 bits",
+            Self::Ed25519Key => "p= is not the 32 octets of an Ed25519 key",
             Self::Service => "s= does not allow e-mail",
         })
     }
@@ -210,10 +291,33 @@ mod tests {
 
     #[test]
     fn the_text_written_is_the_text_read() {
-        let record = Record { key: key(), testing: true, strict: true };
-        assert_eq!(Record::parse(record.text().unwrap().as_bytes()), Ok(record.clone()));
-        assert!(record.text().unwrap().starts_with("v=DKIM1; k=rsa; t=y:s; p=MIGf"));
+        let terms = Terms { testing: true, strict: true, email: true, ..Terms::default() };
+        let terms = terms.with_note("a note").unwrap().with_hashes("sha1:sha256").unwrap();
+        let record = Record::new(key()).with_terms(terms);
+        let text = record.text().unwrap();
+        assert_eq!(Record::parse(text.as_bytes()), Ok(record));
+        let start = "v=DKIM1; n=\"a note\"; h=sha1:sha256; k=rsa; t=y:s; s=email; p=MIGf";
+        assert!(text.starts_with(start), "{text}");
         assert!(Record::new(key()).text().unwrap().starts_with("v=DKIM1; k=rsa; p=MIGf"));
+    }
+
+    #[test]
+    fn rfc8463_a2_the_record_holds_the_key_of_appendix_a1() {
+        let pem = include_str!("../../tests/vectors/rfc8463-a-brisbane.private");
+        let record = Record::new(SigningKey::from_pem(pem, 1024).unwrap().public());
+        let text = include_str!("../../tests/vectors/rfc8463-a-brisbane.txt").trim_end();
+        assert_eq!(Record::parse(text.as_bytes()).as_ref(), Ok(&record));
+        assert_eq!(record.text().unwrap(), text);
+    }
+
+    #[test]
+    fn terms_that_no_reader_would_understand_are_refused() {
+        for note in ["a; b", "a \"note\"", "back\\slash", "new\nline", "\u{e4}"] {
+            assert_eq!(Terms::default().with_note(note), Err(RecordError::Note), "{note:?}");
+        }
+        for hashes in ["sha1", "", "sha256:", "sha256; t=y", "sha256 sha1"] {
+            assert_eq!(Terms::default().with_hashes(hashes), Err(RecordError::Hash), "{hashes:?}");
+        }
     }
 
     #[test]
@@ -236,7 +340,8 @@ mod tests {
             ("v=dkim1; KEY", RecordError::Version),
             ("h=sha1; KEY", RecordError::Hash),
             ("h=; KEY", RecordError::Hash),
-            ("k=ed25519; KEY", RecordError::KeyType),
+            ("k=dsa; KEY", RecordError::KeyType),
+            ("k=ed25519; KEY", RecordError::Ed25519Key),
             ("n=\u{e4}; KEY", RecordError::Note),
             ("s=tlsrpt; KEY", RecordError::Service),
             ("v=DKIM1; k=rsa", RecordError::NoKey),
@@ -252,7 +357,7 @@ mod tests {
 
     #[test]
     fn a_zone_entry_is_that_of_opendkim_genkey() {
-        let p = key().to_spki_base64().unwrap();
+        let p = key().to_base64().unwrap();
         let selector = Selector::parse("sel1").unwrap();
         let domain = Domain::parse("example.com").unwrap();
         let entry = Record::new(key()).zone_entry(&selector, &domain, Owner::Absolute).unwrap();
@@ -265,18 +370,42 @@ mod tests {
         assert!(entry.starts_with("sel1._domainkey\tIN\tTXT\t( \"v=DKIM1; k=rsa; \"\n"));
     }
 
-    #[test]
-    fn a_long_key_is_cut_into_strings_of_250() {
-        // A modulus of 2048 bits.
-        let mut der = vec![0x30, 0x82, 1, 0x0a, 2, 0x82, 1, 1, 0];
-        der.extend([0xff; 256]);
+    fn entry(modulus: usize) -> (String, String) {
+        let mut der = vec![0x30, 0x82, 0, 0, 2, 0x82, 0, 0, 0];
+        der.extend(vec![0xff; modulus]);
         der.extend([2, 3, 1, 0, 1]);
-        let key = PublicKey::from_der(&der).unwrap();
-        let p = key.to_spki_base64().unwrap();
-        let (first, second) = p.split_at(250);
+        let length = |octets: usize| u16::try_from(octets).unwrap().to_be_bytes();
+        der[2..4].copy_from_slice(&length(modulus + 10));
+        der[6..8].copy_from_slice(&length(modulus + 1));
+        let key = PublicKey::from_octets(Algorithm::RsaSha256, &der).unwrap();
         let selector = Selector::parse("s").unwrap();
         let domain = Domain::parse("example.com").unwrap();
-        let entry = Record::new(key).zone_entry(&selector, &domain, Owner::Absolute).unwrap();
+        let p = key.to_base64().unwrap();
+        (Record::new(key).zone_entry(&selector, &domain, Owner::Absolute).unwrap(), p)
+    }
+
+    #[test]
+    fn a_long_key_is_cut_into_strings_of_250() {
+        let (entry, p) = entry(256);
+        let (first, second) = p.split_at(250);
         assert!(entry.contains(&format!("\n\t  \"p={first}\"\n\t  \"{second}\" )  ; -")));
+    }
+
+    #[test]
+    fn a_key_of_just_two_strings_gets_an_empty_third() {
+        let (entry, p) = entry(337);
+        let (first, second) = p.split_at(250);
+        assert_eq!(second.len(), 250);
+        assert!(entry.contains(&format!("\n\t  \"p={first}\"\n\t  \"{second}\"\n\t  \"\" )  ; -")));
+    }
+
+    #[test]
+    fn quotes_of_a_note_are_escaped_in_a_zone_entry() {
+        let terms = Terms::default().with_note("a note").unwrap();
+        let selector = Selector::parse("s").unwrap();
+        let domain = Domain::parse("example.com").unwrap();
+        let record = Record::new(key()).with_terms(terms);
+        let entry = record.zone_entry(&selector, &domain, Owner::Absolute).unwrap();
+        assert!(entry.contains("( \"v=DKIM1; n=\\\"a note\\\"; k=rsa; \"\n"), "{entry}");
     }
 }

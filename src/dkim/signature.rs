@@ -248,10 +248,7 @@ impl Claims {
         if required("v")? != "1" {
             return Err(SignatureError::Version);
         }
-        let algorithm = match required("a")? {
-            a if a.eq_ignore_ascii_case("rsa-sha256") => Algorithm::RsaSha256,
-            _ => return Err(SignatureError::Algorithm),
-        };
+        let algorithm = Algorithm::parse(required("a")?).ok_or(SignatureError::Algorithm)?;
         let domain = Domain::parse(required("d")?).map_err(value("d"))?;
         let signed = words(required("h")?).map(FieldName::parse).collect::<Result<Vec<_>, _>>();
         let claims = Self {

@@ -7,6 +7,7 @@ use std::ptr;
 use crate::dkim::domain::{Domain, Selector};
 use crate::dkim::hash::{BodyHasher, header_hash};
 use crate::dkim::header::{Field, Header};
+use crate::dkim::key::{Algorithm, SMALLEST};
 use crate::dkim::record::{Record, RecordError};
 use crate::dkim::sign::Timestamp;
 use crate::dkim::signature::{Claims, NAME, SignatureError, signer, without_signature};
@@ -139,7 +140,7 @@ fn verify_one(
     if key.algorithm() != claims.algorithm {
         return Err(Fault::OtherKeyType);
     }
-    if key.bits() < 1024 {
+    if key.algorithm() == Algorithm::RsaSha256 && key.bits() < SMALLEST {
         return Err(Fault::KeyTooSmall(key.bits()));
     }
     if record.strict() && claims.subdomain {
@@ -217,6 +218,57 @@ mod tests {
     #[test]
     fn rfc6376_appendix_a_verifies() {
         assert_eq!(faults(RFC6376, RECORD), [Ok(())]);
+    }
+
+    /// The records of RFC 8463, appendix A.2.
+    fn rfc8463(selector: &Selector) -> Lookup {
+        Lookup::Found(match selector.as_str() {
+            "brisbane" => include_str!("../../tests/vectors/rfc8463-a-brisbane.txt").trim().into(),
+            _ => include_str!("../../tests/vectors/rfc8463-a-test.txt").trim().into(),
+        })
+    }
+
+    #[test]
+    fn rfc8463_appendix_a_verifies_with_both_algorithms() {
+        let message = include_str!("../../tests/vectors/rfc8463-a.eml");
+        for (from, to, result) in
+            [("", "", Ok(())), ("Joe.", "Jo.", Err(Fault::Body)), ("y?", "y!", Err(Fault::Header))]
+        {
+            let message = message.replacen(from, to, 1);
+            let (header, body) = message.split_once("\n\n").unwrap();
+            let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+            let verdicts =
+                verify(&header, body.as_bytes(), NOW, &mut |_, selector| rfc8463(selector));
+            let results: Vec<_> = verdicts.into_iter().map(|one| one.result).collect();
+            assert_eq!(results, [result.clone(), result], "{to}");
+        }
+    }
+
+    #[test]
+    fn rfc8463_appendix_a_is_what_its_keys_sign() {
+        let message = include_str!("../../tests/vectors/rfc8463-a.eml");
+        let (header, _) = message.split_once("\n\n").unwrap();
+        let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
+        let keys = [
+            include_str!("../../tests/vectors/rfc8463-a-brisbane.private"),
+            include_str!("../../tests/vectors/rfc8463-a-test.private"),
+        ];
+        assert_eq!(header.count(NAME), 2);
+        for (field, pem) in header.named(NAME).zip(keys) {
+            let claims = Claims::parse(field).unwrap();
+            let text = without_signature(field);
+            let hash = header_hash(Canon::Relaxed, &header, &claims.signed, &text);
+            let key = SigningKey::from_pem(pem, 1024).unwrap();
+            assert_eq!(key.algorithm(), claims.algorithm);
+            assert_eq!(key.sign(&hash).unwrap(), claims.signature);
+        }
+    }
+
+    #[test]
+    fn a_record_of_the_other_key_type_is_a_fault_of_its_own() {
+        let message = include_str!("../../tests/vectors/rfc8463-a.eml");
+        let record = include_str!("../../tests/vectors/rfc8463-a-brisbane.txt");
+        assert_eq!(faults(message, record), [Ok(()), Err(Fault::OtherKeyType)]);
     }
 
     #[test]
