@@ -5,6 +5,8 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde::Serialize;
+
 /// Why a subcommand could not do its work: an exit code of sysexits.h, and what to say.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -91,7 +93,14 @@ pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
     say_octets(text.as_bytes())
 }
 
-/// The same for text of any charset.
+/// A value as JSON, for a script.
+pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
+    let mut text = serde_json::to_string_pretty(value).map_err(Failure::software)?;
+    text.push('\n');
+    say(&text)
+}
+
+/// Text of any charset on stdout.
 pub(super) fn say_octets(text: &[u8]) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text).and_then(|()| stdout.flush()) {
