@@ -1,185 +1,263 @@
 //! `dkimctl genkey`: a key, the record to publish and the domain file. Overwrites nothing.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
-use std::path::Path;
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use getrandom::SysRng;
 use lexopt::Arg;
 use lexopt::ValueExt as _;
-use nix::unistd::{Gid, Group, geteuid};
+use serde_json::json;
 
 use super::Args;
-use super::output::{Failure, say, warn};
+use super::keys::{KeyPaths, Wanted};
+use super::output::{Failure, say, say_json, warn};
+use super::tree::{NewFile, Readers, Tree};
 use crate::dkim::record::Owner;
-use crate::dkim::{Domain, Record, Selector, SigningKey};
+use crate::dkim::{Algorithm, Domain, Record, Selector, SigningKey, Terms};
 
 pub(super) const HELP: &str = "\
-usage: dkimctl genkey -d DOMAIN -s SELECTOR [-b BITS]
+usage: dkimctl genkey -d DOMAIN -s SELECTOR [OPTION...]
 
 Makes a key for a domain, shows the DNS record to publish, and lets the host
 sign mail From that domain with it. Nothing is ever overwritten.
 
-  -d, --domain DOMAIN      the signing domain (d=)
-  -s, --selector SELECTOR  the name of the key (s=)
-  -b, --bits BITS          size of the RSA key, 1024 to 4096 (default: 2048)
+  -d, --domain DOMAIN         the signing domain (d=)
+  -s, --selector SELECTOR     the name of the key (s=)
+      --type rsa|ed25519      the type of the key (default: rsa; ed25519 only
+                              beside an RSA key, as many receivers don't know it)
+  -b, --bits BITS             size of an RSA key, 1024 to 4096 (default: 2048)
+  -D, --directory DIR         write to this folder instead of the tree, and no
+                              domain file: nothing signs with the key yet
+  -a, --append-domain         put the domain into the name of the record in
+                              SELECTOR.txt; else it is relative to the zone
+  -h, --hash-algorithms LIST  limit the key to these (h=), as sha256
+  -n, --note TEXT             a note in the record (n=)
+  -r, --restrict              the key is for e-mail only (s=email)
+  -S, --nosubdomains          i= may not be of a subdomain (t=s)
+  -t, --testmode              the domain is only testing DKIM (t=y)
+  -v, --verbose               tell on stderr what is done
+      --json                  show the result as JSON
 
 Files, below the configuration folder:
   keys/DOMAIN/SELECTOR.private  the key, for root and group sendmail-dkim
-  keys/DOMAIN/SELECTOR.txt      the record, in the form of a zone file
+  keys/DOMAIN/SELECTOR.txt      the record, as opendkim-genkey writes it
   domains/DOMAIN.toml           the domain file, where there is none yet
 ";
-
-/// The group that the set-gid wrapper runs as.
-const GROUP: &str = "sendmail-dkim";
 
 struct Request {
     domain: Domain,
     selector: Selector,
-    bits: u32,
+    key: Wanted,
+    terms: Terms,
+    owner: Owner,
+    directory: Option<PathBuf>,
+    verbose: bool,
+    json: bool,
 }
 
 pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let request = Request::parse(&mut args)?;
-    if request.bits < 2048 {
-        let bits = request.bits;
+    if let Wanted::Rsa(bits) = request.key
+        && bits < 2048
+    {
         warn(format_args!("a key of {bits} bits is weak; 2048 is what receivers ask for"));
     }
-    let tree = Tree::new();
-    let (domain, selector) = (&request.domain, &request.selector);
-    let folder = args.etc.join("keys").join(domain.as_str());
-    let private = folder.join(format!("{selector}.private"));
-    let public = folder.join(format!("{selector}.txt"));
-    // Before the work; the files are made in a way that can't overwrite anyhow.
-    for path in [&private, &public] {
-        if path.symlink_metadata().is_ok() {
-            return Err(Failure::exists(format_args!(
-                "{path:?} is there already; choose another selector, or remove it yourself"
-            )));
-        }
-    }
-    let key = SigningKey::generate(request.bits, &mut SysRng).map_err(Failure::software)?;
-    let record = Record::new(key.public());
-    let entry = record.zone_entry(selector, domain, Owner::Absolute).map_err(Failure::software)?;
-    let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
+    request.make(&args.etc)?.show(&request)
+}
 
-    tree.folder(&args.etc, 0o755, None)?;
-    tree.folder(&args.etc.join("keys"), 0o750, tree.group)?;
-    tree.folder(&folder, 0o750, tree.group)?;
-    tree.file(&private, pem.as_bytes(), 0o640, tree.group)?;
-    tree.file(&public, entry.as_bytes(), 0o644, None)?;
-    let domains = args.etc.join("domains");
-    tree.folder(&domains, 0o755, None)?;
-    let file = domains.join(format!("{domain}.toml"));
-    let next = if file.symlink_metadata().is_ok() {
-        format!(
-            "{} is there already: to use the key, add {:?} to `selectors` in it.",
-            file.display(),
-            selector.as_str()
-        )
-    } else {
-        tree.file(&file, format!("selectors = [\"{selector}\"]\n").as_bytes(), 0o644, None)?;
-        format!("Mail From {domain} is signed from now on.")
-    };
-    say(&format!(
-        "Publish this record in the zone of {domain}:\n\n{entry}\n\
-         or, where a form asks for it, as type TXT with\n\n  name   {selector}._domainkey.{domain}\n  \
-         value  {}\n\n{next}\n",
-        record.text().map_err(Failure::software)?
-    ))
+/// What there is now.
+struct Made {
+    key: SigningKey,
+    record: Record,
+    paths: KeyPaths,
+    /// The domain file, and whether it was made.
+    file: PathBuf,
+    is_first: bool,
 }
 
 impl Request {
-    fn parse(args: &mut Args) -> Result<Self, Failure> {
-        let (mut domain, mut selector, mut bits) = (None, None, 2048);
-        while let Some(arg) = args.parser.next()? {
+    fn tell(&self, what: impl Display) {
+        if self.verbose {
+            warn(what);
+        }
+    }
+
+    fn make(&self, etc: &Path) -> Result<Made, Failure> {
+        let (domain, selector) = (&self.domain, &self.selector);
+        let tree = Tree::new();
+        let paths = match &self.directory {
+            Some(directory) => KeyPaths::within(directory, selector),
+            None => KeyPaths::of(etc, domain, selector),
+        };
+        // Before the work; the files are made in a way that can't overwrite anyhow.
+        paths.refuse_existing()?;
+        self.tell("generating the private key");
+        let key = self.key.generate()?;
+        let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
+        let record = Record::new(key.public()).with_terms(self.terms.clone());
+        let entry = record.zone_entry(selector, domain, self.owner).map_err(Failure::software)?;
+        let file = etc.join("domains").join(format!("{domain}.toml"));
+        let selectors = format!("selectors = [\"{selector}\"]\n");
+        let is_first = self.directory.is_none() && file.symlink_metadata().is_err();
+        let readers = if self.directory.is_some() { Readers::Owner } else { Readers::Group };
+        let mut files = vec![
+            NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All },
+            NewFile { path: &paths.private, text: pem.as_bytes(), readers },
+        ];
+        if self.directory.is_none() {
+            tree.keys_folder(etc, domain)?;
+        }
+        if is_first {
+            tree.folder(&etc.join("domains"), Readers::All)?;
+            // The last: a domain file without its key would make errors of mail.
+            files.push(NewFile { path: &file, text: selectors.as_bytes(), readers: Readers::All });
+        }
+        tree.files(&files)?;
+        self.tell(format_args!("the private key is in {}", paths.private.display()));
+        self.tell(format_args!("the record is in {}", paths.record.display()));
+        Ok(Made { key, record, paths, file, is_first })
+    }
+}
+
+impl Made {
+    fn show(&self, request: &Request) -> Result<ExitCode, Failure> {
+        let (domain, selector) = (&request.domain, &request.selector);
+        let value = self.record.text().map_err(Failure::software)?;
+        if request.json {
+            return say_json(&json!({
+                "domain": domain.as_str(),
+                "selector": selector.as_str(),
+                "type": self.key.algorithm().key_type(),
+                "bits": self.key.bits(),
+                "name": format!("{selector}._domainkey.{domain}"),
+                "value": value,
+                "private": self.paths.private,
+                "record": self.paths.record,
+                "signing": self.is_first,
+            }));
+        }
+        let entry = self.record.zone_entry(selector, domain, Owner::Absolute);
+        let next = match &request.directory {
+            Some(directory) => {
+                format!("The key is in {}; nothing signs with it there.", directory.display())
+            }
+            None if self.is_first => format!("Mail From {domain} is signed from now on."),
+            None => format!(
+                "{} is there already: to use the key, add {:?} to `selectors` in it.",
+                self.file.display(),
+                selector.as_str()
+            ),
+        };
+        say(&format!(
+            "Publish this record in the zone of {domain}:\n\n{}\n\
+             or, where a form asks for it, as type TXT with\n\n  \
+             name   {selector}._domainkey.{domain}\n  value  {value}\n\n{next}\n",
+            entry.map_err(Failure::software)?
+        ))
+    }
+}
+
+/// What the options say so far.
+#[derive(Default)]
+struct Options {
+    domain: Option<String>,
+    selector: Option<String>,
+    key_type: Option<String>,
+    bits: Option<u32>,
+    terms: Terms,
+    absolute: bool,
+    directory: Option<PathBuf>,
+    verbose: bool,
+    json: bool,
+}
+
+impl Options {
+    fn take(args: &mut Args) -> Result<Self, Failure> {
+        let mut options = Self::default();
+        let parser = &mut args.parser;
+        while let Some(arg) = parser.next()? {
             match arg {
                 Arg::Short('d') | Arg::Long("domain") => {
-                    domain = Some(args.parser.value()?.string()?);
+                    options.domain = Some(parser.value()?.string()?);
                 }
                 Arg::Short('s') | Arg::Long("selector") => {
-                    selector = Some(args.parser.value()?.string()?);
+                    options.selector = Some(parser.value()?.string()?);
                 }
-                Arg::Short('b') | Arg::Long("bits") => bits = args.parser.value()?.parse()?,
+                Arg::Long("type") => options.key_type = Some(parser.value()?.string()?),
+                Arg::Short('b') | Arg::Long("bits") => {
+                    options.bits = Some(parser.value()?.parse()?);
+                }
+                Arg::Short('D') | Arg::Long("directory") => {
+                    options.directory = Some(parser.value()?.into());
+                }
+                Arg::Short('a') | Arg::Long("append-domain") => options.absolute = true,
+                Arg::Short('h') | Arg::Long("hash-algorithms") => {
+                    let list = parser.value()?.string()?;
+                    let terms = options.terms.with_hashes(&list);
+                    options.terms = terms.map_err(|error| of_value("-h", &list, error))?;
+                }
+                Arg::Short('n') | Arg::Long("note") => {
+                    let note = parser.value()?.string()?;
+                    let terms = options.terms.with_note(&note);
+                    options.terms = terms.map_err(|error| of_value("-n", &note, error))?;
+                }
+                Arg::Short('r') | Arg::Long("restrict") => options.terms.email = true,
+                Arg::Short('S') | Arg::Long("nosubdomains") => options.terms.strict = true,
+                Arg::Long("subdomains") => options.terms.strict = false,
+                Arg::Short('t') | Arg::Long("testmode") => options.terms.testing = true,
+                Arg::Short('v') | Arg::Long("verbose") => options.verbose = true,
+                Arg::Long("json") => options.json = true,
                 Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
                     return Err(arg.unexpected().into());
                 }
             }
         }
-        let domain = domain.ok_or_else(|| Failure::usage("no domain; say -d DOMAIN"))?;
-        let selector = selector.ok_or_else(|| Failure::usage("no selector; say -s SELECTOR"))?;
-        if !(1024..=4096).contains(&bits) {
-            return Err(Failure::usage(format_args!("{bits} bits: a key has 1024 to 4096")));
+        Ok(options)
+    }
+}
+
+fn of_value(option: &str, value: &str, error: impl Display) -> Failure {
+    Failure::usage(format_args!("{option} {value:?}: {error}"))
+}
+
+impl Request {
+    fn parse(args: &mut Args) -> Result<Self, Failure> {
+        let options = Options::take(args)?;
+        let domain = options.domain.ok_or_else(|| Failure::usage("no domain; say -d DOMAIN"))?;
+        let selector =
+            options.selector.ok_or_else(|| Failure::usage("no selector; say -s SELECTOR"))?;
+        let algorithm = match &options.key_type {
+            None => Algorithm::RsaSha256,
+            Some(name) => Algorithm::of_key_type(name)
+                .ok_or_else(|| of_value("--type", name, "is neither rsa nor ed25519"))?,
+        };
+        let key = match (algorithm, options.bits) {
+            (algorithm, None) => Wanted::of(algorithm),
+            (Algorithm::RsaSha256, Some(bits)) if (1024..=4096).contains(&bits) => {
+                Wanted::Rsa(bits)
+            }
+            (Algorithm::RsaSha256, Some(bits)) => {
+                return Err(Failure::usage(format_args!("{bits} bits: a key has 1024 to 4096")));
+            }
+            (Algorithm::Ed25519Sha256, Some(_)) => {
+                return Err(Failure::usage("an Ed25519 key has one size; leave -b out"));
+            }
+        };
+        if let Some(directory) = &options.directory
+            && !directory.is_dir()
+        {
+            return Err(Failure::exists(format_args!("{directory:?} is no folder; make it first")));
         }
         Ok(Self {
-            domain: Domain::parse(&domain)
-                .map_err(|error| Failure::usage(format_args!("domain {domain:?}: {error}")))?,
+            domain: Domain::parse(&domain).map_err(|error| of_value("-d", &domain, error))?,
             selector: Selector::parse(&selector)
-                .map_err(|error| Failure::usage(format_args!("selector {selector:?}: {error}")))?,
-            bits,
+                .map_err(|error| of_value("-s", &selector, error))?,
+            key,
+            terms: options.terms,
+            owner: if options.absolute { Owner::Absolute } else { Owner::Relative },
+            directory: options.directory,
+            verbose: options.verbose,
+            json: options.json,
         })
     }
-}
-
-/// Makes the files of the configuration tree, each with the rights it needs whatever the umask.
-struct Tree {
-    /// The group that reads keys; `None` for a tree of an ordinary user's own.
-    group: Option<Gid>,
-}
-
-impl Tree {
-    fn new() -> Self {
-        let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
-        if geteuid().is_root() && group.is_none() {
-            warn(format_args!(
-                "there is no group {GROUP}; the wrapper will not be able to read the key"
-            ));
-        }
-        Self { group: group.filter(|_| geteuid().is_root()) }
-    }
-
-    /// Makes a folder where there is none; one that is there keeps its rights.
-    fn folder(&self, path: &Path, mode: u32, group: Option<Gid>) -> Result<(), Failure> {
-        let failed = |error| Failure::creating(path, &error);
-        match DirBuilder::new().mode(0o700).create(path) {
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => {
-                return Ok(());
-            }
-            made => made.map_err(failed)?,
-        }
-        let mode = self.mode(mode, group);
-        give(&File::open(path).map_err(failed)?, mode, group).map_err(failed)
-    }
-
-    /// Makes a file that is there as a whole or not at all, and never takes the place of another.
-    fn file(&self, path: &Path, text: &[u8], mode: u32, group: Option<Gid>) -> Result<(), Failure> {
-        let new = path.with_extension(format!("{}.new", std::process::id()));
-        let mode = self.mode(mode, group);
-        let make = || -> io::Result<()> {
-            let mut file =
-                OpenOptions::new().write(true).create_new(true).mode(0o600).open(&new)?;
-            give(&file, mode, group)?;
-            file.write_all(text)?;
-            file.sync_all()?;
-            fs::hard_link(&new, path)
-        };
-        let made = make();
-        drop(fs::remove_file(&new));
-        made.map_err(|error| Failure::creating(path, &error))
-    }
-
-    /// Without the group that reads keys, the owner alone does.
-    fn mode(&self, mode: u32, group: Option<Gid>) -> u32 {
-        if mode & 0o007 == 0 && group.is_none() { mode & 0o700 } else { mode }
-    }
-}
-
-/// Owner's group and mode, in the order in which nobody sees more than in the end.
-fn give(file: &File, mode: u32, group: Option<Gid>) -> io::Result<()> {
-    if let Some(group) = group {
-        fchown(file, None, Some(group.as_raw()))?;
-    }
-    file.set_permissions(Permissions::from_mode(mode))
 }

@@ -2,7 +2,9 @@
 //! rights of whoever calls it.
 
 mod genkey;
+mod keys;
 mod output;
+mod tree;
 mod trial;
 mod verify;
 

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 pub enum Algorithm {
     /// RSA with PKCS #1 v1.5 padding over SHA-256 (§3.3.2).
     RsaSha256,
-    /// PureEdDSA on edwards25519 over SHA-256 (RFC 8463 §3).
+    /// `PureEdDSA` on edwards25519 over SHA-256 (RFC 8463 §3).
     Ed25519Sha256,
 }
 
@@ -109,7 +109,7 @@ impl SigningKey {
         Ok(Self(Private::Rsa(Box::new(key))))
     }
 
-    /// Takes a CurvePrivateKey: an OCTET STRING of 32 octets (RFC 8410 §7).
+    /// Takes a `CurvePrivateKey`: an OCTET STRING of 32 octets (RFC 8410 §7).
     fn from_curve_private_key(der: &[u8]) -> Result<Self, KeyError> {
         let seed = der.strip_prefix(&[0x04, 0x20]).ok_or(KeyError::Malformed)?;
         let seed: &[u8; 32] = seed.try_into().map_err(|_| KeyError::Malformed)?;

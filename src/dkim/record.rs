@@ -371,12 +371,10 @@ mod tests {
     }
 
     fn entry(modulus: usize) -> (String, String) {
-        let mut der = vec![0x30, 0x82, 0, 0, 2, 0x82, 0, 0, 0];
-        der.extend(vec![0xff; modulus]);
-        der.extend([2, 3, 1, 0, 1]);
         let length = |octets: usize| u16::try_from(octets).unwrap().to_be_bytes();
-        der[2..4].copy_from_slice(&length(modulus + 10));
-        der[6..8].copy_from_slice(&length(modulus + 1));
+        let number = [&[0][..], &vec![0xff; modulus]].concat();
+        let number = [&[2, 0x82][..], &length(number.len()), &number, &[2, 3, 1, 0, 1]].concat();
+        let der = [&[0x30, 0x82][..], &length(number.len()), &number].concat();
         let key = PublicKey::from_octets(Algorithm::RsaSha256, &der).unwrap();
         let selector = Selector::parse("s").unwrap();
         let domain = Domain::parse("example.com").unwrap();

@@ -20,6 +20,8 @@ mod dialogue;
 mod dkimctl;
 /// What is said when something is wrong, and where the mail goes.
 mod failure;
+/// Keys are made as opendkim-genkey makes them, as a whole or not at all.
+mod genkey;
 /// Messages in, messages out: a folder for each case.
 mod golden;
 /// What the real sendmail gets from us, beside the message.

@@ -167,3 +167,25 @@ fn a_large_message_is_signed() {
         sandbox.assert_signed(&received, "large.test", SELECTOR);
     }
 }
+
+#[test]
+fn an_rsa_and_an_ed25519_selector_make_a_signature_each() {
+    let Some(sandbox) = sandbox_with("main_job", "both.test") else { return };
+    sandbox.root("dkimctl genkey -d both.test -s ed --type ed25519");
+    sandbox.root("/opt/sandbox/publish.py both.test /etc/sendmail-dkim/keys/both.test/*.txt");
+    let file = "selectors = [\"dkimselector\", \"ed\"]\n";
+    sandbox.write("/etc/sendmail-dkim/domains/both.test.toml", file);
+    for recipient in [sandbox.recipient(), sandbox.recipient_7bit()] {
+        let message = format!("From: a@both.test\nTo: {recipient}\nSubject: gr\u{fc}n\n\n\u{fc}\n");
+        stdout(&sandbox.sh("alice", "sendmail -t", message.as_bytes()));
+        let verdicts = sandbox.verify(&sandbox.received(&recipient));
+        for verifier in ["dkimpy", "opendkim"] {
+            assert_eq!(verdicts.of(verifier, SELECTOR), "pass: ");
+            assert_eq!(verdicts.of(verifier, "ed"), "pass: ");
+        }
+        // That of Debian 12 does not know RFC 8463, and takes the RSA signature beside it all the same.
+        assert_eq!(verdicts.of("maildkim", SELECTOR), "pass: pass");
+        let unknown = "fail: invalid (unsupported algorithm ed25519-sha256)";
+        assert_eq!(verdicts.of("maildkim", "ed"), unknown);
+    }
+}

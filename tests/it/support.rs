@@ -16,6 +16,13 @@ pub(crate) fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// `dkimctl` with the folder `new` of a stage for its configuration.
+pub(crate) fn dkimctl(stage: &Stage, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("new")).args(args);
+    command.env_remove("SENDMAIL_DKIM_ETC").output().unwrap()
+}
+
 /// Runs a command to its end with `input` on its stdin.
 pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());

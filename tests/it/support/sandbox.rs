@@ -292,6 +292,15 @@ impl Verdicts {
     pub(crate) fn all(&self, result: &str) -> bool {
         self.0.iter().all(|verdict| verdict["result"] == result)
     }
+
+    /// What one of them says of the signature by a selector: `pass` or `fail`, and the detail.
+    pub(crate) fn of(&self, verifier: &str, selector: &str) -> String {
+        let verdict = self.0.iter().find(|verdict| verdict["verifier"] == verifier).unwrap();
+        let signatures = verdict["signatures"].as_array().unwrap();
+        let found = signatures.iter().find(|signature| signature["s"] == selector).unwrap();
+        let text = |key: &str| found[key].as_str().unwrap().to_owned();
+        format!("{}: {}", text("result"), text("detail"))
+    }
 }
 
 impl fmt::Display for Verdicts {

@@ -1,0 +1,196 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Stage, dkimctl, stdout};
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn names(stage: &Stage, folder: &str) -> Vec<String> {
+    let entries = fs::read_dir(stage.path(folder)).into_iter().flatten();
+    let mut names: Vec<_> =
+        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
+}
+
+#[test]
+fn a_folder_of_ones_own_gets_the_key_and_its_record_and_nothing_signs() {
+    let stage = Stage::new();
+    fs::create_dir(stage.path("keys")).unwrap();
+    let folder = stage.path("keys").display().to_string();
+    let args = ["genkey", "-d", "x.test", "-s", "a", "-b", "1024", "-D", &folder];
+    let shown = stdout(&dkimctl(&stage, &args));
+    assert!(shown.contains("nothing signs with it there"), "{shown}");
+    assert_eq!(names(&stage, "keys"), ["a.private", "a.txt"]);
+    assert!(!stage.path("new").exists());
+    let mode = fs::metadata(stage.path("keys/a.private")).unwrap().permissions().mode();
+    assert_eq!(mode & 0o7777, 0o600);
+    // As with opendkim-genkey, it has to be there.
+    let args = ["genkey", "-d", "x.test", "-s", "b", "-D", "/nowhere"];
+    assert_eq!(dkimctl(&stage, &args).status.code(), Some(73));
+}
+
+#[test]
+fn the_name_in_the_file_is_relative_unless_the_domain_is_asked_for() {
+    let stage = Stage::new();
+    for (selector, option, name) in [
+        ("a", None, "a._domainkey\tIN\tTXT\t( "),
+        ("b", Some("-a"), "b._domainkey.x.test.\tIN\tTXT\t( "),
+        ("c", Some("--append-domain"), "c._domainkey.x.test.\tIN\tTXT\t( "),
+    ] {
+        let args = ["genkey", "-d", "x.test", "-b", "1024", "-s", selector];
+        let args: Vec<&str> = args.into_iter().chain(option).collect();
+        let shown = stdout(&dkimctl(&stage, &args));
+        let path = stage.path(&format!("new/keys/x.test/{selector}.txt"));
+        assert!(fs::read_to_string(path).unwrap().starts_with(name));
+        // What is shown can be put anywhere.
+        assert!(shown.contains(&format!("\n{selector}._domainkey.x.test.\tIN\t")), "{shown}");
+    }
+}
+
+#[test]
+fn an_ed25519_key_is_in_the_form_that_openssl_reads() {
+    let stage = Stage::new();
+    let args = ["genkey", "-d", "x.test", "-s", "e", "--type", "ed25519"];
+    let shown = stdout(&dkimctl(&stage, &args));
+    assert!(shown.contains("\n  value  v=DKIM1; k=ed25519; p="), "{shown}");
+    let private = stage.path("new/keys/x.test/e.private");
+    let openssl = std::process::Command::new("openssl")
+        .args(["pkey", "-pubout", "-outform", "DER", "-in"])
+        .arg(&private)
+        .output();
+    let public = openssl.unwrap().stdout;
+    use base64::prelude::*;
+    let key = BASE64_STANDARD.encode(&public[public.len() - 32..]);
+    assert!(shown.contains(&format!("p={key}\n")), "{shown}");
+}
+
+#[test]
+fn json_says_what_was_made() {
+    let stage = Stage::new();
+    let args = ["genkey", "-d", "x.test", "-s", "a", "-b", "1024", "-t", "--json"];
+    let made: Value = serde_json::from_str(&stdout(&dkimctl(&stage, &args))).unwrap();
+    assert_eq!(made["name"], "a._domainkey.x.test");
+    assert_eq!((&made["type"], &made["bits"]), (&Value::from("rsa"), &Value::from(1024)));
+    assert_eq!(made["signing"], true);
+    let value = made["value"].as_str().unwrap();
+    assert!(value.starts_with("v=DKIM1; k=rsa; t=y; p=MIGf"), "{value}");
+    assert!(fs::metadata(made["private"].as_str().unwrap()).unwrap().is_file());
+}
+
+#[test]
+fn verbose_tells_on_stderr_what_is_done() {
+    let stage = Stage::new();
+    let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-v", "--type", "ed25519"]);
+    let said = said(&output);
+    let told: Vec<&str> = said.lines().filter(|line| !line.contains("no group")).collect();
+    assert_eq!(told.len(), 3, "{said}");
+    assert!(told[1].ends_with("new/keys/x.test/a.private"), "{said}");
+    assert!(told[2].ends_with("new/keys/x.test/a.txt"), "{said}");
+}
+
+#[test]
+fn options_that_make_a_record_nobody_understands_are_refused() {
+    let stage = Stage::new();
+    for args in [
+        &["-h", "sha1"][..],
+        &["-h", "sha256; t=y"],
+        &["-n", "a; b"],
+        &["-n", "say \"x\""],
+        &["--type", "dsa"],
+        &["--type", "ed25519", "-b", "2048"],
+    ] {
+        let output = dkimctl(&stage, &[&["genkey", "-d", "x.test", "-s", "a"], args].concat());
+        assert_eq!(output.status.code(), Some(64), "{args:?}: {output:?}");
+        assert!(!stage.path("new").exists());
+    }
+}
+
+/// The real one, with an `openssl genrsa` that gives it our key.
+const COMPARE: &str = "
+rm -rf /tmp/genkey; mkdir -p /tmp/genkey/bin /tmp/genkey/ours /tmp/genkey/theirs
+cat >/tmp/genkey/bin/openssl <<'SH'
+#!/bin/sh
+if [ \"$1\" = genrsa ]; then cp /tmp/genkey/ours/s1.private \"$3\"; else exec /usr/bin/openssl \"$@\"; fi
+SH
+chmod 755 /tmp/genkey/bin/openssl
+dkimctl genkey -D /tmp/genkey/ours -d example.com -s s1 OPTIONS >/dev/null
+PATH=/tmp/genkey/bin:$PATH opendkim-genkey -D /tmp/genkey/theirs -d example.com -s s1 OPTIONS
+cd /tmp/genkey && cmp ours/s1.private theirs/s1.private && cmp ours/s1.txt theirs/s1.txt && cat ours/s1.txt
+";
+
+#[test]
+fn the_record_is_octet_for_octet_that_of_opendkim_genkey() {
+    let Some(sandbox) = Sandbox::for_test("genkey") else { return };
+    for (options, holds) in [
+        // Debian's adds h= by itself.
+        ("-h sha256", "\"v=DKIM1; h=sha256; k=rsa; \"\n\t  \"p="),
+        ("-a -b 1024 -h sha256", "s1._domainkey.example.com.\tIN"),
+        (
+            "-b 1024 -r -t -S -h sha256 -n 'a note'",
+            "n=\\\"a note\\\"; h=sha256; k=rsa; t=y:s; s=email; ",
+        ),
+        ("-b1024 -rt -h sha1:sha256", "k=rsa; t=y; s=email; "),
+        ("-b 1024 -S -h sha256", "k=rsa; t=s; \""),
+        (
+            "--append-domain --bits=1024 --hash-algorithms=sha256 --note='x, y' --restrict --testmode",
+            "n=\\\"x, y\\\";",
+        ),
+        ("--bits 1024 --nosubdomains --hash-algorithms sha256", "t=s; "),
+        ("-b 1024 --subdomains --hash-algorithms sha256", "k=rsa; \""),
+        ("-b 4096 -h sha256", ""),
+        // The base64 is just two strings long.
+        ("-b 2688 -h sha256", "\n\t  \"\" )  ; "),
+    ] {
+        let text = sandbox.root(&COMPARE.replace("OPTIONS", options));
+        assert!(text.contains(holds), "{options}: {text}");
+        assert!(text.ends_with(" )  ; ----- DKIM key s1 for example.com\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_disk_that_fills_up_leaves_no_key_without_its_record() {
+    let Some(sandbox) = Sandbox::for_test("genkey") else { return };
+    // Each folder and each file takes a page: the disk is full at another place each time.
+    let script = "
+mkdir -p /tmp/full
+for room in $(seq 1 16); do
+    mount -t tmpfs -o size=$((room * 4))k full /tmp/full
+    dkimctl --etc /tmp/full/etc genkey -d x.test -s a -b 1024 >/dev/null 2>/tmp/said && code=0 || code=$?
+    find /tmp/full/etc -type f | sort | tr '\\n' ' '
+    echo \"$code $(grep -c 'No space left' /tmp/said)\"
+    umount /tmp/full
+done";
+    let shown = sandbox.root(script);
+    let files = "/tmp/full/etc/domains/x.test.toml /tmp/full/etc/keys/x.test/a.private \
+                 /tmp/full/etc/keys/x.test/a.txt ";
+    for line in shown.lines() {
+        assert!(line == "73 1" || line == format!("{files}0 0"), "{shown}");
+    }
+    assert!(shown.contains("73 1\n") && shown.contains(&format!("{files}0 0\n")), "{shown}");
+}
+
+#[test]
+fn opendkim_testkey_takes_key_and_record() {
+    let Some(sandbox) = Sandbox::for_test("genkey") else { return };
+    sandbox.key("testkey.example", "s1");
+    // Its resolver begins at the root of the Internet, if it is not told otherwise, and never asks for .test.
+    let script = "cat >/tmp/unbound.conf <<'CONF'
+server:
+    module-config: iterator
+    do-not-query-localhost: no
+forward-zone:
+    name: .
+    forward-addr: 127.0.0.1
+CONF
+echo ResolverConfiguration /tmp/unbound.conf >/tmp/testkey.conf
+opendkim-testkey -x /tmp/testkey.conf -vvv -d testkey.example -s s1 \
+    -k /etc/sendmail-dkim/keys/testkey.example/s1.private 2>&1";
+    let shown = sandbox.root(script);
+    assert!(shown.contains("key OK"), "{shown}");
+}
