@@ -1,11 +1,19 @@
 //! Keys and their records as they lie on the disk.
 
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use getrandom::SysRng;
+use zeroize::Zeroizing;
 
-use super::output::Failure;
-use crate::dkim::{Algorithm, Domain, Selector, SigningKey};
+use super::output::{Failure, warn};
+use super::verify::record_text;
+use crate::config::{DomainFile, Signing};
+use crate::dkim::key::SMALLEST;
+use crate::dkim::{Algorithm, Domain, Record, RecordError, Selector, SigningKey};
+use crate::report;
 
 /// A key of that type and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -64,3 +72,136 @@ impl KeyPaths {
         Ok(())
     }
 }
+
+/// The domains that have a folder of keys, and those folders.
+pub(super) fn folders(etc: &Path) -> Result<Vec<(Domain, PathBuf)>, Failure> {
+    let mut folders = Vec::new();
+    for name in names(&etc.join("keys"))? {
+        let path = etc.join("keys").join(&name);
+        // `default` is no domain.
+        if let Ok(domain) = Domain::parse(&name)
+            && domain.as_str() == name
+            && path.is_dir()
+            && name != DEFAULT
+        {
+            folders.push((domain, path));
+        }
+    }
+    Ok(folders)
+}
+
+/// The signing domain of mail From a domain, and the folder of its keys.
+pub(super) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), Failure> {
+    let path = etc.join("domains").join(format!("{domain}.toml"));
+    let file = match fs::read_to_string(&path) {
+        Ok(text) => Some(
+            DomainFile::parse(&text, Some(domain), &Signing::default())
+                .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?,
+        ),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::reading(&path, &error)),
+    };
+    let has_file = file.is_some();
+    let domain = file.and_then(|file| file.domain).unwrap_or_else(|| domain.clone());
+    let keys = etc.join("keys");
+    let (own, default) = (keys.join(domain.as_str()), keys.join(DEFAULT));
+    if own.is_dir() {
+        return Ok((domain, own));
+    }
+    if !has_file && etc.join("domains/default.toml").exists() && default.is_dir() {
+        return Ok((domain, default));
+    }
+    Err(Failure::missing(format_args!(
+        "there are no keys of {domain} in {own:?}; dkimctl genkey makes one"
+    )))
+}
+
+/// The selectors of the keys and records in a folder.
+pub(super) fn selectors(folder: &Path) -> Result<Vec<Selector>, Failure> {
+    let names = names(folder)?;
+    let selectors: BTreeSet<&str> = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".txt").or_else(|| name.strip_suffix(".private")))
+        .collect();
+    Ok(selectors.into_iter().filter_map(|name| Selector::parse(name).ok()).collect())
+}
+
+/// The names in a folder, sorted.
+fn names(folder: &Path) -> Result<Vec<String>, Failure> {
+    let failed = |error| Failure::reading(folder, &error);
+    let mut names = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        names.extend(entry.map_err(failed)?.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The text of a key's record: what SELECTOR.txt says, else the key alone.
+pub(super) fn record_value(folder: &Path, selector: &Selector) -> Result<String, Failure> {
+    let paths = KeyPaths::within(folder, selector);
+    let private = match fs::read(&paths.private) {
+        Ok(pem) => Some(read_key(&paths.private, &Zeroizing::new(pem))?),
+        // Of a revoked key there is the record alone; and records are not secret.
+        Err(error)
+            if matches!(
+                error.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+            ) && paths.record.exists() =>
+        {
+            None
+        }
+        Err(error) => return Err(Failure::reading(&paths.private, &error)),
+    };
+    let text = match fs::read(&paths.record) {
+        Ok(text) => record_text(&text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(Failure::reading(&paths.record, &error)),
+    };
+    let Some(key) = private else { return usable(&paths.record, text) };
+    if text.is_empty() {
+        return Record::new(key.public()).text().map_err(Failure::software);
+    }
+    if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
+        return Err(Failure::data(format_args!(
+            "{} is not the record of the key beside it; remove it, and this shows the right one",
+            paths.record.display()
+        )));
+    }
+    usable(&paths.record, text)
+}
+
+fn usable(path: &Path, text: Vec<u8>) -> Result<String, Failure> {
+    let failed = |what: &str| Failure::data(format_args!("{}: {what}", path.display()));
+    let text = String::from_utf8(text).map_err(|_| failed("not printable text"))?;
+    usable_value(&text).map_err(|what| failed(&what))?;
+    Ok(text)
+}
+
+/// Whether that is the text of a key record, or of one that was revoked.
+pub(super) fn usable_value(text: &str) -> Result<(), String> {
+    if !text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+        return Err("not printable text".to_owned());
+    }
+    match Record::parse(text.as_bytes()) {
+        Ok(_) | Err(RecordError::Revoked) => Ok(()),
+        Err(error) => Err(report::chain(&error)),
+    }
+}
+
+/// Reads a private key of any size that may sign, and says so where it is weak.
+fn read_key(path: &Path, pem: &[u8]) -> Result<SigningKey, Failure> {
+    let key = SigningKey::from_pem(pem, SMALLEST)
+        .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
+    if key.algorithm() == Algorithm::RsaSha256 && key.bits() < 2048 {
+        warn(format_args!(
+            "{} has {} bits, which is weak; receivers ask for 2048: dkimctl rotate",
+            path.display(),
+            key.bits()
+        ));
+    }
+    Ok(key)
+}
+
+/// The folder of the keys of `default.toml`.
+const DEFAULT: &str = "default";

@@ -4,6 +4,7 @@
 mod genkey;
 mod keys;
 mod output;
+mod record;
 mod tree;
 mod trial;
 mod verify;
@@ -24,8 +25,9 @@ struct Subcommand {
     run: fn(Args) -> Result<ExitCode, Failure>,
 }
 
-const SUBCOMMANDS: [Subcommand; 3] = [
+const SUBCOMMANDS: [Subcommand; 4] = [
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
+    Subcommand { name: "record", help: record::HELP, run: record::run },
     Subcommand { name: "try", help: trial::HELP, run: trial::run },
     Subcommand { name: "verify", help: verify::HELP, run: verify::run },
 ];
@@ -42,6 +44,7 @@ usage: dkimctl [--etc DIR] SUBCOMMAND [ARGUMENT...]
 Keys, records and checks for sendmail.dkim(8).
 
   genkey  make a key for a domain, and show the DNS record to publish
+  record  show the DNS records to publish, in the form that a service wants
   try     sign a message with a throw-away key, and show what comes out
   verify  verify the signatures of a message
 

@@ -46,6 +46,11 @@ impl Failure {
         Self::new(SOFTWARE, what)
     }
 
+    /// What is needed is not there.
+    pub(super) fn missing(what: impl fmt::Display) -> Self {
+        Self::new(NO_INPUT, what)
+    }
+
     pub(super) fn exists(what: impl fmt::Display) -> Self {
         Self::new(CANNOT_CREATE, what)
     }

@@ -36,6 +36,8 @@ mod pass_through;
 mod privilege;
 /// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.
 mod relay;
+/// Records in every form are what servers, tools and services take.
+mod record;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.

@@ -1,0 +1,203 @@
+//! Records in the forms that DNS services take.
+
+use serde_json::{Value, json};
+
+use super::TxtRecord;
+
+/// A form of writing records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Format {
+    /// A zone file (RFC 1035 §5).
+    Zone,
+    /// A line each: the name, a tabulator, the value without quotes.
+    Plain,
+    /// What `aws route53 change-resource-record-sets --change-batch` takes.
+    Route53,
+    /// The body of a request to Cloudflare's `dns_records/batch`.
+    Cloudflare,
+    /// Input of nsupdate(1).
+    Nsupdate,
+    /// A zone in YAML for octoDNS's `YamlProvider`; a document for each.
+    Octodns,
+}
+
+impl Format {
+    const ALL: [(&str, Self); 6] = [
+        ("zone", Self::Zone),
+        ("plain", Self::Plain),
+        ("route53", Self::Route53),
+        ("cloudflare", Self::Cloudflare),
+        ("nsupdate", Self::Nsupdate),
+        ("octodns", Self::Octodns),
+    ];
+
+    pub(super) fn parse(name: &str) -> Option<Self> {
+        Self::ALL.iter().find(|(known, _)| *known == name).map(|(_, format)| *format)
+    }
+
+    /// The records, sorted by domain; `ttl` in seconds.
+    pub(super) fn write(self, records: &[TxtRecord], ttl: Option<u32>) -> String {
+        let set = ttl.unwrap_or(TTL);
+        match self {
+            Self::Zone => records.iter().map(|record| zone(record, ttl)).collect(),
+            Self::Plain => records
+                .iter()
+                .map(|record| format!("{}\t{}\n", record.name, record.value))
+                .collect(),
+            Self::Route53 => pretty(&json!({
+                "Comment": "DKIM keys",
+                "Changes": records.iter().map(|record| route53(record, set)).collect::<Vec<_>>(),
+            })),
+            // 1 is "automatic".
+            Self::Cloudflare => pretty(&json!({
+                "posts": records
+                    .iter()
+                    .map(|record| cloudflare(record, ttl.unwrap_or(1)))
+                    .collect::<Vec<_>>(),
+            })),
+            Self::Nsupdate => by_domain(records)
+                .map(|records| {
+                    let lines: String = records.iter().map(|one| nsupdate(one, set)).collect();
+                    format!("{lines}send\n")
+                })
+                .collect(),
+            Self::Octodns => by_domain(records).map(|records| octodns(records, set)).collect(),
+        }
+    }
+}
+
+/// Seconds, where a service wants to be told.
+const TTL: u32 = 3600;
+
+/// Runs of records of one domain.
+fn by_domain(records: &[TxtRecord]) -> impl Iterator<Item = &[TxtRecord]> {
+    records.chunk_by(|one, other| one.domain == other.domain)
+}
+
+fn pretty(value: &Value) -> String {
+    format!("{value:#}\n")
+}
+
+/// The value in strings of at most 255 octets (RFC 1035 §3.3.14). Where there are several, p= begins
+/// one, so that people find it.
+fn strings(value: &str) -> Vec<&str> {
+    if value.len() <= 255 {
+        return vec![value];
+    }
+    let start = value.find("; p=").map_or(0, |at| at.saturating_add(2));
+    let (tags, key) = value.split_at_checked(start).unwrap_or(("", value));
+    let mut strings = Vec::new();
+    for mut rest in [tags, key] {
+        // The text is ASCII, so it can be cut anywhere.
+        while let Some((string, after)) = rest.split_at_checked(255) {
+            strings.push(string);
+            rest = after;
+        }
+        if !rest.is_empty() {
+            strings.push(rest);
+        }
+    }
+    strings
+}
+
+/// Strings as zone files have them (RFC 1035 §5.1), with what is put between them.
+fn quoted(value: &str, between: &str) -> String {
+    let quote = |string: &str| format!("\"{}\"", string.replace('\\', "\\\\").replace('"', "\\\""));
+    strings(value).into_iter().map(quote).collect::<Vec<_>>().join(between)
+}
+
+fn zone(record: &TxtRecord, ttl: Option<u32>) -> String {
+    let ttl = ttl.map(|ttl| format!("{ttl}\t")).unwrap_or_default();
+    let strings = quoted(&record.value, "\n\t  ");
+    format!("{}.\t{ttl}IN\tTXT\t( {strings} )\n", record.name)
+}
+
+fn route53(record: &TxtRecord, ttl: u32) -> Value {
+    json!({
+        "Action": "UPSERT",
+        "ResourceRecordSet": {
+            "Name": format!("{}.", record.name),
+            "Type": "TXT",
+            "TTL": ttl,
+            "ResourceRecords": [{ "Value": quoted(&record.value, " ") }],
+        },
+    })
+}
+
+fn cloudflare(record: &TxtRecord, ttl: u32) -> Value {
+    json!({
+        "type": "TXT",
+        "name": record.name,
+        "content": quoted(&record.value, " "),
+        "ttl": ttl,
+    })
+}
+
+/// An update that can be sent twice: what is there goes first.
+fn nsupdate(record: &TxtRecord, ttl: u32) -> String {
+    let (name, strings) = (&record.name, quoted(&record.value, " "));
+    format!("update delete {name}. TXT\nupdate add {name}. {ttl} TXT {strings}\n")
+}
+
+fn octodns(records: &[TxtRecord], ttl: u32) -> String {
+    let Some(first) = records.first() else { return String::new() };
+    let mut text = format!("---\n# {}.yaml\n", first.domain);
+    for record in records {
+        let name = record.name.strip_suffix(&format!(".{}", record.domain));
+        // It splits long values itself, and wants semicolons escaped.
+        let value = record.value.replace('\\', "\\\\").replace(';', "\\;").replace('\'', "''");
+        text.push_str(&format!(
+            "'{}':\n  ttl: {ttl}\n  type: TXT\n  value: '{value}'\n",
+            name.unwrap_or(&record.name)
+        ));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(value: &str) -> TxtRecord {
+        TxtRecord {
+            domain: "x.test".to_owned(),
+            selector: Some("s".to_owned()),
+            name: "s._domainkey.x.test".to_owned(),
+            value: value.to_owned(),
+        }
+    }
+
+    #[test]
+    fn no_string_is_longer_than_255_octets() {
+        let value = format!("v=DKIM1; k=rsa; p={}", "A".repeat(700));
+        let strings = strings(&value);
+        assert_eq!(strings.concat(), value);
+        assert_eq!(strings.iter().map(|one| one.len()).collect::<Vec<_>>(), [16, 255, 255, 192]);
+        assert!(strings[1].starts_with("p=A"));
+    }
+
+    #[test]
+    fn quotes_and_backslashes_are_escaped_where_strings_are_quoted() {
+        let record = record(&format!("v=DKIM1; n=\"a\\b\"; p={}", "A".repeat(240)));
+        let quoted = "\"v=DKIM1; n=\\\"a\\\\b\\\"; \"";
+        assert!(zone(&record, None).contains(&format!("TXT\t( {quoted}\n\t  \"p=AA")));
+        let content = cloudflare(&record, 1)["content"].to_string();
+        assert!(content.contains("\\\"; \\\" \\\"p=AA"), "{content}");
+    }
+
+    #[test]
+    fn octodns_gets_semicolons_escaped_and_names_within_the_zone() {
+        let text = octodns(&[record("v=DKIM1; p=")], 60);
+        assert!(text.contains("\n's._domainkey':\n  ttl: 60\n"), "{text}");
+        assert!(text.contains("\n  value: 'v=DKIM1\\; p='\n"), "{text}");
+    }
+
+    #[test]
+    fn an_update_is_sent_for_each_domain() {
+        let other = TxtRecord { domain: "y.test".to_owned(), ..record("v=DKIM1; p=A") };
+        let records = [record("v=DKIM1; p=A"), record("v=DKIM1; p=B"), other];
+        let text = Format::Nsupdate.write(&records, None);
+        assert_eq!(text.matches("send\n").count(), 2);
+        assert_eq!(text.matches("update add ").count(), 3);
+    }
+}

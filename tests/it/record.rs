@@ -1,0 +1,307 @@
+use std::fs;
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Stage, dkimctl, project, stdout};
+
+/// Keys of two domains: one in both types, one of RFC 6376, appendix C, without its record.
+fn stage() -> Stage {
+    let stage = Stage::new();
+    for args in
+        [&["-d", "b.test", "-s", "r"][..], &["-d", "b.test", "-s", "e", "--type", "ed25519"]]
+    {
+        stdout(&dkimctl(&stage, &[&["genkey"], args].concat()));
+    }
+    fs::create_dir(stage.path("new/keys/a.test")).unwrap();
+    let old = project("tests/vectors/rfc6376-c.private");
+    fs::copy(old, stage.path("new/keys/a.test/old.private")).unwrap();
+    stage
+}
+
+fn record(stage: &Stage, args: &[&str]) -> String {
+    stdout(&dkimctl(stage, &[&["record"], args].concat()))
+}
+
+fn json(stage: &Stage, args: &[&str]) -> Value {
+    serde_json::from_str(&record(stage, args)).unwrap()
+}
+
+#[test]
+fn plain_is_a_line_for_each_key() {
+    let stage = stage();
+    let text = record(&stage, &["--all", "--format", "plain"]);
+    let lines: Vec<(&str, &str)> = text.lines().filter_map(|line| line.split_once('\t')).collect();
+    let names: Vec<&str> = lines.iter().map(|(name, _)| *name).collect();
+    assert_eq!(names, ["old._domainkey.a.test", "e._domainkey.b.test", "r._domainkey.b.test"]);
+    // Of a key without its record, the key speaks.
+    let known = fs::read_to_string(project("tests/vectors/rfc6376-a2.txt")).unwrap();
+    assert_eq!(lines[0].1.replace("k=rsa; ", ""), known.trim_end());
+    assert!(lines[1].1.starts_with("v=DKIM1; k=ed25519; p="), "{text}");
+    let one = record(&stage, &["b.test", "--selector", "e", "--format", "plain"]);
+    assert_eq!(one, format!("{}\t{}\n", lines[1].0, lines[1].1));
+}
+
+#[test]
+fn a_key_of_1024_bits_is_used_and_warned_of() {
+    let stage = stage();
+    let output = dkimctl(&stage, &["record", "a.test", "--format", "plain"]);
+    assert!(stdout(&output).contains("p=MIGf"), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("old.private has 1024 bits, which is weak"), "{said}");
+}
+
+#[test]
+fn people_are_shown_dmarc_and_told_of_adsp() {
+    let stage = stage();
+    let text = record(&stage, &["b.test"]);
+    assert!(text.contains("\n_dmarc.b.test.\tIN\tTXT\t( \"v=DMARC1; p=none\" )\n"), "{text}");
+    assert!(text.contains("RFC 5617"), "{text}");
+    assert!(text.contains("\n  name   r._domainkey.b.test\n  value  v=DKIM1; k=rsa; p="), "{text}");
+    // A script gets what it asks for.
+    assert!(!record(&stage, &["b.test", "--format", "zone"]).contains("_dmarc"));
+    let with = record(&stage, &["b.test", "--format", "plain", "--dmarc"]);
+    assert!(with.ends_with("\n_dmarc.b.test\tv=DMARC1; p=none\n"), "{with}");
+}
+
+#[test]
+fn what_the_record_says_beside_the_key_is_kept() {
+    let stage = Stage::new();
+    let args = ["genkey", "-d", "x.test", "-s", "a", "-t", "-n", "a note", "-h", "sha256"];
+    stdout(&dkimctl(&stage, &args));
+    let text = record(&stage, &["x.test", "--format", "zone"]);
+    let start = "a._domainkey.x.test.\tIN\tTXT\t( \
+        \"v=DKIM1; n=\\\"a note\\\"; h=sha256; k=rsa; t=y; \"\n\t  \"p=";
+    assert!(text.starts_with(start), "{text}");
+}
+
+#[test]
+fn a_record_that_is_not_that_of_the_key_is_refused_and_the_others_shown() {
+    let stage = stage();
+    fs::copy(stage.path("new/keys/b.test/r.txt"), stage.path("new/keys/a.test/old.txt")).unwrap();
+    stage.write("new/keys/b.test/broken.txt", "v=DKIM1; k=rsa");
+    let output = dkimctl(&stage, &["record", "--all", "--format", "plain"]);
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("a.test/old.txt is not the record of the key beside it"), "{said}");
+    assert!(said.contains("b.test/broken.txt: p= is missing"), "{said}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+}
+
+#[test]
+fn a_domain_file_says_whose_keys_sign() {
+    let stage = stage();
+    stage.write("new/domains/sub.b.test.toml", "domain = \"b.test\"\nselectors = [\"r\"]\n");
+    let own = record(&stage, &["b.test", "--format", "plain"]);
+    assert_eq!(record(&stage, &["sub.b.test", "--format", "plain"]), own);
+    // default.toml signs by the domain in From, with the keys in its folder.
+    fs::rename(stage.path("new/keys/a.test"), stage.path("new/keys/default")).unwrap();
+    stage.write("new/domains/default.toml", "selectors = [\"old\"]\n");
+    let text = record(&stage, &["any.test", "--format", "plain"]);
+    assert!(text.starts_with("old._domainkey.any.test\tv=DKIM1; "), "{text}");
+}
+
+#[test]
+fn what_is_not_there_or_not_said_has_its_exit_code() {
+    let stage = stage();
+    for (args, code) in [
+        (&["nowhere.test"][..], 66),
+        (&[], 64),
+        (&["--all", "b.test"], 64),
+        (&["--merge"], 64),
+        (&["b.test", "--format", "tinydns"], 64),
+        (&["../b.test"], 64),
+        (&["--merge", "/nowhere"], 66),
+        (&["--merge", "/dev/null"], 65),
+    ] {
+        let output = dkimctl(&stage, &[&["record"], args].concat());
+        assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");
+    }
+}
+
+#[test]
+fn hosts_with_a_selector_each_merge_into_one_change() {
+    let (one, other) = (stage(), Stage::new());
+    stdout(&dkimctl(&other, &["genkey", "-d", "b.test", "-s", "s", "-b", "1024"]));
+    one.write("one.json", &record(&one, &["--all", "--json"]));
+    one.write("other.json", &record(&other, &["--all", "--json"]));
+    let files = ["one.json", "other.json"].map(|name| one.path(name).display().to_string());
+    let merge = ["--merge", &files[0], &files[1], &files[0], "--format", "plain"];
+    let text = record(&one, &merge);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split('.').next()).collect();
+    assert_eq!(names, ["old", "e", "r", "s"]);
+    let own = record(&one, &["--all", "--format", "plain"]);
+    let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("s.")).collect();
+    assert_eq!(kept, own.lines().collect::<Vec<_>>());
+    // The same from stdin, as JSON again.
+    let merged = json(&one, &["--merge", &files[0], &files[1], "--json"]);
+    assert_eq!(merged["records"].as_array().unwrap().len(), 4);
+    assert_eq!(merged["dmarc"].as_array().unwrap().len(), 2);
+}
+
+#[test]
+fn one_selector_with_two_keys_does_not_merge() {
+    let (one, other) = (Stage::new(), Stage::new());
+    for stage in [&one, &other] {
+        stdout(&dkimctl(stage, &["genkey", "-d", "x.test", "-s", "same", "-b", "1024"]));
+        stage.write("all.json", &record(stage, &["--all", "--json"]));
+    }
+    let files = [&one, &other].map(|stage| stage.path("all.json").display().to_string());
+    let output = dkimctl(&one, &["record", "--merge", &files[0], &files[1]]);
+    assert_eq!(output.status.code(), Some(65));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(said.contains("each host needs a selector of its own"), "{said}");
+}
+
+#[test]
+fn a_file_to_merge_adds_nothing_but_key_records() {
+    let stage = stage();
+    let all = record(&stage, &["b.test", "--json"]);
+    for (from, to) in [
+        ("r._domainkey.b.test", "www.b.test"),
+        ("\"selector\": \"r\"", "\"selector\": \"x\""),
+        ("k=rsa; p=", "k=rsa\\n; p="),
+        ("v=DKIM1; k=rsa; p=", "v=spf1 p="),
+    ] {
+        assert!(all.contains(from), "{from}: {all}");
+        stage.write("all.json", &all.replace(from, to));
+        let file = stage.path("all.json").display().to_string();
+        let output = dkimctl(&stage, &["record", "--merge", &file]);
+        assert_eq!(output.status.code(), Some(65), "{to}: {output:?}");
+    }
+}
+
+/// A sandbox with keys of two domains, one of them revoked, in a folder of its own.
+fn sandbox_with(test: &str, folder: &str) -> Option<&'static Sandbox> {
+    let sandbox = Sandbox::for_test(test)?;
+    sandbox.root(&format!(
+        "export SENDMAIL_DKIM_ETC=/tmp/{folder}; cd /tmp
+         for selector in s1 s2; do dkimctl genkey -d one.example -s $selector; done
+         dkimctl genkey -d one.example -s ed --type ed25519 -n 'a note'
+         dkimctl genkey -d two.example -s s1 -b 4096
+         cd {folder}/keys/two.example && echo 'v=DKIM1; p=' >gone.txt"
+    ));
+    Some(sandbox)
+}
+
+#[test]
+fn two_servers_take_the_zone() {
+    let Some(sandbox) = sandbox_with("record", "zones") else { return };
+    let script = "cd /tmp; export SENDMAIL_DKIM_ETC=/tmp/zones
+for domain in one.example two.example; do
+    for ttl in '' '--ttl 60'; do
+        printf '$ORIGIN %s.\\n$TTL 1\\n@ IN SOA ns root 1 1 1 1 1\\n@ IN NS ns.invalid.\\n' $domain >zone
+        dkimctl record $domain --format zone --dmarc $ttl >>zone
+        named-checkzone $domain zone; nsd-checkzone $domain zone; named-compilezone -q -o out $domain zone
+        grep -c TXT out
+    done
+done";
+    let shown = sandbox.root(script);
+    assert_eq!(shown.matches("OK\n").count(), 4, "{shown}");
+    assert_eq!(shown.matches(" is ok\n").count(), 4, "{shown}");
+    let counts: Vec<&str> = shown.lines().filter(|line| line.len() == 1).collect();
+    assert_eq!(counts, ["4", "4", "3", "3"]);
+}
+
+#[test]
+fn a_whole_zone_file_has_what_opendkim_genzone_writes() {
+    let Some(sandbox) = sandbox_with("record", "genzone") else { return };
+    // Both through the same reader of zone files: names, and tags without the blanks between them.
+    let script = "cd /tmp; export SENDMAIL_DKIM_ETC=/tmp/genzone
+rm genzone/keys/two.example/gone.txt genzone/keys/one.example/ed.*
+for key in one.example/s1 one.example/s2 two.example/s1; do
+    echo \"${key#*/}._domainkey.${key%/*} ${key%/*}:${key#*/}:/tmp/genzone/keys/$key.private\"
+done >KeyTable
+for domain in one.example two.example; do
+    opendkim-genzone -D -F -d $domain file:/tmp/KeyTable 2>/dev/null
+done >theirs
+dkimctl record --all --format zone >ours
+python3 - ours theirs <<'PY'
+import sys, dns.zone
+head = '$ORIGIN example.\\n$TTL 1\\n@ SOA . . 1 1 1 1 1\\n@ NS .\\n'
+for name in sys.argv[1:]:
+    zone = dns.zone.from_text(head + open(name).read(), 'example.', relativize=False)
+    for owner, rdata in sorted((str(o), r) for o, _, r in zone.iterate_rdatas('TXT')):
+        print(name, owner, b''.join(rdata.strings).replace(b' ', b'').decode())
+PY";
+    let shown = sandbox.root(script);
+    let of = |whose: &str| -> Vec<String> {
+        shown.lines().filter_map(|line| Some(line.strip_prefix(whose)?.to_owned())).collect()
+    };
+    assert_eq!(of("ours ").len(), 3, "{shown}");
+    assert_eq!(of("ours "), of("theirs "));
+}
+
+#[test]
+fn a_dns_server_takes_the_updates_and_takes_them_again() {
+    let Some(sandbox) = sandbox_with("record", "updates") else { return };
+    let script = "mkdir -p /tmp/knot/run && cd /tmp/knot; export SENDMAIL_DKIM_ETC=/tmp/updates
+for domain in one two; do
+    printf '$ORIGIN %s.example.\\n$TTL 1\\n@ SOA ns root 1 1 1 1 1\\n@ NS ns\\nns A 127.0.0.1\\n' $domain >$domain.example.zone
+done
+cat >knot.conf <<'CONF'
+server:
+    rundir: /tmp/knot/run
+    listen: 127.0.0.1@5353
+    user: root
+database:
+    storage: /tmp/knot/run
+acl:
+  - id: local
+    address: 127.0.0.1
+    action: update
+template:
+  - id: default
+    storage: /tmp/knot
+    acl: local
+zone:
+  - domain: one.example
+  - domain: two.example
+CONF
+knotd -c knot.conf -d >/dev/null
+for once in 1 2; do
+    { echo server 127.0.0.1 5353; dkimctl record --all --format nsupdate; } | nsupdate
+done
+dkimctl record --all --format plain | while IFS='\t' read -r name value; do
+    found=$(dig +short +tcp @127.0.0.1 -p 5353 TXT $name | sed 's/\" \"//g; s/^\"//; s/\"$//; s/\\\\//g')
+    [ \"$found\" = \"$value\" ] && echo same || printf '%s\\n' \"$name\" \"$value\" \"$found\"
+done
+knotc -c knot.conf stop >/dev/null";
+    let shown = sandbox.root(&script.replace("IFS='\\t'", "IFS=\"$(printf '\\t')\""));
+    assert_eq!(shown, "same\n".repeat(5));
+}
+
+#[test]
+fn json_and_yaml_hold_the_values_as_the_services_read_them() {
+    let Some(sandbox) = sandbox_with("record", "services") else { return };
+    let script = "export SENDMAIL_DKIM_ETC=/tmp/services; cd /tmp
+for format in plain route53 cloudflare octodns; do dkimctl record --all --format $format >$format; done
+python3 - <<'PY'
+import json, re, yaml, dns.rdata
+def strings(text):
+    found = dns.rdata.from_text('IN', 'TXT', text).strings
+    assert max(map(len, found)) <= 255
+    return b''.join(found).decode()
+plain = dict(line.rstrip('\\n').split('\\t') for line in open('plain'))
+assert len(plain) == 5
+changes = json.load(open('route53'))['Changes']
+sets = [change['ResourceRecordSet'] for change in changes]
+assert {change['Action'] for change in changes} == {'UPSERT'}
+assert {one['Type'] for one in sets} == {'TXT'} and {one['TTL'] for one in sets} == {3600}
+assert all(len(one['ResourceRecords'][0]['Value']) <= 4000 for one in sets)
+assert {one['Name'].rstrip('.'): strings(one['ResourceRecords'][0]['Value']) for one in sets} == plain
+posts = json.load(open('cloudflare'))['posts']
+assert {post['type'] for post in posts} == {'TXT'} and {post['ttl'] for post in posts} == {1}
+assert {post['name']: strings(post['content']) for post in posts} == plain
+zones = open('octodns').read()
+names = re.findall(r'^# (.*)\\.yaml$', zones, re.M)
+found = {}
+for name, zone in zip(names, yaml.safe_load_all(zones)):
+    assert list(zone) == sorted(zone)
+    for owner, record in zone.items():
+        assert record['type'] == 'TXT' and not re.search(r'(?<!\\\\);', record['value'])
+        found[f'{owner}.{name}'] = record['value'].replace('\\\\;', ';')
+assert found == plain, found
+print('all the same')
+PY";
+    assert_eq!(sandbox.root(script), "all the same\n");
+}
