@@ -1,0 +1,215 @@
+use super::*;
+
+use std::io::{Read as _, Write as _};
+use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::thread;
+use std::time::Duration;
+
+use hickory_resolver::proto::rr::{RData, Record};
+
+/// How a question came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum By {
+    Udp,
+    Tcp,
+}
+
+/// A server on loopback that lives as long as the test run; `None` is silence.
+fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone + 'static) -> Dns {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    let socket = UdpSocket::bind(address).unwrap();
+    let answer = move |by, octets: &[u8]| {
+        let question = Message::from_vec(octets).unwrap();
+        let mut empty = question.clone().into_response();
+        empty.edns = None;
+        empty.metadata.authentic_data = false;
+        Some(reply(by, &question, empty)?.to_vec().unwrap())
+    };
+    let by_udp = answer.clone();
+    thread::spawn(move || {
+        let mut octets = [0; 4096];
+        while let Ok((length, peer)) = socket.recv_from(&mut octets) {
+            if let Some(reply) = by_udp(By::Udp, &octets[..length]) {
+                socket.send_to(&reply, peer).unwrap();
+            }
+        }
+    });
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            let mut length = [0; 2];
+            stream.read_exact(&mut length).unwrap();
+            let mut octets = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut octets).unwrap();
+            if let Some(reply) = answer(By::Tcp, &octets) {
+                let length = u16::try_from(reply.len()).unwrap().to_be_bytes();
+                stream.write_all(&[length.as_slice(), &reply].concat()).unwrap();
+            }
+        }
+    });
+    Dns::server(address).unwrap()
+}
+
+fn record(owner: &str, data: RData) -> Record {
+    Record::from_rdata(parse(owner).unwrap(), 1, data)
+}
+
+fn txt(owner: &str, strings: &[&str]) -> Record {
+    record(owner, RData::TXT(TXT::new(strings.iter().map(|&text| text.to_owned()).collect())))
+}
+
+fn alias_of(owner: &str, of: &str) -> Record {
+    record(owner, RData::CNAME(CNAME(parse(of).unwrap())))
+}
+
+fn asked(question: &Message) -> String {
+    text(question.queries[0].name())
+}
+
+fn records(answer: &Answer) -> Vec<Vec<u8>> {
+    let Found::Records(records) = &answer.found else { panic!("{answer:?}") };
+    records.iter().map(Txt::joined).collect()
+}
+
+#[test]
+fn rfc6376_3_6_2_2_the_strings_of_a_record_are_joined_and_records_are_not() {
+    let dns = serve(|_, question, mut reply| {
+        assert!(question.metadata.recursion_desired && question.metadata.authentic_data);
+        reply.add_answer(txt("s._domainkey.x.test", &["v=DKIM1; ", "p=AB"]));
+        reply.add_answer(txt("s._domainkey.x.test", &["other"]));
+        reply.add_answer(txt("unasked.test", &["foreign"]));
+        Some(reply)
+    });
+    let answer = dns.txt("s._domainkey.x.test");
+    assert_eq!(records(&answer), [b"v=DKIM1; p=AB".as_slice(), b"other"]);
+    assert!(answer.aliases.is_empty() && !answer.authenticated);
+}
+
+#[test]
+fn an_answer_too_long_for_udp_comes_by_tcp() {
+    let dns = serve(|by, _, mut reply| {
+        reply.metadata.truncation = by == By::Udp;
+        if by == By::Tcp {
+            reply.metadata.authentic_data = true;
+            reply.add_answer(txt("x.test", &["long"; 400]));
+        }
+        Some(reply)
+    });
+    let answer = dns.txt("x.test");
+    assert_eq!(records(&answer), ["long".repeat(400).into_bytes()]);
+    assert!(answer.authenticated);
+}
+
+#[test]
+fn each_way_of_having_no_record_is_told_from_the_others() {
+    let mut dns = serve(|_, question, mut reply| {
+        reply.metadata.response_code = match asked(question).as_str() {
+            "none.test" => ResponseCode::NoError,
+            "absent.test" => ResponseCode::NXDomain,
+            "broken.test" => ResponseCode::ServFail,
+            _ => return None,
+        };
+        Some(reply)
+    });
+    let server = dns.resolvers[0];
+    dns.exchange.patience = Duration::from_millis(300);
+    let found = |name| dns.txt(name).found;
+    assert_eq!(found("none.test"), Found::NoRecords);
+    assert_eq!(found("absent.test"), Found::NoName);
+    let trouble = Trouble::Refused(server, "SERVFAIL".to_owned());
+    assert_eq!(found("broken.test"), Found::Unknown(trouble));
+    assert_eq!(found("silent.test"), Found::Unknown(Trouble::Timeout(server)));
+    let long = "a.".repeat(200);
+    assert_eq!(found(&long), Found::Unknown(Trouble::Name(long.clone())));
+}
+
+#[test]
+fn aliases_are_followed_and_named() {
+    let dns = serve(|_, question, mut reply| {
+        match asked(question).as_str() {
+            "a.test" => {
+                reply.add_answer(alias_of("a.test", "B.test"));
+                reply.add_answer(alias_of("b.test", "c.test"));
+            }
+            "c.test" => drop(reply.add_answer(txt("C.test", &["there"]))),
+            "gone.test" => {
+                reply.add_answer(alias_of("gone.test", "nothing.test"));
+                reply.metadata.response_code = ResponseCode::NXDomain;
+            }
+            _ => drop(reply.add_answer(alias_of("ring.test", "ring.test"))),
+        }
+        Some(reply)
+    });
+    let answer = dns.txt("a.test");
+    assert_eq!(
+        (answer.aliases.join(" "), records(&answer)),
+        ("b.test c.test".to_owned(), vec![b"there".to_vec()])
+    );
+    let answer = dns.txt("gone.test");
+    assert_eq!(
+        (answer.aliases.join(" "), answer.found),
+        ("nothing.test".to_owned(), Found::NoName)
+    );
+    assert_eq!(dns.txt("ring.test").found, Found::Unknown(Trouble::Aliases));
+}
+
+#[test]
+fn the_servers_of_a_zone_are_those_of_the_nearest_cut_above() {
+    let dns = serve(|_, question, mut reply| {
+        match (asked(question).as_str(), question.queries[0].query_type()) {
+            ("x.test", RecordType::NS) => {
+                for server in ["ns1.x.test", "ns2.other.test"] {
+                    reply.add_answer(record("x.test", RData::NS(NS(parse(server).unwrap()))));
+                }
+            }
+            ("ns1.x.test", RecordType::A) => {
+                let address = RData::A(Ipv4Addr::new(127, 0, 0, 2).into());
+                reply.add_answer(record("ns1.x.test", address));
+            }
+            _ => {}
+        }
+        Some(reply)
+    });
+    let authorities = dns.authorities("s._domainkey.X.test").unwrap();
+    let named = |server: &str, addresses| Authority {
+        zone: "x.test".to_owned(),
+        server: server.to_owned(),
+        addresses,
+    };
+    let wanted =
+        [named("ns1.x.test", vec![IpAddr::from([127, 0, 0, 2])]), named("ns2.other.test", vec![])];
+    assert_eq!(authorities, wanted);
+    let answer = dns.txt_at(&authorities[1], "s._domainkey.x.test");
+    let no_address = Trouble::NoAddress("ns2.other.test".to_owned());
+    assert_eq!(answer.found, Found::Unknown(no_address));
+    assert_eq!(dns.authorities("y.test"), Err(Trouble::NoZone("y.test".to_owned())));
+}
+
+#[test]
+fn what_a_server_of_the_zone_does_not_know_itself_is_no_answer() {
+    let dns = serve(|_, question, mut reply| {
+        assert!(!question.metadata.recursion_desired);
+        reply.metadata.authoritative = asked(question) == "own.test";
+        Some(reply)
+    });
+    let at = |name| dns.answer(name, &dns.resolvers, false).found;
+    assert_eq!(at("own.test"), Found::NoRecords);
+    assert_eq!(at("cached.test"), Found::Unknown(Trouble::Lame(dns.resolvers[0])));
+}
+
+#[test]
+fn a_server_is_an_address_with_or_without_a_port() {
+    for (text, wanted) in [
+        ("127.0.0.1", "127.0.0.1:53"),
+        ("127.0.0.1:5353", "127.0.0.1:5353"),
+        ("::1", "[::1]:53"),
+        ("[::1]", "[::1]:53"),
+        ("[::1]:5353", "[::1]:5353"),
+    ] {
+        assert_eq!(server_address(text), Ok(wanted.parse().unwrap()), "{text}");
+    }
+    for text in ["", "localhost", "127.0.0.1:", "127.0.0.1:x", "1.2.3"] {
+        assert!(server_address(text).is_err(), "{text}");
+    }
+}
