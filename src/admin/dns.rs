@@ -10,6 +10,7 @@ use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, NS, TXT};
 use hickory_resolver::proto::rr::{Name, RecordData, RecordType};
 use hickory_resolver::system_conf::read_system_conf;
 
+use super::output::Failure;
 use exchange::Exchange;
 
 /// Where a server listens if nobody says otherwise.
@@ -115,11 +116,7 @@ impl error::Error for Trouble {}
 
 impl Dns {
     /// By the servers that /etc/resolv.conf names.
-    ///
-    /// # Errors
-    ///
-    /// When the file names none or cannot be read.
-    pub(super) fn system() -> io::Result<Self> {
+    fn system() -> io::Result<Self> {
         let (config, _) = read_system_conf().map_err(|error| {
             io::Error::other(format!("no DNS server in /etc/resolv.conf: {error}"))
         })?;
@@ -128,12 +125,26 @@ impl Dns {
         Self::by(servers.map(|server| SocketAddr::new(server.ip, PORT)).collect())
     }
 
-    /// By one server.
+    /// As the option `--server` says, else by the system's.
     ///
     /// # Errors
     ///
-    /// When the system refuses what waiting for an answer needs.
-    pub(super) fn server(server: SocketAddr) -> io::Result<Self> {
+    /// When the option is no address, or the system has no server to ask.
+    pub(super) fn asked_for(server: Option<&str>) -> Result<Self, Failure> {
+        let dns = match server {
+            Some(text) => {
+                let server = server_address(text).map_err(|_| {
+                    Failure::usage(format_args!("{text:?} is not ADDRESS or ADDRESS:PORT"))
+                })?;
+                Self::server(server)
+            }
+            None => Self::system(),
+        };
+        dns.map_err(Failure::system)
+    }
+
+    /// By one server.
+    fn server(server: SocketAddr) -> io::Result<Self> {
         Self::by(vec![server])
     }
 
@@ -215,7 +226,8 @@ impl Dns {
 }
 
 impl Answer {
-    fn unknown(trouble: Trouble) -> Self {
+    /// None, and why.
+    pub(super) fn unknown(trouble: Trouble) -> Self {
         Self { aliases: Vec::new(), authenticated: false, found: Found::Unknown(trouble) }
     }
 
@@ -246,11 +258,7 @@ impl Answer {
 }
 
 /// Takes `ADDR[:PORT]`, an IPv6 address with a port in brackets.
-///
-/// # Errors
-///
-/// When it is something else, as the name of a server.
-pub(super) fn server_address(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+fn server_address(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     match bare.parse::<IpAddr>() {
         Ok(address) => Ok(SocketAddr::new(address, PORT)),

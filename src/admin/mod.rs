@@ -1,12 +1,12 @@
 //! `dkimctl`, the administrator's command: a table of subcommands, and what they share. Runs with the
 //! rights of whoever calls it.
 
-#[expect(dead_code, reason = "testkey comes next")]
 mod dns;
 mod genkey;
 mod keys;
 mod output;
 mod record;
+mod testkey;
 mod tree;
 mod trial;
 mod verify;
@@ -27,9 +27,10 @@ struct Subcommand {
     run: fn(Args) -> Result<ExitCode, Failure>,
 }
 
-const SUBCOMMANDS: [Subcommand; 4] = [
+const SUBCOMMANDS: [Subcommand; 5] = [
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
     Subcommand { name: "record", help: record::HELP, run: record::run },
+    Subcommand { name: "testkey", help: testkey::HELP, run: testkey::run },
     Subcommand { name: "try", help: trial::HELP, run: trial::run },
     Subcommand { name: "verify", help: verify::HELP, run: verify::run },
 ];
@@ -47,6 +48,7 @@ Keys, records and checks for sendmail.dkim(8).
 
   genkey  make a key for a domain, and show the DNS record to publish
   record  show the DNS records to publish, in the form that a service wants
+  testkey compare the published records with the keys
   try     sign a message with a throw-away key, and show what comes out
   verify  verify the signatures of a message
 

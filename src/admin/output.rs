@@ -22,6 +22,8 @@ const DATA: u8 = 65;
 const NO_INPUT: u8 = 66;
 /// `EX_SOFTWARE`: our bug.
 const SOFTWARE: u8 = 70;
+/// `EX_OSERR`: the system lacks what it should have.
+const SYSTEM: u8 = 71;
 /// `EX_CANTCREAT`: a file is there already, or can't be made.
 const CANNOT_CREATE: u8 = 73;
 /// `EX_IOERR`: reading or writing failed.
@@ -44,6 +46,10 @@ impl Failure {
 
     pub(super) fn software(what: impl fmt::Display) -> Self {
         Self::new(SOFTWARE, what)
+    }
+
+    pub(super) fn system(what: impl fmt::Display) -> Self {
+        Self::new(SYSTEM, what)
     }
 
     /// What is needed is not there.

@@ -46,5 +46,7 @@ mod settled;
 mod smtp;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
+/// In the sandbox: what is published is compared with the keys, and mistakes are named.
+mod testkey;
 /// In the sandbox: what is not signed is not touched.
 mod unsigned;

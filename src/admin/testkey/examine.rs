@@ -1,0 +1,173 @@
+//! The records of a name against the key that they should hold. Pure.
+
+use super::mend::{is_blank, mend};
+use super::mistake::Mistake;
+use crate::dkim::tag::{TagList, base64, words};
+use crate::dkim::{PublicKey, Record, RecordError};
+
+/// What should be published, and what it is used for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Expected<'a> {
+    /// The key on disk.
+    pub(crate) key: &'a PublicKey,
+    /// Keys of other selectors on disk, by name.
+    pub(crate) others: &'a [(String, PublicKey)],
+    /// Signatures have an i= below d=.
+    pub(crate) identity_below: bool,
+    /// Mail From below d= is signed.
+    pub(crate) subdomains: bool,
+}
+
+/// All that is to be said of the TXT records of a name, at least one.
+pub(crate) fn examine(records: &[Vec<u8>], expected: &Expected<'_>) -> Vec<Mistake> {
+    let texts: Vec<String> =
+        records.iter().map(|record| String::from_utf8_lossy(record).into_owned()).collect();
+    match texts.as_slice() {
+        [one] => examine_one(one, expected),
+        several => {
+            if let Some(pieces) = pieces(several, expected) {
+                return vec![pieces];
+            }
+            let keys: Vec<&String> = several.iter().filter(|text| is_key_record(text)).collect();
+            let mut found =
+                vec![Mistake::SeveralRecords { count: several.len(), keys: keys.len() }];
+            // Where one of them is right, the others are all that is wrong.
+            let others = keys.iter().map(|text| examine_one(text, expected));
+            found.extend(others.min_by_key(|found| worst(found)).unwrap_or_default());
+            found
+        }
+    }
+}
+
+fn worst(found: &[Mistake]) -> Option<super::mistake::Severity> {
+    found.iter().map(Mistake::severity).max()
+}
+
+/// Whether the records, put together in some order, are the one that is wanted.
+fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
+    let first = texts.iter().position(|text| is_key_record(text))?;
+    let others = || texts.iter().enumerate().filter(|(index, _)| *index != first);
+    let begin = texts.get(first)?;
+    let forward: String = others().map(|(_, text)| text.as_str()).collect();
+    let backward: String = others().rev().map(|(_, text)| text.as_str()).collect();
+    [forward, backward]
+        .iter()
+        .any(|rest| {
+            let (text, _) = mend(&format!("{begin}{rest}"));
+            Record::parse(text.as_bytes()).is_ok_and(|record| record.key() == expected.key)
+        })
+        .then_some(Mistake::Pieces(texts.len()))
+}
+
+/// Whether a record is one of a key, or was meant to be.
+pub(super) fn is_key_record(text: &str) -> bool {
+    let text = text.trim_start_matches(|char| is_blank(char) || char == '"');
+    let has = |name: &str| {
+        text.split(';').any(|spec| {
+            spec.split_once('=').is_some_and(|(found, _)| found.trim_matches(is_blank) == name)
+        })
+    };
+    text.starts_with("v=DKIM") || has("p") || has("k")
+}
+
+fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
+    if !is_key_record(text) {
+        return vec![Mistake::NotAKey(text.chars().take(40).collect())];
+    }
+    let (text, typos) = mend(text);
+    let mut found: Vec<_> = typos.into_iter().map(Mistake::Typo).collect();
+    let tags = match TagList::parse(text.as_bytes()) {
+        Ok(tags) => tags,
+        Err(error) => {
+            // One of the mistakes that were mended may be the cause of this one.
+            if found.is_empty() {
+                found.push(Mistake::Unusable(RecordError::Syntax(error)));
+            }
+            return found;
+        }
+    };
+    let before = found.len();
+    restrictions(&tags, expected, &mut found);
+    key(&tags, expected, &mut found);
+    // Whatever else our own verifier does not like.
+    if found.iter().skip(before).all(|mistake| !is_error(mistake))
+        && let Err(error) = Record::parse(text.as_bytes())
+    {
+        found.push(Mistake::Unusable(error));
+    }
+    found
+}
+
+fn is_error(mistake: &Mistake) -> bool {
+    mistake.severity() == super::mistake::Severity::Error
+}
+
+/// What the record forbids.
+fn restrictions(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
+    let lists = |value: &str, wanted: &[&str]| words(value).any(|word| wanted.contains(&word));
+    if let Some(value) = tags.get("h").filter(|value| !lists(value, &["sha256"])) {
+        found.push(Mistake::Hash(value.to_owned()));
+    }
+    if let Some(value) = tags.get("s").filter(|value| !lists(value, &["*", "email"])) {
+        found.push(Mistake::Service(value.to_owned()));
+    }
+    let flags = tags.get("t").unwrap_or_default();
+    if lists(flags, &["y"]) {
+        found.push(Mistake::Testing);
+    }
+    if lists(flags, &["s"]) {
+        if expected.identity_below {
+            found.push(Mistake::Strict);
+        } else if expected.subdomains {
+            found.push(Mistake::StrictAndSubdomains);
+        }
+    }
+}
+
+fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
+    let is = expected.key.algorithm().key_type();
+    let says = tags.get("k").unwrap_or("rsa");
+    let Some(p) = tags.get("p") else { return found.push(Mistake::Unusable(RecordError::NoKey)) };
+    if p.is_empty() {
+        return found.push(Mistake::Revoked);
+    }
+    if says != is {
+        return found.push(Mistake::KeyType { says: says.to_owned(), is });
+    }
+    let there: String = p.chars().filter(|char| !is_blank(*char)).collect();
+    let Ok(wanted) = expected.key.to_base64() else { return };
+    let octets = base64(&there);
+    let holds =
+        octets.as_ref().and_then(|octets| PublicKey::from_octets(expected.key.algorithm(), octets));
+    // Two texts may mean one key: a bare RSAPublicKey is taken everywhere.
+    if holds.as_ref() != Some(expected.key) {
+        found.push(match holds {
+            _ if wanted.starts_with(&there) => {
+                Mistake::Cut { there: there.len(), of: wanted.len() }
+            }
+            Some(key) => Mistake::OtherKey(named(&key, expected)),
+            None if alike(&there, &wanted) => Mistake::Damaged,
+            None if octets.is_none() => Mistake::Unusable(RecordError::Base64),
+            None => Mistake::Unusable(RecordError::Key),
+        });
+    } else if there.len() < p.len() {
+        found.push(Mistake::BlankInKey);
+    }
+    if is == "rsa" && expected.key.bits() < 2048 {
+        found.push(Mistake::Weak(expected.key.bits()));
+    }
+}
+
+/// The selector on disk that a key belongs to.
+fn named(key: &PublicKey, expected: &Expected<'_>) -> Option<String> {
+    let found = expected.others.iter().find(|(_, other)| other == key);
+    found.map(|(selector, _)| selector.clone())
+}
+
+/// Whether a key begins as another one does, beyond what all RSA keys of one size have in common.
+fn alike(there: &str, wanted: &str) -> bool {
+    there.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count() > 60
+}
+
+#[cfg(test)]
+mod tests;

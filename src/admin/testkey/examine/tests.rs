@@ -1,0 +1,146 @@
+use super::*;
+use crate::admin::testkey::typo::Typo;
+use crate::dkim::SigningKey;
+
+const RSA: &str = include_str!("../../../../tests/vectors/rfc6376-c.private");
+const ED25519: &str = include_str!("../../../../tests/vectors/rfc8463-a-brisbane.private");
+
+fn key(pem: &str) -> PublicKey {
+    SigningKey::from_pem(pem, 1024).unwrap().public()
+}
+
+fn p() -> String {
+    key(RSA).to_base64().unwrap()
+}
+
+/// What is said of records, in which `KEY` stands for the text of p=; the size of the key is not counted.
+fn said(records: &[&str]) -> Vec<Mistake> {
+    let others = [("old".to_owned(), key(ED25519))];
+    let expected =
+        Expected { key: &key(RSA), others: &others, identity_below: true, subdomains: true };
+    let records: Vec<_> =
+        records.iter().map(|record| record.replace("KEY", &p()).into_bytes()).collect();
+    let mut found = examine(&records, &expected);
+    found.retain(|mistake| *mistake != Mistake::Weak(1024));
+    found
+}
+
+#[test]
+fn nothing_is_said_of_a_right_record() {
+    for record in ["v=DKIM1; k=rsa; p=KEY", "p=KEY", "v=DKIM1; h=sha256; s=email; n=\"x\"; p=KEY;"]
+    {
+        assert_eq!(said(&[record]), [], "{record}");
+    }
+}
+
+#[test]
+fn a_small_key_is_named_by_its_bits() {
+    let expected =
+        Expected { key: &key(RSA), others: &[], identity_below: false, subdomains: false };
+    let found = examine(&[format!("p={}", p()).into_bytes()], &expected);
+    assert_eq!(found, [Mistake::Weak(1024)]);
+}
+
+#[test]
+fn each_mistake_of_the_text_is_named_and_seen_through() {
+    let lost = Typo::LostName { value: "rsa".to_owned(), name: Some("k") };
+    for (record, mistake) in [
+        ("\"v=DKIM1; k=rsa; \" \"p=KEY\"", Typo::Quotes),
+        ("v=DKIM1\\; k=rsa\\; p=KEY", Typo::Backslash("\\;")),
+        ("v=DKIM1;=rsa; p=KEY", lost),
+        ("v=DKIM1 k=rsa; p=KEY", Typo::NoSeparator { before: "k" }),
+        ("v=DKIM1; k=rsa p=KEY", Typo::NoSeparator { before: "p" }),
+        ("v=DKIM1;\u{a0}p=KEY", Typo::Character('\u{a0}')),
+    ] {
+        assert_eq!(said(&[record]), [Mistake::Typo(mistake)], "{record}");
+    }
+    // What is behind it is found as well.
+    let found = said(&["\"v=DKIM1\\; k=rsa\\; p=\""]);
+    assert_eq!(
+        found,
+        [Mistake::Typo(Typo::Backslash("\\;")), Mistake::Typo(Typo::Quotes), Mistake::Revoked]
+    );
+}
+
+#[test]
+fn each_restriction_that_forbids_the_use_is_named() {
+    for (record, mistake) in [
+        ("v=DKIM1; h=sha1; p=KEY", Mistake::Hash("sha1".to_owned())),
+        ("v=DKIM1; s=tlsrpt; p=KEY", Mistake::Service("tlsrpt".to_owned())),
+        ("v=DKIM1; t=y; p=KEY", Mistake::Testing),
+        ("v=DKIM1; t=s; p=KEY", Mistake::Strict),
+        ("k=rsa; v=DKIM1; p=KEY", Mistake::Unusable(RecordError::Version)),
+        ("v=DKIM1; k=rsa", Mistake::Unusable(RecordError::NoKey)),
+        ("v=DKIM1; k=rsa; p=", Mistake::Revoked),
+        ("v=DKIM1; k=ed25519; p=KEY", Mistake::KeyType { says: "ed25519".to_owned(), is: "rsa" }),
+    ] {
+        assert_eq!(said(&[record]), [mistake], "{record}");
+    }
+}
+
+#[test]
+fn rfc6376_3_6_1_t_s_is_about_i_and_not_about_from() {
+    let record = format!("v=DKIM1; t=s; p={}", p()).into_bytes();
+    let expected =
+        Expected { key: &key(RSA), others: &[], identity_below: false, subdomains: true };
+    let found = examine(&[record], &expected);
+    assert_eq!(found, [Mistake::StrictAndSubdomains, Mistake::Weak(1024)]);
+}
+
+#[test]
+fn a_key_that_is_cut_is_told_from_another_key_and_from_a_damaged_one() {
+    let p = p();
+    let (first, rest) = p.split_at(100);
+    let cut = format!("v=DKIM1; k=rsa; p={first}");
+    assert_eq!(said(&[&cut]), [Mistake::Cut { there: 100, of: p.len() }]);
+    let (_, rest_of_rest) = rest.split_at(20);
+    let damaged = format!("v=DKIM1; k=rsa; p={first}{rest_of_rest}");
+    assert_eq!(said(&[&damaged]), [Mistake::Damaged]);
+    assert_eq!(said(&["p=AAAA"]), [Mistake::Unusable(RecordError::Key)]);
+    assert_eq!(said(&["p=AAA?"]), [Mistake::Unusable(RecordError::Base64)]);
+    let blank = format!("p={first} {rest}");
+    assert_eq!(said(&[&blank]), [Mistake::BlankInKey]);
+}
+
+#[test]
+fn another_key_is_named_by_its_selector() {
+    let others = [("other".to_owned(), key(RSA))];
+    let mine = SigningKey::generate(1024, &mut getrandom::SysRng).unwrap().public();
+    let mut expected =
+        Expected { key: &mine, others: &others, identity_below: false, subdomains: false };
+    let record = [Record::new(key(RSA)).text().unwrap().into_bytes()];
+    let selector = Some("other".to_owned());
+    assert_eq!(examine(&record, &expected), [Mistake::OtherKey(selector), Mistake::Weak(1024)]);
+    expected.others = &[];
+    assert_eq!(examine(&record, &expected), [Mistake::OtherKey(None), Mistake::Weak(1024)]);
+}
+
+#[test]
+fn an_ed25519_key_is_compared_too() {
+    let mine = key(ED25519);
+    let expected = Expected { key: &mine, others: &[], identity_below: false, subdomains: false };
+    let right = Record::new(mine.clone());
+    assert_eq!(examine(&[right.text().unwrap().into_bytes()], &expected), []);
+    let without_type = format!("p={}", mine.to_base64().unwrap()).into_bytes();
+    let wrong = Mistake::KeyType { says: "rsa".to_owned(), is: "ed25519" };
+    assert_eq!(examine(&[without_type], &expected), [wrong]);
+}
+
+#[test]
+fn rfc6376_3_6_2_2_several_records_are_a_mistake_even_if_one_is_right() {
+    let found = said(&["v=DKIM1; p=KEY", "v=spf1 -all"]);
+    assert_eq!(found, [Mistake::SeveralRecords { count: 2, keys: 1 }]);
+    let found = said(&["v=DKIM1; p=", "v=DKIM1; p=KEY"]);
+    assert_eq!(found, [Mistake::SeveralRecords { count: 2, keys: 2 }]);
+    let p = p();
+    let (first, second) = p.split_at(120);
+    let pieces = [second, &format!("v=DKIM1; p={first}")];
+    assert_eq!(said(&pieces), [Mistake::Pieces(2)]);
+}
+
+#[test]
+fn what_is_no_key_record_is_shown() {
+    assert_eq!(said(&["v=spf1 -all"]), [Mistake::NotAKey("v=spf1 -all".to_owned())]);
+    let error = RecordError::Syntax(crate::dkim::tag::TagError::NoValue);
+    assert_eq!(said(&["v=DKIM1; rsa; p=KEY"]), [Mistake::Unusable(error)]);
+}

@@ -1,0 +1,252 @@
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::Sandbox;
+
+/// Its selectors are the cases.
+const DOMAIN: &str = "testkey.test";
+
+/// What is published for one selector, and what is to be said of it.
+struct Case {
+    selector: &'static str,
+    /// The strings of each TXT record; `F` stands for the first 200 characters of
+    /// the key, `R` for the rest; `OF` and `OR` for those of another selector.
+    records: &'static [&'static [&'static str]],
+    outcome: &'static str,
+    /// The names of what was found.
+    findings: &'static [&'static str],
+    /// A part of the message.
+    says: &'static str,
+}
+
+const fn case(
+    selector: &'static str,
+    records: &'static [&'static [&'static str]],
+    outcome: &'static str,
+    findings: &'static [&'static str],
+    says: &'static str,
+) -> Case {
+    Case { selector, records, outcome, findings, says }
+}
+
+const CASES: [Case; 20] = [
+    case("right", &[&["v=DKIM1; k=rsa; p=F", "R"]], "ok", &[], ""),
+    case("noname", &[&["v=DKIM1;=rsa; p=F", "R"]], "wrong", &["lost-name"], "should be k=rsa"),
+    case(
+        "nosep",
+        &[&["v=DKIM1 k=rsa; p=F", "R"]],
+        "wrong",
+        &["no-separator"],
+        "no \";\" before k=",
+    ),
+    case(
+        "quotes",
+        &[&["\\\"v=DKIM1; k=rsa; \\\" \\\"p=F", "R\\\""]],
+        "wrong",
+        &["quotes"],
+        "quotes",
+    ),
+    case(
+        "escape",
+        &[&["v=DKIM1\\\\; k=rsa\\\\; p=F", "R"]],
+        "wrong",
+        &["backslash"],
+        "\\; in the record",
+    ),
+    case(
+        "doubled",
+        &[],
+        "unavailable",
+        &["elsewhere"],
+        "doubled._domainkey.testkey.test.testkey.test",
+    ),
+    case(
+        "two",
+        &[&["v=DKIM1; p=F", "R"], &["v=spf1 -all"]],
+        "wrong",
+        &["several-records"],
+        "2 TXT records",
+    ),
+    case("pieces", &[&["v=DKIM1; k=rsa; p=F"], &["R"]], "wrong", &["pieces"], "in 2 pieces"),
+    case("blank", &[&["v=DKIM1; k=rsa; p=F ", "R"]], "ok", &["blank-in-key"], "a blank inside p="),
+    case("cut", &[&["v=DKIM1; k=rsa; p=F"]], "wrong", &["cut"], "p= is cut off after 200 of 392"),
+    case("revoked", &[&["v=DKIM1; k=rsa; p="]], "wrong", &["revoked"], "revoked"),
+    case(
+        "type",
+        &[&["v=DKIM1; k=ed25519; p=F", "R"]],
+        "wrong",
+        &["key-type"],
+        "k=ed25519, but the key on disk is rsa",
+    ),
+    case("hash", &[&["v=DKIM1; h=sha1; p=F", "R"]], "wrong", &["hash"], "h=sha1"),
+    case("service", &[&["v=DKIM1; s=tlsrpt; p=F", "R"]], "wrong", &["service"], "s=tlsrpt"),
+    case("testing", &[&["v=DKIM1; t=y; p=F", "R"]], "ok", &["testing"], "t=y"),
+    case(
+        "strict",
+        &[&["v=DKIM1; t=s; p=F", "R"]],
+        "wrong",
+        &["strict"],
+        "\"identity\" is of a subdomain",
+    ),
+    case(
+        "alias",
+        &[],
+        "ok",
+        &["alias"],
+        "a chain of aliases (CNAME): a1.testkey.test, then a2.testkey.test",
+    ),
+    case("dangling", &[], "unavailable", &["no-record"], "an alias of nowhere.testkey.test"),
+    case(
+        "other",
+        &[&["v=DKIM1; k=rsa; p=OF", "OR"]],
+        "wrong",
+        &["other-key"],
+        "that of selector right",
+    ),
+    case("absent", &[], "unavailable", &["no-record"], "there is no record"),
+];
+
+/// The text of p= of a selector on the disk of the sandbox.
+fn key(sandbox: &Sandbox, selector: &str) -> String {
+    let pem = format!("/etc/sendmail-dkim/keys/{DOMAIN}/{selector}.txt");
+    let text = std::fs::read_to_string(sandbox.path(&pem)).unwrap();
+    let strings: Vec<&str> = text.split('"').collect();
+    let joined: String = strings.iter().skip(3).step_by(2).copied().collect();
+    joined.strip_prefix("p=").unwrap().to_owned()
+}
+
+fn publish(sandbox: &Sandbox) {
+    let right = key(sandbox, "right");
+    let (right_first, right_rest) = right.split_at(200);
+    let mut zone =
+        "alias._domainkey CNAME a1\na1 CNAME a2\ndangling._domainkey CNAME nowhere\n".to_owned();
+    for case in &CASES {
+        let key = key(sandbox, case.selector);
+        let (first, rest) = key.split_at(200);
+        let text = |string: &str| {
+            let string = string.replace("p=F", &format!("p={first}"));
+            let string = string.replace("p=OF", &format!("p={right_first}"));
+            match string.strip_prefix('R') {
+                Some(end) => format!("\"{rest}{end}\""),
+                None if string == "OR" => format!("\"{right_rest}\""),
+                None => format!("\"{string}\""),
+            }
+        };
+        let mut entry = |name: &str, strings: &[&str]| {
+            let strings: Vec<_> = strings.iter().map(|string| text(string)).collect();
+            zone.push_str(&format!("{name} TXT {}\n", strings.join(" ")));
+        };
+        let name = format!("{}._domainkey", case.selector);
+        for strings in case.records {
+            entry(&name, strings);
+        }
+        let whole = ["v=DKIM1; k=rsa; p=F", "R"];
+        match case.selector {
+            "doubled" => entry(&format!("{name}.{DOMAIN}"), &whole),
+            "alias" => entry("a2", &whole),
+            _ => {}
+        }
+    }
+    sandbox.write("/tmp/testkey.zone", &zone);
+    sandbox.root(&format!("/opt/sandbox/publish.py {DOMAIN} /tmp/testkey.zone"));
+}
+
+fn testkey(sandbox: &Sandbox, args: &str) -> Output {
+    sandbox.sh("root", &format!("dkimctl testkey {args}"), b"")
+}
+
+/// A domain with a key for each case, and i= below d=.
+fn set_up(sandbox: &Sandbox) {
+    let names: Vec<String> = CASES.iter().map(|case| format!("{:?}", case.selector)).collect();
+    for case in &CASES {
+        sandbox.root(&format!("dkimctl genkey -d {DOMAIN} -s {}", case.selector));
+    }
+    let file = format!("selectors = [{}]\nidentity = \"@sub.{DOMAIN}\"\n", names.join(", "));
+    sandbox.write(&format!("/etc/sendmail-dkim/domains/{DOMAIN}.toml"), &file);
+}
+
+#[test]
+fn every_mistake_is_named_in_one_run_and_the_worst_gives_the_exit_code() {
+    let Some(sandbox) = Sandbox::own("testkey") else { return };
+    set_up(&sandbox);
+    publish(&sandbox);
+    let output = testkey(&sandbox, "--json");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(all.len(), CASES.len());
+    for (case, tested) in CASES.iter().zip(&all) {
+        assert_eq!(tested["selector"], case.selector);
+        assert_eq!(tested["outcome"], case.outcome, "{tested:#}");
+        let findings = tested["findings"].as_array().unwrap();
+        let names: Vec<_> = findings.iter().map(|one| one["what"].as_str().unwrap()).collect();
+        let dangling = case.selector == "dangling";
+        let wanted = if dangling { &["alias", "no-record"] } else { case.findings };
+        assert_eq!(names, wanted, "{tested:#}");
+        let said = findings.iter().any(|one| one["message"].as_str().unwrap().contains(case.says));
+        assert!(said || findings.is_empty(), "{tested:#}");
+    }
+    // The same for people.
+    let text = String::from_utf8(testkey(&sandbox, "--server 127.0.0.1").stdout).unwrap();
+    for case in &CASES {
+        let line =
+            format!("{}._domainkey.{DOMAIN}: {} (DNSSEC: unsigned)\n", case.selector, case.outcome);
+        assert!(text.contains(&line), "{line}{text}");
+        assert!(text.contains(case.says), "{}: {text}", case.says);
+    }
+}
+
+#[test]
+fn each_exit_code_tells_the_truth() {
+    let Some(sandbox) = Sandbox::own("testkey") else { return };
+    for (domain, record, code) in [
+        ("right.test", None, 0),
+        ("wrong.test", Some("s._domainkey TXT \"v=DKIM1; p=\"\n"), 65),
+        ("absent.test", Some(""), 69),
+    ] {
+        sandbox.key(domain, "s");
+        if let Some(record) = record {
+            sandbox.write("/tmp/record", record);
+            sandbox.root(&format!("/opt/sandbox/publish.py {domain} /tmp/record"));
+        }
+        let output = testkey(&sandbox, domain);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+    assert_eq!(testkey(&sandbox, "").status.code(), Some(69));
+    // Nothing answers there. The key that cannot be read is the worst, and is not all that is said.
+    let key = "/etc/sendmail-dkim/keys/wrong.test/s.private";
+    sandbox.root(&format!("mv {key} {key}.away"));
+    let output = testkey(&sandbox, "");
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        text.contains(": unreadable\n") && text.contains("s._domainkey.right.test: ok"),
+        "{text}"
+    );
+    assert!(text.contains("s._domainkey.absent.test: unavailable"), "{text}");
+    sandbox.root(&format!("mv {key}.away {key}"));
+    sandbox.write("/etc/sendmail-dkim/domains/broken.test.toml", "selector = 1\n");
+    let output = testkey(&sandbox, "broken.test");
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    assert!(String::from_utf8(output.stdout).unwrap().contains("broken.test.toml: unreadable\n"));
+    assert_eq!(testkey(&sandbox, "unknown.test").status.code(), Some(66));
+    assert_eq!(testkey(&sandbox, "--server localhost").status.code(), Some(64));
+    assert_eq!(testkey(&sandbox, "--server 127.0.0.1:9 right.test").status.code(), Some(69));
+}
+
+#[test]
+fn each_server_of_the_zone_is_asked_itself() {
+    let Some(sandbox) = Sandbox::own("testkey") else { return };
+    sandbox.root("dkimctl genkey -d zone.test -s s");
+    let servers = "@ NS ns1\n@ NS ns2\nns1 A 127.0.0.1\n";
+    sandbox.write("/tmp/servers", servers);
+    let publish =
+        "/opt/sandbox/publish.py zone.test /tmp/servers /etc/sendmail-dkim/keys/zone.test/s.txt";
+    sandbox.root(publish);
+    let output = testkey(&sandbox, "--authoritative zone.test");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("s._domainkey.zone.test at ns1.zone.test: ok\n"), "{text}");
+    assert!(text.contains("s._domainkey.zone.test at ns2.zone.test: unavailable\n"), "{text}");
+    assert!(text.contains("the DNS server ns2.zone.test has no address"), "{text}");
+}
