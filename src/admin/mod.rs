@@ -6,6 +6,7 @@ mod genkey;
 mod keys;
 mod output;
 mod record;
+mod setup;
 mod testkey;
 mod tree;
 mod trial;
@@ -27,9 +28,10 @@ struct Subcommand {
     run: fn(Args) -> Result<ExitCode, Failure>,
 }
 
-const SUBCOMMANDS: [Subcommand; 5] = [
+const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
     Subcommand { name: "record", help: record::HELP, run: record::run },
+    Subcommand { name: "setup", help: setup::HELP, run: setup::run },
     Subcommand { name: "testkey", help: testkey::HELP, run: testkey::run },
     Subcommand { name: "try", help: trial::HELP, run: trial::run },
     Subcommand { name: "verify", help: verify::HELP, run: verify::run },
@@ -49,6 +51,7 @@ Keys, records and checks for sendmail.dkim(8).
   genkey  make a key for a domain, and show the DNS record to publish
   record  show the DNS records to publish, in the form that a service wants
   testkey compare the published records with the keys
+  setup   fill config.toml from the host
   try     sign a message with a throw-away key, and show what comes out
   verify  verify the signatures of a message
 

@@ -85,6 +85,12 @@ impl Tree {
         Ok(())
     }
 
+    /// Puts a file in the place of what is there, if anything is; a reader sees one of both.
+    pub(super) fn replace(&self, file: &NewFile<'_>) -> Result<(), Failure> {
+        let draft = self.draft(file)?;
+        fs::rename(&draft.0, file.path).map_err(|error| Failure::creating(file.path, &error))
+    }
+
     fn draft(&self, file: &NewFile<'_>) -> Result<Draft, Failure> {
         let mut name = file.path.as_os_str().to_owned();
         name.push(format!(".{}.new", std::process::id()));

@@ -71,7 +71,7 @@ impl error::Error for HandoffError {
 }
 
 /// Where the real one is when the configuration can't say: RHEL, its merged /usr/sbin, a diversion.
-const USUAL: [&str; 3] =
+pub(crate) const USUAL: [&str; 3] =
     ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix", "/usr/sbin/sendmail.dkim-real"];
 
 impl Real {

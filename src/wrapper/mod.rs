@@ -21,6 +21,8 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 pub use etc::{FOLDER, VARIABLE};
+#[cfg(feature = "admin")]
+pub(crate) use handoff::USUAL;
 
 use crate::argv::{LoneDot, Mode, Submission};
 use crate::config::{Host, OnError};

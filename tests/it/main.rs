@@ -44,6 +44,8 @@ mod sandbox_itself;
 mod settled;
 /// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
 mod smtp;
+/// In the sandbox: config.toml is filled from the host, and what is there stays.
+mod setup;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
 /// In the sandbox: what is published is compared with the keys, and mistakes are named.

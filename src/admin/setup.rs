@@ -1,0 +1,232 @@
+//! `dkimctl setup`: config.toml filled from the host. What the administrator wrote stays.
+
+mod host;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::process::ExitCode;
+
+use lexopt::Arg;
+use serde::Serialize;
+use similar::TextDiff;
+use toml_edit::{DocumentMut, Item, Value, value};
+
+use super::Args;
+use super::output::{Failure, say, say_json};
+use super::tree::{NewFile, Readers, Tree};
+use crate::config;
+use crate::dkim::Domain;
+use host::Host;
+
+pub(super) const HELP: &str = "\
+usage: dkimctl setup [--dry-run] [--replace] [--json]
+
+Fills config.toml from the host: finds the real sendmail, and asks Postfix what
+it puts behind bare addresses (myorigin, mydomain). Comments and all other keys
+are kept. What is set otherwise stays as it is, and that is told; a real
+sendmail that is not there, or is the wrapper itself, is replaced.
+
+  --dry-run  change nothing, and show the change as a diff
+  --replace  take what the host says where the file says otherwise
+  --json     show what was set and kept as JSON
+
+Exits with 0 if config.toml fits the host or was made to, with 66 if there is no
+real sendmail.
+";
+
+/// What a host without config.toml gets, and what stands in it beside the keys.
+const EXAMPLE: &str = include_str!("../../packaging/etc/config.toml");
+
+#[derive(Default)]
+struct Options {
+    is_dry: bool,
+    replace: bool,
+    json: bool,
+}
+
+pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    let mut options = Options::default();
+    while let Some(arg) = args.parser.next()? {
+        match arg {
+            Arg::Long("dry-run") => options.is_dry = true,
+            Arg::Long("replace") => options.replace = true,
+            Arg::Long("json") => options.json = true,
+            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(arg.unexpected().into()),
+        }
+    }
+    let path = args.etc.join("config.toml");
+    // Where it is a link, what it leads to is the file.
+    let path = path.canonicalize().unwrap_or(path);
+    let before = match fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(Failure::reading(&path, &error)),
+    };
+    let mut host = Host::ask();
+    let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
+    file.settle(&host, options.replace);
+    if file.get("sendmail").is_none() {
+        return Err(Failure::missing("there is no sendmail but the wrapper; install Postfix"));
+    }
+    config::Host::parse(&file.text)
+        .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
+    let before = before.unwrap_or_default();
+    if !options.is_dry && file.text != before {
+        let tree = Tree::new();
+        tree.folder(&args.etc, Readers::All)?;
+        tree.replace(&NewFile { path: &path, text: file.text.as_bytes(), readers: Readers::All })?;
+    }
+    host.notes.append(&mut file.notes);
+    options.show(&path, &before, &file, &host.notes)
+}
+
+/// A key, and what became of it.
+#[derive(Debug, Serialize)]
+struct Outcome {
+    key: &'static str,
+    /// What the file says now.
+    value: Option<String>,
+    /// What it said before, where that is something else.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    before: Option<String>,
+    /// Whether it was set.
+    set: bool,
+}
+
+/// The text of config.toml on its way.
+struct Editing {
+    text: String,
+    document: DocumentMut,
+    /// Nobody wrote it but us.
+    is_new: bool,
+    outcomes: Vec<Outcome>,
+    notes: Vec<String>,
+}
+
+impl Editing {
+    fn new(path: &Path, text: &str, is_new: bool) -> Result<Self, Failure> {
+        let document = parse(path, text)?;
+        let text = text.to_owned();
+        Ok(Self { text, document, is_new, outcomes: Vec::new(), notes: Vec::new() })
+    }
+
+    fn get(&self, key: &str) -> Option<String> {
+        Some(self.document.get(key)?.as_str()?.to_owned())
+    }
+
+    fn settle(&mut self, host: &Host, replace: bool) {
+        let real = self.get("sendmail").filter(|path| host::is_real(Path::new(path)));
+        let found = host.sendmail.as_ref().map(|path| path.display().to_string());
+        // One that can be run is not second-guessed.
+        let sendmail = real.or(found);
+        self.settle_one("sendmail", sendmail.as_deref(), true);
+        for (key, domain) in
+            [("origin", &host.origin), ("append_dot_domain", &host.append_dot_domain)]
+        {
+            self.settle_one(key, domain.as_ref().map(Domain::as_str), replace);
+        }
+    }
+
+    fn settle_one(&mut self, key: &'static str, wanted: Option<&str>, replace: bool) {
+        let current = self.get(key);
+        let differs = current.as_deref() != wanted;
+        let set = differs && (current.is_none() || replace || self.is_new);
+        if set {
+            self.set(key, wanted);
+        } else if differs {
+            let host = wanted.map_or_else(|| "nothing".to_owned(), |text| format!("{text:?}"));
+            self.notes.push(format!(
+                "{key} = {:?} was left as it is; the host says {host} (--replace takes that)",
+                current.as_deref().unwrap_or_default()
+            ));
+        }
+        let value = self.get(key);
+        self.outcomes.push(Outcome { key, before: current.filter(|_| set), value, set });
+    }
+
+    /// Sets a key: in its place, or where a line has it commented out, or behind the others.
+    fn set(&mut self, key: &str, to: Option<&str>) {
+        let current = self.document.get_mut(key).and_then(Item::as_value_mut);
+        match (to, current) {
+            (None, _) => drop(self.document.remove(key)),
+            (Some(to), Some(current)) => {
+                let comment = current.decor().clone();
+                *current = Value::from(to);
+                *current.decor_mut() = comment;
+            }
+            (Some(to), None) => match self.in_place_of_comment(key, to) {
+                Some(document) => self.document = document,
+                None => drop(self.document.insert(key, value(to))),
+            },
+        }
+        self.text = self.document.to_string();
+    }
+
+    /// The text with the key in the line that has it commented out.
+    fn in_place_of_comment(&self, key: &str, to: &str) -> Option<DocumentMut> {
+        let commented = format!("#{key} =");
+        let lines = || self.text.split_inclusive('\n');
+        let place = lines().position(|line| line.starts_with(&commented))?;
+        let line = format!("{key} = {}\n", Value::from(to));
+        let with = |(at, old)| if at == place { line.as_str() } else { old };
+        lines().enumerate().map(with).collect::<String>().parse().ok()
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<DocumentMut, Failure> {
+    text.parse().map_err(|error: toml_edit::TomlError| {
+        let line = error.span().and_then(|span| text.get(..span.start));
+        let line = line.map_or(1, |before| before.matches('\n').count().saturating_add(1));
+        Failure::data(format_args!("{}: line {line}: {}", path.display(), error.message()))
+    })
+}
+
+impl Options {
+    fn show(
+        &self,
+        path: &Path,
+        before: &str,
+        file: &Editing,
+        notes: &[String],
+    ) -> Result<ExitCode, Failure> {
+        if self.json {
+            return say_json(&Shown {
+                file: path,
+                dry_run: self.is_dry,
+                keys: &file.outcomes,
+                notes,
+            });
+        }
+        let mut text = String::new();
+        if self.is_dry {
+            let name = path.display().to_string();
+            let diff = TextDiff::from_lines(before, file.text.as_str());
+            text = diff.unified_diff().header(&name, &name).to_string();
+        } else {
+            for outcome in file.outcomes.iter().filter(|outcome| outcome.set) {
+                let was = outcome.before.as_ref().map(|was| format!(" (was {was:?})"));
+                let now = outcome.value.as_ref().map_or_else(
+                    || format!("{} is gone", outcome.key),
+                    |value| format!("{} = {value:?}", outcome.key),
+                );
+                text.push_str(&format!("{}: {now}{}\n", path.display(), was.unwrap_or_default()));
+            }
+            if text.is_empty() {
+                text = format!("{}: nothing to change\n", path.display());
+            }
+        }
+        for note in notes {
+            text.push_str(&format!("note: {note}\n"));
+        }
+        say(&text)
+    }
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    file: &'a Path,
+    dry_run: bool,
+    keys: &'a [Outcome],
+    notes: &'a [String],
+}

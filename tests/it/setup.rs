@@ -1,0 +1,208 @@
+use serde_json::Value;
+
+use crate::support::{Sandbox, stdout};
+
+/// Runs `dkimctl setup` with a folder of its own and a Postfix that is set up by `postconf -e` so.
+fn setup(sandbox: &Sandbox, name: &str, settings: &str, args: &str) -> String {
+    sandbox.root(&format!(
+        "rm -rf /tmp/{name}-postfix; cp -r /etc/postfix /tmp/{name}-postfix; cd /tmp
+         [ -z '{settings}' ] || postconf -c /tmp/{name}-postfix -e {settings}
+         MAIL_CONFIG=/tmp/{name}-postfix dkimctl --etc /tmp/{name} setup {args}"
+    ))
+}
+
+fn file(sandbox: &Sandbox, name: &str) -> String {
+    sandbox.root(&format!("cat /tmp/{name}/config.toml"))
+}
+
+/// Lines that are no comment.
+fn settings(text: &str) -> Vec<&str> {
+    text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect()
+}
+
+const SENDMAIL: &str = "sendmail = \"/usr/sbin/sendmail.postfix\"";
+
+#[test]
+fn a_host_without_config_toml_gets_one_with_its_comments() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let shown = setup(sandbox, "setup-new", "", "");
+    assert!(shown.contains("config.toml: origin = \"origin.example\"\n"), "{shown}");
+    let text = file(sandbox, "setup-new");
+    assert_eq!(settings(&text), [SENDMAIL, "origin = \"origin.example\""]);
+    // In the place where the example has it commented out.
+    assert!(text.contains(" is not signed.\norigin = \"origin.example\"\n\n#"), "{text}");
+    assert!(text.contains("\n#append_dot_domain = "), "{text}");
+    // Nothing is to be done twice.
+    let again = setup(sandbox, "setup-new", "", "");
+    assert!(again.ends_with("config.toml: nothing to change\n"), "{again}");
+    assert_eq!(file(sandbox, "setup-new"), text);
+}
+
+#[test]
+fn the_domain_is_what_postfix_completes_with() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    for (postfix, lines) in [
+        ("myorigin=\\$myhostname", &["origin = \"host.example.test\""][..]),
+        ("myorigin=/etc/mailname", &["origin = \"host.example.test\""]),
+        ("append_at_myorigin=no", &[]),
+        (
+            "append_dot_mydomain=yes",
+            &["origin = \"origin.example\"", "append_dot_domain = \"example.test\""],
+        ),
+        // On by itself before Postfix 3.0.
+        (
+            "compatibility_level=0",
+            &["origin = \"origin.example\"", "append_dot_domain = \"example.test\""],
+        ),
+    ] {
+        sandbox.root("rm -rf /tmp/setup-domain; [ -s /etc/mailname ]");
+        let shown = setup(sandbox, "setup-domain", postfix, "");
+        let text = file(sandbox, "setup-domain");
+        let expected = [&[SENDMAIL][..], lines].concat();
+        assert_eq!(settings(&text), expected, "{postfix}: {shown}");
+        assert_eq!(shown.contains("leaves bare addresses as they are"), lines.is_empty());
+    }
+}
+
+#[test]
+fn what_the_administrator_wrote_stays_and_that_is_told() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let mine = "# mine\nlog_success = false # quiet\n\norigin = \"mine.example\" # on purpose\n";
+    let write = |text: &str| {
+        sandbox.root("mkdir -p /tmp/setup-mine");
+        sandbox.write("/tmp/setup-mine/config.toml", text);
+    };
+    write(mine);
+    let shown = setup(sandbox, "setup-mine", "", "");
+    assert!(
+        shown.contains(
+            "note: origin = \"mine.example\" was left as it is; the host says \"origin.example\""
+        ),
+        "{shown}"
+    );
+    assert_eq!(file(sandbox, "setup-mine"), format!("{mine}{SENDMAIL}\n"));
+    // Unless the host is to have its way; comments stay even so.
+    let shown = setup(sandbox, "setup-mine", "", "--replace");
+    assert!(shown.contains("origin = \"origin.example\" (was \"mine.example\")"), "{shown}");
+    let expected = mine.replace("mine.example", "origin.example");
+    assert_eq!(file(sandbox, "setup-mine"), format!("{expected}{SENDMAIL}\n"));
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_shows_a_diff() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let shown = setup(sandbox, "setup-dry", "", "--dry-run");
+    assert!(
+        shown.starts_with("--- ") && shown.contains("\n+origin = \"origin.example\"\n"),
+        "{shown}"
+    );
+    sandbox.root("! [ -e /tmp/setup-dry ]");
+    // The diff is one that patch(1) would take: applied by hand, it is what is written.
+    let text = "sendmail = \"/usr/sbin/sendmail.postfix\"\n#origin = \"host.example.com\"\nexpire = \"14d\"\n";
+    sandbox.root("mkdir /tmp/setup-dry");
+    sandbox.write("/tmp/setup-dry/config.toml", text);
+    let shown = setup(sandbox, "setup-dry", "", "--dry-run");
+    assert!(
+        shown.ends_with(
+            "@@ -1,3 +1,3 @@\n sendmail = \"/usr/sbin/sendmail.postfix\"\n-#origin = \"host.example.com\"\n\
+             +origin = \"origin.example\"\n expire = \"14d\"\n"
+        ),
+        "{shown}"
+    );
+    assert_eq!(file(sandbox, "setup-dry"), text);
+}
+
+#[test]
+fn the_wrapper_is_never_taken_for_the_real_sendmail() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    for (path, prepare) in [
+        ("/usr/sbin/sendmail", ""),
+        ("/usr/lib/sendmail", ""),
+        ("/tmp/setup-ours/other-name", "cp /usr/sbin/sendmail.dkim /tmp/setup-ours/other-name"),
+        ("/nowhere/sendmail", ""),
+        ("/etc/passwd", ""),
+    ] {
+        sandbox.root(&format!("mkdir -p /tmp/setup-ours; {prepare}"));
+        sandbox.write("/tmp/setup-ours/config.toml", &format!("sendmail = \"{path}\"\n"));
+        let shown = setup(sandbox, "setup-ours", "", "");
+        assert!(shown.contains(&format!("{SENDMAIL} (was \"{path}\")")), "{shown}");
+        assert_eq!(settings(&file(sandbox, "setup-ours"))[0], SENDMAIL);
+    }
+    // Another one that is real is the administrator's choice.
+    sandbox.root("cp /usr/sbin/sendmail.postfix /tmp/setup-ours/real");
+    sandbox.write("/tmp/setup-ours/config.toml", "sendmail = \"/tmp/setup-ours/real\"\n");
+    setup(sandbox, "setup-ours", "", "");
+    assert!(file(sandbox, "setup-ours").starts_with("sendmail = \"/tmp/setup-ours/real\"\n"));
+}
+
+#[test]
+fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
+    let Some(sandbox) = Sandbox::own("setup") else { return };
+    sandbox.root("rm /usr/sbin/sendmail; mv /usr/sbin/sendmail.postfix /usr/sbin/sendmail");
+    let shown = setup(&sandbox, "setup-aside", "", "");
+    let command =
+        "dpkg-divert --local --rename --divert /usr/sbin/sendmail.postfix --add /usr/sbin/sendmail";
+    assert!(shown.contains(command), "{shown}");
+    assert_eq!(settings(&file(&sandbox, "setup-aside"))[0], SENDMAIL);
+    // Once it has, by whatever name, that is found.
+    sandbox.root(
+        "dpkg-divert --local --rename --divert /usr/sbin/sendmail.aside --add /usr/sbin/sendmail
+         rm -rf /tmp/setup-aside",
+    );
+    setup(&sandbox, "setup-aside", "", "");
+    let text = file(&sandbox, "setup-aside");
+    assert_eq!(settings(&text)[0], "sendmail = \"/usr/sbin/sendmail.aside\"");
+    // And without any, nothing is written.
+    sandbox.root("rm -rf /tmp/setup-aside /usr/sbin/sendmail.aside");
+    let output = sandbox.sh("root", "dkimctl --etc /tmp/setup-aside setup", b"");
+    assert_eq!(output.status.code(), Some(66), "{output:?}");
+    sandbox.root("! [ -e /tmp/setup-aside ]");
+}
+
+#[test]
+fn a_file_with_an_error_is_left_alone_and_the_line_named() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    for (text, said) in [
+        ("sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = x\n", "config.toml: line 2: "),
+        ("\n\norigni = \"x\"\n", "config.toml: line 3: unknown field `origni`"),
+    ] {
+        sandbox.root("mkdir -p /tmp/setup-error");
+        sandbox.write("/tmp/setup-error/config.toml", text);
+        let output = sandbox.sh("root", "dkimctl --etc /tmp/setup-error setup", b"");
+        assert_eq!(output.status.code(), Some(65), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{output:?}");
+        assert_eq!(file(sandbox, "setup-error"), text);
+    }
+}
+
+#[test]
+fn json_says_what_was_set_and_what_was_kept() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    sandbox.root("mkdir -p /tmp/setup-json");
+    sandbox.write("/tmp/setup-json/config.toml", "origin = \"mine.example\"\n");
+    let shown = setup(sandbox, "setup-json", "append_dot_mydomain=yes", "--json");
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let keys: Vec<(&str, bool)> = shown["keys"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|key| (key["value"].as_str().unwrap(), key["set"].as_bool().unwrap()))
+        .collect();
+    let expected =
+        [("/usr/sbin/sendmail.postfix", true), ("mine.example", false), ("example.test", true)];
+    assert_eq!(keys, expected);
+    assert_eq!(shown["notes"].as_array().unwrap().len(), 1, "{shown}");
+}
+
+#[test]
+fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
+    let Some(sandbox) = Sandbox::own("setup") else { return };
+    sandbox.root(
+        "postconf -e 'myorigin = $myhostname'; rm /etc/sendmail-dkim/config.toml; dkimctl setup",
+    );
+    sandbox.key("host.example.test", "cron");
+    let recipient = sandbox.recipient();
+    let script = format!("sendmail {recipient}");
+    stdout(&sandbox.sh("alice", &script, b"From: root (Cron Daemon)\nSubject: x\n\nx\n"));
+    sandbox.assert_signed(&sandbox.received(&recipient), "host.example.test", "cron");
+}
