@@ -12,7 +12,7 @@ use super::output::{Failure, warn};
 use super::verify::record_text;
 use crate::config::{DomainFile, Signing};
 use crate::dkim::key::SMALLEST;
-use crate::dkim::{Algorithm, Domain, Record, RecordError, Selector, SigningKey};
+use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
 use crate::report;
 
 /// A key of that type and size.
@@ -187,6 +187,14 @@ pub(super) fn usable_value(text: &str) -> Result<(), String> {
         Ok(_) | Err(RecordError::Revoked) => Ok(()),
         Err(error) => Err(report::chain(&error)),
     }
+}
+
+/// The public half of the key in a file.
+pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+    let pem = fs::read(path).map_err(|error| Failure::reading(path, &error))?;
+    let key = SigningKey::from_pem(&*Zeroizing::new(pem), SMALLEST);
+    let key = key.map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
+    Ok(key.public())
 }
 
 /// Reads a private key of any size that may sign, and says so where it is weak.

@@ -6,7 +6,9 @@ mod genkey;
 mod keys;
 mod output;
 mod record;
+mod rotate;
 mod setup;
+mod status;
 mod testkey;
 mod tree;
 mod trial;
@@ -31,7 +33,9 @@ struct Subcommand {
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
     Subcommand { name: "record", help: record::HELP, run: record::run },
+    Subcommand { name: "rotate", help: rotate::HELP, run: rotate::run },
     Subcommand { name: "setup", help: setup::HELP, run: setup::run },
+    Subcommand { name: "status", help: status::HELP, run: status::run },
     Subcommand { name: "testkey", help: testkey::HELP, run: testkey::run },
     Subcommand { name: "try", help: trial::HELP, run: trial::run },
     Subcommand { name: "verify", help: verify::HELP, run: verify::run },
@@ -51,7 +55,9 @@ Keys, records and checks for sendmail.dkim(8).
   genkey  make a key for a domain, and show the DNS record to publish
   record  show the DNS records to publish, in the form that a service wants
   testkey compare the published records with the keys
+  rotate  replace keys, one stage after the other, as fast as the DNS lets it
   setup   fill config.toml from the host
+  status  show the keys, and how far their rotation is
   try     sign a message with a throw-away key, and show what comes out
   verify  verify the signatures of a message
 

@@ -28,6 +28,8 @@ const SYSTEM: u8 = 71;
 const CANNOT_CREATE: u8 = 73;
 /// `EX_IOERR`: reading or writing failed.
 const IO: u8 = 74;
+/// `EX_TEMPFAIL`: call it again later.
+const TRY_LATER: u8 = 75;
 /// `EX_NOPERM`: somebody else has to call it.
 const NO_PERMISSION: u8 = 77;
 
@@ -50,6 +52,14 @@ impl Failure {
 
     pub(super) fn system(what: impl fmt::Display) -> Self {
         Self::new(SYSTEM, what)
+    }
+
+    /// `EX_UNAVAILABLE`: a server that should answer does not.
+    pub(super) const UNAVAILABLE: u8 = 69;
+
+    /// Somebody else is at it.
+    pub(super) fn busy(what: impl fmt::Display) -> Self {
+        Self::new(TRY_LATER, what)
     }
 
     /// What is needed is not there.

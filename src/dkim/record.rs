@@ -151,6 +151,11 @@ impl Record {
         &self.key
     }
 
+    /// What it says beside the key.
+    pub fn terms(&self) -> &Terms {
+        &self.terms
+    }
+
     /// Whether the domain is only testing DKIM (t=y).
     pub fn testing(&self) -> bool {
         self.terms.testing

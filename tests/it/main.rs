@@ -38,6 +38,8 @@ mod privilege;
 mod relay;
 /// Records in every form are what servers, tools and services take.
 mod record;
+/// In the sandbox: a key takes the place of another while mail flows, as fast as the DNS lets it.
+mod rotate;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.

@@ -30,7 +30,12 @@ zone:
     name: "."
     zonefile: root.zone
 CONF
-printf '. 1 IN SOA ns.invalid. root.invalid. 1 3600 600 86400 1\n. 1 IN NS ns.invalid.\n' >/zones/root.zone
+cat >/zones/root.zone <<'ZONE'
+. 1 IN SOA ns.invalid. root.invalid. 1 3600 600 86400 1
+. 1 IN NS ns.invalid.
+ns.invalid. 1 IN A 127.0.0.1
+ns2.invalid. 1 IN A 127.0.0.2
+ZONE
 nsd >>/out/daemons.log 2>&1 </dev/null
 
 # "postfix start" is this and two seconds of checks, which were done once in the base.

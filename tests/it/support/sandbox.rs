@@ -293,6 +293,11 @@ impl Verdicts {
         self.0.iter().all(|verdict| verdict["result"] == result)
     }
 
+    /// The selector of the first signature.
+    pub(crate) fn selector(&self) -> String {
+        self.0[0]["signatures"][0]["s"].as_str().unwrap_or_default().to_owned()
+    }
+
     /// What one of them says of the signature by a selector: `pass` or `fail`, and the detail.
     pub(crate) fn of(&self, verifier: &str, selector: &str) -> String {
         let verdict = self.0.iter().find(|verdict| verdict["verifier"] == verifier).unwrap();

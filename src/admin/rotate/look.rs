@@ -1,0 +1,91 @@
+//! What the servers of a zone say of a key's record, each asked itself.
+
+use serde::Serialize;
+
+use crate::admin::dns::{Dns, Found};
+use crate::dkim::{PublicKey, Record, RecordError};
+
+/// What one server has.
+#[derive(Debug, Serialize)]
+pub(super) struct Sight {
+    pub(super) server: String,
+    pub(super) has: Has,
+}
+
+/// The record of a key, as one server has it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Has {
+    /// The key.
+    Key,
+    /// An empty p=.
+    Revoked,
+    /// No record.
+    Nothing,
+    /// Something that no verifier could use for this key.
+    Other(String),
+    /// It did not say.
+    Unknown(String),
+}
+
+impl Has {
+    /// In words.
+    pub(super) fn text(&self) -> String {
+        match self {
+            Self::Key => "has the key".to_owned(),
+            Self::Revoked => "has the key revoked".to_owned(),
+            Self::Nothing => "has no record".to_owned(),
+            Self::Other(what) => format!("has something else: {what}"),
+            Self::Unknown(why) => format!("does not say: {why}"),
+        }
+    }
+}
+
+/// What every server of the zone has for a name. Never empty.
+pub(super) fn look(dns: &Dns, name: &str, key: Option<&PublicKey>) -> Vec<Sight> {
+    let authorities = match dns.authorities(name) {
+        Ok(authorities) => authorities,
+        Err(trouble) => {
+            let has = Has::Unknown(trouble.to_string());
+            return vec![Sight { server: "the DNS".to_owned(), has }];
+        }
+    };
+    let sight = |authority| {
+        let has = has(dns.txt_at(authority, name).found, key);
+        Sight { server: authority.server.clone(), has }
+    };
+    authorities.iter().map(sight).collect()
+}
+
+fn has(found: Found, key: Option<&PublicKey>) -> Has {
+    let records = match found {
+        Found::NoRecords | Found::NoName => return Has::Nothing,
+        Found::Unknown(trouble) => return Has::Unknown(trouble.to_string()),
+        Found::Records(records) => records,
+    };
+    // With several a verifier takes any (§3.6.2.2).
+    let [record] = records.as_slice() else {
+        return Has::Other(format!("{} TXT records", records.len()));
+    };
+    match Record::parse(&record.joined()) {
+        Ok(record) if Some(record.key()) == key => Has::Key,
+        Ok(_) => Has::Other("another key".to_owned()),
+        Err(RecordError::Revoked) => Has::Revoked,
+        Err(error) => Has::Other(crate::report::chain(&error)),
+    }
+}
+
+/// Whether all servers have that.
+pub(super) fn all(sights: &[Sight], has: &Has) -> bool {
+    !sights.is_empty() && sights.iter().all(|sight| sight.has == *has)
+}
+
+/// Whether a server says that it has something else, and does not only keep silent.
+pub(super) fn some_lack(sights: &[Sight]) -> bool {
+    sights.iter().any(|sight| !matches!(sight.has, Has::Key | Has::Unknown(_)))
+}
+
+/// Whether a server keeps silent.
+pub(super) fn some_unknown(sights: &[Sight]) -> bool {
+    sights.iter().any(|sight| matches!(sight.has, Has::Unknown(_)))
+}

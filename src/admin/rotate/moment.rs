@@ -1,0 +1,142 @@
+//! Points in time as rotation.toml has them, and lengths of time as options have them.
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use toml::value::{Datetime, Offset};
+
+use crate::message::date::DateTime;
+
+/// Seconds since 1970-01-01T00:00:00Z.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::admin) struct Moment(pub(super) u64);
+
+impl Moment {
+    pub(in crate::admin) fn of(time: SystemTime) -> Self {
+        Self(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
+    pub(super) fn now() -> Self {
+        Self::of(SystemTime::now())
+    }
+
+    pub(super) fn after(self, seconds: u64) -> Self {
+        Self(self.0.saturating_add(seconds))
+    }
+
+    /// Takes a date, with or without a time of day; without an offset it is UTC.
+    pub(super) fn parse(text: &Datetime) -> Option<Self> {
+        let date = text.date?;
+        let time = text.time;
+        let days = days(i64::from(date.year), i64::from(date.month), i64::from(date.day));
+        let part = |part: Option<u8>| i64::from(part.unwrap_or_default());
+        let hours = part(time.map(|time| time.hour));
+        let minutes = part(time.map(|time| time.minute));
+        let seconds = part(time.and_then(|time| time.second));
+        let offset = match text.offset {
+            Some(Offset::Custom { minutes }) => i64::from(minutes),
+            Some(Offset::Z) | None => 0,
+        };
+        let minutes = hours.saturating_mul(60).saturating_add(minutes).saturating_sub(offset);
+        let day = days.saturating_mul(86_400);
+        let seconds = day.saturating_add(minutes.saturating_mul(60)).saturating_add(seconds);
+        u64::try_from(seconds).ok().map(Self)
+    }
+
+    /// `20261125160803`
+    pub(super) fn compact(self) -> String {
+        DateTime { seconds: self.0, offset: 0 }.compact()
+    }
+
+    /// `2026-11-25`
+    pub(in crate::admin) fn date(self) -> String {
+        self.to_string().chars().take(10).collect()
+    }
+}
+
+/// Days from 1970-01-01 to a day of the Gregorian calendar.
+#[expect(
+    clippy::arithmetic_side_effects,
+    reason = "years of 4 digits: nowhere near the width of i64"
+)]
+fn days(year: i64, month: i64, day: i64) -> i64 {
+    // Years begin in March here, so that the odd day of a leap year is the last of its year.
+    let year = year - i64::from(month <= 2);
+    let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
+    let month_from_march = (month + 9) % 12;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// `2026-11-25T16:08:03Z`
+impl fmt::Display for Moment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let marks = ["", "", "", "", "-", "", "-", "", "T", "", ":", "", ":", ""];
+        for (mark, digit) in marks.into_iter().zip(self.compact().chars()) {
+            write!(f, "{mark}{digit}")?;
+        }
+        f.write_str("Z")
+    }
+}
+
+/// Takes `7d`, `12h` or a number of seconds.
+pub(super) fn parse_length(text: &str) -> Option<u64> {
+    let (number, unit) = match text.char_indices().next_back()? {
+        (at, unit) if unit.is_ascii_alphabetic() => (text.get(..at)?, unit),
+        _ => (text, 's'),
+    };
+    let seconds = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3_600,
+        'd' => 86_400,
+        'w' => 604_800,
+        _ => return None,
+    };
+    number.parse::<u64>().ok()?.checked_mul(seconds)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        for seconds in [0, 951_782_400, 951_868_799, 1_764_086_883, 4_102_444_800] {
+            let text = Moment(seconds).to_string();
+            assert_eq!(Moment::parse(&text.parse().unwrap()), Some(Moment(seconds)), "{text}");
+        }
+        assert_eq!(Moment(951_782_400).to_string(), "2000-02-29T00:00:00Z");
+        assert_eq!(Moment(951_782_400).date(), "2000-02-29");
+    }
+
+    #[test]
+    fn people_write_dates_in_other_ways() {
+        for (text, seconds) in [
+            ("2000-02-29", 951_782_400),
+            ("2000-02-29T01:00:00+01:00", 951_782_400),
+            ("2000-02-28T22:30:00-01:30", 951_782_400),
+            ("2000-02-29 00:00:01", 951_782_401),
+        ] {
+            assert_eq!(Moment::parse(&text.parse().unwrap()), Some(Moment(seconds)), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_length_has_a_unit_or_is_in_seconds() {
+        for (text, seconds) in [
+            ("0", Some(0)),
+            ("90", Some(90)),
+            ("7d", Some(604_800)),
+            ("2h", Some(7_200)),
+            ("1w", Some(604_800)),
+        ] {
+            assert_eq!(parse_length(text), seconds);
+        }
+        for text in ["", "d", "7y", "-1d", "1.5d", "99999999999999999999d"] {
+            assert_eq!(parse_length(text), None, "{text}");
+        }
+    }
+}

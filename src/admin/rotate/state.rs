@@ -1,0 +1,182 @@
+//! `keys/DOMAIN/rotation.toml`: how far the rotations of a domain are.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+use toml::value::Datetime;
+
+use super::moment::Moment;
+use crate::admin::output::Failure;
+use crate::admin::tree::{NewFile, Readers, Tree};
+use crate::dkim::Selector;
+
+/// One selector on its way to take the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::admin) struct Rotation {
+    pub(in crate::admin) old: Selector,
+    pub(in crate::admin) new: Selector,
+    pub(in crate::admin) stage: Stage,
+    /// When it came to the stage.
+    pub(in crate::admin) since: Moment,
+}
+
+/// How far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::admin) enum Stage {
+    /// `old` signs; the record of `new` is to be published.
+    Pending,
+    /// `new` signs; the record of `old` stays published until then, for mail that is on its way.
+    Retiring {
+        /// The end of that.
+        until: Moment,
+    },
+    /// The key `old` is gone, and its record is to say so.
+    Revoked,
+}
+
+impl Stage {
+    pub(in crate::admin) fn name(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Retiring { .. } => "retiring",
+            Self::Revoked => "revoked",
+        }
+    }
+}
+
+/// All rotations of a domain.
+#[derive(Debug)]
+pub(in crate::admin) struct State {
+    path: PathBuf,
+    pub(in crate::admin) rotations: Vec<Rotation>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    #[serde(default)]
+    rotation: Vec<Entry>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    old: String,
+    new: String,
+    stage: String,
+    since: Datetime,
+    until: Option<Datetime>,
+}
+
+const HEAD: &str = "\
+# How far `dkimctl rotate` is; see dkimctl(8). Dates are in UTC, and may be changed.
+# pending:  old signs, and the record of new is to be published.
+# retiring: new signs, and the record of old stays published until then.
+# revoked:  the key old is gone; its record is to have an empty p=, and may be deleted later.
+";
+
+impl State {
+    pub(in crate::admin) fn read(folder: &Path) -> Result<Self, Failure> {
+        let path = folder.join("rotation.toml");
+        let text = match fs::read_to_string(&path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
+            Err(error) => return Err(Failure::reading(&path, &error)),
+        };
+        let failed = |what: &str| Failure::data(format_args!("{}: {what}", path.display()));
+        let file: File = toml::from_str(&text).map_err(|error| failed(error.message()))?;
+        let rotations = file.rotation.iter().map(Entry::parse).collect::<Result<_, String>>();
+        Ok(Self { rotations: rotations.map_err(|what| failed(&what))?, path })
+    }
+
+    pub(super) fn write(&self, tree: &Tree) -> Result<(), Failure> {
+        let text = self.text();
+        tree.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
+    }
+
+    fn text(&self) -> String {
+        let mut text = HEAD.to_owned();
+        for Rotation { old, new, stage, since } in &self.rotations {
+            text.push_str(&format!(
+                "\n[[rotation]]\nold = \"{old}\"\nnew = \"{new}\"\nstage = \"{}\"\nsince = {since}\n",
+                stage.name()
+            ));
+            if let Stage::Retiring { until } = stage {
+                text.push_str(&format!("until = {until}\n"));
+            }
+        }
+        text
+    }
+
+    /// The rotation that a selector is a part of, while one of its two keys is in use.
+    pub(super) fn of(&self, selector: &Selector) -> Option<&Rotation> {
+        let runs = |one: &&Rotation| one.stage != Stage::Revoked;
+        self.rotations.iter().filter(runs).find(|one| one.old == *selector || one.new == *selector)
+    }
+}
+
+impl Entry {
+    fn parse(&self) -> Result<Rotation, String> {
+        let selector = |key: &str, text: &str| {
+            Selector::parse(text).map_err(|error| format!("{key} = {text:?}: {error}"))
+        };
+        let moment = |key: &str, date: &Datetime| {
+            Moment::parse(date).ok_or_else(|| format!("{key} = {date}: want a date"))
+        };
+        let stage = match (self.stage.as_str(), &self.until) {
+            ("pending", _) => Stage::Pending,
+            ("retiring", Some(until)) => Stage::Retiring { until: moment("until", until)? },
+            ("retiring", None) => return Err("a key that retires needs key `until`".to_owned()),
+            ("revoked", _) => Stage::Revoked,
+            (other, _) => return Err(format!("stage = {other:?} is unknown")),
+        };
+        Ok(Rotation {
+            old: selector("old", &self.old)?,
+            new: selector("new", &self.new)?,
+            stage,
+            since: moment("since", &self.since)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rotation(old: &str, new: &str, stage: Stage) -> Rotation {
+        let selector = |text| Selector::parse(text).unwrap();
+        Rotation { old: selector(old), new: selector(new), stage, since: Moment(1_764_086_883) }
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_can_be_read_by_eye() {
+        let until = Moment(1_764_691_683);
+        let state = State {
+            path: PathBuf::new(),
+            rotations: vec![
+                rotation("a", "b", Stage::Revoked),
+                rotation("b", "c", Stage::Retiring { until }),
+                rotation("e", "f", Stage::Pending),
+            ],
+        };
+        let text = state.text();
+        assert!(text.contains("\nold = \"b\"\nnew = \"c\"\nstage = \"retiring\"\nsince = 2025-11-25T16:08:03Z\nuntil = 2025-12-02T16:08:03Z\n"), "{text}");
+        let file: File = toml::from_str(&text).unwrap();
+        let read: Vec<Rotation> = file.rotation.iter().map(|one| one.parse().unwrap()).collect();
+        assert_eq!(read, state.rotations);
+    }
+
+    #[test]
+    fn a_selector_rotates_once_at_a_time() {
+        let state = State {
+            path: PathBuf::new(),
+            rotations: vec![rotation("a", "b", Stage::Revoked), rotation("b", "c", Stage::Pending)],
+        };
+        let found = |name| state.of(&Selector::parse(name).unwrap()).map(|one| one.new.to_string());
+        assert_eq!(found("b").as_deref(), Some("c"));
+        assert_eq!(found("c").as_deref(), Some("c"));
+        assert_eq!((found("a"), found("d")), (None, None));
+    }
+}

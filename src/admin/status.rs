@@ -1,0 +1,148 @@
+//! `dkimctl status`: the keys of all domains, and how far their rotations are.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use lexopt::Arg;
+use lexopt::ValueExt as _;
+use serde::Serialize;
+
+use super::Args;
+use super::keys::{self, KeyPaths};
+use super::output::{Failure, say, say_json};
+use super::rotate::moment::Moment;
+use super::rotate::signers::{Signer, signers};
+use super::rotate::state::{Stage, State};
+use crate::dkim::{Domain, Record, Selector};
+
+pub(super) const HELP: &str = "\
+usage: dkimctl status [--json] [DOMAIN...]
+
+Shows the keys of all domains, or of these: whether they sign, their type, size
+and the day they were made, and how far a rotation is. Does not ask the DNS;
+that is what testkey is for.
+
+  --json  show it as JSON
+";
+
+/// One key.
+#[derive(Debug, Serialize)]
+struct Key {
+    domain: String,
+    selector: String,
+    /// Whether a domain file names it.
+    signing: bool,
+    /// The stage of its rotation, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    key_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits: Option<u32>,
+    /// The day, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
+}
+
+pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    let (mut json, mut domains) = (false, Vec::new());
+    while let Some(arg) = args.parser.next()? {
+        match arg {
+            Arg::Long("json") => json = true,
+            Arg::Value(value) => {
+                let name = value.string()?;
+                let domain = Domain::parse(&name);
+                domains.push(
+                    domain.map_err(|error| {
+                        Failure::usage(format_args!("domain {name:?}: {error}"))
+                    })?,
+                );
+            }
+            Arg::Short(_) | Arg::Long(_) => return Err(arg.unexpected().into()),
+        }
+    }
+    let folders = if domains.is_empty() {
+        keys::folders(&args.etc)?
+    } else {
+        let folder = |domain| keys::folder(&args.etc, domain);
+        domains.iter().map(folder).collect::<Result<_, _>>()?
+    };
+    let mut found = Vec::new();
+    for (domain, folder) in &folders {
+        found.extend(of_domain(&args.etc, domain, folder)?);
+    }
+    if json { say_json(&found) } else { say(&table(&found)) }
+}
+
+fn of_domain(etc: &Path, domain: &Domain, folder: &Path) -> Result<Vec<Key>, Failure> {
+    let signers = signers(etc, domain)?;
+    let signing: BTreeSet<&Selector> = signers.iter().flat_map(Signer::selectors).collect();
+    let state = State::read(folder)?;
+    let mut selectors: BTreeSet<Selector> = keys::selectors(folder)?.into_iter().collect();
+    selectors.extend(signing.iter().copied().cloned());
+    let key = |selector: &Selector| {
+        let paths = KeyPaths::within(folder, selector);
+        let text = keys::record_value(folder, selector).unwrap_or_default();
+        let public = Record::parse(text.as_bytes()).ok().map(|record| record.key().clone());
+        let made = fs::metadata(&paths.private).and_then(|found| found.modified()).ok();
+        let mut key = Key {
+            domain: domain.to_string(),
+            selector: selector.to_string(),
+            signing: signing.contains(selector),
+            stage: None,
+            since: None,
+            until: None,
+            replaces: None,
+            key_type: public.as_ref().map(|key| key.algorithm().key_type()),
+            bits: public.as_ref().map(crate::dkim::PublicKey::bits),
+            made: made.map(|made| Moment::of(made).date()),
+        };
+        // A key may have come in by one rotation and go out by another: the latest counts.
+        for rotation in &state.rotations {
+            let (is_old, is_new) = (rotation.old == *selector, rotation.new == *selector);
+            let concerns = match rotation.stage {
+                Stage::Pending => is_new,
+                Stage::Retiring { .. } | Stage::Revoked => is_old,
+            };
+            if concerns {
+                key.stage = Some(rotation.stage.name());
+                key.since = Some(rotation.since.to_string());
+            }
+            if let (Stage::Retiring { until }, true) = (rotation.stage, is_old) {
+                key.until = Some(until.to_string());
+            }
+            if is_new && rotation.stage != Stage::Revoked {
+                key.replaces = Some(rotation.old.to_string());
+            }
+        }
+        key
+    };
+    Ok(selectors.iter().map(key).collect())
+}
+
+fn table(keys: &[Key]) -> String {
+    let mut text = String::new();
+    for key in keys {
+        let mut words = vec![key.domain.clone(), key.selector.clone()];
+        words.push(match (key.signing, key.stage) {
+            (true, _) => "signs".to_owned(),
+            (false, Some(stage)) => stage.to_owned(),
+            (false, None) => "unused".to_owned(),
+        });
+        words.extend(key.key_type.zip(key.bits).map(|(kind, bits)| format!("{kind} {bits}")));
+        words.extend(key.made.as_ref().map(|made| format!("made {made}")));
+        words.extend(key.replaces.as_ref().map(|old| format!("replaces {old}")));
+        words.extend(key.until.as_ref().map(|until| format!("stays published until {until}")));
+        text.push_str(&words.join("  "));
+        text.push('\n');
+    }
+    text
+}

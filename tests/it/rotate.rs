@@ -1,0 +1,416 @@
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, project, stdout};
+
+/// A sandbox with a key of a domain, its record published.
+fn sandbox_with(domain: &str) -> Option<&'static Sandbox> {
+    let sandbox = Sandbox::for_test("rotate")?;
+    sandbox.key(domain, "s1");
+    Some(sandbox)
+}
+
+/// Calls `dkimctl rotate`: what became of the one rotation, if there is one.
+fn rotate(sandbox: &Sandbox, args: &str) -> Value {
+    let shown = sandbox.root(&format!("dkimctl rotate --selector 'k{{yyyymm}}' --json {args}"));
+    let reports: Value = serde_json::from_str(&shown).unwrap();
+    assert!(reports.as_array().unwrap().len() <= 1, "{shown}");
+    reports[0].clone()
+}
+
+/// Publishes the records of these selectors as the whole zone.
+fn publish(sandbox: &Sandbox, domain: &str, selectors: &[&str]) {
+    let keys = format!("/etc/sendmail-dkim/keys/{domain}");
+    let files: Vec<String> = selectors.iter().map(|one| format!("{keys}/{one}.txt")).collect();
+    sandbox.root(&format!("/opt/sandbox/publish.py {domain} {}", files.join(" ")));
+}
+
+fn domain_file(sandbox: &Sandbox, domain: &str) -> String {
+    sandbox.root(&format!("cat /etc/sendmail-dkim/domains/{domain}.toml"))
+}
+
+fn files(sandbox: &Sandbox, domain: &str) -> String {
+    sandbox.root(&format!("cd /etc/sendmail-dkim/keys/{domain} && echo *"))
+}
+
+/// The state's dates may be changed by hand.
+fn end_retirement(sandbox: &Sandbox, domain: &str) {
+    sandbox.root(&format!(
+        "sed -i 's/^until = .*/until = 2020-01-01/' /etc/sendmail-dkim/keys/{domain}/rotation.toml"
+    ));
+}
+
+/// Mail that is sent, received and verified one by one, from the moment on at which it is there.
+#[derive(Default)]
+struct Flow {
+    over: AtomicBool,
+    /// The selectors that signed, in order.
+    selectors: Mutex<Vec<String>>,
+    failures: Mutex<Vec<String>>,
+}
+
+impl Flow {
+    fn run(&self, sandbox: &Sandbox, domain: &str) {
+        while !self.over.load(Ordering::Relaxed) {
+            let recipient = sandbox.recipient();
+            let message = format!("From: a@{domain}\nSubject: gr\u{fc}n\n\n\u{fc}\n");
+            let script = format!("sendmail -i {recipient}");
+            stdout(&sandbox.sh("alice", &script, message.as_bytes()));
+            let received = sandbox.received(&recipient);
+            let verdicts = sandbox.verify(&received);
+            if !verdicts.all("pass") {
+                self.failures.lock().unwrap().push(verdicts.to_string());
+            }
+            self.selectors.lock().unwrap().push(verdicts.selector());
+        }
+    }
+
+    /// Waits for two more messages: the one that is on its way, and one that is sent from now on.
+    fn go_on(&self) -> String {
+        let count = || self.selectors.lock().unwrap().len();
+        let (before, deadline) = (count(), Instant::now() + Duration::from_secs(60));
+        while count() < before + 2 {
+            assert!(Instant::now() < deadline, "no mail comes");
+            sleep(Duration::from_millis(20));
+        }
+        self.selectors.lock().unwrap().last().unwrap().clone()
+    }
+}
+
+/// One rotation from its begin to its end.
+fn whole_life(sandbox: &Sandbox, domain: &str, flow: &Flow) {
+    assert_eq!(flow.go_on(), "s1");
+    let pending = rotate(sandbox, domain);
+    let new = pending["new"].as_str().unwrap().to_owned();
+    assert_eq!((&pending["stage"], &pending["old"]), (&"pending".into(), &"s1".into()));
+    assert_eq!(pending["publish"]["name"], format!("{new}._domainkey.{domain}"));
+    assert_eq!(pending["servers"][0]["has"], "nothing");
+    assert_eq!(flow.go_on(), "s1");
+    // Again, and nothing changes: the same key waits.
+    let again = rotate(sandbox, domain);
+    assert_eq!((&again["publish"], &again["since"]), (&pending["publish"], &pending["since"]));
+    assert_eq!(domain_file(sandbox, domain), "selectors = [\"s1\"]\n");
+
+    publish(sandbox, domain, &["s1", &new]);
+    assert_eq!(flow.go_on(), "s1");
+    let retiring = rotate(sandbox, domain);
+    assert_eq!(retiring["stage"], "retiring", "{retiring}");
+    assert_eq!(domain_file(sandbox, domain), format!("selectors = [\"{new}\"]\n"));
+    assert_eq!(flow.go_on(), new);
+    let again = rotate(sandbox, domain);
+    assert_eq!(again["until"], retiring["until"]);
+    assert_eq!(files(sandbox, domain).matches(".private").count(), 2);
+
+    end_retirement(sandbox, domain);
+    let revoked = rotate(sandbox, domain);
+    assert_eq!(revoked["stage"], "revoked", "{revoked}");
+    assert_eq!(revoked["publish"]["value"], "v=DKIM1; p=");
+    assert_eq!(files(sandbox, domain), format!("{new}.private {new}.txt rotation.toml s1.txt\n"));
+    assert_eq!(flow.go_on(), new);
+    publish(sandbox, domain, &["s1", &new]);
+    let rests = rotate(sandbox, domain);
+    assert_eq!(rests["servers"][0]["has"], "revoked", "{rests}");
+    assert!(rests["publish"].is_null(), "{rests}");
+    assert_eq!(flow.go_on(), new);
+    publish(sandbox, domain, &[&new]);
+    rotate(sandbox, domain);
+    assert_eq!(files(sandbox, domain), format!("{new}.private {new}.txt rotation.toml\n"));
+    assert!(rotate(sandbox, domain).is_null());
+    assert_eq!(flow.go_on(), new);
+}
+
+#[test]
+fn every_message_verifies_when_it_is_received_while_a_key_is_replaced() {
+    let domain = "life.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let flow = Flow::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| flow.run(sandbox, domain));
+        let life = std::panic::AssertUnwindSafe(|| whole_life(sandbox, domain, &flow));
+        let outcome = std::panic::catch_unwind(life);
+        flow.over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    let failures = flow.failures.lock().unwrap();
+    assert!(failures.is_empty(), "{failures:?}");
+    let mut selectors = flow.selectors.lock().unwrap().clone();
+    assert!(selectors.len() >= 14, "{selectors:?}");
+    selectors.dedup();
+    assert_eq!(selectors.len(), 2, "{selectors:?}");
+}
+
+/// A zone of two servers: ours, and a second one at 127.0.0.2.
+fn zone_text(domain: &str, serial: u8, files: &str) -> String {
+    format!(
+        "{{ printf '$ORIGIN {domain}.\\n$TTL 1\\n@ SOA ns.invalid. root {serial} 1 1 1 1\\n\
+         @ NS ns.invalid.\\n@ NS ns2.invalid.\\n'; cd /etc/sendmail-dkim/keys/{domain}; cat {files}; }}"
+    )
+}
+
+fn start_second_server(sandbox: &Sandbox, domain: &str) {
+    let zone = zone_text(domain, 200, "s1.txt");
+    sandbox.root(&format!(
+        "mkdir -p /tmp/second; ip address add 127.0.0.2/8 dev lo 2>/dev/null || true
+         {zone} >/zones/{domain}.zone; nsd-control reload {domain} >/dev/null
+         {zone} >/tmp/second/{domain}.zone
+         cat >/tmp/second/knot.conf <<'CONF'
+server:
+    rundir: /tmp/second
+    listen: 127.0.0.2
+    user: root
+database:
+    storage: /tmp/second
+zone:
+  - domain: {domain}
+    storage: /tmp/second
+CONF
+         knotd -c /tmp/second/knot.conf -d >/dev/null"
+    ));
+}
+
+/// Rotates until the servers have that, as they take their time to load a zone.
+fn rotate_once_there_is(sandbox: &Sandbox, domain: &str, wanted: &str) -> Value {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    loop {
+        let report = rotate(sandbox, domain);
+        let of = |at: usize| report["servers"][at]["has"].as_str().unwrap_or_default();
+        let mut has = [of(0), of(1)];
+        has.sort_unstable();
+        if has.join(" ") == wanted {
+            return report;
+        }
+        assert!(Instant::now() < deadline, "{report}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+#[test]
+fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
+    let domain = "servers.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    start_second_server(sandbox, domain);
+    assert_eq!(rotate_once_there_is(sandbox, domain, "nothing nothing")["stage"], "pending");
+    let both = zone_text(domain, 201, "*.txt");
+    sandbox.root(&format!("{both} >/zones/{domain}.zone; nsd-control reload {domain} >/dev/null"));
+    let half = rotate_once_there_is(sandbox, domain, "key nothing");
+    assert_eq!(half["stage"], "pending", "{half}");
+    assert_eq!(domain_file(sandbox, domain), "selectors = [\"s1\"]\n");
+    sandbox.root(&format!(
+        "{both} >/tmp/second/{domain}.zone
+         knotc -c /tmp/second/knot.conf zone-reload {domain} >/dev/null"
+    ));
+    assert_eq!(rotate_once_there_is(sandbox, domain, "key key")["stage"], "retiring");
+    // One that does not answer does not make a key sign, nor one that signs already stop.
+    sandbox.root("knotc -c /tmp/second/knot.conf stop >/dev/null");
+    end_retirement(sandbox, domain);
+    let output = sandbox.sh("root", &format!("dkimctl rotate --json {domain}"), b"");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let silent: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&silent[0]["stage"], &silent[0]["trouble"]), (&"retiring".into(), &true.into()));
+    assert!(files(sandbox, domain).contains("s1.private"));
+}
+
+#[test]
+fn the_old_key_signs_again_when_the_new_record_vanishes() {
+    let domain = "vanish.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
+    publish(sandbox, domain, &["s1", &new]);
+    assert_eq!(rotate(sandbox, domain)["stage"], "retiring");
+    publish(sandbox, domain, &["s1"]);
+    // Even when the time of the old one is over.
+    end_retirement(sandbox, domain);
+    let back = rotate(sandbox, domain);
+    assert_eq!(back["stage"], "pending", "{back}");
+    assert_eq!(domain_file(sandbox, domain), "selectors = [\"s1\"]\n");
+    // With neither of them published there is nothing better than to tell.
+    publish(sandbox, domain, &["s1", &new]);
+    assert_eq!(rotate(sandbox, domain)["stage"], "retiring");
+    publish(sandbox, domain, &[]);
+    let output = sandbox.sh("root", &format!("dkimctl rotate {domain}"), b"");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("not every server has its key, nor that of s1"), "{said}");
+}
+
+#[test]
+fn a_record_of_another_key_does_not_count() {
+    let domain = "other-key.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
+    sandbox.root(&format!(
+        "sed 's/^s1/{new}/' /etc/sendmail-dkim/keys/{domain}/s1.txt >/tmp/other.txt"
+    ));
+    sandbox.root(&format!("/opt/sandbox/publish.py {domain} /tmp/other.txt"));
+    let report = rotate(sandbox, domain);
+    assert_eq!(report["stage"], "pending");
+    assert_eq!(report["servers"][0]["has"]["other"], "another key", "{report}");
+}
+
+#[test]
+fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
+    let domain = "types.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    sandbox.root(&format!("dkimctl genkey -d {domain} -s ed --type ed25519 -t"));
+    let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
+    let text = "# two\nselectors = [\"s1\", \"ed\"] # and more\n\n[[sign]]\nfrom = \"n@types.test\"\n\
+                selector = \"s1\"\n";
+    sandbox.write(&file, text);
+    publish(sandbox, domain, &["s1", "ed"]);
+    sandbox.root(&format!("dkimctl rotate {domain} --selector k{{yyyy}}"));
+    sandbox
+        .root(&format!("/opt/sandbox/publish.py {domain} /etc/sendmail-dkim/keys/{domain}/*.txt"));
+    let shown = sandbox.root(&format!("dkimctl rotate {domain} --selector k{{yyyy}} --json"));
+    let reports: Value = serde_json::from_str(&shown).unwrap();
+    let new = |at: usize| reports[at]["new"].as_str().unwrap();
+    let (ed, rsa) = (new(0), new(1));
+    assert_eq!(ed, format!("{rsa}-ed"));
+    let expected =
+        text.replace("\"s1\"", &format!("\"{rsa}\"")).replace("\"ed\"", &format!("\"{ed}\""));
+    assert_eq!(domain_file(sandbox, domain), expected);
+    // What the record said beside the key, it says again.
+    let record = sandbox.root(&format!("cat /etc/sendmail-dkim/keys/{domain}/{ed}.txt"));
+    assert!(record.contains("k=ed25519; t=y; "), "{record}");
+}
+
+#[test]
+fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
+    let domain = "dry.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sum = || {
+        sandbox.root(&format!(
+            "cd /etc/sendmail-dkim; sha256sum keys/{domain}/* domains/{domain}.toml; ls -l keys/{domain}"
+        ))
+    };
+    let dry = |says: &str| {
+        let before = sum();
+        let shown = sandbox.root(&format!("dkimctl rotate --dry-run --selector k {domain}"));
+        assert!(shown.contains(&format!("  would be done: {says}")), "{shown}");
+        assert_eq!(sum(), before);
+        sandbox.root(&format!("dkimctl rotate --selector k {domain}"));
+        assert_ne!(sum(), before);
+    };
+    dry("the key k (rsa-sha256) is made");
+    publish(sandbox, domain, &["s1", "k"]);
+    dry("/etc/sendmail-dkim/domains/dry.test.toml: s1 is k now");
+    end_retirement(sandbox, domain);
+    dry("the key s1 is wiped");
+    publish(sandbox, domain, &["k"]);
+    dry("the record of s1 is gone");
+}
+
+#[test]
+fn a_key_is_replaced_when_it_is_old_enough_and_not_twice_in_a_month() {
+    let domain = "older.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    assert!(rotate(sandbox, &format!("--older 180d {domain}")).is_null());
+    sandbox.root(&format!("touch -d '181 days ago' /etc/sendmail-dkim/keys/{domain}/s1.private"));
+    let new =
+        rotate(sandbox, &format!("--older 180d {domain}"))["new"].as_str().unwrap().to_owned();
+    publish(sandbox, domain, &["s1", &new]);
+    rotate(sandbox, domain);
+    end_retirement(sandbox, domain);
+    publish(sandbox, domain, &[&new]);
+    rotate(sandbox, domain);
+    assert!(rotate(sandbox, domain).is_null());
+    // By another name it may be; the host's own is the default.
+    let report = sandbox.root(&format!("dkimctl rotate --json {domain}"));
+    assert!(report.contains(&format!("\"new\": \"host-{}\"", new.replace('k', ""))), "{report}");
+}
+
+#[test]
+fn what_a_crash_cut_off_is_done_by_the_next_run() {
+    let domain = "crash.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let keys = format!("/etc/sendmail-dkim/keys/{domain}");
+    let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
+    // Before the key was made.
+    sandbox.root(&format!("rm {keys}/{new}.*"));
+    rotate(sandbox, domain);
+    publish(sandbox, domain, &["s1", &new]);
+    // After the domain file was changed, before the state was.
+    sandbox.root(&format!("sed -i s/s1/{new}/ /etc/sendmail-dkim/domains/{domain}.toml"));
+    assert_eq!(rotate(sandbox, domain)["stage"], "retiring");
+    // After the state was changed, before the key was wiped.
+    sandbox.root(&format!("cp -p {keys}/s1.private /tmp/s1.private"));
+    end_retirement(sandbox, domain);
+    rotate(sandbox, domain);
+    sandbox.root(&format!("cp -p /tmp/s1.private {keys}/s1.private"));
+    assert_eq!(rotate(sandbox, domain)["stage"], "revoked");
+    assert!(!files(sandbox, domain).contains("s1.private"));
+}
+
+#[test]
+fn two_runs_do_not_meet() {
+    let domain = "busy.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let keys = format!("/etc/sendmail-dkim/keys/{domain}");
+    let output = sandbox.sh("root", &format!("flock {keys} dkimctl rotate {domain}"), b"");
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert_eq!(files(sandbox, domain), "s1.private s1.txt\n");
+}
+
+#[test]
+fn without_dns_a_key_waits_and_the_exit_code_says_so() {
+    let domain = "nodns.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let output = sandbox.sh("root", &format!("dkimctl rotate --server 127.0.0.9 {domain}"), b"");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    assert_eq!(domain_file(sandbox, domain), "selectors = [\"s1\"]\n");
+    for args in ["", "--all x.test", "--keep 7y x.test", "--selector 'a b' x.test", "../x"] {
+        let output = sandbox.sh("root", &format!("dkimctl rotate {args}"), b"");
+        assert_eq!(output.status.code(), Some(64), "{args}: {output:?}");
+    }
+    let output = sandbox.sh("root", "dkimctl rotate nowhere.test", b"");
+    assert_eq!(output.status.code(), Some(66), "{output:?}");
+}
+
+#[test]
+fn status_shows_how_far_each_key_is() {
+    let domain = "status.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let status = || -> Vec<(String, bool, String)> {
+        let shown = sandbox.root(&format!("dkimctl status --json {domain}"));
+        let keys: Value = serde_json::from_str(&shown).unwrap();
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let key = |key: &Value| {
+            (text(&key["selector"]), key["signing"].as_bool().unwrap(), text(&key["stage"]))
+        };
+        keys.as_array().unwrap().iter().map(key).collect()
+    };
+    let key =
+        |selector: &str, signing, stage: &str| (selector.to_owned(), signing, stage.to_owned());
+    assert_eq!(status(), [key("s1", true, "")]);
+    sandbox.root(&format!("dkimctl rotate --selector k {domain}"));
+    assert_eq!(status(), [key("k", false, "pending"), key("s1", true, "")]);
+    publish(sandbox, domain, &["s1", "k"]);
+    sandbox.root(&format!("dkimctl rotate --selector k {domain}"));
+    assert_eq!(status(), [key("k", true, ""), key("s1", false, "retiring")]);
+    let shown = sandbox.root(&format!("dkimctl rotate status {domain}"));
+    assert!(shown.starts_with("status.test  k  signs  rsa 2048  made 2"), "{shown}");
+    assert!(shown.contains("  s1  retiring  rsa 2048  made 2"), "{shown}");
+    end_retirement(sandbox, domain);
+    sandbox.root(&format!("dkimctl rotate --selector k {domain}"));
+    assert_eq!(status(), [key("k", true, ""), key("s1", false, "revoked")]);
+}
+
+#[test]
+fn what_the_timer_calls_begins_with_old_keys_alone() {
+    let Some(sandbox) = Sandbox::own("rotate") else { return };
+    let unit = project("packaging/systemd/sendmail-dkim-rotate.service");
+    let unit = std::fs::read_to_string(unit).unwrap();
+    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    for domain in ["new.test", "old.test"] {
+        sandbox.key(domain, "s1");
+    }
+    sandbox.root("touch -d '181 days ago' /etc/sendmail-dkim/keys/old.test/s1.private");
+    // The journal gets what is to be published.
+    let shown = sandbox.root(command);
+    assert!(shown.starts_with("old.test: s1 -> host-"), "{shown}");
+    assert!(shown.contains("\n    value  v=DKIM1; k=rsa; p="), "{shown}");
+    assert_eq!(files(&sandbox, "new.test"), "s1.private s1.txt\n");
+}
