@@ -20,6 +20,8 @@ mod dialogue;
 mod dkimctl;
 /// What is said when something is wrong, and where the mail goes.
 mod failure;
+/// In the sandbox: three hosts and a DNS server, each in namespaces of its own.
+mod fleet;
 /// Keys are made as opendkim-genkey makes them, as a whole or not at all.
 mod genkey;
 /// Messages in, messages out: a folder for each case.

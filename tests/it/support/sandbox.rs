@@ -87,6 +87,11 @@ impl Sandbox {
         Some(Self { pid: pid.parse().unwrap(), _child: Tied(child), mails: AtomicU32::new(0) })
     }
 
+    /// A process in it, by the host's numbers.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
+    }
+
     /// A command to be run inside as a user, with the least of an environment.
     pub(crate) fn command(&self, user: &str, program: &str) -> Command {
         let mut command = Command::new("nsenter");
