@@ -14,12 +14,15 @@ use lexopt::Arg;
 
 use super::Args;
 use super::output::{Failure, say, say_octets};
-use super::verify::{Source, line, read_message, split};
+use super::verify::{Source, line, read_message};
+use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
-use crate::dkim::{Record, Selector, SigningKey};
+use crate::dkim::{Header, Record, Selector, SigningKey};
+use crate::message::Reader;
 use crate::message::address::Completion;
 use crate::message::author::Author;
 use crate::message::complete::{Submitter, complete_from};
+use crate::message::reader::Step;
 use crate::wrapper::VARIABLE;
 
 pub(super) const HELP: &str = "\
@@ -61,7 +64,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         Some(path) => read_message(Some(path))?,
         None => SAMPLE.to_vec(),
     };
-    let (mut header, _) = split(&message)?;
+    let mut header = header(&message)?;
     // As the wrapper will see it.
     complete_from(&mut header, &Submitter::default(), &Completion::default());
     let author = Author::of(&header).map_err(Failure::data)?;
@@ -92,6 +95,22 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// The header of a message as sendmail(1) reads it.
+fn header(message: &[u8]) -> Result<Header, Failure> {
+    let mut reader = Reader::new(LoneDot::IsText);
+    let mut body = Vec::new();
+    let mut rest = message;
+    while !rest.is_empty() {
+        let (taken, step) = reader.feed(rest, &mut body);
+        if step == Step::HeaderTooLarge {
+            return Err(Failure::data("the header of the message is too large"));
+        }
+        rest = rest.get(taken..).unwrap_or_default();
+    }
+    reader.finish(&mut body);
+    Header::parse(reader.header()).map_err(Failure::data)
 }
 
 fn default_wrapper() -> PathBuf {

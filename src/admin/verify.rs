@@ -1,4 +1,14 @@
-//! `dkimctl verify`: all signatures of a message, against records from files.
+//! `dkimctl verify`: all signatures of a message, against records from the DNS or from files.
+
+mod body;
+mod decode;
+mod diagnose;
+mod edits;
+mod header;
+mod parts;
+mod source;
+mod suspect;
+mod wire;
 
 use std::fs;
 use std::io::{self, Read as _};
@@ -6,65 +16,118 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use lexopt::Arg;
+use lexopt::{Arg, ValueExt as _};
+use serde::Serialize;
 
 use super::Args;
-use super::output::{Failure, say};
-use crate::argv::LoneDot;
-use crate::dkim::{
-    Domain, Header, Lookup, Record, Selector, SigningKey, Timestamp, Verdict, verify,
-};
-use crate::message::Reader;
-use crate::message::reader::Step;
+use super::dns::Dns;
+use super::output::{Failure, say, say_json};
+use crate::dkim::{Fault, Lookup, Timestamp, Verdict, signature, verify};
 use crate::report;
+use diagnose::{Case, diagnose};
+use source::Records;
+pub(super) use source::{Source, record_text};
+use suspect::Suspect;
 
 pub(super) const HELP: &str = "\
-usage: dkimctl verify (--keys DIR | --record FILE) [MESSAGE]
+usage: dkimctl verify [--server ADDR[:PORT] | --keys DIR | --record FILE]
+                      [--json] [MESSAGE]
 
 Verifies all signatures of a message, which comes from a file or stdin, its
 lines ending in LF or CRLF. One line for each; a failure says at which step.
+Then changes that hops are known for are undone, one after the other: where
+the signature fits then, it is named what was changed on the way.
 
-  --keys DIR     records from DIR/DOMAIN/SELECTOR.txt, or else the public half
-                 of SELECTOR.private
-  --record FILE  one record for all: as genkey writes it, or bare (v=DKIM1; ...)
+  --server ADDR[:PORT]  ask this DNS server, not those of /etc/resolv.conf
+  --keys DIR            no DNS: records from DIR/DOMAIN/SELECTOR.txt, or else
+                        the public half of SELECTOR.private
+  --record FILE         no DNS: one record for all, as genkey writes it, or
+                        bare (v=DKIM1; ...)
+  --json                the same for a script
 
-Exits with 0 if there is a signature and all verify, with 1 if not.
+Exits with 0 if there is a signature and all verify; 1 if there is none or one
+does not verify; 69 if the DNS did not answer, and all others verify.
 ";
 
-/// Where key records come from.
-pub(super) enum Source {
-    Keys(PathBuf),
-    Record(Vec<u8>),
+/// What the command line asks for.
+struct Request {
+    source: Source,
+    json: bool,
+    message: Option<PathBuf>,
+}
+
+/// What there is to say of one signature.
+#[derive(Debug, Serialize)]
+struct Told {
+    domain: Option<String>,
+    selector: Option<String>,
+    result: &'static str,
+    /// A name for the step that failed, which stays.
+    fault: Option<&'static str>,
+    message: Option<String>,
+    findings: Vec<Suspect>,
 }
 
 pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let (mut source, mut path) = (None, None);
-    while let Some(arg) = args.parser.next()? {
-        match arg {
-            Arg::Long("keys") => source = Some(Source::Keys(args.parser.value()?.into())),
-            Arg::Long("record") => {
-                let file = PathBuf::from(args.parser.value()?);
-                let text = fs::read(&file).map_err(|error| Failure::reading(&file, &error))?;
-                source = Some(Source::Record(record_text(&text)));
+    let request = Request::parse(&mut args)?;
+    let message = read_message(request.message.as_deref())?;
+    let (verdicts, told) = request.source.explain(&message)?;
+    if request.json {
+        say_json(&told)?;
+    } else {
+        say(&text(&verdicts, &told))?;
+    }
+    let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
+    let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict));
+    Ok(if failed || verdicts.is_empty() {
+        ExitCode::FAILURE
+    } else if verdicts.iter().any(is_open) {
+        ExitCode::from(UNAVAILABLE)
+    } else {
+        ExitCode::SUCCESS
+    })
+}
+
+/// `EX_UNAVAILABLE`
+const UNAVAILABLE: u8 = 69;
+
+impl Request {
+    fn parse(args: &mut Args) -> Result<Self, Failure> {
+        let (mut source, mut message, mut json) = (None, None, false);
+        while let Some(arg) = args.parser.next()? {
+            let given = match arg {
+                Arg::Long("server") => {
+                    let server = args.parser.value()?.string()?;
+                    Source::Dns(Dns::asked_for(Some(&server))?)
+                }
+                Arg::Long("keys") => Source::Keys(args.parser.value()?.into()),
+                Arg::Long("record") => {
+                    let file = PathBuf::from(args.parser.value()?);
+                    let text = fs::read(&file).map_err(|error| Failure::reading(&file, &error))?;
+                    Source::Record(record_text(&text))
+                }
+                Arg::Long("json") => {
+                    json = true;
+                    continue;
+                }
+                Arg::Value(value) if message.is_none() => {
+                    message = Some(PathBuf::from(value));
+                    continue;
+                }
+                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
+                    return Err(arg.unexpected().into());
+                }
+            };
+            if source.replace(given).is_some() {
+                return Err(Failure::usage("--server, --keys and --record exclude one another"));
             }
-            Arg::Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(arg.unexpected().into()),
         }
+        let source = match source {
+            Some(source) => source,
+            None => Source::Dns(Dns::asked_for(None)?),
+        };
+        Ok(Self { source, json, message })
     }
-    let source =
-        source.ok_or_else(|| Failure::usage("no records; say --keys DIR or --record FILE"))?;
-    let verdicts = source.verify(&read_message(path.as_deref())?)?;
-    let mut text = String::new();
-    for verdict in &verdicts {
-        text.push_str(&line(verdict));
-        text.push('\n');
-    }
-    if verdicts.is_empty() {
-        text.push_str("no signature\n");
-    }
-    say(&text)?;
-    let all = !verdicts.is_empty() && verdicts.iter().all(|verdict| verdict.result.is_ok());
-    Ok(if all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// A message from a file or, without one, from stdin.
@@ -93,106 +156,78 @@ pub(super) fn line(verdict: &Verdict) -> String {
     line
 }
 
-/// A message → its header and body with lines that end in LF.
-pub(super) fn split(message: &[u8]) -> Result<(Header, Vec<u8>), Failure> {
-    let mut reader = Reader::new(LoneDot::IsText);
-    let mut body = Vec::new();
-    let mut rest = message;
-    while !rest.is_empty() {
-        let (taken, step) = reader.feed(rest, &mut body);
-        if step == Step::HeaderTooLarge {
-            return Err(Failure::data("the header of the message is too large"));
+fn text(verdicts: &[Verdict], told: &[Told]) -> String {
+    let mut text = String::new();
+    for (verdict, told) in verdicts.iter().zip(told) {
+        text.push_str(&format!("{}\n", line(verdict)));
+        for finding in &told.findings {
+            text.push_str(&format!("  {}\n", finding.message));
         }
-        rest = rest.get(taken..).unwrap_or_default();
     }
-    reader.finish(&mut body);
-    Ok((Header::parse(reader.header()).map_err(Failure::data)?, body))
+    if verdicts.is_empty() {
+        text.push_str("no signature\n");
+    }
+    text
 }
 
 impl Source {
+    /// The verdict on every signature of a message, from the top of the header downwards.
     pub(super) fn verify(&self, message: &[u8]) -> Result<Vec<Verdict>, Failure> {
-        let (header, body) = split(message)?;
+        Ok(self.explain(message)?.0)
+    }
+
+    /// The same, and what is to be said of each.
+    fn explain(&self, message: &[u8]) -> Result<(Vec<Verdict>, Vec<Told>), Failure> {
+        let (header, body) = wire::split(message).map_err(Failure::data)?;
         #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(verify(&header, &body, Timestamp(now), &mut |domain, selector| {
-            self.find(domain, selector)
-        }))
-    }
-
-    fn find(&self, domain: &Domain, selector: &Selector) -> Lookup {
-        let folder = match self {
-            Self::Record(text) => return Lookup::Found(text.clone()),
-            Self::Keys(folder) => folder.join(domain.as_str()),
-        };
-        let failed = |path: &Path, error: &dyn std::fmt::Display| {
-            Lookup::Failed(format!("{}: {error}", path.display()))
-        };
-        let public = folder.join(format!("{selector}.txt"));
-        match fs::read(&public) {
-            Ok(text) => return Lookup::Found(record_text(&text)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return failed(&public, &error),
+        let now = Timestamp(now);
+        let mut records = Records::of(self);
+        let verdicts =
+            verify(&header, body, now, &mut |domain, selector| records.find(domain, selector));
+        let mut told = Vec::new();
+        for (verdict, field) in verdicts.iter().zip(header.named(signature::NAME)) {
+            let found = match (&verdict.domain, &verdict.selector) {
+                (Some(domain), Some(selector)) => Some(records.find(domain, selector)),
+                _ => None,
+            };
+            let record = match &found {
+                Some(Lookup::Found(text)) => Some(text.as_slice()),
+                Some(Lookup::NotFound | Lookup::Failed(_)) | None => None,
+            };
+            let case = Case { header: &header, body, field, record, now };
+            told.push(Told::of(verdict, diagnose(&case, &verdict.result)));
         }
-        let private = folder.join(format!("{selector}.private"));
-        let pem = match fs::read(&private) {
-            Ok(pem) => pem,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::NotFound,
-            Err(error) => return failed(&private, &error),
-        };
-        let text = SigningKey::from_pem(pem, 1024).and_then(|key| Record::new(key.public()).text());
-        text.map_or_else(|error| failed(&private, &error), |text| Lookup::Found(text.into_bytes()))
+        Ok((verdicts, told))
     }
 }
 
-/// The record in a file: the strings of a zone entry joined (RFC 1035 §5.1), or all of the text.
-pub(super) fn record_text(text: &[u8]) -> Vec<u8> {
-    let text = text.trim_ascii();
-    // Quotes in it, as those of n="...", are its own.
-    if text.starts_with(b"v=") {
-        return text.to_vec();
-    }
-    let mut record = Vec::new();
-    let (mut inside, mut escaped, mut comment) = (false, false, false);
-    for octet in text {
-        match octet {
-            _ if comment => comment = *octet != b'\n',
-            _ if escaped => {
-                escaped = false;
-                record.push(*octet);
-            }
-            b'\\' if inside => escaped = true,
-            b'"' => inside = !inside,
-            b';' if !inside && !record.is_empty() => break,
-            // It may hold quotes of its own.
-            b';' if !inside => comment = true,
-            octet if inside => record.push(*octet),
-            _ => {}
+impl Told {
+    fn of(verdict: &Verdict, findings: Vec<Suspect>) -> Self {
+        let fault = verdict.result.as_ref().err();
+        Self {
+            domain: verdict.domain.as_ref().map(ToString::to_string),
+            selector: verdict.selector.as_ref().map(ToString::to_string),
+            result: if fault.is_some() { "fail" } else { "pass" },
+            fault: fault.map(name),
+            message: fault.map(|fault| report::chain(fault)),
+            findings,
         }
     }
-    if record.is_empty() { text.to_vec() } else { record }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_strings_of_a_zone_entry_are_joined() {
-        let entry = b"s._domainkey.x.\tIN\tTXT\t( \"v=DKIM1; n=\\\"a; b\\\"; \"\n\t  \"p=AB\"\n\t  \"CD\" )  ; \"c\"\n";
-        assert_eq!(record_text(entry), b"v=DKIM1; n=\"a; b\"; p=ABCD");
-    }
-
-    #[test]
-    fn a_bare_record_is_taken_as_it_is() {
-        assert_eq!(record_text(b" v=DKIM1; p=AB\n"), b"v=DKIM1; p=AB");
-        assert_eq!(record_text(b"k=rsa; p=AB\n"), b"k=rsa; p=AB");
-        let note = b"v=DKIM1; n=\"a note\"; p=AB";
-        assert_eq!(record_text(note), note);
-    }
-
-    #[test]
-    fn quotes_in_a_comment_are_no_strings() {
-        let entry = b"; the \"first\"\n;\ns._domainkey IN TXT \"v=DKIM1; \" \"p=AB\" ; \"last\"\n";
-        assert_eq!(record_text(entry), b"v=DKIM1; p=AB");
+fn name(fault: &Fault) -> &'static str {
+    match fault {
+        Fault::Signature(_) => "signature",
+        Fault::NoKey => "no-key",
+        Fault::LookupFailed(_) => "lookup",
+        Fault::Record(_) => "record",
+        Fault::OtherKeyType => "key-type",
+        Fault::KeyTooSmall(_) => "key-too-small",
+        Fault::Expired => "expired",
+        Fault::Subdomain => "subdomain",
+        Fault::BodyTooShort => "body-too-short",
+        Fault::Body => "body",
+        Fault::Header => "header",
     }
 }

@@ -5,9 +5,9 @@ use std::fmt;
 use std::ptr;
 
 use crate::dkim::domain::{Domain, Selector};
-use crate::dkim::hash::{BodyHasher, header_hash};
+use crate::dkim::hash::{BodyHash, BodyHasher, header_hash};
 use crate::dkim::header::{Field, Header};
-use crate::dkim::key::{Algorithm, SMALLEST};
+use crate::dkim::key::{Algorithm, PublicKey, SMALLEST};
 use crate::dkim::record::{Record, RecordError};
 use crate::dkim::sign::Timestamp;
 use crate::dkim::signature::{Claims, NAME, SignatureError, signer, without_signature};
@@ -146,21 +146,43 @@ fn verify_one(
     if record.strict() && claims.subdomain {
         return Err(Fault::Subdomain);
     }
-    let mut hasher = BodyHasher::limited(claims.canonicalization.body, claims.length);
-    hasher.update(body);
-    let hash = hasher.finish();
+    let hash = claims.hash_body(body);
     if claims.length.is_some_and(|length| hash.length() < length) {
         return Err(Fault::BodyTooShort);
     }
     if claims.body_hash != hash.octets() {
         return Err(Fault::Body);
     }
-    let canon = claims.canonicalization.header;
-    // Where h= names DKIM-Signature, the others are meant (§3.5 h=).
-    let others = header.fields().iter().filter(|other| !ptr::eq(*other, field));
-    let others = Header::new(others.cloned().collect());
-    let hash = header_hash(canon, &others, &claims.signed, &without_signature(field));
-    key.verifies(&hash, &claims.signature).then_some(()).ok_or(Fault::Header)
+    claims.fits_header(&others(header, field), field, key).then_some(()).ok_or(Fault::Header)
+}
+
+/// A header without one of its signatures: where h= names DKIM-Signature, the others are meant
+/// (§3.5 h=).
+pub fn others(header: &Header, signature: &Field) -> Header {
+    let others = header.fields().iter().filter(|other| !ptr::eq(*other, signature));
+    Header::new(others.cloned().collect())
+}
+
+impl Claims {
+    /// The hash of a body in the way that c= and l= say.
+    pub fn hash_body(&self, body: &[u8]) -> BodyHash {
+        let mut hasher = self.body_hasher();
+        hasher.update(body);
+        hasher.finish()
+    }
+
+    /// The same for a body in pieces.
+    pub fn body_hasher(&self) -> BodyHasher {
+        BodyHasher::limited(self.canonicalization.body, self.length)
+    }
+
+    /// Whether b= of the field that these claims were read from is a signature by that key over that
+    /// header, in which the field itself is not, and the field's bh=.
+    pub fn fits_header(&self, others: &Header, field: &Field, key: &PublicKey) -> bool {
+        let canon = self.canonicalization.header;
+        let hash = header_hash(canon, others, &self.signed, &without_signature(field));
+        key.verifies(&hash, &self.signature)
+    }
 }
 
 #[cfg(test)]

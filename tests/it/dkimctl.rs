@@ -123,6 +123,34 @@ fn verify_says_which_step_failed() {
 }
 
 #[test]
+fn verify_names_what_was_changed_on_the_way() {
+    let stage = Stage::new();
+    let message = b"From: a@sample.com\nTo: b\nSubject: Hi\n\nHi\n";
+    let signed = stage.delivered(&["-i", "x"], message).text();
+    let keys = stage.path("etc/keys").display().to_string();
+    let changed =
+        format!("{signed}-- \nlist footer\n").replace("Subject: Hi", "Subject: [list] Hi");
+    let (code, said) = verify(&["--keys", &keys], changed.as_bytes());
+    assert_eq!(code, Some(1));
+    let lines: Vec<_> = said.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "d=sample.com s=s1 fail: the body was changed (body hash differs)",
+            "  lines 2 to 3 of the body were added: \"--\" ...",
+            "  \"[list]\" was put before the subject",
+        ]
+    );
+    let (code, said) = verify(&["--json", "--keys", &keys], changed.as_bytes());
+    assert_eq!(code, Some(1));
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((&told[0]["result"], &told[0]["fault"]), (&"fail".into(), &"body".into()));
+    let what: Vec<_> = told[0]["findings"].as_array().unwrap().iter().collect();
+    assert!(what.iter().all(|one| one["proven"] == true), "{said}");
+    assert_eq!((&what[0]["what"], &what[1]["what"]), (&"footer".into(), &"subject-tag".into()));
+}
+
+#[test]
 fn verify_finds_records_in_a_key_tree() {
     let stage = Stage::new();
     let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\n\nHi\n");
@@ -135,8 +163,9 @@ fn verify_finds_records_in_a_key_tree() {
 }
 
 #[test]
-fn verify_wants_records_and_a_message_that_is_there() {
-    assert_eq!(verify(&[], b"").0, Some(64));
+fn verify_wants_one_source_of_records_and_a_message_that_is_there() {
+    assert_eq!(verify(&["--keys", "/", "--server", "127.0.0.1"], b"").0, Some(64));
+    assert_eq!(verify(&["--server", "localhost"], b"").0, Some(64));
     assert_eq!(verify(&["--keys", "/nowhere", "/nowhere"], b"").0, Some(66));
     assert_eq!(verify(&["--record", "/nowhere"], b"").0, Some(66));
     assert_eq!(verify(&["--keys", "/nowhere", "/"], b"").0, Some(66));

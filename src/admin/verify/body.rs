@@ -1,0 +1,149 @@
+//! What was done to a body: each change that hops are known for is undone, and where the hash is then that
+//! of bh=, that was it. Pure.
+
+use super::decode::quoted_printable;
+use super::parts::decoded;
+use super::suspect::Suspect;
+use crate::dkim::{Claims, Header};
+
+/// Lines behind added ones that are looked at: those that close a multipart.
+const TAIL: usize = 8;
+/// In a longer body only what was added at the very end is found.
+const LONGEST: usize = 4_000;
+/// Lines that may have been put before a body.
+const LONGEST_BANNER: usize = 50;
+/// No hop breaks lines shorter than this.
+const SHORTEST_BREAK: usize = 500;
+
+/// The change that was made, if it is one that can be undone; and what is known of it otherwise.
+pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Suspect> {
+    let undone = undone(header, body);
+    let direct = undone.iter().find(|(_, body)| fits(claims, body));
+    if let Some((suspect, _)) = direct {
+        return Some(suspect.clone());
+    }
+    if let Some(suspect) = added(claims, body) {
+        return Some(suspect);
+    }
+    // The one and the other.
+    undone.iter().find_map(|(first, body)| Some(first.and(&added(claims, body)?)))
+}
+
+fn fits(claims: &Claims, body: &[u8]) -> bool {
+    claims.hash_body(body).octets().as_slice() == claims.body_hash
+}
+
+/// The bodies that this one may have been made of, and how.
+fn undone(header: &Header, body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
+    let mut all = Vec::new();
+    for (suspect, before) in decoded(header, body) {
+        // Encoded again where it was encoded before: that makes one text of two.
+        let twice = quoted_printable(&before);
+        all.push((suspect.clone(), before));
+        if twice != body {
+            all.push((suspect, twice));
+        }
+    }
+    all.extend(joined(body));
+    let lines = || body.split_inclusive(|octet| *octet == b'\n');
+    let each = |undo: fn(&[u8]) -> Vec<u8>| lines().flat_map(undo).collect::<Vec<u8>>();
+    let unquoted = each(|line| match line {
+        [b'>', rest @ ..] if rest.starts_with(b"From ") => rest.to_vec(),
+        line => line.to_vec(),
+    });
+    let from = "lines that begin with \"From \" got a \">\" in front, as mbox files want it";
+    all.push((Suspect::proven("from-quoted", from), unquoted));
+    let dots = each(|line| match line {
+        [b'.', b'.', ..] => line.get(1..).unwrap_or_default().to_vec(),
+        line => line.to_vec(),
+    });
+    let doubled =
+        "a dot at the beginning of a line was doubled, as SMTP does in transit, and not undone";
+    all.push((Suspect::proven("dots-doubled", doubled), dots));
+    let bare: Vec<u8> = each(|line| {
+        let end = if line.ends_with(b"\r\n") { 2 } else { 0 };
+        let (text, end) = line.split_at_checked(line.len().saturating_sub(end)).unwrap_or_default();
+        let kept = text.iter().copied().filter(|octet| *octet != b'\r');
+        kept.chain(end.iter().copied()).collect()
+    });
+    all.push((Suspect::proven("cr-added", "CR was added in places that are no line ends"), bare));
+    let signature = each(|line| match line {
+        b"--\r\n" => b"-- \r\n".to_vec(),
+        b"--\n" => b"-- \n".to_vec(),
+        line => line.to_vec(),
+    });
+    all.push((
+        Suspect::proven("blanks-lost", "blanks at the end of a line were dropped"),
+        signature,
+    ));
+    all.retain(|(_, before)| before != body);
+    all
+}
+
+/// Long lines that a hop broke are joined: all those of the length of the longest line that are followed by
+/// a line with a blank in front (`smtp_line_length_limit`), or by any line.
+fn joined(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
+    let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
+    let text = |line: &[u8]| {
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        line.strip_suffix(b"\r").unwrap_or(line).to_vec()
+    };
+    let longest = lines.iter().map(|line| text(line).len()).max().unwrap_or_default();
+    if longest < SHORTEST_BREAK {
+        return Vec::new();
+    }
+    let what = format!("lines longer than {longest} octets were broken");
+    let mut all = Vec::new();
+    for wants_blank in [true, false] {
+        let mut before = Vec::with_capacity(body.len());
+        let mut continues = false;
+        for (index, line) in lines.iter().enumerate() {
+            let begin = usize::from(wants_blank && continues);
+            let next = lines.get(index.saturating_add(1));
+            let is_full = text(line).len() == longest;
+            continues = is_full && next.is_some_and(|next| !wants_blank || next.starts_with(b" "));
+            let line = if continues { text(line) } else { line.to_vec() };
+            before.extend_from_slice(line.get(begin..).unwrap_or_default());
+        }
+        all.push((Suspect::proven("lines-broken", &what), before));
+    }
+    all
+}
+
+/// Lines that were put at the end, before the end of a multipart, or in front.
+fn added(claims: &Claims, body: &[u8]) -> Option<Suspect> {
+    let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
+    let tail = if lines.len() > LONGEST { 0 } else { TAIL };
+    let mut before = claims.body_hasher();
+    for (first, line) in lines.iter().enumerate() {
+        for kept in 0..=tail.min(lines.len().saturating_sub(first).saturating_sub(1)) {
+            let end = lines.len().saturating_sub(kept);
+            let mut hasher = before.clone();
+            for line in lines.get(end..).unwrap_or_default() {
+                hasher.update(line);
+            }
+            if hasher.finish().octets().as_slice() == claims.body_hash {
+                return Some(lines_added(&lines, first, end));
+            }
+        }
+        before.update(line);
+    }
+    let banner = (1..=lines.len().min(LONGEST_BANNER)).find(|end| {
+        let rest: Vec<u8> = lines.get(*end..).unwrap_or_default().concat();
+        fits(claims, &rest)
+    })?;
+    Some(lines_added(&lines, 0, banner))
+}
+
+fn lines_added(lines: &[&[u8]], first: usize, end: usize) -> Suspect {
+    let added = lines.get(first..end).unwrap_or_default();
+    let text = added.iter().map(|line| line.trim_ascii()).find(|line| !line.is_empty());
+    let text: String = String::from_utf8_lossy(text.unwrap_or_default()).chars().take(60).collect();
+    let number = first.saturating_add(1);
+    let message = if added.len() == 1 {
+        format!("line {number} of the body was added: {text:?}")
+    } else {
+        format!("lines {number} to {end} of the body were added: {text:?} ...")
+    };
+    Suspect::proven(if first == 0 { "banner" } else { "footer" }, &message)
+}

@@ -1,0 +1,57 @@
+//! The inverse of the encodings that hops use on 8-bit text (RFC 2045 §6). Pure.
+
+use base64::prelude::*;
+
+/// The text behind a quoted-printable one.
+pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
+    let mut decoded = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((first, after)) = rest.split_first() {
+        rest = after;
+        if *first != b'=' {
+            decoded.push(*first);
+            continue;
+        }
+        // A soft line break, with or without blanks behind the equals sign.
+        let line = after.iter().position(|octet| !matches!(octet, b' ' | b'\t' | b'\r'));
+        if let Some(end) = line.filter(|at| after.get(*at) == Some(&b'\n')) {
+            rest = after.get(end.saturating_add(1)..).unwrap_or_default();
+            continue;
+        }
+        match after.split_at_checked(2).and_then(|(hex, after)| Some((octet(hex)?, after))) {
+            Some((octet, after)) => {
+                decoded.push(octet);
+                rest = after;
+            }
+            None => decoded.push(b'='),
+        }
+    }
+    decoded
+}
+
+fn octet(hex: &[u8]) -> Option<u8> {
+    u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
+}
+
+/// The text behind base64; `None` if it is none.
+pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
+    let text: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    BASE64_STANDARD.decode(text).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quoted_printable_is_undone() {
+        let text = b"gr=C3=BCn =3D soft=\r\n break= \t\n\r\n=zz =";
+        assert_eq!(quoted_printable(text), b"gr\xc3\xbcn = soft break\r\n=zz =");
+    }
+
+    #[test]
+    fn base64_is_undone() {
+        assert_eq!(base64(b"Z3LD\r\nvG4=\r\n"), Some(b"gr\xc3\xbcn".to_vec()));
+        assert_eq!(base64(b"no!"), None);
+    }
+}

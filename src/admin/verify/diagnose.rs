@@ -1,0 +1,77 @@
+//! Why a signature does not verify, or what it leaves open though it does. Pure.
+
+use super::suspect::Suspect;
+use super::{body, header};
+use crate::dkim::verify::others;
+use crate::dkim::{Claims, Fault, Field, Header, Record, Timestamp};
+
+/// A signature, and what it is to be held against.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Case<'a> {
+    pub(super) header: &'a Header,
+    pub(super) body: &'a [u8],
+    pub(super) field: &'a Field,
+    /// The text of the key record, where there is one.
+    pub(super) record: Option<&'a [u8]>,
+    pub(super) now: Timestamp,
+}
+
+/// What there is to say beyond the verdict.
+pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspect> {
+    let Ok(claims) = Claims::parse(case.field) else { return Vec::new() };
+    let record = case.record.and_then(|text| Record::parse(text).ok());
+    match (result, &record) {
+        (Err(Fault::Body), Some(record)) => altered_body(case, &claims, record),
+        (Err(Fault::Header), Some(record)) => {
+            header::find(&claims, &others(case.header, case.field), case.field, record.key())
+        }
+        (Err(Fault::Expired), _) => expired(case, &claims),
+        (Ok(()), Some(record)) => reservations(case, &claims, record),
+        _ => Vec::new(),
+    }
+}
+
+/// The header is looked at too: one change of the way may have met both.
+fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Suspect> {
+    let unknown =
+        || Suspect::hint("unknown", "no change of a kind that is known here was found in the body");
+    let mut found = vec![body::find(claims, case.header, case.body).unwrap_or_else(unknown)];
+    let others = others(case.header, case.field);
+    if claims.fits_header(&others, case.field, record.key()) {
+        let intact = "the signed header fields are intact: it is the body alone that was changed";
+        found.push(Suspect::proven("header-intact", intact));
+    } else {
+        found.extend(header::find(claims, &others, case.field, record.key()));
+    }
+    found
+}
+
+fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Suspect> {
+    let Some(expiration) = claims.expiration else { return Vec::new() };
+    let ago = case.now.0.saturating_sub(expiration);
+    let message = match ago / 86_400 {
+        0 => format!("x= was over {ago} seconds ago"),
+        days => format!("x= was over {days} days ago"),
+    };
+    vec![Suspect::proven("expired", &message)]
+}
+
+/// What a signature that verifies does not say.
+fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Suspect> {
+    let mut found = Vec::new();
+    if let Some(length) = claims.length {
+        let whole = Claims { length: None, ..claims.clone() }.hash_body(case.body).length();
+        let open = whole.saturating_sub(length);
+        if open > 0 {
+            let message = format!("the last {open} octets of the body are not signed (l={length})");
+            found.push(Suspect::proven("body-open", &message));
+        }
+    }
+    if record.testing() {
+        found.push(Suspect::proven("testing", "the domain says that it is only testing (t=y)"));
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests;

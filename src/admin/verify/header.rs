@@ -1,0 +1,102 @@
+//! What was done to a signed header: each change that hops are known for is undone, and where the signature
+//! fits then, that was it. Pure.
+
+use super::edits::{Edit, edits};
+use super::suspect::Suspect;
+use crate::dkim::tag::TagList;
+use crate::dkim::{Claims, Field, FieldName, Header, PublicKey};
+
+/// Two changes are tried together where there are no more single ones than this.
+const FEW: usize = 120;
+
+/// The change that was made, if it is one that can be undone; and what is known of it otherwise.
+///
+/// `others` is the header without the signature `field`.
+pub(super) fn find(
+    claims: &Claims,
+    others: &Header,
+    field: &Field,
+    key: &PublicKey,
+) -> Vec<Suspect> {
+    let edits = edits(others, &claims.signed);
+    let fits = |edits: &[&Edit]| claims.fits_header(&applied(others, edits), field, key);
+    if let Some(edit) = edits.iter().find(|edit| fits(&[edit])) {
+        return vec![edit.suspect.clone()];
+    }
+    if edits.len() <= FEW {
+        for (index, first) in edits.iter().enumerate() {
+            let rest = edits.iter().skip(index.saturating_add(1));
+            let mut rest = rest.filter(|second| second.index != first.index);
+            if let Some(second) = rest.find(|second| fits(&[first, second])) {
+                return vec![first.suspect.clone(), second.suspect.clone()];
+            }
+        }
+    }
+    let mut hints = copied(others, field);
+    if hints.is_empty() {
+        hints = missing(claims, others);
+    }
+    let names: Vec<_> = claims.signed.iter().map(ToString::to_string).collect();
+    hints.push(Suspect::hint(
+        "unknown",
+        &format!(
+            "no change of a kind that is known here was found; it is in one of these fields, or the \
+             key is another one: {}",
+            names.join(", ")
+        ),
+    ));
+    hints
+}
+
+fn applied(header: &Header, edits: &[&Edit]) -> Header {
+    let fields = header.fields().iter().enumerate().filter_map(|(index, field)| {
+        match edits.iter().find(|edit| edit.index == index) {
+            Some(edit) => edit.field.clone(),
+            None => Some(field.clone()),
+        }
+    });
+    let mut fields: Vec<Field> = fields.collect();
+    // What was taken out is put back at the end.
+    let end = header.fields().len();
+    fields.extend(
+        edits.iter().filter(|edit| edit.index == end).filter_map(|edit| edit.field.clone()),
+    );
+    Header::new(fields)
+}
+
+/// What z= says of the signed fields (§3.5 z=), against those that are there.
+fn copied(others: &Header, field: &Field) -> Vec<Suspect> {
+    let Ok(tags) = TagList::parse(field.value()) else { return Vec::new() };
+    let copies = tags.get("z").unwrap_or_default().split('|').filter_map(|copy| {
+        let (name, value) = copy.split_once(':')?;
+        let value = value.split_ascii_whitespace().collect::<String>();
+        Some((name.trim().to_owned(), super::decode::quoted_printable(value.as_bytes())))
+    });
+    let words = |value: &[u8]| {
+        let words = value.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty());
+        words.map(<[u8]>::to_vec).collect::<Vec<_>>()
+    };
+    copies
+        .filter(|(name, value)| !others.named(name).any(|one| words(one.value()) == words(value)))
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(&value).into_owned();
+            Suspect::hint("copy", &format!("by the copy in z=, {name} was {:?}", value.trim()))
+        })
+        .collect()
+}
+
+/// Names in h= that there is no field for: signed as absent, or taken out since.
+fn missing(claims: &Claims, others: &Header) -> Vec<Suspect> {
+    let mut names: Vec<&str> = Vec::new();
+    for name in claims.signed.iter().map(FieldName::as_str) {
+        let known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
+        if others.count(name) == 0 && !known {
+            names.push(name);
+        }
+    }
+    if names.is_empty() {
+        return Vec::new();
+    }
+    let names = names.join(", ");
+    vec![Suspect::hint("missing", &format!("h= names fields that are not there: {names}"))]
+}
