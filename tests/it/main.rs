@@ -34,6 +34,8 @@ mod layout;
 mod main_job;
 /// In the sandbox: modes that read no message.
 mod pass_through;
+/// In the sandbox: our keys, records, messages and verdicts are those of OpenDKIM, dkimpy and `Mail::DKIM`.
+mod peers;
 /// In the sandbox: a caller can use a key and never get it.
 mod privilege;
 /// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.

@@ -9,7 +9,7 @@ umask 022 # a stricter one would hide the root's files from its own daemons
 SUITE=bookworm
 # Beside Postfix: callers, verifiers with their DNS, a DNS server that can be updated, and what tests look through.
 PACKAGES="postfix bsd-mailx s-nail php-cli
-    opendkim opendkim-tools python3-dkim python3-nacl python3-dnspython libmail-dkim-perl nsd
+    opendkim opendkim-tools python3-dkim python3-nacl python3-dnspython libmail-dkim-perl libcryptx-perl nsd
     knot bind9-dnsutils bind9-utils python3-yaml
     python3-minimal strace gdb procps iproute2 util-linux"
 

@@ -16,6 +16,7 @@ for my $path (@ARGV) {
         $verifier->PRINT($message);
         $verifier->CLOSE;
         for my $signature ($verifier->signatures) {
+            next if $signature->isa('Mail::DKIM::DkSignature'); # DomainKeys, before DKIM
             push @signatures, {
                 d => $signature->domain // '', s => $signature->selector // '',
                 result => $signature->result eq 'pass' ? 'pass' : 'fail', detail => $signature->result_detail,
