@@ -16,6 +16,8 @@ mod support;
 
 /// Chance makes dialogues, and each side sees what it would see without us.
 mod dialogue;
+/// In the sandbox: what a real Postfix did to a signed message is found out.
+mod diagnosis;
 /// What the administrator's command promises.
 mod dkimctl;
 /// What is said when something is wrong, and where the mail goes.

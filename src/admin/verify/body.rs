@@ -1,7 +1,6 @@
 //! What was done to a body: each change that hops are known for is undone, and where the hash is then that
 //! of bh=, that was it. Pure.
 
-use super::decode::quoted_printable;
 use super::parts::decoded;
 use super::suspect::Suspect;
 use crate::dkim::{Claims, Header};
@@ -15,18 +14,25 @@ const LONGEST_BANNER: usize = 50;
 /// No hop breaks lines shorter than this.
 const SHORTEST_BREAK: usize = 500;
 
+/// Two changes are looked for in bodies that are no larger. Octets.
+const SMALL: usize = 1 << 20;
+/// And where the first of them may be one of no more than this many.
+const FEW: usize = 40;
+
 /// The change that was made, if it is one that can be undone; and what is known of it otherwise.
 pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Suspect> {
-    let undone = undone(header, body);
-    let direct = undone.iter().find(|(_, body)| fits(claims, body));
-    if let Some((suspect, _)) = direct {
-        return Some(suspect.clone());
+    let mut before = undone(header, body);
+    if let Some((suspect, _)) = before.find(|(_, body)| fits(claims, body)) {
+        return Some(suspect);
     }
     if let Some(suspect) = added(claims, body) {
         return Some(suspect);
     }
-    // The one and the other.
-    undone.iter().find_map(|(first, body)| Some(first.and(&added(claims, body)?)))
+    if body.len() > SMALL {
+        return None;
+    }
+    let mut before = undone(header, body).take(FEW);
+    before.find_map(|(first, body)| Some(first.and(&added(claims, &body)?)))
 }
 
 fn fits(claims: &Claims, body: &[u8]) -> bool {
@@ -34,17 +40,17 @@ fn fits(claims: &Claims, body: &[u8]) -> bool {
 }
 
 /// The bodies that this one may have been made of, and how.
-fn undone(header: &Header, body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
+fn undone<'a>(
+    header: &Header,
+    body: &'a [u8],
+) -> impl Iterator<Item = (Suspect, Vec<u8>)> + use<'a> {
+    let all = line_by_line(body).into_iter().chain(joined(body));
+    all.chain(decoded(header, body)).filter(move |(_, before)| before != body)
+}
+
+/// What was done to lines, undone in all of them.
+fn line_by_line(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
     let mut all = Vec::new();
-    for (suspect, before) in decoded(header, body) {
-        // Encoded again where it was encoded before: that makes one text of two.
-        let twice = quoted_printable(&before);
-        all.push((suspect.clone(), before));
-        if twice != body {
-            all.push((suspect, twice));
-        }
-    }
-    all.extend(joined(body));
     let lines = || body.split_inclusive(|octet| *octet == b'\n');
     let each = |undo: fn(&[u8]) -> Vec<u8>| lines().flat_map(undo).collect::<Vec<u8>>();
     let unquoted = each(|line| match line {
@@ -76,7 +82,6 @@ fn undone(header: &Header, body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
         Suspect::proven("blanks-lost", "blanks at the end of a line were dropped"),
         signature,
     ));
-    all.retain(|(_, before)| before != body);
     all
 }
 

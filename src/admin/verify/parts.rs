@@ -8,49 +8,73 @@ use crate::message::mime::{Info, Visit, Walk};
 /// Fields of a part header before which Content-Transfer-Encoding may have stood.
 const PLACES: usize = 5;
 
+/// Of more parts than this it is not tried that each had its field in another place.
+const FEW: usize = 3;
+
 /// The bodies that a body may have been before it was encoded, and how.
-pub(super) fn decoded(header: &Header, body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
+pub(super) fn decoded<'a>(
+    header: &Header,
+    body: &'a [u8],
+) -> Box<dyn Iterator<Item = (Suspect, Vec<u8>)> + 'a> {
     let info = Info::of(&header.octets(), "text/plain");
-    let said = |encoding: &str, what: &str| {
-        Suspect::proven(
-            "encoded",
-            &format!("8-bit or long text was encoded as {encoding} on the way ({what})"),
-        )
-    };
     if !info.is_multipart() {
-        let before = decode(&info.encoding, body);
-        let suspect = said(&info.encoding, "the whole body");
-        return before.map(|before| (suspect, before)).into_iter().collect();
+        let suspect = encoded(&info.encoding, "the whole body");
+        return Box::new(decode(&info.encoding, body).map(|before| (suspect, before)).into_iter());
     }
     let mut walk = Walk::new(&info);
     let mut pieces = Pieces::default();
     walk.feed(body, &mut pieces);
     walk.finish(&mut pieces);
-    let encoded: Vec<usize> = pieces
-        .0
-        .iter()
-        .filter_map(|piece| match piece {
-            Piece::Header { number, info, .. } => {
-                is_encoded(&info.encoding).then_some((*number, info.is_leaf()))
-            }
-            Piece::Text { .. } | Piece::Other(_) => None,
-        })
-        .filter_map(|(number, is_leaf)| is_leaf.then_some(number))
-        .collect();
-    let mut all = Vec::new();
-    // All of them, or one.
-    let mut choices = vec![encoded.clone()];
-    if encoded.len() > 1 {
-        choices.extend(encoded.iter().map(|number| vec![*number]));
+    let variants = variants(&pieces.encoded());
+    Box::new(variants.into_iter().map(move |variant| {
+        let numbers: Vec<_> = variant.parts.iter().map(|(part, _)| part.to_string()).collect();
+        let parts = format!("part {}", numbers.join(", "));
+        (encoded("quoted-printable or base64", &parts), pieces.rebuilt(&variant))
+    }))
+}
+
+fn encoded(encoding: &str, what: &str) -> Suspect {
+    let message = format!("8-bit or long text was encoded as {encoding} on the way ({what})");
+    Suspect::proven("encoded", &message)
+}
+
+/// Where in the headers of parts Content-Transfer-Encoding may have stood; `None`: nowhere.
+type Place = Option<usize>;
+
+/// One way in which a body may have been encoded.
+struct Variant {
+    /// The parts that were, and where each had its field.
+    parts: Vec<(usize, Place)>,
+    /// The same for multiparts inside, which are 8bit where a part of theirs is.
+    around: Place,
+    encoding: &'static str,
+}
+
+/// All ways for these parts: all of them were encoded, or one.
+fn variants(parts: &[usize]) -> Vec<Variant> {
+    let mut choices = vec![parts.to_vec()];
+    if parts.len() > 1 {
+        choices.extend(parts.iter().map(|part| vec![*part]));
     }
-    for choice in choices.iter().filter(|choice| !choice.is_empty()) {
-        let numbers: Vec<_> = choice.iter().map(ToString::to_string).collect();
-        let suspect = said("quoted-printable or base64", &format!("part {}", numbers.join(", ")));
-        for place in std::iter::once(None).chain((0..=PLACES).map(Some)) {
-            for encoding in ["8bit", "7bit", "8BIT"] {
-                all.push((suspect.clone(), pieces.rebuilt(choice, place, encoding)));
-            }
+    let places = || std::iter::once(None).chain((0..=PLACES).map(Some));
+    let mut all = Vec::new();
+    for encoding in ["8bit", "7bit", "8BIT"] {
+        for choice in choices.iter().filter(|choice| !choice.is_empty()) {
+            all.extend(places().map(|place| Variant {
+                parts: choice.iter().map(|part| (*part, place)).collect(),
+                around: place,
+                encoding,
+            }));
         }
+    }
+    if (2..=FEW).contains(&parts.len()) {
+        // Each part in a way of its own.
+        let mut each: Vec<Vec<(usize, Place)>> = vec![Vec::new()];
+        for part in parts {
+            let with = |so_far: &Vec<_>, place| [so_far.as_slice(), &[(*part, place)]].concat();
+            each = each.iter().flat_map(|one| places().map(|place| with(one, place))).collect();
+        }
+        all.extend(each.into_iter().map(|parts| Variant { parts, around: None, encoding: "8bit" }));
     }
     all
 }
@@ -98,24 +122,34 @@ impl Visit for Pieces {
 }
 
 impl Pieces {
-    /// The body with some parts decoded, their Content-Transfer-Encoding in another place; `None`: nowhere.
-    fn rebuilt(&self, decoded: &[usize], place: Option<usize>, encoding: &str) -> Vec<u8> {
+    /// The leaves whose text is encoded.
+    fn encoded(&self) -> Vec<usize> {
+        let headers = self.0.iter().filter_map(|piece| match piece {
+            Piece::Header { number, info, .. } => Some((*number, info)),
+            Piece::Text { .. } | Piece::Other(_) => None,
+        });
+        let encoded = headers.filter(|(_, info)| info.is_leaf() && is_encoded(&info.encoding));
+        encoded.map(|(number, _)| number).collect()
+    }
+
+    /// The body as it was before.
+    fn rebuilt(&self, variant: &Variant) -> Vec<u8> {
+        let place_of = |number| variant.parts.iter().find(|(part, _)| *part == number);
         let mut body = Vec::new();
-        let mut current = String::new();
+        let mut encoding = "";
         for piece in &self.0 {
             match piece {
                 Piece::Header { number, info, section } => {
-                    current.clone_from(&info.encoding);
-                    // A multipart is 8bit where one of its parts is, and was made 7bit with it.
+                    encoding = &info.encoding;
                     let is_open = info.is_multipart() && info.encoding == "7bit";
-                    if decoded.contains(number) || is_open {
-                        body.extend(with_encoding(section, place, encoding));
-                    } else {
-                        body.extend_from_slice(section);
+                    let around = is_open.then_some(variant.around);
+                    match place_of(*number).map(|(_, place)| *place).or(around) {
+                        Some(place) => body.extend(with_encoding(section, place, variant.encoding)),
+                        None => body.extend_from_slice(section),
                     }
                 }
-                Piece::Text { part, octets } if decoded.contains(part) => {
-                    match decode(&current, octets) {
+                Piece::Text { part, octets } if place_of(*part).is_some() => {
+                    match decode(encoding, octets) {
                         // The line end before a boundary belongs to the boundary.
                         Some(text) if text.ends_with(b"\n") => body.extend(text),
                         Some(text) => body.extend(text.iter().chain(b"\r\n")),
