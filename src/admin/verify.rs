@@ -5,6 +5,7 @@ mod decode;
 mod diagnose;
 mod edits;
 mod header;
+mod maker;
 mod parts;
 mod source;
 mod suspect;

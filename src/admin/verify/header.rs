@@ -2,6 +2,7 @@
 //! fits then, that was it. Pure.
 
 use super::edits::{Edit, edits};
+use super::maker::made_by;
 use super::suspect::Suspect;
 use crate::dkim::tag::TagList;
 use crate::dkim::{Claims, Field, FieldName, Header, PublicKey};
@@ -18,6 +19,12 @@ pub(super) fn find(
     field: &Field,
     key: &PublicKey,
 ) -> Vec<Suspect> {
+    let made = made_by(key, &claims.signature);
+    if made == Some(false) {
+        let message = "the signature was not made by the key that is published, or b= was changed; \
+            what it says of the header cannot be seen";
+        return vec![Suspect::proven("other-key", message)];
+    }
     let edits = edits(others, &claims.signed);
     let fits = |edits: &[&Edit]| claims.fits_header(&applied(others, edits), field, key);
     if let Some(edit) = edits.iter().find(|edit| fits(&[edit])) {
@@ -37,14 +44,12 @@ pub(super) fn find(
         hints = missing(claims, others);
     }
     let names: Vec<_> = claims.signed.iter().map(ToString::to_string).collect();
-    hints.push(Suspect::hint(
-        "unknown",
-        &format!(
-            "no change of a kind that is known here was found; it is in one of these fields, or the \
-             key is another one: {}",
-            names.join(", ")
-        ),
-    ));
+    let or_key = if made == Some(true) { "" } else { ", or the key is another one" };
+    let names = names.join(", ");
+    let message = format!(
+        "no change of a kind that is known here was found; it is in one of these fields{or_key}: {names}"
+    );
+    hints.push(Suspect::hint("unknown", &message));
     hints
 }
 

@@ -222,6 +222,16 @@ fn a_change_that_cannot_be_undone_is_not_guessed() {
 }
 
 #[test]
+fn another_key_is_told_from_a_changed_header() {
+    let message = signed(MESSAGE, "relaxed/relaxed").replacen("b=", "b=AAAA", 2);
+    let message = message.replacen("bh=AAAA", "bh=", 1);
+    let (result, found) = said(&message);
+    assert_eq!(result, Err(Fault::Header));
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].what, found[0].proven), ("other-key", true));
+}
+
+#[test]
 fn rfc6376_3_5_z_tells_what_a_field_was() {
     let message = signed(MESSAGE, "relaxed/relaxed").replacen(
         "v=1;",
