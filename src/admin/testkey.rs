@@ -2,7 +2,7 @@
 
 mod disk;
 mod examine;
-mod mend;
+pub(super) mod mend;
 mod mistake;
 mod typo;
 

@@ -213,7 +213,11 @@ fn each_exit_code_tells_the_truth() {
         assert_eq!(output.status.code(), Some(code), "{output:?}");
     }
     assert_eq!(testkey(&sandbox, "").status.code(), Some(69));
-    // Nothing answers there. The key that cannot be read is the worst, and is not all that is said.
+    // d= of this one is that of each message, and there is nothing to compare.
+    sandbox.write("/etc/sendmail-dkim/domains/default.toml", "selectors = [\"s\"]\n");
+    let output = testkey(&sandbox, "");
+    assert_eq!(String::from_utf8(output.stdout).unwrap().matches("_domainkey").count(), 3);
+    // The key that cannot be read is the worst, and is not all that is said.
     let key = "/etc/sendmail-dkim/keys/wrong.test/s.private";
     sandbox.root(&format!("mv {key} {key}.away"));
     let output = testkey(&sandbox, "");

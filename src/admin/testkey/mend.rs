@@ -6,7 +6,7 @@ use super::typo::Typo;
 const TAGS: [&str; 8] = ["v", "k", "h", "n", "p", "s", "t", "g"];
 
 /// What the text was meant to be, and what is wrong with it.
-pub(super) fn mend(text: &str) -> (String, Vec<Typo>) {
+pub(in crate::admin) fn mend(text: &str) -> (String, Vec<Typo>) {
     let mut found = Vec::new();
     let mut text = text.to_owned();
     for step in [characters, escapes, quotes, lost_names, separators] {

@@ -2,8 +2,10 @@
 
 use super::suspect::Suspect;
 use super::{body, header};
+use crate::admin::testkey::mend::mend;
+use crate::dkim::tag::TagList;
 use crate::dkim::verify::others;
-use crate::dkim::{Claims, Fault, Field, Header, Record, Timestamp};
+use crate::dkim::{Claims, Fault, Field, Header, Record, SignatureError, Timestamp};
 
 /// A signature, and what it is to be held against.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +20,7 @@ pub(super) struct Case<'a> {
 
 /// What there is to say beyond the verdict.
 pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspect> {
-    let Ok(claims) = Claims::parse(case.field) else { return Vec::new() };
+    let Ok(claims) = Claims::parse(case.field) else { return unreadable(case, result) };
     let record = case.record.and_then(|text| Record::parse(text).ok());
     match (result, &record) {
         (Err(Fault::Body), Some(record)) => altered_body(case, &claims, record),
@@ -26,6 +28,7 @@ pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspe
             header::find(&claims, &others(case.header, case.field), case.field, record.key())
         }
         (Err(Fault::Expired), _) => expired(case, &claims),
+        (Err(Fault::Record(_)), _) => mistakes(case),
         (Ok(()), Some(record)) => reservations(case, &claims, record),
         _ => Vec::new(),
     }
@@ -44,6 +47,33 @@ fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Suspec
         found.extend(header::find(claims, &others, case.field, record.key()));
     }
     found
+}
+
+/// What a field that cannot be verified says.
+fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspect> {
+    let Ok(tags) = TagList::parse(case.field.value()) else { return Vec::new() };
+    match (result, tags.get("a")) {
+        (Err(Fault::Signature(SignatureError::Algorithm)), Some(algorithm)) => {
+            let is_old = algorithm.eq_ignore_ascii_case("rsa-sha1");
+            let rule = if is_old { ", which RFC 8301 forbids to accept" } else { "" };
+            vec![Suspect::proven("algorithm", &format!("a={algorithm}{rule}"))]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// What is wrong with the text of the record, where that can be seen.
+fn mistakes(case: &Case<'_>) -> Vec<Suspect> {
+    let text = String::from_utf8_lossy(case.record.unwrap_or_default());
+    let (mended, typos) = mend(&text);
+    // Mended it need not be right.
+    let is_all = Record::parse(mended.as_bytes()).is_ok();
+    let suspects = typos.iter().map(|typo| Suspect {
+        what: typo.name(),
+        message: format!("in the key record: {typo}"),
+        proven: is_all,
+    });
+    suspects.collect()
 }
 
 fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Suspect> {

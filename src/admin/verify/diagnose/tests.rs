@@ -45,12 +45,15 @@ fn signed(message: &str, canonicalization: &str) -> String {
 
 /// The verdict on the signature of a message, and what is said of it.
 fn said(message: &str) -> (Result<(), Fault>, Vec<Suspect>) {
+    said_with(message, &record())
+}
+
+fn said_with(message: &str, record: &[u8]) -> (Result<(), Fault>, Vec<Suspect>) {
     let (header, body) = split(message.as_bytes()).unwrap();
-    let record = record();
-    let found = &mut |_: &Domain, _: &Selector| Lookup::Found(record.clone());
+    let found = &mut |_: &Domain, _: &Selector| Lookup::Found(record.to_vec());
     let verdict = verify(&header, body, NOW, found).remove(0);
     let field = header.named(signature::NAME).next().unwrap();
-    let case = Case { header: &header, body, field, record: Some(&record), now: NOW };
+    let case = Case { header: &header, body, field, record: Some(record), now: NOW };
     let said = diagnose(&case, &verdict.result);
     (verdict.result, said)
 }
@@ -242,6 +245,35 @@ fn rfc6376_3_5_z_tells_what_a_field_was() {
     assert_eq!(result, Err(Fault::Header));
     assert_eq!(said[0].message, "by the copy in z=, Subject was \"Hello, you\"");
     assert_eq!(said.len(), 2);
+}
+
+#[test]
+fn a_mistake_in_the_record_is_named() {
+    let message = signed(MESSAGE, "relaxed/relaxed");
+    let record = String::from_utf8(record()).unwrap();
+    let (result, said) = said_with(&message, format!("\"{record}\"").as_bytes());
+    assert!(matches!(result, Err(Fault::Record(_))));
+    assert_eq!((said.len(), said[0].what, said[0].proven), (1, "quotes", true));
+    let (_, said) = said_with(&message, record.replace("; k=", ";=").as_bytes());
+    assert_eq!((said.len(), said[0].what, said[0].proven), (1, "lost-name", true));
+    let (_, said) = said_with(&message, b"v=DKIM1; p=");
+    assert_eq!(said, []);
+}
+
+#[test]
+fn an_algorithm_that_is_not_supported_is_named() {
+    let message = signed(MESSAGE, "relaxed/relaxed").replace("rsa-sha256", "rsa-sha1");
+    let (_, said) = said(&message);
+    assert_eq!(said[0].message, "a=rsa-sha1, which RFC 8301 forbids to accept");
+}
+
+#[test]
+fn an_expired_signature_says_since_when() {
+    let message =
+        signed(MESSAGE, "relaxed/relaxed").replacen("t=1700000000;", "t=1; x=1699740000;", 1);
+    let (result, said) = said(&message);
+    assert_eq!(result, Err(Fault::Expired));
+    assert_eq!(said[0].message, "x= was over 3 days ago");
 }
 
 #[test]
