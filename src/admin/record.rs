@@ -104,7 +104,10 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         records.retain(|record| record.selector.as_deref() == Some(selector.as_str()));
     }
     if records.is_empty() && failures.is_empty() {
-        return Err(Failure::missing("there are no keys; dkimctl genkey makes one"));
+        let selector = options.selector.map_or_else(String::new, |one| format!(" named {one}"));
+        return Err(Failure::missing(format_args!(
+            "there are no keys{selector}; dkimctl genkey makes one"
+        )));
     }
     options.show(records)?;
     Ok(failures.iter().fold(ExitCode::SUCCESS, |_, failure| failure.report()))

@@ -91,17 +91,22 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         let folder = |domain| keys::folder(&run.etc, domain);
         options.domains.iter().map(folder).collect::<Result<_, _>>()?
     };
-    let (mut reports, mut failures) = (Vec::new(), Vec::new());
+    let (mut reports, mut failures, mut idle) = (Vec::new(), Vec::new(), String::new());
     for (domain, folder) in &folders {
         match run.domain(domain, folder) {
-            Ok(more) => reports.extend(more),
+            Ok(more) => {
+                if more.is_empty() {
+                    idle.push_str(&format!("{domain}: nothing to do\n"));
+                }
+                reports.extend(more);
+            }
             Err(failure) => failures.push(failure),
         }
     }
     if options.json {
         say_json(&reports)?;
     } else {
-        say(&reports.iter().map(|report| run.text(report)).collect::<String>())?;
+        say(&reports.iter().map(|report| run.text(report)).chain([idle]).collect::<String>())?;
     }
     let quiet = ExitCode::SUCCESS;
     let code = failures.iter().fold(quiet, |_, failure| failure.report());

@@ -105,6 +105,7 @@ fn what_is_not_there_or_not_said_has_its_exit_code() {
     let stage = stage();
     for (args, code) in [
         (&["nowhere.test"][..], 66),
+        (&["b.test", "--selector", "none"], 66),
         (&[], 64),
         (&["--all", "b.test"], 64),
         (&["--merge"], 64),

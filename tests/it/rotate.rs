@@ -412,5 +412,6 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     let shown = sandbox.root(command);
     assert!(shown.starts_with("old.test: s1 -> host-"), "{shown}");
     assert!(shown.contains("\n    value  v=DKIM1; k=rsa; p="), "{shown}");
+    assert!(shown.ends_with("\nnew.test: nothing to do\n"), "{shown}");
     assert_eq!(files(&sandbox, "new.test"), "s1.private s1.txt\n");
 }

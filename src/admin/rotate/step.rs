@@ -195,7 +195,7 @@ impl Step<'_> {
         rotation: &Rotation,
     ) -> Result<Report, Failure> {
         let paths = KeyPaths::within(self.folder, &rotation.old);
-        if paths.private.exists() {
+        if paths.private.symlink_metadata().is_ok() {
             self.report.done.push(format!("the key {} is wiped", rotation.old));
             if !self.run.is_dry {
                 wipe(&paths.private).map_err(|error| Failure::creating(&paths.private, &error))?;
@@ -300,12 +300,15 @@ impl Step<'_> {
     }
 }
 
-/// Overwrites a key before it goes: a file system that writes in place keeps nothing of it.
+/// Overwrites a key before it goes: a file system that writes in place keeps nothing of it. What a link
+/// leads to is no key of ours: the wrapper follows none.
 fn wipe(path: &Path) -> io::Result<()> {
-    let mut file = OpenOptions::new().write(true).open(path)?;
-    let length = usize::try_from(file.metadata()?.len().min(1 << 16)).unwrap_or_default();
-    file.write_all(&vec![0; length])?;
-    file.sync_all()?;
+    if path.symlink_metadata()?.is_file() {
+        let mut file = OpenOptions::new().write(true).open(path)?;
+        let length = usize::try_from(file.metadata()?.len().min(1 << 16)).unwrap_or_default();
+        file.write_all(&vec![0; length])?;
+        file.sync_all()?;
+    }
     fs::remove_file(path)
 }
 
