@@ -194,3 +194,36 @@ opendkim-testkey -x /tmp/testkey.conf -vvv -d testkey.example -s s1 \
     let shown = sandbox.root(script);
     assert!(shown.contains("key OK"), "{shown}");
 }
+
+#[test]
+fn keys_that_others_made_sign_and_the_weak_ones_are_told() {
+    let Some(sandbox) = Sandbox::for_test("genkey") else { return };
+    for (selector, openssl, first_line) in [
+        // As opendkim-genkey of CentOS 6 left it.
+        ("old", "genrsa -traditional -out KEY 1024", "-----BEGIN RSA PRIVATE KEY-----"),
+        ("rsa", "genrsa -out KEY 3072", "-----BEGIN PRIVATE KEY-----"),
+        ("ed", "genpkey -algorithm ed25519 -out KEY", "-----BEGIN PRIVATE KEY-----"),
+    ] {
+        let domain = format!("{selector}.openssl.test");
+        let key = format!("/etc/sendmail-dkim/keys/{domain}/{selector}.private");
+        let shown = sandbox.root(&format!(
+            "install -d -m 750 -g sendmail-dkim $(dirname {key}); openssl {} 2>/dev/null
+             chgrp sendmail-dkim {key}; chmod 640 {key}; head -n 1 {key}
+             dkimctl record {domain} --format zone 2>&1 >/tmp/{selector}.zone
+             /opt/sandbox/publish.py {domain} /tmp/{selector}.zone",
+            openssl.replace("KEY", &key)
+        ));
+        assert!(shown.starts_with(first_line), "{shown}");
+        assert_eq!(shown.contains("has 1024 bits, which is weak"), selector == "old", "{shown}");
+        let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
+        sandbox.write(&file, &format!("selectors = [\"{selector}\"]\n"));
+        let recipient = sandbox.recipient();
+        let message = format!("From: a@{domain}\nSubject: x\n\nx\n");
+        stdout(&sandbox.sh("alice", &format!("sendmail {recipient}"), message.as_bytes()));
+        let verdicts = sandbox.verify(&sandbox.received(&recipient));
+        for verifier in ["dkimpy", "opendkim"] {
+            assert_eq!(verdicts.of(verifier, selector), "pass: ");
+        }
+        assert!(selector == "ed" || verdicts.all("pass"), "{verdicts}");
+    }
+}
