@@ -14,10 +14,10 @@
 
 mod support;
 
-/// Chance makes dialogues, and each side sees what it would see without us.
-mod dialogue;
 /// In the sandbox: what a real Postfix did to a signed message is found out.
 mod diagnosis;
+/// Chance makes dialogues, and each side sees what it would see without us.
+mod dialogue;
 /// What the administrator's command promises.
 mod dkimctl;
 /// What is said when something is wrong, and where the mail goes.
@@ -40,20 +40,20 @@ mod pass_through;
 mod peers;
 /// In the sandbox: a caller can use a key and never get it.
 mod privilege;
-/// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.
-mod relay;
 /// Records in every form are what servers, tools and services take.
 mod record;
+/// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.
+mod relay;
 /// In the sandbox: a key takes the place of another while mail flows, as fast as the DNS lets it.
 mod rotate;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.
 mod settled;
-/// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
-mod smtp;
 /// In the sandbox: config.toml is filled from the host, and what is there stays.
 mod setup;
+/// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
+mod smtp;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
 /// In the sandbox: what is published is compared with the keys, and mistakes are named.
