@@ -403,15 +403,23 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     let Some(sandbox) = Sandbox::own("rotate") else { return };
     let unit = project("packaging/systemd/sendmail-dkim-rotate.service");
     let unit = std::fs::read_to_string(unit).unwrap();
-    let command = unit.lines().find_map(|line| line.strip_prefix("ExecStart=")).unwrap();
+    let of = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap();
+    let capabilities = of("CapabilityBoundingSet=").to_lowercase().replace(" cap_", ",+");
+    let command = format!(
+        "setpriv --no-new-privs --bounding-set -all,{} {}",
+        capabilities.replace("cap_", "+"),
+        of("ExecStart=")
+    );
     for domain in ["new.test", "old.test"] {
         sandbox.key(domain, "s1");
     }
     sandbox.root("touch -d '181 days ago' /etc/sendmail-dkim/keys/old.test/s1.private");
     // The journal gets what is to be published.
-    let shown = sandbox.root(command);
+    let shown = sandbox.root(&command);
     assert!(shown.starts_with("old.test: s1 -> host-"), "{shown}");
     assert!(shown.contains("\n    value  v=DKIM1; k=rsa; p="), "{shown}");
+    let groups = sandbox.root("stat -c %G /etc/sendmail-dkim/keys/old.test/host-*.private");
+    assert_eq!(groups, "sendmail-dkim\n");
     assert!(shown.ends_with("\nnew.test: nothing to do\n"), "{shown}");
     assert_eq!(files(&sandbox, "new.test"), "s1.private s1.txt\n");
 }
