@@ -4,13 +4,13 @@ mod disk;
 mod examine;
 pub(super) mod mend;
 mod mistake;
+mod tested;
 mod typo;
 
 use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::{Arg, ValueExt as _};
-use serde::Serialize;
 
 use super::Args;
 use super::dns::{Answer, Dns, Found, Txt};
@@ -19,6 +19,8 @@ use crate::dkim::{Domain, PublicKey, Selector};
 use disk::DomainKeys;
 use examine::{Expected, examine, is_key_record};
 use mistake::{Mistake, Severity};
+use tested::{Finding, text};
+pub(super) use tested::{Outcome, Tested};
 
 pub(super) const HELP: &str = "\
 usage: dkimctl testkey [--server ADDR[:PORT]] [--authoritative] [--json] [DOMAIN]
@@ -36,66 +38,6 @@ Exits with the worst that was found: 0 if all records are right, warnings or
 not; 65 if one is wrong; 69 if one is not there or the DNS does not answer;
 71 if a key or a domain file cannot be read.
 ";
-
-/// What became of one key, the best first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub(super) enum Outcome {
-    /// The record is right.
-    Ok,
-    /// It is there and signatures do not verify with it.
-    Wrong,
-    /// It is not there, or it is not known whether it is.
-    Unavailable,
-    /// The key or the domain file cannot be read.
-    Unreadable,
-}
-
-impl Outcome {
-    /// 0, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_OSERR`.
-    fn code(self) -> u8 {
-        match self {
-            Self::Ok => 0,
-            Self::Wrong => 65,
-            Self::Unavailable => 69,
-            Self::Unreadable => 71,
-        }
-    }
-
-    fn word(self) -> &'static str {
-        match self {
-            Self::Ok => "ok",
-            Self::Wrong => "wrong",
-            Self::Unavailable => "unavailable",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
-/// What was found of one key.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Tested {
-    /// Where the record belongs; the path of a domain file that cannot be used.
-    pub(super) name: String,
-    domain: Option<String>,
-    selector: Option<String>,
-    /// The server that was asked, if each of the zone was.
-    server: Option<String>,
-    pub(super) outcome: Outcome,
-    dnssec: Option<&'static str>,
-    /// As published, each record's strings joined.
-    records: Vec<String>,
-    pub(super) findings: Vec<Finding>,
-}
-
-/// One thing to be said of it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Finding {
-    severity: &'static str,
-    /// Its name for scripts.
-    what: &'static str,
-    pub(super) message: String,
-}
 
 /// What the command line asks for.
 struct Request {
@@ -285,44 +227,4 @@ impl Test<'_> {
         };
         Finding::error("no-record", message.to_owned())
     }
-}
-
-impl Tested {
-    fn unreadable(name: String, why: String) -> Self {
-        Self {
-            name,
-            domain: None,
-            selector: None,
-            server: None,
-            outcome: Outcome::Unreadable,
-            dnssec: None,
-            records: Vec::new(),
-            findings: vec![Finding::error("unreadable", why)],
-        }
-    }
-}
-
-impl Finding {
-    fn of(mistake: &Mistake) -> Self {
-        let severity = mistake.severity().name();
-        Self { severity, what: mistake.name(), message: mistake.to_string() }
-    }
-
-    fn error(what: &'static str, message: String) -> Self {
-        Self { severity: Severity::Error.name(), what, message }
-    }
-}
-
-/// A line for each key, and one below it for each thing that is to be said of it.
-fn text(tested: &[Tested]) -> String {
-    let mut text = String::new();
-    for one in tested {
-        let at = one.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();
-        let dnssec = one.dnssec.map(|dnssec| format!(" (DNSSEC: {dnssec})")).unwrap_or_default();
-        text.push_str(&format!("{}{at}: {}{dnssec}\n", one.name, one.outcome.word()));
-        for finding in &one.findings {
-            text.push_str(&format!("  {}: {}\n", finding.severity, finding.message));
-        }
-    }
-    text
 }

@@ -19,7 +19,7 @@ const SMALL: usize = 1 << 20;
 /// And where the first of them may be one of no more than this many.
 const FEW: usize = 40;
 
-/// The change that was made, if it is one that can be undone; and what is known of it otherwise.
+/// The change that was made, if it is one that can be undone.
 pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Suspect> {
     let mut before = undone(header, body);
     if let Some((suspect, _)) = before.find(|(_, body)| fits(claims, body)) {
