@@ -133,15 +133,25 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
             return Some("8-bit octet".into());
         }
         let is_label = in_header && name.eq_ignore_ascii_case(b"Content-Transfer-Encoding");
-        // The first token counts; a comment before it is none.
-        let mut words =
-            lower.split(|octet| b" \t:;.,<>@[]".contains(octet) || octet.is_ascii_control());
-        let said = words.by_ref().skip(1).find(|word| !word.is_empty() && !word.starts_with(b"("));
-        if is_label && (said == Some(b"8bit") || said == Some(b"binary")) {
+        let said = first_token(&lower);
+        if is_label && (said == Some(b"8bit".as_slice()) || said == Some(b"binary".as_slice())) {
             return Some(format!("label of a part: {}", String::from_utf8_lossy(line)));
         }
     }
     (!body.is_empty() && !body.ends_with(b"\n")).then(|| "no last line end".into())
+}
+
+/// What counts of a label: the first thing in it that is no comment, if that is a word.
+fn first_token(line: &[u8]) -> Option<&[u8]> {
+    let colon = line.iter().position(|octet| *octet == b':')?;
+    let mut rest = line.get(colon.saturating_add(1)..)?.trim_ascii_start();
+    while rest.starts_with(b"(") {
+        let end = rest.iter().position(|octet| *octet == b')')?;
+        rest = rest.get(end.saturating_add(1)..)?.trim_ascii_start();
+    }
+    let ends = |octet: &u8| b" ()<>@,;:\\\".[]".contains(octet) || octet.is_ascii_control();
+    let end = rest.iter().position(ends).unwrap_or(rest.len());
+    rest.get(..end)
 }
 
 /// `--` and the boundary of a multipart message.
