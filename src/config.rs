@@ -30,7 +30,7 @@ pub struct Host {
 /// What a domain file says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainFile {
-    /// At least one; each makes a signature.
+    /// Each makes a signature. None: only the addresses in `rules` are signed.
     pub selectors: Vec<Selector>,
     /// d=, where it is not the name of the file.
     pub domain: Option<Domain>,
@@ -201,9 +201,15 @@ impl DomainFile {
         keys.refuse_host_keys()?;
         let domain = keys.domain()?;
         let signing = keys.signing(host)?;
-        let rules = keys.rules().iter().map(|rule| rule.parse(&keys)).collect::<Result<_, _>>()?;
+        let rules = keys.rules().iter().map(|rule| rule.parse(&keys));
+        let rules = rules.collect::<Result<Vec<_>, _>>()?;
+        // With rules, those may be all that is signed.
+        let selectors = match keys.selectors()? {
+            None if rules.is_empty() => return Err(missing("selectors")),
+            selectors => selectors.unwrap_or_default(),
+        };
         Ok(Self {
-            selectors: keys.selectors()?.ok_or_else(|| missing("selectors"))?,
+            selectors,
             identity: keys.identity(domain.as_ref().or(name))?,
             domain,
             subdomains: keys.subdomains(),
@@ -362,6 +368,12 @@ mod tests {
         assert_eq!((rule.local.as_str(), rule.domain.as_str()), ("News", "sample.com"));
         assert!(domain("selector = \"a\"\n[[sign]]\nfrom = \"news\"\nselector = \"n\"").is_err());
         assert!(domain("selector = \"a\"\n[[sign]]\nfrom = \"a@b.example\"\n").is_err());
+    }
+
+    #[test]
+    fn rules_may_be_all_that_a_domain_file_has() {
+        let file = domain("[[sign]]\nfrom = \"news@sample.com\"\nselector = \"news\"\n").unwrap();
+        assert_eq!((file.selectors.len(), file.rules.len()), (0, 1));
     }
 
     #[test]

@@ -106,6 +106,8 @@ pub enum Reason {
     Gateway,
     /// It has a signature of the same domain.
     AlreadySigned,
+    /// The domain file has no selector for the address.
+    NoRule,
     /// `users` and `groups` do not name the caller.
     NotAllowed,
     /// The header is larger than any that is looked at.
@@ -122,6 +124,7 @@ impl fmt::Display for Reason {
             Self::Forwarded => "has a Received field",
             Self::Gateway => "given with -G",
             Self::AlreadySigned => "already signed for the domain",
+            Self::NoRule => "no selector for the address in the domain file",
             Self::NotAllowed => "the user may not sign for the domain",
             Self::HeaderTooLarge => "the header is too large",
             Self::BadHeader => "the header has a line that is no field",
@@ -154,6 +157,11 @@ impl Policy {
         if let Some(reason) = self.obstacle(&domain, header, gateway, caller) {
             return Ok(Decision::Skip(reason));
         }
+        let rule = self.file.rules.iter().find(|rule| author.is(&rule.local, &rule.domain));
+        let selectors = rule.map_or(&self.file.selectors, |rule| &rule.selectors);
+        if selectors.is_empty() {
+            return Ok(Decision::Skip(Reason::NoRule));
+        }
         let signing = &self.file.signing;
         let recipe = Recipe::new(domain, signing.headers.clone(), signing.oversign.clone())?
             .with_canonicalization(signing.canonicalization)
@@ -162,8 +170,6 @@ impl Policy {
             Some(identity) => recipe.with_identity(identity.clone())?,
             None => recipe,
         };
-        let rule = self.file.rules.iter().find(|rule| author.is(&rule.local, &rule.domain));
-        let selectors = rule.map_or(&self.file.selectors, |rule| &rule.selectors);
         Ok(Decision::Sign(Box::new(Plan {
             recipe,
             selectors: selectors.clone(),
@@ -314,6 +320,14 @@ mod tests {
         let selector = |header| plan(&policy, header).selectors[0].as_str().to_owned();
         assert_eq!(selector("From: N <News@sample.com>\n"), "n");
         assert_eq!(selector(FROM), "s1");
+    }
+
+    #[test]
+    fn without_selectors_only_the_addresses_of_rules_are_signed() {
+        let text = "[[sign]]\nfrom = \"news@sample.com\"\nselector = \"n\"\n";
+        let policy = policy(Some("sample.com"), text);
+        assert_eq!(plan(&policy, "From: news@sample.com\n").selectors[0].as_str(), "n");
+        assert_eq!(reason(&policy, FROM), Reason::NoRule);
     }
 
     #[test]

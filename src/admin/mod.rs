@@ -3,6 +3,7 @@
 
 mod dns;
 mod genkey;
+mod import;
 mod keys;
 mod output;
 mod record;
@@ -32,6 +33,7 @@ struct Subcommand {
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
+    Subcommand { name: "import", help: import::HELP, run: import::run },
     Subcommand { name: "record", help: record::HELP, run: record::run },
     Subcommand { name: "rotate", help: rotate::HELP, run: rotate::run },
     Subcommand { name: "setup", help: setup::HELP, run: setup::run },
@@ -53,11 +55,12 @@ usage: dkimctl [--etc DIR] SUBCOMMAND [ARGUMENT...]
 Keys, records and checks for sendmail.dkim(8).
 
   genkey  make a key for a domain, and show the DNS record to publish
+  import  make domain files and keys of an OpenDKIM set-up
   record  show the DNS records to publish, in the form that a service wants
-  testkey compare the published records with the keys
   rotate  replace keys, one stage after the other, as fast as the DNS lets it
   setup   fill config.toml from the host
   status  show the keys, and how far their rotation is
+  testkey compare the published records with the keys
   try     sign a message with a throw-away key, and show what comes out
   verify  verify the signatures of a message
 

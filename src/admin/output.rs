@@ -71,6 +71,10 @@ impl Failure {
         Self::new(CANNOT_CREATE, what)
     }
 
+    pub(super) fn no_input(what: impl fmt::Display) -> Self {
+        Self::new(NO_INPUT, what)
+    }
+
     /// A file can't be read.
     pub(super) fn reading(path: &Path, error: &io::Error) -> Self {
         let unreadable = [

@@ -163,6 +163,12 @@ impl Recipe {
         &self.domain
     }
 
+    /// i=
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.identity.as_ref()
+    }
+
     /// c=
     #[must_use]
     pub fn canonicalization(&self) -> Canonicalization {

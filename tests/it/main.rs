@@ -30,6 +30,8 @@ mod genkey;
 mod golden;
 /// What the real sendmail gets from us, beside the message.
 mod handover;
+/// What was OpenDKIM's is signed as before.
+mod import;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;
 /// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.

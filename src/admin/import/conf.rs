@@ -1,0 +1,199 @@
+//! opendkim.conf(5): text → settings, each with its place. Pure; what `Include` names is the caller's to read.
+
+use std::fmt;
+
+/// Files of the old set-up, for the parts that only think.
+pub(super) trait Files {
+    /// What a file says, or why that can't be had.
+    fn read(&self, path: &str) -> Result<String, String>;
+    /// The names in a folder; none where it can't be read.
+    fn names(&self, folder: &str) -> Vec<String>;
+}
+
+/// One line of opendkim.conf.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Setting {
+    /// As typed; case does not count.
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) file: String,
+    pub(super) line: usize,
+}
+
+impl Setting {
+    pub(super) fn is(&self, name: &str) -> bool {
+        self.name.eq_ignore_ascii_case(name)
+    }
+
+    /// The first letter decides, as for OpenDKIM itself; `None` for what it would refuse.
+    pub(super) fn truth(&self) -> Option<bool> {
+        match self.value.bytes().next()?.to_ascii_lowercase() {
+            b't' | b'y' | b'1' => Some(true),
+            b'f' | b'n' | b'0' => Some(false),
+            _ => None,
+        }
+    }
+
+    /// strtol(3) with base 0.
+    pub(super) fn number(&self) -> Option<u64> {
+        let text = self.value.trim();
+        let lower = text.to_ascii_lowercase();
+        if let Some(digits) = lower.strip_prefix("0x") {
+            return u64::from_str_radix(digits, 16).ok();
+        }
+        match lower.strip_prefix('0') {
+            Some(digits) if !digits.is_empty() => u64::from_str_radix(digits, 8).ok(),
+            _ => lower.parse().ok(),
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {} {}", self.file, self.line, self.name, self.value)
+    }
+}
+
+/// All settings that count: of a name that stands twice, the last one.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Settings {
+    pub(super) all: Vec<Setting>,
+    /// What OpenDKIM itself would refuse to start with.
+    pub(super) faults: Vec<String>,
+}
+
+/// OpenDKIM follows `Include` that far.
+const DEEPEST: usize = 5;
+
+impl Settings {
+    /// Reads a file and all that it includes.
+    ///
+    /// # Errors
+    /// The file itself can't be read.
+    pub(super) fn read(path: &str, files: &dyn Files) -> Result<Self, String> {
+        let mut settings = Self::default();
+        settings.take(path, &files.read(path)?, files, 0);
+        Ok(settings)
+    }
+
+    fn take(&mut self, file: &str, text: &str, files: &dyn Files, depth: usize) {
+        for (index, line) in text.lines().enumerate() {
+            let line_number = index.saturating_add(1);
+            let line = line.split(['#', '\r']).next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let (name, value) = line.split_once([' ', '\t']).unwrap_or((line, ""));
+            let value = value.trim();
+            let place = format!("{file}:{line_number}: {name}");
+            if value.is_empty() {
+                self.faults.push(format!("{place} has no value"));
+            } else if name.eq_ignore_ascii_case("Include") {
+                self.include(value, &place, files, depth);
+            } else {
+                self.all.retain(|other| !other.is(name));
+                self.all.push(Setting {
+                    name: name.to_owned(),
+                    value: value.to_owned(),
+                    file: file.to_owned(),
+                    line: line_number,
+                });
+            }
+        }
+    }
+
+    fn include(&mut self, path: &str, place: &str, files: &dyn Files, depth: usize) {
+        if depth >= DEEPEST {
+            self.faults.push(format!("{place} {path}: more than {DEEPEST} files deep"));
+            return;
+        }
+        match files.read(path) {
+            Ok(text) => self.take(path, &text, files, depth.saturating_add(1)),
+            Err(why) => self.faults.push(format!("{place} {path}: {why}")),
+        }
+    }
+
+    /// One setting, by its name.
+    pub(super) fn find(&self, name: &str) -> Option<&Setting> {
+        self.all.iter().find(|setting| setting.is(name))
+    }
+
+    /// Its value.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.find(name).map(|setting| setting.value.as_str())
+    }
+
+    /// Whether a boolean setting is on.
+    pub(super) fn is_on(&self, name: &str) -> bool {
+        self.find(name).and_then(Setting::truth).unwrap_or(false)
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+
+    /// Files that are nowhere.
+    #[derive(Default)]
+    pub(crate) struct Paper(pub(crate) BTreeMap<&'static str, String>);
+
+    impl Files for Paper {
+        fn read(&self, path: &str) -> Result<String, String> {
+            self.0.get(path).cloned().ok_or_else(|| "no such file".to_owned())
+        }
+
+        fn names(&self, folder: &str) -> Vec<String> {
+            let below = self.0.keys().filter_map(|path| path.strip_prefix(folder));
+            let names = below.filter_map(|rest| rest.trim_start_matches('/').split('/').next());
+            names.map(str::to_owned).collect()
+        }
+    }
+
+    pub(crate) fn paper(files: &[(&'static str, &str)]) -> Paper {
+        Paper(files.iter().map(|(path, text)| (*path, (*text).to_owned())).collect())
+    }
+
+    fn read(text: &str) -> Settings {
+        Settings::read("/c", &paper(&[("/c", text), ("/more", "LogWhy yes\nUMask 002")])).unwrap()
+    }
+
+    #[test]
+    fn names_have_no_case_and_a_hash_cuts_the_line_anywhere() {
+        let settings = read("# all\nCANONICALIZATION\trelaxed/relaxed # both\r\n\nUserID a:b\n");
+        assert_eq!(settings.value("Canonicalization"), Some("relaxed/relaxed"));
+        assert_eq!(settings.find("userid").unwrap().line, 4);
+        assert!(settings.faults.is_empty());
+    }
+
+    #[test]
+    fn of_two_settings_of_a_name_the_later_counts() {
+        let settings = read("Mode v\nmode sv\n");
+        assert_eq!(settings.all.len(), 1);
+        assert_eq!(settings.value("Mode"), Some("sv"));
+    }
+
+    #[test]
+    fn included_files_count_where_they_are_named() {
+        let settings = read("LogWhy no\nInclude /more\nInclude /nowhere\n");
+        assert!(settings.is_on("LogWhy"));
+        assert_eq!(settings.faults, ["/c:3: Include /nowhere: no such file"]);
+        let endless = read("Include /c\n");
+        assert_eq!(endless.faults.len(), 1, "{:?}", endless.faults);
+    }
+
+    #[test]
+    fn booleans_are_their_first_letter_and_numbers_have_a_base() {
+        let settings = read("A Yes\nB nope\nC maybe\nD 0x10\nE 010\nF 300\n");
+        let truth = |name| settings.find(name).unwrap().truth();
+        assert_eq!((truth("A"), truth("B"), truth("C")), (Some(true), Some(false), None));
+        let number = |name| settings.find(name).unwrap().number();
+        assert_eq!((number("D"), number("E"), number("F")), (Some(16), Some(8), Some(300)));
+    }
+
+    #[test]
+    fn a_name_without_value_is_a_fault() {
+        assert_eq!(read("Selector\n").faults, ["/c:1: Selector has no value"]);
+    }
+}

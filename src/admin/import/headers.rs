@@ -1,0 +1,160 @@
+//! `SignHeaders`, `OmitHeaders` and `OversignHeaders` → `headers` and `oversign`.
+
+use super::conf::{Files, Settings};
+use super::table::{LIVE, Table};
+use crate::config::Signing;
+use crate::dkim::{Domain, FieldName, Recipe};
+
+/// The lines of a domain file, and what can't be had.
+pub(super) fn headers(
+    settings: &Settings,
+    host: &Signing,
+    files: &dyn Files,
+) -> (String, Vec<String>) {
+    let mut lost = Vec::new();
+    let mut read = |name: &str| -> Vec<String> {
+        let Some(value) = settings.value(name) else { return Vec::new() };
+        match Table::read(value, files) {
+            Ok(table) => table.rows.into_iter().map(|row| row.key).collect(),
+            Err(why) => {
+                lost.push(format!("{name} {value}: {why}"));
+                Vec::new()
+            }
+        }
+    };
+    let (sign, omit, oversign) =
+        (read("SignHeaders"), read("OmitHeaders"), read("OversignHeaders"));
+    let is_change = |item: &String| item == "*" || item.starts_with(['+', '-']);
+    let mut headers = host.headers.clone();
+    if !sign.is_empty() && !sign.iter().all(is_change) {
+        headers.clear();
+    }
+    for item in &sign {
+        change(&mut headers, item, "SignHeaders", &mut lost);
+    }
+    for item in &omit {
+        // `*` stands for what is never signed anyhow.
+        if item == "*" || item.starts_with('-') {
+            continue;
+        }
+        let name = format!("-{}", item.trim_start_matches('+'));
+        change(&mut headers, &name, "OmitHeaders", &mut lost);
+    }
+    let mut over: Vec<FieldName> =
+        host.oversign.iter().filter(|name| headers.contains(name)).cloned().collect();
+    let inherited = over.clone();
+    for item in &oversign {
+        change(&mut over, item, "OversignHeaders", &mut lost);
+        change(&mut headers, item, "OversignHeaders", &mut lost);
+    }
+    // What must be signed is, whatever the list says (§5.4).
+    if let Ok(from) = FieldName::parse("From")
+        && !headers.contains(&from)
+    {
+        headers.insert(0, from);
+    }
+    let mut lines = String::new();
+    if headers != host.headers {
+        lines.push_str(&line("headers", &host.headers, &headers));
+    }
+    if over != inherited {
+        lines.push_str(&line("oversign", &host.oversign, &over));
+    }
+    lost.sort();
+    lost.dedup();
+    (lines, lost)
+}
+
+/// Changes to what the host says where that is all, else the whole list.
+fn line(key: &str, usual: &[FieldName], names: &[FieldName]) -> String {
+    let (kept, gone): (Vec<_>, Vec<_>) = usual.iter().partition(|name| names.contains(name));
+    let added = names.iter().filter(|name| !usual.contains(name));
+    let is_change = names.iter().take(kept.len()).eq(kept.iter().copied()) && !kept.is_empty();
+    let changes = added.map(|name| format!("+{name}"));
+    let changes: Vec<String> = changes.chain(gone.iter().map(|name| format!("-{name}"))).collect();
+    if is_change && changes.len() < names.len() {
+        return format!("{key} = {changes:?}\n");
+    }
+    let names: Vec<&str> = names.iter().map(FieldName::as_str).collect();
+    format!("{key} = {names:?}\n")
+}
+
+/// Adds or takes away one name; what does not survive delivery is not added.
+fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut Vec<String>) {
+    let typed = item.trim_start_matches(['+', '-']);
+    if item == "*" {
+        return;
+    }
+    let name = match FieldName::parse(typed) {
+        Ok(name) if !typed.contains(LIVE) && !typed.contains(['*', '.', '+']) => name,
+        _ => {
+            lost.push(format!("{setting}: {item:?} is a pattern; name the fields in `headers`"));
+            return;
+        }
+    };
+    if item.starts_with('-') {
+        names.retain(|other| *other != name);
+    } else if !may_be_signed(&name) {
+        lost.push(format!("{setting}: {typed} does not survive delivery, so it is not signed"));
+    } else if !names.contains(&name) {
+        names.push(name);
+    }
+}
+
+fn may_be_signed(name: &FieldName) -> bool {
+    let names = |names: &[&str]| -> Vec<FieldName> {
+        names.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
+    };
+    let mut signed = names(&["From"]);
+    if !name.is("From") {
+        signed.push(name.clone());
+    }
+    Domain::parse("example.com").is_ok_and(|d| Recipe::new(d, signed, Vec::new()).is_ok())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conf::tests::paper;
+    use super::*;
+
+    fn of(text: &str) -> (String, Vec<String>) {
+        let files = paper(&[("/c", text)]);
+        headers(&Settings::read("/c", &files).unwrap(), &Signing::default(), &files)
+    }
+
+    #[test]
+    fn without_a_word_on_fields_the_usual_ones_are_signed() {
+        assert_eq!(of("LogWhy yes\n"), (String::new(), Vec::new()));
+        assert_eq!(of("OversignHeaders From\nOmitHeaders *\n"), (String::new(), Vec::new()));
+    }
+
+    #[test]
+    fn a_list_replaces_the_usual_one_and_has_from_in_it() {
+        let (lines, lost) = of("SignHeaders Subject,Date\n");
+        assert_eq!(
+            (lines.as_str(), lost.len()),
+            ("headers = [\"From\", \"Subject\", \"Date\"]\n", 0)
+        );
+    }
+
+    #[test]
+    fn changes_and_omissions_change_the_usual_list() {
+        let (lines, _) = of("SignHeaders *,+Feedback-ID,-List-Id\nOmitHeaders References\n");
+        assert_eq!(lines, "headers = [\"+Feedback-ID\", \"-References\", \"-List-Id\"]\n");
+        // What is not signed is not oversigned either; the lists are right as they stand.
+        let text = format!("selector = \"s\"\n{}", of("OmitHeaders Cc\nOversignHeaders X-A\n").0);
+        crate::config::DomainFile::parse(&text, None, &Signing::default()).unwrap();
+    }
+
+    #[test]
+    fn an_oversigned_field_is_signed_too() {
+        let (lines, _) = of("OversignHeaders From,Feedback-ID\n");
+        assert_eq!(lines, "headers = [\"+Feedback-ID\"]\noversign = [\"+Feedback-ID\"]\n");
+    }
+
+    #[test]
+    fn patterns_and_fields_that_do_not_survive_are_not_to_be_had() {
+        let (_, lost) = of("SignHeaders From,X-.*,Received\n");
+        assert_eq!(lost.len(), 2, "{lost:?}");
+    }
+}

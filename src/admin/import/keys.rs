@@ -1,0 +1,126 @@
+//! Keys of an OpenDKIM set-up: in a file or in the table itself, as PEM or as the base64 of DER.
+
+use std::fs;
+use std::path::Path;
+
+use zeroize::Zeroizing;
+
+use crate::dkim::record::Owner;
+use crate::dkim::{Algorithm, Domain, KeyError, Record, Selector, SigningKey};
+
+/// A key that can be used here.
+pub(super) struct OldKey {
+    key: SigningKey,
+    /// The file as it was, or the key in PKCS#8.
+    pub(super) pem: Zeroizing<Vec<u8>>,
+    /// What it is and where it was.
+    pub(super) description: String,
+    /// The size, of an RSA key.
+    pub(super) rsa_bits: Option<u32>,
+}
+
+/// Verifiers refuse smaller keys (RFC 8301 §3.2).
+const SMALLEST: u32 = 1024;
+
+impl OldKey {
+    /// Reads the third column of a `KeyTable`, or `KeyFile`.
+    ///
+    /// # Errors
+    /// Which key, and what is wrong with it.
+    pub(super) fn read(source: &str, base: Option<&str>) -> Result<Self, String> {
+        let is_path = ["/", "./", "../"].iter().any(|begin| source.starts_with(begin));
+        let (octets, origin) = if is_path {
+            let path = base.map_or_else(|| source.into(), |base| Path::new(base).join(source));
+            let octets = fs::read(&path).map_err(|error| format!("{path:?}: {error}"))?;
+            (octets, path.display().to_string())
+        } else {
+            (source.as_bytes().to_vec(), "the KeyTable".to_owned())
+        };
+        Self::of(Zeroizing::new(octets), &origin)
+    }
+
+    fn of(octets: Zeroizing<Vec<u8>>, origin: &str) -> Result<Self, String> {
+        let (key, pem) = match SigningKey::from_pem(&octets, SMALLEST) {
+            Ok(key) => (key, octets),
+            Err(KeyError::NotPem) => {
+                let key = from_base64(&octets).map_err(|error| format!("in {origin}: {error}"))?;
+                let pem = key.to_pkcs8_pem().map_err(|error| error.to_string())?;
+                (key, Zeroizing::new(pem.as_bytes().to_vec()))
+            }
+            Err(error) => return Err(format!("in {origin}: {error}")),
+        };
+        let bits = key.bits();
+        let algorithm = key.algorithm();
+        let rsa_bits = (algorithm == Algorithm::RsaSha256).then_some(bits);
+        let description = format!("{} key of {bits} bits from {origin}", algorithm.key_type());
+        Ok(Self { key, pem, description, rsa_bits })
+    }
+
+    /// The record that is published for it, in the form of a zone file.
+    ///
+    /// # Errors
+    /// The names are none of DNS.
+    pub(super) fn record(&self, folder: &str, selector: &str) -> Result<String, String> {
+        let domain = Domain::parse(folder).map_err(|error| error.to_string())?;
+        let selector = Selector::parse(selector).map_err(|error| error.to_string())?;
+        let record = Record::new(self.key.public());
+        let owner = if folder == "default" { Owner::Relative } else { Owner::Absolute };
+        record.zone_entry(&selector, &domain, owner).map_err(|error| error.to_string())
+    }
+}
+
+/// The base64 of DER, PKCS#1 or PKCS#8, without the lines around it.
+fn from_base64(octets: &[u8]) -> Result<SigningKey, KeyError> {
+    let text: Zeroizing<Vec<u8>> = Zeroizing::new(
+        octets.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect(),
+    );
+    let mut result = Err(KeyError::NotPem);
+    for label in ["RSA PRIVATE KEY", "PRIVATE KEY"] {
+        let mut pem = Zeroizing::new(format!("-----BEGIN {label}-----\n").into_bytes());
+        for line in text.chunks(64) {
+            pem.extend_from_slice(line);
+            pem.push(b'\n');
+        }
+        pem.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
+        result = SigningKey::from_pem(&pem, SMALLEST);
+        if !matches!(result, Err(KeyError::Malformed)) {
+            break;
+        }
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEM: &str = include_str!("../../../tests/vectors/rfc6376-c.private");
+
+    fn bare() -> String {
+        PEM.lines().filter(|line| !line.starts_with('-')).collect()
+    }
+
+    #[test]
+    fn a_key_in_a_file_is_kept_as_it_is() {
+        let key = OldKey::of(Zeroizing::new(PEM.as_bytes().to_vec()), "/k").unwrap();
+        assert_eq!((key.pem.as_slice(), key.rsa_bits), (PEM.as_bytes(), Some(1024)));
+        assert_eq!(key.description, "rsa key of 1024 bits from /k");
+    }
+
+    #[test]
+    fn a_bare_key_gets_its_pem_lines() {
+        let key = OldKey::read(&bare(), None).unwrap();
+        assert!(key.pem.starts_with(b"-----BEGIN PRIVATE KEY-----\n"));
+        let same = SigningKey::from_pem(PEM, 1024).unwrap().public();
+        assert_eq!(SigningKey::from_pem(&key.pem, 1024).unwrap().public(), same);
+    }
+
+    #[test]
+    fn what_is_no_key_is_said_to_be_none() {
+        for text in ["", "MIIabc", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
+            assert!(OldKey::read(text, None).is_err(), "{text}");
+        }
+        let error = OldKey::read("/nowhere/key", None).err().unwrap();
+        assert!(error.starts_with("\"/nowhere/key\": "), "{error}");
+    }
+}

@@ -1,0 +1,331 @@
+//! `dkimctl import`: a whole OpenDKIM set-up → domain files and keys. Overwrites nothing.
+
+mod conf;
+mod headers;
+mod keys;
+mod old;
+mod rows;
+mod settings;
+mod table;
+mod tree;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::Arg;
+use serde::Serialize;
+
+use super::Args;
+use super::output::{Failure, say, say_json};
+use super::tree::{NewFile, Readers, Tree as Writer};
+use crate::config::{Host, Signing};
+use conf::{Files, Settings};
+use keys::OldKey;
+use old::Old;
+use settings::Outcome;
+use tree::Tree;
+
+pub(super) const HELP: &str = "\
+usage: dkimctl import [--dry-run] [--json] [OPENDKIM.CONF]
+
+Makes domain files and keys of an OpenDKIM set-up (default:
+/etc/opendkim.conf), and says of each setting whether it was taken, is not
+needed here, or can't be had. Both set-ups are asked about all senders that
+could tell them apart; where they differ, that is said too. Nothing is
+overwritten: where a file is there with another content, nothing is written.
+
+  --dry-run  writes nothing, and shows the files as a diff
+  --json     the same as JSON
+
+Exits with 0 if all was taken or is not needed, with 1 if something can't be
+had, with 73 if a file is in the way.
+";
+
+/// Where OpenDKIM looks.
+const CONF: &str = "/etc/opendkim.conf";
+
+/// Where the real sendmail is when nobody says.
+const SENDMAIL: [&str; 2] = ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix"];
+
+struct Request {
+    path: PathBuf,
+    is_dry: bool,
+    is_json: bool,
+}
+
+/// All that is said in the end.
+#[derive(Debug, Serialize)]
+struct Report {
+    taken: Vec<String>,
+    not_needed: Vec<String>,
+    not_to_be_had: Vec<String>,
+    warnings: Vec<String>,
+    files: Vec<Planned>,
+    written: bool,
+}
+
+/// One file of the new tree.
+#[derive(Debug, Serialize)]
+struct Planned {
+    path: PathBuf,
+    /// What it says; for a key, what it is.
+    text: String,
+    /// It is there already, and says the same.
+    is_there: bool,
+    #[serde(skip)]
+    is_key: bool,
+    #[serde(skip)]
+    octets: zeroize::Zeroizing<Vec<u8>>,
+}
+
+pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    let request = Request::parse(&mut args)?;
+    let path = request.path.display().to_string();
+    let disk = Disk;
+    let settings = Settings::read(&path, &disk).map_err(|why| {
+        Failure::no_input(format_args!("cannot read {path:?}: {why}; name the opendkim.conf"))
+    })?;
+    let old = Old::of(&settings, &disk)
+        .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))?;
+    let host = read_host(&args.etc)?;
+    let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
+    let outcome = Outcome::of(&settings, &signing, &disk);
+    let found = rows::found(&old, &disk);
+    let tree = tree::build(&old, &found, &outcome.lines, &signing);
+
+    let mut report = Report::new(outcome, host.as_ref(), &args.etc)?;
+    report.warnings.extend(tree.warnings.iter().cloned());
+    report.not_to_be_had.extend(tree.differences.iter().cloned());
+    report.plan_keys(&tree, &settings, &args.etc);
+    report.plan_domains(&tree, &args.etc);
+    report.refuse_conflicts()?;
+    if !request.is_dry {
+        report.write(&args.etc)?;
+    }
+    report.say(&request)?;
+    let is_all = report.not_to_be_had.is_empty();
+    Ok(if is_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+impl Request {
+    fn parse(args: &mut Args) -> Result<Self, Failure> {
+        let (mut path, mut is_dry, mut is_json) = (None, false, false);
+        while let Some(arg) = args.parser.next()? {
+            match arg {
+                Arg::Long("dry-run") => is_dry = true,
+                Arg::Long("json") => is_json = true,
+                Arg::Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
+                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
+                    return Err(arg.unexpected().into());
+                }
+            }
+        }
+        Ok(Self { path: path.unwrap_or_else(|| PathBuf::from(CONF)), is_dry, is_json })
+    }
+}
+
+/// The files of this host.
+struct Disk;
+
+impl Files for Disk {
+    fn read(&self, path: &str) -> Result<String, String> {
+        let octets = fs::read(path).map_err(|error| error.to_string())?;
+        Ok(String::from_utf8_lossy(&octets).into_owned())
+    }
+
+    fn names(&self, folder: &str) -> Vec<String> {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    }
+}
+
+/// `config.toml`, if there is one.
+fn read_host(etc: &Path) -> Result<Option<Host>, Failure> {
+    let path = etc.join("config.toml");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::reading(&path, &error)),
+    };
+    let host = Host::parse(&text);
+    host.map(Some).map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
+}
+
+impl Report {
+    /// The three lists, and `config.toml` where there is none.
+    fn new(outcome: Outcome, host: Option<&Host>, etc: &Path) -> Result<Self, Failure> {
+        let mut report = Self {
+            taken: outcome.taken,
+            not_needed: outcome.not_needed,
+            not_to_be_had: outcome.not_to_be_had,
+            warnings: Vec::new(),
+            files: Vec::new(),
+            written: false,
+        };
+        let wanted = outcome.log_success;
+        if let Some(host) = host {
+            if let Some(wanted) = wanted.filter(|wanted| *wanted != host.log_success) {
+                report.not_to_be_had.push(format!(
+                    "log_success = {wanted}: {} is there already; write that line into it",
+                    etc.join("config.toml").display()
+                ));
+            }
+            return Ok(report);
+        }
+        let sendmail = SENDMAIL.iter().find(|path| Path::new(path).exists());
+        let Some(sendmail) = sendmail else {
+            return Err(Failure::data(format_args!(
+                "no real sendmail in {}; write {} first (sendmail = \"/where/it/is\")",
+                SENDMAIL.join(", "),
+                etc.join("config.toml").display()
+            )));
+        };
+        let mut text = format!("{}sendmail = {sendmail:?}\n", tree::HEAD);
+        if let Some(wanted) = wanted {
+            text.push_str(&format!("log_success = {wanted}\n"));
+        }
+        report.plan(etc.join("config.toml"), text);
+        Ok(report)
+    }
+
+    fn plan(&mut self, path: PathBuf, text: String) {
+        let octets = zeroize::Zeroizing::new(text.clone().into_bytes());
+        self.files.push(Planned { path, text, is_there: false, is_key: false, octets });
+    }
+
+    fn plan_keys(&mut self, tree: &Tree, settings: &Settings, etc: &Path) {
+        for ((folder, selector), source) in &tree.keys {
+            let what = format!("d={folder} s={selector}");
+            let key = match OldKey::read(source, settings.value("BaseDirectory")) {
+                Ok(key) => key,
+                Err(why) => {
+                    self.not_to_be_had.push(format!("{what}: key {why}; nothing is signed by it"));
+                    continue;
+                }
+            };
+            if let Some(bits) = key.rsa_bits.filter(|bits| *bits < 2048) {
+                self.warnings.push(format!(
+                    "{what}: the key has {bits} bits; it is used, and 2048 is what receivers ask \
+                     for: make a new one with dkimctl genkey"
+                ));
+            }
+            let folder_path = etc.join("keys").join(folder);
+            match key.record(folder, selector) {
+                Ok(record) => self.plan(folder_path.join(format!("{selector}.txt")), record),
+                Err(why) => self.warnings.push(format!("{what}: no record: {why}")),
+            }
+            self.files.push(Planned {
+                path: folder_path.join(format!("{selector}.private")),
+                text: format!("{}, for root and group sendmail-dkim\n", key.description),
+                is_there: false,
+                is_key: true,
+                octets: key.pem,
+            });
+        }
+    }
+
+    fn plan_domains(&mut self, tree: &Tree, etc: &Path) {
+        for (name, text) in &tree.files {
+            self.plan(etc.join("domains").join(format!("{name}.toml")), text.clone());
+        }
+    }
+
+    /// What is there stays. The same content is no conflict: import can be called again.
+    fn refuse_conflicts(&mut self) -> Result<(), Failure> {
+        let mut conflicts = Vec::new();
+        for file in &mut self.files {
+            match fs::read(&file.path).map(zeroize::Zeroizing::new) {
+                Ok(octets) if *octets == *file.octets => file.is_there = true,
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                Ok(_) | Err(_) => conflicts.push(file.path.display().to_string()),
+            }
+        }
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::exists(format_args!(
+            "nothing was written: there already, with another content: {}",
+            conflicts.join(", ")
+        )))
+    }
+
+    fn write(&mut self, etc: &Path) -> Result<(), Failure> {
+        let writer = Writer::new();
+        writer.folder(etc, Readers::All)?;
+        writer.folder(&etc.join("domains"), Readers::All)?;
+        writer.folder(&etc.join("keys"), Readers::Group)?;
+        let new: Vec<&Planned> = self.files.iter().filter(|file| !file.is_there).collect();
+        let folders: BTreeSet<&Path> =
+            new.iter().filter(|file| file.is_key).filter_map(|file| file.path.parent()).collect();
+        for folder in folders {
+            writer.folder(folder, Readers::Group)?;
+        }
+        let new: Vec<NewFile<'_>> = new
+            .iter()
+            .map(|file| NewFile {
+                path: &file.path,
+                text: &file.octets,
+                readers: if file.is_key { Readers::Group } else { Readers::All },
+            })
+            .collect();
+        writer.files(&new)?;
+        self.written = true;
+        Ok(())
+    }
+
+    fn say(&self, request: &Request) -> Result<ExitCode, Failure> {
+        if request.is_json {
+            return say_json(self);
+        }
+        let mut text = String::new();
+        for (title, list) in [
+            ("Taken", &self.taken),
+            ("Not needed here", &self.not_needed),
+            ("Can't be had", &self.not_to_be_had),
+            ("To look at", &self.warnings),
+        ] {
+            if !list.is_empty() {
+                text.push_str(&format!("{title}:\n"));
+                list.iter().for_each(|item| text.push_str(&format!("  {item}\n")));
+                text.push('\n');
+            }
+        }
+        if request.is_dry {
+            self.files.iter().for_each(|file| text.push_str(&file.diff()));
+        } else {
+            text.push_str("Files:\n");
+            for file in &self.files {
+                let state = if file.is_there { " (was there already)" } else { "" };
+                text.push_str(&format!("  {}{state}\n", file.path.display()));
+            }
+            text.push_str(
+                "\nThe records are published already; no change in DNS is needed. From now on the \
+                 domains are signed here:\ntake OpenDKIM out of non_smtpd_milters, or mail is \
+                 signed twice. See dkimctl doctor.\n",
+            );
+            if self.files.iter().any(|file| file.path.ends_with("config.toml") && !file.is_there) {
+                text.push_str(
+                    "config.toml is new; dkimctl setup fills in the rest from Postfix.\n",
+                );
+            }
+        }
+        say(&text)
+    }
+}
+
+impl Planned {
+    fn diff(&self) -> String {
+        let path = self.path.display();
+        if self.is_there {
+            return format!("{path}: no change\n");
+        }
+        if self.is_key {
+            return format!("--- /dev/null\n+++ {path}\n{}", self.text);
+        }
+        let lines: String = self.text.lines().map(|line| format!("+{line}\n")).collect();
+        let count = self.text.lines().count();
+        format!("--- /dev/null\n+++ {path}\n@@ -0,0 +1,{count} @@\n{lines}")
+    }
+}

@@ -1,0 +1,297 @@
+//! Which signatures OpenDKIM puts on the mail of one sender (`dkimf_apply_signtable`, `mlfi_eoh`).
+
+use super::conf::{Files, Settings};
+use super::table::{Kind, Row, Table};
+
+/// A set-up that signs.
+#[derive(Clone, Debug)]
+pub(super) struct Old {
+    pub(super) by: By,
+    pub(super) exempt: Option<Table>,
+}
+
+/// How a key is found.
+#[derive(Clone, Debug)]
+pub(super) enum By {
+    /// `KeyTable` and `SigningTable`.
+    Tables { keys: Table, signing: Table, is_multiple: bool },
+    /// Domain, `KeyFile`, Selector.
+    One { domains: Table, selector: String, key: String, subdomains: bool },
+}
+
+/// One signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Made {
+    /// d=
+    pub(super) domain: String,
+    /// s=
+    pub(super) selector: String,
+    /// The path of the key, or the key itself.
+    pub(super) key: String,
+    /// i=
+    pub(super) identity: Option<String>,
+    /// d= is the sender's domain, whatever that is.
+    pub(super) follows_sender: bool,
+    /// The sender's domain is part of the path.
+    pub(super) has_own_key: bool,
+}
+
+/// What becomes of the mail of one sender.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Fate {
+    /// Signed, or with none, sent as it is.
+    Signed(Vec<Made>),
+    /// Held up: a row names a key that no other row has, or that is broken.
+    Held(String),
+}
+
+impl Old {
+    /// The set-up of a configuration.
+    ///
+    /// # Errors
+    /// Why it signs nothing.
+    pub(super) fn of(settings: &Settings, files: &dyn Files) -> Result<Self, String> {
+        let mode = settings.value("Mode").unwrap_or("sv");
+        if !mode.contains(['s', 'S']) {
+            return Err(format!("Mode {mode}: this set-up signs nothing"));
+        }
+        let read = |name: &str| -> Result<Option<Table>, String> {
+            let value = settings.value(name);
+            let table = value.map(|value| {
+                Table::read(value, files).map_err(|why| format!("{name} {value}: {why}"))
+            });
+            table.transpose()
+        };
+        let exempt = read("ExemptDomains")?;
+        let by = match (read("KeyTable")?, read("SigningTable")?) {
+            (Some(keys), Some(signing)) => {
+                By::Tables { keys, signing, is_multiple: settings.is_on("MultipleSignatures") }
+            }
+            (None, Some(_)) => return Err("SigningTable without KeyTable".to_owned()),
+            (Some(_), None) => return Err("KeyTable without SigningTable".to_owned()),
+            (None, None) => {
+                let wanted =
+                    |name: &str| settings.value(name).ok_or(format!("neither KeyTable nor {name}"));
+                By::One {
+                    selector: wanted("Selector")?.to_owned(),
+                    key: wanted("KeyFile")?.to_owned(),
+                    domains: read("Domain")?.ok_or("neither KeyTable nor Domain")?,
+                    subdomains: settings.is_on("SubDomains"),
+                }
+            }
+        };
+        Ok(Self { by, exempt })
+    }
+
+    /// What becomes of mail From `local`@`domain`.
+    pub(super) fn fate(&self, local: &str, domain: &str) -> Fate {
+        if self.exempt.as_ref().is_some_and(|table| table.first(domain).is_some()) {
+            return Fate::Signed(Vec::new());
+        }
+        match &self.by {
+            By::One { domains, selector, key, subdomains } => {
+                let has = |name: &str| domains.first(name).is_some();
+                // `*` is for every domain, which then signs for itself.
+                let mut found = Some(domain).filter(|domain| has(domain) || has("*"));
+                if *subdomains && found.is_none() {
+                    found = parents(domain).find(|parent| has(parent));
+                }
+                let made = found.map(|found| Made {
+                    domain: found.to_owned(),
+                    selector: selector.clone(),
+                    key: key.clone(),
+                    identity: None,
+                    follows_sender: !has(found),
+                    has_own_key: false,
+                });
+                Fate::Signed(made.into_iter().collect())
+            }
+            By::Tables { keys, signing, is_multiple } => {
+                let mut rows = rows(signing, local, domain);
+                if !is_multiple {
+                    rows.truncate(1);
+                }
+                let made = rows.iter().map(|row| make(keys, row, domain));
+                made.collect::<Result<_, _>>().map_or_else(Fate::Held, Fate::Signed)
+            }
+        }
+    }
+}
+
+/// `a.b.c` → `b.c`, `c`.
+fn parents(domain: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(domain), |name| Some(name.split_once('.')?.1)).skip(1)
+}
+
+/// The rows of a `SigningTable` that fit a sender, in the order in which they count.
+fn rows<'a>(signing: &'a Table, local: &str, domain: &str) -> Vec<&'a Row> {
+    let address = format!("{local}@{domain}");
+    if !address.is_ascii() {
+        return Vec::new();
+    }
+    if signing.kind == Kind::Pattern {
+        return signing.rows.iter().filter(|row| signing.fits(row, &address)).collect();
+    }
+    let mut names = vec![address, domain.to_owned()];
+    for parent in parents(domain) {
+        names.push(format!("{local}@.{parent}"));
+        names.push(format!(".{parent}"));
+    }
+    names.push(format!("{local}@*"));
+    names.push("*".to_owned());
+    names.iter().filter_map(|name| signing.first(name)).collect()
+}
+
+fn make(keys: &Table, row: &Row, sender: &str) -> Result<Made, String> {
+    let (name, signer) = row.value.split_once(':').unwrap_or((&row.value, ""));
+    let name = if name == "%" { sender } else { name };
+    let entry = keys.named(name).ok_or_else(|| {
+        format!("{}: {}: no row of KeyTable has the name {name:?}", row.place, row.key)
+    })?;
+    let mut columns = entry.value.splitn(3, ':');
+    let columns = (columns.next(), columns.next(), columns.next());
+    let (Some(domain), Some(selector), Some(key)) = columns else {
+        return Err(format!("{}: {}: want domain:selector:key", entry.place, entry.key));
+    };
+    // Since 2026 a row may end in the algorithm, which the key tells by itself.
+    let algorithm = |text: &str| text.starts_with("rsa-") || text.starts_with("ed25519");
+    let key = key.rsplit_once(':').filter(|(_, last)| algorithm(last)).map_or(key, |(key, _)| key);
+    let follows_sender = domain == "%";
+    let domain = if follows_sender { sender } else { domain };
+    // In a path only, and with the sender's domain only where d= is that too.
+    let is_path = key.starts_with('/');
+    let has_own_key = is_path && follows_sender && key.contains('%');
+    let key = if is_path { key.replace('%', domain) } else { key.to_owned() };
+    let signer = signer.replace('%', sender);
+    Ok(Made {
+        domain: domain.to_owned(),
+        selector: selector.to_owned(),
+        key,
+        identity: Some(signer).filter(|signer| is_identity(signer, domain)),
+        follows_sender,
+        has_own_key,
+    })
+}
+
+/// i= within d=; OpenDKIM drops any other.
+fn is_identity(signer: &str, domain: &str) -> bool {
+    let Some((_, below)) = signer.rsplit_once('@') else { return false };
+    below.eq_ignore_ascii_case(domain)
+        || parents(below).any(|parent| parent.eq_ignore_ascii_case(domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conf::tests::paper;
+    use super::*;
+
+    const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
+        any %:s3:/k/%/s3\nfixed %:s4:/k/s4:rsa-sha256\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
+
+    fn old(signing: &str, more: &str) -> Old {
+        let files = paper(&[("/c", ""), ("/k", KEYS), ("/s", signing)]);
+        let text = format!("KeyTable /k\n{more}");
+        let files = {
+            let mut files = files;
+            files.0.insert("/c", text);
+            files
+        };
+        Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap()
+    }
+
+    /// Selectors and domains of a sender's signatures.
+    fn signs(old: &Old, sender: &str) -> String {
+        let (local, domain) = sender.split_once('@').unwrap();
+        match old.fate(local, domain) {
+            Fate::Held(_) => "held".to_owned(),
+            Fate::Signed(all) => {
+                let all = all.iter().map(|made| format!("{}/{}", made.domain, made.selector));
+                all.collect::<Vec<_>>().join(" ")
+            }
+        }
+    }
+
+    #[test]
+    fn the_first_row_of_a_refile_counts() {
+        let old = old("news@sample.com two\n*@sample.com one\n*@*.sample.com two\n", REFILE);
+        for (sender, wanted) in [
+            ("news@sample.com", "sample.com/s2"),
+            ("NEWS@Sample.com", "sample.com/s2"),
+            ("a@sample.com", "sample.com/s1"),
+            ("a@b.sample.com", "sample.com/s2"),
+            ("a@other.test", ""),
+        ] {
+            assert_eq!(signs(&old, sender), wanted, "{sender}");
+        }
+    }
+
+    const REFILE: &str = "SigningTable refile:/s\n";
+    const FILE: &str = "SigningTable file:/s\n";
+
+    #[test]
+    fn a_file_is_asked_for_address_domain_suffixes_and_star() {
+        let old = old(
+            "*@sample.com two\n.sample.com one\nnews@.sample.com two\nsample.com two\nx@* any\n",
+            FILE,
+        );
+        for (sender, wanted) in [
+            ("a@sample.com", "sample.com/s2"),
+            ("a@b.c.sample.com", "sample.com/s1"),
+            ("news@b.sample.com", "sample.com/s2"),
+            ("x@other.test", "other.test/s3"),
+            ("y@other.test", ""),
+        ] {
+            assert_eq!(signs(&old, sender), wanted, "{sender}");
+        }
+    }
+
+    #[test]
+    fn with_multiple_signatures_every_row_counts() {
+        let multiple = format!("{REFILE}MultipleSignatures yes\n");
+        let old = old("*@sample.com one\n*@sample.com two\n* fixed\n", &multiple);
+        assert_eq!(signs(&old, "a@sample.com"), "sample.com/s1 sample.com/s2 sample.com/s4");
+        let Fate::Signed(made) = old.fate("a", "x.test") else { panic!() };
+        assert_eq!(made[0].key, "/k/s4");
+    }
+
+    #[test]
+    fn a_percent_sign_is_the_senders_domain() {
+        let old = old("*@hogehoge.jp %\n*@missing.test %\n*@sample.com one:%@%\n* any\n", REFILE);
+        assert_eq!(signs(&old, "a@hogehoge.jp"), "hogehoge.jp/s5");
+        assert_eq!(signs(&old, "a@missing.test"), "held");
+        assert_eq!(signs(&old, "a@x.test"), "x.test/s3");
+        let Fate::Signed(made) = old.fate("a", "x.test") else { panic!() };
+        assert_eq!((made[0].key.as_str(), made[0].has_own_key), ("/k/x.test/s3", true));
+    }
+
+    #[test]
+    fn a_signer_outside_the_domain_is_dropped() {
+        let old = old("*@sample.com one:@news.sample.com\n* one:@other.test\n", REFILE);
+        let Fate::Signed(made) = old.fate("a", "sample.com") else { panic!() };
+        assert_eq!(made[0].identity.as_deref(), Some("@news.sample.com"));
+        let Fate::Signed(made) = old.fate("a", "x.test") else { panic!() };
+        assert_eq!((made[0].domain.as_str(), made[0].identity.as_deref()), ("sample.com", None));
+    }
+
+    #[test]
+    fn one_key_is_for_the_listed_domains_and_what_is_below() {
+        let of = |more: &str| {
+            let text = format!("Domain sample.com, hogehoge.jp\nKeyFile /k\nSelector s\n{more}");
+            let files = paper(&[("/c", &text)]);
+            Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap()
+        };
+        assert_eq!(signs(&of(""), "a@hogehoge.jp"), "hogehoge.jp/s");
+        assert_eq!(signs(&of(""), "a@b.sample.com"), "");
+        assert_eq!(signs(&of("SubDomains yes"), "a@b.sample.com"), "sample.com/s");
+        assert_eq!(signs(&of("Domain *"), "a@b.test"), "b.test/s");
+        assert_eq!(signs(&of("ExemptDomains sample.com"), "a@sample.com"), "");
+    }
+
+    #[test]
+    fn a_set_up_that_signs_nothing_says_why() {
+        let files = paper(&[("/c", "Mode v\n"), ("/d", "Domain a.test\n")]);
+        let of = |path| Old::of(&Settings::read(path, &files).unwrap(), &files).unwrap_err();
+        assert_eq!(of("/c"), "Mode v: this set-up signs nothing");
+        assert_eq!(of("/d"), "neither KeyTable nor Selector");
+    }
+}

@@ -1,0 +1,173 @@
+//! OpenDKIM's data sets (opendkim(8)): a file, a refile or a list → rows, and which of them fit a text.
+
+use super::conf::Files;
+
+/// How the first column of a table is compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// `file:`, `csl:`: letter by letter, `*` included.
+    Exact,
+    /// `refile:`: `*` stands for anything.
+    Pattern,
+}
+
+/// One row of a table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) key: String,
+    pub(super) value: String,
+    /// Where it stands, for messages.
+    pub(super) place: String,
+}
+
+/// A data set.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Table {
+    pub(super) kind: Kind,
+    pub(super) rows: Vec<Row>,
+}
+
+/// OpenDKIM reads lines in pieces of that many octets.
+const LONGEST: usize = 1023;
+
+impl Table {
+    /// Reads what the value of a setting names.
+    ///
+    /// # Errors
+    /// It is a data base, or a file that can't be read.
+    pub(super) fn read(value: &str, files: &dyn Files) -> Result<Self, String> {
+        let comma = value.find(',').unwrap_or(usize::MAX);
+        // A colon behind the first comma is part of a list.
+        let prefix = value.split_once(':').filter(|(kind, _)| kind.len() < comma);
+        let Some((kind, rest)) = prefix else {
+            return match value.strip_prefix('/') {
+                Some(_) => Self::of_file(Kind::Exact, value, files),
+                None => Ok(Self::of_list(value)),
+            };
+        };
+        match kind.to_ascii_lowercase().as_str() {
+            "file" => Self::of_file(Kind::Exact, rest, files),
+            "refile" => Self::of_file(Kind::Pattern, rest, files),
+            "csl" => Ok(Self::of_list(rest)),
+            _ => Err(format!("a data set of type {kind:?} can't be read here; write it as a file")),
+        }
+    }
+
+    fn of_file(kind: Kind, path: &str, files: &dyn Files) -> Result<Self, String> {
+        let text = files.read(path)?;
+        let mut rows = Vec::new();
+        for (index, line) in text.lines().enumerate() {
+            let place = format!("{path}:{}", index.saturating_add(1));
+            if line.len() > LONGEST {
+                return Err(format!(
+                    "{place}: longer than {LONGEST} octets, which OpenDKIM splits"
+                ));
+            }
+            let line = line.split('#').next().unwrap_or_default().trim();
+            if line.is_empty() {
+                continue;
+            }
+            let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+            rows.push(Row { key: key.to_owned(), value: value.trim().to_owned(), place });
+        }
+        Ok(Self { kind, rows })
+    }
+
+    fn of_list(text: &str) -> Self {
+        let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+        let rows = items.map(|item| {
+            let (key, value) = item.split_once('=').unwrap_or((item, ""));
+            let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
+            Row { key, value, place: format!("{item:?}") }
+        });
+        Self { kind: Kind::Exact, rows: rows.collect() }
+    }
+
+    /// The first row that fits `text`; case does not count.
+    pub(super) fn first(&self, text: &str) -> Option<&Row> {
+        self.rows.iter().find(|row| self.fits(row, text))
+    }
+
+    /// The first row whose key is `text`, case included, as in a `KeyTable`.
+    pub(super) fn named(&self, text: &str) -> Option<&Row> {
+        match self.kind {
+            Kind::Exact => self.rows.iter().find(|row| row.key == text),
+            Kind::Pattern => self.rows.iter().find(|row| fits(&row.key, text)),
+        }
+    }
+
+    pub(super) fn fits(&self, row: &Row, text: &str) -> bool {
+        match self.kind {
+            Kind::Exact => row.key.eq_ignore_ascii_case(text),
+            Kind::Pattern => fits(&row.key.to_ascii_lowercase(), &text.to_ascii_lowercase()),
+        }
+    }
+}
+
+/// Characters of a refile row that OpenDKIM leaves to the regular expression they are part of.
+pub(super) const LIVE: [char; 10] = ['[', ']', '(', ')', '|', '?', '^', '$', '\\', '{'];
+
+/// Whether a pattern fits all of a text: `*` stands for any octets.
+pub(super) fn fits(pattern: &str, text: &str) -> bool {
+    let mut pieces = pattern.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut pieces: Vec<&str> = pieces.collect();
+    let Some(last) = pieces.pop() else { return rest.is_empty() };
+    for piece in pieces {
+        let Some((_, after)) = rest.split_once(piece) else { return false };
+        rest = after;
+    }
+    rest.ends_with(last)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conf::tests::paper;
+    use super::*;
+
+    fn keys(value: &str) -> Vec<String> {
+        let files = paper(&[("/t", "# all\n a  b # c\n\n*@x.test\tk:i\n"), ("/r", "*@x k\n")]);
+        let table = Table::read(value, &files).unwrap();
+        table.rows.iter().map(|row| format!("{}={}", row.key, row.value)).collect()
+    }
+
+    #[test]
+    fn the_prefix_says_what_a_data_set_is() {
+        assert_eq!(keys("/t"), ["a=b", "*@x.test=k:i"]);
+        assert_eq!(keys("file:/t"), keys("/t"));
+        assert_eq!(keys("refile:/r"), ["*@x=k"]);
+        assert_eq!(keys("sample.com, hogehoge.jp"), ["sample.com=", "hogehoge.jp="]);
+        assert_eq!(keys("csl:a=b:c:/d,e=f:g:/h"), ["a=b:c:/d", "e=f:g:/h"]);
+        assert_eq!(keys("a.test,b=c:d:/e"), ["a.test=", "b=c:d:/e"]);
+        assert!(Table::read("dsn:mysql://x", &paper(&[])).unwrap_err().contains("\"dsn\""));
+    }
+
+    #[test]
+    fn a_star_stands_for_anything_in_a_pattern_only() {
+        for (pattern, text, is_fit) in [
+            ("*@sample.com", "a@sample.com", true),
+            ("*@sample.com", "a@b.sample.com", false),
+            ("*@*.sample.com", "a@b.sample.com", true),
+            ("*@*.sample.com", "a@sample.com", false),
+            ("*sample.com", "a@xsample.com", true),
+            ("*", "a@b", true),
+            ("a*b*c", "abbc", true),
+            ("a*bc*c", "abc", false),
+            ("sample.com", "a@sample.com", false),
+            ("ab*ba", "aba", false),
+        ] {
+            assert_eq!(fits(pattern, text), is_fit, "{pattern} {text}");
+        }
+        let exact = Table::read("*@sample.com=k", &paper(&[])).unwrap();
+        assert!(exact.first("a@sample.com").is_none());
+        assert!(exact.first("*@SAMPLE.com").is_some());
+    }
+
+    #[test]
+    fn a_line_that_opendkim_splits_is_refused() {
+        let long = format!("{} k\n", "x".repeat(1100));
+        let error = Table::read("/t", &paper(&[("/t", &long)])).unwrap_err();
+        assert!(error.starts_with("/t:1: longer than"), "{error}");
+    }
+}

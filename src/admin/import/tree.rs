@@ -1,0 +1,470 @@
+//! The old set-up → domain files and keys; then both are asked about the same senders, and what they do
+//! not agree about is said.
+
+use std::collections::BTreeMap;
+
+use super::old::{Fate, Made, Old};
+use super::rows::{Scope, Sender, any_domain, below, domains, scopes};
+use crate::config::{DomainFile, Signing};
+use crate::dkim::{Domain, Header, Identity};
+use crate::message::author::Author;
+use crate::policy::{Caller, Candidate, Decision, Policy};
+
+/// What is to be written below the configuration folder.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Tree {
+    /// Texts by the names of domain files, without `.toml`.
+    pub(super) files: BTreeMap<String, String>,
+    /// Folder and selector → the old key: a path or the key itself.
+    pub(super) keys: BTreeMap<(String, String), String>,
+    /// What the new set-up does not do as the old one did.
+    pub(super) differences: Vec<String>,
+    /// What the administrator should look at.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A domain file in the making.
+#[derive(Clone, Debug, Default)]
+struct Draft {
+    own: Vec<Made>,
+    subdomains: bool,
+    rules: Vec<(String, Vec<Made>)>,
+    /// Nobody may sign: another file would do for the domain, and must not.
+    is_exempt: bool,
+}
+
+/// The name of the file for any other domain.
+const DEFAULT: &str = "default";
+
+/// The first line of each file.
+pub(super) const HEAD: &str = "# Written by dkimctl import.\n";
+
+/// Builds the tree. `found` are domains that have a key file by a `%` in its path; `lines` are the
+/// settings that go into each file.
+pub(super) fn build(old: &Old, found: &[Domain], lines: &str, host: &Signing) -> Tree {
+    let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
+    if let Some(any) = any_domain() {
+        let own = made(old, super::rows::NOBODY, &any, found);
+        if !own.is_empty() {
+            drafts.insert(DEFAULT.to_owned(), Draft { own, ..Draft::default() });
+        }
+    }
+    let domains = domains(old, found);
+    for domain in &domains {
+        if let Some(draft) = draft(old, domain, found, &drafts) {
+            drafts.insert(domain.as_str().to_owned(), draft);
+        }
+    }
+    let mut tree = Tree::default();
+    for (name, draft) in &drafts {
+        tree.add(name, draft, lines);
+    }
+    tree.warn(old);
+    tree.compare(old, &domains, found, host);
+    tree
+}
+
+/// The signatures of the mail of one sender, each once. Keys of a domain's own count where there are any.
+fn made(old: &Old, local: &str, domain: &Domain, found: &[Domain]) -> Vec<Made> {
+    let Fate::Signed(all) = old.fate(local, domain.as_str()) else { return Vec::new() };
+    let mut once: Vec<Made> = Vec::new();
+    for made in all {
+        if (!made.has_own_key || found.contains(domain)) && !once.contains(&made) {
+            once.push(made);
+        }
+    }
+    once
+}
+
+/// The file of a domain, unless others do for it.
+fn draft(
+    old: &Old,
+    domain: &Domain,
+    found: &[Domain],
+    drafts: &BTreeMap<String, Draft>,
+) -> Option<Draft> {
+    let nobody = super::rows::NOBODY;
+    let own = made(old, nobody, domain, found);
+    let below = below(domain)?;
+    let under = made(old, nobody, &below, found);
+    let rules: Vec<_> = scopes(old)
+        .into_iter()
+        .filter_map(|(_, scope)| match scope {
+            Scope::Address(local, at) if at == *domain => {
+                let made = made(old, &local, domain, found);
+                (made != own).then_some((local, made))
+            }
+            Scope::Address(..)
+            | Scope::Domain(_)
+            | Scope::Below(_)
+            | Scope::Any
+            | Scope::Other(..)
+            | Scope::Expression
+            | Scope::Nobody(_) => None,
+        })
+        .filter(|(_, made)| !made.is_empty())
+        .fold(Vec::new(), |mut rules: Vec<(String, Vec<Made>)>, rule| {
+            if !rules.iter().any(|(local, _)| *local == rule.0) {
+                rules.push(rule);
+            }
+            rules
+        });
+    let others = inherited(drafts, domain);
+    if own.is_empty() && rules.is_empty() && !others.is_empty() {
+        return Some(Draft { own: others, is_exempt: true, ..Draft::default() });
+    }
+    let is_same = own == others && under == inherited(drafts, &below);
+    if (is_same || own.is_empty()) && rules.is_empty() {
+        return None;
+    }
+    let subdomains = !own.is_empty() && own == under;
+    Some(Draft { own, subdomains, rules, is_exempt: false })
+}
+
+/// The signatures that the files made so far give to a domain without one.
+fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Made> {
+    let parents = std::iter::successors(domain.parent(), Domain::parent);
+    let mut parents = parents.filter_map(|parent| drafts.get(parent.as_str()));
+    let parent = parents.find(|draft| draft.subdomains);
+    let Some(draft) = parent.or_else(|| drafts.get(DEFAULT)) else { return Vec::new() };
+    let own = draft.own.iter().cloned().map(|mut made| {
+        if made.follows_sender && parent.is_none() {
+            domain.as_str().clone_into(&mut made.domain);
+        }
+        made
+    });
+    own.collect()
+}
+
+impl Tree {
+    fn add(&mut self, name: &str, draft: &Draft, lines: &str) {
+        let Some(first) =
+            draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1)).next()
+        else {
+            return;
+        };
+        let follows = name == DEFAULT && first.follows_sender;
+        let folder = if follows { DEFAULT } else { &first.domain }.to_ascii_lowercase();
+        // Of another domain a file can't speak; `compare` will tell.
+        if draft.is_exempt {
+            let text = format!("{HEAD}selectors = [{:?}]\nusers = [] # exempt\n", first.selector);
+            self.files.insert(name.to_owned(), text);
+            return;
+        }
+        let usable = |made: &&Made| made.domain.eq_ignore_ascii_case(&first.domain);
+        let mut text = HEAD.to_owned();
+        if !draft.own.is_empty() {
+            text.push_str(&format!(
+                "selectors = {}\n",
+                self.selectors(&folder, &draft.own, usable)
+            ));
+        }
+        if folder != name {
+            text.push_str(&format!("domain = \"{folder}\"\n"));
+        }
+        if draft.subdomains {
+            text.push_str("subdomains = true\n");
+        }
+        let identity = first.identity.as_deref().filter(|_| !follows);
+        if let Some(identity) = identity.filter(|text| Identity::parse(text).is_ok()) {
+            text.push_str(&format!("identity = {identity:?}\n"));
+        }
+        text.push_str(lines);
+        for (local, made) in &draft.rules {
+            let selectors = self.selectors(&folder, made, usable);
+            if selectors != "[]" {
+                let from = format!("{local}@{name}");
+                text.push_str(&format!("\n[[sign]]\nfrom = {from:?}\nselectors = {selectors}\n"));
+            }
+        }
+        self.files.insert(name.to_owned(), text);
+    }
+
+    /// The selectors of signatures as a list, their keys noted.
+    fn selectors(
+        &mut self,
+        folder: &str,
+        made: &[Made],
+        usable: impl Fn(&&Made) -> bool,
+    ) -> String {
+        let mut names: Vec<String> = Vec::new();
+        for made in made.iter().filter(usable) {
+            let selector = made.selector.to_ascii_lowercase();
+            let place = (folder.to_owned(), selector.clone());
+            let known = self.keys.entry(place).or_insert_with(|| made.key.clone());
+            if *known != made.key {
+                self.differences.push(format!(
+                    "two keys for d={folder} s={selector}: {known} was taken, {} was not; \
+                     only one of them can be the published one",
+                    made.key
+                ));
+            }
+            if !names.contains(&selector) {
+                names.push(selector);
+            }
+        }
+        format!("{names:?}")
+    }
+
+    /// Rows that do other than they look like.
+    fn warn(&mut self, old: &Old) {
+        for (row, scope) in scopes(old) {
+            let place = format!("{}: {}", row.place, row.key);
+            match scope {
+                Scope::Nobody(why) => {
+                    self.warnings.push(format!("{place}: this row signs nothing: {why}"));
+                }
+                Scope::Expression => self.differences.push(format!(
+                    "{place}: OpenDKIM takes this for a regular expression; write a row for each \
+                     domain that it is for, and import again"
+                )),
+                Scope::Any => self.warnings.push(format!(
+                    "{place}: this row is for mail From every domain, those of others included; \
+                     it became domains/default.toml: remove that if it was not meant"
+                )),
+                Scope::Address(..) | Scope::Domain(_) | Scope::Below(_) | Scope::Other(..) => {}
+            }
+        }
+    }
+
+    /// Asks both set-ups about all senders that could tell them apart.
+    fn compare(&mut self, old: &Old, domains: &[Domain], found: &[Domain], host: &Signing) {
+        let mut senders: Vec<Sender> = Sender::any().into_iter().collect();
+        for domain in domains {
+            senders.push(Sender::at(domain));
+            senders.extend(Sender::below(domain));
+        }
+        for (row, scope) in scopes(old) {
+            match scope {
+                Scope::Address(local, domain) => {
+                    let name = format!("mail From {local}@{domain}");
+                    senders.push(Sender::of(&local, &domain, name));
+                }
+                Scope::Other(local, domain) => {
+                    let name = format!("mail that the row {} ({}) is for", row.key, row.place);
+                    senders.push(Sender::of(&local, &domain, name));
+                }
+                Scope::Domain(_)
+                | Scope::Below(_)
+                | Scope::Any
+                | Scope::Expression
+                | Scope::Nobody(_) => {}
+            }
+        }
+        for sender in senders {
+            let before = self.before(old, &sender, found);
+            let now = self.now(&sender, host);
+            if before != now {
+                let text = format!("{}: OpenDKIM {before}, here {now}", sender.name);
+                if !self.differences.contains(&text) {
+                    self.differences.push(text);
+                }
+            }
+        }
+    }
+
+    fn before(&mut self, old: &Old, sender: &Sender, found: &[Domain]) -> String {
+        if let Fate::Held(why) = old.fate(&sender.local, sender.domain.as_str()) {
+            let text = format!("{}: OpenDKIM holds it up: {why}", sender.name);
+            if !self.warnings.contains(&text) {
+                self.warnings.push(text);
+            }
+        }
+        let made = made(old, &sender.local, &sender.domain, found);
+        if let Some(made) = made.iter().find(|made| !is_aligned(made, &sender.domain)) {
+            let text = format!(
+                "{}: d={} is neither its domain nor a parent of that: such a signature does \
+                 not count for DMARC",
+                sender.name, made.domain
+            );
+            if !self.warnings.contains(&text) {
+                self.warnings.push(text);
+            }
+        }
+        describe(made.iter().map(|made| {
+            let identity = made.identity.as_ref().map(|text| format!(" i={text}"));
+            let (d, s) = (made.domain.to_ascii_lowercase(), made.selector.to_ascii_lowercase());
+            format!("d={d} s={s}{}", identity.unwrap_or_default())
+        }))
+    }
+
+    /// What the wrapper will do, by its own code.
+    fn now(&self, sender: &Sender, host: &Signing) -> String {
+        let decision = self.decide(sender, host);
+        let Some(Ok(Decision::Sign(plan))) = decision else {
+            return describe(std::iter::empty());
+        };
+        let identity = plan.recipe.identity().map(|identity| format!(" i={identity}"));
+        let identity = identity.unwrap_or_default();
+        let domain = plan.recipe.domain();
+        describe(plan.selectors.iter().map(|selector| format!("d={domain} s={selector}{identity}")))
+    }
+
+    fn decide(
+        &self,
+        sender: &Sender,
+        host: &Signing,
+    ) -> Option<Result<Decision, crate::dkim::RecipeError>> {
+        let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
+        let header = Header::parse(from.as_bytes()).ok()?;
+        let author = Author::of(&header).ok()?;
+        for candidate in Candidate::all(author.domain()) {
+            let name = candidate.file();
+            let text = name.strip_suffix(".toml").and_then(|name| self.files.get(name));
+            let Some(text) = text else { continue };
+            let file = DomainFile::parse(text, candidate.domain.as_ref(), host).ok()?;
+            if candidate.fits(&file) {
+                let policy = Policy { candidate, file };
+                return Some(policy.decide(&author, &header, false, &Caller::default()));
+            }
+        }
+        None
+    }
+}
+
+fn describe(signatures: impl Iterator<Item = String>) -> String {
+    let all: Vec<String> = signatures.collect();
+    if all.is_empty() {
+        "does not sign it".to_owned()
+    } else {
+        format!("signs by {}", all.join(", "))
+    }
+}
+
+/// What receivers take for a signature of the author.
+fn is_aligned(made: &Made, sender: &Domain) -> bool {
+    Domain::parse(&made.domain).is_ok_and(|domain| sender.is_within(&domain))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::conf::Settings;
+    use super::super::conf::tests::paper;
+    use super::super::rows::found;
+    use super::*;
+
+    const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
+        any %:s3:/k/%.key\nfixed %:s4:/k/s4\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
+
+    fn imported(conf: &str, signing: &str) -> Tree {
+        let conf = format!("KeyTable /keys\nSigningTable {conf}\n");
+        let files = paper(&[
+            ("/c", &conf),
+            ("/keys", KEYS),
+            ("/s", signing),
+            ("/k/own.test.key", ""),
+            ("/k/two.own.test.key", ""),
+        ]);
+        let old = Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        build(&old, &found(&old, &files), "", &Signing::default())
+    }
+
+    /// The files without their first line, and what differs.
+    fn files(tree: &Tree) -> Vec<(&str, &str)> {
+        let files = tree.files.iter();
+        files.map(|(name, text)| (name.as_str(), text.strip_prefix(HEAD).unwrap())).collect()
+    }
+
+    #[test]
+    fn the_usual_set_up_becomes_a_file_for_each_domain() {
+        let tree = imported("refile:/s", "*@sample.com one\n*@hogehoge.jp hogehoge.jp\n");
+        assert_eq!(
+            files(&tree),
+            [("hogehoge.jp", "selectors = [\"s5\"]\n"), ("sample.com", "selectors = [\"s1\"]\n")]
+        );
+        assert_eq!(tree.keys.len(), 2);
+        assert!(tree.differences.is_empty() && tree.warnings.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn an_address_before_its_domain_becomes_a_rule_and_behind_it_nothing() {
+        let rule = "\n[[sign]]\nfrom = \"news@sample.com\"\nselectors = [\"s2\"]\n";
+        let tree = imported("refile:/s", "News@sample.com two\n*@sample.com one\n");
+        assert_eq!(files(&tree), [("sample.com", &*format!("selectors = [\"s1\"]\n{rule}"))]);
+        let tree = imported("refile:/s", "*@sample.com one\nnews@sample.com two\n");
+        assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\n")]);
+        assert!(tree.differences.is_empty(), "{tree:?}");
+        let tree = imported("refile:/s", "news@sample.com two\n");
+        assert_eq!(files(&tree), [("sample.com", rule)]);
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn what_is_below_a_domain_is_signed_where_it_was() {
+        let tree = imported("refile:/s", "*@sample.com one\n*@*.sample.com one\n");
+        assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\nsubdomains = true\n")]);
+        assert!(tree.differences.is_empty(), "{tree:?}");
+        // Without the domain itself, or by another key, no file can say it.
+        for rows in ["*@*.sample.com one\n", "*@sample.com one\n*@*.sample.com two\n"] {
+            let tree = imported("refile:/s", rows);
+            assert_eq!(tree.differences.len(), 1, "{tree:?}");
+            assert!(tree.differences[0].starts_with("mail From domains below sample.com: "));
+        }
+    }
+
+    #[test]
+    fn a_star_becomes_the_default_and_is_warned_of() {
+        let tree = imported("refile:/s", "*@sample.com one\n* fixed\n");
+        assert_eq!(
+            files(&tree),
+            [("default", "selectors = [\"s4\"]\n"), ("sample.com", "selectors = [\"s1\"]\n")]
+        );
+        assert!(tree.keys.contains_key(&("default".to_owned(), "s4".to_owned())));
+        assert!(tree.differences.is_empty() && tree.warnings.len() == 1, "{tree:?}");
+        let tree = imported("refile:/s", "* one\n");
+        assert_eq!(files(&tree), [("default", "selectors = [\"s1\"]\ndomain = \"sample.com\"\n")]);
+        assert!(tree.warnings.iter().any(|text| text.contains("DMARC")), "{tree:?}");
+    }
+
+    #[test]
+    fn a_path_with_a_percent_sign_is_for_the_domains_that_have_a_key() {
+        let tree = imported("refile:/s", "* any\n");
+        let names: Vec<_> = files(&tree).iter().map(|(name, _)| *name).collect();
+        assert_eq!(names, ["own.test", "two.own.test"]);
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn a_pattern_on_the_local_part_is_said_to_be_lost() {
+        let tree = imported("refile:/s", "*-news@sample.com two\n*@sample.com one\n");
+        assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\n")]);
+        assert_eq!(tree.differences.len(), 1, "{tree:?}");
+        assert!(tree.differences[0].contains("the row *-news@sample.com"), "{tree:?}");
+        // By the same key it makes no difference.
+        let tree = imported("refile:/s", "*-news@sample.com one\n*@sample.com one\n");
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn wildcards_in_a_table_that_is_none_of_patterns_are_pointed_out() {
+        let tree = imported("file:/s", "*@sample.com one\nhogehoge.jp hogehoge.jp\n");
+        assert_eq!(files(&tree), [("hogehoge.jp", "selectors = [\"s5\"]\n")]);
+        assert!(tree.warnings[0].contains("/s:1: *@sample.com: this row signs nothing"));
+    }
+
+    #[test]
+    fn several_signatures_of_one_domain_become_several_selectors() {
+        let multiple = "refile:/s\nMultipleSignatures yes";
+        let tree = imported(multiple, "*@sample.com one\n*@sample.com two\nx@sample.com two\n");
+        assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\", \"s2\"]\n")]);
+        // The row for x fits once more, by a key that has signed already.
+        let tree = imported(multiple, "*@sample.com one\n*@sample.com hogehoge.jp\n");
+        assert_eq!(tree.differences.len(), 1, "{tree:?}");
+    }
+
+    #[test]
+    fn an_exempt_domain_gets_a_file_that_nobody_may_sign_by() {
+        let tree = imported("refile:/s\nExemptDomains x.test", "*@sample.com one\n* fixed\n");
+        let exempt = files(&tree).into_iter().find(|(name, _)| *name == "x.test");
+        assert_eq!(exempt.unwrap().1, "selectors = [\"s4\"]\nusers = [] # exempt\n");
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn a_signer_becomes_the_identity() {
+        let tree = imported("refile:/s", "*@sample.com one:@%\n");
+        let text = "selectors = [\"s1\"]\nidentity = \"@sample.com\"\n";
+        assert_eq!(files(&tree), [("sample.com", text)]);
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+}

@@ -1,0 +1,259 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Stage, project, stdout};
+
+/// The set-up that tutorials of 2012 end with; keys of 1024 bits in PKCS#1, as OpenSSL 1.0
+/// wrote them.
+const TUTORIAL: &str = r#"
+for domain in sample.com hogehoge.jp; do
+    folder=/etc/opendkim/keys/$domain
+    mkdir -p $folder
+    opendkim-genkey -b 1024 -D $folder -d $domain -s dkimselector
+    openssl rsa -traditional -in $folder/dkimselector.private -out $folder/pkcs1 2>/dev/null
+    mv $folder/pkcs1 $folder/dkimselector.private
+    /opt/sandbox/publish.py $domain $folder/dkimselector.txt
+    name=dkimselector._domainkey.$domain
+    echo "$name $domain:dkimselector:$folder/dkimselector.private" >>/etc/opendkim/KeyTable
+    echo "*@$domain $name" >>/etc/opendkim/SigningTable
+done
+printf '127.0.0.1\n' >/etc/opendkim/TrustedHosts
+chown -R opendkim:opendkim /etc/opendkim
+chmod 600 /etc/opendkim/keys/*/*.private
+cat >/etc/opendkim.conf <<CONF
+PidFile /var/run/opendkim/opendkim.pid
+Mode    sv
+Syslog  yes
+SyslogSuccess   yes
+LogWhy  yes
+UserID  opendkim:opendkim
+Socket  inet:8891@localhost
+Umask   002
+Canonicalization        relaxed/relaxed
+Domain  sample.com, hogehoge.jp
+MinimumKeyBits 1024
+KeyTable        /etc/opendkim/KeyTable
+SigningTable    refile:/etc/opendkim/SigningTable
+ExternalIgnoreList      refile:/etc/opendkim/TrustedHosts
+InternalHosts   refile:/etc/opendkim/TrustedHosts
+CONF
+"#;
+
+#[test]
+fn a_tutorials_set_up_is_imported_by_one_command_and_signs() {
+    let Some(sandbox) = Sandbox::own("import") else { return };
+    sandbox.root(TUTORIAL);
+    let said = sandbox.root("head -n 1 /etc/opendkim/keys/sample.com/dkimselector.private");
+    assert_eq!(said, "-----BEGIN RSA PRIVATE KEY-----\n");
+    let said = sandbox.root("dkimctl import");
+    assert!(!said.contains("Can't be had"), "{said}");
+    assert!(said.contains("the key has 1024 bits"), "{said}");
+    let rights = sandbox.root("stat -c '%a %U:%G' /etc/sendmail-dkim/keys/sample.com/*.private");
+    assert_eq!(rights, "640 root:sendmail-dkim\n");
+    for domain in ["sample.com", "hogehoge.jp"] {
+        let recipient = sandbox.recipient();
+        let mail =
+            format!("echo 'Test Mail.' | mail -s 'test mail' -r webmaster@{domain} {recipient}");
+        stdout(&sandbox.sh("alice", &mail, b""));
+        sandbox.assert_signed(&sandbox.received(&recipient), domain, "dkimselector");
+    }
+    // Once more: nothing to do, and nothing overwritten.
+    let said = sandbox.root("dkimctl import");
+    assert!(said.contains("sample.com.toml (was there already)"), "{said}");
+}
+
+/// `KeyTable`, `SigningTable`, further lines of opendkim.conf.
+struct SetUp(&'static str, &'static str, &'static str);
+
+/// In both tables `KEYS` stands for the folder of the keys.
+const KEY_TABLE: &str = "one sample.com:s1:KEYS/one\ntwo sample.com:s2:KEYS/two\n\
+    below news.sample.com:s3:KEYS/one\njp hogehoge.jp:s4:KEYS/two\nall %:s5:KEYS/one\n\
+    own %:s6:KEYS/%/key\nhogehoge.jp hogehoge.jp:s7:KEYS/one\n";
+
+const SENDERS: [&str; 12] = [
+    "a@sample.com",
+    "News@Sample.com",
+    "b-news@sample.com",
+    "\"a b\"@sample.com",
+    "a@xsample.com",
+    "a@news.sample.com",
+    "a@x.news.sample.com",
+    "a@own.test",
+    "a@hogehoge.jp",
+    "news@hogehoge.jp",
+    "a@www.hogehoge.jp",
+    "a@nobody.test",
+];
+
+/// Senders of SENDERS that the two set-ups treat otherwise, and what import says "can't be had" of.
+fn disagreement(sandbox: &Sandbox, number: usize, set_up: &SetUp) -> (Vec<String>, Vec<String>) {
+    let SetUp(keys, signing, more) = set_up;
+    let folder = format!("/var/lib/import.{number}");
+    sandbox.root(&format!(
+        "mkdir -p {folder}/keys/own.test && cd {folder} && mkdir etc &&
+        openssl genrsa -traditional -out keys/one 1024 2>/dev/null &&
+        openssl genrsa -out keys/two 2048 2>/dev/null && cp keys/two keys/own.test/key &&
+        chmod 600 keys/one keys/two keys/own.test/key"
+    ));
+    let path = |text: &str| text.replace("KEYS", &format!("{folder}/keys"));
+    sandbox.write(&format!("{folder}/KeyTable"), &path(keys));
+    sandbox.write(&format!("{folder}/SigningTable"), &path(signing));
+    let tables = format!("Mode s\nKeyTable {folder}/KeyTable\n");
+    let tables = if keys.is_empty() { "Mode s\n" } else { &tables };
+    let more = path(more).replace("TABLE", &format!("{folder}/SigningTable"));
+    sandbox.write(&format!("{folder}/conf"), &format!("{tables}{more}"));
+    let output =
+        sandbox.sh("root", &format!("dkimctl --etc {folder}/etc import --json {folder}/conf"), b"");
+    let report: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    assert_eq!(report["written"], true, "{report}");
+    let lost = report["not_to_be_had"].as_array().unwrap();
+    let lost: Vec<String> = lost.iter().map(|text| text.as_str().unwrap().to_owned()).collect();
+    assert_eq!(output.status.code(), Some(i32::from(!lost.is_empty())), "{report}");
+    let senders: Vec<String> = SENDERS.iter().map(|sender| format!("'{sender}'")).collect();
+    let senders = senders.join(" ");
+    let lines =
+        sandbox.root(&format!("/opt/sandbox/both-sign.py {folder}/conf {folder}/etc {senders}"));
+    let lines: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines.len(), SENDERS.len());
+    let signed = lines.iter().filter(|line| line["opendkim"] != Value::Array(Vec::new()));
+    assert!(signed.count() > 0, "{lines:?}");
+    let differ = lines.iter().filter(|line| line["opendkim"] != line["wrapper"]);
+    (differ.map(ToString::to_string).collect(), lost)
+}
+
+#[test]
+fn what_is_imported_signs_the_mail_that_opendkim_signed() {
+    let Some(sandbox) = Sandbox::for_test("import") else { return };
+    let refile = "SigningTable refile:TABLE\n";
+    let file = "SigningTable file:TABLE\n";
+    let set_ups = [
+        SetUp(KEY_TABLE, "*@sample.com one\n*@hogehoge.jp jp\n", refile),
+        SetUp(KEY_TABLE, "news@sample.com two\n*@sample.com one\n", refile),
+        SetUp(KEY_TABLE, "*@sample.com one\nnews@sample.com two\n", refile),
+        SetUp(KEY_TABLE, "news@sample.com two\nnews@hogehoge.jp jp\n", refile),
+        SetUp(KEY_TABLE, "*@sample.com one\n*@*.sample.com one\n", refile),
+        SetUp(KEY_TABLE, "*@news.sample.com below\n*@sample.com one:@%\n", refile),
+        SetUp(KEY_TABLE, "*@news.sample.com one:@%\n*@sample.com one\n", refile),
+        SetUp(KEY_TABLE, "*@sample.com one\n* all\n", refile),
+        SetUp(KEY_TABLE, "* one\n", refile),
+        SetUp(KEY_TABLE, "*@own.test own\n*@sample.com two\n", refile),
+        SetUp(KEY_TABLE, "*@hogehoge.jp %\n", refile),
+        SetUp(KEY_TABLE, "sample.com one\n*@hogehoge.jp jp\n", refile),
+        SetUp(KEY_TABLE, "sample.com one\n*@hogehoge.jp jp\n", file),
+        SetUp(KEY_TABLE, "news@sample.com two\nsample.com one\n.sample.com one\n* all\n", file),
+        SetUp(KEY_TABLE, "", "SigningTable csl:sample.com=one,hogehoge.jp=jp\n"),
+        SetUp(
+            KEY_TABLE,
+            "*@sample.com one\n*@sample.com two\nnews@sample.com two\n*@hogehoge.jp jp\n",
+            "SigningTable refile:TABLE\nMultipleSignatures yes\n",
+        ),
+        SetUp("", "", "Domain sample.com, hogehoge.jp\nKeyFile KEYS/one\nSelector s\n"),
+        SetUp("", "", "Domain sample.com\nKeyFile KEYS/one\nSelector s\nSubDomains yes\n"),
+        SetUp("", "", "Domain *\nKeyFile KEYS/one\nSelector s\n"),
+    ];
+    for (number, set_up) in set_ups.iter().enumerate() {
+        let (differ, lost) = disagreement(sandbox, number, set_up);
+        let SetUp(_, signing, more) = set_up;
+        assert!(differ.is_empty() && lost.is_empty(), "{signing}{more}: {differ:#?} {lost:#?}");
+    }
+}
+
+#[test]
+fn what_no_domain_file_can_say_is_said_to_be_lost() {
+    let Some(sandbox) = Sandbox::for_test("import") else { return };
+    let refile = "SigningTable refile:TABLE\n";
+    // What the message names, and how many of the senders it is about.
+    for (number, (signing, named, count)) in [
+        ("*-news@sample.com two\n*@sample.com one\n", "*-news@sample.com", 1),
+        ("*@*.sample.com one\n", "domains below sample.com", 2),
+        ("*sample.com one\n", "*sample.com", 1),
+        ("news@sample.com jp\n*@sample.com one\n", "news@sample.com", 1),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let set_up = SetUp(KEY_TABLE, signing, refile);
+        let (differ, lost) = disagreement(sandbox, 100 + number, &set_up);
+        assert!(lost.iter().any(|text| text.contains(named)), "{signing}: {lost:#?}");
+        assert_eq!(differ.len(), count, "{signing}: {differ:#?} {lost:#?}");
+    }
+}
+
+fn import(stage: &Stage, args: &[&str]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("new")).arg("import").args(args).arg(stage.path("conf"));
+    command.env_remove("SENDMAIL_DKIM_ETC").output().unwrap()
+}
+
+/// A set-up with one domain; `new` has a `config.toml` already.
+fn stage(more: &str) -> Stage {
+    let stage = Stage::new();
+    let key = stage.path("old.private");
+    fs::copy(project("tests/vectors/rfc6376-c.private"), &key).unwrap();
+    let conf = format!("Domain sample.com\nSelector s1\nKeyFile {}\n{more}", key.display());
+    stage.write("conf", &conf);
+    fs::create_dir_all(stage.path("new")).unwrap();
+    stage.write("new/config.toml", "sendmail = \"/usr/sbin/sendmail.postfix\"\n");
+    stage
+}
+
+#[test]
+fn import_copies_the_key_for_the_wrapper_alone() {
+    let stage = stage("Canonicalization simple\n");
+    stdout(&import(&stage, &[]));
+    let key = stage.path("new/keys/sample.com/s1.private");
+    let old = fs::read(project("tests/vectors/rfc6376-c.private")).unwrap();
+    assert_eq!(fs::read(&key).unwrap(), old);
+    assert_eq!(fs::metadata(&key).unwrap().permissions().mode() & 0o137, 0);
+    let file = fs::read_to_string(stage.path("new/domains/sample.com.toml")).unwrap();
+    let wanted = "selectors = [\"s1\"]\ncanonicalization = \"simple/simple\"\n";
+    assert_eq!(file, format!("# Written by dkimctl import.\n{wanted}"));
+}
+
+#[test]
+fn import_shows_and_does_not_write_in_a_dry_run() {
+    let stage = stage("");
+    let shown = stdout(&import(&stage, &["--dry-run"]));
+    assert!(shown.contains("+selectors = [\"s1\"]\n"), "{shown}");
+    assert!(shown.contains("rsa key of 1024 bits from "), "{shown}");
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+    assert!(!stage.path("new/domains").exists() && !stage.path("new/keys").exists());
+    let shown = stdout(&import(&stage, &["--dry-run", "--json"]));
+    let report: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(report["written"], false);
+    assert_eq!(report["files"].as_array().unwrap().len(), 3, "{report}");
+    assert!(!shown.contains("PRIVATE KEY"), "{shown}");
+}
+
+#[test]
+fn import_overwrites_nothing_and_then_writes_nothing() {
+    let stage = stage("");
+    fs::create_dir_all(stage.path("new/domains")).unwrap();
+    stage.write("new/domains/sample.com.toml", "selectors = [\"mine\"]\n");
+    let output = import(&stage, &[]);
+    assert_eq!(output.status.code(), Some(73), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("domains/sample.com.toml"));
+    let file = fs::read_to_string(stage.path("new/domains/sample.com.toml")).unwrap();
+    assert_eq!(file, "selectors = [\"mine\"]\n");
+    assert!(!stage.path("new/keys").exists());
+}
+
+#[test]
+fn import_exits_with_one_where_something_is_lost() {
+    let output = import(&stage("DontSignMailTo x@y.test\n"), &[]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(shown.contains("Can't be had:\n") && shown.contains("DontSignMailTo"), "{shown}");
+}
+
+#[test]
+fn import_says_what_it_can_not_read() {
+    let stage = Stage::new();
+    assert_eq!(import(&stage, &[]).status.code(), Some(66));
+    stage.write("conf", "Mode v\n");
+    assert_eq!(import(&stage, &[]).status.code(), Some(65));
+}
