@@ -2,6 +2,7 @@
 //! rights of whoever calls it.
 
 mod dns;
+mod doctor;
 mod genkey;
 mod import;
 mod keys;
@@ -32,6 +33,7 @@ struct Subcommand {
 }
 
 const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand { name: "doctor", help: doctor::HELP, run: doctor::run },
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
     Subcommand { name: "import", help: import::HELP, run: import::run },
     Subcommand { name: "record", help: record::HELP, run: record::run },
@@ -54,6 +56,7 @@ usage: dkimctl [--etc DIR] SUBCOMMAND [ARGUMENT...]
 
 Keys, records and checks for sendmail.dkim(8).
 
+  doctor  find what would break signatures or lose mail on this host
   genkey  make a key for a domain, and show the DNS record to publish
   import  make domain files and keys of an OpenDKIM set-up
   record  show the DNS records to publish, in the form that a service wants

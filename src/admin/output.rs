@@ -71,6 +71,10 @@ impl Failure {
         Self::new(CANNOT_CREATE, what)
     }
 
+    pub(super) fn permission(what: impl fmt::Display) -> Self {
+        Self::new(NO_PERMISSION, what)
+    }
+
     pub(super) fn no_input(what: impl fmt::Display) -> Self {
         Self::new(NO_INPUT, what)
     }

@@ -20,6 +20,8 @@ mod diagnosis;
 mod dialogue;
 /// What the administrator's command promises.
 mod dkimctl;
+/// In the sandbox: what is wrong with a host is found, and nothing else.
+mod doctor;
 /// What is said when something is wrong, and where the mail goes.
 mod failure;
 /// In the sandbox: three hosts and a DNS server, each in namespaces of its own.

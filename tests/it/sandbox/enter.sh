@@ -50,6 +50,8 @@ ln -sf /usr/sbin/sendmail.dkim etc/alternatives/mta
 ln -sf /usr/sbin/sendmail.dkim etc/alternatives/mta-sendmail
 ln -sf /etc/alternatives/mta usr/sbin/sendmail
 ln -sf /etc/alternatives/mta-sendmail usr/lib/sendmail
+# As in the packages of RHEL: it is not the wrapper that "postfix set-permissions" touches.
+echo 'sendmail_path = /usr/sbin/sendmail.postfix' >>etc/postfix/main.cf
 mkdir -p etc/sendmail-dkim/domains
 install -d -m 750 -g "$GID" etc/sendmail-dkim/keys
 cat >etc/sendmail-dkim/config.toml <<'TOML'

@@ -1,0 +1,142 @@
+//! `config.toml` and the domain files, read as the wrapper reads them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+use super::settings::Ours;
+use crate::config::{DomainFile, Host};
+use crate::dkim::{Domain, Selector};
+use crate::policy::Candidate;
+
+/// What the files say, as far as they can be used.
+#[derive(Debug, Default)]
+pub(super) struct Configuration {
+    pub(super) host: Option<Host>,
+    pub(super) files: Vec<Signer>,
+}
+
+/// A domain file.
+#[derive(Debug)]
+pub(super) struct Signer {
+    /// `None`: `default.toml`.
+    pub(super) name: Option<Domain>,
+    pub(super) file: DomainFile,
+}
+
+impl Signer {
+    /// The folder below `keys/`.
+    pub(super) fn folder(&self) -> String {
+        let candidate = Candidate { domain: self.name.clone(), is_parent: false };
+        let name = candidate.file();
+        let own = name.strip_suffix(".toml").unwrap_or(&name);
+        self.file.domain.as_ref().map_or(own, Domain::as_str).to_owned()
+    }
+
+    /// All selectors that the file names.
+    pub(super) fn selectors(&self) -> BTreeSet<&Selector> {
+        let rules = self.file.rules.iter().flat_map(|rule| &rule.selectors);
+        self.file.selectors.iter().chain(rules).collect()
+    }
+}
+
+impl Configuration {
+    /// Reads all files; what is wrong with them is found.
+    pub(super) fn read(etc: &Path, findings: &mut Vec<Finding>) -> Self {
+        let mut configuration = Self::default();
+        let path = etc.join("config.toml");
+        let Some(text) = read(&path, findings) else { return configuration };
+        let host = match Host::parse(&text) {
+            Ok(host) => configuration.host.insert(host),
+            Err(error) => {
+                findings.push(Finding::error(
+                    "configuration",
+                    format!("{}: {error}: no mail is signed", path.display()),
+                    "mend that line; see sendmail-dkim.toml(5)",
+                ));
+                return configuration;
+            }
+        };
+        for path in domain_files(etc) {
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            let name = if stem == "default" { None } else { Domain::parse(&stem).ok() };
+            if stem != "default" && name.as_ref().is_none_or(|name| name.as_str() != stem) {
+                findings.push(Finding::warning(
+                    "configuration",
+                    format!("{}: no mail can be From {stem:?}", path.display()),
+                    "name the file after the domain, in lower case and A-labels",
+                ));
+                continue;
+            }
+            let Some(text) = read(&path, findings) else { continue };
+            match DomainFile::parse(&text, name.as_ref(), &host.signing) {
+                Ok(file) => configuration.files.push(Signer { name, file }),
+                Err(error) => findings.push(Finding::error(
+                    "configuration",
+                    format!("{}: {error}: the domain is not signed", path.display()),
+                    "mend that line; see sendmail-dkim.toml(5)",
+                )),
+            }
+        }
+        if configuration.files.is_empty() && findings.is_empty() {
+            findings.push(Finding::warning(
+                "configuration",
+                format!("{}: no domain file, so no mail is signed", etc.join("domains").display()),
+                "dkimctl genkey -d DOMAIN -s SELECTOR",
+            ));
+        }
+        configuration
+    }
+
+    /// What settings of Postfix are compared with.
+    pub(super) fn ours(&self) -> Ours {
+        let mut headers = BTreeSet::new();
+        for signer in &self.files {
+            headers.extend(signer.file.signing.headers.iter().cloned());
+        }
+        let host = self.host.as_ref();
+        Ours {
+            completion: host.map(|host| host.completion.clone()).unwrap_or_default(),
+            headers: headers.into_iter().collect(),
+            domains: self.files.iter().filter_map(|signer| signer.name.clone()).collect(),
+        }
+    }
+}
+
+fn domain_files(etc: &Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(etc.join("domains")).into_iter().flatten().flatten();
+    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    files.sort();
+    files
+}
+
+/// A file that every user must be able to read, and only its owner to write.
+fn read(path: &Path, findings: &mut Vec<Finding>) -> Option<String> {
+    let shown = path.display();
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => {
+            let remedy = "dkimctl setup, or write it; see sendmail-dkim.toml(5)";
+            findings.push(Finding::error("configuration", format!("{shown}: {error}"), remedy));
+            return None;
+        }
+    };
+    let found = fs::metadata(path).ok()?;
+    let mode = found.mode() & 0o7777;
+    let owners = [0, path.parent().and_then(|folder| fs::metadata(folder).ok())?.uid()];
+    if mode & 0o004 == 0 || mode & 0o022 != 0 || !owners.contains(&found.uid()) {
+        findings.push(Finding::error(
+            "configuration",
+            format!(
+                "{shown} is of uid {} with mode {mode:03o}; it is to be root's, for everybody to \
+                 read, and for nobody else to write",
+                found.uid()
+            ),
+            format!("chown root {shown}; chmod 644 {shown}"),
+        ));
+    }
+    Some(text)
+}

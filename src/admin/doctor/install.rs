@@ -1,0 +1,191 @@
+//! The wrapper itself: whether it is the host's sendmail, and has the rights that it needs.
+
+use std::fs::{self, Metadata};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+use std::process::Command;
+
+use nix::unistd::Group;
+
+use super::Finding;
+use super::postconf::Postfix;
+use crate::config::Host;
+
+/// Where packages and `make install` put it.
+const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"];
+
+/// What programs call.
+const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/sendmail"];
+
+/// The group that reads keys.
+pub(super) const GROUP: &str = "sendmail-dkim";
+
+pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
+    let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
+    let Some((path, wrapper)) = found else {
+        let evidence = format!("none of {} is there", WRAPPERS.join(", "));
+        return vec![Finding::error("wrapper", evidence, "make install, or install the package")];
+    };
+    let mut findings = Vec::new();
+    findings.extend(is_sendmail(&wrapper));
+    findings.extend(rights(path, &wrapper));
+    findings.extend(mount(path));
+    findings.extend(label(path));
+    findings.extend(host.and_then(|host| real(&host.sendmail, &wrapper)));
+    findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, path, &wrapper)));
+    findings.extend(enabled());
+    findings
+}
+
+fn is_same(one: &Metadata, other: &Metadata) -> bool {
+    (one.dev(), one.ino()) == (other.dev(), other.ino())
+}
+
+/// What all programs call is us.
+fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
+    let mut others = Vec::new();
+    for path in SENDMAIL {
+        match fs::metadata(path) {
+            Ok(found) if is_same(&found, wrapper) => {}
+            Ok(_) => {
+                let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
+                others.push(format!("{path} is {}", target.display()));
+            }
+            // The other two are not everywhere.
+            Err(error) if path == "/usr/sbin/sendmail" => others.push(format!("{path}: {error}")),
+            Err(_) => {}
+        }
+    }
+    if others.is_empty() {
+        return None;
+    }
+    let has_group = ["/var/lib/alternatives/mta", "/var/lib/dpkg/alternatives/mta"]
+        .iter()
+        .any(|path| Path::new(path).exists());
+    let remedy = if has_group {
+        "alternatives --config mta (update-alternatives on Debian)"
+    } else {
+        "alternatives/register, then alternatives --config mta; on Debian a diversion, see README.md"
+    };
+    Some(Finding::error("mta", format!("{}: mail goes past us", others.join("; ")), remedy))
+}
+
+fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    let mode = wrapper.mode() & 0o7777;
+    let group = Group::from_name(GROUP).ok().flatten();
+    if wrapper.uid() != 0 || mode & 0o022 != 0 {
+        findings.push(Finding::error(
+            "wrapper_owner",
+            format!(
+                "{path} is of uid {} with mode {mode:04o}: others than root may change it",
+                wrapper.uid()
+            ),
+            format!("chown root {path}; chmod 2755 {path}"),
+        ));
+    }
+    let Some(group) = group else {
+        let remedy = format!("groupadd --system {GROUP}, then install again");
+        findings.push(Finding::error("wrapper_group", format!("no group {GROUP}"), remedy));
+        return findings;
+    };
+    // chgrp clears the bit, so it comes first.
+    let remedy = format!("chgrp {GROUP} {path} && chmod 2755 {path}");
+    if wrapper.gid() != group.gid.as_raw() {
+        let name = Group::from_gid(wrapper.gid().into()).ok().flatten();
+        let name = name.map_or_else(|| wrapper.gid().to_string(), |group| group.name);
+        let evidence = format!("{path} is of group {name}: it can't read the keys");
+        findings.push(Finding::error("wrapper_group", evidence, remedy));
+    } else if mode & 0o2000 == 0 {
+        let evidence =
+            format!("{path} has mode {mode:04o}, no set-gid bit: it can't read the keys");
+        findings.push(Finding::error("set_gid", evidence, remedy));
+    }
+    findings
+}
+
+/// The set-gid bit counts for nothing on a file system that is mounted nosuid.
+fn mount(path: &str) -> Option<Finding> {
+    let path = fs::canonicalize(path).ok()?;
+    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let mounts = text.lines().filter_map(|line| {
+        let mut words = line.split(' ').skip(4);
+        Some((words.next()?, words.next()?))
+    });
+    // The longest one is it; of two at one place, the later.
+    let (point, options) =
+        mounts.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len())?;
+    options.split(',').any(|option| option == "nosuid").then(|| {
+        let evidence = format!("{point} is mounted nosuid: {} can't read the keys", path.display());
+        Finding::error("nosuid", evidence, format!("mount -o remount,suid {point}, and in fstab"))
+    })
+}
+
+/// Without the label of a sendmail, callers that SELinux confines stay in their own domain.
+fn label(path: &str) -> Option<Finding> {
+    if !Path::new("/sys/fs/selinux/enforce").exists() {
+        return None;
+    }
+    let output = Command::new("stat").args(["-L", "-c", "%C", path]).output().ok()?;
+    let label = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    (!label.contains(":sendmail_exec_t")).then(|| {
+        Finding::warning(
+            "selinux",
+            format!("{path} has the label {label}: confined callers can't send by it"),
+            format!("semanage fcontext -a -t sendmail_exec_t {path}; restorecon {path}"),
+        )
+    })
+}
+
+fn real(path: &Path, wrapper: &Metadata) -> Option<Finding> {
+    let shown = path.display();
+    let wrong = match fs::metadata(path) {
+        Err(error) => format!("{shown}: {error}: no mail is accepted"),
+        Ok(found) if is_same(&found, wrapper) => format!("{shown} is the wrapper itself"),
+        Ok(found) if !found.is_file() || found.mode() & 0o111 == 0 => {
+            format!("{shown} is no program: no mail is accepted")
+        }
+        Ok(_) => return None,
+    };
+    let remedy = "sendmail in config.toml: the real one, as /usr/sbin/sendmail.postfix";
+    Some(Finding::error("real_sendmail", wrong, remedy))
+}
+
+/// `postfix set-permissions` gives that file mode 755.
+fn sendmail_path(postfix: &Postfix, path: &str, wrapper: &Metadata) -> Option<Finding> {
+    let view = postfix.view();
+    let found = fs::metadata(view.value("sendmail_path")).ok()?;
+    is_same(&found, wrapper).then(|| {
+        Finding::warning(
+            "sendmail_path",
+            format!(
+                "{} is {path}: postfix set-permissions, which updates call, clears its set-gid bit",
+                view.evidence("sendmail_path")
+            ),
+            "postconf -e sendmail_path=/usr/sbin/sendmail.postfix (the real one)",
+        )
+    })
+}
+
+/// alternatives(8) disables the service of every entry that is not chosen.
+fn enabled() -> Option<Finding> {
+    const FOLDERS: [&str; 3] =
+        ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+    let exists = |name: &str| {
+        FOLDERS.iter().any(|folder| fs::symlink_metadata(format!("{folder}/{name}")).is_ok())
+    };
+    if !exists("postfix.service") {
+        return None;
+    }
+    let wanted = ["postfix.service", "sendmail.dkim.service"]
+        .iter()
+        .any(|unit| exists(&format!("multi-user.target.wants/{unit}")));
+    (!wanted).then(|| {
+        Finding::error(
+            "postfix_enabled",
+            "postfix.service is not enabled: after the next boot mail stays in the queue \
+             (alternatives disables it when another entry is chosen, and on updates of Postfix)",
+            "systemctl enable postfix.service",
+        )
+    })
+}

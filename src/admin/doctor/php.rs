@@ -1,0 +1,114 @@
+//! `sendmail_path` of PHP: whether mail() calls the wrapper, and so that a lone dot ends no message.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::{Finding, Severity};
+
+/// Where distributions keep php.ini and the pools of php-fpm.
+const PLACES: [&str; 4] = ["/etc/php.ini", "/etc/php.d", "/etc/php", "/etc/php-fpm.d"];
+
+/// No tree of configuration is deeper.
+const DEEPEST: usize = 5;
+
+pub(super) fn findings() -> Vec<Finding> {
+    let mut files = Vec::new();
+    for place in PLACES {
+        collect(Path::new(place), 0, &mut files);
+    }
+    files.sort();
+    // What is enabled is often a link to what is available.
+    let mut seen = Vec::new();
+    let mut findings = Vec::new();
+    for path in files {
+        let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
+        if seen.contains(&real) {
+            continue;
+        }
+        seen.push(real);
+        let octets = fs::read(&path).unwrap_or_default();
+        let text = String::from_utf8_lossy(&octets);
+        findings.extend(text.lines().filter_map(setting).filter_map(|value| judge(&path, value)));
+    }
+    findings
+}
+
+fn collect(path: &Path, depth: usize, files: &mut Vec<PathBuf>) {
+    if path.is_dir() && depth < DEEPEST {
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            collect(&entry.path(), depth.saturating_add(1), files);
+        }
+    } else if path.extension().is_some_and(|kind| kind == "ini" || kind == "conf") {
+        files.push(path.to_owned());
+    }
+}
+
+/// `sendmail_path = ...` of php.ini, `php_admin_value[sendmail_path] = ...` of a pool.
+fn setting(line: &str) -> Option<&str> {
+    let (name, value) = line.split_once('=')?;
+    let name = name.trim();
+    let is_it = name == "sendmail_path"
+        || ["php_admin_value[sendmail_path]", "php_value[sendmail_path]"].contains(&name);
+    let value = value.trim().trim_matches(['"', '\'']).trim();
+    (is_it && !value.is_empty()).then_some(value)
+}
+
+fn judge(path: &Path, value: &str) -> Option<Finding> {
+    let mut words = value.split_whitespace();
+    let program = words.next()?;
+    let shown = path.display();
+    let ours = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/sbin/sendmail.dkim", "sendmail"];
+    if !ours.contains(&program) {
+        return Some(Finding::new(
+            Severity::Warning,
+            "php_sendmail_path",
+            format!("{shown}: sendmail_path = {value}: mail() goes past the wrapper"),
+            "sendmail_path = \"/usr/sbin/sendmail -t -i\"",
+        ));
+    }
+    let keeps_dots =
+        words.any(|word| word.starts_with("-oi") || (is_flags(word) && word.contains('i')));
+    (!keeps_dots).then(|| {
+        Finding::new(
+            Severity::Info,
+            "php_sendmail_path",
+            format!(
+                "{shown}: sendmail_path = {value}: without -i a line of one dot ends the message"
+            ),
+            "sendmail_path = \"/usr/sbin/sendmail -t -i\"",
+        )
+    })
+}
+
+/// A word of options that take no value.
+fn is_flags(word: &str) -> bool {
+    word.strip_prefix('-').is_some_and(|letters| {
+        !letters.is_empty() && letters.chars().all(|letter| "timnvG".contains(letter))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(line: &str) -> Option<Severity> {
+        judge(Path::new("/php.ini"), setting(line)?).map(|finding| finding.severity)
+    }
+
+    #[test]
+    fn php_calls_the_wrapper_and_lets_dots_be_text() {
+        for (line, wanted) in [
+            (";sendmail_path =", None),
+            ("sendmail_path =", None),
+            ("sendmail_path = \"/usr/sbin/sendmail -t -i\"", None),
+            ("sendmail_path = /usr/sbin/sendmail -ti -f a@b.test", None),
+            ("sendmail_path = /usr/sbin/sendmail -t -oi", None),
+            ("sendmail_path = /usr/sbin/sendmail -t -fi@b.test", Some(Severity::Info)),
+            ("php_admin_value[sendmail_path] = /usr/sbin/sendmail -t", Some(Severity::Info)),
+            ("sendmail_path = /usr/bin/msmtp -t -i", Some(Severity::Warning)),
+            ("sendmail_path = /usr/sbin/sendmail.postfix -t -i", Some(Severity::Warning)),
+        ] {
+            assert_eq!(found(line), wanted, "{line}");
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! What Postfix is set to, for all of it and for each of its services (postconf(1)).
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Settings of main.cf, and what master.cf makes of them for single services.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Postfix {
+    main: BTreeMap<String, String>,
+    services: Vec<Service>,
+}
+
+/// A line of master.cf.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Service {
+    /// `smtp/unix`
+    pub(super) name: String,
+    /// The program: `smtp`, `cleanup`, ...
+    command: String,
+    settings: BTreeMap<String, String>,
+}
+
+/// The settings as one service sees them.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct View<'a> {
+    postfix: &'a Postfix,
+    service: Option<&'a Service>,
+}
+
+impl Postfix {
+    /// Asks postconf(1).
+    ///
+    /// # Errors
+    /// It can't be run, or fails.
+    pub(super) fn ask() -> Result<Self, String> {
+        // -x expands; before 2.10 there is none, and before 2.11 no -M and -P.
+        let main = postconf(&["-x"]).or_else(|_| postconf(&[]))?;
+        let services = postconf(&["-M"]).unwrap_or_default();
+        let settings = postconf(&["-Px"]).unwrap_or_default();
+        let mut postfix = Self::of(&main, &services, &settings);
+        postfix.read_origin();
+        Ok(postfix)
+    }
+
+    fn of(main: &str, services: &str, settings: &str) -> Self {
+        let main = main.lines().filter_map(assignment);
+        let main = main.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
+        let mut services: Vec<Service> = services.lines().filter_map(Service::parse).collect();
+        // smtp/unix/smtp_generic_maps = ...
+        for (place, value) in settings.lines().filter_map(assignment) {
+            let Some((service, name)) = place.rsplit_once('/') else { continue };
+            if let Some(service) = services.iter_mut().find(|other| other.name == service) {
+                service.settings.insert(name.to_owned(), value.to_owned());
+            }
+        }
+        Self { main, services }
+    }
+
+    /// On Debian a path in `myorigin` means the first line of that file.
+    fn read_origin(&mut self) {
+        if let Some(origin) = self.main.get_mut("myorigin")
+            && origin.starts_with('/')
+            && let Ok(text) = std::fs::read_to_string(&origin)
+        {
+            text.lines().next().unwrap_or_default().trim().clone_into(origin);
+        }
+    }
+
+    /// The settings of main.cf.
+    pub(super) fn view(&self) -> View<'_> {
+        View { postfix: self, service: None }
+    }
+
+    /// The settings as all services see them that run one of these programs.
+    pub(super) fn views<'a>(&'a self, commands: &'a [&str]) -> Vec<View<'a>> {
+        let run = self.services.iter().filter(|service| commands.contains(&&*service.command));
+        let views: Vec<View<'_>> =
+            run.map(|service| View { postfix: self, service: Some(service) }).collect();
+        // No master.cf that could be asked for: main.cf tells.
+        if views.is_empty() { vec![self.view()] } else { views }
+    }
+}
+
+impl<'a> View<'a> {
+    /// A setting; empty where Postfix has none of that name.
+    pub(super) fn value(&self, name: &str) -> &'a str {
+        self.get(name).unwrap_or_default()
+    }
+
+    /// The same, where absence matters.
+    pub(super) fn get(&self, name: &str) -> Option<&'a str> {
+        let own = self.service.and_then(|service| service.settings.get(name));
+        own.or_else(|| self.postfix.main.get(name)).map(String::as_str)
+    }
+
+    /// Where a setting stands, and what it says.
+    pub(super) fn evidence(&self, name: &str) -> String {
+        let service = self.service.filter(|service| service.settings.contains_key(name));
+        match service {
+            Some(service) => {
+                format!("master.cf: {}: -o {name}={}", service.name, self.value(name))
+            }
+            None => format!("main.cf: {name} = {}", self.value(name)),
+        }
+    }
+}
+
+impl Service {
+    /// `smtp unix - - n - - smtp -o name=value`
+    fn parse(line: &str) -> Option<Self> {
+        let mut words = line.split_whitespace();
+        let (name, kind) = (words.next()?, words.next()?);
+        let command = words.nth(5)?.to_owned();
+        Some(Self { name: format!("{name}/{kind}"), command, ..Self::default() })
+    }
+}
+
+fn assignment(line: &str) -> Option<(&str, &str)> {
+    let (name, value) = line.split_once(" =")?;
+    Some((name.trim(), value.trim()))
+}
+
+fn postconf(args: &[&str]) -> Result<String, String> {
+    let output = Command::new("postconf").args(args).output();
+    let output = output.map_err(|error| format!("cannot run postconf: {error}"))?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
+        return Err(format!("postconf failed: {said}"));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+
+    pub(crate) fn postfix(main: &str, settings: &str) -> Postfix {
+        let services = "smtp       unix  -  -  n  -  -  smtp\nrelay unix - - n - - smtp -o a=b\n\
+            cleanup unix n - n - 0 cleanup\npickup unix n - n 60 1 pickup\nlmtp unix - - n - - lmtp\n";
+        Postfix::of(main, services, settings)
+    }
+
+    #[test]
+    fn a_service_sees_its_own_setting_before_that_of_all() {
+        let postfix = postfix("a = main\nempty =\n", "relay/unix/a = relay\n");
+        let values: Vec<_> = postfix.views(&["smtp"]).iter().map(|view| view.value("a")).collect();
+        assert_eq!(values, ["main", "relay"]);
+        assert_eq!(postfix.views(&["smtp"])[1].evidence("a"), "master.cf: relay/unix: -o a=relay");
+        assert_eq!(postfix.view().evidence("a"), "main.cf: a = main");
+        assert_eq!((postfix.view().get("empty"), postfix.view().get("b")), (Some(""), None));
+    }
+}

@@ -1,0 +1,420 @@
+//! Settings of Postfix that change a message after it was signed, or that the wrapper has to know of.
+
+use super::postconf::{Postfix, View};
+use super::{Finding, Severity};
+use crate::dkim::{Domain, FieldName};
+use crate::message::address::Completion;
+use crate::message::complete::LONGEST_LINE;
+
+/// What the configuration of the wrapper says about the same things.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ours {
+    pub(super) completion: Completion,
+    /// All names that some domain signs.
+    pub(super) headers: Vec<FieldName>,
+    pub(super) domains: Vec<Domain>,
+}
+
+/// One setting and when it is bad.
+struct Rule {
+    name: &'static str,
+    /// The programs of Postfix that read it; none: main.cf alone counts.
+    readers: &'static [&'static str],
+    severity: Severity,
+    is_bad: fn(&View<'_>, &'static str) -> bool,
+    why: &'static str,
+    remedy: &'static str,
+}
+
+use Severity::{Error, Info, Warning};
+
+const CLEANUP: &[&str] = &["cleanup"];
+const SMTP: &[&str] = &["smtp"];
+const LMTP: &[&str] = &["lmtp"];
+
+const fn rule(
+    severity: Severity,
+    name: &'static str,
+    readers: &'static [&'static str],
+    is_bad: fn(&View<'_>, &'static str) -> bool,
+    [why, remedy]: [&'static str; 2],
+) -> Rule {
+    Rule { name, readers, severity, is_bad, why, remedy }
+}
+
+const REWRITES: [&str; 2] = [
+    "it rewrites addresses in signed header fields",
+    "map the envelope only, or have the From written right by the program that sends",
+];
+const CLASSES: [&str; 2] = [
+    "it rewrites addresses in signed header fields",
+    "take the header_ classes out of the setting of that name that ends in _classes",
+];
+const BODY: [&str; 2] = ["it may change the body after it was signed", "remove it"];
+const HEADER: [&str; 2] = [
+    "a REPLACE, IGNORE or STRIP in it changes the header after it was signed",
+    "keep such actions off signed fields, or take those out of `headers`",
+];
+const LINES: [&str; 2] = [
+    "lines that are left at 990 octets are broken after they were signed",
+    "set it to 998, the default, or to 0",
+];
+const EIGHT_BIT: [&str; 2] = [
+    "mail goes out as to a peer without 8BITMIME: bodies are rewritten where seven_bit is false",
+    "take 8bitmime out of it, and leave seven_bit on",
+];
+
+const RULES: [Rule; 32] = [
+    rule(Error, "smtp_generic_maps", SMTP, is_set, REWRITES),
+    rule(Error, "lmtp_generic_maps", LMTP, is_set, REWRITES),
+    rule(
+        Error,
+        "canonical_maps",
+        CLEANUP,
+        |view, name| classes(view, name, "canonical_classes"),
+        CLASSES,
+    ),
+    rule(
+        Error,
+        "sender_canonical_maps",
+        CLEANUP,
+        |view, name| classes(view, name, "sender_canonical_classes"),
+        CLASSES,
+    ),
+    rule(
+        Error,
+        "recipient_canonical_maps",
+        CLEANUP,
+        |view, name| classes(view, name, "recipient_canonical_classes"),
+        CLASSES,
+    ),
+    rule(
+        Error,
+        "masquerade_domains",
+        CLEANUP,
+        |view, name| classes(view, name, "masquerade_classes"),
+        CLASSES,
+    ),
+    rule(Error, "body_checks", CLEANUP, is_set, BODY),
+    rule(Error, "smtp_body_checks", SMTP, is_set, BODY),
+    rule(Error, "lmtp_body_checks", LMTP, is_set, BODY),
+    rule(Error, "message_strip_characters", CLEANUP, is_set, BODY),
+    rule(Warning, "header_checks", CLEANUP, may_change, HEADER),
+    rule(Warning, "mime_header_checks", CLEANUP, changes_more, HEADER),
+    rule(Warning, "nested_header_checks", CLEANUP, changes_more, HEADER),
+    rule(Warning, "smtp_header_checks", SMTP, may_change, HEADER),
+    rule(Warning, "smtp_mime_header_checks", SMTP, may_change, HEADER),
+    rule(Warning, "smtp_nested_header_checks", SMTP, may_change, HEADER),
+    rule(Warning, "lmtp_header_checks", LMTP, may_change, HEADER),
+    rule(Warning, "lmtp_mime_header_checks", LMTP, may_change, HEADER),
+    rule(Warning, "lmtp_nested_header_checks", LMTP, may_change, HEADER),
+    rule(
+        Warning,
+        "non_smtpd_milters",
+        CLEANUP,
+        is_set,
+        [
+            "a milter that signs makes a second signature; one that changes mail breaks the first",
+            "take it out for local mail: non_smtpd_milters = (nothing)",
+        ],
+    ),
+    rule(
+        Warning,
+        "content_filter",
+        &["pickup"],
+        is_set,
+        [
+            "the filter gets the signed message, and may change it before it goes out",
+            "give the pickup service -o content_filter=, or see that the filter changes nothing",
+        ],
+    ),
+    rule(
+        Warning,
+        "always_add_missing_headers",
+        CLEANUP,
+        is_on,
+        [
+            "fields are added to mail that passes through (-G) as well, signed or not",
+            "set it to no; the wrapper adds what local mail lacks",
+        ],
+    ),
+    rule(
+        Warning,
+        "remote_header_rewrite_domain",
+        CLEANUP,
+        is_set,
+        ["addresses of mail that passes through (-G) are rewritten, signed or not", "remove it"],
+    ),
+    rule(Warning, "smtp_line_length_limit", SMTP, is_short, LINES),
+    rule(Warning, "lmtp_line_length_limit", LMTP, is_short, LINES),
+    rule(Warning, "smtp_discard_ehlo_keywords", SMTP, discards, EIGHT_BIT),
+    rule(Warning, "lmtp_discard_lhlo_keywords", LMTP, discards, EIGHT_BIT),
+    rule(
+        Warning,
+        "relayhost",
+        &[],
+        rewrites_mail,
+        [
+            "this relay replaces Message-ID and Date, or rewrites From",
+            "take those out of h=: headers = [\"-Message-ID\", \"-Date\"]",
+        ],
+    ),
+    rule(
+        Info,
+        "sendmail_fix_line_endings",
+        &[],
+        |view, name| view.get(name).is_some_and(|value| value != "always"),
+        ["only mail that is not signed feels it", "set it to always, the default"],
+    ),
+    rule(
+        Info,
+        "cleanup_replace_stray_cr_lf",
+        CLEANUP,
+        |view, name| view.value(name) != "yes",
+        [
+            "a stray CR goes out as it is, in mail that is not signed; signed mail has none",
+            "set it to yes, the default since 3.5.24, 3.6.14, 3.7.10, 3.8.5",
+        ],
+    ),
+    rule(
+        Info,
+        "undisclosed_recipients_header",
+        CLEANUP,
+        is_set,
+        [
+            "Postfix adds To to mail without recipients in its header; that is signed without it",
+            "set it to nothing, the default since 2.8",
+        ],
+    ),
+    rule(
+        Info,
+        "force_mime_input_conversion",
+        CLEANUP,
+        is_on,
+        ["bodies that the wrapper left as they are are rewritten", "set it to no, the default"],
+    ),
+];
+
+fn is_set(view: &View<'_>, name: &'static str) -> bool {
+    !view.value(name).is_empty()
+}
+
+fn is_on(view: &View<'_>, name: &'static str) -> bool {
+    view.value(name) == "yes"
+}
+
+/// Set, and about header fields.
+fn classes(view: &View<'_>, name: &'static str, classes: &str) -> bool {
+    is_set(view, name) && view.value(classes).contains("header_")
+}
+
+fn is_short(view: &View<'_>, name: &'static str) -> bool {
+    view.value(name).parse::<usize>().is_ok_and(|limit| limit > 0 && limit < LONGEST_LINE)
+}
+
+fn discards(view: &View<'_>, name: &'static str) -> bool {
+    view.value(name).to_ascii_lowercase().contains("8bitmime")
+}
+
+/// By default these are `$header_checks`, which has a finding of its own.
+fn changes_more(view: &View<'_>, name: &'static str) -> bool {
+    view.value(name) != view.value("header_checks") && may_change(view, name)
+}
+
+/// Set, unless all tables can be read and none has an action that changes mail.
+fn may_change(view: &View<'_>, name: &'static str) -> bool {
+    let tables = view.value(name).split([',', ' ', '\t']).filter(|table| !table.is_empty());
+    tables.into_iter().any(|table| {
+        let text = table.split_once(':').filter(|(kind, _)| ["regexp", "pcre"].contains(kind));
+        let text = text.and_then(|(_, path)| std::fs::read_to_string(path).ok());
+        text.is_none_or(|text| {
+            let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+            lines.flat_map(str::split_whitespace).any(|word| {
+                ["REPLACE", "IGNORE", "STRIP"]
+                    .iter()
+                    .any(|action| word.eq_ignore_ascii_case(action))
+            })
+        })
+    })
+}
+
+/// Relays that are known to write fields anew.
+fn rewrites_mail(view: &View<'_>, name: &'static str) -> bool {
+    let host = view.value(name).to_ascii_lowercase();
+    ["amazonaws.com", "gmail.com", "google.com", "outlook.com", "office365.com"]
+        .iter()
+        .any(|relay| host.contains(relay))
+}
+
+/// All that is to be said of the settings of Postfix.
+pub(super) fn findings(postfix: &Postfix, ours: &Ours) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for rule in &RULES {
+        let views = if rule.readers.is_empty() {
+            vec![postfix.view()]
+        } else {
+            postfix.views(rule.readers)
+        };
+        let mut evidence: Vec<String> = Vec::new();
+        for view in views.iter().filter(|view| (rule.is_bad)(view, rule.name)) {
+            let text = view.evidence(rule.name);
+            if !evidence.contains(&text) {
+                evidence.push(text);
+            }
+        }
+        if !evidence.is_empty() {
+            let evidence = format!("{}: {}", evidence.join("; "), rule.why);
+            findings.push(Finding::new(rule.severity, rule.name, evidence, rule.remedy));
+        }
+    }
+    let view = postfix.view();
+    findings.extend(version(&view));
+    findings.extend(header_from_format(&view));
+    findings.extend(dropped(postfix, ours));
+    findings.extend(origin(&view, ours));
+    findings.extend(dot_domain(&view, ours));
+    findings
+}
+
+fn version(view: &View<'_>) -> Option<Finding> {
+    let version = view.value("mail_version");
+    let patch: u32 = version.strip_prefix("3.5.")?.parse().ok()?;
+    (patch <= 7).then(|| {
+        let evidence = format!(
+            "Postfix {version}: a field with a line above 2048 octets breaks the header (fixed in 3.5.8)"
+        );
+        Finding::new(Warning, "mail_version", evidence, "update Postfix")
+    })
+}
+
+fn header_from_format(view: &View<'_>) -> Option<Finding> {
+    let format = view.get("header_from_format").filter(|format| *format != "standard")?;
+    let evidence = format!(
+        "main.cf: header_from_format = {format}: a From that the wrapper adds has the standard form"
+    );
+    Some(Finding::new(Info, "header_from_format", evidence, "nothing, if nobody minds"))
+}
+
+/// Fields that are signed and dropped.
+fn dropped(postfix: &Postfix, ours: &Ours) -> Option<Finding> {
+    let view = *postfix.views(CLEANUP).first()?;
+    let names = view.value("message_drop_headers").split([',', ' ', '\t']);
+    let signed = |name: &&str| ours.headers.iter().any(|signed| signed.is(name));
+    let lost: Vec<&str> = names.filter(signed).collect();
+    if lost.is_empty() {
+        return None;
+    }
+    let evidence = format!(
+        "{}: {} would be signed, and dropped afterwards",
+        view.evidence("message_drop_headers"),
+        lost.join(", ")
+    );
+    let remedy = format!("take them out of h=: headers = [\"-{}\"]", lost.join("\", \"-"));
+    Some(Finding::new(Warning, "message_drop_headers", evidence, remedy))
+}
+
+fn origin(view: &View<'_>, ours: &Ours) -> Option<Finding> {
+    let origin = Domain::parse(view.value("myorigin")).ok()?;
+    let place = view.evidence("myorigin");
+    let known = ours.completion.origin.as_ref();
+    if known != Some(&origin) {
+        let known = known.map_or("none", Domain::as_str);
+        return Some(Finding::new(
+            Warning,
+            "myorigin",
+            format!(
+                "{place}, and `origin` in config.toml is {known}: bare addresses are completed \
+                     otherwise than Postfix would"
+            ),
+            format!("origin = \"{origin}\" in config.toml"),
+        ));
+    }
+    if ours.domains.is_empty() || ours.domains.iter().any(|domain| origin.is_within(domain)) {
+        return None;
+    }
+    Some(Finding::new(
+        Info,
+        "myorigin",
+        format!("{place}: mail From bare addresses (cron's) gets a domain that nothing signs for"),
+        format!(
+            "dkimctl genkey -d {origin} -s SELECTOR, or set myorigin to a domain that is signed"
+        ),
+    ))
+}
+
+/// A domain without a dot, as in root@localhost.
+fn dot_domain(view: &View<'_>, ours: &Ours) -> Option<Finding> {
+    let known = ours.completion.dot_domain.as_ref().map(Domain::as_str);
+    let wanted = (view.value("append_dot_mydomain") == "yes").then(|| view.value("mydomain"));
+    if known == wanted {
+        return None;
+    }
+    // At level 0, or before 3.0, that is the default.
+    let is_old = view.get("compatibility_level").is_some_and(|level| level.starts_with('0'));
+    let name = if is_old { "compatibility_level" } else { "append_dot_mydomain" };
+    let say = |domain: Option<&str>| domain.unwrap_or("none").to_owned();
+    let evidence = format!(
+        "{}: Postfix appends {} to a domain without a dot, the wrapper {}",
+        view.evidence(name),
+        say(wanted),
+        say(known)
+    );
+    let remedy = match wanted {
+        Some(domain) => format!("append_dot_domain = \"{domain}\" in config.toml"),
+        None => "take append_dot_domain out of config.toml".to_owned(),
+    };
+    Some(Finding::new(Warning, name, evidence, remedy))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::postconf::tests::postfix;
+    use super::*;
+
+    const CLEAN: &str = "myorigin = sample.com\nmydomain = sample.com\nappend_dot_mydomain = no\n\
+        cleanup_replace_stray_cr_lf = yes\n";
+
+    fn found(more: &str, settings: &str) -> Vec<&'static str> {
+        let domain = Domain::parse("sample.com").unwrap();
+        let ours = Ours {
+            completion: Completion { origin: Some(domain.clone()), dot_domain: None },
+            headers: crate::config::Signing::default().headers,
+            domains: vec![domain],
+        };
+        let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &ours);
+        findings.iter().map(|finding| finding.check).collect()
+    }
+
+    #[test]
+    fn a_setting_of_one_service_counts_for_that_service() {
+        assert!(found("", "").is_empty());
+        let of_relay = "relay/unix/smtp_generic_maps = hash:/x\n";
+        assert_eq!(found("", of_relay), ["smtp_generic_maps"]);
+        // What all services set back is no finding.
+        let back = "smtp/unix/smtp_generic_maps =\nrelay/unix/smtp_generic_maps =\n";
+        assert!(found("smtp_generic_maps = hash:/x\n", back).is_empty());
+        assert!(found("", "lmtp/unix/smtp_generic_maps = hash:/x\n").is_empty());
+    }
+
+    #[test]
+    fn a_map_is_bad_only_where_its_classes_name_the_header() {
+        let map = "sender_canonical_maps = hash:/x\nsender_canonical_classes = ";
+        assert!(found(&format!("{map}envelope_sender\n"), "").is_empty());
+        let both = format!("{map}envelope_sender, header_sender\n");
+        assert_eq!(found(&both, ""), ["sender_canonical_maps"]);
+    }
+
+    #[test]
+    fn settings_that_only_later_versions_have_count_where_they_are() {
+        let more = "force_mime_input_conversion = yes\n";
+        assert_eq!(found(more, ""), ["force_mime_input_conversion"]);
+    }
+
+    #[test]
+    fn old_versions_are_told_by_their_number() {
+        assert_eq!(found("mail_version = 3.5.7\n", ""), ["mail_version"]);
+        for version in ["3.5.8", "3.5.25", "3.7.11", "2.10.1"] {
+            assert!(found(&format!("mail_version = {version}\n"), "").is_empty(), "{version}");
+        }
+    }
+}

@@ -1,0 +1,199 @@
+//! Units of services that send mail: settings under which a set-gid program has no rights, or the queue
+//! can't be written. Read from the files, as systemctl(1) may have nobody to talk to.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use super::Finding;
+
+/// Where units are, the strongest last.
+const FOLDERS: [&str; 5] = [
+    "/lib/systemd/system",
+    "/usr/lib/systemd/system",
+    "/usr/local/lib/systemd/system",
+    "/run/systemd/system",
+    "/etc/systemd/system",
+];
+
+/// Services that programs send mail from.
+fn sends_mail(unit: &str) -> bool {
+    const NAMES: [&str; 12] = [
+        "apache2",
+        "atd",
+        "cron",
+        "crond",
+        "cronie",
+        "fcron",
+        "gitea",
+        "httpd",
+        "lighttpd",
+        "php-fpm",
+        "uwsgi",
+        "zabbix-server",
+    ];
+    let Some(name) = unit.strip_suffix(".service") else { return false };
+    let base = name.split('@').next().unwrap_or(name);
+    NAMES.contains(&base) || (base.starts_with("php") && base.ends_with("fpm"))
+}
+
+pub(super) fn findings() -> Vec<Finding> {
+    let mut units: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
+    for folder in FOLDERS {
+        for name in names(Path::new(folder)) {
+            let unit = name.strip_suffix(".d").unwrap_or(&name);
+            if sends_mail(unit) {
+                units.entry(unit.to_owned()).or_default();
+            }
+        }
+    }
+    for (unit, files) in &mut units {
+        files.extend(files_of(unit));
+    }
+    units.iter().flat_map(|(unit, files)| judge(unit, &settings(files))).collect()
+}
+
+fn names(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// The strongest unit file, then all drop-ins by their names, of each name the strongest.
+fn files_of(unit: &str) -> Vec<PathBuf> {
+    let main = FOLDERS.iter().rev().map(|folder| Path::new(folder).join(unit));
+    let mut files: Vec<PathBuf> = main.filter(|path| path.exists()).take(1).collect();
+    let mut drop_ins = BTreeMap::new();
+    for folder in FOLDERS {
+        let folder = Path::new(folder).join(format!("{unit}.d"));
+        for name in names(&folder).into_iter().filter(|name| name.ends_with(".conf")) {
+            drop_ins.insert(name.clone(), folder.join(name));
+        }
+    }
+    files.extend(drop_ins.into_values());
+    files
+}
+
+/// A setting: its value and where it stands.
+type Settings = BTreeMap<String, (String, String)>;
+
+/// Settings of `[Service]`; of each name the last one, lists put together.
+fn settings(files: &[PathBuf]) -> Settings {
+    let mut settings = Settings::new();
+    for path in files {
+        let text = fs::read_to_string(path).unwrap_or_default();
+        read(&text, &path.display().to_string(), &mut settings);
+    }
+    settings
+}
+
+fn read(text: &str, place: &str, settings: &mut Settings) {
+    let mut is_service = false;
+    for line in text.lines().map(str::trim) {
+        if line.starts_with('[') {
+            is_service = line == "[Service]";
+        }
+        let Some((name, value)) = line.split_once('=').filter(|_| is_service) else { continue };
+        let (name, value) = (name.trim(), value.trim());
+        if line.starts_with(['#', ';']) {
+            continue;
+        }
+        let before = settings.get(name).filter(|_| name == "ReadWritePaths" && !value.is_empty());
+        let before = before.map(|(before, _)| format!("{before} ")).unwrap_or_default();
+        settings.insert(name.to_owned(), (format!("{before}{value}"), place.to_owned()));
+    }
+}
+
+fn judge(unit: &str, settings: &Settings) -> Vec<Finding> {
+    let is_on = |name: &str| {
+        let value = settings.get(name).map(|(value, _)| value.to_ascii_lowercase());
+        value.is_some_and(|value| ["yes", "true", "on", "1"].contains(&value.as_str()))
+    };
+    let place = |name: &str| {
+        let found = settings.get(name);
+        found.map_or_else(String::new, |(value, place)| format!("{place}: {name}={value}"))
+    };
+    let drop_in =
+        |line: &str| format!("systemctl edit {unit}: {line} in [Service]; then restart it");
+    let mut findings = Vec::new();
+    for name in ["NoNewPrivileges", "DynamicUser", "PrivateUsers"] {
+        if is_on(name) {
+            findings.push(Finding::error(
+                "unit",
+                format!(
+                    "{}: the set-gid bit counts for nothing in there, neither ours nor that of \
+                     Postfix's postdrop: its mail is not signed, and not accepted",
+                    place(name)
+                ),
+                drop_in(&format!("{name}=no")),
+            ));
+            // Without the right no more is to be said.
+            return findings;
+        }
+    }
+    let is_strict = settings.get("ProtectSystem").is_some_and(|(value, _)| value == "strict");
+    let writable = settings.get("ReadWritePaths").map_or("", |(value, _)| value);
+    let has_queue = writable.split_whitespace().any(|path| {
+        let path = path.trim_start_matches(['-', '+']).trim_end_matches('/');
+        ["/var", "/var/spool", "/var/spool/postfix", "/var/spool/postfix/maildrop"].contains(&path)
+    });
+    if is_strict && !has_queue {
+        findings.push(Finding::error(
+            "unit",
+            format!("{}: Postfix's queue can't be written in there", place("ProtectSystem")),
+            drop_in("ReadWritePaths=/var/spool/postfix"),
+        ));
+    }
+    findings
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evidence(texts: &[&str]) -> Vec<String> {
+        let mut settings = Settings::new();
+        for (number, text) in texts.iter().enumerate() {
+            read(text, &format!("/{number}"), &mut settings);
+        }
+        judge("x.service", &settings).into_iter().map(|finding| finding.evidence).collect()
+    }
+
+    #[test]
+    fn a_set_gid_program_needs_new_privileges() {
+        for name in ["NoNewPrivileges", "DynamicUser", "PrivateUsers"] {
+            let found = evidence(&[&format!("[Unit]\n[Service]\n{name} = true\n")]);
+            assert!(found[0].starts_with(&format!("/0: {name}=true: ")), "{found:?}");
+        }
+        assert!(evidence(&["[Unit]\nNoNewPrivileges=yes\n"]).is_empty());
+        assert!(evidence(&["[Service]\n#NoNewPrivileges=yes\n"]).is_empty());
+    }
+
+    #[test]
+    fn a_drop_in_overrides_the_unit() {
+        assert!(
+            evidence(&["[Service]\nNoNewPrivileges=yes", "[Service]\nNoNewPrivileges=no"])
+                .is_empty()
+        );
+        let found = evidence(&["[Service]\nNoNewPrivileges=no", "[Service]\nNoNewPrivileges=yes"]);
+        assert!(found[0].starts_with("/1: "), "{found:?}");
+    }
+
+    #[test]
+    fn the_queue_must_be_writable() {
+        let strict = "[Service]\nProtectSystem=strict\n";
+        assert_eq!(evidence(&[strict]).len(), 1);
+        let paths = "[Service]\nReadWritePaths=/var/spool/postfix\nReadWritePaths=/srv\n";
+        assert!(evidence(&[strict, paths]).is_empty());
+        assert!(evidence(&["[Service]\nProtectSystem=full\n"]).is_empty());
+    }
+
+    #[test]
+    fn services_of_php_apache_and_cron_send_mail() {
+        for unit in
+            ["php-fpm.service", "php8.2-fpm.service", "php@7.4-fpm.service", "apache2@a.service"]
+        {
+            assert_eq!(sends_mail(unit), unit != "php@7.4-fpm.service", "{unit}");
+        }
+        assert!(!sends_mail("postfix.service") && !sends_mail("cron"));
+    }
+}

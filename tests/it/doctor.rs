@@ -1,0 +1,257 @@
+use serde_json::Value;
+
+use crate::support::Sandbox;
+
+/// What doctor finds: the checks with their severities.
+fn found(sandbox: &Sandbox) -> Vec<(String, String)> {
+    let output = sandbox.sh("root", "dkimctl doctor --offline --json", b"");
+    let findings: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
+    let findings: Vec<(String, String)> = findings
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|finding| {
+            assert!(!text(finding, "evidence").is_empty() && !text(finding, "remedy").is_empty());
+            (text(finding, "check"), text(finding, "severity"))
+        })
+        .collect();
+    let code = findings.iter().map(|(_, severity)| match severity.as_str() {
+        "error" => 2,
+        "warning" => 1,
+        _ => 0,
+    });
+    assert_eq!(output.status.code(), Some(code.max().unwrap_or(0)), "{findings:?}");
+    findings
+}
+
+/// A host on which nothing is wrong.
+fn clean(test: &str) -> Option<Sandbox> {
+    let sandbox = Sandbox::own(test)?;
+    sandbox.key("origin.example", "s1");
+    sandbox.key("sample.com", "s1");
+    Some(sandbox)
+}
+
+/// Asserts that one change of the host is found, as that and nothing else.
+fn assert_found(sandbox: &Sandbox, spoil: &str, mend: &str, check: &str, severity: &str) {
+    sandbox.root(spoil);
+    let findings = found(sandbox);
+    assert_eq!(findings, [(check.to_owned(), severity.to_owned())], "{spoil}");
+    sandbox.root(mend);
+}
+
+#[test]
+fn on_a_clean_host_there_is_nothing() {
+    let Some(sandbox) = clean("doctor") else { return };
+    assert_eq!(found(&sandbox), []);
+    assert_eq!(sandbox.root("dkimctl doctor --offline"), "nothing found\n");
+}
+
+/// Settings of Postfix, each with a bad value, the text of /etc/postfix/checks, and the severity.
+const SETTINGS: [(&str, &str, &str, &str); 37] = [
+    ("smtp_generic_maps", "inline:{a=b}", "", "error"),
+    ("lmtp_generic_maps", "inline:{a=b}", "", "error"),
+    ("canonical_maps", "inline:{a=b}", "", "error"),
+    ("sender_canonical_maps", "inline:{a=b}", "", "error"),
+    ("recipient_canonical_maps", "inline:{a=b}", "", "error"),
+    ("masquerade_domains", "example.test", "", "error"),
+    ("body_checks", "inline:{a=WARN}", "", "error"),
+    ("smtp_body_checks", "inline:{a=WARN}", "", "error"),
+    ("lmtp_body_checks", "inline:{a=WARN}", "", "error"),
+    ("message_strip_characters", "\\0", "", "error"),
+    ("header_checks", "regexp:/etc/postfix/checks", "/^X-.*:/ IGNORE", "warning"),
+    ("mime_header_checks", "regexp:/etc/postfix/checks", "/^X-.*:/ replace X: y", "warning"),
+    ("nested_header_checks", "regexp:/etc/postfix/checks", "/^X-.*:/ STRIP", "warning"),
+    ("smtp_header_checks", "inline:{a=WARN}", "", "warning"),
+    ("smtp_mime_header_checks", "inline:{a=WARN}", "", "warning"),
+    ("smtp_nested_header_checks", "inline:{a=WARN}", "", "warning"),
+    ("lmtp_header_checks", "inline:{a=WARN}", "", "warning"),
+    ("lmtp_mime_header_checks", "inline:{a=WARN}", "", "warning"),
+    ("lmtp_nested_header_checks", "inline:{a=WARN}", "", "warning"),
+    ("non_smtpd_milters", "inet:127.0.0.1:8891", "", "warning"),
+    ("content_filter", "smtp:[127.0.0.1]:10025", "", "warning"),
+    ("always_add_missing_headers", "yes", "", "warning"),
+    ("remote_header_rewrite_domain", "domain.invalid", "", "warning"),
+    ("smtp_line_length_limit", "500", "", "warning"),
+    ("lmtp_line_length_limit", "500", "", "warning"),
+    ("smtp_discard_ehlo_keywords", "silent-discard, 8bitmime", "", "warning"),
+    ("lmtp_discard_lhlo_keywords", "8BITMIME", "", "warning"),
+    ("relayhost", "[email-smtp.eu-west-1.amazonaws.com]:587", "", "warning"),
+    ("message_drop_headers", "bcc, content-length, resent-bcc, return-path, reply-to", "", "warning"),
+    ("myorigin", "elsewhere.example", "", "warning"),
+    ("append_dot_mydomain", "yes", "", "warning"),
+    ("compatibility_level", "0", "", "warning"),
+    ("sendmail_fix_line_endings", "strict", "", "info"),
+    ("cleanup_replace_stray_cr_lf", "no", "", "info"),
+    ("undisclosed_recipients_header", "To: undisclosed-recipients:;", "", "info"),
+    ("header_from_format", "obsolete", "", "info"),
+    ("mail_version", "3.5.7", "", "warning"),
+];
+
+#[test]
+fn each_bad_setting_of_postfix_is_found_as_that_alone() {
+    let Some(sandbox) = clean("doctor") else { return };
+    for (name, value, table, severity) in SETTINGS {
+        sandbox.write("/etc/postfix/checks", &format!("# IGNORE\n{table}\n"));
+        let spoil = format!(
+            "cp -p /etc/postfix/main.cf /etc/postfix/main.cf.clean; postconf -e '{name} = {value}'"
+        );
+        let mend = "mv /etc/postfix/main.cf.clean /etc/postfix/main.cf";
+        assert_found(&sandbox, &spoil, mend, name, severity);
+    }
+}
+
+#[test]
+fn what_a_single_service_of_postfix_is_set_to_counts() {
+    let Some(sandbox) = clean("doctor") else { return };
+    for (place, value, check) in [
+        ("relay/unix/smtp_generic_maps", "inline:{a=b}", "smtp_generic_maps"),
+        ("cleanup/unix/body_checks", "inline:{a=WARN}", "body_checks"),
+        ("pickup/unix/content_filter", "smtp:[127.0.0.1]:10025", "content_filter"),
+    ] {
+        let spoil = format!("postconf -P '{place} = {value}'");
+        let mend = format!("postconf -PX {place}");
+        let severity = if check == "content_filter" { "warning" } else { "error" };
+        assert_found(&sandbox, &spoil, &mend, check, severity);
+    }
+    // The services that need not bear it do not count: no mail of programs comes by smtpd.
+    sandbox.root("postconf -P smtp/inet/content_filter=smtp:x");
+    assert_eq!(found(&sandbox), []);
+    // A table that changes nothing is no finding.
+    sandbox.write("/etc/postfix/checks", "/^Subject: x/ WARN\n");
+    sandbox.root("postconf -e header_checks=regexp:/etc/postfix/checks");
+    assert_eq!(found(&sandbox), []);
+}
+
+#[test]
+fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
+    let Some(sandbox) = clean("doctor") else { return };
+    let wrapper = "/usr/sbin/sendmail.dkim";
+    let mended = format!("chgrp sendmail-dkim {wrapper}; chmod 2755 {wrapper}");
+    for (spoil, mend, check, severity) in [
+        (
+            "ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta",
+            "ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta",
+            "mta",
+            "error",
+        ),
+        (
+            "ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta-sendmail",
+            "ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta-sendmail",
+            "mta",
+            "error",
+        ),
+        ("chmod 755 /usr/sbin/sendmail.dkim", &*mended, "set_gid", "error"),
+        ("chgrp mail /usr/sbin/sendmail.dkim", &*mended, "wrapper_group", "error"),
+        (
+            "chown alice /usr/sbin/sendmail.dkim; chmod 2755 /usr/sbin/sendmail.dkim",
+            "chown root /usr/sbin/sendmail.dkim; chmod 2755 /usr/sbin/sendmail.dkim",
+            "wrapper_owner",
+            "error",
+        ),
+        (
+            "mount --bind /usr/sbin /usr/sbin && mount -o remount,bind,nosuid /usr/sbin",
+            "umount /usr/sbin",
+            "nosuid",
+            "error",
+        ),
+        (
+            "chmod 644 /usr/sbin/sendmail.postfix",
+            "chmod 755 /usr/sbin/sendmail.postfix",
+            "real_sendmail",
+            "error",
+        ),
+        (
+            "postconf -e sendmail_path=/usr/sbin/sendmail",
+            "postconf -e sendmail_path=/usr/sbin/sendmail.postfix",
+            "sendmail_path",
+            "warning",
+        ),
+        (
+            "mkdir -p /etc/systemd/system; cd /etc/systemd/system; \
+             mv multi-user.target.wants/postfix.service /tmp/ 2>/dev/null; touch postfix.service",
+            "cd /etc/systemd/system; rm postfix.service; mkdir -p multi-user.target.wants; \
+             ln -s /lib/systemd/system/postfix.service multi-user.target.wants/",
+            "postfix_enabled",
+            "error",
+        ),
+    ] {
+        assert_found(&sandbox, spoil, mend, check, severity);
+    }
+    assert_eq!(found(&sandbox), []);
+}
+
+#[test]
+fn configuration_keys_units_and_php_are_looked_at() {
+    let Some(sandbox) = clean("doctor") else { return };
+    let key = "/etc/sendmail-dkim/keys/sample.com/s1.private";
+    let file = "/etc/sendmail-dkim/domains/sample.com.toml";
+    let drop_in = "/etc/systemd/system/php8.2-fpm.service.d";
+    let unit = |line: &str| {
+        format!("mkdir -p {drop_in}; printf '[Service]\\n{line}\\n' >{drop_in}/hard.conf")
+    };
+    let no_unit = format!("rm -r {drop_in}");
+    let php = |value: &str| {
+        format!("mkdir -p /etc/php; echo 'sendmail_path = {value}' >/etc/php/doctor.ini")
+    };
+    let no_php = "rm /etc/php/doctor.ini".to_owned();
+    let cases = [
+        (format!("chmod 644 {key}"), format!("chmod 640 {key}"), "key_rights", "error"),
+        (
+            format!("chgrp root {key}"),
+            format!("chgrp sendmail-dkim {key}; chmod 640 {key}"),
+            "key_rights",
+            "error",
+        ),
+        (
+            "chmod 755 /etc/sendmail-dkim/keys".into(),
+            "chmod 750 /etc/sendmail-dkim/keys".into(),
+            "key_rights",
+            "error",
+        ),
+        (format!("mv {key} {key}.away"), format!("mv {key}.away {key}"), "key", "error"),
+        (
+            format!("cp -p {key} {key}.away; echo nothing >{key}"),
+            format!("mv {key}.away {key}"),
+            "key",
+            "error",
+        ),
+        (
+            "dkimctl genkey -d small.test -s s1 -b 1024".into(),
+            "rm -r /etc/sendmail-dkim/*/small.test*".into(),
+            "key_size",
+            "warning",
+        ),
+        (
+            format!("cp -p {file} /tmp/file; echo selectrs = 1 >>{file}"),
+            format!("mv /tmp/file {file}"),
+            "configuration",
+            "error",
+        ),
+        (format!("chmod 640 {file}"), format!("chmod 644 {file}"), "configuration", "error"),
+        (unit("NoNewPrivileges=yes"), no_unit.clone(), "unit", "error"),
+        (unit("PrivateUsers=yes"), no_unit.clone(), "unit", "error"),
+        (unit("ProtectSystem=strict"), no_unit, "unit", "error"),
+        (php("/usr/bin/msmtp -t"), no_php.clone(), "php_sendmail_path", "warning"),
+        (php("/usr/sbin/sendmail -t"), no_php, "php_sendmail_path", "info"),
+        (
+            "mv /etc/sendmail-dkim/domains/origin.example.toml /tmp/".into(),
+            "mv /tmp/origin.example.toml /etc/sendmail-dkim/domains/".into(),
+            "myorigin",
+            "info",
+        ),
+    ];
+    for (spoil, mend, check, severity) in &cases {
+        assert_found(&sandbox, spoil, mend, check, severity);
+    }
+    assert_eq!(found(&sandbox), []);
+}
+
+#[test]
+fn doctor_wants_root() {
+    let Some(sandbox) = Sandbox::for_test("doctor") else { return };
+    let output = sandbox.sh("alice", "dkimctl doctor", b"");
+    assert_eq!(output.status.code(), Some(77), "{output:?}");
+}
