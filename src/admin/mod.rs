@@ -3,11 +3,13 @@
 
 mod dns;
 mod doctor;
+mod explain;
 mod genkey;
 mod import;
 mod keys;
 mod output;
 mod record;
+mod rights;
 mod rotate;
 mod setup;
 mod status;
@@ -34,6 +36,7 @@ struct Subcommand {
 
 const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { name: "doctor", help: doctor::HELP, run: doctor::run },
+    Subcommand { name: "explain", help: explain::HELP, run: explain::run },
     Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
     Subcommand { name: "import", help: import::HELP, run: import::run },
     Subcommand { name: "record", help: record::HELP, run: record::run },
@@ -57,6 +60,7 @@ usage: dkimctl [--etc DIR] SUBCOMMAND [ARGUMENT...]
 Keys, records and checks for sendmail.dkim(8).
 
   doctor  find what would break signatures or lose mail on this host
+  explain say what the wrapper would do with a message, and why
   genkey  make a key for a domain, and show the DNS record to publish
   import  make domain files and keys of an OpenDKIM set-up
   record  show the DNS records to publish, in the form that a service wants

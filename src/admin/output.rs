@@ -20,6 +20,8 @@ const USAGE: u8 = 64;
 const DATA: u8 = 65;
 /// `EX_NOINPUT`: a file to be read is not there, or not for the caller.
 const NO_INPUT: u8 = 66;
+/// `EX_NOUSER`: there is no user of that name.
+const NO_USER: u8 = 67;
 /// `EX_SOFTWARE`: our bug.
 const SOFTWARE: u8 = 70;
 /// `EX_OSERR`: the system lacks what it should have.
@@ -71,6 +73,10 @@ impl Failure {
         Self::new(CANNOT_CREATE, what)
     }
 
+    pub(super) fn no_user(what: impl fmt::Display) -> Self {
+        Self::new(NO_USER, what)
+    }
+
     pub(super) fn permission(what: impl fmt::Display) -> Self {
         Self::new(NO_PERMISSION, what)
     }
@@ -102,6 +108,12 @@ impl Failure {
     pub(super) fn report(&self) -> ExitCode {
         warn(&self.what);
         ExitCode::from(self.code)
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.what)
     }
 }
 

@@ -101,6 +101,17 @@ impl Etc {
         Self(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
     }
 
+    /// A folder that the administrator names.
+    #[cfg(feature = "admin")]
+    pub(crate) fn at(folder: &Path) -> Self {
+        Self(folder.to_owned())
+    }
+
+    /// The folder of the domain files.
+    pub(crate) fn domains(&self) -> PathBuf {
+        self.0.join("domains")
+    }
+
     /// The folder of the keys.
     pub(crate) fn keys(&self) -> PathBuf {
         self.0.join("keys")
@@ -121,7 +132,7 @@ impl Etc {
     /// domains there are.
     pub(crate) fn policy(&self, author: &Domain, host: &Host) -> Result<Option<Policy>, EtcError> {
         for candidate in Candidate::all(author) {
-            let path = self.0.join("domains").join(candidate.file());
+            let path = self.domains().join(candidate.file());
             let text = match self.read(&path) {
                 Ok(text) => text,
                 Err(EtcError::Unreadable { source, .. })

@@ -5,6 +5,8 @@
 //! for that. Nothing is ever sent that was not read to its end.
 
 mod etc;
+#[cfg(feature = "admin")]
+pub(crate) mod explain;
 mod handoff;
 mod intake;
 mod keyring;

@@ -37,13 +37,13 @@ pub(super) struct Run<'a> {
     pub(super) argv: &'a [OsString],
     pub(super) submission: &'a Submission,
     way: Way,
-    user: User,
+    pub(super) user: User,
     now: DateTime,
     unique: String,
     /// Who the message is from, once that is known.
-    author: Option<Author>,
+    pub(super) author: Option<Author>,
     /// How it is to be signed, once that is decided.
-    plan: Option<Rc<Plan>>,
+    pub(super) plan: Option<Rc<Plan>>,
 }
 
 /// What was found to be done with the message.

@@ -2,28 +2,41 @@
 
 use std::os::unix::ffi::OsStringExt;
 
-use nix::unistd::{Gid, Group, Uid, getgid, getgroups, getuid};
+use std::ffi::CString;
+
+use nix::unistd::{Gid, Group, Uid, getgid, getgrouplist, getgroups, getuid};
 
 use crate::argv::Submission;
 use crate::config::DomainFile;
 use crate::message::complete::{Submitter, full_name};
 use crate::policy::Caller;
 
-/// The real user id of this process.
+/// The real user of this process.
 #[derive(Debug)]
-pub(crate) struct User(Uid);
+pub(crate) struct User {
+    uid: Uid,
+    /// Another than that, for a look at what would be.
+    named: Option<nix::unistd::User>,
+}
 
 impl User {
     pub(crate) fn real() -> Self {
-        Self(getuid())
+        Self { uid: getuid(), named: None }
+    }
+
+    /// The user of a login name, for a look at what would be done with its mail.
+    #[cfg(feature = "admin")]
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        let named = nix::unistd::User::from_name(name).ok().flatten()?;
+        Some(Self { uid: named.uid, named: Some(named) })
     }
 
     pub(crate) fn uid(&self) -> u32 {
-        self.0.as_raw()
+        self.uid.as_raw()
     }
 
     fn passwd(&self) -> Option<nix::unistd::User> {
-        nix::unistd::User::from_uid(self.0).ok().flatten()
+        nix::unistd::User::from_uid(self.uid).ok().flatten()
     }
 
     /// What a missing From is made of.
@@ -43,16 +56,21 @@ impl User {
     /// The caller as far as `users` and `groups` of the file ask for it.
     pub(crate) fn caller(&self, file: &DomainFile) -> Caller {
         let login = file.users.as_ref().and_then(|_| self.passwd()).map(|user| user.name);
-        let groups = if file.groups.is_some() { group_names() } else { Vec::new() };
+        let groups = if file.groups.is_some() { self.group_names() } else { Vec::new() };
         Caller { uid: self.uid(), login, groups }
     }
-}
 
-fn group_names() -> Vec<String> {
-    let mut ids: Vec<Gid> = getgroups().unwrap_or_default();
-    ids.push(getgid());
-    ids.into_iter()
-        .filter_map(|id| Group::from_gid(id).ok().flatten())
-        .map(|group| group.name)
-        .collect()
+    fn group_names(&self) -> Vec<String> {
+        let ids: Vec<Gid> = match &self.named {
+            None => getgroups().unwrap_or_default().into_iter().chain([getgid()]).collect(),
+            Some(user) => CString::new(user.name.as_str())
+                .ok()
+                .and_then(|name| getgrouplist(&name, user.gid).ok())
+                .unwrap_or_default(),
+        };
+        ids.into_iter()
+            .filter_map(|id| Group::from_gid(id).ok().flatten())
+            .map(|group| group.name)
+            .collect()
+    }
 }

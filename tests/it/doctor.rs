@@ -1,3 +1,5 @@
+use std::process::Output;
+
 use serde_json::Value;
 
 use crate::support::Sandbox;
@@ -46,7 +48,36 @@ fn assert_found(sandbox: &Sandbox, spoil: &str, mend: &str, check: &str, severit
 fn on_a_clean_host_there_is_nothing() {
     let Some(sandbox) = clean("doctor") else { return };
     assert_eq!(found(&sandbox), []);
-    assert_eq!(sandbox.root("dkimctl doctor --offline"), "nothing found\n");
+    // The records are published, and there is a DNS server.
+    assert_eq!(sandbox.root("dkimctl doctor"), "nothing found\n");
+}
+
+#[test]
+fn a_record_that_is_not_that_of_the_key_is_found() {
+    let Some(sandbox) = clean("doctor") else { return };
+    let code = |output: &Output| output.status.code();
+    sandbox.root("/opt/sandbox/publish.py sample.com");
+    let output = sandbox.sh("root", "dkimctl doctor", b"");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(code(&output), Some(2), "{said}");
+    assert!(said.starts_with("ERROR: testkey\n  s1._domainkey.sample.com"), "{said}");
+    assert_eq!(said.matches("remedy: ").count(), 1, "{said}");
+    // Nobody asks, nobody knows.
+    assert_eq!(found(&sandbox), []);
+}
+
+#[test]
+fn the_trial_says_nothing_once_more() {
+    let Some(sandbox) = clean("doctor") else { return };
+    // The wrapper follows no link, whatever is behind it.
+    let key = "/etc/sendmail-dkim/keys/sample.com";
+    let spoil = format!("mv {key} {key}.away; ln -s {key}.away {key}");
+    let mend = format!("rm {key}; mv {key}.away {key}");
+    assert_found(&sandbox, &spoil, &mend, "key_rights", "error");
+    // Who may sign, does so in the trial.
+    let file = "/etc/sendmail-dkim/domains/sample.com.toml";
+    sandbox.root(&format!("echo 'users = [\"alice\"]' >>{file}"));
+    assert_eq!(found(&sandbox), []);
 }
 
 /// Settings of Postfix, each with a bad value, the text of /etc/postfix/checks, and the severity.
@@ -79,7 +110,12 @@ const SETTINGS: [(&str, &str, &str, &str); 37] = [
     ("smtp_discard_ehlo_keywords", "silent-discard, 8bitmime", "", "warning"),
     ("lmtp_discard_lhlo_keywords", "8BITMIME", "", "warning"),
     ("relayhost", "[email-smtp.eu-west-1.amazonaws.com]:587", "", "warning"),
-    ("message_drop_headers", "bcc, content-length, resent-bcc, return-path, reply-to", "", "warning"),
+    (
+        "message_drop_headers",
+        "bcc, content-length, resent-bcc, return-path, reply-to",
+        "",
+        "warning",
+    ),
     ("myorigin", "elsewhere.example", "", "warning"),
     ("append_dot_mydomain", "yes", "", "warning"),
     ("compatibility_level", "0", "", "warning"),
@@ -231,6 +267,12 @@ fn configuration_keys_units_and_php_are_looked_at() {
             "error",
         ),
         (format!("chmod 640 {file}"), format!("chmod 644 {file}"), "configuration", "error"),
+        (
+            format!("cp -p {file} /tmp/file; echo 'users = [\"alcie\"]' >>{file}"),
+            format!("mv /tmp/file {file}"),
+            "users",
+            "warning",
+        ),
         (unit("NoNewPrivileges=yes"), no_unit.clone(), "unit", "error"),
         (unit("PrivateUsers=yes"), no_unit.clone(), "unit", "error"),
         (unit("ProtectSystem=strict"), no_unit, "unit", "error"),

@@ -140,7 +140,10 @@ fn the_manual_page_and_the_example_name_every_key() {
 #[test]
 fn the_manual_page_names_every_subcommand_and_option() {
     let manual = fs::read_to_string(project("packaging/man/dkimctl.8")).unwrap();
-    for name in ["doctor", "genkey", "import", "record", "rotate", "setup", "status", "testkey", "try", "verify"] {
+    for name in [
+        "doctor", "explain", "genkey", "import", "record", "rotate", "setup", "status", "testkey",
+        "try", "verify",
+    ] {
         assert!(manual.contains(&format!(".Ss {name}")), "{name}");
         let help = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"))
             .args([name, "--help"])

@@ -22,6 +22,8 @@ mod dialogue;
 mod dkimctl;
 /// In the sandbox: what is wrong with a host is found, and nothing else.
 mod doctor;
+/// What is said of a message is what the wrapper does with it.
+mod explain;
 /// What is said when something is wrong, and where the mail goes.
 mod failure;
 /// In the sandbox: three hosts and a DNS server, each in namespaces of its own.

@@ -5,6 +5,8 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Group, User};
+
 use super::Finding;
 use super::settings::Ours;
 use crate::config::{DomainFile, Host};
@@ -72,7 +74,10 @@ impl Configuration {
             }
             let Some(text) = read(&path, findings) else { continue };
             match DomainFile::parse(&text, name.as_ref(), &host.signing) {
-                Ok(file) => configuration.files.push(Signer { name, file }),
+                Ok(file) => {
+                    findings.extend(unknown(&path, &file));
+                    configuration.files.push(Signer { name, file });
+                }
                 Err(error) => findings.push(Finding::error(
                     "configuration",
                     format!("{}: {error}: the domain is not signed", path.display()),
@@ -103,6 +108,22 @@ impl Configuration {
             domains: self.files.iter().filter_map(|signer| signer.name.clone()).collect(),
         }
     }
+}
+
+/// Names of users and groups that this host has not got.
+fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
+    let users = file.users.iter().flatten();
+    let is_user = |name: &String| User::from_name(name).ok().flatten().is_some();
+    let groups = file.groups.iter().flatten();
+    let is_group = |name: &String| Group::from_name(name).ok().flatten().is_some();
+    let users = users.filter(|name| !is_user(name));
+    let unknown: Vec<&str> =
+        users.chain(groups.filter(|name| !is_group(name))).map(String::as_str).collect();
+    if unknown.is_empty() {
+        return None;
+    }
+    let evidence = format!("{}: nobody here is {}", path.display(), unknown.join(", "));
+    Some(Finding::warning("users", evidence, "mend `users` and `groups` in it"))
 }
 
 fn domain_files(etc: &Path) -> Vec<PathBuf> {

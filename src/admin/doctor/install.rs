@@ -9,6 +9,7 @@ use nix::unistd::Group;
 
 use super::Finding;
 use super::postconf::Postfix;
+use crate::admin::rights::GROUP;
 use crate::config::Host;
 
 /// Where packages and `make install` put it.
@@ -16,9 +17,6 @@ const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"
 
 /// What programs call.
 const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/sendmail"];
-
-/// The group that reads keys.
-pub(super) const GROUP: &str = "sendmail-dkim";
 
 pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
     let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));

@@ -7,6 +7,7 @@ mod keys;
 mod php;
 mod postconf;
 mod settings;
+mod trial;
 mod units;
 
 use std::path::Path;
@@ -123,7 +124,7 @@ impl Request {
     }
 }
 
-fn findings(etc: &Path, _request: &Request) -> Vec<Finding> {
+fn findings(etc: &Path, request: &Request) -> Vec<Finding> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, &mut findings);
     let postfix = Postfix::ask();
@@ -140,8 +141,20 @@ fn findings(etc: &Path, _request: &Request) -> Vec<Finding> {
         )),
     }
     findings.extend(keys::findings(etc, &configuration));
+    let broken = |finding: &Finding| {
+        finding.severity == Severity::Error
+            && ["configuration", "key", "key_rights"].contains(&finding.check)
+    };
+    // With those the trial would say the same once more.
+    let is_broken = findings.iter().any(broken);
     findings.extend(units::findings());
     findings.extend(php::findings());
+    if !request.is_offline {
+        findings.extend(trial::published(etc));
+    }
+    if !is_broken {
+        findings.extend(trial::findings(etc, &configuration));
+    }
     // The worst first; what was looked at first stays first among equals.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings

@@ -1,4 +1,4 @@
-//! `sendmail_path` of PHP: whether mail() calls the wrapper, and so that a lone dot ends no message.
+//! `sendmail_path` of PHP: whether `mail()` calls the wrapper, and so that a lone dot ends no message.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -1,0 +1,109 @@
+//! What the DNS says of each key, and a trial: a message signed by the wrapper's code for each domain.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::Finding;
+use super::configuration::{Configuration, Signer};
+use crate::admin::dns::Dns;
+use crate::admin::explain::sample;
+use crate::admin::testkey::{Outcome, test_all};
+use crate::admin::verify::line;
+use crate::dkim::{Header, Lookup, Record, SigningKey, Timestamp, verify};
+use crate::wrapper::explain::{End, User, explain};
+
+/// The published records against the keys.
+pub(super) fn published(etc: &Path) -> Vec<Finding> {
+    let tested = Dns::asked_for(None).and_then(|dns| test_all(etc, &dns, None, false));
+    let tested = match tested {
+        Ok(tested) => tested,
+        Err(failure) => {
+            let remedy = "dkimctl testkey --server ADDR, or doctor --offline";
+            return vec![Finding::warning("testkey", failure.to_string(), remedy)];
+        }
+    };
+    let wrong = tested.iter().filter(|tested| {
+        // A key that can't be read has a finding of its own.
+        [Outcome::Wrong, Outcome::Unavailable].contains(&tested.outcome)
+    });
+    let found = wrong.map(|tested| {
+        let said: Vec<&str> =
+            tested.findings.iter().map(|finding| finding.message.as_str()).collect();
+        Finding::error(
+            "testkey",
+            format!("{}: {}", tested.name, said.join("; ")),
+            "dkimctl record shows what to publish, dkimctl testkey all that is wrong",
+        )
+    });
+    found.collect()
+}
+
+/// Trial messages for all domain files.
+pub(super) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
+    configuration.files.iter().filter_map(|signer| trial(etc, signer)).collect()
+}
+
+fn trial(etc: &Path, signer: &Signer) -> Option<Finding> {
+    let from = author(signer)?;
+    let user = submitter(signer)?;
+    let argv: Vec<OsString> = ["sendmail", "-t", "-i"].map(OsString::from).to_vec();
+    let explained = explain(etc, &argv, user, &sample(&from));
+    let remedy = format!("dkimctl explain --from {from}");
+    let failed = |why: String| {
+        Some(Finding::error(
+            "trial",
+            format!("mail From {from} is not signed: {why}"),
+            remedy.clone(),
+        ))
+    };
+    match explained.end {
+        End::Signed { message, .. } => {
+            let faults = faults(etc, signer, &message);
+            if faults.is_empty() { None } else { failed(faults.join("; ")) }
+        }
+        End::Unsigned(why) | End::Failed(why, _) => failed(why),
+        End::NotRead(why) => failed(why.to_owned()),
+    }
+}
+
+/// Somebody whose mail the file is for.
+fn author(signer: &Signer) -> Option<String> {
+    let file = &signer.file;
+    if file.selectors.is_empty() {
+        return file.rules.first().map(|rule| format!("{}@{}", rule.local, rule.domain));
+    }
+    let domain = signer.name.as_ref().map_or("dkimctl.invalid", |name| name.as_str());
+    Some(format!("dkimctl-doctor@{domain}"))
+}
+
+/// Who may sign. `None` where nobody may, or only groups.
+fn submitter(signer: &Signer) -> Option<User> {
+    match (&signer.file.users, &signer.file.groups) {
+        (None, None) => Some(User::real()),
+        (Some(users), _) => users.iter().find_map(|name| User::named(name)),
+        (None, Some(_)) => None,
+    }
+}
+
+/// The signatures that do not verify with the public half of their keys.
+fn faults(etc: &Path, signer: &Signer, message: &[u8]) -> Vec<String> {
+    // The wrapper wrote it: lines end in LF, and the header in an empty one.
+    let end = message.windows(2).position(|octets| octets == b"\n\n").unwrap_or_default();
+    let (header, body) = message.split_at(end.saturating_add(1).min(message.len()));
+    let Ok(header) = Header::parse(header) else {
+        return vec!["the signed message can't be read".to_owned()];
+    };
+    let body = body.strip_prefix(b"\n").unwrap_or(body);
+    #[expect(clippy::disallowed_methods, reason = "a look at the clock, as the wrapper takes one")]
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+    let folder = etc.join("keys").join(signer.folder());
+    let verdicts = verify(&header, body, Timestamp(now), &mut |_, selector| {
+        let pem = fs::read(folder.join(format!("{selector}.private"))).map(zeroize::Zeroizing::new);
+        let key = pem.ok().and_then(|pem| SigningKey::from_pem(&*pem, 1024).ok());
+        let text = key.and_then(|key| Record::new(key.public()).text().ok());
+        text.map_or(Lookup::NotFound, |text| Lookup::Found(text.into_bytes()))
+    });
+    verdicts.iter().filter(|verdict| verdict.result.is_err()).map(line).collect()
+}

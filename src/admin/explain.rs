@@ -1,0 +1,307 @@
+//! `dkimctl explain`: what the wrapper would do with a message, and why.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use lexopt::{Arg, ValueExt as _};
+use nix::unistd::geteuid;
+use serde::Serialize;
+use similar::TextDiff;
+
+use super::output::{Failure, say, say_json};
+use super::verify::read_message;
+use super::{Args, rights};
+use crate::config::OnError;
+use crate::dkim::Header;
+use crate::dkim::tag::TagList;
+use crate::wrapper::explain::{End, Explained, User, explain};
+
+pub(super) const HELP: &str = "\
+usage: dkimctl explain [--user NAME] [--json] [FILE | --from ADDR]
+                       [-- SENDMAIL-ARGUMENT...]
+
+Takes a message (a file, else stdin) through the code of the wrapper, and says
+what that would do with it and why: where it looks for the domain file, which
+keys it uses and who can read them, what it changes, and what it signs. Sends
+nothing.
+
+  --from ADDR  a short message From that address, in place of a file
+  --user NAME  as if that user had submitted it (default: who calls)
+  --json       the same as JSON
+
+Arguments behind `--` are those of sendmail (default: -t -i).
+
+Exits with 0 if the message would be signed, with 1 if not.
+";
+
+const SIGN: &str = "sign";
+const REFUSE: &str = "refuse (exit code 75)";
+
+struct Request {
+    path: Option<PathBuf>,
+    from: Option<String>,
+    user: Option<String>,
+    is_json: bool,
+    argv: Vec<OsString>,
+}
+
+/// All that is told.
+#[derive(Debug, Serialize)]
+struct Told {
+    from: Option<String>,
+    user: String,
+    lookup: Vec<Place>,
+    domain: Option<String>,
+    selectors: Vec<String>,
+    keys: Vec<Key>,
+    /// h= of the first signature.
+    signed_fields: Vec<String>,
+    decision: &'static str,
+    reason: Option<String>,
+    /// From the message as submitted to that as sent, signatures aside.
+    changes: String,
+    signatures: Vec<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct Place {
+    path: PathBuf,
+    found: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Key {
+    path: PathBuf,
+    /// Mode and owners of each step of its path.
+    steps: Vec<String>,
+    /// What is not as it should be.
+    wrong: Vec<String>,
+    /// The wrapper can't read it.
+    #[serde(skip)]
+    is_closed: bool,
+}
+
+pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    let request = Request::parse(&mut args)?;
+    let message = match &request.from {
+        Some(from) => sample(from),
+        None => read_message(request.path.as_deref())?,
+    };
+    let user = match &request.user {
+        Some(name) => User::named(name).ok_or_else(|| {
+            Failure::no_user(format_args!("no user {name:?} in the passwd data base"))
+        })?,
+        None => User::real(),
+    };
+    let shown = match &request.user {
+        Some(name) => format!("{name} (uid {})", user.uid()),
+        None => format!("uid {}", user.uid()),
+    };
+    let explained = explain(&args.etc, &request.argv, user, &message);
+    let told = Told::of(&explained, shown, &args, &message);
+    if request.is_json {
+        say_json(&told)?;
+    } else {
+        say(&told.text())?;
+    }
+    Ok(if told.decision == SIGN { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// As short as a message can be that programs submit.
+pub(super) fn sample(from: &str) -> Vec<u8> {
+    format!("From: {from}\nTo: somebody@example.net\nSubject: dkimctl\n\nTest Mail.\n").into_bytes()
+}
+
+impl Request {
+    fn parse(args: &mut Args) -> Result<Self, Failure> {
+        let mut request =
+            Self { path: None, from: None, user: None, is_json: false, argv: Vec::new() };
+        let parser = &mut args.parser;
+        // lexopt hides the `--` that parts the message from the arguments of sendmail.
+        let all: Vec<OsString> = parser.raw_args()?.collect();
+        let mut parts = all.splitn(2, |arg| arg == "--");
+        let own = parts.next().unwrap_or_default().to_vec();
+        let more = parts.next().unwrap_or_default();
+        let mut parser = lexopt::Parser::from_args(own);
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Long("from") => request.from = Some(parser.value()?.string()?),
+                Arg::Long("user") => request.user = Some(parser.value()?.string()?),
+                Arg::Long("json") => request.is_json = true,
+                Arg::Value(value) if request.path.is_none() => {
+                    request.path = Some(PathBuf::from(value));
+                }
+                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
+                    return Err(arg.unexpected().into());
+                }
+            }
+        }
+        if request.from.is_some() && request.path.is_some() {
+            return Err(Failure::usage("a file and --from; say one of them"));
+        }
+        request.argv.push("sendmail".into());
+        request.argv.extend_from_slice(more);
+        if more.is_empty() {
+            request.argv.extend(["-t".into(), "-i".into()]);
+        }
+        Ok(request)
+    }
+}
+
+impl Told {
+    fn of(explained: &Explained, user: String, args: &Args, message: &[u8]) -> Self {
+        let plan = explained.plan.as_deref();
+        let keys = plan.map(|plan| {
+            let tree = args.etc.join("keys");
+            let folder = tree.join(&plan.folder);
+            let key = |selector| {
+                let path = folder.join(format!("{selector}.private"));
+                let steps =
+                    [rights::folder(&tree), rights::folder(&folder), rights::key(&path, &tree)];
+                Key::of(path, steps.into_iter().flatten())
+            };
+            plan.selectors.iter().map(key).collect()
+        });
+        let mut told = Self {
+            from: explained.from.clone(),
+            user,
+            lookup: explained
+                .lookup
+                .iter()
+                .map(|looked| Place { path: looked.path.clone(), found: looked.found })
+                .collect(),
+            domain: plan.map(|plan| plan.recipe.domain().to_string()),
+            selectors: plan
+                .map(|plan| plan.selectors.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            keys: keys.unwrap_or_default(),
+            signed_fields: Vec::new(),
+            decision: "send as it was submitted",
+            reason: None,
+            changes: String::new(),
+            signatures: Vec::new(),
+        };
+        match &explained.end {
+            // Root opened the key, and the wrapper could not.
+            End::Signed { .. } if told.has_closed_key() => {
+                told.reason = Some("the wrapper's group can't read the key".to_owned());
+                if plan.is_some_and(|plan| plan.on_error == OnError::Refuse) {
+                    told.decision = REFUSE;
+                }
+            }
+            End::Signed { message: signed, risk } => {
+                told.decision = SIGN;
+                told.reason = risk.map(str::to_owned);
+                told.take(message, signed);
+            }
+            End::Unsigned(reason) => told.reason = Some(reason.clone()),
+            End::Failed(reason, on_error) => {
+                let mut reason = reason.clone();
+                if plan.is_some() && !geteuid().is_root() {
+                    reason.push_str(" (of keys, only root can tell by this command)");
+                }
+                told.reason = Some(reason);
+                if *on_error == OnError::Refuse {
+                    told.decision = REFUSE;
+                }
+            }
+            End::NotRead(reason) => {
+                told.decision = "leave it to the real sendmail";
+                told.reason = Some((*reason).to_owned());
+            }
+        }
+        told
+    }
+
+    /// The signatures, what they sign, and what else is another than was submitted.
+    fn take(&mut self, message: &[u8], signed: &[u8]) {
+        let before = String::from_utf8_lossy(message).replace("\r\n", "\n");
+        let after = String::from_utf8_lossy(signed).into_owned();
+        // Ours are the first fields: each selector made one.
+        let mut rest = after.as_str();
+        for _ in &self.selectors {
+            let field = field(rest);
+            self.signatures.push(field.to_owned());
+            rest = rest.get(field.len()..).unwrap_or_default();
+        }
+        let header = self.signatures.first().and_then(|text| Header::parse(text.as_bytes()).ok());
+        let tags = header.as_ref().and_then(|header| header.fields().first());
+        let tags = tags.and_then(|field| TagList::parse(field.value()).ok());
+        let names = tags.and_then(|tags| tags.get("h").map(str::to_owned)).unwrap_or_default();
+        self.signed_fields = names
+            .split(':')
+            .map(|name| name.trim().to_owned())
+            .filter(|name| !name.is_empty())
+            .collect();
+        let diff = TextDiff::from_lines(before.as_str(), rest);
+        self.changes = diff.unified_diff().header("submitted", "sent").to_string();
+    }
+
+    /// An ordinary user's own tree is for that user alone, and no group.
+    fn has_closed_key(&self) -> bool {
+        geteuid().is_root() && self.keys.iter().any(|key| key.is_closed)
+    }
+
+    fn text(&self) -> String {
+        let mut text = String::new();
+        let mut line = |name: &str, value: &str| {
+            text.push_str(&format!("{:11} {value}\n", format!("{name}:")));
+        };
+        line("From", self.from.as_deref().unwrap_or("no author that counts"));
+        line("user", &self.user);
+        for place in &self.lookup {
+            line("looked at", &format!("{}: {}", place.path.display(), place.found));
+        }
+        if let Some(domain) = &self.domain {
+            line("signer", &format!("d={domain} s={}", self.selectors.join(",")));
+        }
+        for key in &self.keys {
+            key.steps.iter().for_each(|step| line("key", step));
+            key.wrong.iter().for_each(|wrong| line("WRONG", wrong));
+        }
+        if !self.signed_fields.is_empty() {
+            line("signed", &self.signed_fields.join(" "));
+        }
+        line("decision", self.decision);
+        if let Some(reason) = &self.reason {
+            line("reason", reason);
+        }
+        if !self.changes.is_empty() {
+            text.push_str(&format!("\nchanged before it is signed:\n{}", self.changes));
+        }
+        if !self.signatures.is_empty() {
+            text.push_str(&format!("\n{}", self.signatures.concat()));
+        }
+        text
+    }
+}
+
+impl Key {
+    fn of(path: PathBuf, steps: impl Iterator<Item = rights::Step>) -> Self {
+        let (mut shown, mut wrong, mut is_closed) = (Vec::new(), Vec::new(), false);
+        for step in steps {
+            is_closed |= step.is_closed;
+            if let Some(wanted) = step.wanted {
+                wrong.push(format!("{}; wanted {wanted}: {}", step.shown, step.remedy));
+            }
+            shown.push(step.shown);
+        }
+        if !path.exists() {
+            wrong.push(format!("{} is not there, or not for the caller to see", path.display()));
+        }
+        Self { path, steps: shown, wrong, is_closed }
+    }
+}
+
+/// The first field of a header, its continuation lines included.
+fn field(text: &str) -> &str {
+    let mut length = 0_usize;
+    for (index, line) in text.split_inclusive('\n').enumerate() {
+        if index > 0 && !line.starts_with([' ', '\t']) {
+            break;
+        }
+        length = length.saturating_add(line.len());
+    }
+    text.get(..length).unwrap_or(text)
+}

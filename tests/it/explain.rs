@@ -1,0 +1,150 @@
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Stage, feed, stdout};
+
+fn dkimctl(stage: &Stage, args: &[&str], input: &[u8]) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("etc")).arg("explain").args(args);
+    feed(&mut command, input)
+}
+
+fn told(stage: &Stage, args: &[&str], input: &[u8]) -> (Option<i32>, Value) {
+    let output = dkimctl(stage, &[&["--json"], args].concat(), input);
+    let told = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    (output.status.code(), told)
+}
+
+#[test]
+fn the_changes_are_those_that_the_wrapper_makes() {
+    let Some(sandbox) = Sandbox::for_test("explain") else { return };
+    sandbox.key("explain.test", "s1");
+    let message =
+        "From: Company, Inc. <a@explain.test>\nTo: root\nSubject: gr\u{fc}n\n\ngr\u{fc}n\n";
+    sandbox.write("/tmp/explained", message);
+    let output = sandbox.sh("root", "dkimctl explain --user www-data --json /tmp/explained", b"");
+    let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(told["decision"], "sign", "{told}");
+    assert_eq!(told["domain"], "explain.test");
+    assert!(told["user"].as_str().unwrap().starts_with("www-data"), "{told}");
+    let recipient = sandbox.recipient();
+    stdout(&sandbox.sh("www-data", &format!("sendmail -i {recipient}"), message.as_bytes()));
+    let received = sandbox.received(&recipient);
+    sandbox.assert_signed(&received, "explain.test", "s1");
+    let sent = String::from_utf8_lossy(&received.octets).replace("\r\n", "\n");
+    let changes = told["changes"].as_str().unwrap();
+    // Dates and ids are of the moment.
+    let added = changes.lines().filter_map(|line| line.strip_prefix('+')).filter(|line| {
+        !line.starts_with("++") && !line.starts_with("Date:") && !line.starts_with("Message-ID:")
+    });
+    let added: Vec<&str> = added.collect();
+    assert!(added.len() > 4, "{changes}");
+    for line in added {
+        assert!(sent.contains(&format!("{line}\n")), "{line:?} was not sent:\n{sent}");
+    }
+    let fields = told["signed_fields"].as_array().unwrap().iter();
+    let h = fields.map(|field| field.as_str().unwrap()).collect::<Vec<_>>().join(":");
+    let unfolded: String = sent.split_whitespace().collect();
+    assert!(unfolded.contains(&format!("h={h};")), "{h}\n{sent}");
+}
+
+#[test]
+fn the_decision_of_each_sender_is_that_of_the_log() {
+    let Some(sandbox) = Sandbox::for_test("explain") else { return };
+    sandbox.key("decision.test", "s1");
+    sandbox.write(
+        "/etc/sendmail-dkim/domains/decision.test.toml",
+        "selectors = [\"s1\"]\nsubdomains = true\nusers = [\"alice\"]\n",
+    );
+    for (user, from, more) in [
+        ("alice", "a@decision.test", ""),
+        ("alice", "a@www.decision.test", ""),
+        ("www-data", "a@decision.test", ""),
+        ("alice", "a@nothing.test", ""),
+        ("alice", "a@decision.test, b@nothing.test", ""),
+        ("alice", "a@decision.test", "Received: from x\n"),
+        ("alice", "a@decision.test", "DKIM-Signature: d=decision.test\n"),
+    ] {
+        let message = format!("{more}From: {from}\nTo: x@sink.test\n\nx\n");
+        sandbox.write("/tmp/decision", &message);
+        let script = format!("dkimctl explain --json --user {user} /tmp/decision");
+        let output = sandbox.sh("root", &script, b"");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let mark = sandbox.mark();
+        let recipient = sandbox.recipient();
+        stdout(&sandbox.sh(user, &format!("sendmail -i {recipient}"), message.as_bytes()));
+        let line = sandbox.logged(mark, "result=");
+        let is_signed = told["decision"] == "sign";
+        assert_eq!(output.status.code(), Some(i32::from(!is_signed)), "{told}");
+        assert_eq!(line.contains("result=signed"), is_signed, "{line}\n{told}");
+        if let Some(reason) = told["reason"].as_str() {
+            assert!(line.contains(&format!("reason={reason:?}")), "{line}\n{told}");
+        }
+    }
+}
+
+#[test]
+fn places_of_the_domain_file_are_told_in_their_order() {
+    let stage = Stage::new();
+    let places = |from: &str| -> Vec<String> {
+        let (_, told) = told(&stage, &["--from", from], b"");
+        let places = told["lookup"].as_array().unwrap().iter();
+        let name =
+            |place: &Value| place["path"].as_str().unwrap().rsplit('/').next().unwrap().to_owned();
+        places
+            .map(|place| format!("{}: {}", name(place), place["found"].as_str().unwrap()))
+            .collect()
+    };
+    assert_eq!(places("a@sample.com"), ["sample.com.toml: used"]);
+    let below = [
+        "b.sample.com.toml: not there",
+        "sample.com.toml: there, without subdomains = true",
+        "default.toml: not there",
+    ];
+    assert_eq!(places("a@b.sample.com"), below);
+    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\nsubdomains = true\n");
+    assert_eq!(places("a@b.sample.com"), ["b.sample.com.toml: not there", "sample.com.toml: used"]);
+}
+
+#[test]
+fn what_is_broken_is_told_as_the_log_would() {
+    let stage = Stage::new();
+    stage.write("etc/domains/sample.com.toml", "selectrs = [\"s1\"]\n");
+    let (code, broken) = told(&stage, &["--from", "a@sample.com"], b"");
+    assert_eq!((code, broken["decision"].as_str()), (Some(1), Some("send as it was submitted")));
+    assert!(broken["reason"].as_str().unwrap().contains("unknown field `selectrs`"), "{broken}");
+    stage.config("on_error = \"refuse\"");
+    let (_, broken) = told(&stage, &["--from", "a@sample.com"], b"");
+    assert_eq!(broken["decision"], "refuse (exit code 75)");
+}
+
+#[test]
+fn arguments_behind_two_hyphens_are_those_of_sendmail() {
+    let stage = Stage::new();
+    let message = b"From: a@sample.com\n\nx\n.\ny\n";
+    for (args, decision, reason) in [
+        (&["--", "-G", "x"][..], "send as it was submitted", "given with -G"),
+        (
+            &["--", "-bp"],
+            "leave it to the real sendmail",
+            "no message, or options that are refused",
+        ),
+        (&["--", "-bs"], "leave it to the real sendmail", "SMTP on standard input, signed inside"),
+    ] {
+        let (code, told) = told(&stage, args, message);
+        assert_eq!((code, &told["decision"]), (Some(1), &decision.into()), "{told}");
+        assert_eq!(told["reason"], reason, "{told}");
+    }
+}
+
+#[test]
+fn explain_refuses_what_it_can_not_take() {
+    let stage = Stage::new();
+    let code = |args: &[&str]| dkimctl(&stage, args, b"").status.code();
+    assert_eq!(code(&["--from", "a@b.test", "file"]), Some(64));
+    assert_eq!(code(&["--what"]), Some(64));
+    assert_eq!(code(&["/nowhere"]), Some(66));
+    assert_eq!(code(&["--user", "no-such-user", "--from", "a@b.test"]), Some(67));
+}
