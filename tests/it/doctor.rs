@@ -67,6 +67,17 @@ fn a_record_that_is_not_that_of_the_key_is_found() {
 }
 
 #[test]
+fn the_log_tells_of_lines_that_were_broken() {
+    let Some(sandbox) = clean("doctor") else { return };
+    let recipient = sandbox.recipient();
+    let message = format!("From: a@nobody.test\n\n{}\n", "x".repeat(2000));
+    // Nothing signs for that domain, so the line stays as it is.
+    sandbox.sh("alice", &format!("sendmail -i {recipient}"), message.as_bytes());
+    sandbox.received(&recipient);
+    assert_eq!(found(&sandbox), [("log".to_owned(), "info".to_owned())]);
+}
+
+#[test]
 fn the_trial_says_nothing_once_more() {
     let Some(sandbox) = clean("doctor") else { return };
     // The wrapper follows no link, whatever is behind it.

@@ -4,6 +4,7 @@
 mod configuration;
 mod install;
 mod keys;
+mod log;
 mod php;
 mod postconf;
 mod settings;
@@ -149,6 +150,7 @@ fn findings(etc: &Path, request: &Request) -> Vec<Finding> {
     let is_broken = findings.iter().any(broken);
     findings.extend(units::findings());
     findings.extend(php::findings());
+    findings.extend(log::findings(postfix.as_ref().ok()));
     if !request.is_offline {
         findings.extend(trial::published(etc));
     }

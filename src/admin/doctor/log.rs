@@ -1,0 +1,69 @@
+//! What the mail log tells of the days before: lines that were broken on the way out, and keys that the
+//! wrapper could not open in some service.
+
+use std::fs::File;
+use std::io::{Read as _, Seek as _, SeekFrom};
+use std::path::Path;
+
+use super::postconf::Postfix;
+use super::{Finding, Severity};
+
+/// Where syslog daemons put facility mail.
+const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
+
+/// Octets at the end of a log that are looked at.
+const TAIL: u64 = 4 << 20;
+
+/// What is looked for, what it means, and what to do.
+const SIGNS: [(&str, &str, &str); 2] = [
+    (
+        "breaking line > ",
+        "Postfix broke a line of a message, and with that any signature over it",
+        "dkimctl explain on such a message; seven_bit keeps lines short in what is signed here",
+    ),
+    (
+        "the set-gid bit was ignored or is not there",
+        "a message went out unsigned",
+        "look at the unit or the mount under which that user sends",
+    ),
+];
+
+/// The last line of each kind. What was mended since stays in the log, so that it is a remark.
+pub(super) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
+    let own = postfix.map_or("", |postfix| postfix.view().value("maillog_file"));
+    let files = FILES.into_iter().chain([own]).filter(|file| file.starts_with('/'));
+    files.flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default())).collect()
+}
+
+fn tail(path: &Path) -> std::io::Result<String> {
+    let mut file = File::open(path)?;
+    let length = file.metadata()?.len();
+    file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
+    let mut octets = Vec::new();
+    file.take(TAIL).read_to_end(&mut octets)?;
+    Ok(String::from_utf8_lossy(&octets).into_owned())
+}
+
+fn signs(file: &str, text: &str) -> Vec<Finding> {
+    let found = SIGNS.iter().filter_map(|(sign, meaning, remedy)| {
+        let line = text.lines().rev().find(|line| line.contains(sign))?;
+        let evidence = format!("{file}: {}: {meaning}", line.trim());
+        Some(Finding::new(Severity::Info, "log", evidence, *remedy))
+    });
+    found.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_line_of_a_kind_is_the_evidence() {
+        let text = "Nov 1 h postfix/smtp[1]: A: breaking line > 998 bytes with <CR><LF>SPACE\n\
+            Nov 2 h postfix/smtp[2]: B: breaking line > 998 bytes with <CR><LF>SPACE\nNov 3 else\n";
+        let found = signs("/log", text);
+        assert_eq!(found.len(), 1);
+        assert!(found[0].evidence.starts_with("/log: Nov 2 h postfix/smtp[2]: B: "), "{found:?}");
+        assert!(signs("/log", "Nov 1 h postfix/qmgr[1]: nothing\n").is_empty());
+    }
+}
