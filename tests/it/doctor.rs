@@ -277,6 +277,12 @@ fn configuration_keys_units_and_php_are_looked_at() {
             "configuration",
             "error",
         ),
+        (
+            "echo message_size_limit = 10000000 >>/etc/sendmail-dkim/config.toml".into(),
+            "sed -i /message_size_limit/d /etc/sendmail-dkim/config.toml".into(),
+            "message_size_limit",
+            "warning",
+        ),
         (format!("chmod 640 {file}"), format!("chmod 644 {file}"), "configuration", "error"),
         (
             format!("cp -p {file} /tmp/file; echo 'users = [\"alcie\"]' >>{file}"),

@@ -105,6 +105,7 @@ impl Configuration {
         Ours {
             completion: host.map(|host| host.completion.clone()).unwrap_or_default(),
             headers: headers.into_iter().collect(),
+            message_size_limit: host.and_then(|host| host.message_size_limit),
             domains: self.files.iter().filter_map(|signer| signer.name.clone()).collect(),
         }
     }

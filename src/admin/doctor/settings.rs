@@ -13,6 +13,7 @@ pub(super) struct Ours {
     /// All names that some domain signs.
     pub(super) headers: Vec<FieldName>,
     pub(super) domains: Vec<Domain>,
+    pub(super) message_size_limit: Option<u64>,
 }
 
 /// One setting and when it is bad.
@@ -273,6 +274,7 @@ pub(super) fn findings(postfix: &Postfix, ours: &Ours) -> Vec<Finding> {
     findings.extend(dropped(postfix, ours));
     findings.extend(origin(&view, ours));
     findings.extend(dot_domain(&view, ours));
+    findings.extend(size_limit(&view, ours));
     findings
 }
 
@@ -366,6 +368,19 @@ fn dot_domain(view: &View<'_>, ours: &Ours) -> Option<Finding> {
     Some(Finding::new(Warning, name, evidence, remedy))
 }
 
+/// Where the wrapper knows a limit, it is to be that of Postfix.
+fn size_limit(view: &View<'_>, ours: &Ours) -> Option<Finding> {
+    let known = ours.message_size_limit?;
+    let limit: u64 = view.value("message_size_limit").parse().ok()?;
+    // 0: none.
+    (limit != 0 && limit != known).then(|| {
+        let evidence =
+            format!("{}, and in config.toml it is {known}", view.evidence("message_size_limit"));
+        let remedy = format!("message_size_limit = {limit} in config.toml");
+        Finding::new(Warning, "message_size_limit", evidence, remedy)
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::postconf::tests::postfix;
@@ -380,6 +395,7 @@ mod tests {
             completion: Completion { origin: Some(domain.clone()), dot_domain: None },
             headers: crate::config::Signing::default().headers,
             domains: vec![domain],
+            message_size_limit: None,
         };
         let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &ours);
         findings.iter().map(|finding| finding.check).collect()
