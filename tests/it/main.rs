@@ -16,6 +16,8 @@ mod support;
 
 /// In the sandbox: what a real Postfix did to a signed message is found out.
 mod diagnosis;
+/// In the sandbox: every command line does what it does without us.
+mod argv_table;
 /// Chance makes dialogues, and each side sees what it would see without us.
 mod dialogue;
 /// What the administrator's command promises.

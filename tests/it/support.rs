@@ -1,9 +1,11 @@
 //! What the tests stand on: the sandbox with a real Postfix (root only), and a stage for tests that
 //! need no more than the wrapper and a stand-in for the real sendmail.
 
+mod mail;
 mod sandbox;
 mod stage;
 
+pub(crate) use mail::Mail;
 pub(crate) use sandbox::{Received, Sandbox};
 pub(crate) use stage::Stage;
 

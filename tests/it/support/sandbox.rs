@@ -205,18 +205,22 @@ impl Sandbox {
     /// Those of the messages that one of the verifiers does not pass, and what it said.
     pub(crate) fn failures(&self, messages: &[Received]) -> Vec<String> {
         let paths: Vec<&str> = messages.iter().map(|message| message.path.as_str()).collect();
+        self.failures_in(&paths)
+    }
+
+    /// The same for files in the sandbox.
+    pub(crate) fn failures_in(&self, paths: &[&str]) -> Vec<String> {
         let script = format!(
             "for verifier in dkimpy.py maildkim.pl opendkim.py; do \
              /opt/sandbox/verify-$verifier {}; done",
             paths.join(" ")
         );
         let lines = self.root(&script);
-        assert_eq!(lines.lines().count(), 3 * messages.len(), "{lines}");
+        assert_eq!(lines.lines().count(), 3 * paths.len(), "{lines}");
         let verdicts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
         let failed = verdicts.filter(|verdict| verdict["result"] != "pass").map(|verdict| {
-            let message = messages.iter().find(|message| verdict["file"] == message.path.as_str());
-            let text = message.map(|message| String::from_utf8_lossy(&message.octets));
-            format!("{verdict}\n{}", text.unwrap_or_default())
+            let text = fs::read(self.path(verdict["file"].as_str().unwrap())).unwrap();
+            format!("{verdict}\n{}", String::from_utf8_lossy(&text))
         });
         failed.collect()
     }
