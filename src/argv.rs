@@ -24,6 +24,8 @@ pub enum LoneDot {
 pub struct Submission {
     /// Whether a line of one dot ends the message.
     pub lone_dot: LoneDot,
+    /// `-i` itself is there, alone or clustered: dma takes `-oi`, which says the same, for nothing.
+    pub dash_i: bool,
     /// `-G`: the mail of somebody else, passing through.
     pub gateway: bool,
     /// `-f` or `-r`, as typed; the last one counts. Empty or `<>` is the null sender.
@@ -92,12 +94,9 @@ struct Options {
     asked: Asked,
     /// `-bv` asks for a report, `-qRsite` and `-qIid` for work on the queue.
     reads_nothing: bool,
-    lone_dot: LoneDot,
     /// On the command line, or in the header with `-t`.
     has_recipients: bool,
-    gateway: bool,
-    envelope_sender: Option<Vec<u8>>,
-    full_name: Option<Vec<u8>>,
+    submission: Submission,
 }
 
 impl Options {
@@ -143,15 +142,20 @@ impl Options {
     fn option(&mut self, letter: char, parser: &mut Parser) -> Option<()> {
         match letter {
             'c' | 'm' | 'U' | 'v' | 'x' => {}
-            'G' => self.gateway = true,
+            'G' => self.submission.gateway = true,
             'I' => self.asked = Asked::Other,
-            'i' => self.lone_dot = LoneDot::IsText,
+            'i' => {
+                self.submission.dash_i = true;
+                self.submission.lone_dot = LoneDot::IsText;
+            }
             't' => self.has_recipients = true,
             'A' | 'C' | 'L' | 'N' | 'O' | 'R' | 'V' | 'e' | 'h' | 'p' => {
                 parser.value().ok()?;
             }
-            'F' => self.full_name = Some(parser.value().ok()?.into_vec()),
-            'f' | 'r' => self.envelope_sender = Some(parser.value().ok()?.into_vec()),
+            'F' => self.submission.full_name = Some(parser.value().ok()?.into_vec()),
+            'f' | 'r' => {
+                self.submission.envelope_sender = Some(parser.value().ok()?.into_vec());
+            }
             'B' => {
                 let body = parser.value().ok()?;
                 return (body == "8BITMIME" || body == "7BIT").then_some(());
@@ -160,7 +164,7 @@ impl Options {
             'b' => self.mode(parser.value().ok()?.as_bytes())?,
             'o' => {
                 if parser.value().ok()?.as_bytes().starts_with(b"i") {
-                    self.lone_dot = LoneDot::IsText;
+                    self.submission.lone_dot = LoneDot::IsText;
                 }
             }
             'q' => match parser.value().ok()?.as_bytes().first() {
@@ -189,12 +193,7 @@ impl Options {
     fn into_mode(self) -> Mode {
         match self.asked {
             Asked::Enqueue if self.has_recipients && !self.reads_nothing => {
-                Mode::Submit(Submission {
-                    lone_dot: self.lone_dot,
-                    gateway: self.gateway,
-                    envelope_sender: self.envelope_sender,
-                    full_name: self.full_name,
-                })
+                Mode::Submit(self.submission)
             }
             Asked::Smtp if !self.has_recipients && !self.reads_nothing => Mode::Smtp,
             Asked::Enqueue | Asked::Smtp | Asked::Other => Mode::PassThrough,
@@ -311,6 +310,16 @@ mod tests {
         }
         for line in ["s -O i a", "s -oem a", "s -t", "s -F i a"] {
             assert_eq!(submission(line).lone_dot, LoneDot::Ends, "{line}");
+        }
+    }
+
+    #[test]
+    fn dash_o_i_is_not_dash_i() {
+        for line in ["s -i a", "s -ti", "s -it", "s -oi -i a", "s -itf s@x"] {
+            assert!(submission(line).dash_i, "{line}");
+        }
+        for line in ["s -oi a", "s -o i a", "s -t", "s -F -i a"] {
+            assert!(!submission(line).dash_i, "{line}");
         }
     }
 

@@ -107,8 +107,8 @@ fn is_ourselves(found: &Metadata) -> bool {
 }
 
 /// Becomes the real sendmail with `message` as its standard input. Returns only if that fails.
-/// `argv` is the caller's, its name included; `-i` goes in where the message was rebuilt and may hold
-/// a line of one dot.
+/// `argv` is the caller's, its name included; `-i` goes in where the message was rebuilt, and may hold
+/// a line of one dot, and no `-i` is there.
 pub(crate) fn exec(
     real: &Real,
     argv: &[OsString],

@@ -26,7 +26,7 @@ pub use etc::{FOLDER, VARIABLE};
 #[cfg(feature = "admin")]
 pub(crate) use handoff::USUAL;
 
-use crate::argv::{LoneDot, Mode, Submission};
+use crate::argv::{Mode, Submission};
 use crate::config::{Host, OnError};
 use crate::report::{self, Outcome, Severity};
 use etc::{BrokenHost, Etc};
@@ -135,7 +135,7 @@ impl Run<'_> {
         if host.log_success {
             self.log(Severity::Info, Outcome::Signed, risk);
         }
-        let dash_i = self.submission.lone_dot == LoneDot::Ends;
+        let dash_i = !self.submission.dash_i;
         report::fatal(&exec(real, self.argv, dash_i, sealed, dropped))
     }
 
