@@ -9,8 +9,9 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use lexopt::{Arg, Parser};
 
-/// What a line of one dot is (`-i`, `-oi`; Postfix's `SM_FLAG_AEOF`).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// What a line of one dot is (`-i`, `-oi`; Postfix's `SM_FLAG_AEOF`). Where two have a say, the
+/// greater one counts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoneDot {
     /// It ends the message; what follows is not read.
     #[default]

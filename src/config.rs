@@ -8,6 +8,7 @@ mod keys;
 use std::fmt;
 use std::path::PathBuf;
 
+use crate::argv::LoneDot;
 use crate::dkim::{Canon, Canonicalization, Domain, FieldName, Identity, Recipe, Selector};
 use crate::message::address::Completion;
 use keys::{Keys, RuleKeys};
@@ -21,6 +22,8 @@ pub struct Host {
     pub completion: Completion,
     /// Postfix's parameter of that name: larger messages are refused by the real sendmail. In octets.
     pub message_size_limit: Option<u64>,
+    /// What a line of one dot is to the real sendmail when it is not given `-i`.
+    pub lone_dot: LoneDot,
     /// Whether a signed message is logged.
     pub log_success: bool,
     /// How to sign where a domain does not say otherwise.
@@ -178,9 +181,14 @@ impl Host {
         let completion =
             Completion { origin: keys.origin()?, dot_domain: keys.append_dot_domain()? };
         let signing = keys.signing(&Signing::default())?;
-        let message_size_limit = keys.message_size_limit();
-        let log_success = keys.log_success().unwrap_or(true);
-        Ok(Self { sendmail, completion, message_size_limit, log_success, signing })
+        Ok(Self {
+            sendmail,
+            completion,
+            lone_dot: keys.lone_dot()?.unwrap_or_default(),
+            message_size_limit: keys.message_size_limit(),
+            log_success: keys.log_success().unwrap_or(true),
+            signing,
+        })
     }
 
     /// What can be known of a text that [`Self::parse`] refuses: mail must go on, and where the
@@ -301,6 +309,7 @@ mod tests {
             ("headers = [\"Subject\"]", "line 2: headers: "),
             ("headers = [\"+Bcc\"]", "line 2: headers: "),
             ("oversign = [\"From\", \"Sender\"]", "line 2: oversign: "),
+            ("lone_dot = \"no\"", "line 2: lone_dot: \"no\" is neither \"ends\" nor \"text\""),
             ("log_success = 1", "line 2: "),
             ("seven_bit = ", "line 2: "),
         ] {

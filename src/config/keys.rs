@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{ConfigError, OnError, Signing, try_names};
+use crate::argv::LoneDot;
 use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
 
 type Text = Option<Spanned<String>>;
@@ -20,6 +21,7 @@ struct Values {
     origin: Text,
     append_dot_domain: Text,
     message_size_limit: Option<Spanned<u64>>,
+    lone_dot: Text,
     log_success: Option<Spanned<bool>>,
 
     selector: Text,
@@ -98,6 +100,7 @@ impl<'a> Keys<'a> {
                 ("origin", span(&values.origin)),
                 ("append_dot_domain", span(&values.append_dot_domain)),
                 ("message_size_limit", span(&values.message_size_limit)),
+                ("lone_dot", span(&values.lone_dot)),
                 ("log_success", span(&values.log_success)),
             ],
         )
@@ -150,6 +153,14 @@ impl<'a> Keys<'a> {
             .as_ref()
             .map(|limit| *limit.get_ref())
             .filter(|limit| *limit > 0)
+    }
+
+    pub(super) fn lone_dot(&self) -> Result<Option<LoneDot>, ConfigError> {
+        self.parsed("lone_dot", &self.values.lone_dot, |text| match text {
+            "ends" => Ok(LoneDot::Ends),
+            "text" => Ok(LoneDot::IsText),
+            _ => Err(format!("{text:?} is neither \"ends\" nor \"text\"")),
+        })
     }
 
     pub(super) fn log_success(&self) -> Option<bool> {

@@ -193,6 +193,19 @@ fn a_socket_and_a_file_are_as_good_as_a_pipe() {
 }
 
 #[test]
+fn a_lone_dot_is_text_where_the_host_says_so() {
+    let stage = Stage::new();
+    stage.config("lone_dot = \"text\"");
+    for (message, is_signed) in [(MESSAGE, true), (OTHER, false)] {
+        // More than one piece: what follows the dot must be read by somebody.
+        let message = [message, b".\n", &b"after the dot\n".repeat(20_000)].concat();
+        let captured = stage.delivered(&["b@y.test"], &message);
+        assert!(captured.stdin.ends_with(&message[message.len() - 280_000..]));
+        assert_eq!(captured.stdin.starts_with(b"DKIM-Signature:"), is_signed);
+    }
+}
+
+#[test]
 fn without_dash_i_a_lone_dot_ends_the_reading() {
     let stage = Stage::new();
     for (message, is_signed) in [(MESSAGE, true), (OTHER, false)] {

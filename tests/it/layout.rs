@@ -114,6 +114,7 @@ fn the_manual_page_and_the_example_name_every_key() {
         "origin",
         "append_dot_domain",
         "message_size_limit",
+        "lone_dot",
         "log_success",
         "on_error",
         "canonicalization",
