@@ -18,6 +18,8 @@ mod support;
 mod diagnosis;
 /// In the sandbox: every command line does what it does without us.
 mod argv_table;
+/// In the sandbox: other mail systems than Postfix take what we hand over.
+mod backends;
 /// Chance makes dialogues, and each side sees what it would see without us.
 mod dialogue;
 /// What the administrator's command promises.

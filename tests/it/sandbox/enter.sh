@@ -1,5 +1,6 @@
 #!/bin/bash
-# enter.sh WRAPPER DKIMCTL: one sandbox, in mount, net, pid, ipc and uts namespaces of its own.
+# enter.sh WRAPPER DKIMCTL [BASE]: one sandbox, in mount, net, pid, ipc and uts namespaces of its own, standing on BASE,
+# else on what base.sh builds. BASE may be several folders with colons between them, the upper ones first.
 # Prints "ready PID" once everything in it runs; whoever enters the namespaces of PID (nsenter --all --root) is inside.
 # Lives until its stdin ends. Then, or when it is killed, all its processes and files are gone; the host saw none of them.
 set -euo pipefail
@@ -7,7 +8,7 @@ umask 022
 
 if [ "${1:-}" != --inside ]; then
     HERE=$(dirname "$(realpath "$0")")
-    BASE=$("$HERE/base.sh")
+    BASE=${3:-$("$HERE/base.sh")}
     exec unshare --mount --net --pid --ipc --uts --fork --kill-child \
         "$HERE/enter.sh" --inside "$HERE" "$BASE" "$(realpath "$1")" "$(realpath "$2")"
 fi
@@ -18,7 +19,7 @@ mount --make-rprivate /
 hostname host.example.test
 ip link set lo up # an empty net namespace has it down
 
-MNT=$(dirname "$BASE")/mnt
+MNT=$(dirname "${BASE%%:*}")/mnt
 mkdir -p "$MNT"
 mount -t tmpfs -o mode=755 sandbox "$MNT" # no nosuid: postdrop and the wrapper are set-gid
 mkdir "$MNT"/{upper,work,root}
@@ -43,7 +44,9 @@ ln -s fd/2 dev/stderr
 # The programs under test, in place of Debian's sendmail as alternatives(8) would put them.
 getgid() { awk -F: -v name="$1" '$1 == name { print $3 }' etc/group; }
 GID=$(getgid sendmail-dkim)
-mv usr/sbin/sendmail usr/sbin/sendmail.postfix
+REAL=usr/sbin/sendmail.postfix
+[ -e usr/lib/postfix/sbin/master ] || REAL=usr/sbin/sendmail.real
+mv usr/sbin/sendmail $REAL
 install -m 2755 -g "$GID" "$WRAPPER" usr/sbin/sendmail.dkim
 install -m 755 "$DKIMCTL" usr/sbin/dkimctl
 ln -sf /usr/sbin/sendmail.dkim etc/alternatives/mta
@@ -54,8 +57,8 @@ ln -sf /etc/alternatives/mta-sendmail usr/lib/sendmail
 echo 'sendmail_path = /usr/sbin/sendmail.postfix' >>etc/postfix/main.cf
 mkdir -p etc/sendmail-dkim/domains
 install -d -m 750 -g "$GID" etc/sendmail-dkim/keys
-cat >etc/sendmail-dkim/config.toml <<'TOML'
-sendmail = "/usr/sbin/sendmail.postfix"
+cat >etc/sendmail-dkim/config.toml <<TOML
+sendmail = "/$REAL"
 origin = "origin.example"
 TOML
 

@@ -38,8 +38,13 @@ ns2.invalid. 1 IN A 127.0.0.2
 ZONE
 nsd >>/out/daemons.log 2>&1 </dev/null
 
-# "postfix start" is this and two seconds of checks, which were done once in the base.
-/usr/lib/postfix/sbin/master -w >>/out/daemons.log 2>&1 </dev/null
+if [ -e /usr/lib/postfix/sbin/master ]; then
+    # "postfix start" is this and two seconds of checks, which were done once in the base.
+    /usr/lib/postfix/sbin/master -w >>/out/daemons.log 2>&1 </dev/null
+else
+    # Of another mail system, see backends.sh.
+    /etc/mail-daemon >>/out/daemons.log 2>&1 </dev/null
+fi
 
 tries=0
 until nsd-control status >/dev/null 2>&1; do

@@ -48,7 +48,7 @@ impl Sandbox {
     /// The sandbox, for a test that needs one. Without root, or where root may not make namespaces, there
     /// is none: the name of the test is put into `target/tmp/left-out`, which `make test` shows in the end.
     pub(crate) fn for_test(test: &str) -> Option<&'static Self> {
-        let sandbox = SHARED.get_or_init(Self::start).as_ref();
+        let sandbox = SHARED.get_or_init(|| Self::start(None)).as_ref();
         if sandbox.is_none() {
             leave_out(test);
         }
@@ -57,14 +57,23 @@ impl Sandbox {
 
     /// One of the test's own, whose Postfix it may set up as it likes.
     pub(crate) fn own(test: &str) -> Option<Self> {
-        let sandbox = Self::start();
+        let sandbox = Self::start(None);
         if sandbox.is_none() {
             leave_out(test);
         }
         sandbox
     }
 
-    fn start() -> Option<Self> {
+    /// One of the test's own, that stands on what a script builds; its arguments follow its name.
+    pub(crate) fn on(test: &str, builder: &str) -> Option<Self> {
+        let sandbox = Self::start(Some(builder));
+        if sandbox.is_none() {
+            leave_out(test);
+        }
+        sandbox
+    }
+
+    fn start(builder: Option<&str>) -> Option<Self> {
         // Root alone is not enough: a container may withhold namespaces and mounts from it.
         let trial = "unshare --mount --net --pid --ipc --uts --fork mount -t tmpfs trial /mnt";
         let trial =
@@ -72,9 +81,16 @@ impl Sandbox {
         if !trial.unwrap().status.success() {
             return None;
         }
+        let base = builder.map(|builder| {
+            let mut words = builder.split(' ');
+            let mut build = Command::new(project(words.next().unwrap()));
+            let build = build.args(words).stderr(Stdio::inherit()).output().unwrap();
+            stdout(&build).trim().to_owned()
+        });
         let mut child = Command::new(project("tests/it/sandbox/enter.sh"))
             .arg(env!("CARGO_BIN_EXE_sendmail-dkim"))
             .arg(env!("CARGO_BIN_EXE_dkimctl"))
+            .args(base)
             // It lives until this pipe is closed: at the end of this process, however that comes.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -185,7 +201,7 @@ impl Sandbox {
     }
 
     fn mail_log(&self) -> String {
-        self.root("tail -n 20 /var/log/postfix.log; tail -n 5 /out/syslog")
+        self.root("tail -n 20 /var/log/postfix.log 2>&1; tail -n 5 /out/syslog")
     }
 
     /// All three verifiers, with keys from DNS.

@@ -1,0 +1,158 @@
+#!/bin/bash
+# backends.sh MTA: a layer over the root of base.sh in which Debian's package of another mail system has taken the place
+# of Postfix, as a null client of the sink; built once. Prints the layer and that root as enter.sh wants them. Needs what
+# base.sh needs. One layer for each: the packages conflict with one another.
+set -euo pipefail
+export LC_ALL=C
+umask 022
+
+HERE=$(dirname "$(realpath "$0")")
+BASE=$("$HERE/base.sh")
+CACHE=$(dirname "$BASE")
+# "--build" is what this script calls itself by, in a mount namespace of its own.
+MTA=$1
+[ "$MTA" != --build ] || MTA=$2
+VERSION=$({ cat "$0"; basename "$BASE"; } | sha256sum | cut -c1-12)
+LAYER=$CACHE/mta-$MTA-$VERSION
+LOG=$LAYER.log
+
+say() { printf 'sandbox %s: %s\n' "$MTA" "$*" >&2; }
+
+packages() {
+    case $MTA in
+    exim4) echo exim4-daemon-light ;;
+    msmtp) echo msmtp-mta ;;
+    nullmailer | dma | opensmtpd) echo "$MTA" ;;
+    sendmail) echo sendmail-bin ;;
+    *) say "no such mail system"; exit 1 ;;
+    esac
+}
+
+# Questions answered before they are asked.
+answers() {
+    local owner
+    for owner in nullmailer dma opensmtpd; do echo "$owner $owner/mailname string origin.example"; done
+    cat <<'ANSWERS'
+nullmailer shared/mailname string origin.example
+nullmailer nullmailer/relayhost string 127.0.0.1 smtp --port=2525
+nullmailer nullmailer/adminaddr string
+dma dma/relayhost string 127.0.0.1
+msmtp msmtp/apparmor boolean false
+exim4-config exim4/dc_eximconfig_configtype select mail sent by smarthost; received via SMTP or fetchmail
+exim4-config exim4/dc_other_hostnames string
+exim4-config exim4/dc_local_interfaces string 127.0.0.1
+exim4-config exim4/dc_smarthost string 127.0.0.1::2525
+exim4-config exim4/mailname string origin.example
+exim4-config exim4/hide_mailname boolean false
+ANSWERS
+}
+
+# What the questions leave open, and what starts the daemon, if there is one.
+configure() {
+    echo origin.example >"$ROOT/etc/mailname"
+    printf '#!/bin/sh\nset -e\n' >"$ROOT/etc/mail-daemon"
+    chmod 755 "$ROOT/etc/mail-daemon"
+    case $MTA in
+    msmtp) cat >"$ROOT/etc/msmtprc" <<'CF'
+account default
+host 127.0.0.1
+port 2525
+domain host.example.test
+from %U@origin.example
+CF
+        ;;
+    exim4)
+        # The smarthost is this host, if at another port than its own.
+        sed -i 's/^smarthost:$/&\n  self = send/' "$ROOT/etc/exim4/exim4.conf.template"
+        inside update-exim4.conf
+        ;;
+    dma) sed -i '$a PORT 2525' "$ROOT/etc/dma/dma.conf" ;;
+    nullmailer) cat >>"$ROOT/etc/mail-daemon" <<'SH'
+rm -f /var/spool/nullmailer/trigger
+mkfifo -m 622 /var/spool/nullmailer/trigger
+chown mail:root /var/spool/nullmailer/trigger
+setpriv --reuid=mail --regid=mail --clear-groups nullmailer-send &
+SH
+        ;;
+    opensmtpd)
+        cat >"$ROOT/etc/smtpd.conf" <<'CF'
+listen on socket
+action "relay" relay host smtp://127.0.0.1:2525
+match from any for any action "relay"
+CF
+        echo 'mkdir -p /run/opensmtpd; smtpd' >>"$ROOT/etc/mail-daemon"
+        ;;
+    sendmail)
+        # By submit.cf a message goes to the daemon at port 25, and from there to the sink.
+        cat >"$ROOT/etc/mail/sendmail.mc" <<'MC'
+define(`_USE_ETC_MAIL_')dnl
+include(`/usr/share/sendmail/cf/m4/cf.m4')dnl
+OSTYPE(`debian')dnl
+DOMAIN(`debian-mta')dnl
+define(`SMART_HOST', `relay:[127.0.0.1]')dnl
+define(`RELAY_MAILER_ARGS', `TCP $h 2525')dnl
+define(`confDOMAIN_NAME', `host.example.test')dnl
+FEATURE(`nocanonify')dnl
+FEATURE(`accept_unresolvable_domains')dnl
+FEATURE(`no_default_msa')dnl
+DAEMON_OPTIONS(`Family=inet, Name=MTA-v4, Port=smtp, Addr=127.0.0.1')dnl
+MAILER(`smtp')dnl
+MC
+        inside 'cd /etc/mail; m4 sendmail.mc >sendmail.cf'
+        cat >>"$ROOT/etc/mail-daemon" <<'SH'
+mkdir -p /run/sendmail/mta /run/sendmail/msp
+chown smmta:smmsp /run/sendmail/mta
+chown smmsp:smmsp /run/sendmail/msp
+/usr/libexec/sendmail/sendmail -bd
+SH
+        ;;
+    esac
+}
+
+# Runs a shell text in the layer, with processes and mounts of its own.
+inside() {
+    # shellcheck disable=SC2016 # expanded by the inner shell
+    unshare --mount --pid --fork --kill-child bash -euc '
+        mount --make-rprivate /
+        mount -t proc proc "$1/proc"
+        mount --bind /dev "$1/dev"
+        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive \
+            chroot "$1" /bin/sh -euc "$2"' sh "$ROOT" "$1"
+}
+
+build() {
+    WORK=$1 ROOT=$1/root
+    mkdir "$WORK"/{upper,work,root}
+    mount -t overlay -o "lowerdir=$BASE,upperdir=$WORK/upper,workdir=$WORK/work" layer "$ROOT"
+    cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
+    apt-config dump | grep -iE '^Acquire::https?::Proxy' >"$ROOT/etc/apt/apt.conf.d/90host" || true
+    printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
+    chmod 755 "$ROOT/usr/sbin/policy-rc.d"
+    answers >"$ROOT/answers"
+    inside "
+        debconf-set-selections /answers
+        apt-get -q update
+        apt-get -qy --no-install-recommends install $(packages)
+        apt-get clean
+        rm -rf /answers /var/lib/apt/lists/* /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/90host"
+    configure
+    umount "$ROOT"
+}
+
+if [ "$1" = --build ]; then
+    build "$3"
+    exit
+fi
+exec 9>"$CACHE/mta-$MTA.lock"
+flock 9
+if [ ! -d "$LAYER" ]; then
+    rm -rf "$CACHE/mta-$MTA-building".*
+    WORK=$(mktemp -d "$CACHE/mta-$MTA-building.XXXXXX")
+    trap 'rm -rf "$WORK"' EXIT
+    say "building $LAYER"
+    unshare --mount "$0" --build "$MTA" "$WORK" >"$LOG" 2>&1 ||
+        { say "failed; the end of $LOG:"; tail -n 25 "$LOG" >&2; exit 1; }
+    mv "$WORK/upper" "$LAYER"
+    say "done in $SECONDS s"
+fi
+echo "$LAYER:$BASE"
