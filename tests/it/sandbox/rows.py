@@ -1,8 +1,8 @@
 #!/usr/bin/python3
 """rows.py: runs command lines and tells what became of each.
 
-Reads from stdin a JSON list of {"key", "user", "program", "line", "input", "alone"}; a key is a word that turns up in the
-recipients or in the text of the row's mail, and nowhere else. Writes, once Postfix's queue is empty, a JSON object:
+Reads from stdin a JSON list of {"key", "user", "program", "line", "input", "alone", "state"}; a key is a word that turns up
+in the recipients or in the text of the row's mail, and nowhere else; a state is one of states.py, or null. Writes, once Postfix's queue is empty, a JSON object:
 for each key {"code", "stdout", "stderr", "mails": [{"file", "mail_from", "mail_parameters", "rcpt_to", "octets" (base64)}]}.
 Rows that are `alone` run first, one after the other.
 """
@@ -18,20 +18,28 @@ import subprocess
 import sys
 import time
 
+import states
+
 QUEUES = ["maildrop", "incoming", "active", "deferred"]
 
 
 def run(row):
     user = pwd.getpwnam(row["user"])
+    argv = [argument.encode() for argument in shlex.split(row["line"])]
+    if row["state"]:
+        return told(*states.run(row, (user.pw_uid, user.pw_gid), argv))
     environment = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C.UTF-8", "HOME": "/tmp", "USER": row["user"]}
     try:
         done = subprocess.run(
-            [argument.encode() for argument in shlex.split(row["line"])], executable=row["program"],
+            argv, executable=row["program"],
             input=row["input"].encode(), capture_output=True, env=environment, cwd="/tmp", timeout=60,
             user=user.pw_uid, group=user.pw_gid, extra_groups=[user.pw_gid])
-        code, stdout, stderr = done.returncode, done.stdout, done.stderr
+        return told(done.returncode, done.stdout, done.stderr)
     except subprocess.TimeoutExpired as late:
-        code, stdout, stderr = "did not end", late.stdout or b"", late.stderr or b""
+        return told("did not end", late.stdout or b"", late.stderr or b"")
+
+
+def told(code, stdout, stderr):
     return {"code": str(code), "stdout": stdout.decode("utf-8", "replace"), "stderr": stderr.decode("utf-8", "replace"),
             "mails": []}
 

@@ -36,7 +36,10 @@ impl Mail {
         let parameters = words(&mail["mail_parameters"]);
         let octets = STANDARD.decode(text(&mail["octets"])).unwrap();
         let octets = String::from_utf8_lossy(&octets).into_owned();
-        let (header, body) = octets.split_once("\r\n\r\n").unwrap_or((&octets, ""));
+        let (header, body) = octets.split_once("\r\n\r\n").unwrap_or_else(|| {
+            // Nothing but fields, and no line after them.
+            (octets.strip_suffix("\r\n").unwrap_or(&octets), "")
+        });
         Self {
             path: text(&mail["file"]),
             envelope: format!("<{from}> {parameters}\n{}", recipients.join("\n")),
