@@ -54,7 +54,7 @@ fn signed_mail_survives(mta: &str) {
     let sandbox = if mta == "postfix" {
         Sandbox::own("backends")
     } else {
-        Sandbox::on("backends", &format!("tests/it/sandbox/backends.sh {mta}"))
+        Sandbox::on("backends", &format!("tests/it/sandbox/layer.sh {mta}"))
     };
     let Some(sandbox) = sandbox else { return };
     sandbox.key("behind.test", "s1");

@@ -48,6 +48,8 @@ mod main_job;
 mod pass_through;
 /// In the sandbox: our keys, records, messages and verdicts are those of OpenDKIM, dkimpy and `Mail::DKIM`.
 mod peers;
+/// In the sandbox: programs that hand on the mail of others.
+mod passing;
 /// In the sandbox: a caller can use a key and never get it.
 mod privilege;
 /// Records in every form are what servers, tools and services take.

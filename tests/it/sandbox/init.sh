@@ -42,7 +42,7 @@ if [ -e /usr/lib/postfix/sbin/master ]; then
     # "postfix start" is this and two seconds of checks, which were done once in the base.
     /usr/lib/postfix/sbin/master -w >>/out/daemons.log 2>&1 </dev/null
 else
-    # Of another mail system, see backends.sh.
+    # Of another mail system, see layer.sh.
     /etc/mail-daemon >>/out/daemons.log 2>&1 </dev/null
 fi
 

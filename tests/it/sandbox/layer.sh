@@ -1,7 +1,7 @@
 #!/bin/bash
-# backends.sh MTA: a layer over the root of base.sh in which Debian's package of another mail system has taken the place
-# of Postfix, as a null client of the sink; built once. Prints the layer and that root as enter.sh wants them. Needs what
-# base.sh needs. One layer for each: the packages conflict with one another.
+# layer.sh NAME: a layer over the root of base.sh, built once; prints both as enter.sh wants them. Needs what base.sh needs.
+# By the name of another mail system Debian's package of it takes the place of Postfix, as a null client of the sink: one
+# layer for each, because they conflict with one another. `passing` has programs that hand on the mail of others.
 set -euo pipefail
 export LC_ALL=C
 umask 022
@@ -10,21 +10,22 @@ HERE=$(dirname "$(realpath "$0")")
 BASE=$("$HERE/base.sh")
 CACHE=$(dirname "$BASE")
 # "--build" is what this script calls itself by, in a mount namespace of its own.
-MTA=$1
-[ "$MTA" != --build ] || MTA=$2
+NAME=$1
+[ "$NAME" != --build ] || NAME=$2
 VERSION=$({ cat "$0"; basename "$BASE"; } | sha256sum | cut -c1-12)
-LAYER=$CACHE/mta-$MTA-$VERSION
+LAYER=$CACHE/layer-$NAME-$VERSION
 LOG=$LAYER.log
 
-say() { printf 'sandbox %s: %s\n' "$MTA" "$*" >&2; }
+say() { printf 'sandbox %s: %s\n' "$NAME" "$*" >&2; }
 
 packages() {
-    case $MTA in
+    case $NAME in
     exim4) echo exim4-daemon-light ;;
     msmtp) echo msmtp-mta ;;
-    nullmailer | dma | opensmtpd) echo "$MTA" ;;
+    nullmailer | dma | opensmtpd) echo "$NAME" ;;
+    passing) echo mutt procmail fetchmail getmail6 ;;
     sendmail) echo sendmail-bin ;;
-    *) say "no such mail system"; exit 1 ;;
+    *) say "no such layer"; exit 1 ;;
     esac
 }
 
@@ -52,7 +53,7 @@ configure() {
     echo origin.example >"$ROOT/etc/mailname"
     printf '#!/bin/sh\nset -e\n' >"$ROOT/etc/mail-daemon"
     chmod 755 "$ROOT/etc/mail-daemon"
-    case $MTA in
+    case $NAME in
     msmtp) cat >"$ROOT/etc/msmtprc" <<'CF'
 account default
 host 127.0.0.1
@@ -143,14 +144,14 @@ if [ "$1" = --build ]; then
     build "$3"
     exit
 fi
-exec 9>"$CACHE/mta-$MTA.lock"
+exec 9>"$CACHE/layer-$NAME.lock"
 flock 9
 if [ ! -d "$LAYER" ]; then
-    rm -rf "$CACHE/mta-$MTA-building".*
-    WORK=$(mktemp -d "$CACHE/mta-$MTA-building.XXXXXX")
+    rm -rf "$CACHE/layer-$NAME-building".*
+    WORK=$(mktemp -d "$CACHE/layer-$NAME-building.XXXXXX")
     trap 'rm -rf "$WORK"' EXIT
     say "building $LAYER"
-    unshare --mount "$0" --build "$MTA" "$WORK" >"$LOG" 2>&1 ||
+    unshare --mount "$0" --build "$NAME" "$WORK" >"$LOG" 2>&1 ||
         { say "failed; the end of $LOG:"; tail -n 25 "$LOG" >&2; exit 1; }
     mv "$WORK/upper" "$LAYER"
     say "done in $SECONDS s"
