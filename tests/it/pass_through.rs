@@ -47,3 +47,88 @@ fn modes_that_read_no_message_behave_as_without_us() {
         assert_eq!(run("ours"), run("theirs"), "{user}: {call}");
     }
 }
+
+/// Names that the real program tells apart, and some that mean nothing.
+const NAMES: [&str; 12] = [
+    "sendmail",
+    "send-mail",
+    "mailq",
+    "newaliases",
+    "rmail",
+    "hoststat",
+    "purgestat",
+    "smtpd",
+    "runq",
+    "rsmtp",
+    "mta",
+    "mta-sendmail",
+];
+
+#[test]
+fn through_links_every_name_is_what_it_is_without_us() {
+    let Some(sandbox) = Sandbox::for_test("pass_through") else { return };
+    // As alternatives(8) has them: a link at the program's place to one of the group, and that to the program; the names
+    // of mta-mailq and its like come from the first link.
+    for (tree, program) in [("ours", "sendmail.dkim"), ("real", "sendmail.postfix")] {
+        sandbox.root(&format!(
+            "mkdir -p /opt/links/{tree}/alternatives; cd /opt/links/{tree}
+            for name in {}; do
+                ln -sf /usr/sbin/{program} alternatives/mta-$name; ln -sf alternatives/mta-$name $name
+            done",
+            NAMES.join(" ")
+        ));
+    }
+    for name in NAMES {
+        for (call, input) in [
+            (format!("/opt/links/TREE/{name}"), ""),
+            (format!("PATH=/opt/links/TREE; {name} -i"), "not to be read\n"),
+            (format!("cd /opt/links/TREE; ./{name} -n x@sink.test"), "not to be read\n"),
+            (
+                format!("cd /opt/links; TREE/alternatives/mta-{name} -i RCPT"),
+                "From: a@none.test\n\nx\n",
+            ),
+            (format!("/opt/links/TREE/{name} -i -f a@none.test RCPT"), "From: a@none.test\n\nx\n"),
+        ] {
+            let run = |tree: &str| {
+                let recipient = sandbox.recipient();
+                let script = call.replace("TREE", tree).replace("RCPT", &recipient);
+                let output = sandbox.sh("www-data", &script, input.as_bytes());
+                let text = |octets| {
+                    String::from_utf8_lossy(octets).replace(tree, "…").replace(&recipient, "…")
+                };
+                let mut said = text(&output.stdout);
+                if said == "Mail queue is empty\n" || said.starts_with("-Queue ID-") {
+                    said = "(the queue)".to_owned();
+                }
+                let is_sent = output.status.success() && said.is_empty() && call.contains("RCPT");
+                let sent = is_sent.then(|| sandbox.received(&recipient).without_trace());
+                (output.status.code(), said, text(&output.stderr), sent)
+            };
+            assert_eq!(run("ours"), run("real"), "{call}");
+        }
+    }
+}
+
+#[test]
+fn mail_by_any_link_and_name_of_sendmail_is_signed() {
+    let Some(sandbox) = Sandbox::for_test("pass_through") else { return };
+    sandbox.key("links.test", "s1");
+    sandbox.root(
+        "ln -sf /etc/alternatives/mta /opt/send-mail; ln -sf ../usr/lib/sendmail /opt/other-name",
+    );
+    for path in [
+        "/usr/sbin/sendmail",
+        "/usr/lib/sendmail",
+        "/etc/alternatives/mta",
+        "/etc/alternatives/mta-sendmail",
+        "/opt/send-mail",
+        "/opt/other-name",
+        "cd /usr/lib; ./sendmail",
+    ] {
+        let recipient = sandbox.recipient();
+        let script = format!("{path} -i -f a@links.test {recipient}");
+        let output = sandbox.sh("www-data", &script, b"From: a@links.test\n\nx\n");
+        assert!(output.status.success() && output.stderr.is_empty(), "{path}: {output:?}");
+        sandbox.assert_signed(&sandbox.received(&recipient), "links.test", "s1");
+    }
+}
