@@ -21,7 +21,7 @@ pub struct Completion {
     pub dot_domain: Option<Domain>,
 }
 
-/// Whether an unquoted comma may be part of the display name before the only `<address>`.
+/// Whether an unquoted comma or dot may be part of the display name before the only `<address>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phrases {
     /// `Company, Inc. <info@e.com>` is meant as one mailbox (From, Sender, Reply-To).
@@ -138,7 +138,8 @@ pub(super) fn apply(value: &[u8], edits: &[Edit]) -> Vec<u8> {
 }
 
 /// Quotes the display name of the one `<address>` at the end of a value, where it holds a comma or a
-/// colon that would make Postfix see more than one address.
+/// colon that would make Postfix see more than one address, or a dot: RFC 5322 §3.2.5 wants it quoted,
+/// Postfix takes it either way, and Sendmail puts the quotes there itself.
 fn quote_phrase(value: &[u8]) -> Option<Vec<u8>> {
     let tokens = token::scan(value).ok()?;
     let last = tokens.iter().rposition(|token| token.kind != Kind::Comment)?;
@@ -146,11 +147,13 @@ fn quote_phrase(value: &[u8]) -> Option<Vec<u8>> {
     let brackets = tokens.iter().filter(|token| matches!(token.kind, Kind::Special(b'<' | b'>')));
     let phrase = tokens.get(..open)?;
     let separates = |token: &Token| matches!(token.kind, Kind::Special(b',' | b':' | b';'));
+    let is_dotted = phrase.iter().any(|token| token.kind == Kind::Special(b'.'))
+        && phrase.iter().all(|token| token.kind != Kind::Comment);
     let is_list = phrase.iter().any(|token| token.kind == Kind::Special(b'@'));
     if tokens.get(last)?.kind != Kind::Special(b'>')
         || brackets.count() != 2
         || is_list
-        || !phrase.iter().any(separates)
+        || !(phrase.iter().any(separates) || is_dotted)
     {
         return None;
     }
@@ -334,7 +337,6 @@ mod tests {
             "\"User, Name\" <u@e.com>",
             "u@e.com (Name)",
             "  u@e.com  ",
-            "Johnny B. Goode <jb@e.com>",
             "info@e.com <info@e.com>",
             "Foo [Bar] <f@e.com>",
             "\"john doe\"@e.com",
@@ -389,6 +391,22 @@ mod tests {
         ] {
             assert_eq!(settled(value), wanted);
         }
+    }
+
+    #[test]
+    fn a_display_name_with_a_dot_is_quoted() {
+        for (value, wanted) in [
+            ("Sample.com <info@e.com>", "\"Sample.com\" <info@e.com>"),
+            ("\"Joe\" Q. Public <j@e.com>", "\"Joe Q. Public\" <j@e.com>"),
+            ("\"Sample.com\" <info@e.com>", "\"Sample.com\" <info@e.com>"),
+            // Inside quotes these would be another thing.
+            ("Dr. =?utf-8?q?=C3=9C?= <u@e.com>", "Dr. =?utf-8?q?=C3=9C?= <u@e.com>"),
+            ("J. Doe (x) <j@e.com>", "J. Doe (x) <j@e.com>"),
+        ] {
+            assert_eq!(settled(value), wanted);
+        }
+        let value = "Johnny B. Goode <jb@e.com>";
+        assert_eq!(settled_by(&host(), value, Phrases::Keep), value);
     }
 
     #[test]
