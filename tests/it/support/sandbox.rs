@@ -282,6 +282,11 @@ fn leave_out(test: &str) {
 }
 
 impl Received {
+    /// In the sandbox.
+    pub(crate) fn path(&self) -> &str {
+        &self.path
+    }
+
     /// The header section and the body.
     pub(crate) fn split(&self) -> (String, String) {
         let text = String::from_utf8_lossy(&self.octets).into_owned();
