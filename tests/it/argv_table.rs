@@ -174,6 +174,7 @@ fn compare(
 }
 
 /// Runs a whole table. Gives the number of its rows and that of the messages that were signed.
+#[expect(clippy::print_stdout, reason = "the figures are what `make argv` shows")]
 fn hold(table: &str) -> Option<(usize, usize)> {
     let sandbox = Sandbox::own("argv_table")?;
     sandbox.key(DOMAINS[0].0, "s1");
