@@ -70,6 +70,10 @@ fn input(name: &str) -> String {
         "mbox-own" => {
             format!("From x@y.test Tue Nov 14 22:13:20 2023\n>From x\n{from}To: root\n{rest}")
         }
+        "large" => format!(
+            "{from}To: somebody@sink.test\nSubject: $N\n\n{}",
+            "0123456789\n".repeat(150_000)
+        ),
         "empty" => String::new(),
         "quiet" => "not to be read\n".to_owned(),
         other => panic!("no such input: {other}"),
