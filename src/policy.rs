@@ -6,6 +6,7 @@ use crate::config::{DomainFile, OnError};
 use crate::dkim::tag::TagList;
 use crate::dkim::{Domain, Header, Recipe, RecipeError, Selector};
 use crate::message::author::{Author, NoAuthor};
+use crate::message::complete::has_resent;
 
 /// A place in `domains/` where the file for an author domain may be, the nearest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -102,6 +103,8 @@ pub enum Reason {
     NotConfigured,
     /// It has a Received field: it was written elsewhere, or comes back from a content filter.
     Forwarded,
+    /// It has a Resent field (RFC 5322 §3.6.6): whoever sends it now is not its author.
+    Resent,
     /// It was given with `-G`, as mail of somebody else.
     Gateway,
     /// It has a signature of the same domain.
@@ -122,6 +125,7 @@ impl fmt::Display for Reason {
             Self::NoAuthor(why) => return why.fmt(f),
             Self::NotConfigured => "no domain file",
             Self::Forwarded => "has a Received field",
+            Self::Resent => "has a Resent field",
             Self::Gateway => "given with -G",
             Self::AlreadySigned => "already signed for the domain",
             Self::NoRule => "no selector for the address in the domain file",
@@ -207,6 +211,10 @@ impl Policy {
         }
         if header.count("Received") > 0 && !sign_forwarded {
             return Some(Reason::Forwarded);
+        }
+        // An attached message that a reader bounces has no trace of its way.
+        if has_resent(header) && !sign_forwarded {
+            return Some(Reason::Resent);
         }
         (!self.allows(caller)).then_some(Reason::NotAllowed)
     }
@@ -335,12 +343,15 @@ mod tests {
         let strict = policy(Some("sample.com"), SELECTOR);
         let received = format!("Received: from x\n{FROM}");
         assert_eq!(reason(&strict, &received), Reason::Forwarded);
+        let resent = format!("resent-from: x@y.example\n{FROM}");
+        assert_eq!(reason(&strict, &resent), Reason::Resent);
         let header = Header::parse(FROM.as_bytes()).unwrap();
         let author = Author::of(&header).unwrap();
         let gateway = strict.decide(&author, &header, true, &www_data()).unwrap();
         assert_eq!(gateway, Decision::Skip(Reason::Gateway));
         let open = policy(Some("sample.com"), &format!("{SELECTOR}sign_forwarded = true\n"));
         plan(&open, &received);
+        plan(&open, &resent);
     }
 
     #[test]

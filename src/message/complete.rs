@@ -164,7 +164,8 @@ fn add(header: &mut Header, field: &str) {
     header.fields_mut().extend(Field::parse(field.as_bytes()));
 }
 
-fn has_resent(header: &Header) -> bool {
+/// Whether a message was sent once more by somebody (RFC 5322 §3.6.6).
+pub(crate) fn has_resent(header: &Header) -> bool {
     header.fields().iter().any(|field| is_resent(field.name()))
 }
 

@@ -56,6 +56,8 @@ fn input(name: &str) -> String {
             "Resent-From: www-data\nResent-Date: Tue, 14 Nov 2023 22:13:20 +0000\n\
              Resent-Message-ID: <1@x>\nResent-To: $A\n{received}{from}To: root\n{rest}"
         ),
+        // As mutt bounces an attached message.
+        "bounced" => format!("Resent-From: www-data\nResent-To: $A\n{from}To: root\n{rest}"),
         "nofrom" => format!("To: somebody@sink.test\n{rest}"),
         "text" => "text without a header, $N\n.\nafter the dot\n".to_owned(),
         "eight" => format!(

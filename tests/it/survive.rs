@@ -26,6 +26,8 @@ fn inputs() -> Vec<(String, Vec<u8>)> {
             "with-the-setting-off",
             "signed-by-somebody",
             "signed-where-asked",
+            "header-resent",
+            "header-resent-without-date",
             // Bounced, for want of SMTPUTF8.
             "eight-bit-in-message-id",
         ];
