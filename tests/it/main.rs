@@ -14,12 +14,12 @@
 
 mod support;
 
-/// In the sandbox: what a real Postfix did to a signed message is found out.
-mod diagnosis;
 /// In the sandbox: every command line does what it does without us.
 mod argv_table;
 /// In the sandbox: other mail systems than Postfix take what we hand over.
 mod backends;
+/// In the sandbox: what a real Postfix did to a signed message is found out.
+mod diagnosis;
 /// Chance makes dialogues, and each side sees what it would see without us.
 mod dialogue;
 /// What the administrator's command promises.
@@ -46,10 +46,10 @@ mod layout;
 mod main_job;
 /// In the sandbox: modes that read no message.
 mod pass_through;
-/// In the sandbox: our keys, records, messages and verdicts are those of OpenDKIM, dkimpy and `Mail::DKIM`.
-mod peers;
 /// In the sandbox: programs that hand on the mail of others.
 mod passing;
+/// In the sandbox: our keys, records, messages and verdicts are those of OpenDKIM, dkimpy and `Mail::DKIM`.
+mod peers;
 /// In the sandbox: a caller can use a key and never get it.
 mod privilege;
 /// Records in every form are what servers, tools and services take.
