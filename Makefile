@@ -7,10 +7,20 @@ SBINDIR = $(PREFIX)/sbin
 MANDIR = $(PREFIX)/share/man
 GROUP ?= sendmail-dkim
 ETC = $(SYSCONFDIR)/sendmail-dkim
+# Where the built programs are.
+PROGRAMS ?= target/release
+LIBDIR = $(PREFIX)/lib
+LIBEXECDIR = $(PREFIX)/libexec/sendmail-dkim
+DATADIR = $(PREFIX)/share
+BASHDIR = $(DATADIR)/bash-completion/completions
+ZSHDIR ?= $(DATADIR)/zsh/site-functions
+FISHDIR = $(DATADIR)/fish/vendor_completions.d
+# The one place that says it.
+VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The message that `make try` signs; without one, a sample.
 MESSAGE ?=
 
-.PHONY: all try test argv backends lint install uninstall
+.PHONY: all try test argv backends lint install uninstall deb rpm dist
 
 all:
 	$(CARGO) build --release --locked
@@ -38,11 +48,21 @@ lint:
 
 # With DESTDIR (a package is being built) the owner and the set-gid bit are the package's matter.
 install: all
-	install -d $(DESTDIR)$(SBINDIR) $(DESTDIR)$(MANDIR)/man8 $(DESTDIR)$(MANDIR)/man5
-	install -m 755 target/release/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim
-	install -m 755 target/release/dkimctl $(DESTDIR)$(SBINDIR)/dkimctl
-	install -m 644 packaging/man/sendmail.dkim.8 packaging/man/dkimctl.8 $(DESTDIR)$(MANDIR)/man8
-	install -m 644 packaging/man/sendmail-dkim.toml.5 $(DESTDIR)$(MANDIR)/man5
+	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(LIBEXECDIR) $(LIBDIR)/systemd/system \
+		$(LIBDIR)/systemd/system-preset $(LIBDIR)/sysusers.d $(DATADIR)/selinux/packages $(BASHDIR) $(ZSHDIR) $(FISHDIR))
+	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim
+	install -m 755 $(PROGRAMS)/dkimctl $(DESTDIR)$(SBINDIR)/dkimctl
+	install -m 644 packaging/man/*.8 $(DESTDIR)$(MANDIR)/man8
+	install -m 644 packaging/man/*.5 $(DESTDIR)$(MANDIR)/man5
+	install -m 755 alternatives/register alternatives/unregister alternatives/status $(DESTDIR)$(LIBEXECDIR)
+	install -m 644 alternatives/group.sh alternatives/mta $(DESTDIR)$(LIBEXECDIR)
+	install -m 644 packaging/systemd/*.service packaging/systemd/*.timer $(DESTDIR)$(LIBDIR)/systemd/system
+	install -m 644 packaging/systemd/*.preset $(DESTDIR)$(LIBDIR)/systemd/system-preset
+	install -m 644 packaging/sysusers/sendmail-dkim.conf $(DESTDIR)$(LIBDIR)/sysusers.d
+	install -m 644 packaging/selinux/sendmail_dkim.cil $(DESTDIR)$(DATADIR)/selinux/packages
+	install -m 644 packaging/completions/dkimctl.bash $(DESTDIR)$(BASHDIR)/dkimctl
+	install -m 644 packaging/completions/_dkimctl $(DESTDIR)$(ZSHDIR)
+	install -m 644 packaging/completions/dkimctl.fish $(DESTDIR)$(FISHDIR)
 	install -d $(DESTDIR)$(ETC)/domains
 	install -d -m 750 $(DESTDIR)$(ETC)/keys
 	[ -e $(DESTDIR)$(ETC)/config.toml ] || install -m 644 packaging/etc/config.toml $(DESTDIR)$(ETC)/config.toml
@@ -52,8 +72,24 @@ install: all
 		chmod 2755 $(SBINDIR)/sendmail.dkim; \
 	fi
 
-# Keys and configuration stay: they are the administrator's.
+# Keys and configuration stay: they are the administrator's. What is registered goes first, or there would be no sendmail.
 uninstall:
+	if [ -z "$(DESTDIR)" ] && [ -x $(LIBEXECDIR)/unregister ]; then $(LIBEXECDIR)/unregister; fi
 	rm -f $(DESTDIR)$(SBINDIR)/sendmail.dkim $(DESTDIR)$(SBINDIR)/dkimctl
-	rm -f $(DESTDIR)$(MANDIR)/man8/sendmail.dkim.8 $(DESTDIR)$(MANDIR)/man8/dkimctl.8
-	rm -f $(DESTDIR)$(MANDIR)/man5/sendmail-dkim.toml.5
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard packaging/man/*.8)))
+	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard packaging/man/*.5)))
+	rm -rf $(DESTDIR)$(LIBEXECDIR)
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/systemd/system/,$(notdir $(wildcard packaging/systemd/*.service packaging/systemd/*.timer)))
+	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/systemd/system-preset/,$(notdir $(wildcard packaging/systemd/*.preset)))
+	rm -f $(DESTDIR)$(LIBDIR)/sysusers.d/sendmail-dkim.conf $(DESTDIR)$(DATADIR)/selinux/packages/sendmail_dkim.cil
+	rm -f $(DESTDIR)$(BASHDIR)/dkimctl $(DESTDIR)$(ZSHDIR)/_dkimctl $(DESTDIR)$(FISHDIR)/dkimctl.fish
+
+deb: all
+	packaging/deb/build $(VERSION) target/packages
+
+rpm: all
+	packaging/rpm/build $(VERSION) target/packages
+
+# The source, both packages, what they are made of, and the sums of all that.
+dist: deb rpm
+	packaging/dist $(VERSION) target/packages

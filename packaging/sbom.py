@@ -1,0 +1,55 @@
+#!/usr/bin/python3
+"""sbom.py <METADATA: what `cargo metadata` says, as a bill of materials in the form of CycloneDX 1.5: the crates that are
+linked into the programs or run to build them, with their licences and the sums of Cargo.lock. Dependencies of the tests
+are left out. No date and no random number in it: the same source gives the same octets."""
+import json
+import pathlib
+import sys
+import tomllib
+
+metadata = json.load(sys.stdin)
+lock = tomllib.loads(pathlib.Path("Cargo.lock").read_text())
+sums = {(one["name"], one["version"]): one.get("checksum") for one in lock["package"]}
+packages = {one["id"]: one for one in metadata["packages"]}
+nodes = {one["id"]: one for one in metadata["resolve"]["nodes"]}
+root = metadata["resolve"]["root"]
+
+
+def wanted(node):
+    return sorted(d["pkg"] for d in node["deps"] if any(kind["kind"] != "dev" for kind in d["dep_kinds"]))
+
+
+def purl(package):
+    return f"pkg:cargo/{package['name']}@{package['version']}"
+
+
+def component(package, kind="library"):
+    found = {"type": kind, "bom-ref": purl(package), "name": package["name"], "version": package["version"],
+             "purl": purl(package)}
+    if package["license"]:
+        found["licenses"] = [{"expression": package["license"].replace("/", " OR ")}]
+    checksum = sums[package["name"], package["version"]]
+    if checksum:
+        found["hashes"] = [{"alg": "SHA-256", "content": checksum}]
+    return found
+
+
+seen, todo = set(), [root]
+while todo:
+    here = todo.pop()
+    if here not in seen:
+        seen.add(here)
+        todo.extend(wanted(nodes[here]))
+order = sorted(seen - {root}, key=lambda one: purl(packages[one]))
+json.dump({
+    "bomFormat": "CycloneDX",
+    "specVersion": "1.5",
+    "version": 1,
+    "metadata": {"component": component(packages[root], "application")},
+    "components": [component(packages[one]) for one in order],
+    "dependencies": [
+        {"ref": purl(packages[one]), "dependsOn": [purl(packages[other]) for other in wanted(nodes[one])]}
+        for one in [root, *order]
+    ],
+}, sys.stdout, indent=1)
+print()
