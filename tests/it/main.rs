@@ -44,6 +44,8 @@ mod import;
 mod layout;
 /// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.
 mod main_job;
+/// On fresh hosts: packages come, are chosen, and go without a trace.
+mod packaging;
 /// In the sandbox: modes that read no message.
 mod pass_through;
 /// In the sandbox: programs that hand on the mail of others.

@@ -6,7 +6,7 @@ mod sandbox;
 mod stage;
 
 pub(crate) use mail::Mail;
-pub(crate) use sandbox::{Received, Sandbox};
+pub(crate) use sandbox::{Received, Sandbox, leave_out, may_make_namespaces};
 pub(crate) use stage::Stage;
 
 use std::io::Write as _;

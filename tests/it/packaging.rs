@@ -1,0 +1,83 @@
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use crate::support::{leave_out, may_make_namespaces, project};
+
+/// The version that the packages of the tests upgrade to.
+const NEXT: &str = "99.0.0";
+
+static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
+
+fn run(command: &mut Command) {
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    let (out, err) = (&output.stdout, &output.stderr);
+    assert!(
+        output.status.success(),
+        "{command:?}\n{}\n{}",
+        String::from_utf8_lossy(out),
+        String::from_utf8_lossy(err)
+    );
+}
+
+/// Both packages, in this version and a next one, of the programs under test.
+fn packages() -> &'static Path {
+    PACKAGES.get_or_init(|| {
+        let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("packages");
+        drop(fs::remove_dir_all(&folder));
+        for version in [env!("CARGO_PKG_VERSION"), NEXT] {
+            for kind in ["deb", "rpm"] {
+                let mut build = Command::new(project(&format!("packaging/{kind}/build")));
+                let wrapper = Path::new(env!("CARGO_BIN_EXE_sendmail-dkim"));
+                build.arg(version).arg(&folder).env("PROGRAMS", wrapper.parent().unwrap());
+                run(&mut build);
+            }
+        }
+        folder
+    })
+}
+
+/// Runs a script of `tests/packaging` on a fresh host.
+fn on_a_fresh_host(script: &str) {
+    if !may_make_namespaces() {
+        leave_out("packaging");
+        return;
+    }
+    run(Command::new(project("tests/packaging/inside")).arg(script).arg(packages()));
+}
+
+#[test]
+fn a_deb_leaves_no_moment_without_sendmail_and_no_trace() {
+    on_a_fresh_host("deb-life");
+}
+
+#[test]
+fn the_mail_agent_beneath_may_be_exchanged() {
+    on_a_fresh_host("deb-agents");
+}
+
+#[test]
+fn an_rpm_is_switched_by_alternatives_and_leaves_postfix_alone() {
+    on_a_fresh_host("rpm-life");
+}
+
+#[test]
+fn postfix_is_started_at_boot_whatever_is_chosen() {
+    on_a_fresh_host("rpm-boot");
+}
+
+#[test]
+fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
+    on_a_fresh_host("selinux");
+}
+
+#[test]
+fn lintian_rpmlint_and_mandoc_have_nothing_to_say() {
+    on_a_fresh_host("judge");
+}
+
+#[test]
+fn what_a_help_shows_can_be_completed() {
+    on_a_fresh_host("completions");
+}
