@@ -13,41 +13,11 @@ PACKAGES="postfix bsd-mailx s-nail php-cli
     knot bind9-dnsutils bind9-utils python3-yaml
     python3-minimal strace gdb procps iproute2 util-linux"
 
-CACHE=${SENDMAIL_DKIM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sendmail-dkim}
-VERSION=$(sha256sum "$0" | cut -c1-12)
-BASE=$CACHE/base-$VERSION
+HERE=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/it/sandbox/root.sh
+. "$HERE/root.sh"
+BASE=$CACHE/base-$(cat "$0" "$HERE/root.sh" | sha256sum | cut -c1-12)
 LOG=$BASE.log
-
-say() { printf 'sandbox base: %s\n' "$*" >&2; }
-die() { say "$*"; exit 1; }
-
-# A step's output goes to the log; when it fails, the end of the log is shown.
-step() {
-    local what=$1 start=$SECONDS status; shift
-    printf '\n== %s\n' "$what" >>"$LOG"
-    # A subshell of its own: "if" and "||" would switch -e off in the step.
-    set +e
-    (set -e; "$@") >>"$LOG" 2>&1
-    status=$?
-    set -e
-    if [ "$status" != 0 ]; then
-        say "failed: $what; the end of $LOG:"
-        tail -n 25 "$LOG" >&2
-        exit 1
-    fi
-    say "$what: $((SECONDS - start)) s"
-}
-
-# Runs a shell text in the new root, with processes and mounts of its own.
-inside() {
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    unshare --mount --pid --fork --kill-child bash -euc '
-        mount --make-rprivate /
-        mount -t proc proc "$1/proc"
-        mount --bind /dev "$1/dev"
-        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive \
-            chroot "$1" /bin/sh -euc "$2"' sh "$ROOT" "$1"
-}
 
 # The first Debian archive of this host that is not the security one.
 mirror() {
@@ -85,14 +55,8 @@ unpack_debian() {
 }
 
 install_packages() {
-    cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
-    apt-config dump | grep -iE '^Acquire::https?::Proxy' >"$ROOT/etc/apt/apt.conf.d/90host" || true
-    if [ "${MIRROR#https:}" != "$MIRROR" ]; then
-        mkdir -p "$ROOT/etc/ssl/certs" && cp -L /etc/ssl/certs/ca-certificates.crt "$ROOT/etc/ssl/certs/"
-    fi
-    # A maintainer script starts no daemon; dpkg does not sync each file; nobody reads manuals here.
-    printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
-    chmod 755 "$ROOT/usr/sbin/policy-rc.d"
+    lend_network
+    # dpkg does not sync each file; nobody reads manuals here.
     printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/man/*' 'path-exclude=/usr/share/doc/*' \
         'path-exclude=/usr/share/locale/*' >"$ROOT/etc/dpkg/dpkg.cfg.d/sandbox"
     inside "
@@ -100,10 +64,9 @@ install_packages() {
             'postfix postfix/mailname string host.example.test' | debconf-set-selections
         apt-get -q update
         apt-get -qy --no-install-recommends install $(echo $PACKAGES)
-        apt-get clean
-        rm -rf /var/lib/apt/lists/* /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/90host
         groupadd --system sendmail-dkim
         useradd --create-home --comment 'Alice Example,Room 1' alice"
+    take_network_back
 }
 
 # A host that relays everything: to a peer with 8BITMIME, and for 7bit.test to one without it.
@@ -136,21 +99,11 @@ CF
     inside 'postconf -F "*/*/chroot = n"; postfix check'
 }
 
-[ "$(id -u)" = 0 ] || die "must run as root"
-command -v unshare >/dev/null || die "unshare (util-linux) is missing"
-command -v apt-get >/dev/null || die "apt is missing: the sandbox needs a Debian host"
-mkdir -p "$CACHE"
-exec 9>"$CACHE/lock"
-flock -n 9 || { say "waiting for another build"; flock 9; }
-
+begin_build base
 if [ ! -d "$BASE" ]; then
     MIRROR=${SENDMAIL_DKIM_MIRROR:-$(mirror)} || MIRROR=
     [ -n "$MIRROR" ] || die "apt knows no Debian archive; name one in SENDMAIL_DKIM_MIRROR"
-    rm -rf "$CACHE"/building.*
-    WORK=$(mktemp -d "$CACHE/building.XXXXXX")
-    trap 'rm -rf "$WORK"' EXIT
-    ROOT=$WORK/root
-    : >"$LOG"
+    begin_root
     say "building $BASE from $MIRROR"
     step "fetch debootstrap" fetch_debootstrap
     step "unpack a minimal $SUITE" unpack_debian
