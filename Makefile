@@ -20,7 +20,7 @@ VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The message that `make try` signs; without one, a sample.
 MESSAGE ?=
 
-.PHONY: all try test argv backends lint install uninstall deb rpm dist
+.PHONY: all try test argv backends callers lint install uninstall deb rpm dist
 
 all:
 	$(CARGO) build --release --locked
@@ -29,10 +29,11 @@ try:
 	$(CARGO) build --locked --bins
 	target/debug/dkimctl try $(MESSAGE)
 
-# As root everything, the root file system of the sandbox built first; else what needs no root.
+# As root everything, the root file systems of the sandbox built first (that of the callers stands on the other); else what
+# needs no root.
 test:
 	@rm -f target/tmp/left-out
-	@if [ "$$(id -u)" = 0 ]; then tests/it/sandbox/base.sh >/dev/null; fi
+	@if [ "$$(id -u)" = 0 ]; then tests/callers/base.sh >/dev/null; fi
 	$(CARGO) test --locked
 	@if [ -s target/tmp/left-out ]; then \
 		echo "left out, for want of root or of namespaces: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
@@ -40,6 +41,11 @@ test:
 # Parts of `test` that show figures: every command line and odd state against Postfix alone; other mail systems behind us.
 argv backends:
 	$(CARGO) test --locked --test it $(patsubst argv,argv_table,$@):: -- --nocapture
+
+# The matrix of real callers alone; CALLERS="cron mutt" for some of them. The table is in target/tmp/callers.md, too.
+callers:
+	tests/callers/base.sh >/dev/null
+	$(CARGO) test --locked --test it callers::
 
 lint:
 	$(CARGO) fmt --check

@@ -164,6 +164,7 @@ fn the_readme_names_what_there_is() {
     for text in [
         "make try",
         "make test",
+        "make callers",
         "dkimctl genkey",
         "/etc/sendmail-dkim",
         "CHANGELOG.md",

@@ -18,6 +18,8 @@ mod support;
 mod argv_table;
 /// In the sandbox: other mail systems than Postfix take what we hand over.
 mod backends;
+/// In the sandbox: a matrix of real programs that send mail.
+mod callers;
 /// In the sandbox: what a real Postfix did to a signed message is found out.
 mod diagnosis;
 /// Chance makes dialogues, and each side sees what it would see without us.

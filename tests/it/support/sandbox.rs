@@ -104,10 +104,16 @@ impl Sandbox {
         self.pid
     }
 
-    /// A command to be run inside as a user, with the least of an environment.
-    pub(crate) fn command(&self, user: &str, program: &str) -> Command {
+    /// What runs the command that is added to it inside, as root.
+    pub(crate) fn enter(&self) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--all", "--root", "--wd", "--target", &self.pid.to_string(), "--"]);
+        command
+    }
+
+    /// A command to be run inside as a user, with the least of an environment.
+    pub(crate) fn command(&self, user: &str, program: &str) -> Command {
+        let mut command = self.enter();
         let group = if user == "nobody" { "nogroup" } else { user };
         command.args(["setpriv", "--reuid", user, "--regid", group, "--init-groups"]);
         command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
@@ -182,6 +188,13 @@ impl Sandbox {
         fs::read_dir(self.path(&format!("/out/rcpt/{recipient}"))).map_or(0, Iterator::count)
     }
 
+    /// What there is for a recipient by now.
+    pub(crate) fn arrived(&self, recipient: &str) -> Vec<Received> {
+        let shelf = fs::read_dir(self.path(&format!("/out/rcpt/{recipient}")));
+        let entries = shelf.into_iter().flatten().flatten();
+        entries.map(|entry| self.read(&entry.file_name().into_string().unwrap())).collect()
+    }
+
     fn read(&self, name: &str) -> Received {
         let name = name.strip_suffix(".json").unwrap();
         let path = format!("/out/sink/{name}.eml");
@@ -212,6 +225,16 @@ impl Sandbox {
             lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
         assert_eq!(verdicts.len(), 3, "{lines}");
         Verdicts(verdicts)
+    }
+
+    /// What a script of the sandbox says of each message: a JSON line for each, in their order.
+    pub(crate) fn lines_about(&self, script: &str, messages: &[&Received]) -> Vec<Value> {
+        let paths: Vec<&str> = messages.iter().map(|message| message.path.as_str()).collect();
+        let lines = self.root(&format!("{script} {}", paths.join(" ")));
+        let lines: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert_eq!(lines.len(), messages.len(), "{script}");
+        lines
     }
 
     /// Those of the messages that one of the verifiers does not pass, and what it said.
