@@ -23,9 +23,10 @@ pub(super) const HELP: &str = "\
 usage: dkimctl setup [--dry-run] [--replace] [--json]
 
 Fills config.toml from the host: finds the real sendmail, and asks Postfix what
-it puts behind bare addresses (myorigin, mydomain). Comments and all other keys
-are kept. What is set otherwise stays as it is, and that is told; a real
-sendmail that is not there, or is the wrapper itself, is replaced.
+it puts behind bare addresses (myorigin, mydomain) and takes at most
+(message_size_limit). Comments and all other keys are kept. What is set
+otherwise stays as it is, and that is told; a real sendmail that is not there,
+or is the wrapper itself, is replaced.
 
   --dry-run  change nothing, and show the change as a diff
   --replace  take what the host says where the file says otherwise
@@ -112,7 +113,9 @@ impl Editing {
     }
 
     fn get(&self, key: &str) -> Option<String> {
-        Some(self.document.get(key)?.as_str()?.to_owned())
+        let item = self.document.get(key)?;
+        let number = || item.as_integer().map(|number| number.to_string());
+        item.as_str().map(str::to_owned).or_else(number)
     }
 
     fn settle(&mut self, host: &Host, replace: bool) {
@@ -126,6 +129,7 @@ impl Editing {
         {
             self.settle_one(key, domain.as_ref().map(Domain::as_str), replace);
         }
+        self.settle_one("message_size_limit", host.message_size_limit.as_deref(), replace);
     }
 
     fn settle_one(&mut self, key: &'static str, wanted: Option<&str>, replace: bool) {
@@ -152,12 +156,12 @@ impl Editing {
             (None, _) => drop(self.document.remove(key)),
             (Some(to), Some(current)) => {
                 let comment = current.decor().clone();
-                *current = Value::from(to);
+                *current = written(to);
                 *current.decor_mut() = comment;
             }
             (Some(to), None) => match self.in_place_of_comment(key, to) {
                 Some(document) => self.document = document,
-                None => drop(self.document.insert(key, value(to))),
+                None => drop(self.document.insert(key, value(written(to)))),
             },
         }
         self.text = self.document.to_string();
@@ -168,10 +172,15 @@ impl Editing {
         let commented = format!("#{key} =");
         let lines = || self.text.split_inclusive('\n');
         let place = lines().position(|line| line.starts_with(&commented))?;
-        let line = format!("{key} = {}\n", Value::from(to));
+        let line = format!("{key} = {}\n", written(to));
         let with = |(at, old)| if at == place { line.as_str() } else { old };
         lines().enumerate().map(with).collect::<String>().parse().ok()
     }
+}
+
+/// A number as a number, all else as text.
+fn written(text: &str) -> Value {
+    text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
 }
 
 fn parse(path: &Path, text: &str) -> Result<DocumentMut, Failure> {

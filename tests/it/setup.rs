@@ -21,6 +21,8 @@ fn settings(text: &str) -> Vec<&str> {
 }
 
 const SENDMAIL: &str = "sendmail = \"/usr/sbin/sendmail.postfix\"";
+/// Postfix's default.
+const LIMIT: &str = "message_size_limit = 10240000";
 
 #[test]
 fn a_host_without_config_toml_gets_one_with_its_comments() {
@@ -28,7 +30,7 @@ fn a_host_without_config_toml_gets_one_with_its_comments() {
     let shown = setup(sandbox, "setup-new", "", "");
     assert!(shown.contains("config.toml: origin = \"origin.example\"\n"), "{shown}");
     let text = file(sandbox, "setup-new");
-    assert_eq!(settings(&text), [SENDMAIL, "origin = \"origin.example\""]);
+    assert_eq!(settings(&text), [SENDMAIL, "origin = \"origin.example\"", LIMIT]);
     // In the place where the example has it commented out.
     assert!(text.contains(" is not signed.\norigin = \"origin.example\"\n\n#"), "{text}");
     assert!(text.contains("\n#append_dot_domain = "), "{text}");
@@ -49,6 +51,7 @@ fn the_domain_is_what_postfix_completes_with() {
             "append_dot_mydomain=yes",
             &["origin = \"origin.example\"", "append_dot_domain = \"example.test\""],
         ),
+        ("message_size_limit=0", &["origin = \"origin.example\"", "message_size_limit = 0"]),
         // On by itself before Postfix 3.0.
         (
             "compatibility_level=0",
@@ -58,7 +61,8 @@ fn the_domain_is_what_postfix_completes_with() {
         sandbox.root("rm -rf /tmp/setup-domain; [ -s /etc/mailname ]");
         let shown = setup(sandbox, "setup-domain", postfix, "");
         let text = file(sandbox, "setup-domain");
-        let expected = [&[SENDMAIL][..], lines].concat();
+        let limit = if postfix.contains("size") { &[][..] } else { &[LIMIT] };
+        let expected = [&[SENDMAIL], lines, limit].concat();
         assert_eq!(settings(&text), expected, "{postfix}: {shown}");
         assert_eq!(shown.contains("leaves bare addresses as they are"), lines.is_empty());
     }
@@ -80,12 +84,12 @@ fn what_the_administrator_wrote_stays_and_that_is_told() {
         ),
         "{shown}"
     );
-    assert_eq!(file(sandbox, "setup-mine"), format!("{mine}{SENDMAIL}\n"));
+    assert_eq!(file(sandbox, "setup-mine"), format!("{mine}{SENDMAIL}\n{LIMIT}\n"));
     // Unless the host is to have its way; comments stay even so.
     let shown = setup(sandbox, "setup-mine", "", "--replace");
     assert!(shown.contains("origin = \"origin.example\" (was \"mine.example\")"), "{shown}");
     let expected = mine.replace("mine.example", "origin.example");
-    assert_eq!(file(sandbox, "setup-mine"), format!("{expected}{SENDMAIL}\n"));
+    assert_eq!(file(sandbox, "setup-mine"), format!("{expected}{SENDMAIL}\n{LIMIT}\n"));
 }
 
 #[test]
@@ -104,8 +108,8 @@ fn a_dry_run_changes_nothing_and_shows_a_diff() {
     let shown = setup(sandbox, "setup-dry", "", "--dry-run");
     assert!(
         shown.ends_with(
-            "@@ -1,3 +1,3 @@\n sendmail = \"/usr/sbin/sendmail.postfix\"\n-#origin = \"host.example.com\"\n\
-             +origin = \"origin.example\"\n expire = \"14d\"\n"
+            "@@ -1,3 +1,4 @@\n sendmail = \"/usr/sbin/sendmail.postfix\"\n-#origin = \"host.example.com\"\n\
+             +origin = \"origin.example\"\n expire = \"14d\"\n+message_size_limit = 10240000\n"
         ),
         "{shown}"
     );
@@ -188,8 +192,12 @@ fn json_says_what_was_set_and_what_was_kept() {
         .iter()
         .map(|key| (key["value"].as_str().unwrap(), key["set"].as_bool().unwrap()))
         .collect();
-    let expected =
-        [("/usr/sbin/sendmail.postfix", true), ("mine.example", false), ("example.test", true)];
+    let expected = [
+        ("/usr/sbin/sendmail.postfix", true),
+        ("mine.example", false),
+        ("example.test", true),
+        ("10240000", true),
+    ];
     assert_eq!(keys, expected);
     assert_eq!(shown["notes"].as_array().unwrap().len(), 1, "{shown}");
 }

@@ -18,6 +18,8 @@ pub(super) struct Host {
     pub(super) origin: Option<Domain>,
     /// What Postfix puts behind a domain without a dot, where it does.
     pub(super) append_dot_domain: Option<Domain>,
+    /// What Postfix takes at most, in octets.
+    pub(super) message_size_limit: Option<String>,
     /// What an administrator should know, and what to do about it.
     pub(super) notes: Vec<String>,
 }
@@ -40,6 +42,8 @@ impl Host {
         if is_on("append_dot_mydomain") {
             host.append_dot_domain = host.domain("mydomain");
         }
+        host.message_size_limit =
+            postconf("message_size_limit").filter(|limit| limit.parse::<u32>().is_ok());
         host
     }
 
