@@ -6,6 +6,7 @@ use std::fmt;
 use std::io::{self, Write as _};
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::dkim::{Domain, Selector};
 
@@ -90,14 +91,14 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
-/// One line to syslog, facility mail. No log is no reason to hold up mail: nothing is waited for, and
-/// errors are let go.
+/// One line to syslog, facility mail. No log is no reason to hold up mail: a daemon that has its hands full
+/// is waited for a moment, and errors are let go.
 pub fn log(severity: Severity, line: &impl fmt::Display) {
     let priority = FACILITY_MAIL | severity as u32;
     let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
     // Not syslog(3): that one blocks while the daemon sleeps. The daemon adds the time of day itself.
     let sent = UnixDatagram::unbound().and_then(|socket| {
-        socket.set_nonblocking(true)?;
+        socket.set_write_timeout(Some(PATIENCE))?;
         socket.connect(DEV_LOG)?;
         socket.send(text.as_bytes())
     });
@@ -112,6 +113,9 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
 }
 
 const DEV_LOG: &str = "/dev/log";
+
+/// Its queue takes ten lines (`net.unix.max_dgram_qlen`): many submitters at once fill it for some milliseconds.
+const PATIENCE: Duration = Duration::from_millis(100);
 const WRONG_TYPE: i32 = nix::errno::Errno::EPROTOTYPE as i32;
 
 /// A failure of our own: one line on stderr in Postfix's form, one in the log, and the exit code that
