@@ -8,13 +8,14 @@ NAME=$1 HOP=$2 ACCOUNT=$3 TO=$4
 OUT=/out/runs/$NAME.$HOP
 
 mount --make-rprivate /
-# Its own clean places, its own log, and its own folder for the notes of the recorder.
+# Its own places to write to (two runs of one program would wait for each other's locks), its own log, and its own folder
+# for the notes of the recorder.
 mount -t tmpfs -o mode=1777 tmp /tmp
 mount -t tmpfs -o mode=755 run /run
-for spool in /var/spool/cron /var/mail; do
-    mkdir -p "/tmp/keep$spool"
-    cp -a "$spool/." "/tmp/keep$spool"
-    mount --bind "/tmp/keep$spool" "$spool"
+for place in /home /var/lib/fail2ban /var/list /var/mail /var/spool/cron; do
+    mkdir -p "/tmp/keep$place"
+    cp -a "$place/." "/tmp/keep$place"
+    mount --bind "/tmp/keep$place" "$place"
 done
 mkdir -p "$OUT/calls" /calls
 chmod 1777 "$OUT/calls"
