@@ -493,5 +493,5 @@ fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
         let verdicts = sandbox.verify(&sandbox.received(&recipient));
         assert!(verdicts.all(result), "{size}: {verdicts}");
     }
-    sandbox.logged(mark, "signed, it would be larger than the real sendmail takes");
+    sandbox.logged(mark, "signed, it would be larger than message_size_limit");
 }
