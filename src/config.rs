@@ -200,6 +200,11 @@ impl Host {
 }
 
 impl DomainFile {
+    /// All selectors that it names, those of rules behind the others; some may be there twice.
+    pub fn all_selectors(&self) -> impl Iterator<Item = &Selector> {
+        self.selectors.iter().chain(self.rules.iter().flat_map(|rule| &rule.selectors))
+    }
+
     /// Reads the text of a domain file named after `name`; `None` for `default.toml`.
     ///
     /// # Errors

@@ -3,6 +3,7 @@
 
 mod dns;
 mod doctor;
+mod domains;
 mod explain;
 mod genkey;
 mod import;

@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Gid, Group, geteuid};
 
 use super::output::{Failure, warn};
+use super::rights::GROUP;
 use crate::dkim::Domain;
-
-/// The group that the set-gid wrapper runs as.
-const GROUP: &str = "sendmail-dkim";
 
 /// Who may read a file or look into a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

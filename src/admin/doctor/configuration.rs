@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::unistd::{Group, User};
 
 use super::Finding;
 use super::settings::Ours;
+use crate::admin::domains;
 use crate::config::{DomainFile, Host};
 use crate::dkim::{Domain, Selector};
 use crate::policy::Candidate;
@@ -39,8 +40,7 @@ impl Signer {
 
     /// All selectors that the file names.
     pub(super) fn selectors(&self) -> BTreeSet<&Selector> {
-        let rules = self.file.rules.iter().flat_map(|rule| &rule.selectors);
-        self.file.selectors.iter().chain(rules).collect()
+        self.file.all_selectors().collect()
     }
 }
 
@@ -61,7 +61,8 @@ impl Configuration {
                 return configuration;
             }
         };
-        for path in domain_files(etc) {
+        // Without the folder no mail is signed, which is told below.
+        for path in domains::paths(etc).unwrap_or_default() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             let name = if stem == "default" { None } else { Domain::parse(&stem).ok() };
             if stem != "default" && name.as_ref().is_none_or(|name| name.as_str() != stem) {
@@ -125,14 +126,6 @@ fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
     }
     let evidence = format!("{}: nobody here is {}", path.display(), unknown.join(", "));
     Some(Finding::warning("users", evidence, "mend `users` and `groups` in it"))
-}
-
-fn domain_files(etc: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(etc.join("domains")).into_iter().flatten().flatten();
-    let mut files: Vec<PathBuf> = entries.map(|entry| entry.path()).collect();
-    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
-    files.sort();
-    files
 }
 
 /// A file that every user must be able to read, and only its owner to write.

@@ -1,13 +1,13 @@
 //! The domain files that sign with the keys of a folder.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
+use crate::admin::domains;
 use crate::admin::output::Failure;
-use crate::config::{DomainFile, Host, Signing};
+use crate::config::{DomainFile, Signing};
 use crate::dkim::{Domain, Selector};
 
 /// A domain file whose keys are those of the domain.
@@ -24,22 +24,12 @@ pub(in crate::admin) struct Signer {
 /// # Errors
 /// The folder can't be read, or the file of the domain's own name has an error.
 pub(in crate::admin) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signer>, Failure> {
-    let folder = etc.join("domains");
-    let failed = |error: io::Error| Failure::reading(&folder, &error);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
+    let host = domains::inherited(etc);
     let mut signers = Vec::new();
-    for path in paths {
-        let name = path.file_stem().and_then(|name| name.to_str());
-        let name = name.filter(|name| *name != "default").and_then(|name| Domain::parse(name).ok());
+    for path in domains::paths(etc)? {
+        let name = domains::named_after(&path);
         let text = fs::read_to_string(&path).map_err(|error| Failure::reading(&path, &error))?;
-        match DomainFile::parse(&text, name.as_ref(), &host(etc)) {
+        match DomainFile::parse(&text, name.as_ref(), &host) {
             Ok(file) if file.domain.as_ref().or(name.as_ref()) == Some(domain) => {
                 signers.push(Signer { path, text, name, file });
             }
@@ -53,16 +43,10 @@ pub(in crate::admin) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signe
     Ok(signers)
 }
 
-fn host(etc: &Path) -> Signing {
-    let text = fs::read_to_string(etc.join("config.toml")).unwrap_or_default();
-    Host::parse(&text).map(|host| host.signing).unwrap_or_default()
-}
-
 impl Signer {
     /// The selectors that sign, those of rules included.
     pub(in crate::admin) fn selectors(&self) -> impl Iterator<Item = &Selector> {
-        let rules = self.file.rules.iter().flat_map(|rule| &rule.selectors);
-        self.file.selectors.iter().chain(rules)
+        self.file.all_selectors()
     }
 
     /// Bits of the smallest RSA key that it takes.

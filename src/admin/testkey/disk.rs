@@ -1,13 +1,13 @@
 //! The domain files of the tree, and the keys that they name.
 
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
+use crate::admin::domains;
 use crate::admin::output::Failure;
-use crate::config::{DomainFile, Host, Signing};
+use crate::config::{DomainFile, Signing};
 use crate::dkim::{Domain, Identity, PublicKey, Selector, SigningKey};
 use crate::report::chain;
 
@@ -33,21 +33,10 @@ pub(super) type Found = Result<DomainKeys, (PathBuf, String)>;
 ///
 /// When the folder cannot be read.
 pub(super) fn domain_files(etc: &Path, only: Option<&Domain>) -> Result<Vec<Found>, Failure> {
-    let folder = etc.join("domains");
-    let failed = |error: io::Error| Failure::reading(&folder, &error);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
-        }
-    }
-    paths.sort();
-    let host = signing(etc);
+    let paths = domains::paths(etc)?;
+    let host = domains::inherited(etc);
     let found = paths.iter().filter_map(|path| {
-        let name = path.file_stem().unwrap_or_default().to_string_lossy();
-        let is_default = name == "default";
-        let domain = Domain::parse(&name).ok().filter(|_| !is_default);
+        let domain = domains::named_after(path);
         let named = only.is_none() || domain.as_ref() == only;
         let file = match read(path, domain.as_ref(), &host) {
             Ok(file) => file,
@@ -60,23 +49,15 @@ pub(super) fn domain_files(etc: &Path, only: Option<&Domain>) -> Result<Vec<Foun
     Ok(found.collect())
 }
 
-/// The settings of the host, where they can be had: what a domain file inherits is no matter here.
-fn signing(etc: &Path) -> Signing {
-    let text = fs::read_to_string(etc.join("config.toml")).unwrap_or_default();
-    Host::parse(&text).map(|host| host.signing).unwrap_or_default()
-}
-
 fn read(path: &Path, domain: Option<&Domain>, host: &Signing) -> Result<DomainFile, String> {
     let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
     DomainFile::parse(&text, domain, host).map_err(|error| error.to_string())
 }
 
 fn domain_keys(etc: &Path, domain: Domain, file: &DomainFile) -> DomainKeys {
-    let mut selectors: Vec<&Selector> = file.selectors.iter().collect();
-    selectors.extend(file.rules.iter().flat_map(|rule| &rule.selectors));
     let mut keys: Vec<(Selector, Result<PublicKey, String>)> = Vec::new();
     let folder = etc.join("keys").join(domain.as_str());
-    for selector in selectors {
+    for selector in file.all_selectors() {
         if keys.iter().all(|(known, _)| known != selector) {
             let path = folder.join(format!("{selector}.private"));
             keys.push((selector.clone(), public_half(&path)));
