@@ -9,6 +9,7 @@ mod genkey;
 mod import;
 mod keys;
 mod output;
+mod postconf;
 mod record;
 mod rights;
 mod rotate;

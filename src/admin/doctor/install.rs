@@ -8,7 +8,7 @@ use std::process::Command;
 use nix::unistd::Group;
 
 use super::Finding;
-use super::postconf::Postfix;
+use crate::admin::postconf::Postfix;
 use crate::admin::rights::GROUP;
 use crate::config::Host;
 

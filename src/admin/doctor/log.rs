@@ -5,8 +5,8 @@ use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::postconf::Postfix;
 use super::{Finding, Severity};
+use crate::admin::postconf::Postfix;
 
 /// Where syslog daemons put facility mail.
 const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];

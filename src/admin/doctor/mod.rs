@@ -6,7 +6,6 @@ mod install;
 mod keys;
 mod log;
 mod php;
-mod postconf;
 mod settings;
 mod trial;
 mod units;
@@ -20,8 +19,8 @@ use serde::Serialize;
 
 use super::Args;
 use super::output::{Failure, say, say_json};
+use super::postconf::Postfix;
 use configuration::Configuration;
-use postconf::Postfix;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl doctor [--offline] [--json]

@@ -1,7 +1,7 @@
 //! Settings of Postfix that change a message after it was signed, or that the wrapper has to know of.
 
-use super::postconf::{Postfix, View};
 use super::{Finding, Severity};
+use crate::admin::postconf::{Postfix, View};
 use crate::dkim::{Domain, FieldName};
 use crate::message::address::Completion;
 use crate::message::complete::LONGEST_LINE;
@@ -383,8 +383,8 @@ fn size_limit(view: &View<'_>, ours: &Ours) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::postconf::tests::postfix;
     use super::*;
+    use crate::admin::postconf::tests::postfix;
 
     const CLEAN: &str = "myorigin = sample.com\nmydomain = sample.com\nappend_dot_mydomain = no\n\
         cleanup_replace_stray_cr_lf = yes\n";

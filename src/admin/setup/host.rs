@@ -1,4 +1,4 @@
-//! What the host says: Postfix by postconf(1), and where the real sendmail is.
+//! What the host says: Postfix, and where the real sendmail is.
 
 use std::fs::{self, File};
 use std::io::Read as _;
@@ -6,6 +6,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::admin::postconf::{Postfix, View};
 use crate::dkim::Domain;
 use crate::wrapper::{FOLDER, USUAL};
 
@@ -27,23 +28,25 @@ pub(super) struct Host {
 impl Host {
     pub(super) fn ask() -> Self {
         let mut host = Self::default();
-        host.find_sendmail();
-        if postconf("mail_version").is_none() {
+        let postfix = Postfix::ask().ok();
+        let settings = postfix.as_ref().map(Postfix::view);
+        host.find_sendmail(settings.and_then(|settings| settings.get("sendmail_path")));
+        let Some(settings) = settings else {
             host.note(
                 "postconf(1) can't be run; set `origin` to what Postfix puts behind a bare address",
             );
             return host;
-        }
-        if is_on("append_at_myorigin") {
-            host.origin = host.domain("myorigin");
+        };
+        if settings.value("append_at_myorigin") == "yes" {
+            host.origin = host.domain("myorigin", settings);
         } else {
             host.note("Postfix leaves bare addresses as they are (append_at_myorigin = no)");
         }
-        if is_on("append_dot_mydomain") {
-            host.append_dot_domain = host.domain("mydomain");
+        if settings.value("append_dot_mydomain") == "yes" {
+            host.append_dot_domain = host.domain("mydomain", settings);
         }
-        host.message_size_limit =
-            postconf("message_size_limit").filter(|limit| limit.parse::<u32>().is_ok());
+        let limit = settings.get("message_size_limit").filter(|limit| limit.parse::<u32>().is_ok());
+        host.message_size_limit = limit.map(str::to_owned);
         host
     }
 
@@ -51,17 +54,15 @@ impl Host {
         self.notes.push(text.into());
     }
 
-    /// A setting that is a domain or, on Debian, the file with the domain in its first line.
-    fn domain(&mut self, name: &str) -> Option<Domain> {
-        let mut value = postconf(name)?;
+    /// A setting that is a domain.
+    fn domain(&mut self, name: &str, settings: View<'_>) -> Option<Domain> {
+        let value = settings.get(name)?;
+        // What is in a file is in its place already.
         if value.starts_with('/') {
-            let Ok(text) = fs::read_to_string(&value) else {
-                self.note(format!("{name} of Postfix is in {value}, which can't be read"));
-                return None;
-            };
-            text.lines().next().unwrap_or_default().trim().clone_into(&mut value);
+            self.note(format!("{name} of Postfix is in {value}, which can't be read"));
+            return None;
         }
-        let domain = Domain::parse(&value);
+        let domain = Domain::parse(value);
         if domain.is_err() {
             self.note(format!("{name} of Postfix is {value:?}, which is no domain"));
         }
@@ -74,9 +75,10 @@ impl Host {
         Some(domain)
     }
 
-    fn find_sendmail(&mut self) {
+    /// `said`: what Postfix takes for it.
+    fn find_sendmail(&mut self, said: Option<&str>) {
         let candidates = [
-            postconf("sendmail_path").filter(|path| !PLACES.contains(&path.as_str())),
+            said.filter(|path| !PLACES.contains(path)).map(str::to_owned),
             output("dpkg-divert", &["--truename", PLACES[0]]),
         ];
         let candidates = candidates.into_iter().flatten().map(PathBuf::from);
@@ -118,16 +120,6 @@ pub(super) fn is_real(path: &Path) -> bool {
     // It is a few hundred kB; what can't be read (mode 711) is not the wrapper as it is installed.
     let read = File::open(path).and_then(|mut file| file.read_to_end(&mut octets));
     read.is_err() || !octets.windows(FOLDER.len()).any(|part| part == FOLDER.as_bytes())
-}
-
-/// The value of a setting with what it refers to put in. `None`: there is no Postfix, or no such setting.
-fn postconf(name: &str) -> Option<String> {
-    // Before 2.10 there is no -x.
-    output("postconf", &["-xh", name]).or_else(|| output("postconf", &["-h", name]))
-}
-
-fn is_on(name: &str) -> bool {
-    postconf(name).as_deref() == Some("yes")
 }
 
 /// The first line of what a program says; `None` if it says nothing or fails.
