@@ -72,7 +72,7 @@ impl error::Error for HandoffError {
 
 /// Where the real one is when the configuration can't say: RHEL, its merged /usr/sbin, a diversion.
 pub(crate) const USUAL: [&str; 3] =
-    ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix", "/usr/sbin/sendmail.dkim-real"];
+    ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix", "/usr/sbin/sendmail.real"];
 
 impl Real {
     /// The program at `path`, once it is sure that running it is no loop.

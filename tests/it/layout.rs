@@ -159,6 +159,25 @@ fn the_manual_page_names_every_subcommand_and_option() {
 }
 
 #[test]
+fn a_host_whose_configuration_cant_be_read_has_its_real_sendmail_found() {
+    let code = fs::read_to_string(project("src/wrapper/handoff.rs")).unwrap();
+    let usual = code.split("const USUAL").nth(1).unwrap().split(';').nth(1).unwrap();
+    let table = fs::read_to_string(project("alternatives/mta")).unwrap();
+    // Where Postfix puts its own, and where `register` and the package put Debian's.
+    let words = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let places = words.filter_map(|words| match words.as_slice() {
+        ["real", path] if path.ends_with(".postfix") => Some((*path).to_owned()),
+        ["debian", "real", path] => Some((*path).to_owned()),
+        _ => None,
+    });
+    let places: Vec<String> = places.collect();
+    assert_eq!(places.len(), 3, "{places:?}");
+    for place in places {
+        assert!(usual.contains(&format!("\"{place}\"")), "{place}");
+    }
+}
+
+#[test]
 fn the_readme_names_what_there_is() {
     let readme = fs::read_to_string(project("README.md")).unwrap();
     for text in [

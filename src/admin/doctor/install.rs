@@ -11,6 +11,7 @@ use super::Finding;
 use crate::admin::postconf::Postfix;
 use crate::admin::rights::GROUP;
 use crate::config::Host;
+use crate::wrapper::USUAL;
 
 /// Where packages and `make install` put it.
 const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"];
@@ -30,7 +31,7 @@ pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
     findings.extend(mount(path));
     findings.extend(label(path));
     findings.extend(host.and_then(|host| real(&host.sendmail, &wrapper)));
-    findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, path, &wrapper)));
+    findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
     findings.extend(enabled());
     findings
 }
@@ -150,17 +151,23 @@ fn real(path: &Path, wrapper: &Metadata) -> Option<Finding> {
 }
 
 /// `postfix set-permissions` gives that file mode 755.
-fn sendmail_path(postfix: &Postfix, path: &str, wrapper: &Metadata) -> Option<Finding> {
+fn sendmail_path(
+    postfix: &Postfix,
+    host: Option<&Host>,
+    path: &str,
+    wrapper: &Metadata,
+) -> Option<Finding> {
     let view = postfix.view();
     let found = fs::metadata(view.value("sendmail_path")).ok()?;
     is_same(&found, wrapper).then(|| {
+        let real = host.map_or(Path::new(USUAL[0]), |host| &host.sendmail).display();
         Finding::warning(
             "sendmail_path",
             format!(
                 "{} is {path}: postfix set-permissions, which updates call, clears its set-gid bit",
                 view.evidence("sendmail_path")
             ),
-            "postconf -e sendmail_path=/usr/sbin/sendmail.postfix (the real one)",
+            format!("postconf -e sendmail_path={real} (the real one)"),
         )
     })
 }

@@ -21,6 +21,7 @@ use super::Args;
 use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree as Writer};
 use crate::config::{Host, Signing};
+use crate::wrapper::USUAL;
 use conf::{Files, Settings};
 use keys::OldKey;
 use old::Old;
@@ -45,9 +46,6 @@ had, with 73 if a file is in the way.
 
 /// Where OpenDKIM looks.
 const CONF: &str = "/etc/opendkim.conf";
-
-/// Where the real sendmail is when nobody says.
-const SENDMAIL: [&str; 2] = ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix"];
 
 struct Request {
     path: PathBuf,
@@ -174,11 +172,11 @@ impl Report {
             }
             return Ok(report);
         }
-        let sendmail = SENDMAIL.iter().find(|path| Path::new(path).exists());
+        let sendmail = USUAL.iter().find(|path| Path::new(path).exists());
         let Some(sendmail) = sendmail else {
             return Err(Failure::data(format_args!(
                 "no real sendmail in {}; write {} first (sendmail = \"/where/it/is\")",
-                SENDMAIL.join(", "),
+                USUAL.join(", "),
                 etc.join("config.toml").display()
             )));
         };
