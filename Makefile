@@ -1,4 +1,4 @@
-# README.md says what each target is for. Nothing here needs root but `test` (for the tests that do) and `install`.
+# CONTRIBUTING.md says what each target is for. Nothing here needs root but `test` (for the tests that do) and `install`.
 CARGO ?= cargo
 PREFIX ?= /usr
 DESTDIR ?=
