@@ -3,14 +3,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Stage, dkimctl, feed, project, stdout};
+use crate::support::{Stage, dkimctl, feed, project, stderr, stdout};
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
-}
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
 fn mode(path: &Path) -> u32 {
@@ -45,7 +41,7 @@ fn genkey_overwrites_nothing() {
     let before = fs::read(&key).unwrap();
     let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a"]);
     assert_eq!(code(&output), Some(73));
-    assert!(said(&output).contains("is there already"), "{output:?}");
+    assert!(stderr(&output).contains("is there already"), "{output:?}");
     assert_eq!(fs::read(&key).unwrap(), before);
     // Neither is a record whose key is gone, or a domain file.
     fs::remove_file(&key).unwrap();
@@ -84,7 +80,7 @@ fn genkey_refuses_what_is_no_domain_selector_or_size() {
     ] {
         let output = dkimctl(&stage, &[&["genkey"], args].concat());
         assert_eq!(code(&output), Some(64), "{args:?}: {output:?}");
-        assert!(said(&output).starts_with("dkimctl: "));
+        assert!(stderr(&output).starts_with("dkimctl: "));
         assert!(!stage.path("new").exists());
     }
 }
@@ -93,7 +89,7 @@ fn genkey_refuses_what_is_no_domain_selector_or_size() {
 fn genkey_warns_of_a_weak_key() {
     let stage = Stage::new();
     let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-b", "1024"]);
-    assert!(said(&output).contains("a key of 1024 bits is weak"));
+    assert!(stderr(&output).contains("a key of 1024 bits is weak"));
 }
 
 fn verify(args: &[&str], message: &[u8]) -> (Option<i32>, String) {
@@ -211,7 +207,7 @@ fn try_tells_how_a_wrapper_failed_that_read_nothing() {
     let output = dkimctl(&stage, &["try", "--wrapper", wrapper, &message]);
     assert_eq!(code(&output), Some(70));
     let why = format!("dkimctl: {wrapper} failed: exit status: 64\n");
-    assert!(said(&output).ends_with(&why), "{output:?}");
+    assert!(stderr(&output).ends_with(&why), "{output:?}");
 }
 
 #[test]
@@ -220,7 +216,7 @@ fn try_says_why_a_message_has_no_domain() {
     fs::write(stage.path("message"), "From: a@x.test, b@y.test\n\n").unwrap();
     let output = dkimctl(&stage, &["try", &stage.path("message").display().to_string()]);
     assert_eq!(
-        (code(&output), said(&output).as_str()),
+        (code(&output), stderr(&output).as_str()),
         (Some(65), "dkimctl: more than one domain in From\n")
     );
 }

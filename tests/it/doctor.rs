@@ -56,7 +56,7 @@ fn on_a_clean_host_there_is_nothing() {
 fn a_record_that_is_not_that_of_the_key_is_found() {
     let Some(sandbox) = clean("doctor") else { return };
     let code = |output: &Output| output.status.code();
-    sandbox.root("/opt/sandbox/publish.py sample.com");
+    sandbox.publish("sample.com", "");
     let output = sandbox.sh("root", "dkimctl doctor", b"");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(code(&output), Some(2), "{said}");

@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
-use crate::support::{Stage, feed};
+use crate::support::{Stage, feed, stderr};
 
 const MESSAGE: &[u8] = b"From: a@sample.com\r\nTo: b\r\n\r\nHi\r\n.\r\nrest";
 
@@ -9,7 +9,7 @@ const MESSAGE: &[u8] = b"From: a@sample.com\r\nTo: b\r\n\r\nHi\r\n.\r\nrest";
 fn assert_refused(stage: &Stage, args: &[&str], words: &str) {
     drop(fs::remove_file(stage.path("argv")));
     let output = stage.submit(args, MESSAGE);
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = stderr(&output);
     assert_eq!(output.status.code(), Some(75), "{output:?}");
     assert_eq!(said.lines().count(), 1, "{said}");
     assert!(said.starts_with("sendmail.dkim: fatal: ") && said.contains(words), "{said}");
@@ -179,6 +179,6 @@ fn what_only_its_signature_would_make_too_large_is_sent_without_or_refused() {
     stage.config("message_size_limit = 50000\non_error = \"refuse\"");
     let output = stage.submit(&["-i", "b@y.test"], message.as_bytes());
     assert_eq!(output.status.code(), Some(75), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = stderr(&output);
     assert!(said.contains("larger than message_size_limit"), "{said}");
 }

@@ -1,14 +1,9 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, stdout};
-
-fn said(output: &Output) -> String {
-    String::from_utf8_lossy(&output.stderr).into_owned()
-}
+use crate::support::{Sandbox, Stage, dkimctl, stderr, stdout};
 
 fn names(stage: &Stage, folder: &str) -> Vec<String> {
     let entries = fs::read_dir(stage.path(folder)).into_iter().flatten();
@@ -87,7 +82,7 @@ fn json_says_what_was_made() {
 fn verbose_tells_on_stderr_what_is_done() {
     let stage = Stage::new();
     let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-v", "--type", "ed25519"]);
-    let said = said(&output);
+    let said = stderr(&output);
     let told: Vec<&str> = said.lines().filter(|line| !line.contains("no group")).collect();
     assert_eq!(told.len(), 3, "{said}");
     assert!(told[1].ends_with("new/keys/x.test/a.private"), "{said}");

@@ -3,15 +3,9 @@ use crate::support::{Sandbox, stdout};
 const SELECTOR: &str = "dkimselector";
 
 /// A domain of the test's own, so that tests can run side by side.
-fn sandbox_with(test: &str, domain: &str) -> Option<&'static Sandbox> {
-    let sandbox = Sandbox::for_test(test)?;
-    sandbox.key(domain, SELECTOR);
-    Some(sandbox)
-}
-
 #[test]
 fn mail_dash_r_of_both_mailx_is_signed() {
-    let Some(sandbox) = sandbox_with("main_job", "sample.com") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "sample.com", SELECTOR) else { return };
     for mail in ["bsd-mailx", "s-nail"] {
         for user in ["root", "www-data", "alice"] {
             let recipient = sandbox.recipient();
@@ -34,7 +28,7 @@ fn mail_dash_r_of_both_mailx_is_signed() {
 
 #[test]
 fn php_mail_as_www_data_is_signed() {
-    let Some(sandbox) = sandbox_with("main_job", "php.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "php.test", SELECTOR) else { return };
     for recipient in [sandbox.recipient(), sandbox.recipient()] {
         let code = format!(
             "var_dump(mail('{recipient}', 'Gru\u{df}', \"Hello gr\u{fc}n\\nsecond line\\n\", \
@@ -58,7 +52,7 @@ fn php_mail_as_www_data_is_signed() {
 
 #[test]
 fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
-    let Some(sandbox) = sandbox_with("main_job", "first.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "first.test", SELECTOR) else { return };
     let send = |recipient: &str| {
         let script = format!("echo x | bsd-mailx -s x -r a@hogehoge.jp {recipient}");
         stdout(&sandbox.sh("www-data", &script, b""));
@@ -71,7 +65,7 @@ fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
 
 #[test]
 fn what_postfix_would_add_or_rewrite_is_there_before() {
-    let Some(sandbox) = sandbox_with("main_job", "complete.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "complete.test", SELECTOR) else { return };
     sandbox.key("origin.example", SELECTOR);
     for (domain, args, message) in [
         ("complete.test", "-f a@complete.test -F 'A, B'", "Subject: no From\n\nx\n"),
@@ -104,7 +98,7 @@ fn what_postfix_would_add_or_rewrite_is_there_before() {
 
 #[test]
 fn two_selectors_make_two_signatures() {
-    let Some(sandbox) = sandbox_with("main_job", "two.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "two.test", SELECTOR) else { return };
     sandbox.key("two.test", "second");
     let file = "selectors = [\"dkimselector\", \"second\"]\nidentity = \"@sub.two.test\"\nexpire = \"14d\"\n";
     sandbox.write("/etc/sendmail-dkim/domains/two.test.toml", file);
@@ -131,7 +125,7 @@ fn two_selectors_make_two_signatures() {
 
 #[test]
 fn all_four_canonicalizations_verify() {
-    let Some(sandbox) = sandbox_with("main_job", "canon.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "canon.test", SELECTOR) else { return };
     for canonicalization in ["simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed"]
     {
         let file =
@@ -151,7 +145,7 @@ fn all_four_canonicalizations_verify() {
 
 #[test]
 fn a_large_message_is_signed() {
-    let Some(sandbox) = sandbox_with("main_job", "large.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "large.test", SELECTOR) else { return };
     for line_end in ["\n", "\r\n"] {
         let recipient = sandbox.recipient();
         let mut message = format!("From: a@large.test{line_end}Subject: large{line_end}{line_end}");
@@ -170,9 +164,9 @@ fn a_large_message_is_signed() {
 
 #[test]
 fn an_rsa_and_an_ed25519_selector_make_a_signature_each() {
-    let Some(sandbox) = sandbox_with("main_job", "both.test") else { return };
+    let Some(sandbox) = Sandbox::with_key("main_job", "both.test", SELECTOR) else { return };
     sandbox.root("dkimctl genkey -d both.test -s ed --type ed25519");
-    sandbox.root("/opt/sandbox/publish.py both.test /etc/sendmail-dkim/keys/both.test/*.txt");
+    sandbox.publish("both.test", "/etc/sendmail-dkim/keys/both.test/*.txt");
     let file = "selectors = [\"dkimselector\", \"ed\"]\n";
     sandbox.write("/etc/sendmail-dkim/domains/both.test.toml", file);
     for recipient in [sandbox.recipient(), sandbox.recipient_7bit()] {

@@ -158,7 +158,7 @@ fn opendkim_and_dkimpy_take_our_keys_records_and_messages() {
         sandbox.root(&format!("dkimctl genkey -d sample.com -s {selector} {options}"));
     }
     let keys = "/etc/sendmail-dkim/keys/sample.com";
-    sandbox.root(&format!("/opt/sandbox/publish.py sample.com {keys}/*.txt"));
+    sandbox.publish("sample.com", &format!("{keys}/*.txt"));
     // Its resolver asks no server on loopback, and takes no answer without recursion, unless it is told so.
     sandbox.write(
         "/tmp/unbound.conf",

@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, project, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, project, stderr, stdout};
 
 /// Keys of two domains: one in both types, one of RFC 6376, appendix C, without its record.
 fn stage() -> Stage {
@@ -46,7 +46,7 @@ fn a_key_of_1024_bits_is_used_and_warned_of() {
     let stage = stage();
     let output = dkimctl(&stage, &["record", "a.test", "--format", "plain"]);
     assert!(stdout(&output).contains("p=MIGf"), "{output:?}");
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = stderr(&output);
     assert!(said.contains("old.private has 1024 bits, which is weak"), "{said}");
 }
 
@@ -81,7 +81,7 @@ fn a_record_that_is_not_that_of_the_key_is_refused_and_the_others_shown() {
     stage.write("new/keys/b.test/broken.txt", "v=DKIM1; k=rsa");
     let output = dkimctl(&stage, &["record", "--all", "--format", "plain"]);
     assert_eq!(output.status.code(), Some(65));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = stderr(&output);
     assert!(said.contains("a.test/old.txt is not the record of the key beside it"), "{said}");
     assert!(said.contains("b.test/broken.txt: p= is missing"), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
@@ -149,7 +149,7 @@ fn one_selector_with_two_keys_does_not_merge() {
     let files = [&one, &other].map(|stage| stage.path("all.json").display().to_string());
     let output = dkimctl(&one, &["record", "--merge", &files[0], &files[1]]);
     assert_eq!(output.status.code(), Some(65));
-    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said = stderr(&output);
     assert!(said.contains("each host needs a selector of its own"), "{said}");
 }
 

@@ -9,9 +9,7 @@ use crate::support::{Sandbox, project, stdout};
 
 /// A sandbox with a key of a domain, its record published.
 fn sandbox_with(domain: &str) -> Option<&'static Sandbox> {
-    let sandbox = Sandbox::for_test("rotate")?;
-    sandbox.key(domain, "s1");
-    Some(sandbox)
+    Sandbox::with_key("rotate", domain, "s1")
 }
 
 /// Calls `dkimctl rotate`: what became of the one rotation, if there is one.
@@ -26,7 +24,7 @@ fn rotate(sandbox: &Sandbox, args: &str) -> Value {
 fn publish(sandbox: &Sandbox, domain: &str, selectors: &[&str]) {
     let keys = format!("/etc/sendmail-dkim/keys/{domain}");
     let files: Vec<String> = selectors.iter().map(|one| format!("{keys}/{one}.txt")).collect();
-    sandbox.root(&format!("/opt/sandbox/publish.py {domain} {}", files.join(" ")));
+    sandbox.publish(domain, &files.join(" "));
 }
 
 fn domain_file(sandbox: &Sandbox, domain: &str) -> String {
@@ -245,7 +243,7 @@ fn a_record_of_another_key_does_not_count() {
     sandbox.root(&format!(
         "sed 's/^s1/{new}/' /etc/sendmail-dkim/keys/{domain}/s1.txt >/tmp/other.txt"
     ));
-    sandbox.root(&format!("/opt/sandbox/publish.py {domain} /tmp/other.txt"));
+    sandbox.publish(domain, "/tmp/other.txt");
     let report = rotate(sandbox, domain);
     assert_eq!(report["stage"], "pending");
     assert_eq!(report["servers"][0]["has"]["other"], "another key", "{report}");
@@ -262,8 +260,7 @@ fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
     sandbox.write(&file, text);
     publish(sandbox, domain, &["s1", "ed"]);
     sandbox.root(&format!("dkimctl rotate {domain} --selector k{{yyyy}}"));
-    sandbox
-        .root(&format!("/opt/sandbox/publish.py {domain} /etc/sendmail-dkim/keys/{domain}/*.txt"));
+    sandbox.publish(domain, &format!("/etc/sendmail-dkim/keys/{domain}/*.txt"));
     let shown = sandbox.root(&format!("dkimctl rotate {domain} --selector k{{yyyy}} --json"));
     let reports: Value = serde_json::from_str(&shown).unwrap();
     let new = |at: usize| reports[at]["new"].as_str().unwrap();

@@ -2,7 +2,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ChildStdin, ChildStdout, ExitStatus, Stdio};
 
-use crate::support::{Received, Sandbox, Tied, stdout};
+use crate::support::{Received, Sandbox, Tied, stderr, stdout};
 
 const DOMAIN: &str = "smtp.test";
 
@@ -90,7 +90,7 @@ fn at_once(sandbox: &Sandbox, script: &str, dialogue: &str) -> (String, Option<i
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = |line: &str| line.split(" queued as ").next().unwrap().to_owned();
     let said: Vec<_> = said.lines().map(line).collect();
-    (said.join("\n"), output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    (said.join("\n"), output.status.code(), stderr(&output))
 }
 
 fn envelope(from: &str, to: &str) -> String {

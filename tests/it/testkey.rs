@@ -149,7 +149,7 @@ fn publish(sandbox: &Sandbox) {
         }
     }
     sandbox.write("/tmp/testkey.zone", &zone);
-    sandbox.root(&format!("/opt/sandbox/publish.py {DOMAIN} /tmp/testkey.zone"));
+    sandbox.publish(DOMAIN, "/tmp/testkey.zone");
 }
 
 fn testkey(sandbox: &Sandbox, args: &str) -> Output {
@@ -207,7 +207,7 @@ fn each_exit_code_tells_the_truth() {
         sandbox.key(domain, "s");
         if let Some(record) = record {
             sandbox.write("/tmp/record", record);
-            sandbox.root(&format!("/opt/sandbox/publish.py {domain} /tmp/record"));
+            sandbox.publish(domain, "/tmp/record");
         }
         let output = testkey(&sandbox, domain);
         assert_eq!(output.status.code(), Some(code), "{output:?}");

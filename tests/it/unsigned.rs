@@ -1,4 +1,4 @@
-use crate::support::{Received, Sandbox};
+use crate::support::{Received, Sandbox, stderr};
 
 /// Sends one message through the wrapper and one past it, both as www-data.
 fn both(sandbox: &Sandbox, args: &str, message: &str) -> [Received; 2] {
@@ -106,7 +106,7 @@ fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
         let message = format!("From: a@{domain}\n\nx\n");
         let output = sandbox.sh("www-data", "sendmail nobody@sink.test", message.as_bytes());
         assert_eq!(output.status.code(), Some(75), "{output:?}");
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        let said = stderr(&output);
         assert_eq!(said.lines().count(), 1, "{said}");
         assert!(said.starts_with("sendmail.dkim: fatal: not signed, so not accepted: "), "{said}");
         assert_eq!(sandbox.count("nobody@sink.test"), 0);

@@ -7,16 +7,15 @@ export LC_ALL=C
 umask 022
 
 HERE=$(dirname "$(realpath "$0")")
+# shellcheck source=tests/it/sandbox/root.sh
+. "$HERE/root.sh"
 BASE=$("$HERE/base.sh")
-CACHE=$(dirname "$BASE")
 # "--build" is what this script calls itself by, in a mount namespace of its own.
 NAME=$1
 [ "$NAME" != --build ] || NAME=$2
 VERSION=$({ cat "$0"; basename "$BASE"; } | sha256sum | cut -c1-12)
 LAYER=$CACHE/layer-$NAME-$VERSION
 LOG=$LAYER.log
-
-say() { printf 'sandbox %s: %s\n' "$NAME" "$*" >&2; }
 
 packages() {
     case $NAME in
@@ -25,7 +24,7 @@ packages() {
     nullmailer | dma | opensmtpd) echo "$NAME" ;;
     passing) echo mutt procmail fetchmail getmail6 ;;
     sendmail) echo sendmail-bin ;;
-    *) say "no such layer"; exit 1 ;;
+    *) die "no such layer" ;;
     esac
 }
 
@@ -110,49 +109,33 @@ SH
     esac
 }
 
-# Runs a shell text in the layer, with processes and mounts of its own.
-inside() {
-    # shellcheck disable=SC2016 # expanded by the inner shell
-    unshare --mount --pid --fork --kill-child bash -euc '
-        mount --make-rprivate /
-        mount -t proc proc "$1/proc"
-        mount --bind /dev "$1/dev"
-        exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LC_ALL=C DEBIAN_FRONTEND=noninteractive \
-            chroot "$1" /bin/sh -euc "$2"' sh "$ROOT" "$1"
-}
-
 build() {
-    WORK=$1 ROOT=$1/root
     mkdir "$WORK"/{upper,work,root}
     mount -t overlay -o "lowerdir=$BASE,upperdir=$WORK/upper,workdir=$WORK/work" layer "$ROOT"
-    cp -L /etc/resolv.conf "$ROOT/etc/resolv.conf"
-    apt-config dump | grep -iE '^Acquire::https?::Proxy' >"$ROOT/etc/apt/apt.conf.d/90host" || true
-    printf '#!/bin/sh\nexit 101\n' >"$ROOT/usr/sbin/policy-rc.d"
-    chmod 755 "$ROOT/usr/sbin/policy-rc.d"
+    MIRROR=$(awk '$1 == "deb" { print $2; exit }' "$ROOT/etc/apt/sources.list")
+    lend_network
     answers >"$ROOT/answers"
     inside "
         debconf-set-selections /answers
+        rm /answers
         apt-get -q update
-        apt-get -qy --no-install-recommends install $(packages)
-        apt-get clean
-        rm -rf /answers /var/lib/apt/lists/* /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/90host"
+        apt-get -qy --no-install-recommends install $(packages)"
+    take_network_back
     configure
     umount "$ROOT"
 }
 
 if [ "$1" = --build ]; then
-    build "$3"
+    KIND=layer-$NAME WORK=$3 ROOT=$3/root
+    build
     exit
 fi
-exec 9>"$CACHE/layer-$NAME.lock"
-flock 9
+begin_build "layer-$NAME"
+packages >/dev/null
 if [ ! -d "$LAYER" ]; then
-    rm -rf "$CACHE/layer-$NAME-building".*
-    WORK=$(mktemp -d "$CACHE/layer-$NAME-building.XXXXXX")
-    trap 'rm -rf "$WORK"' EXIT
+    begin_root
     say "building $LAYER"
-    unshare --mount "$0" --build "$NAME" "$WORK" >"$LOG" 2>&1 ||
-        { say "failed; the end of $LOG:"; tail -n 25 "$LOG" >&2; exit 1; }
+    step "install and set up" unshare --mount "$0" --build "$NAME" "$WORK"
     mv "$WORK/upper" "$LAYER"
     say "done in $SECONDS s"
 fi

@@ -48,29 +48,24 @@ impl Sandbox {
     /// The sandbox, for a test that needs one. Without root, or where root may not make namespaces, there
     /// is none: the name of the test is put into `target/tmp/left-out`, which `make test` shows in the end.
     pub(crate) fn for_test(test: &str) -> Option<&'static Self> {
-        let sandbox = SHARED.get_or_init(|| Self::start(None)).as_ref();
-        if sandbox.is_none() {
-            leave_out(test);
-        }
-        sandbox
+        or_left_out(test, SHARED.get_or_init(|| Self::start(None)).as_ref())
+    }
+
+    /// The same, where a domain has a key, its record published.
+    pub(crate) fn with_key(test: &str, domain: &str, selector: &str) -> Option<&'static Self> {
+        let sandbox = Self::for_test(test)?;
+        sandbox.key(domain, selector);
+        Some(sandbox)
     }
 
     /// One of the test's own, whose Postfix it may set up as it likes.
     pub(crate) fn own(test: &str) -> Option<Self> {
-        let sandbox = Self::start(None);
-        if sandbox.is_none() {
-            leave_out(test);
-        }
-        sandbox
+        or_left_out(test, Self::start(None))
     }
 
     /// One of the test's own, that stands on what a script builds; its arguments follow its name.
     pub(crate) fn on(test: &str, builder: &str) -> Option<Self> {
-        let sandbox = Self::start(Some(builder));
-        if sandbox.is_none() {
-            leave_out(test);
-        }
-        sandbox
+        or_left_out(test, Self::start(Some(builder)))
     }
 
     fn start(builder: Option<&str>) -> Option<Self> {
@@ -153,9 +148,12 @@ impl Sandbox {
     /// A key and a domain file for a domain, its record published.
     pub(crate) fn key(&self, domain: &str, selector: &str) {
         self.root(&format!("dkimctl genkey -d {domain} -s {selector}"));
-        self.root(&format!(
-            "/opt/sandbox/publish.py {domain} /etc/sendmail-dkim/keys/{domain}/*.txt"
-        ));
+        self.publish(domain, &format!("/etc/sendmail-dkim/keys/{domain}/*.txt"));
+    }
+
+    /// Puts the records of these files, and no others, into the DNS as a zone.
+    pub(crate) fn publish(&self, zone: &str, files: &str) {
+        self.root(&format!("/opt/sandbox/publish.py {zone} {files}"));
     }
 
     /// The one message for a recipient; waits for it.
@@ -215,16 +213,20 @@ impl Sandbox {
 
     /// All three verifiers, with keys from DNS.
     pub(crate) fn verify(&self, message: &Received) -> Verdicts {
-        let script = format!(
+        Verdicts(self.verdicts(&[&message.path]))
+    }
+
+    /// What each of them says of each file.
+    fn verdicts(&self, paths: &[&str]) -> Vec<Value> {
+        let lines = self.root(&format!(
             "for verifier in dkimpy.py maildkim.pl opendkim.py; do \
-             /opt/sandbox/verify-$verifier {0}; done",
-            message.path
-        );
-        let lines = self.root(&script);
+             /opt/sandbox/verify-$verifier {}; done",
+            paths.join(" ")
+        ));
         let verdicts: Vec<Value> =
             lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        assert_eq!(verdicts.len(), 3, "{lines}");
-        Verdicts(verdicts)
+        assert_eq!(verdicts.len(), 3 * paths.len(), "{lines}");
+        verdicts
     }
 
     /// What a script of the sandbox says of each message: a JSON line for each, in their order.
@@ -245,14 +247,7 @@ impl Sandbox {
 
     /// The same for files in the sandbox.
     pub(crate) fn failures_in(&self, paths: &[&str]) -> Vec<String> {
-        let script = format!(
-            "for verifier in dkimpy.py maildkim.pl opendkim.py; do \
-             /opt/sandbox/verify-$verifier {}; done",
-            paths.join(" ")
-        );
-        let lines = self.root(&script);
-        assert_eq!(lines.lines().count(), 3 * paths.len(), "{lines}");
-        let verdicts = lines.lines().map(|line| serde_json::from_str::<Value>(line).unwrap());
+        let verdicts = self.verdicts(paths).into_iter();
         let failed = verdicts.filter(|verdict| verdict["result"] != "pass").map(|verdict| {
             let text = fs::read(self.path(verdict["file"].as_str().unwrap())).unwrap();
             format!("{verdict}\n{}", String::from_utf8_lossy(&text))
@@ -299,6 +294,13 @@ pub(crate) fn may_make_namespaces() -> bool {
     let trial = "unshare --mount --net --pid --ipc --uts --fork mount -t tmpfs trial /mnt";
     let trial = Command::new("sh").args(["-c", &format!("test $(id -u) = 0 && {trial}")]).output();
     trial.unwrap().status.success()
+}
+
+fn or_left_out<T>(test: &str, sandbox: Option<T>) -> Option<T> {
+    if sandbox.is_none() {
+        leave_out(test);
+    }
+    sandbox
 }
 
 /// Puts the name of a test into the list that `make test` shows in the end.
