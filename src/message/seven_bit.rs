@@ -86,33 +86,8 @@ impl Survey {
         if self.seen.has_too_many {
             parts.iter_mut().for_each(|part| part.is_sealed = true);
         }
-        let mut fixes: Vec<Fix> = parts.iter().map(Part::fix).collect();
-        // From the last part to the first: a part says 8bit as long as one inside it is.
-        for number in (0..parts.len()).rev() {
-            let Some(part) = parts.get(number).cloned() else { continue };
-            let mut stays = part.is_eight_bit && matches!(fixes.get(number), Some(Fix::Keep));
-            let may_say_7bit = !part.info.is_leaf() && !part.is_sealed && !stays;
-            if may_say_7bit
-                && part.info.says_eight_bit
-                && let Some(fix) = fixes.get_mut(number)
-            {
-                *fix = Fix::Label;
-            }
-            stays |= part.is_sealed && part.info.says_eight_bit;
-            if stays
-                && number > 0
-                && let Some(parent) = parts.get_mut(part.parent)
-            {
-                parent.is_eight_bit = true;
-            }
-        }
-        let risky = |(part, fix): (&Part, &Fix)| {
-            *fix == Fix::Keep
-                && (part.is_eight_bit
-                    || part.has_long_line
-                    || part.has_false_boundary
-                    || part.info.says_eight_bit)
-        };
+        let fixes = fixes(&mut parts);
+        let risky = |(part, fix): (&Part, &Fix)| *fix == Fix::Keep && part.is_at_risk();
         Changes {
             leaves_risk: self.seen.has_too_many
                 || self.seen.outside_differs
@@ -135,6 +110,31 @@ impl Survey {
                 .collect(),
         }
     }
+}
+
+/// What is done with each part. Afterwards a part that holds others is 8-bit as long as one of them is.
+fn fixes(parts: &mut [Part]) -> Vec<Fix> {
+    let mut fixes: Vec<Fix> = parts.iter().map(Part::fix).collect();
+    // From the last part to the first, so that those inside come before it.
+    for number in (0..parts.len()).rev() {
+        let Some(part) = parts.get(number).cloned() else { continue };
+        let mut stays = part.is_eight_bit && matches!(fixes.get(number), Some(Fix::Keep));
+        let may_say_7bit = !part.info.is_leaf() && !part.is_sealed && !stays;
+        if may_say_7bit
+            && part.info.says_eight_bit
+            && let Some(fix) = fixes.get_mut(number)
+        {
+            *fix = Fix::Label;
+        }
+        stays |= part.is_sealed && part.info.says_eight_bit;
+        if stays
+            && number > 0
+            && let Some(parent) = parts.get_mut(part.parent)
+        {
+            parent.is_eight_bit = true;
+        }
+    }
+    fixes
 }
 
 /// Whether it is not 7bit (RFC 2045 §2.7): NUL is as bad as an octet above 127.

@@ -178,6 +178,28 @@ fn a_host_whose_configuration_cant_be_read_has_its_real_sendmail_found() {
 }
 
 #[test]
+fn the_readme_says_what_to_do_about_each_reason_in_the_log() {
+    for (path, name) in [
+        ("src/policy.rs", "Reason"),
+        ("src/message/author.rs", "NoAuthor"),
+        ("src/message/dialogue.rs", "Opaque"),
+    ] {
+        let code = fs::read_to_string(project(path)).unwrap();
+        let display = code.split(&format!("impl fmt::Display for {name} {{")).nth(1).unwrap();
+        let texts = display.split("\n}\n").next().unwrap().split('"').skip(1).step_by(2);
+        // What has a hole in it is another one's text.
+        let texts: Vec<&str> = texts.filter(|text| !text.contains('{')).collect();
+        assert!(texts.len() > 4, "{name}: {texts:?}");
+        for readme in ["README.md", "README.ja.md"] {
+            let table = fs::read_to_string(project(readme)).unwrap();
+            for text in &texts {
+                assert!(table.contains(&format!("`{text}`")), "{readme} lacks {text:?}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_readme_names_what_there_is() {
     let readme = fs::read_to_string(project("README.md")).unwrap();
     for text in [

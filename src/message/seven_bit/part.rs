@@ -106,6 +106,14 @@ impl Part {
         }
     }
 
+    /// Whether a hop could change it, if it is left as it is.
+    pub(super) fn is_at_risk(&self) -> bool {
+        self.is_eight_bit
+            || self.has_long_line
+            || self.has_false_boundary
+            || self.info.says_eight_bit
+    }
+
     /// What is done with it.
     pub(super) fn fix(&self) -> Fix {
         if self.is_sealed || !self.info.is_leaf() {
