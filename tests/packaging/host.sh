@@ -11,6 +11,20 @@ say() { echo "== $*"; }
 # A command that must succeed; its output is shown when it does not.
 quietly() { "$@" >/tmp/output 2>&1 || { cat /tmp/output >&2; fail "$*"; }; }
 
+# What `dkimctl doctor` says: nothing, or findings of these checks, and `status` agrees whether all is well.
+doctor_finds() {
+    local found said
+    said=$(dkimctl doctor --offline || true)
+    found=$(sed -nE 's/^(ERROR|warning|info): //p' <<<"$said" | xargs)
+    [ "$found" = "$*" ] || fail "doctor finds \"$found\", not \"$*\": $said"
+    [ -n "$found" ] || [ "$said" = "nothing found" ] || fail "doctor: $said"
+    if [ -z "$found" ]; then
+        /usr/libexec/sendmail-dkim/status >/tmp/status || fail "status does not agree: $(cat /tmp/status)"
+    else
+        ! /usr/libexec/sendmail-dkim/status >/tmp/status || fail "status does not agree: $(cat /tmp/status)"
+    fi
+}
+
 start_daemons() {
     mkfifo /run/until
     init.sh 0 </run/until >/run/ready &

@@ -23,6 +23,8 @@ for release in 1 2; do
     quietly rpmbuild -bb --nodeps --define "_topdir /opt/postfix" --define "release $release" /opt/packaging/rpm/postfix.spec
 done
 quietly $RPM -i /opt/postfix/RPMS/x86_64/postfix-3.5.25-1.x86_64.rpm
+# The default of the distribution's own build.
+postconf -e sendmail_path=/usr/sbin/sendmail.postfix
 # What the administrator, or the installer, of such a host does.
 quietly systemctl enable postfix.service
 [ "$(enabled postfix)" = enabled ] || fail "postfix.service: $(enabled postfix)"

@@ -19,6 +19,12 @@ const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"
 /// What programs call.
 const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/sendmail"];
 
+/// Where units and the links of enabled ones are.
+const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
+
+/// The package of Debian mends the set-gid bit after each change of Postfix (its postinst, by a trigger).
+const TRIGGERS: &str = "/var/lib/dpkg/info/sendmail-dkim.triggers";
+
 pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
     let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
     let Some((path, wrapper)) = found else {
@@ -32,7 +38,7 @@ pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
     findings.extend(label(path));
     findings.extend(host.and_then(|host| real(&host.sendmail, &wrapper)));
     findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
-    findings.extend(enabled());
+    findings.extend(enabled(host));
     findings
 }
 
@@ -150,7 +156,7 @@ fn real(path: &Path, wrapper: &Metadata) -> Option<Finding> {
     Some(Finding::error("real_sendmail", wrong, remedy))
 }
 
-/// `postfix set-permissions` gives that file mode 755.
+/// `postfix set-permissions` gives that file mode 755. Where that is mended, what it does is found as `set_gid` until then.
 fn sendmail_path(
     postfix: &Postfix,
     host: Option<&Host>,
@@ -159,38 +165,83 @@ fn sendmail_path(
 ) -> Option<Finding> {
     let view = postfix.view();
     let found = fs::metadata(view.value("sendmail_path")).ok()?;
-    is_same(&found, wrapper).then(|| {
-        let real = host.map_or(Path::new(USUAL[0]), |host| &host.sendmail).display();
+    let real = host.map_or(Path::new(USUAL[0]), |host| &host.sendmail);
+    (is_same(&found, wrapper) && !is_there(TRIGGERS)).then(|| {
         Finding::warning(
             "sendmail_path",
             format!(
                 "{} is {path}: postfix set-permissions, which updates call, clears its set-gid bit",
                 view.evidence("sendmail_path")
             ),
-            format!("postconf -e sendmail_path={real} (the real one)"),
+            format!("postconf -e sendmail_path={} (the real one)", real.display()),
         )
     })
 }
 
-/// alternatives(8) disables the service of every entry that is not chosen.
-fn enabled() -> Option<Finding> {
-    const FOLDERS: [&str; 3] =
-        ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
-    let exists = |name: &str| {
-        FOLDERS.iter().any(|folder| fs::symlink_metadata(format!("{folder}/{name}")).is_ok())
-    };
-    if !exists("postfix.service") {
+/// alternatives(8) disables the service of each entry that is not chosen. As `alternatives/status` sees it: our unit or
+/// that of the real one has to be enabled, where there is either.
+fn enabled(host: Option<&Host>) -> Option<Finding> {
+    let state = ["/var/lib/alternatives/mta", "/etc/alternatives-admindir/mta"]
+        .iter()
+        .find_map(|path| fs::read_to_string(path).ok());
+    let agent = host.zip(state).and_then(|(host, state)| service(&state, &host.sendmail));
+    let agent = format!("{}.service", agent.as_deref().unwrap_or("postfix"));
+    let ours = "sendmail.dkim.service";
+    let exists = |unit: &str| UNITS.iter().any(|folder| is_there(&format!("{folder}/{unit}")));
+    if !exists(&agent) || [ours, &agent].into_iter().any(is_enabled) {
         return None;
     }
-    let wanted = ["postfix.service", "sendmail.dkim.service"]
-        .iter()
-        .any(|unit| exists(&format!("multi-user.target.wants/{unit}")));
-    (!wanted).then(|| {
-        Finding::error(
-            "postfix_enabled",
-            "postfix.service is not enabled: after the next boot mail stays in the queue \
-             (alternatives disables it when another entry is chosen, and on updates of Postfix)",
-            "systemctl enable postfix.service",
-        )
-    })
+    let wanted = if exists(ours) { ours } else { &agent };
+    Some(Finding::error(
+        "postfix_enabled",
+        format!(
+            "{agent} is not enabled, and nothing else starts it: after the next boot mail stays in the \
+             queue (alternatives disables it when another entry is chosen, and on updates)"
+        ),
+        format!("systemctl enable {wanted}"),
+    ))
+}
+
+/// The service of an entry, in the state file of RHEL's alternatives(8): the line after its path is `@family@priority service`.
+fn service(state: &str, path: &Path) -> Option<String> {
+    let mut lines = state.lines().skip_while(|line| Path::new(line) != path).skip(1);
+    let line = lines.next()?;
+    let line =
+        line.strip_prefix('@').and_then(|line| line.split_once('@')).map_or(line, |(_, line)| line);
+    line.split_whitespace().nth(1).map(str::to_owned)
+}
+
+fn is_there(path: &str) -> bool {
+    fs::symlink_metadata(path).is_ok()
+}
+
+/// As systemctl(1) says it, which reads files where systemd does not run; else by the links that it makes.
+fn is_enabled(unit: &str) -> bool {
+    let asked = Command::new("systemctl").args(["--quiet", "is-enabled", unit]).output();
+    asked.map_or_else(
+        |_| {
+            UNITS.iter().any(|folder| is_there(&format!("{folder}/multi-user.target.wants/{unit}")))
+        },
+        |output| output.status.success(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_service_of_an_entry_is_behind_its_priority() {
+        let state = "auto\n/usr/sbin/sendmail\nmta-mailq\n/usr/bin/mailq\n\n/usr/sbin/sendmail.postfix\n\
+            @x@60 postfix\n/usr/bin/mailq.postfix\n/usr/sbin/sendmail.exim\n30\n/usr/bin/mailq.exim\n\
+            /usr/sbin/sendmail.sendmail\n90 sendmail\n\n";
+        for (path, service_of) in [
+            ("/usr/sbin/sendmail.postfix", Some("postfix")),
+            ("/usr/sbin/sendmail.exim", None),
+            ("/usr/sbin/sendmail.sendmail", Some("sendmail")),
+            ("/usr/sbin/sendmail.opensmtpd", None),
+        ] {
+            assert_eq!(service(state, Path::new(path)).as_deref(), service_of, "{path}");
+        }
+    }
 }
