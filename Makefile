@@ -14,6 +14,7 @@ LIBEXECDIR = $(PREFIX)/libexec/sendmail-dkim
 DATADIR = $(PREFIX)/share
 BASHDIR = $(DATADIR)/bash-completion/completions
 ZSHDIR ?= $(DATADIR)/zsh/site-functions
+APPARMORDIR = $(SYSCONFDIR)/apparmor.d/abstractions
 FISHDIR = $(DATADIR)/fish/vendor_completions.d
 # The one place that says it.
 VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
@@ -52,11 +53,15 @@ lint:
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items
 
-# With DESTDIR (a package is being built) the owner and the set-gid bit are the package's matter.
+# With DESTDIR (a package is being built) the owner and the set-gid bit are the package's matter. The wrapper takes the place
+# of an older one in one step, and with its bit: it may be the host's sendmail.
 install: all
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(LIBEXECDIR) $(LIBDIR)/systemd/system \
 		$(LIBDIR)/systemd/system-preset $(LIBDIR)/sysusers.d $(DATADIR)/selinux/packages $(BASHDIR) $(ZSHDIR) $(FISHDIR))
-	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim
+	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim.new
+	[ -n "$(DESTDIR)" ] || getent group $(GROUP) >/dev/null || groupadd --system $(GROUP)
+	[ -n "$(DESTDIR)" ] || { chgrp $(GROUP) $(SBINDIR)/sendmail.dkim.new && chmod 2755 $(SBINDIR)/sendmail.dkim.new; }
+	mv -f $(DESTDIR)$(SBINDIR)/sendmail.dkim.new $(DESTDIR)$(SBINDIR)/sendmail.dkim
 	install -m 755 $(PROGRAMS)/dkimctl $(DESTDIR)$(SBINDIR)/dkimctl
 	install -m 644 packaging/man/*.8 $(DESTDIR)$(MANDIR)/man8
 	install -m 644 packaging/man/*.5 $(DESTDIR)$(MANDIR)/man5
@@ -66,21 +71,22 @@ install: all
 	install -m 644 packaging/systemd/*.preset $(DESTDIR)$(LIBDIR)/systemd/system-preset
 	install -m 644 packaging/sysusers/sendmail-dkim.conf $(DESTDIR)$(LIBDIR)/sysusers.d
 	install -m 644 packaging/selinux/sendmail_dkim.cil $(DESTDIR)$(DATADIR)/selinux/packages
+	install -d $(DESTDIR)$(APPARMORDIR)
+	install -m 644 packaging/apparmor/sendmail-dkim $(DESTDIR)$(APPARMORDIR)
 	install -m 644 packaging/completions/dkimctl.bash $(DESTDIR)$(BASHDIR)/dkimctl
 	install -m 644 packaging/completions/_dkimctl $(DESTDIR)$(ZSHDIR)
 	install -m 644 packaging/completions/dkimctl.fish $(DESTDIR)$(FISHDIR)
 	install -d $(DESTDIR)$(ETC)/domains
 	install -d -m 750 $(DESTDIR)$(ETC)/keys
 	[ -e $(DESTDIR)$(ETC)/config.toml ] || install -m 644 packaging/etc/config.toml $(DESTDIR)$(ETC)/config.toml
-	if [ -z "$(DESTDIR)" ]; then \
-		getent group $(GROUP) >/dev/null || groupadd --system $(GROUP); \
-		chgrp $(GROUP) $(SBINDIR)/sendmail.dkim $(ETC)/keys; \
-		chmod 2755 $(SBINDIR)/sendmail.dkim; \
-	fi
+	[ -n "$(DESTDIR)" ] || chgrp $(GROUP) $(ETC)/keys
 
-# Keys and configuration stay: they are the administrator's. What is registered goes first, or there would be no sendmail.
+# Keys and configuration stay: they are the administrator's; and the group as long as there are keys, whose group it is. What is
+# registered goes first, or there would be no sendmail.
 uninstall:
 	if [ -z "$(DESTDIR)" ] && [ -x $(LIBEXECDIR)/unregister ]; then $(LIBEXECDIR)/unregister; fi
+	if [ -z "$(DESTDIR)" ] && command -v systemctl >/dev/null; then \
+		systemctl --quiet disable sendmail-dkim-rotate.timer sendmail.dkim.service || true; fi
 	rm -f $(DESTDIR)$(SBINDIR)/sendmail.dkim $(DESTDIR)$(SBINDIR)/dkimctl
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard packaging/man/*.8)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard packaging/man/*.5)))
@@ -89,6 +95,9 @@ uninstall:
 	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/systemd/system-preset/,$(notdir $(wildcard packaging/systemd/*.preset)))
 	rm -f $(DESTDIR)$(LIBDIR)/sysusers.d/sendmail-dkim.conf $(DESTDIR)$(DATADIR)/selinux/packages/sendmail_dkim.cil
 	rm -f $(DESTDIR)$(BASHDIR)/dkimctl $(DESTDIR)$(ZSHDIR)/_dkimctl $(DESTDIR)$(FISHDIR)/dkimctl.fish
+	rm -f $(DESTDIR)$(APPARMORDIR)/sendmail-dkim
+	if [ -z "$(DESTDIR)" ] && [ -z "$$(find $(ETC)/keys -type f 2>/dev/null)" ] && getent group $(GROUP) >/dev/null; then \
+		if [ -d $(ETC)/keys ]; then chgrp -R root $(ETC)/keys; fi; groupdel $(GROUP); fi
 
 deb: all
 	packaging/deb/build $(VERSION) target/packages

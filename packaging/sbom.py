@@ -4,6 +4,7 @@ linked into the programs or run to build them, with their licences and the sums 
 are left out. No date and no random number in it: the same source gives the same octets."""
 import json
 import pathlib
+import subprocess
 import sys
 import tomllib
 
@@ -15,8 +16,19 @@ nodes = {one["id"]: one for one in metadata["resolve"]["nodes"]}
 root = metadata["resolve"]["root"]
 
 
+# The features that the tests turn on in others are in METADATA, too: what the programs are built of, this says.
+tree = subprocess.run("cargo tree --locked --edges normal,build --target x86_64-unknown-linux-gnu --prefix none --no-dedupe".split(),
+                      check=True, capture_output=True, text=True).stdout
+built = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
+
+
+def is_built(one):
+    return (packages[one]["name"], "v" + packages[one]["version"]) in built
+
+
 def wanted(node):
-    return sorted(d["pkg"] for d in node["deps"] if any(kind["kind"] != "dev" for kind in d["dep_kinds"]))
+    kept = (d for d in node["deps"] if any(kind["kind"] != "dev" for kind in d["dep_kinds"]))
+    return sorted(d["pkg"] for d in kept if is_built(d["pkg"]))
 
 
 def purl(package):

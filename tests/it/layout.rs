@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -138,23 +139,106 @@ fn the_manual_page_and_the_example_name_every_key() {
     sendmail_dkim::config::Host::parse(&values).unwrap_or_else(|error| panic!("{error}\n{values}"));
 }
 
+/// What `dkimctl` or a subcommand of it says of itself.
+fn help(words: &[&str]) -> String {
+    let help = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"))
+        .args(words)
+        .arg("--help")
+        .output()
+        .unwrap();
+    String::from_utf8(help.stdout).unwrap()
+}
+
+/// The options that a text names.
+fn options(text: &str) -> BTreeSet<String> {
+    let words = text.split(|char: char| !char.is_ascii_alphanumeric() && char != '-');
+    let options = words.filter_map(|word| word.strip_prefix("--"));
+    options.filter(|option| !option.is_empty()).map(str::to_owned).collect()
+}
+
+fn subcommands() -> Vec<String> {
+    let help = help(&[]);
+    let rows = help.lines().filter_map(|line| line.strip_prefix("  "));
+    let names = rows.filter(|row| row.starts_with(|char: char| char.is_ascii_lowercase()));
+    names.map(|row| row.split(' ').next().unwrap().to_owned()).collect()
+}
+
 #[test]
-fn the_manual_page_names_every_subcommand_and_option() {
+fn the_manual_page_has_each_subcommand_with_its_options_and_no_other() {
     let manual = fs::read_to_string(project("packaging/man/dkimctl.8")).unwrap();
-    for name in [
-        "doctor", "explain", "genkey", "import", "record", "rotate", "setup", "status", "testkey",
-        "try", "verify",
-    ] {
-        assert!(manual.contains(&format!(".Ss {name}")), "{name}");
-        let help = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"))
-            .args([name, "--help"])
-            .output();
-        let help = String::from_utf8(help.unwrap().stdout).unwrap();
-        for option in help.split(|char: char| !char.is_ascii_alphanumeric() && char != '-') {
-            if let Some(option) = option.strip_prefix("--").filter(|option| !option.is_empty()) {
-                assert!(manual.contains(&format!("Fl -{option}")), "{name} --{option}");
+    let sections: BTreeMap<&str, &str> =
+        manual.split("\n.S").filter_map(|part| part.strip_prefix("s ")?.split_once('\n')).collect();
+    let names = subcommands();
+    assert!(names.len() > 10, "{names:?}");
+    assert_eq!(
+        sections.keys().copied().collect::<BTreeSet<_>>(),
+        names.iter().map(String::as_str).collect()
+    );
+    for name in &names {
+        let help = options(&help(&[name]));
+        for option in &help {
+            assert!(manual.contains(&format!("Fl -{option}")), "{name} --{option}");
+        }
+        for line in sections[name.as_str()].lines() {
+            for part in line.strip_prefix(".It").iter().flat_map(|line| line.split("Fl -").skip(1))
+            {
+                let option = part.split(' ').next().unwrap();
+                assert!(help.contains(option), "{name} --help lacks --{option}");
             }
         }
+    }
+}
+
+#[test]
+fn completions_have_every_subcommand() {
+    for shell in ["_dkimctl", "dkimctl.bash", "dkimctl.fish"] {
+        let text = fs::read_to_string(project(&format!("packaging/completions/{shell}"))).unwrap();
+        // They ask the program itself, or name each.
+        let asks = text.contains("--help");
+        for name in subcommands() {
+            assert!(asks || text.contains(&name), "{shell} lacks {name}");
+        }
+    }
+}
+
+#[test]
+fn each_command_that_a_readme_shows_exists() {
+    let makefile = fs::read_to_string(project("Makefile")).unwrap();
+    let targets = makefile.lines().find_map(|line| line.strip_prefix(".PHONY: ")).unwrap();
+    let targets: Vec<&str> = targets.split(' ').collect();
+    let names = subcommands();
+    for readme in ["README.md", "README.ja.md"] {
+        let text = fs::read_to_string(project(readme)).unwrap();
+        // Blocks of commands, and what is between backquotes.
+        let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
+        let blocks = blocks.map(|line| line.split('#').next().unwrap());
+        let quoted = text.lines().filter(|line| !line.starts_with("    "));
+        let quoted = quoted.flat_map(|line| line.split('`').skip(1).step_by(2));
+        let mut seen = BTreeSet::new();
+        for command in blocks.chain(quoted).flat_map(|line| line.split("&&")) {
+            let command = command.trim().trim_start_matches("sudo ");
+            let mut words = command.split_whitespace();
+            let first = words.next();
+            let words: Vec<&str> = words.collect();
+            match (first, words.first()) {
+                (Some("dkimctl"), Some(name)) => {
+                    assert!(names.iter().any(|known| known == name), "{readme}: {command}");
+                    let help = options(&help(&[name]));
+                    for option in options(command) {
+                        assert!(help.contains(&option), "{readme}: {command}: --{option}");
+                    }
+                    seen.insert((*name).to_owned());
+                }
+                (Some("make"), Some(target)) => {
+                    assert!(targets.contains(target), "{readme}: {command}");
+                }
+                _ => {}
+            }
+        }
+        // `try` is behind `make try`.
+        let missing: Vec<_> =
+            names.iter().filter(|name| !seen.contains(*name) && *name != "try").collect();
+        assert!(missing.is_empty(), "{readme} does not show {missing:?}");
     }
 }
 

@@ -68,6 +68,16 @@ fn postfix_is_started_at_boot_whatever_is_chosen() {
 }
 
 #[test]
+fn what_make_installs_it_takes_away_again() {
+    on_a_fresh_host("make-life");
+}
+
+#[test]
+fn units_that_confine_callers_do_what_the_table_says() {
+    on_a_fresh_host("units");
+}
+
+#[test]
 fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
     on_a_fresh_host("selinux");
 }

@@ -22,9 +22,6 @@ const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bi
 /// Where units and the links of enabled ones are.
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-/// The package of Debian mends the set-gid bit after each change of Postfix (its postinst, by a trigger).
-const TRIGGERS: &str = "/var/lib/dpkg/info/sendmail-dkim.triggers";
-
 pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
     let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
     let Some((path, wrapper)) = found else {
@@ -64,10 +61,7 @@ fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
     if others.is_empty() {
         return None;
     }
-    let has_group = ["/var/lib/alternatives/mta", "/var/lib/dpkg/alternatives/mta"]
-        .iter()
-        .any(|path| Path::new(path).exists());
-    let remedy = if has_group {
+    let remedy = if is_there("/etc/alternatives/mta") {
         "alternatives --config mta (update-alternatives on Debian)"
     } else {
         "alternatives/register, then alternatives --config mta; on Debian a diversion, see README.md"
@@ -166,7 +160,7 @@ fn sendmail_path(
     let view = postfix.view();
     let found = fs::metadata(view.value("sendmail_path")).ok()?;
     let real = host.map_or(Path::new(USUAL[0]), |host| &host.sendmail);
-    (is_same(&found, wrapper) && !is_there(TRIGGERS)).then(|| {
+    (is_same(&found, wrapper) && !has_override(path)).then(|| {
         Finding::warning(
             "sendmail_path",
             format!(
@@ -176,6 +170,12 @@ fn sendmail_path(
             format!("postconf -e sendmail_path={} (the real one)", real.display()),
         )
     })
+}
+
+/// With one the package of Debian mends the set-gid bit after each change of Postfix (its postinst, by a trigger).
+fn has_override(path: &str) -> bool {
+    let asked = Command::new("dpkg-statoverride").args(["--list", path]).output();
+    asked.is_ok_and(|output| output.status.success())
 }
 
 /// alternatives(8) disables the service of each entry that is not chosen. As `alternatives/status` sees it: our unit or

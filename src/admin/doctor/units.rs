@@ -130,6 +130,9 @@ fn judge(unit: &str, settings: &Settings) -> Vec<Finding> {
             return findings;
         }
     }
+    if let Some(finding) = implied(unit, settings) {
+        return vec![finding];
+    }
     let is_strict = settings.get("ProtectSystem").is_some_and(|(value, _)| value == "strict");
     let writable = settings.get("ReadWritePaths").map_or("", |(value, _)| value);
     let has_queue = writable.split_whitespace().any(|path| {
@@ -144,6 +147,48 @@ fn judge(unit: &str, settings: &Settings) -> Vec<Finding> {
         ));
     }
     findings
+}
+
+/// With a `User=` that is not root, settings that are seccomp filters imply `NoNewPrivileges=` (systemd.exec(5); seen with
+/// systemd 252). Not so where the unit is root's, and its programs become others by themselves.
+fn implied(unit: &str, settings: &Settings) -> Option<Finding> {
+    const IMPLYING: [&str; 15] = [
+        "LockPersonality",
+        "MemoryDenyWriteExecute",
+        "PrivateDevices",
+        "ProtectClock",
+        "ProtectHostname",
+        "ProtectKernelLogs",
+        "ProtectKernelModules",
+        "ProtectKernelTunables",
+        "RestrictAddressFamilies",
+        "RestrictNamespaces",
+        "RestrictRealtime",
+        "RestrictSUIDSGID",
+        "SystemCallArchitectures",
+        "SystemCallFilter",
+        "SystemCallLog",
+    ];
+    let value = |name: &str| settings.get(name).map_or("", |(value, _)| value);
+    if ["", "root", "0"].contains(&value("User")) {
+        return None;
+    }
+    let is_off =
+        |name: &str| ["", "no", "false", "off", "0"].contains(&&*value(name).to_ascii_lowercase());
+    let found: Vec<&str> = IMPLYING.into_iter().filter(|name| !is_off(name)).collect();
+    let (_, place) = settings.get(*found.first()?)?;
+    Some(Finding::warning(
+        "unit",
+        format!(
+            "{place}: with User={}, {} may imply NoNewPrivileges, with which mail is not signed, and \
+             not accepted",
+            value("User"),
+            found.join(", ")
+        ),
+        format!(
+            "try a mail from {unit}, and take those out if it does not arrive, or submit by SMTP"
+        ),
+    ))
 }
 
 #[cfg(test)]
@@ -166,6 +211,17 @@ mod tests {
         }
         assert!(evidence(&["[Unit]\nNoNewPrivileges=yes\n"]).is_empty());
         assert!(evidence(&["[Service]\n#NoNewPrivileges=yes\n"]).is_empty());
+    }
+
+    #[test]
+    fn a_filter_implies_it_for_a_user() {
+        let filter = "[Service]\nRestrictSUIDSGID=yes\nSystemCallFilter=@system-service\n";
+        let found = evidence(&[&format!("{filter}User=www-data\n")]);
+        let named = "with User=www-data, RestrictSUIDSGID, SystemCallFilter may imply";
+        assert!(found[0].contains(named), "{found:?}");
+        assert!(evidence(&[filter]).is_empty());
+        assert!(evidence(&[&format!("{filter}User=root\n")]).is_empty());
+        assert!(evidence(&["[Service]\nUser=a\nProtectClock=no\nSystemCallFilter=\n"]).is_empty());
     }
 
     #[test]
