@@ -32,6 +32,8 @@ mod doctor;
 mod explain;
 /// What is said when something is wrong, and where the mail goes.
 mod failure;
+/// In the sandbox: every system call fails, and no mail is lost, doubled or damaged.
+mod faults;
 /// In the sandbox: three hosts and a DNS server, each in namespaces of its own.
 mod fleet;
 /// Keys are made as opendkim-genkey makes them, as a whole or not at all.

@@ -1,0 +1,185 @@
+//! Each system call of a submission is made to fail (strace(1), `--inject`), one at a time, with each error that it may have,
+//! and the process is killed at each. Whatever happens: the message is delivered once and whole, or the caller is
+//! told that it is not accepted. `make faults` does all of it, `make test` one in [`STRIDE`].
+//!
+//! Strace runs as root and the wrapper as www-data, by `-u`: the only way in which the set-gid bit holds under it.
+
+mod calls;
+mod judge;
+mod killed;
+mod kinds;
+mod load;
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs::{self, File};
+use std::process::{Command, Output, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use calls::{Site, faults_of, sites};
+use judge::{Judge, Outcome};
+use kinds::{Kind, kinds};
+
+use crate::support::{Sandbox, feed, project, stdout};
+
+/// Of how many faults `make test` tries one. A prime: no kind of call is missed each time.
+const STRIDE: usize = 41;
+
+/// A run takes a tenth of a second.
+const TOO_LONG: Duration = Duration::from_secs(60);
+
+/// Where the stand-in keeps messages.
+const OUT: &str = "/faults/out";
+
+/// A sandbox with a key of sample.com, and the stand-in behind the wrapper.
+fn sandbox(test: &str, has_stand_in: bool) -> Option<Sandbox> {
+    let sandbox = Sandbox::own(test)?;
+    sandbox.key("sample.com", "s1");
+    sandbox.root(&format!("mkdir -p {OUT} /faults/log; chmod 1777 {OUT} /faults/log"));
+    if has_stand_in {
+        // Static: what it needs is no matter of the sandbox. In place of the real one, which is also found
+        // where config.toml can't be read.
+        let made = Command::new("cc")
+            .args(["-O1", "-static", &format!("-DFOLDER=\"{OUT}\""), "-o"])
+            .arg(sandbox.path("/usr/sbin/sendmail.postfix"))
+            .arg(project("tests/it/faults/queue.c"))
+            .output();
+        stdout(&made.unwrap());
+    }
+    Some(sandbox)
+}
+
+/// One submission under strace, which does what `options` say. The log is kept under the name of the recipient.
+fn submit(sandbox: &Sandbox, kind: &Kind, recipient: &str, options: &[&str]) -> (Output, Duration) {
+    let mut command = sandbox.command("root", "timeout");
+    let log = format!("/faults/log/{recipient}");
+    command.args(["-s", "KILL", "60", "strace", "-u", "www-data", "-o", &log]).args(options);
+    command.arg("/usr/sbin/sendmail.dkim").args(kind.arguments(recipient));
+    let message = kind.input(recipient);
+    let begin = Instant::now();
+    let output = if kind.from_a_file {
+        let path = format!("/faults/log/{recipient}.in");
+        fs::write(sandbox.path(&path), &message).unwrap();
+        command.stdin(File::open(sandbox.path(&path)).unwrap());
+        command.stdout(Stdio::piped()).stderr(Stdio::piped()).output().unwrap()
+    } else {
+        feed(&mut command, &message)
+    };
+    (output, begin.elapsed())
+}
+
+/// What a plain run calls up to the exec of the real sendmail.
+fn traced(sandbox: &Sandbox, judge: &Judge<'_>, kind: &Kind) -> Vec<Site> {
+    let recipient = format!("plain-{}@sink.test", kind.name);
+    let (output, _) = submit(sandbox, kind, &recipient, kind.follow());
+    let outcome = judge.of(kind, &recipient, &output);
+    assert_eq!(outcome, Ok(Outcome::Signed), "{}: {output:?}", kind.name);
+    let log = fs::read_to_string(sandbox.path(&format!("/faults/log/{recipient}"))).unwrap();
+    let sites = sites(&log, !kind.is_dialogue);
+    assert!(sites.len() > 20, "{}: {log}", kind.name);
+    sites
+}
+
+/// One fault.
+struct Fault<'a> {
+    kind: &'a Kind,
+    site: Site,
+    fault: &'static str,
+}
+
+impl Fault<'_> {
+    fn try_out(&self, sandbox: &Sandbox, judge: &Judge<'_>, number: usize) -> Tried {
+        let recipient = format!("f{number}-{}@sink.test", self.kind.name);
+        let Site { call, nth } = &self.site;
+        let trace = format!("trace={call}");
+        let inject = format!("inject={call}:{}:when={nth}", self.fault);
+        let mut options = self.kind.follow().to_vec();
+        options.extend(["-e", &trace, "-e", &inject]);
+        let (output, took) = submit(sandbox, self.kind, &recipient, &options);
+        let log = format!("/faults/log/{recipient}");
+        let happened = fs::read_to_string(sandbox.path(&log)).unwrap_or_default();
+        let happened = happened.contains("(INJECTED)") || happened.contains("killed by SIGKILL");
+        let mut outcome = judge.of(self.kind, &recipient, &output);
+        if took > TOO_LONG {
+            outcome = Err("it hangs".to_owned());
+        }
+        let outcome = outcome.map_err(|violation| {
+            format!("{} {call} {nth} {}: {violation}", self.kind.name, self.fault)
+        });
+        Tried { happened, outcome }
+    }
+}
+
+/// What became of one fault.
+struct Tried {
+    happened: bool,
+    outcome: Result<Outcome, String>,
+}
+
+/// Tries the faults, as many at a time as there are processors, and gives the violations.
+fn try_all(test: &str, sandbox: &Sandbox, judge: &Judge<'_>, kinds: &[Kind], stride: usize) {
+    let mut faults = Vec::new();
+    for kind in kinds {
+        let mut of_kind = Vec::new();
+        for site in traced(sandbox, judge, kind) {
+            for fault in faults_of(&site.call) {
+                of_kind.push(Fault { kind, site: site.clone(), fault });
+            }
+        }
+        eprintln!("{test}: {}: {} calls × errors", kind.name, of_kind.len());
+        faults.extend(of_kind);
+    }
+    let chosen: Vec<&Fault<'_>> = faults.iter().step_by(stride).collect();
+    let (next, tried) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(fault) = chosen.get(number) else { return };
+                    let one = fault.try_out(sandbox, judge, number);
+                    tried.lock().unwrap().push(one);
+                }
+            });
+        }
+    });
+    report(test, &tried.into_inner().unwrap());
+}
+
+fn report(test: &str, tried: &[Tried]) {
+    let happened = tried.iter().filter(|one| one.happened).count();
+    let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
+    for outcome in tried.iter().filter_map(|one| one.outcome.as_ref().ok()) {
+        *counts.entry(*outcome).or_default() += 1;
+    }
+    let violations: Vec<_> = tried.iter().filter_map(|one| one.outcome.as_ref().err()).collect();
+    eprintln!(
+        "{test}: {} faults tried, {happened} happened, {counts:?}, {} violations",
+        tried.len(),
+        violations.len()
+    );
+    assert!(happened * 10 >= tried.len() * 9, "of {} only {happened} happened", tried.len());
+    assert!(violations.is_empty(), "{violations:#?}");
+}
+
+/// All of it, or a selection that is the same each time.
+fn stride() -> usize {
+    if env::var_os("FAULTS").is_some() { 1 } else { STRIDE }
+}
+
+#[test]
+fn no_failing_call_loses_doubles_or_damages_mail() {
+    let Some(sandbox) = sandbox("faults", true) else { return };
+    let judge = Judge::of_the_queue(&sandbox);
+    try_all("faults", &sandbox, &judge, &kinds(), stride());
+}
+
+#[test]
+fn no_failing_call_loses_doubles_or_damages_mail_to_postfix() {
+    let Some(sandbox) = sandbox("faults_postfix", false) else { return };
+    let judge = Judge::of_the_sink(&sandbox);
+    let kinds: Vec<Kind> = kinds().into_iter().filter(|kind| kind.name == "small").collect();
+    try_all("faults, Postfix", &sandbox, &judge, &kinds, stride());
+}
