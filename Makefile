@@ -21,7 +21,7 @@ VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The message that `make try` signs; without one, a sample.
 MESSAGE ?=
 
-.PHONY: all try test argv backends callers lint install uninstall deb rpm dist
+.PHONY: all try test argv backends callers faults kill load lint install uninstall deb rpm dist
 
 all:
 	$(CARGO) build --release --locked
@@ -47,6 +47,17 @@ argv backends:
 callers:
 	tests/callers/base.sh >/dev/null
 	$(CARGO) test --locked --test it callers::
+
+# Every system call of a submission fails, with each error that it may have; 2,000 submissions are killed; 200 submitters
+# at once send 20,000 messages. `test` holds a selection of the first and fewer of the second.
+faults:
+	FAULTS=all $(CARGO) test --locked --test it faults::no_failing -- --nocapture
+
+kill:
+	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture
+
+load:
+	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --ignored --nocapture
 
 lint:
 	$(CARGO) fmt --check

@@ -120,8 +120,8 @@ impl<'a> Judge<'a> {
     fn form(&self, kind: &Kind, recipient: &str, found: &[u8]) -> Result<Form, String> {
         let submitted = kind.message(recipient);
         if self.is_sink {
-            let submitted =
-                String::from_utf8(submitted).unwrap().replace('\n', "\r\n").into_bytes();
+            let submitted = String::from_utf8(submitted).unwrap().replace("\r\n", "\n");
+            let submitted = submitted.replace('\n', "\r\n").into_bytes();
             return if self.is_signed(found) && found.ends_with(&submitted) {
                 Ok(Form::Signed)
             } else if !has_signature(found) && found.ends_with(&submitted) {

@@ -38,13 +38,6 @@ pub(crate) struct Received {
     path: String,
 }
 
-impl Received {
-    /// Inside the sandbox.
-    pub(crate) fn path(&self) -> &str {
-        &self.path
-    }
-}
-
 /// What the three verifiers say of one message.
 #[derive(Debug)]
 pub(crate) struct Verdicts(Vec<Value>);
