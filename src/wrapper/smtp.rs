@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use super::etc::Etc;
 use super::handoff::{HandoffError, Real, exec_untouched};
 use super::intake::{Intake, IntakeError};
-use super::privilege::Held;
+use super::privilege::{Dropped, Held};
 use super::signing::{Choice, Failed, Run, Signed, Way};
 use super::trouble::{Trouble, guarded};
 use crate::argv::{LoneDot, Submission};
@@ -66,18 +66,18 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
     };
     let mut keeper = match keeper {
         Ok(keeper) => keeper,
-        Err(error) if host.signing.on_error == OnError::Refuse => {
-            return run.refuse(&format!("cannot start the process that opens the keys: {error}"));
-        }
         Err(error) => {
             let reason = format!("cannot start the process that opens the keys: {error}");
-            run.log(Severity::Error, Outcome::Unsigned, Some(&reason));
-            return report::fatal(&exec_untouched(&real, argv, dropped));
+            return go_without(&run, &host, &real, &reason, dropped);
         }
     };
     let mut relay = match Relay::start(&real, argv, dropped) {
         Ok(relay) => relay,
-        Err(error) => return report::fatal(&error),
+        Err((error, dropped)) => {
+            keeper.stop();
+            let reason = format!("cannot stand inside the dialogue: {}", report::chain(&error));
+            return go_without(&run, &host, &real, &reason, dropped);
+        }
     };
     let mut was_opaque = false;
     loop {
@@ -101,6 +101,16 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
     let code = relay.finish();
     keeper.stop();
     code
+}
+
+/// Nothing has been read: the real sendmail takes the dialogue as it comes, or the administrator wants no unsigned
+/// mail.
+fn go_without(run: &Run<'_>, host: &Host, real: &Real, reason: &str, dropped: Dropped) -> ExitCode {
+    if host.signing.on_error == OnError::Refuse {
+        return run.refuse(reason);
+    }
+    run.log(Severity::Error, Outcome::Unsigned, Some(reason));
+    report::fatal(&exec_untouched(real, run.argv, dropped))
 }
 
 fn submission(envelope_sender: Option<&[u8]>) -> Submission {

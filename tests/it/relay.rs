@@ -265,3 +265,29 @@ fn without_new_privileges_the_message_goes_in_unsigned() {
         }
     }
 }
+
+#[test]
+fn where_no_pipe_can_be_made_the_real_one_takes_the_dialogue_itself() {
+    let stage = Stage::new();
+    let dialogue = format!("EHLO me\r\n{}QUIT\r\n", message("a@sample.com"));
+    let converse = |limit: u32| {
+        let script = format!("ulimit -n {limit}; exec \"$0\" -bs");
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
+        command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+        feed(&mut command, dialogue.as_bytes())
+    };
+    // One descriptor too few for the first pipe, for the second, and none for its other end.
+    for limit in [5, 6, 7] {
+        let output = converse(limit);
+        assert!(output.status.success(), "{limit}: {output:?}");
+        assert_eq!(stage.captured().unwrap().text(), dialogue, "{limit}");
+        fs::remove_file(stage.path("stdin")).unwrap();
+    }
+    stage.config("on_error = \"refuse\"");
+    for limit in [5, 6, 7] {
+        let output = converse(limit);
+        assert_eq!(output.status.code(), Some(75), "{limit}: {output:?}");
+        assert!(!stage.path("stdin").exists(), "{limit}");
+    }
+}

@@ -74,12 +74,16 @@ impl Side {
 }
 
 impl<'a> Relay<'a> {
+    /// Nothing has been read where it fails: another way may be taken.
     pub(super) fn start(
         real: &'a Real,
         argv: &'a [OsString],
         dropped: Dropped,
-    ) -> Result<Self, HandoffError> {
-        let child = Child::start(real, argv, &dropped)?;
+    ) -> Result<Self, (HandoffError, Dropped)> {
+        let child = match Child::start(real, argv, &dropped) {
+            Ok(child) => child,
+            Err(error) => return Err((error, dropped)),
+        };
         Ok(Self {
             real,
             argv,
