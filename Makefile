@@ -51,7 +51,7 @@ callers:
 # Every system call of a submission fails, with each error that it may have; 2,000 submissions are killed; 200 submitters
 # at once send 20,000 messages. `test` holds a selection of the first and fewer of the second.
 faults:
-	FAULTS=all $(CARGO) test --locked --test it faults::no_failing -- --nocapture
+	FAULTS="$${FAULTS:-all}" $(CARGO) test --locked --test it faults::no_failing -- --nocapture
 
 kill:
 	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture

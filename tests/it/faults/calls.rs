@@ -11,6 +11,7 @@ pub(super) struct Site {
 
 /// What is done at a call, in strace's words. Whatever can be interrupted is, and a full disk is met wherever
 /// something is made.
+#[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn faults_of(call: &str) -> Vec<&'static str> {
     let errors: &[&str] = match call {
         "open" | "openat" => &[

@@ -179,7 +179,7 @@ fn without_signature(text: &[u8]) -> String {
         .take_while(|(number, line)| *number == 0 || line.starts_with([' ', '\t']))
         .map(|(_, line)| line.len())
         .sum();
-    text[length..].to_owned()
+    text.split_at(length).1.to_owned()
 }
 
 fn shown(words: &str, found: &[u8]) -> String {

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use super::judge::Judge;
 use super::kinds::{Kind, kinds};
-use super::sandbox;
+use super::{sandbox, show};
 use crate::support::{Sandbox, stdout};
 
 /// How often in `make test`.
@@ -105,7 +105,7 @@ fn whatever_is_killed_when_nothing_accepted_is_lost_and_nothing_damaged() {
         }
     }
     let killed = codes.lines().filter(|line| line.ends_with(" 137")).count();
-    eprintln!("killed: {killed} of {count} submissions; {figures:#?}");
+    show(&format!("killed: {killed} of {count} submissions; {figures:#?}"));
     assert!(killed * 20 > count, "of {count} only {killed} were killed");
     assert!(violations.is_empty(), "{violations:#?}");
     let left = leftovers(&sandbox);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use super::judge::Judge;
 use super::killed::leftovers;
-use super::sandbox;
+use super::{sandbox, show};
 use crate::support::Sandbox;
 
 const SUBMITTERS: usize = 200;
@@ -99,11 +99,11 @@ fn all_mail_of_many_submitters_arrives_once_and_verifies() {
     let after = descriptors(&sandbox);
     // Postfix may have some more of its own processes now.
     assert!(after < before + 2_000, "{before} descriptors before, {after} after");
-    eprintln!(
+    show(&format!(
         "load: {count} messages by {SUBMITTERS} submitters in {} s, all signed, arrived once and verified \
          ({} of them by three verifiers); at most {most} KiB for a wrapper; open descriptors {before} before, \
          {after} after",
         submitted.as_secs(),
         sample.len()
-    );
+    ));
 }
