@@ -184,3 +184,70 @@ fn a_domain_in_from_walks_no_paths() {
         assert!(sandbox.verify(&sandbox.received(&recipient)).all("none"), "{domain}");
     }
 }
+
+#[test]
+fn under_any_limit_mail_arrives_or_is_not_accepted() {
+    let Some(sandbox) = sandbox() else { return };
+    let message = format!("From: a@{DOMAIN}\n\n{}", "0123456789\n".repeat(120_000));
+    let mut refused = Vec::new();
+    for limit in [
+        "-v 2000", "-v 4000", "-v 6000", "-v 9000", "-v 30000", "-n 3", "-n 4", "-n 5", "-n 7",
+        "-f 0", "-f 1", "-f 500", "-d 100", "-s 16", "-t 1", "-c 0", "-u 1", "-l 0",
+    ] {
+        let recipient = sandbox.recipient();
+        // Without room for its queue file, Postfix tries again and again.
+        let script = format!("ulimit {limit} && exec timeout 5 sendmail -i {recipient}");
+        let output = sandbox.sh("www-data", &script, message.as_bytes());
+        if output.status.success() {
+            let received = sandbox.received(&recipient);
+            assert!(received.octets.ends_with(b"\r\n0123456789\r\n"), "{limit}");
+            assert!(received.octets.len() > message.len(), "{limit}");
+        } else {
+            refused.push((limit, recipient));
+        }
+    }
+    for (limit, recipient) in refused {
+        assert!(sandbox.arrived(&recipient).is_empty(), "{limit}");
+    }
+}
+
+#[test]
+fn megabytes_of_arguments_are_handed_on_or_refused() {
+    let Some(sandbox) = sandbox() else { return };
+    let submit = |limit: &str, count: u32, recipient: &str| {
+        let script = format!(
+            "ulimit -s {limit}; long=$(head -c 120000 /dev/zero | tr '\\0' x); set --; \
+             for number in $(seq {count}); do set -- \"$@\" \"-OA=$long\"; done; \
+             exec sendmail \"$@\" -i {recipient}"
+        );
+        sandbox.sh("www-data", &script, format!("From: a@{DOMAIN}\n\nx\n").as_bytes())
+    };
+    // Linux lets argv and environment have a quarter of the stack, and one argument 128 KiB.
+    let recipient = sandbox.recipient();
+    let output = submit("8192", 15, &recipient);
+    assert!(output.status.success(), "{:?}", output.status);
+    sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
+    // And 6 MiB at most; but a set-gid program finds its stack cut to 8 MiB, so that it can't hand on as much.
+    let recipient = sandbox.recipient();
+    let output = submit("unlimited", 45, &recipient);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(75) && said.contains("E2BIG"), "{said}");
+    assert!(sandbox.arrived(&recipient).is_empty());
+}
+
+#[test]
+fn one_that_is_stopped_at_any_stage_goes_on() {
+    let Some(sandbox) = sandbox() else { return };
+    for delay in ["0", "0.002", "0.004", "0.008", "0.012", "0.016", "0.024", "0.032"] {
+        let recipient = sandbox.recipient();
+        let script = format!(
+            "cat >/tmp/stopped.$$; sendmail -i {recipient} </tmp/stopped.$$ & \
+             sleep {delay}; kill -STOP $! && sleep 0.05 && kill -CONT $!; wait $!; \
+             code=$?; rm /tmp/stopped.$$; exit $code"
+        );
+        let message = format!("From: a@{DOMAIN}\n\nx\n");
+        let output = sandbox.sh("www-data", &script, message.as_bytes());
+        assert!(output.status.success(), "{delay}: {output:?}");
+        sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
+    }
+}
