@@ -25,7 +25,7 @@ use kinds::{Kind, kinds};
 use crate::support::{Sandbox, feed, project, stdout};
 
 /// Of how many faults `make test` tries one. A prime: no kind of call is missed each time.
-const STRIDE: usize = 29;
+const STRIDE: usize = 17;
 
 /// A run takes a tenth of a second.
 const TOO_LONG: Duration = Duration::from_secs(60);

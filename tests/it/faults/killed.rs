@@ -15,7 +15,7 @@ use crate::support::{Sandbox, stdout};
 const FEW: usize = 120;
 
 /// Within which time a signal comes; a submission under the load of this test needs about half of it. Milliseconds.
-const LATEST: usize = 320;
+const LATEST: usize = 160;
 
 /// One submission: number, delay, and the arguments of sendmail. Only the one process is killed, not what it has started.
 const ONE: &str = "#!/bin/sh
