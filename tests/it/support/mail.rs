@@ -154,6 +154,7 @@ fn is_trace(field: &str) -> bool {
 fn masked(field: &str) -> String {
     match field_name(field).as_str() {
         "date" => "Date: …".to_owned(),
+        "resent-date" => "Resent-Date: …".to_owned(),
         "message-id" if field.contains("@host.example.test>") => "Message-Id: …".to_owned(),
         "resent-message-id" if field.contains("@host.example.test>") => {
             "Resent-Message-Id: …".to_owned()
