@@ -117,9 +117,7 @@ fn edits(value: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
 
 /// The places of the comments of any structured value, parentheses included.
 pub(super) fn comments(value: &[u8]) -> Result<Vec<(usize, usize)>, Unstable> {
-    let tokens = token::scan(value)?;
-    let comments = tokens.iter().filter(|token| token.kind == Kind::Comment);
-    Ok(comments.map(|token| (token.from, token.to)).collect())
+    Ok(token::comments(&token::scan(value)?).collect())
 }
 
 /// The value with all edits made, in whatever order they come; no two overlap.

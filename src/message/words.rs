@@ -11,14 +11,13 @@ use super::mime::parameter;
 use word::{Word, split_words};
 
 /// Fields of a syntax that has no place for encoded words but in comments.
-const STRUCTURED: [&str; 18] = [
+const STRUCTURED: [&str; 16] = [
     "Authentication-Results",
     "Autocrypt",
     "Content-ID",
     "Content-Location",
     "Content-Transfer-Encoding",
     "Date",
-    "DKIM-Signature",
     "In-Reply-To",
     "List-Archive",
     "List-Help",
@@ -28,11 +27,10 @@ const STRUCTURED: [&str; 18] = [
     "List-Unsubscribe",
     "Message-ID",
     "MIME-Version",
-    "Received",
     "References",
 ];
 
-/// Of these, the fields that have no place for them at all (RFC 2047 §5, RFC 6376 §3.5).
+/// Fields that have no place for them at all (RFC 2047 §5, RFC 6376 §3.5).
 const WITHOUT_WORDS: [&str; 2] = ["DKIM-Signature", "Received"];
 
 fn is_one_of(name: &[u8], names: &[&str]) -> bool {
@@ -53,12 +51,11 @@ pub fn ascii_value(name: &[u8], value: &[u8], declared: Option<&str>) -> Option<
     if is_one_of(name, &ADDRESS_FIELDS) || is_resent(name) {
         return display_names(value, charset);
     }
+    if is_one_of(name, &WITHOUT_WORDS) {
+        return None;
+    }
     if is_one_of(name, &STRUCTURED) {
-        return if is_one_of(name, &WITHOUT_WORDS) {
-            None
-        } else {
-            encoded_comments(value, charset)
-        };
+        return encoded_comments(value, charset);
     }
     Some(unstructured(value, charset))
 }
@@ -179,8 +176,8 @@ fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
 
 /// A structured value whose only text beyond ASCII is in comments, as in a Date with the name of the day.
 fn encoded_comments(value: &[u8], charset: &str) -> Option<Vec<u8>> {
-    let places = comments(value).ok()?;
-    let out = apply(value, &comment_edits(places.into_iter(), value, charset)?);
+    let places = comments(value).ok()?.into_iter();
+    let out = apply(value, &comment_edits(places, value, charset)?);
     out.is_ascii().then_some(out)
 }
 

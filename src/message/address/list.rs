@@ -3,7 +3,7 @@
 //! elsewhere words joined by operators are one address, and words side by side are several.
 
 use super::Unstable;
-use super::token::{Kind, Token, scan};
+use super::token::{self, Kind, Token, scan};
 
 /// The addresses of one field, and the tokens they are made of.
 #[derive(Debug)]
@@ -54,8 +54,7 @@ impl Addresses {
 impl Addresses {
     /// The octets of all comments.
     pub(in crate::message) fn comments(&self) -> impl Iterator<Item = (usize, usize)> {
-        let comments = self.tokens.iter().filter(|token| token.kind == Kind::Comment);
-        comments.map(|token| (token.from, token.to))
+        token::comments(&self.tokens)
     }
 
     /// The octets of display names and names of groups, without the comments around and inside them.

@@ -59,6 +59,12 @@ pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     Ok(tokens)
 }
 
+/// The places of the comments among the tokens.
+pub(super) fn comments(tokens: &[Token]) -> impl Iterator<Item = (usize, usize)> {
+    let comments = tokens.iter().filter(|token| token.kind == Kind::Comment);
+    comments.map(|token| (token.from, token.to))
+}
+
 /// A vertical tab or a form feed: a blank to some verifiers, a character to others (§3.4.2 names neither).
 pub(in crate::message) fn has_odd_blank(octets: &[u8]) -> bool {
     octets.iter().any(|octet| matches!(octet, 0x0b | 0x0c))
