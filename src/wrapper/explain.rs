@@ -14,7 +14,7 @@ use super::keyring::Tree;
 use super::privilege::Held;
 use super::signing::{Choice, Failed, Run, Way};
 use super::trouble::guarded;
-use crate::argv::{Mode, Submission};
+use crate::argv::Mode;
 use crate::config::OnError;
 use crate::message::Reader;
 use crate::message::author::Author;
@@ -77,7 +77,7 @@ pub(crate) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
     let etc = Etc::at(etc);
     let mut run = Run::new(argv, &submission, Way::Alone);
     run.user = user;
-    let end = match take(&mut run, &submission, &etc, message) {
+    let end = match take(&mut run, &etc, message) {
         Ok(end) => end,
         Err((trouble, on_error)) => End::Failed(report::chain(&trouble), on_error),
     };
@@ -89,12 +89,7 @@ pub(crate) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
     }
 }
 
-fn take(
-    run: &mut Run<'_>,
-    submission: &Submission,
-    etc: &Etc,
-    message: &[u8],
-) -> Result<End, Failed> {
+fn take(run: &mut Run<'_>, etc: &Etc, message: &[u8]) -> Result<End, Failed> {
     let host = match etc.host() {
         Ok(host) => host,
         Err(broken) => return Ok(End::Failed(report::chain(&broken.error), broken.on_error)),
@@ -103,7 +98,7 @@ fn take(
         Ok(held) => held,
         Err(error) => return Ok(End::Failed(report::chain(&error), OnError::Send)),
     };
-    let mut intake = Intake::new(Octets(message), Reader::new(submission.lone_dot));
+    let mut intake = Intake::new(Octets(message), Reader::new(run.lone_dot(&host)));
     let mut keys = Tree { keys: etc.keys(), held: &held };
     let choice = guarded(|| run.choose(&mut intake, etc, &host, &mut keys))?;
     let mut job = match choice {

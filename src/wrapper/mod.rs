@@ -90,7 +90,7 @@ fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> 
         Ok(real) => real,
         Err(error) => return report::fatal(&error),
     };
-    let mut intake = Intake::of_stdin(host.lone_dot.max(submission.lone_dot));
+    let mut intake = Intake::of_stdin(run.lone_dot(&host));
     // Only for the opening of the keys the group is taken up.
     let mut tree = Tree { keys: etc.keys(), held: &held };
     let choice = guarded(|| run.choose(&mut intake, etc, &host, &mut tree));

@@ -12,7 +12,7 @@ use super::keyring::{Key, Keys};
 use super::spool::{Sealed, Spool};
 use super::submitter::User;
 use super::trouble::Trouble;
-use crate::argv::Submission;
+use crate::argv::{LoneDot, Submission};
 use crate::config::{Host, OnError};
 use crate::dkim::{self, BodyHash, BodyHasher, Header, Timestamp};
 use crate::message::address::Unstable;
@@ -78,6 +78,11 @@ impl<'a> Run<'a> {
             author: None,
             plan: None,
         }
+    }
+
+    /// What a line of one dot is to the real sendmail.
+    pub(super) fn lone_dot(&self, host: &Host) -> LoneDot {
+        host.lone_dot.max(self.submission.lone_dot)
     }
 
     /// The header → what to do. Keys are opened here, and nowhere else.

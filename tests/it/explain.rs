@@ -51,6 +51,24 @@ fn the_changes_are_those_that_the_wrapper_makes() {
 }
 
 #[test]
+fn a_lone_dot_is_what_config_toml_says_it_is() {
+    let Some(sandbox) = Sandbox::for_test("explain") else { return };
+    sandbox.root("mkdir /tmp/lone-dot; dkimctl --etc /tmp/lone-dot genkey -d dot.test -s s1");
+    sandbox.write("/tmp/lone-dot/message", "From: a@dot.test\n\na\n.\ngr\u{fc}n\n");
+    let changes = |more: &str| {
+        let config = format!("sendmail = \"/usr/sbin/sendmail.postfix\"\n{more}");
+        sandbox.write("/tmp/lone-dot/config.toml", &config);
+        let told =
+            sandbox.root("dkimctl --etc /tmp/lone-dot explain --json /tmp/lone-dot/message -- -t");
+        let told: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(told["decision"], "sign", "{told}");
+        told["changes"].as_str().unwrap().to_owned()
+    };
+    assert!(!changes("").contains("gr=C3=BCn"));
+    assert!(changes("lone_dot = \"text\"\n").contains("gr=C3=BCn"));
+}
+
+#[test]
 fn the_decision_of_each_sender_is_that_of_the_log() {
     let Some(sandbox) = Sandbox::for_test("explain") else { return };
     sandbox.key("decision.test", "s1");
