@@ -1,0 +1,18 @@
+//! How the wrapper is linked. It runs once for each message: what the loader does counts.
+
+#![expect(clippy::disallowed_methods, reason = "cargo speaks by the environment")]
+
+use std::env;
+
+fn main() {
+    println!("cargo::rerun-if-changed=packaging/build.rs");
+    let is = |variable: &str, value| env::var(variable).is_ok_and(|found| found == value);
+    let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
+    let is_static = features.split(',').any(|feature| feature == "crt-static");
+    if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && !is_static {
+        // GCC's unwinder from the archive that comes with every gcc: one shared library fewer to load.
+        for argument in ["-Wl,--whole-archive", "-lgcc_eh", "-Wl,--no-whole-archive"] {
+            println!("cargo::rustc-link-arg-bin=sendmail-dkim={argument}");
+        }
+    }
+}
