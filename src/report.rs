@@ -4,9 +4,14 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::net::{UnixDatagram, UnixStream};
 use std::process::ExitCode;
 use std::time::Duration;
+
+use nix::errno::Errno;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
 
 use crate::dkim::{Domain, Selector};
 
@@ -98,9 +103,14 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
     let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
     // Not syslog(3): that one blocks while the daemon sleeps. The daemon adds the time of day itself.
     let sent = UnixDatagram::unbound().and_then(|socket| {
-        socket.set_write_timeout(Some(PATIENCE))?;
-        socket.connect(DEV_LOG)?;
-        socket.send(text.as_bytes())
+        let address = UnixAddr::new(DEV_LOG)?;
+        match sendto(socket.as_raw_fd(), text.as_bytes(), &address, FLAGS) {
+            Err(Errno::EAGAIN) => {
+                socket.set_write_timeout(Some(PATIENCE))?;
+                socket.send_to(text.as_bytes(), DEV_LOG)
+            }
+            sent => Ok(sent?),
+        }
     });
     if sent.is_err_and(|error| error.raw_os_error() == Some(WRONG_TYPE)) {
         // A daemon that listens on a stream ends each line by a NUL.
@@ -112,11 +122,14 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
     }
 }
 
+/// Neither waits nor ends us.
+const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
+
 const DEV_LOG: &str = "/dev/log";
 
 /// Its queue takes ten lines (`net.unix.max_dgram_qlen`): many submitters at once fill it for some milliseconds.
 const PATIENCE: Duration = Duration::from_millis(100);
-const WRONG_TYPE: i32 = nix::errno::Errno::EPROTOTYPE as i32;
+const WRONG_TYPE: i32 = Errno::EPROTOTYPE as i32;
 
 /// A failure of our own: one line on stderr in Postfix's form, one in the log, and the exit code that
 /// says "not accepted".
@@ -128,6 +141,10 @@ pub fn fatal(error: &dyn Error) -> ExitCode {
 
 /// One line on stderr. A caller that closed it does not change the exit code.
 pub fn complain(line: &str) -> ExitCode {
+    // Nobody else may have held SIGPIPE back, and nothing but the exit code comes after this.
+    let mut pipe = SigSet::empty();
+    pipe.add(Signal::SIGPIPE);
+    let _: Result<(), Errno> = pipe.thread_block();
     let line = format!("sendmail.dkim: {line}\n");
     drop(io::stderr().lock().write_all(line.as_bytes()));
     Exit::TempFail.into()

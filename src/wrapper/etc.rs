@@ -1,5 +1,6 @@
 //! The configuration folder: which one, and what its files say. Read with the real user's rights.
 
+use std::cell::OnceCell;
 use std::error;
 use std::fmt;
 use std::fs::{File, OpenOptions};
@@ -25,7 +26,11 @@ const LARGEST: u64 = 1 << 20;
 
 /// The configuration folder of this run.
 #[derive(Debug)]
-pub(crate) struct Etc(PathBuf);
+pub(crate) struct Etc {
+    folder: PathBuf,
+    /// Whose it is, once somebody asked.
+    owner: OnceCell<u32>,
+}
 
 /// A file of the configuration that can't be used; the administrator causes it.
 #[derive(Debug)]
@@ -98,28 +103,32 @@ impl Etc {
         )]
         let named = if held.is_privileged() { None } else { std::env::var_os(VARIABLE) };
         let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
-        Self(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
+        Self::of(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
     }
 
     /// A folder that the administrator names.
     #[cfg(feature = "admin")]
     pub(crate) fn at(folder: &Path) -> Self {
-        Self(folder.to_owned())
+        Self::of(folder.to_owned())
+    }
+
+    fn of(folder: PathBuf) -> Self {
+        Self { folder, owner: OnceCell::new() }
     }
 
     /// The folder of the domain files.
     pub(crate) fn domains(&self) -> PathBuf {
-        self.0.join("domains")
+        self.folder.join("domains")
     }
 
     /// The folder of the keys.
     pub(crate) fn keys(&self) -> PathBuf {
-        self.0.join("keys")
+        self.folder.join("keys")
     }
 
     /// `config.toml`.
     pub(crate) fn host(&self) -> Result<Host, BrokenHost> {
-        let path = self.0.join("config.toml");
+        let path = self.folder.join("config.toml");
         let broken = |error| BrokenHost { error, sendmail: None, on_error: OnError::default() };
         let text = self.read(&path).map_err(broken)?;
         Host::parse(&text).map_err(|source| {
@@ -164,8 +173,10 @@ impl Etc {
             .custom_flags(flags.bits())
             .open(path)
             .map_err(unreadable)?;
-        self.trust(&file, path)?;
-        let mut text = String::new();
+        let length = self.trust(&file, path)?.min(LARGEST);
+        // Room for all, and for the read(2) that finds the end.
+        let room = usize::try_from(length).unwrap_or_default().saturating_add(32);
+        let mut text = String::with_capacity(room);
         let read = file.take(LARGEST.saturating_add(1)).read_to_string(&mut text);
         if read.map_err(unreadable)? as u64 > LARGEST {
             return Err(EtcError::TooLarge { path: path.to_owned() });
@@ -173,18 +184,26 @@ impl Etc {
         Ok(text)
     }
 
-    /// Looks at what was opened, not at what the path names now.
-    fn trust(&self, file: &File, path: &Path) -> Result<(), EtcError> {
+    /// Looks at what was opened, not at what the path names now: its length in octets.
+    fn trust(&self, file: &File, path: &Path) -> Result<u64, EtcError> {
         let unreadable = |source| EtcError::Unreadable { path: path.to_owned(), source };
         let found = file.metadata().map_err(unreadable)?;
         if !found.is_file() {
             return Err(EtcError::NotAFile { path: path.to_owned() });
         }
-        let folder_owner = std::fs::metadata(&self.0).map_err(unreadable)?.uid();
+        let folder_owner = self.owner().map_err(unreadable)?;
         let (owner, mode) = (found.uid(), found.mode() & 0o7777);
         if (owner != 0 && owner != folder_owner) || mode & 0o002 != 0 {
             return Err(EtcError::Untrusted { path: path.to_owned(), owner, mode });
         }
-        Ok(())
+        Ok(found.len())
+    }
+
+    fn owner(&self) -> io::Result<u32> {
+        if let Some(owner) = self.owner.get() {
+            return Ok(*owner);
+        }
+        let owner = std::fs::metadata(&self.folder)?.uid();
+        Ok(*self.owner.get_or_init(|| owner))
     }
 }

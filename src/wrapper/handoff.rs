@@ -133,7 +133,6 @@ fn run(real: &Real, argv: &[OsString], dash_i: bool) -> HandoffError {
         Ok(strings) => strings,
         Err(errno) => return failed(errno),
     };
-    signals::restore();
     // Not std's Command: that one empties the signal mask.
     match execv(&path, &args) {
         Err(errno) => failed(errno),
@@ -176,8 +175,8 @@ pub(crate) fn spawn(
         files.add_dup2(input.as_fd().as_raw_fd(), 0)?;
         files.add_dup2(output.as_fd().as_raw_fd(), 1)?;
         let mut attributes = PosixSpawnAttr::init()?;
-        attributes.set_sigdefault(&signals::to_restore())?;
-        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGDEF)?;
+        attributes.set_sigmask(&signals::callers_mask())?;
+        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
         let environment = std::env::vars_os().filter_map(|(mut name, value)| {
             name.push("=");
             name.push(value);
@@ -240,6 +239,7 @@ pub(crate) fn feed(
     if let Some(name) = argv.first() {
         command.arg0(name);
     }
+    signals::hold_pipe();
     let mut child = command.spawn().map_err(failed)?;
     let mut input = child.stdin.take();
     let fed = match &mut input {

@@ -16,6 +16,9 @@ use crate::message::reader::{Reader, Step};
 /// Octets asked for at a time: what a pipe holds.
 const PIECE: usize = 64 << 10;
 
+/// Octets asked for at first: most messages are small, and each page of room costs a fault.
+const FIRST: usize = 4 << 10;
+
 /// Where the octets of a message come from.
 pub(crate) trait Source {
     /// Waits for octets and gives some of them. None: the message is over.
@@ -107,7 +110,7 @@ impl<S: Source> Intake<S> {
         Self {
             source,
             spool: Spool::new(),
-            piece: vec![0; PIECE],
+            piece: vec![0; FIRST],
             unkept: (0, 0),
             unread: (0, 0),
             reader,
@@ -173,6 +176,9 @@ impl<S: Source> Intake<S> {
 
     /// Reads the next piece and keeps it. False at the end of the input.
     fn fill(&mut self) -> Result<bool, IntakeError> {
+        if self.unread.1 == self.piece.len() {
+            self.piece.resize(PIECE, 0);
+        }
         let length = self.source.read(&mut self.piece).map_err(IntakeError::Read)?;
         self.unread = (0, length);
         self.unkept = (0, length);

@@ -188,10 +188,13 @@ impl KeyFile {
     pub(crate) fn octets(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
         let path = &self.path;
         let failed = |source| KeyringError::Read { path: path.clone(), source };
-        self.trust(&self.file.metadata().map_err(failed)?)?;
-        // Room for all at once: a Vec that grows leaves copies behind.
-        let mut pem = Zeroizing::new(Vec::with_capacity(LARGEST));
-        (&self.file).take(LARGEST as u64).read_to_end(&mut pem).map_err(failed)?;
+        let found = self.file.metadata().map_err(failed)?;
+        self.trust(&found)?;
+        // Room for all at once, and for the read(2) that finds the end: a Vec that grows leaves copies behind.
+        let length = usize::try_from(found.len()).unwrap_or(LARGEST).min(LARGEST);
+        let room = length.saturating_add(32);
+        let mut pem = Zeroizing::new(Vec::with_capacity(room));
+        (&self.file).take(room as u64).read_to_end(&mut pem).map_err(failed)?;
         Ok(pem)
     }
 

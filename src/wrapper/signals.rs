@@ -1,42 +1,41 @@
-//! The signal dispositions that the caller left us: Rust's start-up ignores SIGPIPE, and the real
-//! sendmail must find it as it was.
+//! The signals as the caller left them. Nothing is changed on the way to the real sendmail; only who has to write to
+//! pipes of others holds SIGPIPE back.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-static PIPE_WAS_IGNORED: AtomicBool = AtomicBool::new(false);
+/// Held back by us, not by the caller.
+static HELD: AtomicBool = AtomicBool::new(false);
 
-/// Bit of SIGPIPE (13) in the masks of proc(5).
-const SIGPIPE: u64 = 1 << 12;
-
-// Before main, and before Rust's own start-up: afterwards nobody knows any more.
-ctor_lite::ctor! {
-    unsafe fn note() {
-        PIPE_WAS_IGNORED.store(pipe_is_ignored(), Ordering::Relaxed);
+/// From here on a write to a pipe that nobody reads fails, and ends nobody. Not to be called where the real sendmail
+/// may still be what this process becomes.
+pub(crate) fn hold_pipe() {
+    let before = pipe().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    if before.is_ok_and(|before| !before.contains(Signal::SIGPIPE)) {
+        HELD.store(true, Ordering::Relaxed);
     }
 }
 
-/// Without proc(5), as in some chroots, the ordinary case is taken.
-fn pipe_is_ignored() -> bool {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
-    mask.and_then(|mask| u64::from_str_radix(mask.trim_ascii(), 16).ok())
-        .is_some_and(|mask| mask & SIGPIPE != 0)
+/// The mask that the caller left, for a child.
+pub(crate) fn callers_mask() -> SigSet {
+    let mut mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
+    if HELD.load(Ordering::Relaxed) {
+        mask.remove(Signal::SIGPIPE);
+    }
+    mask
 }
 
-/// Puts SIGPIPE back; to be called just before exec.
-pub(crate) fn restore() {
-    if !PIPE_WAS_IGNORED.load(Ordering::Relaxed) {
-        sigpipe::reset();
+/// So that a signal that is raised ends us as it would end the real sendmail.
+pub(crate) fn let_go(signal: Signal) {
+    if signal == Signal::SIGPIPE && HELD.load(Ordering::Relaxed) {
+        // Where that does not work the exit code says it.
+        let _: Result<(), nix::errno::Errno> = pipe().thread_unblock();
     }
 }
 
-/// What a child needs to have put back.
-pub(crate) fn to_restore() -> SigSet {
-    let mut signals = SigSet::empty();
-    if !PIPE_WAS_IGNORED.load(Ordering::Relaxed) {
-        signals.add(Signal::SIGPIPE);
-    }
-    signals
+fn pipe() -> SigSet {
+    let mut pipe = SigSet::empty();
+    pipe.add(Signal::SIGPIPE);
+    pipe
 }

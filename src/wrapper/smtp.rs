@@ -26,6 +26,7 @@ use super::etc::Etc;
 use super::handoff::{HandoffError, Real, exec_untouched};
 use super::intake::{Intake, IntakeError};
 use super::privilege::{Dropped, Held};
+use super::signals;
 use super::signing::{Choice, Failed, Run, Signed, Way};
 use super::trouble::{Trouble, guarded};
 use crate::argv::{LoneDot, Submission};
@@ -79,6 +80,7 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
             return go_without(&run, &host, &real, &reason, dropped);
         }
     };
+    signals::hold_pipe();
     let mut was_opaque = false;
     loop {
         match relay.next(was_opaque) {

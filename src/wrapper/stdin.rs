@@ -55,24 +55,28 @@ impl Source for Stdin {
 }
 
 /// A closed standard input is an empty message to the real sendmail, and what it says to a closed output is
-/// lost. For a set-gid program glibc puts `/dev/full` and `/dev/null` there, the first to be written and
-/// the second to be read only, so that nothing works; that is taken back.
+/// lost; no file of ours must come to be there. For a set-gid program glibc puts `/dev/full` and `/dev/null` there,
+/// the first to be written and the second to be read only, so that nothing works; that is taken back.
 pub(crate) fn reopen_closed() {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
-    let is_put_there = |fd: BorrowedFd<'_>, device, access| {
-        let flags = fcntl(fd, FcntlArg::F_GETFL).unwrap_or_default();
-        OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == access
-            && fstat(fd).is_ok_and(|found| found.st_rdev == device)
+    let is_closed = |fd: BorrowedFd<'_>, device, access| match fcntl(fd, FcntlArg::F_GETFL) {
+        Err(errno) => errno == Errno::EBADF,
+        Ok(flags) => {
+            OFlag::from_bits_truncate(flags) & OFlag::O_ACCMODE == access
+                && fstat(fd).is_ok_and(|found| found.st_rdev == device)
+        }
     };
     let is_closed = [
-        is_put_there(stdin.as_fd(), FULL, OFlag::O_WRONLY),
-        is_put_there(stdout.as_fd(), NULL, OFlag::O_RDONLY),
-        is_put_there(stderr.as_fd(), NULL, OFlag::O_RDONLY),
+        is_closed(stdin.as_fd(), FULL, OFlag::O_WRONLY),
+        is_closed(stdout.as_fd(), NULL, OFlag::O_RDONLY),
+        is_closed(stderr.as_fd(), NULL, OFlag::O_RDONLY),
     ];
     if is_closed == [false; 3] {
         return;
     }
-    let Ok(null) = File::options().read(true).write(true).open("/dev/null") else { return };
+    let null = File::options().read(true).write(true).open("/dev/null");
+    // The copy is never one of the three.
+    let Ok(null) = null.and_then(|null| null.try_clone()) else { return };
     let take_back = [dup2_stdin::<&File>, dup2_stdout, dup2_stderr];
     for (is_closed, take_back) in is_closed.into_iter().zip(take_back) {
         // Where that does not work, the real one complains, as of any descriptor that it can't use.

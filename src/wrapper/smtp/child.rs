@@ -65,8 +65,7 @@ impl Child {
 
 /// As a shell says it, where the signal is ignored.
 fn end_by(signal: Signal) -> ExitCode {
-    signals::restore();
-    // Twice: Rust's own handler of SIGSEGV and SIGBUS makes way for the default at the first.
-    let _: [Result<(), Errno>; 2] = [raise(signal), raise(signal)];
+    signals::let_go(signal);
+    let _: Result<(), Errno> = raise(signal);
     ExitCode::from(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
 }
