@@ -21,7 +21,7 @@ VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The message that `make try` signs; without one, a sample.
 MESSAGE ?=
 
-.PHONY: all try test argv backends callers faults kill load lint install uninstall deb rpm dist
+.PHONY: all try test bench-gate argv backends callers faults kill load lint install uninstall deb rpm dist
 
 all:
 	$(CARGO) build --release --locked
@@ -58,6 +58,10 @@ kill:
 
 load:
 	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --ignored --nocapture
+
+# The instructions of a submission against tests/bench/baseline.txt; UPDATE=1 writes that anew.
+bench-gate:
+	tests/bench/gate $(if $(UPDATE),--update)
 
 lint:
 	$(CARGO) fmt --check

@@ -75,6 +75,7 @@ impl SigningKey {
     /// # Errors
     ///
     /// What else the text is, or how many bits the key has. The operator can cause all of them.
+    #[inline(never)] // a frame of its own, so that what it costs can be told from what we cost
     pub fn from_pem(pem: impl AsRef<[u8]>, minimum_bits: u32) -> Result<Self, KeyError> {
         let (label, der) = private_block(pem.as_ref())?;
         match label {
@@ -192,6 +193,7 @@ impl SigningKey {
     /// # Errors
     ///
     /// The system has no random octets to blind the calculation with, or the key is broken.
+    #[inline(never)] // as above
     pub(super) fn sign(&self, hash: &[u8; 32]) -> Result<Vec<u8>, rsa::Error> {
         match &self.0 {
             Private::Rsa(key) => key.pkcs1v15_sign_prehash::<Sha256>(hash),

@@ -1,7 +1,8 @@
 #!/bin/bash
 # layer.sh NAME: a layer over the root of base.sh, built once; prints both as enter.sh wants them. Needs what base.sh needs.
 # By the name of another mail system Debian's package of it takes the place of Postfix, as a null client of the sink: one
-# layer for each, because they conflict with one another. `passing` has programs that hand on the mail of others.
+# layer for each, because they conflict with one another. `passing` has programs that hand on the mail of others, `counting` what counts
+# instructions.
 set -euo pipefail
 export LC_ALL=C
 umask 022
@@ -22,6 +23,7 @@ packages() {
     exim4) echo exim4-daemon-light ;;
     msmtp) echo msmtp-mta ;;
     nullmailer | dma | opensmtpd) echo "$NAME" ;;
+    counting) echo valgrind ;;
     passing) echo mutt procmail fetchmail getmail6 ;;
     sendmail) echo sendmail-bin ;;
     *) die "no such layer" ;;
