@@ -20,6 +20,8 @@ mod argv_table;
 mod backends;
 /// In the sandbox: a matrix of real programs that send mail.
 mod callers;
+/// In the sandbox: no system call is made without a reason.
+mod calls;
 /// In the sandbox: what a real Postfix did to a signed message is found out.
 mod diagnosis;
 /// Chance makes dialogues, and each side sees what it would see without us.

@@ -1,0 +1,58 @@
+//! The system calls of one submission, against the page that says what each is for.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use crate::support::{Sandbox, project};
+
+/// Calls by name and, where a call does several things, by what it was told to do.
+fn name_of(line: &str) -> Option<String> {
+    let (call, arguments) = line.split_once('(')?;
+    // With debug assertions std looks at each descriptor that it closes.
+    if arguments.contains("F_GETFD") && !arguments.starts_with(['0', '1', '2']) {
+        return None;
+    }
+    let told = match call {
+        "fcntl" => arguments.split([',', ')']).nth(1)?.trim(),
+        "prctl" => arguments.split(',').next()?,
+        _ => return Some(call.to_owned()),
+    };
+    Some(format!("{call} {told}"))
+}
+
+/// What the page allows: the sums of its tables.
+fn defended() -> BTreeMap<String, usize> {
+    let page = fs::read_to_string(project("packaging/doc/system-calls.md")).unwrap();
+    let mut calls = BTreeMap::new();
+    for row in page.lines().filter_map(|line| line.strip_prefix("| ")) {
+        let mut columns = row.split('|').map(str::trim);
+        let (Some(call), Some(times)) = (columns.next(), columns.next()) else { continue };
+        let Ok(times) = times.parse::<usize>() else { continue };
+        *calls.entry(call.to_owned()).or_default() += times;
+    }
+    assert!(calls.len() > 20, "{calls:?}");
+    calls
+}
+
+#[test]
+fn no_call_is_made_that_this_page_does_not_defend() {
+    let Some(sandbox) = Sandbox::own("calls") else { return };
+    sandbox.key("sample.com", "s1");
+    let recipient = sandbox.recipient();
+    sandbox.write("/message", "From: a@sample.com\nSubject: x\n\nx\n");
+    let traced = "strace -u www-data -o /calls /usr/sbin/sendmail.dkim";
+    sandbox.root(&format!("{traced} -i {recipient} </message"));
+    sandbox.assert_signed(&sandbox.received(&recipient), "sample.com", "s1");
+    let log = fs::read_to_string(sandbox.path("/calls")).unwrap();
+    let end = log.rfind("execve(\"/usr/sbin/sendmail.postfix\"").expect("it becomes the real one");
+    let mut made: BTreeMap<String, usize> = BTreeMap::new();
+    for call in log[..end].lines().filter_map(name_of) {
+        *made.entry(call).or_default() += 1;
+    }
+    let defended = defended();
+    let more: Vec<_> =
+        made.iter().filter(|(call, times)| defended.get(*call) < Some(times)).collect();
+    assert!(more.is_empty(), "made, and not on the page: {more:?}\n{log}");
+    let never: Vec<_> = defended.keys().filter(|call| !made.contains_key(*call)).collect();
+    assert!(never.is_empty(), "on the page, and not made: {never:?}");
+}
