@@ -3,6 +3,8 @@
 use std::str::FromStr;
 use std::{error, fmt};
 
+use memchr::memchr;
+
 /// One of the two algorithms of §3.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Canon {
@@ -96,6 +98,8 @@ impl error::Error for NotACanonicalization {}
 #[derive(Clone, Debug)]
 pub struct Body {
     canon: Canon,
+    /// What goes to the sink with what comes next, as a line for itself is little.
+    out: Vec<u8>,
     /// Line ends not yet given on: they may turn out to be those at the end of the body.
     line_ends: u64,
     /// A CR came last: it may belong to a line end.
@@ -105,10 +109,20 @@ pub struct Body {
     begun: bool,
 }
 
+/// Octets that are given to a sink at a time.
+const MANY: usize = 8 << 10;
+
 impl Body {
     /// Starts at the first octet after the empty line.
     pub fn new(canon: Canon) -> Self {
-        Self { canon, line_ends: 0, cr: false, blank: false, begun: false }
+        Self {
+            canon,
+            out: Vec::with_capacity(MANY),
+            line_ends: 0,
+            cr: false,
+            blank: false,
+            begun: false,
+        }
     }
 
     /// Takes the next piece of the body.
@@ -117,17 +131,13 @@ impl Body {
             self.cr = false;
             self.text(b"\r", sink);
         }
-        for piece in octets.split_inclusive(|&octet| octet == b'\n') {
-            if let Some(line) = piece.strip_suffix(b"\n") {
-                self.text(line.strip_suffix(b"\r").unwrap_or(line), sink);
-                self.line_end();
-            } else if let Some(line) = piece.strip_suffix(b"\r") {
-                self.text(line, sink);
-                self.cr = true;
-            } else {
-                self.text(piece, sink);
-            }
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let (kept, behind) = rest.split_at(self.kept_length(rest));
+            self.kept(kept, sink);
+            rest = self.line(behind, sink);
         }
+        self.flush(sink);
     }
 
     /// Ends the body.
@@ -138,8 +148,47 @@ impl Body {
         // Of the line ends at the end one stays; a missing one is added. A body of nothing else is
         // one line end in the simple form (§3.4.3) and nothing in the relaxed one (§3.4.4).
         if self.begun || self.canon == Canon::Simple {
-            sink(b"\r\n");
+            self.put(b"\r\n", sink);
         }
+        self.flush(sink);
+    }
+
+    /// How many octets are kept as they are, all but the line ends, which are LFs.
+    fn kept_length(&self, octets: &[u8]) -> usize {
+        if self.canon == Canon::Simple {
+            return memchr(b'\r', octets).unwrap_or(octets.len());
+        }
+        let mut length: usize = 0;
+        while !self.blank
+            && let Some(block) = octets.get(length..).and_then(<[u8]>::first_chunk)
+            && !has_change(block)
+        {
+            length = length.saturating_add(block.len()).saturating_sub(1);
+        }
+        length
+    }
+
+    fn kept(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
+        let mut rest = octets;
+        while let Some((line, behind)) = split_at_line_end(rest) {
+            self.give(line, sink);
+            self.line_end();
+            rest = behind;
+        }
+        self.give(rest, sink);
+    }
+
+    /// Takes one line, or what there is of it. Gives the octets behind.
+    fn line<'a>(&mut self, octets: &'a [u8], sink: &mut impl FnMut(&[u8])) -> &'a [u8] {
+        if let Some((line, behind)) = split_at_line_end(octets) {
+            self.text(line.strip_suffix(b"\r").unwrap_or(line), sink);
+            self.line_end();
+            return behind;
+        }
+        let text = octets.strip_suffix(b"\r");
+        self.cr |= text.is_some();
+        self.text(text.unwrap_or(octets), sink);
+        &[]
     }
 
     /// Octets of one line.
@@ -163,14 +212,14 @@ impl Body {
             return;
         }
         for _ in 0..self.line_ends {
-            sink(b"\r\n");
+            self.put(b"\r\n", sink);
         }
         self.line_ends = 0;
         if self.blank {
-            sink(b" ");
+            self.put(b" ", sink);
             self.blank = false;
         }
-        sink(octets);
+        self.put(octets, sink);
         self.begun = true;
     }
 
@@ -180,6 +229,30 @@ impl Body {
         self.blank = false;
         self.line_ends = self.line_ends.saturating_add(1);
     }
+
+    fn put(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if self.out.len().saturating_add(octets.len()) > MANY {
+            self.flush(sink);
+        }
+        if octets.len() > MANY {
+            sink(octets);
+        } else {
+            self.out.extend_from_slice(octets);
+        }
+    }
+
+    fn flush(&mut self, sink: &mut impl FnMut(&[u8])) {
+        if !self.out.is_empty() {
+            sink(&self.out);
+            self.out.clear();
+        }
+    }
+}
+
+/// What is before the first LF, and what is behind it.
+fn split_at_line_end(octets: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, behind) = octets.split_at_checked(memchr(b'\n', octets)?)?;
+    Some((line, behind.get(1..)?))
 }
 
 fn without_line_end(octets: &[u8]) -> &[u8] {
@@ -236,6 +309,18 @@ fn words_length(octets: &[u8]) -> usize {
     octets.windows(2).position(changed).unwrap_or(match octets {
         [words @ .., b' ' | b'\t'] => words.len(),
         _ => octets.len(),
+    })
+}
+
+/// Octets that are looked at together, and the one behind them.
+const BLOCK: usize = 32 + 1;
+
+/// Whether the relaxed form may change something in a part of a body, but for the last octet. Without a branch,
+/// so that a compiler compares many octets at a time.
+fn has_change(octets: &[u8; BLOCK]) -> bool {
+    let next = octets.iter().skip(1);
+    octets.iter().zip(next).fold(false, |any, (&octet, &next)| {
+        any | (octet == b'\t') | (octet == b'\r') | (octet == b' ') & (next <= b' ')
     })
 }
 
@@ -342,6 +427,29 @@ mod tests {
             }
             let octets: Vec<&[u8]> = body.chunks(1).collect();
             assert_eq!(body_of(canon, &octets), whole);
+        }
+    }
+
+    #[test]
+    fn many_octets_at_a_time_give_the_same_as_each_for_itself() {
+        let text = b"some words of a text\nwhose lines are neither short nor very long\n".repeat(2);
+        for odd in ["  ", "\t", "\r", " \n", "\r\n", "\n\n ", "\r\r\n", " \r\n", "x"] {
+            for at in 0..text.len() {
+                let body = [&text[..at], odd.as_bytes(), &text[at..]].concat();
+                for canon in BOTH {
+                    let octets: Vec<&[u8]> = body.chunks(1).collect();
+                    assert_eq!(body_of(canon, &[&body]), body_of(canon, &octets), "{odd:?} {at}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn countless_line_ends_before_text_stay() {
+        for canon in BOTH {
+            let body = [vec![b'\n'; 3 * MANY], vec![b'x'; 2 * MANY]].concat();
+            let wanted = [b"\r\n".repeat(3 * MANY), vec![b'x'; 2 * MANY], b"\r\n".to_vec()];
+            assert!(body_of(canon, &[&body]) == wanted.concat());
         }
     }
 
