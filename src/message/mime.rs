@@ -9,6 +9,8 @@ mod value;
 
 use std::mem;
 
+use memchr::{memchr, memmem, memrchr};
+
 use super::reader::field_name_length;
 pub use info::{Boundary, Info};
 pub(super) use info::{fields, split_field};
@@ -28,7 +30,8 @@ pub trait Visit {
     /// A part or an enclosed message begins: its header section, complete lines, with the empty line
     /// that ends it where there is one. Numbers go up from 1; the message itself is 0.
     fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]);
-    /// A piece of a leaf's body; of no part: preamble and epilogue.
+    /// Whole lines of a leaf's body, of which none begins with `--`, or a piece of one line; of no part:
+    /// preamble and epilogue.
     fn text(&mut self, part: Option<usize>, piece: &[u8]);
     /// A piece of a line that separates parts.
     fn boundary(&mut self, piece: &[u8]);
@@ -106,23 +109,56 @@ impl Walk {
     pub fn feed(&mut self, octets: &[u8], visit: &mut impl Visit) {
         let mut rest = octets;
         while !rest.is_empty() {
-            let room = PIECE.saturating_sub(self.line.len()).min(rest.len());
-            let piece = rest.get(..room).unwrap_or_default();
-            let end = piece.iter().position(|octet| *octet == b'\n');
-            let taken = end.map_or(room, |at| at.saturating_add(1));
-            let (piece, after) = rest.split_at_checked(taken).unwrap_or_default();
-            self.line.extend_from_slice(piece);
-            if end.is_some() || self.line.len() >= PIECE {
-                self.give(visit);
+            let (lines, behind) =
+                rest.split_at_checked(self.lines_of_text(rest)).unwrap_or_default();
+            if !lines.is_empty() {
+                visit.text(self.part(), lines);
             }
-            rest = after;
+            rest = self.feed_line(behind, visit);
         }
+    }
+
+    /// How long the lines are that can only be text, each of them of one piece.
+    fn lines_of_text(&self, octets: &[u8]) -> usize {
+        let mut length: usize = 0;
+        let is_header = matches!(self.place, Place::Header { .. });
+        if is_header || self.inside_line || self.behind_false_start || !self.line.is_empty() {
+            return length;
+        }
+        loop {
+            let rest = octets.get(length..).unwrap_or_default();
+            let piece = rest.get(..PIECE).unwrap_or(rest);
+            let Some(last) = memrchr(b'\n', piece).filter(|_| !piece.starts_with(b"--")) else {
+                return length;
+            };
+            let lines = piece.get(..=last).unwrap_or_default();
+            let dashes = memmem::find(lines, b"\n--");
+            length = length.saturating_add(dashes.unwrap_or(last)).saturating_add(1);
+        }
+    }
+
+    /// Takes one line, or a piece of it. Gives the octets behind.
+    fn feed_line<'a>(&mut self, octets: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
+        let room = PIECE.saturating_sub(self.line.len()).min(octets.len());
+        let end = memchr(b'\n', octets.get(..room).unwrap_or_default());
+        let taken = end.map_or(room, |at| at.saturating_add(1));
+        let (piece, behind) = octets.split_at_checked(taken).unwrap_or_default();
+        let is_whole = end.is_some() || self.line.len().saturating_add(taken) >= PIECE;
+        if is_whole && self.line.is_empty() {
+            self.give(piece, visit);
+            return behind;
+        }
+        self.line.extend_from_slice(piece);
+        if is_whole {
+            self.give_line(visit);
+        }
+        behind
     }
 
     /// The end of the body. The last line is complete: the reader sees to that.
     pub fn finish(&mut self, visit: &mut impl Visit) {
         if !self.line.is_empty() {
-            self.give(visit);
+            self.give_line(visit);
         }
         if let Place::Header { parent } = self.place {
             self.end_header(parent, false, visit);
@@ -130,22 +166,28 @@ impl Walk {
     }
 
     /// Gives out the piece that was collected.
-    fn give(&mut self, visit: &mut impl Visit) {
+    fn give_line(&mut self, visit: &mut impl Visit) {
         let piece = mem::take(&mut self.line);
+        self.give(&piece, visit);
+        self.line = piece;
+        self.line.clear();
+    }
+
+    fn give(&mut self, piece: &[u8], visit: &mut impl Visit) {
         let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
         if begins {
             let is_behind = mem::take(&mut self.behind_false_start);
-            self.on_boundary = self.find_boundary(&piece, visit);
+            self.on_boundary = self.find_boundary(piece, visit);
             if is_behind && !self.on_boundary && piece != b"\n" {
                 visit.like_boundary(self.part());
             }
         }
         if self.on_boundary {
-            visit.boundary(&piece);
+            visit.boundary(piece);
         } else if let Place::Header { parent } = self.place {
             self.header_piece(piece, begins, parent, visit);
         } else {
-            visit.text(self.part(), &piece);
+            visit.text(self.part(), piece);
         }
     }
 
@@ -190,18 +232,12 @@ impl Walk {
         true
     }
 
-    fn header_piece(
-        &mut self,
-        piece: Vec<u8>,
-        begins: bool,
-        parent: usize,
-        visit: &mut impl Visit,
-    ) {
+    fn header_piece(&mut self, piece: &[u8], begins: bool, parent: usize, visit: &mut impl Visit) {
         let is_empty = piece == b"\n" && begins;
         let continues = matches!(piece.first(), Some(b' ' | b'\t')) && !self.section.is_empty();
-        let belongs = !begins || continues || field_name_length(&piece).is_some();
+        let belongs = !begins || continues || field_name_length(piece).is_some();
         if belongs && self.section.len() < LARGEST_HEADER {
-            self.section.extend(piece);
+            self.section.extend_from_slice(piece);
             return;
         }
         if is_empty {
@@ -209,7 +245,7 @@ impl Walk {
         }
         self.end_header(parent, is_empty, visit);
         if !is_empty {
-            visit.text(self.part(), &piece);
+            visit.text(self.part(), piece);
         }
     }
 
@@ -256,7 +292,9 @@ mod tests {
 
         fn text(&mut self, part: Option<usize>, piece: &[u8]) {
             let part = part.map_or("-".to_owned(), |part| part.to_string());
-            self.0.push_str(&format!("{part}:{}", String::from_utf8_lossy(piece)));
+            for line in piece.split_inclusive(|octet| *octet == b'\n') {
+                self.0.push_str(&format!("{part}:{}", String::from_utf8_lossy(line)));
+            }
         }
 
         fn boundary(&mut self, piece: &[u8]) {

@@ -5,6 +5,10 @@
 mod encode;
 mod part;
 
+use std::mem;
+
+use memchr::{memchr, memrchr};
+
 use super::complete::LONGEST_FIELD;
 use super::mime::{Info, Visit, Walk, cleaned, fields, split_field};
 use super::words;
@@ -139,18 +143,45 @@ fn fixes(parts: &mut [Part]) -> Vec<Fix> {
 
 /// Whether it is not 7bit (RFC 2045 §2.7): NUL is as bad as an octet above 127.
 fn is_eight_bit(octets: &[u8]) -> bool {
-    octets.iter().any(|octet| *octet >= 0x80 || *octet == 0)
+    !octets.is_ascii() || memchr(0, octets).is_some()
 }
 
+/// Octets that quoted-printable writes as three: DEL only where the line has others of them.
+fn special(lines: &[u8]) -> u64 {
+    let is_special = |octet: &u8| *octet >= DEL || *octet == 0;
+    // So many that their number is an octet, too: then a compiler counts many at a time.
+    let count = |octets: &[u8]| {
+        u64::from(octets.iter().map(|octet| u8::from(is_special(octet))).fold(0, u8::wrapping_add))
+    };
+    let count = |octets: &[u8]| octets.chunks(255).map(count).sum::<u64>();
+    if memchr(DEL, lines).is_none() {
+        return count(lines);
+    }
+    let lines = lines.split_inclusive(|octet| *octet == b'\n');
+    lines.filter(|line| is_eight_bit(line)).map(count).sum()
+}
+
+const DEL: u8 = 0x7f;
+
 impl Seen {
-    /// Counts a piece of a line. True if the line is too long with it.
-    fn makes_long_line(&mut self, piece: &[u8]) -> bool {
-        self.column = self.column.saturating_add(piece.len());
-        let ends = piece.ends_with(b"\n");
-        let is_long = self.column > LONGEST_LINE.saturating_add(usize::from(ends));
-        if ends {
+    /// Counts octets of lines. True if one of the lines is too long with them.
+    fn makes_long_line(&mut self, octets: &[u8]) -> bool {
+        let mut rest = octets;
+        let mut is_long = false;
+        while self.column.saturating_add(rest.len()) > LONGEST_LINE {
+            // Lines that end within the room of one are short, however many they are.
+            let room = LONGEST_LINE.saturating_add(1).saturating_sub(self.column);
+            let end = memrchr(b'\n', rest.get(..room).unwrap_or_default());
+            is_long |= end.is_none();
+            let Some(end) = end.or_else(|| memchr(b'\n', rest)) else { break };
+            rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
             self.column = 0;
         }
+        let begun = memrchr(b'\n', rest).and_then(|end| rest.get(end.saturating_add(1)..));
+        self.column = match begun {
+            Some(begun) => begun.len(),
+            None => self.column.saturating_add(rest.len()),
+        };
         is_long
     }
 }
@@ -193,10 +224,11 @@ impl Visit for Seen {
         part.has_long_line |= is_long;
         part.octets = part.octets.saturating_add(piece.len() as u64);
         if is_eight_bit {
-            let special = piece.iter().filter(|octet| **octet >= 0x7f || **octet == 0).count();
-            part.special = part.special.saturating_add(special as u64);
+            part.special = part.special.saturating_add(special(piece));
         }
-        part.utf8.feed(piece);
+        if part.is_plain_by_default() {
+            part.utf8.feed(piece);
+        }
         // PGP in-line: its lines are what was signed.
         part.is_pgp |= piece.starts_with(b"-----BEGIN PGP ");
     }
@@ -264,6 +296,7 @@ struct Writer<'a> {
     changes: &'a Changes,
     part: usize,
     encoder: Encoder,
+    /// That of the caller, while there is one.
     out: Vec<u8>,
 }
 
@@ -279,15 +312,17 @@ impl<'a> Rewrite<'a> {
 
     /// Takes octets of the body, and gives what is to be sent of them.
     pub fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+        mem::swap(&mut self.writer.out, out);
         self.walk.feed(octets, &mut self.writer);
-        out.append(&mut self.writer.out);
+        mem::swap(&mut self.writer.out, out);
     }
 
     /// The end of the body.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
+        mem::swap(&mut self.writer.out, out);
         self.walk.finish(&mut self.writer);
         self.writer.encoder.finish(false, &mut self.writer.out);
-        out.append(&mut self.writer.out);
+        mem::swap(&mut self.writer.out, out);
     }
 }
 
@@ -327,7 +362,7 @@ fn write_header(section: &[u8], encoding: &str, charset: Option<&str>, out: &mut
         let (name, _) = split_field(field);
         if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
             // Another one after it would count instead.
-            if !std::mem::replace(&mut is_said, true) {
+            if !mem::replace(&mut is_said, true) {
                 out.extend_from_slice(encoding.as_bytes());
             }
         } else {
@@ -401,6 +436,42 @@ mod tests {
             let text = "From x\n.\n--b\n\nx\n--b--\n";
             assert_eq!(settled(header, text.as_bytes()), (None, text.into()));
         }
+    }
+
+    #[test]
+    fn lines_of_any_length_are_the_same_whole_and_in_pieces() {
+        let lines = [0, 990, 991, 2047, 2048, 5000].map(|length| {
+            let text = "word ".repeat(1_000);
+            [&text.as_bytes()[..length], b"\n"].concat()
+        });
+        for end in ["", "\u{fc}\n", "-- \n", "--b\n\n", "-----BEGIN PGP MESSAGE-----\n"] {
+            for one in &lines {
+                for other in &lines {
+                    let body =
+                        [b"--b\n\n", &**one, other, end.as_bytes(), one, b"--b--\n"].concat();
+                    let whole = in_pieces(MIXED, &body, body.len());
+                    for size in [1, 1_000, 2_047, 2_048] {
+                        assert!(in_pieces(MIXED, &body, size) == whole, "pieces of {size}");
+                    }
+                    let is_long = [one, other].iter().any(|line| line.len() > 991);
+                    let is_kept = end.contains("PGP") || !(is_long || end.contains('\u{fc}'));
+                    assert_eq!(
+                        whole.1.as_bytes() == body,
+                        is_kept,
+                        "{} {}",
+                        one.len(),
+                        other.len()
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn del_counts_only_where_a_line_is_8bit() {
+        let encoding = |body: &str| settled("Subject: x\n", body.as_bytes()).0.unwrap().0;
+        assert_eq!(encoding("\u{7f}\u{7f}\u{7f}\ntext \u{fc} and\n"), "quoted-printable");
+        assert_eq!(encoding("text \u{fc} and\u{7f}\u{7f}\u{7f}\n\n"), "base64");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! What was seen of one part, and what is done with it.
 
+use std::mem;
+
 use super::encode::{Base64, Encoder, Quoted, Rewrap};
 use crate::message::mime::Info;
 
@@ -66,22 +68,30 @@ pub(super) struct Part {
 #[derive(Clone, Debug, Default)]
 pub(super) struct Utf8 {
     /// The beginning of a character.
-    pub(super) begun: Vec<u8>,
-    pub(super) is_broken: bool,
+    begun: Vec<u8>,
+    is_broken: bool,
 }
 
 impl Utf8 {
     pub(super) fn feed(&mut self, octets: &[u8]) {
-        if self.is_broken || (self.begun.is_empty() && octets.is_ascii()) {
+        if self.is_broken {
             return;
         }
-        self.begun.extend_from_slice(octets);
-        let (valid, broken) = match std::str::from_utf8(&self.begun) {
-            Ok(_) => (self.begun.len(), false),
-            Err(error) => (error.valid_up_to(), error.error_len().is_some()),
-        };
-        self.is_broken = broken;
-        self.begun.drain(..valid);
+        if self.begun.is_empty() {
+            self.look(octets);
+        } else {
+            let mut begun = mem::take(&mut self.begun);
+            begun.extend_from_slice(octets);
+            self.look(&begun);
+        }
+    }
+
+    fn look(&mut self, text: &[u8]) {
+        let Err(error) = std::str::from_utf8(text) else { return };
+        self.is_broken = error.error_len().is_some();
+        if !self.is_broken {
+            self.begun.extend_from_slice(text.get(error.valid_up_to()..).unwrap_or_default());
+        }
     }
 
     pub(super) fn is_valid(&self) -> bool {
@@ -133,10 +143,15 @@ impl Part {
         }
     }
 
+    /// Whether it is text/plain, and does not say so.
+    pub(super) fn is_plain_by_default(&self) -> bool {
+        !self.info.is_typed && self.info.kind == "text/plain"
+    }
+
     /// The charset to say where no type is said and the text is encoded.
     pub(super) fn charset(&self, fix: Fix) -> Option<&'static str> {
         let is_encoded = !matches!(fix, Fix::Keep | Fix::Label);
-        if self.info.is_typed || !is_encoded || self.info.kind != "text/plain" {
+        if !is_encoded || !self.is_plain_by_default() {
             return None;
         }
         Some(match (self.is_eight_bit, self.utf8.is_valid()) {
