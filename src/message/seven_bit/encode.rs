@@ -3,6 +3,7 @@
 use std::mem;
 
 use base64::prelude::*;
+use memchr::memchr;
 
 /// Longest line of an encoded body, its end not counted (RFC 2045 §6.7, §6.8).
 const LINE: usize = 76;
@@ -66,57 +67,92 @@ impl Quoted {
     }
 
     fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        for octet in octets {
-            if *octet == b'\n' {
-                self.end_line(out);
-                continue;
+        let mut rest = octets;
+        while let Some(end) = memchr(b'\n', rest) {
+            let (line, behind) = rest.split_at_checked(end).unwrap_or_default();
+            if self.line.is_empty() {
+                self.end_line(line, out);
+            } else {
+                self.line.extend_from_slice(line);
+                self.end_held(out);
             }
-            self.line.push(*octet);
-            // Long enough to know how it begins, and that the first octet ends no line.
-            if self.line.len() > HELD {
-                let first = self.line.remove(0);
-                let ahead = mem::take(&mut self.line);
-                self.put(first, &ahead, out);
-                self.line = ahead;
-            }
+            rest = behind.get(1..).unwrap_or_default();
+        }
+        self.line.extend_from_slice(rest);
+        let known = self.line.len().saturating_sub(HELD);
+        if known > 0 {
+            let mut line = mem::take(&mut self.line);
+            self.put(&line, known, out);
+            line.drain(..known);
+            self.line = line;
         }
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
         if !self.line.is_empty() || self.column > 0 {
-            self.end_line(out);
+            self.end_held(out);
         }
     }
 
-    /// Writes what is held, and the line end.
-    fn end_line(&mut self, out: &mut Vec<u8>) {
-        let mut held = mem::take(&mut self.line);
-        let is_dot = self.column == 0 && held == b".";
-        let last = held.pop();
-        let ends_in_blank = matches!(last, Some(b' ' | b'\t'));
-        held.extend(last.filter(|_| !ends_in_blank && !is_dot));
-        let mut ahead = held.as_slice();
-        while let Some((octet, behind)) = ahead.split_first() {
-            self.put(*octet, behind, out);
-            ahead = behind;
-        }
-        if let Some(octet) = last.filter(|_| ends_in_blank || is_dot) {
-            self.put_text(&hex(octet), out);
+    fn end_held(&mut self, out: &mut Vec<u8>) {
+        let mut line = mem::take(&mut self.line);
+        self.end_line(&line, out);
+        line.clear();
+        self.line = line;
+    }
+
+    /// Writes what is left of a line, and the line end.
+    fn end_line(&mut self, line: &[u8], out: &mut Vec<u8>) {
+        let is_dot = self.column == 0 && line == b".";
+        match line {
+            [text @ .., last] if is_dot || matches!(last, b' ' | b'\t') => {
+                self.put(line, text.len(), out);
+                self.put_text(&hex(*last), out);
+            }
+            _ => self.put(line, line.len(), out),
         }
         out.push(b'\n');
         self.column = 0;
     }
 
-    fn put(&mut self, octet: u8, ahead: &[u8], out: &mut Vec<u8>) {
-        // Delivery to an mbox would put a `>` before it.
-        let is_from = self.column == 0 && octet == b'F' && ahead.starts_with(b"rom ");
-        // Postfix may see a boundary in it.
-        let is_dash = self.column == 0 && octet == b'-' && ahead.starts_with(b"-");
-        match octet {
-            b'=' if self.keeps_equals => self.put_equals(out),
-            b'=' => self.put_text(&hex(octet), out),
-            b' '..=b'~' | b'\t' if !is_from && !is_dash => self.put_text(&[octet], out),
-            _ => self.put_text(&hex(octet), out),
+    /// Writes so many of the octets; the others are what follows.
+    fn put(&mut self, octets: &[u8], length: usize, out: &mut Vec<u8>) {
+        // Delivery to an mbox would put a `>` before the first, Postfix may see a boundary in the other.
+        let is_odd = octets.starts_with(b"From ") || octets.starts_with(b"--");
+        let mut rest = octets.get(..length).unwrap_or_default();
+        if let Some((first, behind)) = rest.split_first()
+            && is_odd
+            && self.column == 0
+        {
+            self.put_text(&hex(*first), out);
+            rest = behind;
+        }
+        while !rest.is_empty() {
+            let (text, behind) = rest.split_at_checked(plain_length(rest)).unwrap_or_default();
+            self.put_plain(text, out);
+            let Some((octet, behind)) = behind.split_first() else { break };
+            match octet {
+                b'=' if self.keeps_equals => self.put_equals(out),
+                b'\t' => self.put_text(b"\t", out),
+                octet => self.put_text(&hex(*octet), out),
+            }
+            rest = behind;
+        }
+    }
+
+    /// Text that may be cut anywhere.
+    fn put_plain(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            // A soft line break needs a column of its own.
+            if self.column.saturating_add(1) >= LINE {
+                self.break_line(out);
+            }
+            let room = LINE.saturating_sub(1).saturating_sub(self.column).min(rest.len());
+            let (text, behind) = rest.split_at_checked(room).unwrap_or_default();
+            out.extend_from_slice(text);
+            self.column = self.column.saturating_add(room);
+            rest = behind;
         }
     }
 
@@ -128,8 +164,8 @@ impl Quoted {
         self.put_text(b"=", out);
     }
 
+    /// Text that must not be cut.
     fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        // A soft line break needs a column of its own.
         if self.column.saturating_add(text.len()) >= LINE {
             self.break_line(out);
         }
@@ -145,6 +181,34 @@ impl Quoted {
 
 /// `From ` without its first letter, so that the first is put when it is known.
 const HELD: usize = 4;
+
+/// How many octets there are before the first that is a control, `=` or above 126.
+fn plain_length(octets: &[u8]) -> usize {
+    let (words, _) = octets.as_chunks();
+    for (index, word) in words.iter().enumerate() {
+        let plain = plain_of_eight(*word);
+        if plain < word.len() {
+            return index.saturating_mul(word.len()).saturating_add(plain);
+        }
+    }
+    // The last few, with some of those before them.
+    let last = octets.last_chunk().map(|last| (last.len(), plain_of_eight(*last)));
+    last.map_or_else(
+        || octets.iter().take_while(|octet| matches!(octet, b' '..=b'<' | b'>'..=b'~')).count(),
+        |(length, plain)| octets.len().saturating_sub(length).saturating_add(plain),
+    )
+}
+
+fn plain_of_eight(octets: [u8; 8]) -> usize {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
+    // The highest bit of each octet that is below. A borrow spoils those above the first such one alone.
+    let below = |octets: u64, limit: u64| octets.wrapping_sub(EACH.wrapping_mul(limit)) & !octets;
+    let octets = u64::from_le_bytes(octets);
+    let equal = |octet: u8| below(octets ^ EACH.wrapping_mul(u64::from(octet)), 1);
+    let odd = (octets | below(octets, 0x20) | equal(b'=') | equal(0x7f)) & HIGHEST;
+    odd.trailing_zeros() as usize / 8
+}
 
 fn hex(octet: u8) -> [u8; 3] {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -166,41 +230,50 @@ const ROW: usize = LINE / 4 * 3;
 
 impl Base64 {
     fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        for line in octets.split_inclusive(|octet| *octet == b'\n') {
+        let mut rest = octets;
+        while !rest.is_empty() {
             if mem::take(&mut self.held_end) {
                 self.pending.extend_from_slice(b"\r\n");
             }
-            let text = line.strip_suffix(b"\n");
-            self.held_end = text.is_some();
-            self.pending.extend_from_slice(text.unwrap_or(line));
-            self.write_rows(out);
+            let end = memchr(b'\n', rest);
+            self.held_end = end.is_some();
+            let (text, behind) =
+                rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
+            self.pending.extend_from_slice(text);
+            rest = behind.get(1..).unwrap_or_default();
         }
-    }
-
-    fn write_rows(&mut self, out: &mut Vec<u8>) {
-        while self.pending.len() > ROW {
-            let rest = self.pending.split_off(ROW);
-            write_row(&mem::replace(&mut self.pending, rest), out);
-        }
+        // One octet at least stays, so that the last row is that of the end.
+        let rows = self.pending.len().saturating_sub(1) / ROW;
+        let known = rows.saturating_mul(ROW);
+        write_rows(self.pending.get(..known).unwrap_or_default(), out);
+        self.pending.drain(..known);
     }
 
     fn finish(mut self, delimited: bool, out: &mut Vec<u8>) {
         if self.held_end && !delimited {
             self.pending.extend_from_slice(b"\r\n");
         }
-        self.write_rows(out);
-        if !self.pending.is_empty() {
-            write_row(&self.pending, out);
-        } else if delimited {
+        write_rows(&self.pending, out);
+        if self.pending.is_empty() && delimited {
             out.push(b'\n');
         }
     }
 }
 
-fn write_row(octets: &[u8], out: &mut Vec<u8>) {
-    out.extend_from_slice(BASE64_STANDARD.encode(octets).as_bytes());
-    out.push(b'\n');
+fn write_rows(octets: &[u8], out: &mut Vec<u8>) {
+    // One call for many rows.
+    let mut text = [0; LINE * ROWS];
+    for rows in octets.chunks(ROW * ROWS) {
+        // They fit, by their length.
+        let length = BASE64_STANDARD.encode_slice(rows, &mut text).unwrap_or_default();
+        for row in text.get(..length).unwrap_or_default().chunks(LINE) {
+            out.extend_from_slice(row);
+            out.push(b'\n');
+        }
+    }
 }
+
+const ROWS: usize = 64;
 
 /// Base64 text in lines of 76; what is no base64 is no content (RFC 2045 §6.8).
 #[derive(Clone, Debug, Default)]
@@ -210,16 +283,24 @@ pub(super) struct Rewrap {
 
 impl Rewrap {
     fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        for octet in octets {
-            if !(octet.is_ascii_alphanumeric() || b"+/=".contains(octet)) {
-                continue;
+        let is_base64 = |octet: &u8| octet.is_ascii_alphanumeric() || b"+/=".contains(octet);
+        let mut rest = octets;
+        loop {
+            let skipped = rest.iter().position(is_base64).unwrap_or(rest.len());
+            rest = rest.get(skipped..).unwrap_or_default();
+            if rest.is_empty() {
+                return;
             }
             if self.column == LINE {
                 out.push(b'\n');
                 self.column = 0;
             }
-            out.push(*octet);
-            self.column = self.column.saturating_add(1);
+            let room = rest.get(..LINE.saturating_sub(self.column)).unwrap_or(rest);
+            let length = room.iter().position(|octet| !is_base64(octet)).unwrap_or(room.len());
+            let (text, behind) = rest.split_at_checked(length).unwrap_or_default();
+            out.extend_from_slice(text);
+            self.column = self.column.saturating_add(length);
+            rest = behind;
         }
     }
 
@@ -254,6 +335,20 @@ mod tests {
     #[test]
     fn what_is_not_ascii_is_quoted() {
         assert_eq!(quoted("gr\u{fc}n = a\t\0b\n".as_bytes()), "gr=C3=BCn =3D a\t=00b\n");
+    }
+
+    #[test]
+    fn each_octet_is_plain_or_not_wherever_it_stands() {
+        for octet in 0..=u8::MAX {
+            let is_plain = (32..=126).contains(&octet) && octet != b'=';
+            for before in 0..20 {
+                for behind in [0, 1, 7, 8, 20] {
+                    let text = [&b"x".repeat(before), &[octet][..], &b"y".repeat(behind)].concat();
+                    let length = if is_plain { text.len() } else { before };
+                    assert_eq!(plain_length(&text), length, "{octet} at {before}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -300,6 +395,16 @@ mod tests {
         let long = [b'x'; 300];
         assert_eq!(decoded(&[&long[..], b"\n"].concat(), true), long);
         assert_eq!(encoded(&base64, b"\n", true), "\n");
+    }
+
+    #[test]
+    fn base64_of_many_rows_is_that_of_the_whole() {
+        let text: Vec<u8> = (0..=255).filter(|octet| *octet != b'\n').cycle().take(9_000).collect();
+        let mut base64 = Vec::new();
+        write_rows(&text, &mut base64);
+        let base64 = String::from_utf8(base64).unwrap();
+        assert_eq!(base64.replace('\n', ""), BASE64_STANDARD.encode(&text));
+        assert!(base64.lines().rev().skip(1).all(|line| line.len() == LINE));
     }
 
     #[test]
