@@ -2,6 +2,8 @@
 //! cleanup(8) take them: leading From_ lines go, so do all CRs before an LF, a line of one dot may end
 //! the message, and the header ends where Postfix says it does. Any split of the input gives the same.
 
+use memchr::{memchr, memmem};
+
 use crate::argv::LoneDot;
 
 /// Where the reader stopped.
@@ -116,6 +118,23 @@ impl Reader {
             self.body.ends = self.taken;
         }
         (taken, step)
+    }
+
+    /// Takes octets of the body that are given out as they are, up to the first that needs a look; the caller
+    /// has them already. Says how many.
+    pub fn pass(&mut self, octets: &[u8]) -> usize {
+        let is_text = !self.body.held_dot && self.body.held_crs == 0;
+        let may_end = self.body.at_line_start && octets.first() == Some(&b'.');
+        if self.phase != Phase::Body || !is_text || (may_end && self.minds_dots()) {
+            return 0;
+        }
+        let length = self.text_length(octets);
+        if let Some(last) = octets.get(..length).and_then(<[u8]>::last) {
+            self.body.at_line_start = *last == b'\n';
+        }
+        self.taken = self.taken.saturating_add(length as u64);
+        self.body.ends = self.taken;
+        length
     }
 
     /// The end of the input: completes the last line.
@@ -259,7 +278,7 @@ impl Reader {
                 continue;
             }
             let may_end = self.body.at_line_start && self.body.held_crs == 0 && !self.body.held_dot;
-            if may_end && *first == b'.' && (self.stuffed || self.lone_dot == LoneDot::Ends) {
+            if may_end && *first == b'.' && self.minds_dots() {
                 self.body.held_dot = !self.stuffed;
                 self.body.at_line_start = false;
                 rest = rest.get(1..).unwrap_or_default();
@@ -271,19 +290,40 @@ impl Reader {
         (octets.len(), Step::More)
     }
 
-    /// Copies whole lines as long as they need no look, then up to the next octet that does.
+    /// Copies up to the next octet that needs a look.
     fn copy_text<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-        let stop = match self.lone_dot {
-            LoneDot::IsText if !self.stuffed => octets.iter().position(|octet| *octet == b'\r'),
-            LoneDot::IsText | LoneDot::Ends => {
-                octets.iter().position(|octet| matches!(octet, b'\r' | b'\n'))
-            }
-        };
-        let (text, rest) =
-            octets.split_at_checked(stop.unwrap_or(octets.len())).unwrap_or_default();
+        let (text, rest) = octets.split_at_checked(self.text_length(octets)).unwrap_or_default();
         out.extend_from_slice(text);
         self.body.at_line_start = text.ends_with(b"\n");
         rest
+    }
+
+    /// A dot that begins a line is not always text.
+    fn minds_dots(&self) -> bool {
+        self.stuffed || self.lone_dot == LoneDot::Ends
+    }
+
+    /// How much there is before the next CR, and before the next dot that begins a line if that matters.
+    fn text_length(&self, octets: &[u8]) -> usize {
+        if !self.minds_dots() {
+            return memchr(b'\r', octets).unwrap_or(octets.len());
+        }
+        let mut length: usize = 0;
+        // Not all at once: the search for the one would go far beyond many of the other.
+        while let Some(piece) = octets.get(length..).filter(|rest| !rest.is_empty()) {
+            let piece = piece.get(..PIECE).unwrap_or(piece);
+            let text = piece.get(..memchr(b'\r', piece).unwrap_or(piece.len())).unwrap_or_default();
+            let dot = memmem::find(text, b"\n.").map(|end| end.saturating_add(1));
+            length = length.saturating_add(dot.unwrap_or(text.len()));
+            if dot.is_some() || text.len() < piece.len() {
+                break;
+            }
+            // The dot may be the first of the next.
+            if text.ends_with(b"\n") && octets.get(length) == Some(&b'.') {
+                break;
+            }
+        }
+        length
     }
 
     /// What was held turned out to be text.
@@ -364,6 +404,7 @@ mod tests {
         'message: for piece in input.chunks(size) {
             let mut rest = piece;
             while !rest.is_empty() {
+                rest = pass(&mut reader, rest, &mut body);
                 let (taken, step) = reader.feed(rest, &mut body);
                 rest = &rest[taken..];
                 if step == Step::MessageEnds {
@@ -381,6 +422,13 @@ mod tests {
         }
         let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
         (text(reader.header()), text(&body), place.is_some())
+    }
+
+    /// As if what is passed had been given out.
+    fn pass<'a>(reader: &mut Reader, octets: &'a [u8], body: &mut Vec<u8>) -> &'a [u8] {
+        let (text, rest) = octets.split_at(reader.pass(octets));
+        body.extend_from_slice(text);
+        rest
     }
 
     fn with_dash_i(input: &str) -> (String, String) {
@@ -455,6 +503,28 @@ mod tests {
     fn a_dot_with_company_is_text() {
         let text = "..\n.x\n x.\n. \n.\rx\n";
         assert_eq!(without_dash_i(&format!("A: b\n\n{text}")), parts("A: b\n", text));
+    }
+
+    #[test]
+    fn a_dot_and_a_cr_are_seen_wherever_they_stand() {
+        for before in [0, 1, PIECE - 2, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE] {
+            let text = format!("{}\n", "x".repeat(before));
+            let (header, body) = ("A: b\n", format!("{text}{text}"));
+            for (lone_dot, odd, wanted) in [
+                (LoneDot::Ends, ".\nrest\n", ""),
+                (LoneDot::Ends, "..\n", "..\n"),
+                (LoneDot::Ends, "x\r\n.\r\nrest", "x\n"),
+                (LoneDot::IsText, ".\n\rx\n", ".\n\rx\n"),
+                (LoneDot::IsText, "x\r\n", "x\n"),
+            ] {
+                let input = format!("{header}\n{body}{odd}");
+                let wanted = parts(header, &format!("{body}{wanted}"));
+                for size in [1, 100, PIECE, input.len()] {
+                    let (header, body, _) = read_in_pieces(lone_dot, input.as_bytes(), size);
+                    assert!((header, body) == wanted, "{before} {odd:?} in pieces of {size}");
+                }
+            }
+        }
     }
 
     #[test]
@@ -536,6 +606,7 @@ mod tests {
             for piece in input.as_bytes().chunks(size) {
                 let mut rest = piece;
                 while !rest.is_empty() {
+                    rest = pass(&mut reader, rest, &mut body);
                     let (taken, _) = reader.feed(rest, &mut body);
                     rest = &rest[taken..];
                 }

@@ -153,10 +153,19 @@ impl<S: Source> Intake<S> {
             if self.ended {
                 return Ok(());
             }
+            take(self.pass());
             if self.feed() == Step::More && self.body.is_empty() && !self.fill()? {
                 self.finish();
             }
         }
+    }
+
+    /// What of the unread octets is body as it stands there.
+    fn pass(&mut self) -> &[u8] {
+        let (from, to) = self.unread;
+        let passed = self.reader.pass(self.piece.get(from..to).unwrap_or_default());
+        self.unread.0 = from.saturating_add(passed);
+        self.piece.get(from..self.unread.0).unwrap_or_default()
     }
 
     /// Gives the unread octets to the reader.
@@ -280,6 +289,9 @@ fn again(
     let mut ended = false;
     spool.read(0, |mut octets| {
         while !octets.is_empty() && !ended {
+            let (as_it_is, rest) = octets.split_at_checked(reader.pass(octets)).unwrap_or_default();
+            take(as_it_is)?;
+            octets = rest;
             let (taken, step) = reader.feed(octets, &mut text);
             octets = octets.get(taken..).unwrap_or_default();
             ended = step == Step::MessageEnds;
