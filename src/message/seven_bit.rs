@@ -61,6 +61,8 @@ struct Seen {
     outside_differs: bool,
     /// There are more than [`MOST_PARTS`].
     has_too_many: bool,
+    /// There was text that may be encoded, and has to be.
+    expects_change: bool,
 }
 
 impl Survey {
@@ -73,13 +75,20 @@ impl Survey {
         let top = Part::new(info, 0, is_sealed, false);
         let parts = vec![top];
         let outside_differs = parts.iter().any(|part| part.info.is_torn);
-        let seen = Seen { parts, column: 0, outside_differs, has_too_many: false };
+        let seen =
+            Seen { parts, column: 0, outside_differs, has_too_many: false, expects_change: false };
         Self { walk, seen }
     }
 
     /// Takes octets of the body.
     pub fn feed(&mut self, octets: &[u8]) {
         self.walk.feed(octets, &mut self.seen);
+    }
+
+    /// Whether the body will not be kept, as far as can be seen now.
+    #[must_use]
+    pub fn expects_change(&self) -> bool {
+        self.seen.expects_change
     }
 
     /// Decides what is done with each part.
@@ -220,6 +229,7 @@ impl Visit for Seen {
             self.outside_differs |= is_eight_bit || is_long;
             return;
         };
+        self.expects_change |= (is_eight_bit || is_long) && !part.is_sealed && part.info.is_leaf();
         part.is_eight_bit |= is_eight_bit;
         part.has_long_line |= is_long;
         part.octets = part.octets.saturating_add(piece.len() as u64);

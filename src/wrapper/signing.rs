@@ -6,6 +6,8 @@ use std::io;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use memchr::memchr_iter;
+
 use super::etc::Etc;
 use super::intake::{HeaderRead, Intake, IntakeError, Source};
 use super::keyring::{Key, Keys};
@@ -14,7 +16,7 @@ use super::submitter::User;
 use super::trouble::Trouble;
 use crate::argv::{LoneDot, Submission};
 use crate::config::{Host, OnError};
-use crate::dkim::{self, BodyHash, BodyHasher, Header, Timestamp};
+use crate::dkim::{self, BodyHash, BodyHasher, Canon, Header, Timestamp};
 use crate::message::address::Unstable;
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete;
@@ -180,28 +182,31 @@ const AROUND: u64 = 2048;
 pub(super) struct Signed {
     head: Vec<u8>,
     body: Option<Spool>,
+    /// That of the body.
+    length: Length,
     leaves_risk: bool,
+}
+
+/// Octets of text, and two more for each line.
+#[derive(Clone, Copy, Default)]
+struct Length(u64);
+
+impl Length {
+    fn add(&mut self, text: &[u8]) {
+        let lines = memchr_iter(b'\n', text).count() as u64;
+        let length = self.0.saturating_add(text.len() as u64);
+        self.0 = length.saturating_add(lines).saturating_add(lines);
+    }
 }
 
 impl Signed {
     /// Whether signing is what makes the message larger than that, as Postfix counts: its queue file has up
     /// to two octets more for each line, the envelope, and Received (seen with Postfix 3.7).
-    fn exceeds(&self, limit: u64, intake: &mut Intake<impl Source>) -> bool {
+    fn exceeds(&self, limit: u64, intake: &Intake<impl Source>) -> bool {
         let came_as = intake.kept().unwrap_or_default();
-        // Encoding makes at most three octets of one: then there is nothing to count.
-        if came_as.saturating_mul(6).saturating_add(64 << 10) < limit || came_as > limit {
-            return false;
-        }
-        let mut length = AROUND;
-        let counted = self.write(intake, |_, text| {
-            let lines = text.iter().filter(|octet| **octet == b'\n').count() as u64;
-            length = length
-                .saturating_add(text.len() as u64)
-                .saturating_add(lines)
-                .saturating_add(lines);
-            Ok(())
-        });
-        counted.is_ok() && length > limit
+        let mut length = self.length;
+        length.add(&self.head);
+        came_as <= limit && length.0.saturating_add(AROUND) > limit
     }
 
     /// What the log says of a signature that may not last.
@@ -238,26 +243,32 @@ impl Job {
     /// Reads the body, makes it what nothing will change, and signs.
     fn sign(&mut self, intake: &mut Intake<impl Source>, now: DateTime) -> Result<Signed, Trouble> {
         let canon = self.plan.recipe.canonicalization().body;
-        let mut hasher = BodyHasher::new(canon);
+        let mut measure = Some(Measure::new(canon));
         let mut survey = Survey::new(&self.header.octets(), !self.plan.seven_bit);
         intake.read_body(|text| {
-            hasher.update(text);
             survey.feed(text);
+            // What will be encoded is not what will be signed.
+            measure = measure.take().filter(|_| !survey.expects_change());
+            if let Some(measure) = &mut measure {
+                measure.add(text);
+            }
         })?;
         let changes = survey.finish();
         if let Some((encoding, charset)) = changes.of_header() {
             complete::label(&mut self.header, encoding, charset);
         }
-        let (hash, body) = if changes.keep_body() {
-            (hasher.finish(), None)
-        } else {
-            let (hash, body) = rewrite(intake, &changes, BodyHasher::new(canon))?;
-            (hash, Some(body))
+        let (Measure { hasher, length }, body) = match measure {
+            _ if !changes.keep_body() => {
+                let (measure, body) = rewrite(intake, &changes, Measure::new(canon))?;
+                (measure, Some(body))
+            }
+            Some(measure) => (measure, None),
+            None => (measured(intake, Measure::new(canon))?, None),
         };
-        let head = self.head(&hash, now)?;
+        let head = self.head(&hasher.finish(), now)?;
         // With the setting off the administrator knows.
         let leaves_risk = changes.leaves_risk && self.plan.seven_bit;
-        Ok(Signed { head, body, leaves_risk })
+        Ok(Signed { head, body, length, leaves_risk })
     }
 
     /// The signatures, the header, and the line between it and the body.
@@ -276,25 +287,51 @@ impl Job {
     }
 }
 
+/// The hash and the length of a body.
+struct Measure {
+    hasher: BodyHasher,
+    length: Length,
+}
+
+impl Measure {
+    fn new(canon: Canon) -> Self {
+        Self { hasher: BodyHasher::new(canon), length: Length::default() }
+    }
+
+    fn add(&mut self, text: &[u8]) {
+        self.hasher.update(text);
+        self.length.add(text);
+    }
+}
+
+/// The body once more, as it is.
+fn measured(intake: &Intake<impl Source>, mut measure: Measure) -> Result<Measure, IntakeError> {
+    let again = intake.body_again(|text| {
+        measure.add(text);
+        Ok(())
+    });
+    again.map_err(IntakeError::Keep).map(|()| measure)
+}
+
 /// The body once more, encoded where it must be; what is hashed is what is kept.
 fn rewrite(
     intake: &Intake<impl Source>,
     changes: &Changes,
-    mut hasher: BodyHasher,
-) -> Result<(BodyHash, Spool), IntakeError> {
+    mut measure: Measure,
+) -> Result<(Measure, Spool), IntakeError> {
     let mut rewrite = Rewrite::new(changes);
     let mut body = Spool::new();
     let mut text = Vec::new();
     let again = intake.body_again(|octets| {
         rewrite.feed(octets, &mut text);
-        hasher.update(&text);
+        measure.add(&text);
         body.append(&text)?;
         text.clear();
         Ok(())
     });
     again.map_err(IntakeError::Keep)?;
     rewrite.finish(&mut text);
-    hasher.update(&text);
+    measure.add(&text);
     body.append(&text).map_err(IntakeError::Keep)?;
-    Ok((hasher.finish(), body))
+    Ok((measure, body))
 }

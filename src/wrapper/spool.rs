@@ -17,6 +17,9 @@ pub(crate) const SMALL: usize = 1 << 20;
 /// Room before the octets in a file.
 const GAP: usize = 64 << 10;
 
+/// Octets of a file that are read, and where they are encoded written, at a time.
+const READ: usize = 256 << 10;
+
 /// Where the file may be. SELinux lets mail programs write to both; the first is on a disk.
 const FOLDERS: [&str; 2] = ["/var/tmp", "/tmp"];
 
@@ -85,7 +88,7 @@ impl Spool {
                 take(memory.get(offset..).unwrap_or_default())
             }
             Self::File(file) => {
-                let mut piece = vec![0; GAP];
+                let mut piece = vec![0; READ];
                 let mut at = offset.saturating_add(GAP as u64);
                 loop {
                     let read = match file.read_at(&mut piece, at) {
