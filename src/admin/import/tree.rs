@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use super::old::{Fate, Made, Old};
 use super::rows::{Scope, Sender, any_domain, below, domains, scopes};
 use crate::config::{DomainFile, Signing};
-use crate::dkim::{Domain, Header, Identity};
+use crate::dkim::{Domain, Header, Identity, Selector};
 use crate::message::author::Author;
 use crate::policy::{Caller, Candidate, Decision, Policy};
 
@@ -136,28 +136,36 @@ fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Made> {
     own.collect()
 }
 
+/// d= and s=, where they are names that a key can be published under; with anything else in them the key
+/// and the file would be in a place of their own.
+fn names(made: &Made) -> Option<(Domain, Selector)> {
+    Some((Domain::parse(&made.domain).ok()?, Selector::parse(&made.selector).ok()?))
+}
+
+/// A text as TOML has it.
+fn quoted(text: &str) -> String {
+    toml_edit::Value::from(text).to_string()
+}
+
 impl Tree {
     fn add(&mut self, name: &str, draft: &Draft, lines: &str) {
-        let Some(first) =
-            draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1)).next()
+        let mut all = draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1));
+        // Of another domain a file can't speak, nor of what is no name; `compare` will tell.
+        let Some((first, (domain, selector))) = all.find_map(|made| Some((made, names(made)?)))
         else {
             return;
         };
-        let follows = name == DEFAULT && first.follows_sender;
-        let folder = if follows { DEFAULT } else { &first.domain }.to_ascii_lowercase();
-        // Of another domain a file can't speak; `compare` will tell.
         if draft.is_exempt {
-            let text = format!("{HEAD}selectors = [{:?}]\nusers = [] # exempt\n", first.selector);
+            let text = format!("{HEAD}selectors = [\"{selector}\"]\nusers = [] # exempt\n");
             self.files.insert(name.to_owned(), text);
             return;
         }
-        let usable = |made: &&Made| made.domain.eq_ignore_ascii_case(&first.domain);
+        let follows = name == DEFAULT && first.follows_sender;
+        let folder = if follows { DEFAULT } else { domain.as_str() };
         let mut text = HEAD.to_owned();
-        if !draft.own.is_empty() {
-            text.push_str(&format!(
-                "selectors = {}\n",
-                self.selectors(&folder, &draft.own, usable)
-            ));
+        let own = self.selectors(folder, &draft.own, &domain);
+        if own != "[]" {
+            text.push_str(&format!("selectors = {own}\n"));
         }
         if folder != name {
             text.push_str(&format!("domain = \"{folder}\"\n"));
@@ -167,29 +175,30 @@ impl Tree {
         }
         let identity = first.identity.as_deref().filter(|_| !follows);
         if let Some(identity) = identity.filter(|text| Identity::parse(text).is_ok()) {
-            text.push_str(&format!("identity = {identity:?}\n"));
+            text.push_str(&format!("identity = {}\n", quoted(identity)));
         }
         text.push_str(lines);
-        for (local, made) in &draft.rules {
-            let selectors = self.selectors(&folder, made, usable);
+        let mut is_empty = own == "[]";
+        for (local, made) in draft.rules.iter().filter(|(local, _)| !local.is_empty()) {
+            let selectors = self.selectors(folder, made, &domain);
             if selectors != "[]" {
-                let from = format!("{local}@{name}");
-                text.push_str(&format!("\n[[sign]]\nfrom = {from:?}\nselectors = {selectors}\n"));
+                let from = quoted(&format!("{local}@{name}"));
+                text.push_str(&format!("\n[[sign]]\nfrom = {from}\nselectors = {selectors}\n"));
+                is_empty = false;
             }
+        }
+        if is_empty {
+            return;
         }
         self.files.insert(name.to_owned(), text);
     }
 
-    /// The selectors of signatures as a list, their keys noted.
-    fn selectors(
-        &mut self,
-        folder: &str,
-        made: &[Made],
-        usable: impl Fn(&&Made) -> bool,
-    ) -> String {
-        let mut names: Vec<String> = Vec::new();
-        for made in made.iter().filter(usable) {
-            let selector = made.selector.to_ascii_lowercase();
+    /// The selectors of the signatures of a domain as a list, their keys noted.
+    fn selectors(&mut self, folder: &str, made: &[Made], domain: &Domain) -> String {
+        let mut selectors: Vec<String> = Vec::new();
+        let usable = made.iter().filter_map(|made| Some((made, names(made)?)));
+        for (made, (_, selector)) in usable.filter(|(_, (other, _))| other == domain) {
+            let selector = selector.as_str().to_owned();
             let place = (folder.to_owned(), selector.clone());
             let known = self.keys.entry(place).or_insert_with(|| made.key.clone());
             if *known != made.key {
@@ -199,11 +208,11 @@ impl Tree {
                     made.key
                 ));
             }
-            if !names.contains(&selector) {
-                names.push(selector);
+            if !selectors.contains(&selector) {
+                selectors.push(selector);
             }
         }
-        format!("{names:?}")
+        format!("{selectors:?}")
     }
 
     /// Rows that do other than they look like.
@@ -458,6 +467,29 @@ mod tests {
         let exempt = files(&tree).into_iter().find(|(name, _)| *name == "x.test");
         assert_eq!(exempt.unwrap().1, "selectors = [\"s4\"]\nusers = [] # exempt\n");
         assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn what_is_no_name_becomes_no_file_and_no_folder() {
+        for keys in ["x ../../x:s1:/k/one\n", "x a/b:s1:/k\n", "x sample.com:s/1:/k\n"] {
+            let files = paper(&[("/c", "KeyTable /keys\nSigningTable csl:*=x\n"), ("/keys", keys)]);
+            let old = Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+            let tree = build(&old, &[], "", &Signing::default());
+            assert!(tree.files.is_empty() && tree.keys.is_empty(), "{tree:?}");
+            assert_eq!(tree.differences.len(), 1, "{tree:?}");
+        }
+    }
+
+    #[test]
+    fn an_address_of_any_characters_becomes_a_rule_that_can_be_read() {
+        let tree = imported("csl:\u{1}\"\\@sample.com=one", "");
+        let domain = Domain::parse("sample.com").ok();
+        let text = &tree.files["sample.com"];
+        let file = DomainFile::parse(text, domain.as_ref(), &Signing::default()).unwrap();
+        assert_eq!(file.rules[0].local, "\u{1}\"\\");
+        // Nobody sends without a local part.
+        let tree = imported("csl:@sample.com=one", "");
+        assert!(tree.files.is_empty() && tree.differences.len() == 1, "{tree:?}");
     }
 
     #[test]
