@@ -20,8 +20,13 @@ FISHDIR = $(DATADIR)/fish/vendor_completions.d
 VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The message that `make try` signs; without one, a sample.
 MESSAGE ?=
+# How long `make fuzz` takes of one core, over all targets or those in TARGETS.
+MINUTES ?= 60
+TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
+# Folders of messages to start from, beside the tests' own.
+MESSAGES ?=
 
-.PHONY: all try test bench-gate argv backends callers faults kill load lint install uninstall deb rpm dist
+.PHONY: all try test bench-gate argv backends callers faults kill load fuzz lint install uninstall deb rpm dist
 
 all:
 	$(CARGO) build --release --locked
@@ -31,11 +36,12 @@ try:
 	target/debug/dkimctl try $(MESSAGE)
 
 # As root everything, the root file systems of the sandbox built first (that of the callers stands on the other); else what
-# needs no root.
+# needs no root. The fuzz targets run a number of times that is always the same.
 test:
 	@rm -f target/tmp/left-out
 	@if [ "$$(id -u)" = 0 ]; then tests/callers/base.sh >/dev/null; fi
 	$(CARGO) test --locked
+	tests/fuzz/run runs=20000
 	@if [ -s target/tmp/left-out ]; then \
 		echo "left out, for want of root or of namespaces: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
 
@@ -63,8 +69,13 @@ load:
 bench-gate:
 	tests/bench/gate $(if $(UPDATE),--update)
 
+# All fuzz targets, as many at once as there are cores; what they find is where the next call goes on.
+fuzz:
+	TARGETS="$(TARGETS)" tests/fuzz/run $$(($(MINUTES) * 60 / $(words $(TARGETS)))) $(MESSAGES)
+
 lint:
 	$(CARGO) fmt --check
+	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items
 

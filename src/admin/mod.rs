@@ -6,7 +6,7 @@ mod doctor;
 mod domains;
 mod explain;
 mod genkey;
-mod import;
+pub mod import;
 mod keys;
 mod output;
 mod postconf;

@@ -3,8 +3,11 @@
 use std::fmt;
 
 /// Files of the old set-up, for the parts that only think.
-pub(super) trait Files {
-    /// What a file says, or why that can't be had.
+pub trait Files {
+    /// What a file says.
+    ///
+    /// # Errors
+    /// Why that can't be had.
     fn read(&self, path: &str) -> Result<String, String>;
     /// The names in a folder; none where it can't be read.
     fn names(&self, folder: &str) -> Vec<String>;

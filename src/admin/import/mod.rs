@@ -9,7 +9,7 @@ mod settings;
 mod table;
 mod tree;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -22,7 +22,8 @@ use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree as Writer};
 use crate::config::{Host, Signing};
 use crate::wrapper::USUAL;
-use conf::{Files, Settings};
+pub use conf::Files;
+use conf::Settings;
 use keys::OldKey;
 use old::Old;
 use settings::Outcome;
@@ -90,8 +91,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let host = read_host(&args.etc)?;
     let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
     let outcome = Outcome::of(&settings, &signing, &disk);
-    let found = rows::found(&old, &disk);
-    let tree = tree::build(&old, &found, &outcome.lines, &signing);
+    let tree = tree_of(&old, &outcome, &signing, &disk);
 
     let mut report = Report::new(outcome, host.as_ref(), &args.etc)?;
     report.warnings.extend(tree.warnings.iter().cloned());
@@ -105,6 +105,24 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     report.say(&request)?;
     let is_all = report.not_to_be_had.is_empty();
     Ok(if is_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn tree_of(old: &Old, outcome: &Outcome, host: &Signing, files: &dyn Files) -> Tree {
+    tree::build(old, &rows::found(old, files), &outcome.lines, host)
+}
+
+/// The domain files that a set-up becomes, by their names without `.toml`. Pure, whatever `files` are.
+///
+/// # Errors
+/// Why there is nothing to import.
+pub fn domain_files(
+    conf: &str,
+    host: &Signing,
+    files: &dyn Files,
+) -> Result<BTreeMap<String, String>, String> {
+    let settings = Settings::read(conf, files)?;
+    let old = Old::of(&settings, files)?;
+    Ok(tree_of(&old, &Outcome::of(&settings, host, files), host, files).files)
 }
 
 impl Request {

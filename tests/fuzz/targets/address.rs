@@ -1,0 +1,77 @@
+//! What was mended has nothing left to mend, and holds the same addresses, each of them complete.
+#![no_main]
+
+use sendmail_dkim::message::address::{Phrases, Settled, addresses, settle};
+use sendmail_dkim_fuzz::completion;
+
+type Texts = Vec<(Vec<u8>, Option<Vec<u8>>)>;
+
+/// The addresses. `None` where they are not certain.
+fn texts(value: &[u8]) -> Option<Texts> {
+    let list = addresses(value).ok()?;
+    list.iter().map(|address| Some(address.ok()?.text(value))).collect()
+}
+
+fn unquoted(local: &[u8]) -> &[u8] {
+    let inner = local.strip_prefix(b"\"").and_then(|rest| rest.strip_suffix(b"\""));
+    // An empty one stays, or it would be no address at all.
+    inner.filter(|inner| !inner.is_empty()).unwrap_or(local)
+}
+
+/// What an address becomes on a host that completes it.
+fn completed((local, domain): &(Vec<u8>, Option<Vec<u8>>)) -> (Vec<u8>, Vec<u8>) {
+    let (local, mut domain) = match domain {
+        Some(domain) => (local.clone(), domain.clone()),
+        None if local.is_empty() => return (Vec::new(), Vec::new()),
+        None if local.starts_with(b"\"") => (local.clone(), b"origin.example".to_vec()),
+        None => match local.iter().position(|octet| *octet == b'!') {
+            Some(at) => (local[at + 1..].to_vec(), local[..at].to_vec()),
+            None => match local.iter().rposition(|octet| *octet == b'%') {
+                Some(at) => (local[..at].to_vec(), local[at + 1..].to_vec()),
+                None => (local.clone(), b"origin.example".to_vec()),
+            },
+        },
+    };
+    if !domain.starts_with(b"[") {
+        if domain.ends_with(b".") {
+            domain.pop();
+        }
+        if !domain.contains(&b'.') {
+            domain.extend(b".dot.example");
+        }
+    }
+    (local, domain)
+}
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    let host = completion();
+    for phrases in [Phrases::Keep, Phrases::Mend] {
+        let (sent, is_mended) = match settle(input, &host, phrases) {
+            Settled::AsIs => (input.to_vec(), false),
+            Settled::Mended(text) => (text, true),
+            Settled::Unstable(_) => continue,
+        };
+        let found = texts(&sent).expect("addresses that are certain");
+        for (local, domain) in &found {
+            assert!(domain.is_some() || local.is_empty(), "no domain: {}", sent.escape_ascii());
+        }
+        if is_mended {
+            assert_ne!(sent, input);
+            for look in [Phrases::Keep, phrases] {
+                let again = settle(&sent, &host, look);
+                assert_eq!(again, Settled::AsIs, "{}", sent.escape_ascii());
+            }
+        }
+        // In quotes a comma or a colon is no longer between two addresses.
+        if phrases == Phrases::Keep {
+            let before = texts(input).expect("certain before");
+            assert_eq!(before.len(), found.len(), "{}", sent.escape_ascii());
+            for (one, (local, domain)) in before.iter().zip(found) {
+                let shown = |part: &[u8]| part.escape_ascii().to_string();
+                let (wanted_local, wanted_domain) = completed(one);
+                assert_eq!(shown(unquoted(&wanted_local)), shown(unquoted(&local)));
+                assert_eq!(shown(&wanted_domain), shown(&domain.unwrap_or_default()));
+            }
+        }
+    }
+});

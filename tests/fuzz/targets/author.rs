@@ -1,0 +1,44 @@
+//! Nobody answers for the mail of two domains, however they are written; and who answers does not change when a
+//! field is unfolded, or said by its other name.
+#![no_main]
+
+use sendmail_dkim::dkim::{Domain, Field, Header};
+use sendmail_dkim::message::author::{Author, NoAuthor};
+
+fn author(value: &[u8]) -> Option<Result<Author, NoAuthor>> {
+    let field = [b"From:", value, b"\n"].concat();
+    Some(Author::of(&Header::new(vec![Field::parse(&field).ok()?])))
+}
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    // A whole header, as it is.
+    if let Ok(header) = Header::parse(input)
+        && let Ok(author) = Author::of(&header)
+    {
+        assert_eq!(header.count("From"), 1);
+        assert!(author.address().ends_with(&format!("@{}", author.domain())));
+        let twice =
+            [input, if input.ends_with(b"\n") { b"" } else { b"\n" }, b"from: a@b.example\n"];
+        let twice = Header::parse(&twice.concat()).expect("one field more");
+        assert_eq!(Author::of(&twice), Err(NoAuthor::SeveralFrom));
+    }
+    // The value of one field.
+    let Some(Ok(one)) = author(input) else { return };
+    assert!(input.contains(&b'@'));
+    assert_eq!(Domain::parse(one.domain().as_str()).as_ref(), Ok(one.domain()));
+    let unfolded: Vec<u8> = input.iter().filter(|octet| **octet != b'\n').copied().collect();
+    assert_eq!(author(&unfolded), Some(Ok(one.clone())));
+    let other = b"x@other-domain.invalid";
+    for together in [[other.as_slice(), b", ", input], [input, b", ", other]] {
+        if let Some(Ok(both)) = author(&together.concat()) {
+            assert_eq!(both.domain().as_str(), "other-domain.invalid");
+            assert_eq!(one.domain(), both.domain());
+        }
+    }
+    // What a reader is shown of an address inside of quotes or a comment is nobody's.
+    for beside in [b"\"a@evil.example\" <".as_slice(), b"(a@evil.example) <"] {
+        if let Some(Ok(quoted)) = author(&[beside, input, b">"].concat()) {
+            assert_eq!(quoted.domain(), one.domain());
+        }
+    }
+});

@@ -1,0 +1,122 @@
+//! A completed header has all the fields that there were and those that have to be, and nothing is left to do to it; a
+//! text in encoded words is the text that it was; and From is who sends, where nobody said.
+#![no_main]
+
+use base64::prelude::*;
+use sendmail_dkim::dkim::{Canon, Domain, Field, FieldName, Header};
+use sendmail_dkim::message::author::Author;
+use sendmail_dkim::message::complete::{LONGEST_LINE, Submitter, complete, complete_from, fields};
+use sendmail_dkim::message::date::DateTime;
+use sendmail_dkim_fuzz::{completion, parts};
+
+fn completed(mut header: Header, submitter: &Submitter) -> (Header, Vec<FieldName>) {
+    let completion = completion();
+    complete_from(&mut header, submitter, &completion);
+    let domain = Domain::parse("sample.com").expect("a domain");
+    let now = DateTime { seconds: 1_700_000_000, offset: 0 };
+    let unstable = complete(&mut header, &completion, now, "1", &domain);
+    (header, unstable)
+}
+
+fn relaxed(field: &Field) -> Vec<u8> {
+    let mut octets = Vec::new();
+    Canon::Relaxed.field(field.octets(), |piece| octets.extend_from_slice(piece));
+    octets
+}
+
+/// An encoded word (RFC 2047 §2).
+fn word(text: &[u8]) -> Option<Vec<u8>> {
+    let inner = text.strip_prefix(b"=?")?.strip_suffix(b"?=")?;
+    let parts: Vec<&[u8]> = inner.split(|octet| *octet == b'?').collect();
+    let [_, encoding, text] = parts.as_slice() else { return None };
+    match *encoding {
+        b"B" => BASE64_STANDARD.decode(text).ok(),
+        b"Q" => {
+            let mut octets = Vec::new();
+            let mut rest = *text;
+            while let Some((first, behind)) = rest.split_first() {
+                let hex = behind.get(..2).filter(|_| *first == b'=');
+                octets.push(match hex {
+                    Some(hex) => u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?,
+                    None if *first == b'_' => b' ',
+                    None => *first,
+                });
+                rest = &behind[if hex.is_some() { 2 } else { 0 }..];
+            }
+            Some(octets)
+        }
+        _ => None,
+    }
+}
+
+/// The text of an unstructured field, without its blanks: where those stand is not what counts here.
+fn shown(value: &[u8]) -> Vec<u8> {
+    let words = value.split(u8::is_ascii_whitespace);
+    let words = words.flat_map(|text| word(text).unwrap_or_else(|| text.to_vec()));
+    words.filter(|octet| !octet.is_ascii_whitespace()).collect()
+}
+
+fn check_field(before: &Field, after: &Field, is_stable: bool, is_signed: bool) {
+    assert_eq!(before.name(), after.name());
+    let is_text = after.is("Subject") || after.is("Comments");
+    if is_text && !is_signed {
+        assert!(after.octets().is_ascii(), "{after:?}");
+        // One that was there may be torn by what is put around it.
+        if !before.octets().windows(2).any(|pair| pair == b"=?") {
+            assert_eq!(shown(before.value()), shown(after.value()), "{before:?} {after:?}");
+        }
+        if before.octets().is_ascii() {
+            assert_eq!(relaxed(before), relaxed(after));
+        }
+    }
+    if is_stable {
+        let octets = after.octets();
+        assert!(!octets.iter().any(|octet| matches!(octet, 0 | b'\r' | 0x0b | 0x0c)), "{after:?}");
+        assert!(octets.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE));
+    }
+}
+
+libfuzzer_sys::fuzz_target!(|input: &[u8]| {
+    // Two lines behind the header are the envelope sender and the full name.
+    let (section, rest) = parts(input);
+    let mut lines = rest.split(|octet| *octet == b'\n').map(<[u8]>::to_vec);
+    let submitter = Submitter {
+        envelope_sender: lines.next(),
+        login: Some("www".to_owned()),
+        full_name: lines.next(),
+    };
+    let Some(before) = fields(section) else { return };
+    let (after, unstable) = completed(before.clone(), &submitter);
+    let is_signed = before.count("DKIM-Signature") + before.count("ARC-Seal") > 0;
+    let count = before.fields().len();
+    for (one, other) in before.fields().iter().zip(after.fields()) {
+        let is_stable = !unstable.iter().any(|name| one.is(name.as_str()));
+        check_field(one, other, is_stable, is_signed);
+    }
+    let is_resent = before
+        .fields()
+        .iter()
+        .any(|field| field.name().to_ascii_lowercase().starts_with(b"resent-"));
+    let added: Vec<&[u8]> = after.fields()[count..].iter().map(Field::name).collect();
+    let missing =
+        |name: &&[u8]| before.fields().iter().all(|field| !field.name().eq_ignore_ascii_case(name));
+    let wanted = [b"From".as_slice(), b"Message-ID", b"Date"];
+    let wanted: Vec<&[u8]> =
+        wanted.into_iter().filter(|name| missing(name) && !is_resent).collect();
+    let without_from: Vec<&[u8]> = wanted.iter().copied().filter(|name| *name != b"From").collect();
+    assert!(added == wanted || added == without_from, "{added:?}");
+    if added.first() == Some(&b"From".as_slice())
+        && let Ok(author) = Author::of(&after)
+        && let Some(sender) = submitter.envelope_sender.as_deref()
+        && let Ok(sender) = std::str::from_utf8(sender)
+        && let Some((local, domain)) = sender.rsplit_once('@')
+        && local.bytes().all(|octet| octet.is_ascii_alphanumeric())
+        && let Ok(domain) = Domain::parse(domain)
+        && domain.as_str().contains('.')
+    {
+        assert!(author.is(local, &domain), "{after:?}");
+    }
+    let (again, still) = completed(after.clone(), &submitter);
+    assert_eq!(again.octets(), after.octets());
+    assert_eq!(unstable, still);
+});
