@@ -54,6 +54,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let found = texts(&sent).expect("addresses that are certain");
         for (local, domain) in &found {
             assert!(domain.is_some() || local.is_empty(), "no domain: {}", sent.escape_ascii());
+            // Without quotes it is a dot-atom (RFC 5322 §3.4.1).
+            let mut atoms = local.split(|octet| *octet == b'.');
+            let is_quoted = local.starts_with(b"\"") || domain.is_none();
+            assert!(is_quoted || atoms.all(|atom| !atom.is_empty()), "{}", sent.escape_ascii());
         }
         if is_mended {
             assert_ne!(sent, input);

@@ -92,9 +92,10 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     }
     assert!(whole.iter().all(|octet| octet.is_ascii() && *octet != 0));
     assert!(whole.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE));
-    let had_encoding = header.count("Content-Transfer-Encoding") > 0;
+    // One that says of itself that it is encoded, or two things of what it is, is not one text.
+    let is_one = header.count("Content-Transfer-Encoding") == 0 && header.count("Content-Type") < 2;
     if let Some((encoding, charset)) = changes.of_header() {
-        if !had_encoding {
+        if is_one {
             assert_eq!(decoded(encoding, &whole), body, "{encoding}");
         }
         complete::label(&mut header, encoding, charset);
