@@ -41,7 +41,7 @@ test:
 	@rm -f target/tmp/left-out
 	@if [ "$$(id -u)" = 0 ]; then tests/callers/base.sh >/dev/null; fi
 	$(CARGO) test --locked
-	tests/fuzz/run runs=20000
+	tests/fuzz/run runs=50000
 	@if [ -s target/tmp/left-out ]; then \
 		echo "left out, for want of root or of namespaces: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
 
