@@ -108,13 +108,14 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
     for line in body.split(|octet| *octet == b'\n') {
         let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
         let name = until_colon.trim_ascii_end();
-        let is_field = until_colon.len() < line.len()
+        // What follows a boundary does not matter to Postfix, but for the `--` of the last one.
+        let behind = boundary.as_deref().and_then(|boundary| line.strip_prefix(boundary));
+        let is_field = behind.is_none()
+            && until_colon.len() < line.len()
             && !name.is_empty()
             && name.iter().all(|octet| (33..=126).contains(octet));
         let continues = line.starts_with(b" ") || line.starts_with(b"\t");
         let stays = in_header && (is_field || (continues && !is_first));
-        // What follows a boundary does not matter to Postfix, but for the `--` of the last one.
-        let behind = boundary.as_deref().and_then(|boundary| line.strip_prefix(boundary));
         is_open &= !behind.is_some_and(|rest| rest.starts_with(b"--"));
         let begins = behind.is_some();
         in_header = is_open && (begins || stays);
