@@ -77,8 +77,7 @@ impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uid={}", self.uid)?;
         if let Some(from) = self.from {
-            let from: String = from.chars().take(LONGEST_ADDRESS).collect();
-            write!(f, " from=<{}>", from.escape_debug())?;
+            write!(f, " from=<{}>", escaped(from))?;
         }
         if let Some(domain) = self.domain {
             write!(f, " d={}", domain.as_str())?;
@@ -94,6 +93,15 @@ impl fmt::Display for Entry<'_> {
         })?;
         self.reason.map_or(Ok(()), |reason| write!(f, " reason={reason:?}"))
     }
+}
+
+/// An address without what would end it for a reader of the log: a quoted local part may hold blanks and brackets.
+fn escaped(address: &str) -> String {
+    let chars = address.chars().take(LONGEST_ADDRESS).map(|char| match char {
+        ' ' | '<' | '>' => char.escape_unicode().to_string(),
+        _ => char.escape_debug().to_string(),
+    });
+    chars.collect()
 }
 
 /// One line to syslog, facility mail. No log is no reason to hold up mail: a daemon that has its hands full
@@ -202,6 +210,14 @@ mod tests {
     fn control_characters_are_escaped_and_long_addresses_cut() {
         let line = Entry { from: Some("a\nb\u{202e}\0@x"), ..entry() }.to_string();
         assert!(line.contains("from=<a\\nb\\u{202e}\\0@x>"), "{line}");
+        // What looks like the end of the address, and like other parts of the line, is inside it.
+        let odd = "\"> result=signed d=x <\"@x";
+        let line = Entry { from: Some(odd), ..entry() }.to_string();
+        assert!(
+            line.starts_with("uid=33 from=<\\\"\\u{3e}\\u{20}result=signed\\u{20}d=x"),
+            "{line}"
+        );
+        assert_eq!(line.split(' ').filter(|word| word.starts_with("result=")).count(), 1);
         let long = "x".repeat(1_000);
         let line = Entry { from: Some(&long), ..entry() }.to_string();
         assert!(line.len() < 400);
