@@ -26,7 +26,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all try test bench-gate argv backends callers faults kill load fuzz lint install uninstall deb rpm dist
+.PHONY: all try test attacks bench bench-gate reproducible argv backends callers faults kill load fuzz lint install uninstall deb rpm dist
 
 all:
 	$(CARGO) build --release --locked
@@ -36,14 +36,21 @@ try:
 	target/debug/dkimctl try $(MESSAGE)
 
 # As root everything, the root file systems of the sandbox built first (that of the callers stands on the other); else what
-# needs no root. The fuzz targets run a number of times that is always the same.
+# needs no root. What came of each attack is shown; then the fuzz targets run a number of times that is always the same.
 test:
-	@rm -f target/tmp/left-out
+	@rm -f target/tmp/left-out target/tmp/attacks.tsv
 	@if [ "$$(id -u)" = 0 ]; then tests/callers/base.sh >/dev/null; fi
 	$(CARGO) test --locked
+	@tests/it/attacks.sh target/tmp/attacks.tsv
 	tests/fuzz/run runs=50000
 	@if [ -s target/tmp/left-out ]; then \
 		echo "left out, for want of root or of namespaces: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
+
+# The attacks alone, on keys, the right to sign and the log: each with what was seen to come of it.
+attacks:
+	@rm -f target/tmp/attacks.tsv
+	$(CARGO) test --locked --test it privilege::
+	@tests/it/attacks.sh target/tmp/attacks.tsv
 
 # Parts of `test` that show figures: every command line and odd state against Postfix alone; other mail systems behind us.
 argv backends:

@@ -306,10 +306,11 @@ fn the_threat_model_names_tests_that_are_there() {
     let model = fs::read_to_string(project("packaging/doc/threat-model.md")).unwrap();
     let mut found = 0;
     for name in model.split('`').filter(|name| name.contains("::")) {
-        let (module, test) = name.split_once("::").unwrap();
+        let (module, test) = name.rsplit_once("::").unwrap();
         let places = if module.contains('/') {
             vec![module.to_owned()]
         } else {
+            let module = module.replace("::", "/");
             ["", "faults/"].map(|folder| format!("tests/it/{folder}{module}.rs")).to_vec()
         };
         let texts = places.iter().filter_map(|place| fs::read_to_string(project(place)).ok());

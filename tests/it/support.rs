@@ -1,10 +1,14 @@
 //! What the tests stand on: the sandbox with a real Postfix (root only), and a stage for tests that
 //! need no more than the wrapper and a stand-in for the real sendmail.
 
+mod attack;
 mod mail;
 mod sandbox;
 mod stage;
 
+pub(crate) use attack::{
+    Attacks, Observed, User, assert_no_secret, logged, secrets, signing_domains,
+};
 pub(crate) use mail::Mail;
 pub(crate) use sandbox::{Received, Sandbox, leave_out, may_make_namespaces};
 pub(crate) use stage::Stage;

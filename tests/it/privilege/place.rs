@@ -1,0 +1,318 @@
+//! Where the program finds itself: descriptors, limits, folder, umask, root and namespaces.
+
+use std::process::Command;
+
+use super::{DOMAIN, KEY, SHOW, apart, message, sandbox, shown, user};
+use crate::support::{
+    Attacks, Observed, User, assert_no_secret, logged, project, signing_domains, stdout,
+};
+
+#[test]
+fn closed_descriptors_do_not_matter() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(closed_descriptors_do_not_matter);
+    let user = user();
+    let from = format!("a@{DOMAIN}");
+    // Were the key opened as descriptor 0, it would be the message; as 1 or 2, somebody's words would go there.
+    for (closed, has_stdin) in [
+        ("0<&-", false),
+        ("1>&-", true),
+        ("2>&-", true),
+        ("0<&- 1>&-", false),
+        ("0<&- 2>&-", false),
+        ("1>&- 2>&-", true),
+        ("0<&- 1>&- 2>&-", false),
+    ] {
+        let text = if has_stdin { message(&from) } else { Vec::new() };
+        for options in ["-i", "-t -i", "-G -i", "-oi -v"] {
+            let script = format!("exec sendmail {options} -f {from} RCPT {closed}");
+            let observed = Observed::of(sandbox, &user, &script, &text);
+            let wanted = (!options.contains("-G")).then(|| DOMAIN.to_owned());
+            assert_eq!(observed.signed_by(), wanted, "{script}: {observed:?}");
+            let body = observed.arrived.as_ref().unwrap().split().1;
+            assert_eq!(body.trim(), if has_stdin { "x" } else { "" });
+            attacks.row(&format!("sendmail {options} {closed}"), &observed.outcome());
+        }
+    }
+    // glibc opens them for reading in a set-gid program, so that postqueue would fail.
+    for script in ["sendmail -bp >&- 2>&-", "sendmail -bp >&-", "sendmail -bp 2>&-", "mailq <&-"] {
+        let output = sandbox.sh(&user.name, script, b"");
+        assert!(output.status.success(), "{script}: {output:?}");
+    }
+}
+
+#[test]
+fn descriptors_leak_neither_in_nor_out() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(descriptors_leak_neither_in_nor_out);
+    let user = user();
+    let from = message(&format!("a@{DOMAIN}"));
+    for (what, before) in [
+        (
+            "3 to 1,000 open",
+            "for n in range(3, 1001): os.dup2(os.open(\"/etc/passwd\", os.O_RDONLY), n)",
+        ),
+        (
+            "3 to 9 open for writing",
+            "for n in range(3, 10): os.dup2(os.open(\"/tmp/x%d\" % os.getuid(), 66), n)",
+        ),
+        (
+            "folders, O_PATH",
+            "for n in range(3, 20): os.dup2(os.open(\"/etc/sendmail-dkim\", os.O_PATH), n)",
+        ),
+        ("4 the end of a pipe that nobody reads", "os.dup2(os.pipe()[1], 4)"),
+        (
+            "5 a socket to the log",
+            "import socket; s = socket.socket(1, 2); s.connect(\"/dev/log\"); os.dup2(s.fileno(), 5)",
+        ),
+        ("7 its own /proc/self/mem", "os.dup2(os.open(\"/proc/self/mem\", os.O_RDWR), 7)"),
+        ("8 of its own /proc/self/fd", "os.dup2(os.open(\"/proc/self/fd\", os.O_RDONLY), 8)"),
+    ] {
+        let script = |program: &str| {
+            format!(
+                "exec python3 -c 'import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (2048, 2048))
+{before}
+for n in range(3, 1200):
+    try: os.set_inheritable(n, True)
+    except OSError: pass
+os.execv(\"{program}\", [\"sendmail\", \"-i\", \"RCPT\"])'"
+            )
+        };
+        let observed = Observed::of(sandbox, &user, &script("/usr/sbin/sendmail"), &from);
+        assert_eq!(observed.signed_by().as_deref(), Some(DOMAIN), "{what}: {observed:?}");
+        // To the real one come down those of the caller, and no other.
+        let fds = |program: &str| {
+            let shown = shown(sandbox, &user, &script(program), &from);
+            let fds =
+                shown.lines().filter(|line| line.starts_with("fd ") && !line.starts_with("fd 0"));
+            fds.map(|fd| fd.replace(char::is_numeric, "")).collect::<Vec<_>>()
+        };
+        let (ours, theirs) = (fds("/usr/sbin/sendmail"), fds("/etc/sendmail-dkim/show"));
+        assert_eq!(ours, theirs, "{what}");
+        let left = format!(
+            "{}; {} descriptors come down to the real one, as without us",
+            observed.outcome(),
+            ours.len()
+        );
+        attacks.row(what, &left);
+    }
+}
+
+#[test]
+fn without_a_descriptor_for_the_key_mail_goes_out_unsigned() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(without_a_descriptor_for_the_key_mail_goes_out_unsigned);
+    let user = user();
+    for room in 0..8 {
+        let script = format!(
+            "exec python3 -c 'import os, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, ({room} + 20, 2048))
+for n in range(3, 20): os.dup2(os.open(\"/etc/passwd\", os.O_RDONLY), n)
+os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
+        );
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        let script =
+            format!("timeout 30 {}", script.replace("exec ", "").replace("RCPT", &recipient));
+        let output = sandbox.sh(&user.name, &script, &message(&format!("a@{DOMAIN}")));
+        assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
+        let arrived = if output.status.success() {
+            Some(sandbox.received(&recipient))
+        } else {
+            assert!(sandbox.arrived(&recipient).is_empty(), "{room}");
+            None
+        };
+        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), false);
+        let signed = arrived.is_some_and(|arrived| !signing_domains(&arrived).is_empty());
+        let ending =
+            lines.first().and_then(|line| line.split_once("result=")).map_or("", |(_, end)| end);
+        attacks.row(
+            &format!("room for {room} descriptors above 3 to 19"),
+            &format!("{}; signed: {signed}; {ending}", output.status),
+        );
+    }
+}
+
+#[test]
+fn folder_umask_and_terminal_do_not_matter() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(folder_umask_and_terminal_do_not_matter);
+    let user = user();
+    for how in [
+        "d=$(mktemp -d); cd $d; rmdir $d",
+        "d=$(mktemp -d); cd $d; chmod 000 $d",
+        "d=$(mktemp -d); mkdir \"$d/$(printf 'a\\nb')\"; cd \"$d/$(printf 'a\\nb')\"",
+        "cd /proc/self/fd",
+        "cd /proc/1 2>/dev/null; cd /dev/shm",
+        "umask 777",
+        "umask 000",
+        "umask 077",
+        "ulimit -c unlimited",
+        "trap '' HUP INT QUIT PIPE TERM CHLD ALRM USR1 USR2",
+        "nice -n 19 true; renice 19 $$ >/dev/null",
+    ] {
+        let script = format!("{how}; exec setsid -w sendmail -i RCPT");
+        let observed = Observed::of(sandbox, &user, &script, &message(&format!("a@{DOMAIN}")));
+        assert_eq!(observed.signed_by().as_deref(), Some(DOMAIN), "{how}: {observed:?}");
+        attacks.row(how, &observed.outcome());
+    }
+}
+
+#[test]
+fn under_no_umask_others_can_read_what_is_kept_in_a_file() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(under_no_umask_others_can_read_what_is_kept_in_a_file);
+    let user = user();
+    assert!(SHOW.contains("stdin mode"));
+    let large = format!("From: a@{DOMAIN}\n\n{}", "0123456789\n".repeat(200_000));
+    for umask in ["000", "022", "777"] {
+        let script = format!("umask {umask}; exec sendmail -i x@sink.test");
+        let shown = shown(sandbox, &user, &script, large.as_bytes());
+        let kept = shown.lines().find(|line| line.starts_with("stdin mode")).unwrap();
+        let mode = if umask == "777" { "0" } else { "600" };
+        assert_eq!(kept, format!("stdin mode {mode} links 0"), "{umask}");
+        attacks.row(&format!("umask {umask}, 2.2 MB"), kept);
+    }
+}
+
+#[test]
+fn under_any_limit_mail_arrives_or_is_not_accepted() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(under_any_limit_mail_arrives_or_is_not_accepted);
+    let user = user();
+    let message = format!("From: a@{DOMAIN}\n\n{}", "0123456789\n".repeat(120_000));
+    let mut refused = Vec::new();
+    for limit in [
+        "-v 2000",
+        "-v 4000",
+        "-v 6000",
+        "-v 9000",
+        "-v 30000",
+        "-n 0",
+        "-n 1",
+        "-n 2",
+        "-n 3",
+        "-n 4",
+        "-n 5",
+        "-n 7",
+        "-n 16",
+        "-f 0",
+        "-f 1",
+        "-f 500",
+        "-d 100",
+        "-s 16",
+        "-s 64",
+        "-t 1",
+        "-c 0",
+        "-c unlimited",
+        "-u 0",
+        "-u 1",
+        "-l 0",
+        "-m 0",
+        "-x 0",
+        "-i 0",
+        "-q 0",
+        "-r 0",
+        "-e 0",
+    ] {
+        let recipient = sandbox.recipient();
+        // Without room for its queue file, Postfix tries again and again.
+        let script =
+            format!("exec timeout 8 bash -c 'ulimit {limit} && exec sendmail -i {recipient}'");
+        let mark = sandbox.mark();
+        let output = sandbox.sh(&user.name, &script, message.as_bytes());
+        assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
+        let mut outcome = format!("not sent, {}", output.status);
+        if output.status.success() {
+            let received = sandbox.received(&recipient);
+            assert!(received.octets.ends_with(b"\r\n0123456789\r\n"), "{limit}");
+            assert!(received.octets.len() > message.len(), "{limit}");
+            assert!(logged(sandbox, mark, &format!("uid={} ", user.uid), false).len() <= 1);
+            let is_signed = !signing_domains(&received).is_empty();
+            outcome = format!("arrived{}", if is_signed { " signed" } else { " unsigned" });
+        } else {
+            refused.push((limit, recipient));
+        }
+        attacks.row(&format!("ulimit {limit}, 1.3 MB"), &outcome);
+    }
+    for (limit, recipient) in refused {
+        assert!(sandbox.arrived(&recipient).is_empty(), "{limit}");
+    }
+}
+
+#[test]
+fn in_a_user_namespace_the_bit_is_ignored() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(in_a_user_namespace_the_bit_is_ignored);
+    let user = user();
+    let nobody = "echo 'sendmail = \"/bin/true\"' >config.toml";
+    // A configuration, a passwd and keys of one's own are seen there: the wrapper must have nothing to lose.
+    let own = "mkdir -p /tmp/evil/$$/keys; mount -t tmpfs x /etc/sendmail-dkim/domains && \
+        printf \"selectors = [\\\"s1\\\"]\\ndomain = \\\"forbidden.test\\\"\\n\" >/etc/sendmail-dkim/domains/default.toml";
+    for (what, enter) in [
+        ("no id mapped", "unshare -U".to_owned()),
+        ("root there", "unshare -r".to_owned()),
+        ("root there, all namespaces", "unshare -r -m -p -i -u -n -f".to_owned()),
+        (
+            "root there, domain files of one's own",
+            format!("unshare -r -m sh -c '{own}; exec \"$@\"' x"),
+        ),
+        ("no id mapped, /proc of one's own", "unshare -r -m -p -f --mount-proc".to_owned()),
+        ("chroot there", "unshare -r chroot /".to_owned()),
+    ] {
+        let mark = sandbox.mark();
+        let script = format!("{enter} /usr/sbin/sendmail.dkim x@sink.test");
+        let from = format!("u{}@{DOMAIN}", user.uid);
+        let output = apart(sandbox, &user, nobody, &script, &message(&from));
+        assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
+        let lines = logged(sandbox, mark, &format!("from=<{from}>"), true);
+        assert!(
+            lines.len() == 1 && lines[0].contains(".private, the set-gid bit was ignored"),
+            "{lines:?}"
+        );
+        let (_, line) = lines[0].split_once("]: ").unwrap();
+        attacks.row(&format!("user namespace: {what}"), &line.replace(KEY, "KEY"));
+    }
+    // Where root maps all ids, the bit holds, and it is no attack.
+    let script = format!(
+        "cat >/tmp/evil/mapped; mkfifo /tmp/evil/go; unshare -U sh -c 'read x </tmp/evil/go; \
+         exec setpriv --reuid={0} --regid={0} --clear-groups sendmail -i RCPT </tmp/evil/mapped' & \
+         while [ $(readlink /proc/$!/ns/user) = $(readlink /proc/$$/ns/user) ]; do sleep 0.1; done; \
+         for map in gid uid; do echo 0 0 65000 >/proc/$!/${{map}}_map; done; echo >/tmp/evil/go; wait $!",
+        user.name
+    );
+    let root = User { name: "root".to_owned(), ..user };
+    let observed = Observed::of(sandbox, &root, &script, &message(&format!("a@{DOMAIN}")));
+    assert_eq!(observed.signed_by().as_deref(), Some(DOMAIN), "{observed:?}");
+    attacks.row("user namespace that root makes, all ids mapped", &observed.outcome());
+}
+
+#[test]
+fn in_a_chroot_without_proc_dev_and_passwd_it_signs() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(in_a_chroot_without_proc_dev_and_passwd_it_signs);
+    let user = user();
+    // What stands behind it is static; no other file is there but the wrapper, its libraries and its configuration.
+    sandbox.root(
+        "mkdir -p /jail/usr/sbin /jail/etc /jail/out; chmod 1777 /jail/out; cp -a /etc/sendmail-dkim /jail/etc; \
+         cp -a /usr/sbin/sendmail.dkim /jail/usr/sbin; \
+         for file in $(ldd /usr/sbin/sendmail.dkim | grep -o '/[^ ]*'); do cp -L --parents $file /jail; done",
+    );
+    let made = Command::new("cc")
+        .args(["-O1", "-static", "-DFOLDER=\"/out\"", "-o"])
+        .arg(sandbox.path("/jail/usr/sbin/sendmail.postfix"))
+        .arg(project("tests/it/faults/queue.c"))
+        .output();
+    stdout(&made.unwrap());
+    // chroot(1) wants root, and becomes the user then.
+    let script = format!(
+        "exec chroot --userspec={0}:{0} --groups= /jail /usr/sbin/sendmail.dkim -i x@sink.test",
+        user.uid
+    );
+    let output = sandbox.sh("root", &script, &message(&format!("a@{DOMAIN}")));
+    assert!(output.status.success(), "{output:?}");
+    let kept = sandbox.root("cat /jail/out/*/* | tr '\\0' '\\n'");
+    assert!(kept.contains(&format!("d={DOMAIN}")), "{kept}");
+    assert_no_secret(sandbox, kept.as_bytes());
+    attacks.row("chroot without /proc, /dev and passwd", &format!("signed, d={DOMAIN}"));
+}

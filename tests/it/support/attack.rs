@@ -1,0 +1,180 @@
+//! The table of attacks: which test tried what, and what was seen to come of it. `make test` and `make attacks` print it.
+
+use std::any::type_name;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::Output;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use super::{Received, Sandbox};
+
+/// The rows of one test.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attacks(&'static str);
+
+impl Attacks {
+    /// Those of the test function given.
+    pub(crate) fn of<T>(_: T) -> Self {
+        Self(type_name::<T>().trim_start_matches("it::"))
+    }
+
+    /// One row. In one write, so that tests at the same time do not mix theirs.
+    pub(crate) fn row(self, attack: &str, outcome: &str) {
+        let plain = |text: &str| {
+            text.trim().replace("/etc/sendmail-dkim/", "").replace(char::is_control, " ")
+        };
+        let line = format!("{}\t{}\t{}\n", self.0, plain(attack), plain(outcome));
+        let table = Path::new(env!("CARGO_TARGET_TMPDIR")).join("attacks.tsv");
+        let mut table = fs::OpenOptions::new().append(true).create(true).open(table).unwrap();
+        table.write_all(line.as_bytes()).unwrap();
+    }
+}
+
+/// What one submission came to.
+#[derive(Debug)]
+pub(crate) struct Observed {
+    pub(crate) output: Output,
+    /// What came to the peer.
+    pub(crate) arrived: Option<Received>,
+    /// What the wrapper logged of it.
+    pub(crate) logged: Vec<String>,
+}
+
+impl Observed {
+    /// Submits by a script as a user and looks at all that comes of it. In the script stands RCPT for the recipient.
+    pub(crate) fn of(sandbox: &Sandbox, user: &User, script: &str, message: &[u8]) -> Self {
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        let output = sandbox.sh(&user.name, &script.replace("RCPT", &recipient), message);
+        Self::after(sandbox, &format!("uid={} ", user.uid), mark, &recipient, output)
+    }
+
+    /// The same, after a submission; `needle` is what tells its line of the log from others.
+    pub(crate) fn after(
+        sandbox: &Sandbox,
+        needle: &str,
+        mark: usize,
+        recipient: &str,
+        output: Output,
+    ) -> Self {
+        let is_accepted = output.status.success();
+        let arrived = if is_accepted {
+            Some(sandbox.received(recipient))
+        } else {
+            sandbox.arrived(recipient).into_iter().next()
+        };
+        let logged = logged(sandbox, mark, needle, is_accepted);
+        let observed = Self { output, arrived, logged };
+        observed.assert_no_secret(sandbox);
+        let lines = observed.logged.len();
+        assert!(lines == 1 || lines == 0 && !is_accepted, "{observed:?}");
+        observed
+    }
+
+    /// No key is in what was said, logged or sent.
+    pub(crate) fn assert_no_secret(&self, sandbox: &Sandbox) {
+        let arrived = self.arrived.as_ref().map(|arrived| arrived.octets.as_slice());
+        let log = self.logged.join("\n");
+        for text in [Some(&*self.output.stdout), Some(&*self.output.stderr), arrived] {
+            assert_no_secret(sandbox, text.unwrap_or_default());
+        }
+        assert_no_secret(sandbox, log.as_bytes());
+    }
+
+    /// The domain of the one signature.
+    pub(crate) fn signed_by(&self) -> Option<String> {
+        let signatures = signing_domains(self.arrived.as_ref()?);
+        assert!(signatures.len() < 2, "{signatures:?}");
+        signatures.into_iter().next()
+    }
+
+    /// As it stands in the table.
+    pub(crate) fn outcome(&self) -> String {
+        if self.arrived.is_some() {
+            return match self.signed_by() {
+                Some(domain) => format!("arrived signed, d={domain}"),
+                None => format!("arrived unsigned: {}", self.reason()),
+            };
+        }
+        let said = String::from_utf8_lossy(&self.output.stderr);
+        let said: String = said.lines().last().unwrap_or_default().chars().take(120).collect();
+        let status = self.output.status;
+        let end = match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exit {code}"),
+            (None, signal) => format!("ended by signal {}", signal.unwrap_or_default()),
+        };
+        let reason = if self.logged.is_empty() { String::new() } else { self.reason() };
+        format!("not sent, {end}: {}", if reason.is_empty() { said } else { reason })
+    }
+
+    /// Why it is not signed, by the log.
+    pub(crate) fn reason(&self) -> String {
+        let line = self.logged.first().map_or("", String::as_str);
+        let reason = line.split_once("reason=\"").map_or("", |(_, reason)| reason);
+        reason.trim_end_matches('"').to_owned()
+    }
+}
+
+/// The lines of the wrapper in the log after `mark` that hold `needle`; waits for one where there must be one.
+pub(crate) fn logged(sandbox: &Sandbox, mark: usize, needle: &str, must: bool) -> Vec<String> {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let log = fs::read(sandbox.path("/out/syslog")).unwrap_or_default();
+        let log = String::from_utf8_lossy(log.get(mark..).unwrap_or_default()).into_owned();
+        let lines = log.lines().filter(|line| line.contains("sendmail-dkim["));
+        let lines: Vec<_> = lines.filter(|line| line.contains(needle)).map(str::to_owned).collect();
+        if !must || !lines.is_empty() {
+            return lines;
+        }
+        assert!(Instant::now() < deadline, "not logged: {needle}\n{log}");
+        sleep(Duration::from_millis(20));
+    }
+}
+
+/// d= of each DKIM-Signature.
+pub(crate) fn signing_domains(message: &Received) -> Vec<String> {
+    let (header, _) = message.split();
+    let unfolded = header.replace("\r\n\t", " ").replace("\r\n ", " ");
+    let fields = unfolded.split("\r\n").filter_map(|line| line.split_once(':'));
+    let signatures = fields.filter(|(name, _)| name.trim().eq_ignore_ascii_case("dkim-signature"));
+    let domains = signatures.map(|(_, value)| {
+        let tags = value.split(';').filter_map(|tag| tag.trim().strip_prefix("d="));
+        tags.map(|domain| domain.trim().to_owned()).next().unwrap_or_default()
+    });
+    domains.collect()
+}
+
+/// No line of any key of the sandbox is in a text, base64 as it stands in the file or in hexadecimal.
+pub(crate) fn assert_no_secret(sandbox: &Sandbox, text: &[u8]) {
+    let text = String::from_utf8_lossy(text);
+    assert!(!text.contains("PRIVATE KEY"), "{text}");
+    for secret in secrets(sandbox) {
+        assert!(!text.contains(&secret), "{text}");
+    }
+}
+
+/// The middle of each line of each key: octets that are in no other file.
+pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<String> {
+    let folders = fs::read_dir(sandbox.path("/etc/sendmail-dkim/keys")).into_iter().flatten();
+    let files = folders.flatten().flat_map(|folder| fs::read_dir(folder.path()).into_iter());
+    let files = files.flatten().flatten().map(|file| file.path());
+    let keys = files.filter(|path| {
+        let kind = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
+        kind && path.extension().is_some_and(|extension| extension == "private")
+    });
+    let mut secrets = Vec::new();
+    for text in keys.filter_map(|path| fs::read_to_string(path).ok()) {
+        let lines = text.lines().filter(|line| !line.starts_with('-') && line.len() > 40);
+        secrets.extend(lines.map(|line| line.get(8..40).unwrap_or_default().to_owned()));
+    }
+    secrets
+}
+
+/// A user of the sandbox.
+#[derive(Clone, Debug)]
+pub(crate) struct User {
+    pub(crate) name: String,
+    pub(crate) uid: u32,
+}
