@@ -18,6 +18,8 @@ mod support;
 mod argv_table;
 /// In the sandbox: other mail systems than Postfix take what we hand over.
 mod backends;
+/// The arithmetic of `make bench`.
+mod bench;
 /// In the sandbox: a matrix of real programs that send mail.
 mod callers;
 /// In the sandbox: no system call is made without a reason.

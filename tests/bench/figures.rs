@@ -1,0 +1,271 @@
+//! What is measured, in its order.
+
+use std::process::Command;
+use std::time::Instant;
+
+use crate::host::Host;
+use crate::measure::{Arm, Plan, Series, compare};
+use crate::messages::{Kind, message};
+use crate::signers::{
+    BOTH, ED25519, Keys, RSA, Socket, add_to_wrapper, domain, opendkim_memory, set_up_opendkim,
+    set_up_wrapper, widen_opendkim,
+};
+use crate::support::{feed, project, stdout};
+
+/// How much time there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    Full,
+    Quick,
+}
+
+/// All that was measured.
+#[derive(Debug)]
+pub(crate) struct Figures {
+    pub(crate) extent: Extent,
+    /// By control groups, and not by the ticks of the kernel.
+    pub(crate) is_exact: bool,
+    /// In the order of [`SMALL`].
+    pub(crate) small: Vec<Series>,
+    /// Plain, both milters, wrapper; eight submitters at once.
+    pub(crate) crowd: Vec<Series>,
+    pub(crate) sizes: Vec<Sized>,
+    pub(crate) eight_bit: Sized,
+    pub(crate) domains: Vec<Domains>,
+    /// The wrapper with one domain, plain, and the wrapper with the most.
+    pub(crate) one_and_many: Vec<Series>,
+    /// Octets of a message, and the most memory that the wrapper had, in KiB.
+    pub(crate) memory: Vec<(usize, f64)>,
+    /// The same for messages that are made 7-bit.
+    pub(crate) memory_eight_bit: Vec<(usize, f64)>,
+}
+
+/// Of messages of one size: plain, both milters, wrapper.
+#[derive(Debug)]
+pub(crate) struct Sized {
+    pub(crate) octets: usize,
+    pub(crate) series: Vec<Series>,
+}
+
+/// With this many domains: plain, milter on a Unix socket, wrapper.
+#[derive(Debug)]
+pub(crate) struct Domains {
+    pub(crate) count: usize,
+    pub(crate) series: Vec<Series>,
+    /// Of the milter, in KiB.
+    pub(crate) milter_memory: f64,
+}
+
+/// The arms of the small message, and their places.
+pub(crate) const SMALL: [&str; 7] = [
+    "Postfix alone",
+    "OpenDKIM, TCP socket",
+    "OpenDKIM, Unix socket",
+    "sendmail.dkim",
+    "OpenDKIM, Ed25519",
+    "sendmail.dkim, Ed25519",
+    "sendmail.dkim, RSA-2048 and Ed25519",
+];
+
+const KB: usize = 1_000;
+const MB: usize = 1_000_000;
+pub(crate) const TEN_MB: usize = 10 * MB;
+
+const PLAIN_PROGRAM: &str = "/usr/sbin/sendmail.postfix";
+const WRAPPER: &str = "/usr/sbin/sendmail";
+
+/// The hosts, by their places: one for plain and wrapper, and one for each milter.
+const OURS: usize = 0;
+const TCP: usize = 1;
+const UNIX: usize = 2;
+const MILTER_ED25519: usize = 3;
+
+/// None where there can be no sandbox.
+pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Option<Figures> {
+    let begin = Instant::now();
+    let say = |what: &str| eprintln!("{:4} s: {what}", begin.elapsed().as_secs());
+    say("four hosts start");
+    let names = ["ours", "tcp", "unix", "ed25519"];
+    let mut hosts = names.into_iter().map(Host::start).collect::<Option<Vec<_>>>()?;
+    if let Some(wrapper) = wrapper {
+        hosts[OURS].install(wrapper);
+    }
+    let keys = set_up(&hosts);
+    let is_quick = extent == Extent::Quick;
+    let by = |full, quick| if is_quick { quick } else { full };
+    say("small messages");
+    let arms = small_arms(&hosts);
+    let plan = Plan { submitters: 1, count: 20, is_lockstep: true, rounds: by(20, 4) };
+    let small = compare(&mut hosts, &arms, plan, |_, _| {});
+    say("eight submitters");
+    let plan = Plan { submitters: 8, count: by(400, 150), is_lockstep: false, rounds: by(7, 2) };
+    let crowd = compare(&mut hosts, &arms[..4], plan, |_, _| {});
+    say("larger and larger");
+    let mut sizes = Vec::new();
+    for octets in [KB, 10 * KB, 100 * KB, MB, 10 * MB, 100 * MB] {
+        let (rounds, count) = match octets {
+            10_000_000 => (by(9, 2), 2),
+            100_000_000 => (by(3, 1), 1),
+            _ => (by(5, 2), 10),
+        };
+        sizes.push(sized(&mut hosts, octets, Kind::Ascii, rounds, count));
+    }
+    say("to be made 7-bit");
+    let eight_bit = sized(&mut hosts, 10 * MB, Kind::EightBit, by(9, 2), 2);
+    say("memory");
+    let (memory, memory_eight_bit) = memory(&hosts[OURS]);
+    say("more and more domains");
+    let (domains, one_and_many) = many_domains(&mut hosts, extent, &keys);
+    say("done");
+    Some(Figures {
+        extent,
+        is_exact: hosts[OURS].is_exact(),
+        small,
+        crowd,
+        sizes,
+        eight_bit,
+        domains,
+        one_and_many,
+        memory,
+        memory_eight_bit,
+    })
+}
+
+fn set_up(hosts: &[Host]) -> Keys {
+    let keys = set_up_wrapper(&hosts[OURS]);
+    set_up_opendkim(&hosts[TCP], Socket::Tcp, &keys, RSA);
+    set_up_opendkim(&hosts[UNIX], Socket::Unix, &keys, RSA);
+    set_up_opendkim(&hosts[MILTER_ED25519], Socket::Unix, &keys, ED25519);
+    keys
+}
+
+fn arm(
+    name: &'static str,
+    hosts: &[Host],
+    host: usize,
+    program: &'static str,
+    text: &[u8],
+    from: &str,
+) -> Arm {
+    let file = hosts[host].keep(&format!("{from}.{}", text.len()), text);
+    let is_signed = host != OURS || program == WRAPPER;
+    Arm { name, host, program, files: vec![file], is_signed }
+}
+
+fn small_arms(hosts: &[Host]) -> Vec<Arm> {
+    let places = [OURS, TCP, UNIX, OURS, MILTER_ED25519, OURS, OURS];
+    let programs =
+        [PLAIN_PROGRAM, PLAIN_PROGRAM, PLAIN_PROGRAM, WRAPPER, PLAIN_PROGRAM, WRAPPER, WRAPPER];
+    let domains = [RSA, RSA, RSA, RSA, ED25519, ED25519, BOTH];
+    (0..SMALL.len())
+        .map(|at| {
+            let text = message(domains[at], KB, Kind::Ascii);
+            arm(SMALL[at], hosts, places[at], programs[at], &text, domains[at])
+        })
+        .collect()
+}
+
+/// Plain, both milters, wrapper.
+fn sized(hosts: &mut [Host], octets: usize, kind: Kind, rounds: usize, count: usize) -> Sized {
+    let text = message(RSA, octets, kind);
+    let from = format!("{kind:?}");
+    let arms = [
+        arm(SMALL[0], hosts, OURS, PLAIN_PROGRAM, &text, &from),
+        arm(SMALL[1], hosts, TCP, PLAIN_PROGRAM, &text, &from),
+        arm(SMALL[2], hosts, UNIX, PLAIN_PROGRAM, &text, &from),
+        arm(SMALL[3], hosts, OURS, WRAPPER, &text, &from),
+    ];
+    let plan = Plan { submitters: 1, count, is_lockstep: true, rounds };
+    Sized { octets, series: compare(hosts, &arms, plan, |_, _| {}) }
+}
+
+/// The wrapper's, with a real sendmail that says how much memory the process had.
+fn memory(host: &Host) -> (Vec<(usize, f64)>, Vec<(usize, f64)>) {
+    let place = host.sandbox.path("/bench/peak");
+    let mut compiler = Command::new("cc");
+    let compiler = compiler.arg("-O1").arg("-o").arg(place).arg(project("tests/bench/peak.c"));
+    stdout(&compiler.output().unwrap());
+    let config = "/etc/sendmail-dkim/config.toml";
+    host.sandbox.root(&format!(
+        "cp {config} /bench/config; sed -i 's|^sendmail = .*|sendmail = \"/bench/peak\"|' {config}"
+    ));
+    let one = |octets, kind| {
+        let file = host.keep("memory", &message(RSA, octets, kind));
+        // A shell for parent: it has less memory than any of us, before it becomes the wrapper.
+        let script = format!("cat {file} | {WRAPPER} -i to@sink.test");
+        let peaks = (0..3).map(|_| {
+            let said = stdout(&feed(
+                host.sandbox.command("www-data", "/bin/sh").args(["-c", &script]),
+                b"",
+            ));
+            said.trim().parse::<f64>().unwrap()
+        });
+        (octets, peaks.fold(0.0, f64::max))
+    };
+    let sizes = [KB, 10 * KB, 100 * KB, MB, 10 * MB, 100 * MB];
+    let found = [Kind::Ascii, Kind::EightBit]
+        .map(|kind| sizes.iter().map(|&octets| one(octets, kind)).collect::<Vec<_>>());
+    host.sandbox.root(&format!("mv /bench/config {config}; rm /bench/mail/memory"));
+    found.into()
+}
+
+/// The numbers of domains, each ten times the one before; then the first and the last against one another.
+fn many_domains(hosts: &mut [Host], extent: Extent, keys: &Keys) -> (Vec<Domains>, Vec<Series>) {
+    let is_quick = extent == Extent::Quick;
+    hosts[OURS].sandbox.root("cp -a /etc/sendmail-dkim /etc/sendmail-dkim.one");
+    let plan =
+        Plan { submitters: 1, count: 10, is_lockstep: true, rounds: if is_quick { 2 } else { 5 } };
+    let (mut found, mut before) = (Vec::new(), 0);
+    for count in [1, 10, 100, 1_000, 10_000, 100_000] {
+        // The one that is there already is the last.
+        add_to_wrapper(&hosts[OURS], before..count - 1);
+        if count == 1 {
+            set_up_opendkim(&hosts[UNIX], Socket::Unix, keys, RSA);
+        } else {
+            widen_opendkim(&hosts[UNIX], before..count - 1);
+        }
+        before = count - 1;
+        let arms = domain_arms(hosts, count);
+        let series = compare(hosts, &arms, plan, |_, _| {});
+        found.push(Domains { count, series, milter_memory: opendkim_memory(&hosts[UNIX]) });
+    }
+    let mut arms = domain_arms(hosts, 1);
+    let one = arms.remove(2);
+    arms.truncate(1);
+    let many = Arm { files: domain_arms(hosts, before + 1)[2].files.clone(), ..one.clone() };
+    arms.push(one);
+    arms.push(many);
+    let plan =
+        Plan { submitters: 1, count: 20, is_lockstep: true, rounds: if is_quick { 4 } else { 15 } };
+    let series = compare(hosts, &arms, plan, |hosts, arm| {
+        let script = match arm {
+            1 => "mv sendmail-dkim sendmail-dkim.many; mv sendmail-dkim.one sendmail-dkim",
+            2 => "mv sendmail-dkim sendmail-dkim.one; mv sendmail-dkim.many sendmail-dkim",
+            _ => "true",
+        };
+        hosts[OURS].sandbox.root(&format!("cd /etc; {script}"));
+    });
+    (found, series)
+}
+
+/// From domains that are spread over all there are.
+fn domain_arms(hosts: &[Host], count: usize) -> Vec<Arm> {
+    let wanted = count.min(10);
+    let names: Vec<String> = (1..=wanted)
+        .map(|part| match part * count / wanted {
+            last if last == count => RSA.to_owned(),
+            other => domain(other - 1),
+        })
+        .collect();
+    let files = |host: usize| {
+        let one = |name: &String| hosts[host].keep(name, &message(name, KB, Kind::Ascii));
+        names.iter().map(one).collect::<Vec<_>>()
+    };
+    let arm =
+        |name, host, program, is_signed| Arm { name, host, program, files: files(host), is_signed };
+    vec![
+        arm(SMALL[0], OURS, PLAIN_PROGRAM, false),
+        arm(SMALL[2], UNIX, PLAIN_PROGRAM, true),
+        arm(SMALL[3], OURS, WRAPPER, true),
+    ]
+}

@@ -1,0 +1,86 @@
+//! `make bench`: what signing costs, by this wrapper and by the OpenDKIM milter, on one machine in one run. Needs root and
+//! what the sandbox needs. BENCH_QUICK=1 takes fewer rounds; BENCH_LENIENT=1 passes although a target is missed;
+//! BENCH_WRAPPER=FILE measures another build. packaging/doc/performance.md says how it is done, and has the figures.
+
+#![expect(
+    clippy::disallowed_methods,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark that can't go on has failed, and it shows what it found"
+)]
+
+/// What the tests stand on.
+#[expect(dead_code, unused_imports, reason = "tests need more of it")]
+#[path = "../it"]
+mod it {
+    pub(crate) mod support;
+}
+
+mod agent;
+mod cpu;
+mod figures;
+mod host;
+mod measure;
+mod messages;
+mod plot;
+mod report;
+mod signers;
+mod sink;
+mod statistics;
+
+use std::env;
+use std::fs;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use figures::Extent;
+use it::support;
+use it::support::project;
+
+fn main() -> ExitCode {
+    // The two helpers in the sandbox are this program, too.
+    match env::args().nth(1).as_deref() {
+        Some("agent") => agent::main(),
+        Some("sink") => sink::main(),
+        _ => return bench(),
+    }
+    ExitCode::SUCCESS
+}
+
+fn bench() -> ExitCode {
+    let is_set = |name: &str| env::var(name).is_ok_and(|value| !value.is_empty() && value != "0");
+    let extent = if is_set("BENCH_QUICK") { Extent::Quick } else { Extent::Full };
+    let begin = Instant::now();
+    let Some(figures) = figures::measure(extent, env::var("BENCH_WRAPPER").ok().as_deref()) else {
+        eprintln!("make bench needs root, and namespaces");
+        return ExitCode::FAILURE;
+    };
+    let seconds = begin.elapsed().as_secs();
+    let rows = report::rows(&figures, report::gate().as_ref());
+    let table = report::table(&figures, &rows, seconds);
+    println!("{table}");
+    let folder = project("target/bench");
+    fs::create_dir_all(&folder).unwrap();
+    let json = report::json(&figures, &rows, seconds);
+    fs::write(folder.join("bench.json"), format!("{json:#}\n")).unwrap();
+    fs::write(folder.join("bench.md"), &table).unwrap();
+    fs::write(folder.join("bench.svg"), plot::svg(&figures)).unwrap();
+    println!("in target/bench: bench.json, bench.md, bench.svg");
+    if is_set("BENCH_WRITE") {
+        report::write_into(&project("packaging/doc/performance.md"), &table);
+        fs::copy(folder.join("bench.svg"), project("packaging/doc/performance.svg")).unwrap();
+    }
+    let missed: Vec<&str> =
+        rows.iter().filter(|row| row.is_missed()).map(|row| row.what.as_str()).collect();
+    for what in &missed {
+        eprintln!("missed: {what}");
+    }
+    if missed.is_empty() || is_set("BENCH_LENIENT") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}

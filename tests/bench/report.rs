@@ -1,0 +1,315 @@
+//! The figures beside the targets: as a table, as JSON, and in the documentation.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
+
+use crate::figures::{Extent, Figures, SMALL, Sized};
+use crate::measure::Series;
+use crate::statistics::{Spread, added, ratio};
+use crate::support::project;
+
+/// What a figure must be.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Target {
+    AtMost(f64),
+    AtLeast(f64),
+}
+
+/// A line of the table.
+#[derive(Clone, Debug)]
+pub(crate) struct Row {
+    pub(crate) what: String,
+    theirs: String,
+    ours: String,
+    figure: f64,
+    target: Option<Target>,
+}
+
+impl Row {
+    pub(crate) fn is_missed(&self) -> bool {
+        self.target.is_some_and(|target| match target {
+            // What is no number is no pass.
+            Target::AtMost(most) => !(self.figure <= most),
+            Target::AtLeast(least) => !(self.figure >= least),
+        })
+    }
+
+    fn verdict(&self) -> &'static str {
+        match self.target {
+            None => "",
+            Some(_) if self.is_missed() => "**missed**",
+            Some(_) => "met",
+        }
+    }
+}
+
+/// What `make bench-gate` counted, if it was run.
+pub(crate) fn gate() -> Option<Value> {
+    serde_json::from_str(&fs::read_to_string(project("target/bench/gate.json")).ok()?).ok()
+}
+
+/// A median, and the quartiles around it.
+fn milliseconds(spread: Spread) -> String {
+    let digits = if spread.median.abs() < 100.0 { 2 } else { 0 };
+    format!("{:.digits$} ms ({:.digits$}–{:.digits$})", spread.median, spread.low, spread.high)
+}
+
+fn compared(what: &str, theirs: Spread, ours: Spread, target: Option<f64>) -> Row {
+    Row {
+        what: what.to_owned(),
+        theirs: milliseconds(theirs),
+        ours: milliseconds(ours),
+        figure: ratio(ours, theirs),
+        target: target.map(Target::AtMost),
+    }
+}
+
+/// Added processor time against each of the sockets; the target holds for the one that costs less.
+fn against_both(rows: &mut Vec<Row>, what: &str, series: &[Series], ours: &Series, target: f64) {
+    let plain = &series[0].total;
+    let cost = |series: &Series| added(&series.total, plain);
+    let (tcp, unix, ours) = (cost(&series[1]), cost(&series[2]), cost(ours));
+    let (less, more) = if tcp.median < unix.median { (0, 1) } else { (1, 0) };
+    for (place, target) in [(less, Some(target)), (more, None)] {
+        let socket = ["TCP", "Unix"][place];
+        let theirs = [tcp, unix][place];
+        rows.push(compared(&format!("{what}, milter on a {socket} socket"), theirs, ours, target));
+    }
+}
+
+/// What one of each kind waited longer than Postfix alone made it wait.
+fn longer(arm: Spread, plain: Spread) -> Spread {
+    arm.map(|time| time - plain.median)
+}
+
+pub(crate) fn rows(figures: &Figures, gate: Option<&Value>) -> Vec<Row> {
+    let mut rows = Vec::new();
+    let small = &figures.small;
+    let what = "added CPU, small message, RSA-2048";
+    against_both(&mut rows, what, small, &small[3], 0.75);
+    let what = "added CPU, small message, Ed25519 against the milter's RSA-2048";
+    against_both(&mut rows, what, small, &small[5], 0.20);
+    let cost = |at: usize| added(&small[at].total, &small[0].total);
+    rows.push(compared("added CPU, small message, Ed25519 both", cost(4), cost(5), None));
+    rows.push(compared("added CPU, small message, two signatures", cost(2), cost(6), None));
+    let wait = |at: usize| longer(small[at].wait(), small[0].wait());
+    let what = "added waiting until the peer has it";
+    rows.push(compared(&format!("{what}, TCP socket"), wait(1), wait(3), Some(0.10)));
+    rows.push(compared(&format!("{what}, Unix socket"), wait(2), wait(3), None));
+    let call = |at: usize| longer(small[at].call(), small[0].call());
+    rows.push(compared("added to the call of sendmail(1) itself", call(2), call(3), None));
+    let large = figures.sizes.iter().find(|sized| sized.octets == crate::figures::TEN_MB).unwrap();
+    against_both(&mut rows, "added CPU, 10 MB", &large.series, &large.series[3], 0.35);
+    let large = &figures.eight_bit;
+    let what = "added CPU, 10 MB, to be made 7-bit";
+    against_both(&mut rows, what, &large.series, &large.series[3], 0.70);
+    rates(&mut rows, figures);
+    rows.push(memory(figures));
+    rows.push(domains(figures));
+    rows.extend(gate.into_iter().flat_map(instructions));
+    rows
+}
+
+fn rates(rows: &mut Vec<Row>, figures: &Figures) {
+    let rate = |at: usize| Spread::of(&figures.crowd[at].rates);
+    let (tcp, unix) = (rate(1), rate(2));
+    let (less, more) = if tcp.median > unix.median { (1, 2) } else { (2, 1) };
+    for (place, target) in [(less, Some(Target::AtLeast(1.15))), (more, None)] {
+        let text = |rate: Spread| format!("{:.0} ({:.0}–{:.0})", rate.median, rate.low, rate.high);
+        let socket = ["", "TCP", "Unix"][place];
+        rows.push(Row {
+            what: format!("messages a second, 8 submitters, milter on a {socket} socket"),
+            theirs: text(rate(place)),
+            ours: text(rate(3)),
+            figure: ratio(rate(3), rate(place)),
+            target,
+        });
+    }
+}
+
+fn memory(figures: &Figures) -> Row {
+    let all = || figures.memory.iter().chain(&figures.memory_eight_bit).map(|&(_, kib)| kib);
+    let (least, most) = (all().fold(f64::MAX, f64::min), all().fold(0.0, f64::max));
+    let daemon = figures.domains.iter().map(|domains| domains.milter_memory / 1024.0);
+    let daemon: Vec<f64> = daemon.collect();
+    Row {
+        what: "memory of the wrapper, 1 kB to 100 MB, in MiB".to_owned(),
+        theirs: format!("{:.1} always", daemon[0]),
+        ours: format!("{:.1}–{:.1} for a moment", least / 1024.0, most / 1024.0),
+        figure: most / 1024.0,
+        target: Some(Target::AtMost(8.0)),
+    }
+}
+
+fn domains(figures: &Figures) -> Row {
+    let [plain, one, many] = &figures.one_and_many[..] else { panic!("three arms") };
+    let cost = |series: &Series| added(&series.callers, &plain.callers);
+    let cost_of = |at: usize| {
+        let series = &figures.domains[at].series;
+        added(&series[1].total, &series[0].total).median
+    };
+    let last = figures.domains.len() - 1;
+    Row {
+        what: "added CPU, 100,000 domains against 1".to_owned(),
+        theirs: format!("{:.2} → {:.2} ms", cost_of(0), cost_of(last)),
+        ours: format!("{:.2} → {:.2} ms", cost(one).median, cost(many).median),
+        figure: ratio(cost(many), cost(one)),
+        target: Some(Target::AtMost(1.05)),
+    }
+}
+
+fn instructions(gate: &Value) -> Vec<Row> {
+    let row = |what: &str, key: &str, most: f64| {
+        let count = gate[key].as_f64().unwrap_or(f64::NAN);
+        Row {
+            what: what.to_owned(),
+            theirs: String::new(),
+            ours: format!("{count:.0}"),
+            figure: count / 1e6,
+            target: Some(Target::AtMost(most)),
+        }
+    };
+    vec![
+        row(
+            "million instructions, small message, without the key's operation",
+            "small_without_key",
+            1.5,
+        ),
+        row("of these, of our own code", "small_own", 0.3),
+    ]
+}
+
+/// As Markdown.
+pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
+    let mut text = String::from(
+        "| | OpenDKIM | sendmail.dkim | ratio | target | |\n|---|---|---|---|---|---|\n",
+    );
+    for row in rows {
+        let target = match row.target {
+            None => String::new(),
+            Some(Target::AtMost(most)) => format!("≤ {most}"),
+            Some(Target::AtLeast(least)) => format!("≥ {least}"),
+        };
+        let Row { what, theirs, ours, figure, .. } = row;
+        let verdict = row.verdict();
+        writeln!(text, "| {what} | {theirs} | {ours} | {figure:.3} | {target} | {verdict} |")
+            .unwrap();
+    }
+    text.push_str(
+        "\nA small message, for each way; medians, and the quartiles in parentheses:\n\n",
+    );
+    text.push_str(
+        "| | CPU of everything | of the call | sendmail(1) returns | the peer has it |\n",
+    );
+    text.push_str("|---|---|---|---|---|\n");
+    for (name, series) in SMALL.iter().zip(&figures.small) {
+        let times =
+            [Spread::of(&series.total), Spread::of(&series.callers), series.call(), series.wait()];
+        let times = times.map(milliseconds).join(" | ");
+        writeln!(text, "| {name} | {times} |").unwrap();
+    }
+    text.push_str("\nAdded CPU by size:\n\n| octets | Postfix alone | OpenDKIM, TCP | OpenDKIM, Unix | sendmail.dkim |\n|---|---|---|---|---|\n");
+    for sized in &figures.sizes {
+        size_row(&mut text, &thousands(sized.octets), sized);
+    }
+    size_row(&mut text, "10,000,000, to be made 7-bit", &figures.eight_bit);
+    text.push_str("\nAdded CPU of a small message by the number of domains:\n\n| domains | OpenDKIM, Unix | its memory | sendmail.dkim |\n|---|---|---|---|\n");
+    for domains in &figures.domains {
+        let cost =
+            |at: usize| milliseconds(added(&domains.series[at].total, &domains.series[0].total));
+        let (count, memory) = (thousands(domains.count), domains.milter_memory / 1024.0);
+        writeln!(text, "| {count} | {} | {memory:.0} MiB | {} |", cost(1), cost(2)).unwrap();
+    }
+    text.push_str("\nMemory of the wrapper at its most, in MiB:\n\n| octets | ASCII | to be made 7-bit |\n|---|---|---|\n");
+    for ((octets, ascii), (_, eight_bit)) in figures.memory.iter().zip(&figures.memory_eight_bit) {
+        let octets = thousands(*octets);
+        writeln!(text, "| {octets} | {:.1} | {:.1} |", ascii / 1024.0, eight_bit / 1024.0).unwrap();
+    }
+    let rate = |at: usize| Spread::of(&figures.crowd[at].rates).median;
+    let (plain, tcp, unix, ours) = (rate(0), rate(1), rate(2), rate(3));
+    let by = if figures.is_exact { "control groups" } else { "the kernel's ticks" };
+    let extent = if figures.extent == Extent::Quick { "quick run" } else { "run" };
+    writeln!(
+        text,
+        "\nMessages a second, 8 submitters: {plain:.0} by Postfix alone, {tcp:.0} and {unix:.0} with OpenDKIM \
+         (TCP, Unix), {ours:.0} with sendmail.dkim.\n\nA {extent} of {seconds} s; CPU counted by {by}."
+    )
+    .unwrap();
+    text
+}
+
+fn size_row(text: &mut String, what: &str, sized: &Sized) {
+    let series = &sized.series;
+    let plain = milliseconds(Spread::of(&series[0].total));
+    let cost = |at: usize| milliseconds(added(&series[at].total, &series[0].total));
+    writeln!(text, "| {what} | {plain} | {} | {} | {} |", cost(1), cost(2), cost(3)).unwrap();
+}
+
+/// `12345` → `12,345`.
+fn thousands(number: usize) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at) % 3 == 0 {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// All that was measured.
+pub(crate) fn json(figures: &Figures, rows: &[Row], seconds: u64) -> Value {
+    let rows = rows.iter().map(|row| {
+        let (kind, limit) = match row.target {
+            None => (None, None),
+            Some(Target::AtMost(most)) => (Some("at_most"), Some(most)),
+            Some(Target::AtLeast(least)) => (Some("at_least"), Some(least)),
+        };
+        json!({
+            "what": row.what, "opendkim": row.theirs, "wrapper": row.ours, "figure": row.figure,
+            "target": kind, "limit": limit, "missed": row.is_missed(),
+        })
+    });
+    let all = |series: &[Series]| series.iter().map(raw).collect::<Vec<_>>();
+    let sized = |sized: &Sized| json!({ "octets": sized.octets, "series": all(&sized.series) });
+    let named = SMALL.iter().zip(&figures.small).map(|(name, series)| (*name, raw(series)));
+    json!({
+        "seconds": seconds,
+        "quick": figures.extent == Extent::Quick,
+        "control_groups": figures.is_exact,
+        "rows": rows.collect::<Vec<_>>(),
+        "small": named.collect::<std::collections::BTreeMap<_, _>>(),
+        "crowd": all(&figures.crowd),
+        "sizes": figures.sizes.iter().map(sized).collect::<Vec<_>>(),
+        "eight_bit": sized(&figures.eight_bit),
+        "domains": figures.domains.iter().map(|domains| json!({
+            "count": domains.count, "series": all(&domains.series),
+            "milter_memory_kib": domains.milter_memory,
+        })).collect::<Vec<_>>(),
+        "one_and_many": all(&figures.one_and_many),
+        "memory_kib": figures.memory,
+        "memory_eight_bit_kib": figures.memory_eight_bit,
+    })
+}
+
+fn raw(series: &Series) -> Value {
+    json!({
+        "cpu_ms": series.total, "call_cpu_ms": series.callers, "call_ms": series.calls,
+        "wait_ms": series.waits, "per_second": series.rates,
+    })
+}
+
+const BEGIN: &str = "<!-- figures: written by make bench -->\n";
+const END: &str = "<!-- end of the figures -->\n";
+
+/// Puts the table between the marks of the document.
+pub(crate) fn write_into(path: &Path, table: &str) {
+    let text = fs::read_to_string(path).unwrap();
+    let (before, rest) = text.split_once(BEGIN).expect("the mark before the figures");
+    let (_, after) = rest.split_once(END).expect("the mark after the figures");
+    fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+}

@@ -1,0 +1,35 @@
+#[path = "../bench/statistics.rs"]
+mod statistics;
+
+use statistics::{Spread, added, ratio};
+
+#[test]
+fn the_median_of_an_even_number_is_between_the_middle_two() {
+    assert_eq!(Spread::of(&[4.0, 1.0, 3.0, 2.0]).median, 2.5);
+    assert_eq!(Spread::of(&[30.0, 10.0, 20.0]).median, 20.0);
+    assert_eq!(Spread::of(&[7.0]), Spread { low: 7.0, median: 7.0, high: 7.0 });
+}
+
+#[test]
+fn quartiles_have_a_quarter_of_the_numbers_on_their_far_side() {
+    let numbers: Vec<f64> = (1..=101).rev().map(f64::from).collect();
+    assert_eq!(Spread::of(&numbers), Spread { low: 26.0, median: 51.0, high: 76.0 });
+    assert_eq!(Spread::of(&[1.0, 2.0]), Spread { low: 1.25, median: 1.5, high: 1.75 });
+}
+
+#[test]
+fn one_outlier_moves_no_median() {
+    assert_eq!(Spread::of(&[1.0, 1.0, 1.0, 1.0, 1e9]).median, 1.0);
+}
+
+#[test]
+fn what_is_added_is_the_difference_in_each_round() {
+    let (arm, plain) = ([12.0, 112.0, 22.0], [10.0, 110.0, 20.0]);
+    assert_eq!(added(&arm, &plain), Spread { low: 2.0, median: 2.0, high: 2.0 });
+}
+
+#[test]
+fn a_ratio_is_of_the_medians() {
+    let spread = |median| Spread { low: 0.0, median, high: 100.0 };
+    assert_eq!(ratio(spread(3.0), spread(4.0)), 0.75);
+}
