@@ -72,6 +72,10 @@ kill:
 load:
 	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --ignored --nocapture
 
+# What signing costs beside the OpenDKIM milter, as root. BENCH_QUICK=1 is for trying.
+bench:
+	$(CARGO) bench --locked --bench bench
+
 # The instructions of a submission against tests/bench/baseline.txt; UPDATE=1 writes that anew.
 bench-gate:
 	tests/bench/gate $(if $(UPDATE),--update)

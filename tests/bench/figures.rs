@@ -34,10 +34,11 @@ pub(crate) struct Figures {
     pub(crate) domains: Vec<Domains>,
     /// The wrapper with one domain, plain, and the wrapper with the most.
     pub(crate) one_and_many: Vec<Series>,
-    /// Octets of a message, and the most memory that the wrapper had, in KiB.
-    pub(crate) memory: Vec<(usize, f64)>,
+    pub(crate) memory: Peaks,
     /// The same for messages that are made 7-bit.
-    pub(crate) memory_eight_bit: Vec<(usize, f64)>,
+    pub(crate) memory_eight_bit: Peaks,
+    /// What it was measured on, and with.
+    pub(crate) place: String,
 }
 
 /// Of messages of one size: plain, both milters, wrapper.
@@ -70,6 +71,7 @@ pub(crate) const SMALL: [&str; 7] = [
 const KB: usize = 1_000;
 const MB: usize = 1_000_000;
 pub(crate) const TEN_MB: usize = 10 * MB;
+const SIZES: [usize; 6] = [KB, 10 * KB, 100 * KB, MB, TEN_MB, 100 * MB];
 
 const PLAIN_PROGRAM: &str = "/usr/sbin/sendmail.postfix";
 const WRAPPER: &str = "/usr/sbin/sendmail";
@@ -90,6 +92,7 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Option<Figures> 
     if let Some(wrapper) = wrapper {
         hosts[OURS].install(wrapper);
     }
+    let place = place(&hosts[OURS]);
     let keys = set_up(&hosts);
     let is_quick = extent == Extent::Quick;
     let by = |full, quick| if is_quick { quick } else { full };
@@ -98,11 +101,11 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Option<Figures> 
     let plan = Plan { submitters: 1, count: 20, is_lockstep: true, rounds: by(20, 4) };
     let small = compare(&mut hosts, &arms, plan, |_, _| {});
     say("eight submitters");
-    let plan = Plan { submitters: 8, count: by(400, 150), is_lockstep: false, rounds: by(7, 2) };
+    let plan = Plan { submitters: 8, count: 150, is_lockstep: false, rounds: by(5, 1) };
     let crowd = compare(&mut hosts, &arms[..4], plan, |_, _| {});
     say("larger and larger");
     let mut sizes = Vec::new();
-    for octets in [KB, 10 * KB, 100 * KB, MB, 10 * MB, 100 * MB] {
+    for octets in SIZES.into_iter().take(by(6, 5)) {
         let (rounds, count) = match octets {
             10_000_000 => (by(9, 2), 2),
             100_000_000 => (by(3, 1), 1),
@@ -128,7 +131,21 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Option<Figures> 
         one_and_many,
         memory,
         memory_eight_bit,
+        place,
     })
+}
+
+/// Machine, kernel and programs.
+fn place(host: &Host) -> String {
+    let text = host.sandbox.root(
+        "sed -n 's/^model name.*: //p' /proc/cpuinfo | head -n 1; nproc; uname -r
+         postconf -h mail_version; opendkim -V | sed -n '1s/.* v//p'; cut -d' ' -f 1-3 /proc/loadavg",
+    );
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let [model, cores, kernel, postfix, opendkim, load] = lines[..] else { panic!("{text}") };
+    format!(
+        "{model}, {cores} cores, Linux {kernel}, Postfix {postfix}, OpenDKIM {opendkim}; load average before: {load}"
+    )
 }
 
 fn set_up(hosts: &[Host]) -> Keys {
@@ -179,8 +196,11 @@ fn sized(hosts: &mut [Host], octets: usize, kind: Kind, rounds: usize, count: us
     Sized { octets, series: compare(hosts, &arms, plan, |_, _| {}) }
 }
 
+/// Octets of a message, and the most memory that the wrapper had, in KiB.
+pub(crate) type Peaks = Vec<(usize, f64)>;
+
 /// The wrapper's, with a real sendmail that says how much memory the process had.
-fn memory(host: &Host) -> (Vec<(usize, f64)>, Vec<(usize, f64)>) {
+fn memory(host: &Host) -> (Peaks, Peaks) {
     let place = host.sandbox.path("/bench/peak");
     let mut compiler = Command::new("cc");
     let compiler = compiler.arg("-O1").arg("-o").arg(place).arg(project("tests/bench/peak.c"));
@@ -202,9 +222,8 @@ fn memory(host: &Host) -> (Vec<(usize, f64)>, Vec<(usize, f64)>) {
         });
         (octets, peaks.fold(0.0, f64::max))
     };
-    let sizes = [KB, 10 * KB, 100 * KB, MB, 10 * MB, 100 * MB];
     let found = [Kind::Ascii, Kind::EightBit]
-        .map(|kind| sizes.iter().map(|&octets| one(octets, kind)).collect::<Vec<_>>());
+        .map(|kind| SIZES.iter().map(|&octets| one(octets, kind)).collect::<Vec<_>>());
     host.sandbox.root(&format!("mv /bench/config {config}; rm /bench/mail/memory"));
     found.into()
 }
@@ -212,11 +231,15 @@ fn memory(host: &Host) -> (Vec<(usize, f64)>, Vec<(usize, f64)>) {
 /// The numbers of domains, each ten times the one before; then the first and the last against one another.
 fn many_domains(hosts: &mut [Host], extent: Extent, keys: &Keys) -> (Vec<Domains>, Vec<Series>) {
     let is_quick = extent == Extent::Quick;
-    hosts[OURS].sandbox.root("cp -a /etc/sendmail-dkim /etc/sendmail-dkim.one");
+    hosts[OURS].sandbox.root(&format!(
+        "cd /etc; cp -a sendmail-dkim sendmail-dkim.one; cd sendmail-dkim.one
+         rm -r domains/{ED25519}.toml domains/{BOTH}.toml keys/{ED25519} keys/{BOTH}"
+    ));
     let plan =
         Plan { submitters: 1, count: 10, is_lockstep: true, rounds: if is_quick { 2 } else { 5 } };
     let (mut found, mut before) = (Vec::new(), 0);
-    for count in [1, 10, 100, 1_000, 10_000, 100_000] {
+    for count in [1, 10, 100, 1_000, 10_000, 100_000].into_iter().take(if is_quick { 5 } else { 6 })
+    {
         // The one that is there already is the last.
         add_to_wrapper(&hosts[OURS], before..count - 1);
         if count == 1 {

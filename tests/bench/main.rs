@@ -1,16 +1,16 @@
-//! `make bench`: what signing costs, by this wrapper and by the OpenDKIM milter, on one machine in one run. Needs root and
-//! what the sandbox needs. BENCH_QUICK=1 takes fewer rounds; BENCH_LENIENT=1 passes although a target is missed;
-//! BENCH_WRAPPER=FILE measures another build. packaging/doc/performance.md says how it is done, and has the figures.
+//! `make bench`: what signing costs, by this wrapper and by OpenDKIM's milter, on one machine in one run. Needs root and
+//! what the sandbox needs. packaging/doc/performance.md says how it is done and has the figures; CONTRIBUTING.md names the
+//! variables.
 
 #![expect(
     clippy::disallowed_methods,
     clippy::unwrap_used,
+    clippy::unwrap_in_result,
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a benchmark that can't go on has failed, and it shows what it found"
@@ -73,7 +73,7 @@ fn bench() -> ExitCode {
     fs::write(folder.join("bench.md"), &table).unwrap();
     fs::write(folder.join("bench.svg"), plot::svg(&figures)).unwrap();
     println!("in target/bench: bench.json, bench.md, bench.svg");
-    if is_set("BENCH_WRITE") {
+    if is_set("UPDATE_EXPECT") {
         report::write_into(&project("packaging/doc/performance.md"), &table);
         fs::copy(folder.join("bench.svg"), project("packaging/doc/performance.svg")).unwrap();
     }

@@ -119,72 +119,83 @@ fn by_domains(figures: &Figures) -> Plot {
     }
 }
 
+/// Where a value is on the page.
+struct Scale {
+    first: f64,
+    last: f64,
+    bottom: f64,
+    top: f64,
+    left: f64,
+}
+
+impl Scale {
+    fn of(plot: &Plot, left: f64) -> Self {
+        let values = || plot.lines.iter().flat_map(|line| &line.points).map(|point| point.1);
+        // What chance made less than nothing is drawn at the bottom.
+        let least = values().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
+        let most = values().fold(f64::MIN, f64::max);
+        let (first, last) = (plot.marks[0].0, plot.marks[plot.marks.len() - 1].0);
+        Self {
+            first: first.log10(),
+            last: last.log10(),
+            bottom: least.log10().floor(),
+            top: most.log10().ceil(),
+            left,
+        }
+    }
+
+    fn x(&self, value: f64) -> f64 {
+        self.left + (value.log10() - self.first) / (self.last - self.first) * WIDTH
+    }
+
+    fn y(&self, value: f64) -> f64 {
+        let above = if value > 0.0 { (value.log10() - self.bottom).max(0.0) } else { 0.0 };
+        TOP + HEIGHT - above / (self.top - self.bottom) * HEIGHT
+    }
+}
+
 fn draw(text: &mut String, plot: &Plot, left: f64) {
-    let values = || plot.lines.iter().flat_map(|line| &line.points).map(|point| point.1);
-    // What chance made less than nothing is drawn at the bottom.
-    let least = values().filter(|value| *value > 0.0).fold(f64::MAX, f64::min);
-    let (bottom, top) = (least.log10().floor(), values().fold(f64::MIN, f64::max).log10().ceil());
-    let (first, last) = (plot.marks[0].0.log10(), plot.marks[plot.marks.len() - 1].0.log10());
-    let x = |value: f64| left + (value.log10() - first) / (last - first) * WIDTH;
-    let y = |value: f64| {
-        let share = (value.log10().max(bottom) - bottom) / (top - bottom);
-        TOP + HEIGHT - if share.is_nan() { 0.0 } else { share * HEIGHT }
-    };
-    writeln!(
-        text,
-        "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{}</text>",
-        TOP - 15.0,
-        plot.title
-    )
-    .unwrap();
-    let right = left + WIDTH;
-    for power in bottom as i32..=top as i32 {
-        let value = 10_f64.powi(power);
-        let at = y(value);
-        writeln!(
-            text,
-            "<line x1=\"{left}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>\
-             <text x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{value}</text>",
-            left - 6.0,
-            at + 4.0
-        )
-        .unwrap();
-    }
-    for (value, name) in &plot.marks {
-        let at = x(*value);
-        writeln!(
-            text,
-            "<text x=\"{at:.1}\" y=\"{}\" text-anchor=\"middle\">{name}</text>",
-            TOP + HEIGHT + 17.0
-        )
-        .unwrap();
-    }
-    writeln!(
-        text,
-        "<text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{}</text>",
-        left + WIDTH / 2.0,
-        TOP + HEIGHT + 34.0,
-        plot.axis
-    )
-    .unwrap();
+    let scale = Scale::of(plot, left);
+    axes(text, plot, &scale);
     for (number, line) in plot.lines.iter().enumerate() {
-        let points: Vec<String> = line
-            .points
-            .iter()
-            .map(|point| format!("{:.1},{:.1}", x(point.0), y(point.1)))
-            .collect();
+        let place = |point: &(f64, f64)| format!("{:.1},{:.1}", scale.x(point.0), scale.y(point.1));
+        let points: Vec<String> = line.points.iter().map(place).collect();
         let at = TOP + HEIGHT + 52.0 + number as f64 * 15.0;
+        let Line { name, colour, .. } = line;
         writeln!(
             text,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-             <line x1=\"{left}\" y1=\"{at}\" x2=\"{}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"2\"/>\
-             <text x=\"{}\" y=\"{}\">{}</text>",
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
+             <line x1=\"{left}\" y1=\"{at}\" x2=\"{}\" y2=\"{at}\" stroke=\"{colour}\" stroke-width=\"2\"/>\n\
+             <text x=\"{}\" y=\"{}\">{name}</text>",
             points.join(" "),
             left + 20.0,
             left + 26.0,
             at + 4.0,
-            line.name,
-            colour = line.colour
+        )
+        .unwrap();
+    }
+}
+
+fn axes(text: &mut String, plot: &Plot, scale: &Scale) {
+    let (left, right, foot) = (scale.left, scale.left + WIDTH, TOP + HEIGHT);
+    let mut say = |x: f64, y: f64, anchor: &str, words: &str| {
+        writeln!(text, "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{words}</text>")
+            .unwrap();
+    };
+    say(left, TOP - 15.0, "start", plot.title);
+    say(left + WIDTH / 2.0, foot + 34.0, "middle", plot.axis);
+    for (value, name) in &plot.marks {
+        say(scale.x(*value), foot + 17.0, "middle", name);
+    }
+    for power in scale.bottom as i32..=scale.top as i32 {
+        let value = 10_f64.powi(power);
+        say(left - 6.0, scale.y(value) + 4.0, "end", &value.to_string());
+    }
+    for power in scale.bottom as i32..=scale.top as i32 {
+        let at = scale.y(10_f64.powi(power));
+        writeln!(
+            text,
+            "<line x1=\"{left}\" y1=\"{at:.1}\" x2=\"{right}\" y2=\"{at:.1}\" stroke=\"#dddddd\"/>"
         )
         .unwrap();
     }

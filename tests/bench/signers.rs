@@ -102,7 +102,7 @@ pub(crate) fn widen_opendkim(host: &Host, numbers: std::ops::Range<usize>) {
     start(host);
 }
 
-/// KeyTable and SigningTable; the domain that is signed for is the last of them.
+/// Both tables; the domain that is signed for is the last of them.
 fn write_tables(folder: &Path, last: &str, count: usize) {
     let (mut keys, mut signers) = (String::new(), String::new());
     for number in 0..count {

@@ -19,13 +19,10 @@ impl Spread {
             high: quantile(&sorted, 0.75),
         }
     }
-
-    pub(crate) fn map(self, change: impl Fn(f64) -> f64) -> Self {
-        Self { low: change(self.low), median: change(self.median), high: change(self.high) }
-    }
 }
 
 /// Between the two numbers that are nearest, as far as the share says.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "places in the list")]
 fn quantile(sorted: &[f64], share: f64) -> f64 {
     let place = share * (sorted.len() - 1) as f64;
     let (below, above) = (sorted[place.floor() as usize], sorted[place.ceil() as usize]);
@@ -36,6 +33,12 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
 pub(crate) fn added(arm: &[f64], plain: &[f64]) -> Spread {
     let differences: Vec<f64> = arm.iter().zip(plain).map(|(arm, plain)| arm - plain).collect();
     Spread::of(&differences)
+}
+
+/// By how much one takes longer than the median of another, where no two messages belong together.
+pub(crate) fn longer(arm: Spread, plain: Spread) -> Spread {
+    let less = |time: f64| time - plain.median;
+    Spread { low: less(arm.low), median: less(arm.median), high: less(arm.high) }
 }
 
 /// The median of one as a share of that of another.

@@ -1,7 +1,7 @@
 #[path = "../bench/statistics.rs"]
 mod statistics;
 
-use statistics::{Spread, added, ratio};
+use statistics::{Spread, added, longer, ratio};
 
 #[test]
 fn the_median_of_an_even_number_is_between_the_middle_two() {
@@ -26,6 +26,13 @@ fn one_outlier_moves_no_median() {
 fn what_is_added_is_the_difference_in_each_round() {
     let (arm, plain) = ([12.0, 112.0, 22.0], [10.0, 110.0, 20.0]);
     assert_eq!(added(&arm, &plain), Spread { low: 2.0, median: 2.0, high: 2.0 });
+}
+
+#[test]
+fn what_takes_longer_is_compared_with_the_median() {
+    let plain = Spread { low: 1.0, median: 2.0, high: 9.0 };
+    let arm = Spread { low: 3.0, median: 5.0, high: 8.0 };
+    assert_eq!(longer(arm, plain), Spread { low: 1.0, median: 3.0, high: 6.0 });
 }
 
 #[test]
