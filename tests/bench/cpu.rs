@@ -2,62 +2,69 @@
 //! each part of it, else by what /proc knows of its processes.
 
 use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process;
+use std::thread::sleep;
+use std::time::Duration;
 
 /// Processes that are counted together.
 #[derive(Debug)]
-pub(crate) struct Group {
-    folder: Option<PathBuf>,
-    /// Of version 1, with its controller cpuacct; else of version 2.
-    is_v1: bool,
+pub(crate) struct Group(Option<Place>);
+
+/// A group that we made.
+#[derive(Debug)]
+struct Place {
+    folder: PathBuf,
+    /// Where we were before.
+    home: PathBuf,
+    version: Version,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    /// With its controller cpuacct.
+    One,
+    Two,
 }
 
 impl Group {
-    /// A new one, if this host lets us make it.
+    /// A new one, if this host lets us make it; else none, and everything is done without.
     pub(crate) fn new(name: &str) -> Self {
         let name = format!("sendmail-dkim-bench.{}.{name}", process::id());
-        let found = mounts().find_map(|(mount, is_v1)| {
+        Self(hierarchies().into_iter().find_map(|(home, mount, version)| {
             let folder = mount.join(&name);
             fs::create_dir(&folder).ok()?;
-            let group = Self { folder: Some(folder), is_v1 };
-            // There may be groups, and none of our making that counts.
-            group.counted().map(|_| group)
-        });
-        found.unwrap_or(Self { folder: None, is_v1: false })
+            let place = Place { folder, home, version };
+            // There may be groups, and none that we may use.
+            let is_ours = place.enter().is_ok() && place.leave().is_ok();
+            is_ours.then_some(place).filter(|place| place.counted().is_some())
+        }))
     }
 
     pub(crate) fn is_real(&self) -> bool {
-        self.folder.is_some()
+        self.0.is_some()
     }
 
     /// What starts something is in the group for the time: so are all its children.
     pub(crate) fn within<T>(&self, start: impl FnOnce() -> T) -> T {
-        let Some(folder) = &self.folder else { return start() };
-        let here = process::id().to_string();
-        let home = home(folder);
-        fs::write(folder.join("cgroup.procs"), &here).unwrap();
+        let Some(place) = &self.0 else { return start() };
+        place.enter().unwrap();
         let started = start();
-        fs::write(home.join("cgroup.procs"), &here).unwrap();
+        place.leave().unwrap();
         started
     }
 
-    /// Takes a process over; what it has used so far stays where it was.
+    /// Takes a process over, if it is still there; what it has used so far stays where it was.
     pub(crate) fn adopt(&self, pid: u32) {
-        if let Some(folder) = &self.folder {
-            fs::write(folder.join("cgroup.procs"), pid.to_string()).unwrap();
+        if let Some(place) = &self.0 {
+            drop(move_to(&place.folder, pid));
         }
     }
 
     /// Nanoseconds so far.
     pub(crate) fn counted(&self) -> Option<u64> {
-        let folder = self.folder.as_ref()?;
-        if self.is_v1 {
-            return fs::read_to_string(folder.join("cpuacct.usage")).ok()?.trim().parse().ok();
-        }
-        let text = fs::read_to_string(folder.join("cpu.stat")).ok()?;
-        let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
-        Some(usage.parse::<u64>().ok()? * 1_000)
+        self.0.as_ref()?.counted()
     }
 }
 
@@ -65,32 +72,61 @@ impl Drop for Group {
     fn drop(&mut self) {
         // Its processes were just killed, and may be there for a moment.
         for _ in 0..50 {
-            match self.folder.as_ref().map(fs::remove_dir) {
-                Some(Err(_)) => std::thread::sleep(std::time::Duration::from_millis(20)),
+            match self.0.as_ref().map(|place| fs::remove_dir(&place.folder)) {
+                Some(Err(_)) => sleep(Duration::from_millis(20)),
                 _ => return,
             }
         }
     }
 }
 
-/// The mounts where groups that count may be made.
-fn mounts() -> impl Iterator<Item = (PathBuf, bool)> {
-    let text = fs::read_to_string("/proc/mounts").unwrap_or_default();
-    let found: Vec<_> = text
-        .lines()
-        .filter_map(|line| {
-            let words: Vec<&str> = line.split(' ').collect();
-            let [_, mount, kind, options, ..] = words[..] else { return None };
-            let is_v1 = kind == "cgroup" && options.split(',').any(|option| option == "cpuacct");
-            (is_v1 || kind == "cgroup2").then(|| (PathBuf::from(mount), is_v1))
-        })
-        .collect();
-    found.into_iter()
+impl Place {
+    fn enter(&self) -> io::Result<()> {
+        move_to(&self.folder, process::id())
+    }
+
+    fn leave(&self) -> io::Result<()> {
+        move_to(&self.home, process::id())
+    }
+
+    fn counted(&self) -> Option<u64> {
+        let read = |name| fs::read_to_string(self.folder.join(name)).ok();
+        if self.version == Version::One {
+            return read("cpuacct.usage")?.trim().parse().ok();
+        }
+        let text = read("cpu.stat")?;
+        let usage = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?;
+        Some(usage.parse::<u64>().ok()? * 1_000)
+    }
 }
 
-/// The folder of the group that we were in at first, in the hierarchy of one of ours.
-fn home(folder: &Path) -> PathBuf {
-    folder.parent().unwrap().to_owned()
+fn move_to(folder: &Path, pid: u32) -> io::Result<()> {
+    fs::write(folder.join("cgroup.procs"), pid.to_string())
+}
+
+/// Where groups that count may be made: our own group, and the mount.
+fn hierarchies() -> Vec<(PathBuf, PathBuf, Version)> {
+    let read = |path| fs::read_to_string(path).unwrap_or_default();
+    let (mounts, groups) = (read("/proc/mounts"), read("/proc/self/cgroup"));
+    let has = |list: &str| list.split(',').any(|word| word == "cpuacct");
+    let found = mounts.lines().filter_map(|line| {
+        let words: Vec<&str> = line.split(' ').collect();
+        let [_, mount, kind, options, ..] = words[..] else { return None };
+        let version = match kind {
+            "cgroup" if has(options) => Version::One,
+            "cgroup2" => Version::Two,
+            _ => return None,
+        };
+        let mount = PathBuf::from(mount);
+        let home = groups.lines().find_map(|line| {
+            let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
+            let is_it =
+                if version == Version::One { has(controllers) } else { controllers.is_empty() };
+            is_it.then(|| mount.join(path.trim_start_matches('/')))
+        })?;
+        Some((home, mount, version))
+    });
+    found.collect()
 }
 
 /// The same without groups: what the processes of a pid namespace and their children that have ended have used, of those
