@@ -7,8 +7,8 @@ use crate::host::Host;
 use crate::measure::{Arm, Plan, Series, compare};
 use crate::messages::{Kind, message};
 use crate::signers::{
-    BOTH, ED25519, Keys, RSA, Socket, add_to_wrapper, domain, opendkim_memory, set_up_opendkim,
-    set_up_wrapper, widen_opendkim,
+    BOTH, ED25519, Keys, RSA, Socket, UNSIGNED, add_to_wrapper, domain, opendkim_memory,
+    set_up_opendkim, set_up_wrapper, widen_opendkim,
 };
 use crate::support::{feed, project, stdout};
 
@@ -58,7 +58,7 @@ pub(crate) struct Domains {
 }
 
 /// The arms of the small message, and their places.
-pub(crate) const SMALL: [&str; 7] = [
+pub(crate) const SMALL: [&str; 8] = [
     "Postfix alone",
     "OpenDKIM, TCP socket",
     "OpenDKIM, Unix socket",
@@ -66,6 +66,7 @@ pub(crate) const SMALL: [&str; 7] = [
     "OpenDKIM, Ed25519",
     "sendmail.dkim, Ed25519",
     "sendmail.dkim, RSA-2048 and Ed25519",
+    "sendmail.dkim, of a domain without a key",
 ];
 
 const KB: usize = 1_000;
@@ -165,21 +166,25 @@ fn arm(
     from: &str,
 ) -> Arm {
     let file = hosts[host].keep(&format!("{from}.{}", text.len()), text);
-    let is_signed = host != OURS || program == WRAPPER;
+    let is_signed = host != OURS || (program == WRAPPER && from != UNSIGNED);
     Arm { name, host, program, files: vec![file], is_signed }
 }
 
 fn small_arms(hosts: &[Host]) -> Vec<Arm> {
-    let places = [OURS, TCP, UNIX, OURS, MILTER_ED25519, OURS, OURS];
-    let programs =
-        [PLAIN_PROGRAM, PLAIN_PROGRAM, PLAIN_PROGRAM, WRAPPER, PLAIN_PROGRAM, WRAPPER, WRAPPER];
-    let domains = [RSA, RSA, RSA, RSA, ED25519, ED25519, BOTH];
-    (0..SMALL.len())
-        .map(|at| {
-            let text = message(domains[at], KB, Kind::Ascii);
-            arm(SMALL[at], hosts, places[at], programs[at], &text, domains[at])
-        })
-        .collect()
+    let ways = [
+        (OURS, PLAIN_PROGRAM, RSA),
+        (TCP, PLAIN_PROGRAM, RSA),
+        (UNIX, PLAIN_PROGRAM, RSA),
+        (OURS, WRAPPER, RSA),
+        (MILTER_ED25519, PLAIN_PROGRAM, ED25519),
+        (OURS, WRAPPER, ED25519),
+        (OURS, WRAPPER, BOTH),
+        (OURS, WRAPPER, UNSIGNED),
+    ];
+    let arms = SMALL.into_iter().zip(ways).map(|(name, (host, program, from))| {
+        arm(name, hosts, host, program, &message(from, KB, Kind::Ascii), from)
+    });
+    arms.collect()
 }
 
 /// Plain, both milters, wrapper.

@@ -29,7 +29,7 @@ struct Plot {
 
 pub(crate) fn svg(figures: &Figures) -> String {
     let plots = [by_size(figures), by_domains(figures)];
-    let (width, height) = (2.0 * (WIDTH + LEFT) + 30.0, HEIGHT + TOP + 110.0);
+    let (width, height) = (2.0 * (WIDTH + LEFT) + 50.0, HEIGHT + TOP + 110.0);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
@@ -160,6 +160,12 @@ fn draw(text: &mut String, plot: &Plot, left: f64) {
     for (number, line) in plot.lines.iter().enumerate() {
         let place = |point: &(f64, f64)| format!("{:.1},{:.1}", scale.x(point.0), scale.y(point.1));
         let points: Vec<String> = line.points.iter().map(place).collect();
+        for point in &line.points {
+            let (x, y) = (scale.x(point.0), scale.y(point.1));
+            let colour = line.colour;
+            writeln!(text, "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"3\" fill=\"{colour}\"/>")
+                .unwrap();
+        }
         let at = TOP + HEIGHT + 52.0 + number as f64 * 15.0;
         let Line { name, colour, .. } = line;
         writeln!(

@@ -142,18 +142,18 @@ fn memory(figures: &Figures) -> Row {
 }
 
 fn domains(figures: &Figures) -> Row {
-    let [plain, one, many] = &figures.one_and_many[..] else { panic!("three arms") };
-    let cost = |series: &Series| added(&series.callers, &plain.callers);
-    let cost_of = |at: usize| {
-        let series = &figures.domains[at].series;
-        added(&series[1].total, &series[0].total).median
-    };
+    let [_, one, many] = &figures.one_and_many[..] else { panic!("three arms") };
+    let milter = |at: usize| Spread::of(&figures.domains[at].series[1].total).median;
     let last = figures.domains.len() - 1;
+    let before = Spread::of(&one.callers).median;
+    // The two are beside one another in each round.
+    let after = before + added(&many.callers, &one.callers).median;
+    let count = thousands(figures.domains[last].count);
     Row {
-        what: format!("added CPU, {} domains against 1", thousands(figures.domains[last].count)),
-        theirs: format!("{:.2} → {:.2} ms", cost_of(0), cost_of(last)),
-        ours: format!("{:.2} → {:.2} ms", cost(one).median, cost(many).median),
-        figure: ratio(cost(many), cost(one)),
+        what: format!("CPU of the call, {count} domains against 1 (of everything with OpenDKIM)"),
+        theirs: format!("{:.2} → {:.2} ms", milter(0), milter(last)),
+        ours: format!("{before:.2} → {after:.2} ms"),
+        figure: after / before,
         target: Some(Target::AtMost(1.05)),
     }
 }

@@ -26,6 +26,8 @@ pub(crate) const RSA: &str = "rsa.test";
 pub(crate) const ED25519: &str = "ed.test";
 /// Signed twice.
 pub(crate) const BOTH: &str = "both.test";
+/// Of nobody here.
+pub(crate) const UNSIGNED: &str = "other.test";
 
 /// One of many domains.
 pub(crate) fn domain(number: usize) -> String {
