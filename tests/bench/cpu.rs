@@ -70,8 +70,8 @@ impl Group {
 
 impl Drop for Group {
     fn drop(&mut self) {
-        // Its processes were just killed, and may be there for a moment.
-        for _ in 0..50 {
+        // Its processes were just killed, and give their memory back first.
+        for _ in 0..500 {
             match self.0.as_ref().map(|place| fs::remove_dir(&place.folder)) {
                 Some(Err(_)) => sleep(Duration::from_millis(20)),
                 _ => return,

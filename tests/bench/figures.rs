@@ -102,7 +102,7 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Option<Figures> 
     let plan = Plan { submitters: 1, count: 20, is_lockstep: true, rounds: by(20, 4) };
     let small = compare(&mut hosts, &arms, plan, |_, _| {});
     say("eight submitters");
-    let plan = Plan { submitters: 8, count: 150, is_lockstep: false, rounds: by(5, 1) };
+    let plan = Plan { submitters: 8, count: by(150, 100), is_lockstep: false, rounds: by(5, 1) };
     let crowd = compare(&mut hosts, &arms[..4], plan, |_, _| {});
     say("larger and larger");
     let mut sizes = Vec::new();
