@@ -32,7 +32,7 @@ pub(crate) struct Figures {
     pub(crate) sizes: Vec<Sized>,
     pub(crate) eight_bit: Sized,
     pub(crate) domains: Vec<Domains>,
-    /// The wrapper with one domain, plain, and the wrapper with the most.
+    /// Plain, the wrapper with one domain, and with the most.
     pub(crate) one_and_many: Vec<Series>,
     pub(crate) memory: Peaks,
     /// The same for messages that are made 7-bit.
