@@ -144,8 +144,11 @@ fn place(host: &Host) -> String {
     );
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let [model, cores, kernel, postfix, opendkim, load] = lines[..] else { panic!("{text}") };
+    // Of 1 our own start is a part.
+    let is_busy = load.split(' ').next().unwrap().parse::<f64>().unwrap() > 1.5;
+    let note = if is_busy { ": busy with other work, so times of waiting say little" } else { "" };
     format!(
-        "{model}, {cores} cores, Linux {kernel}, Postfix {postfix}, OpenDKIM {opendkim}; load average before: {load}"
+        "{model}, {cores} cores, Linux {kernel}, Postfix {postfix}, OpenDKIM {opendkim}; load average before: {load}{note}"
     )
 }
 

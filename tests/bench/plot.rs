@@ -182,6 +182,11 @@ fn draw(text: &mut String, plot: &Plot, left: f64) {
     }
 }
 
+/// `10000` → `10,000`; a million milliseconds are too much for anybody.
+fn mark(value: f64) -> String {
+    if value < 1e3 { value.to_string() } else { format!("{:.0},000", value / 1e3) }
+}
+
 fn axes(text: &mut String, plot: &Plot, scale: &Scale) {
     let (left, right, foot) = (scale.left, scale.left + WIDTH, TOP + HEIGHT);
     let mut say = |x: f64, y: f64, anchor: &str, words: &str| {
@@ -195,7 +200,7 @@ fn axes(text: &mut String, plot: &Plot, scale: &Scale) {
     }
     for power in scale.bottom as i32..=scale.top as i32 {
         let value = 10_f64.powi(power);
-        say(left - 6.0, scale.y(value) + 4.0, "end", &value.to_string());
+        say(left - 6.0, scale.y(value) + 4.0, "end", &mark(value));
     }
     for power in scale.bottom as i32..=scale.top as i32 {
         let at = scale.y(10_f64.powi(power));
