@@ -61,10 +61,11 @@ callers:
 	tests/callers/base.sh >/dev/null
 	$(CARGO) test --locked --test it callers::
 
-# Every system call of a submission fails, with each error that it may have; 2,000 submissions are killed; 200 submitters
-# at once send 20,000 messages. `test` holds a selection of the first and fewer of the second.
+# Every system call of a submission fails, with each error that it may have, and of the commands of dkimctl that write;
+# 2,000 submissions are killed; 200 submitters at once send 20,000 messages. `test` holds a selection of the first and
+# fewer of the second.
 faults:
-	FAULTS="$${FAULTS:-all}" $(CARGO) test --locked --test it faults::no_failing -- --nocapture
+	FAULTS="$${FAULTS:-all}" $(CARGO) test --locked --test it -- faults::no_failing faults::commands:: --nocapture
 
 kill:
 	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture

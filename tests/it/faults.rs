@@ -5,6 +5,7 @@
 //! Strace runs as root and the wrapper as www-data, by `-u`: the only way in which the set-gid bit holds under it.
 
 mod calls;
+mod commands;
 mod judge;
 mod killed;
 mod kinds;
@@ -79,6 +80,8 @@ fn traced(sandbox: &Sandbox, judge: &Judge<'_>, kind: &Kind) -> Vec<Site> {
     let log = fs::read_to_string(sandbox.path(&format!("/faults/log/{recipient}"))).unwrap();
     let sites = sites(&log, !kind.is_dialogue);
     assert!(sites.len() > 20, "{}: {log}", kind.name);
+    let is_kept_in_a_file = log.contains("O_TMPFILE");
+    assert_eq!(is_kept_in_a_file, kind.name.starts_with("large"), "{}", kind.name);
     sites
 }
 
@@ -90,7 +93,7 @@ struct Fault<'a> {
 }
 
 impl Fault<'_> {
-    fn try_out(&self, sandbox: &Sandbox, judge: &Judge<'_>, number: usize) -> Tried {
+    fn try_out(&self, sandbox: &Sandbox, judge: &Judge<'_>, number: usize) -> Tried<'_> {
         let recipient = format!("f{number}-{}@sink.test", self.kind.name);
         let Site { call, nth } = &self.site;
         let trace = format!("trace={call}");
@@ -99,8 +102,7 @@ impl Fault<'_> {
         options.extend(["-e", &trace, "-e", &inject]);
         let (output, took) = submit(sandbox, self.kind, &recipient, &options);
         let log = format!("/faults/log/{recipient}");
-        let happened = fs::read_to_string(sandbox.path(&log)).unwrap_or_default();
-        let happened = happened.contains("(INJECTED)") || happened.contains("killed by SIGKILL");
+        let happened = happened(sandbox, &log);
         let mut outcome = judge.of(self.kind, &recipient, &output);
         if took > TOO_LONG {
             outcome = Err("it hangs".to_owned());
@@ -108,12 +110,20 @@ impl Fault<'_> {
         let outcome = outcome.map_err(|violation| {
             format!("{} {call} {nth} {}: {violation}", self.kind.name, self.fault)
         });
-        Tried { happened, outcome }
+        Tried { kind: self.kind, recipient, happened, outcome }
     }
 }
 
+/// Whether the fault is in a log of strace.
+fn happened(sandbox: &Sandbox, log: &str) -> bool {
+    let log = fs::read_to_string(sandbox.path(log)).unwrap_or_default();
+    log.contains("(INJECTED)") || log.contains("killed by SIGKILL")
+}
+
 /// What became of one fault.
-struct Tried {
+struct Tried<'a> {
+    kind: &'a Kind,
+    recipient: String,
     happened: bool,
     outcome: Result<Outcome, String>,
 }
@@ -123,7 +133,8 @@ fn try_all(test: &str, sandbox: &Sandbox, judge: &Judge<'_>, kinds: &[Kind], str
     let mut faults = Vec::new();
     for kind in kinds {
         let mut of_kind = Vec::new();
-        for site in traced(sandbox, judge, kind) {
+        let is_wanted = |site: &Site| kind.calls.is_none_or(|calls| calls.contains(&&*site.call));
+        for site in traced(sandbox, judge, kind).into_iter().filter(is_wanted) {
             for fault in faults_of(&site.call) {
                 of_kind.push(Fault { kind, site: site.clone(), fault });
             }
@@ -132,32 +143,42 @@ fn try_all(test: &str, sandbox: &Sandbox, judge: &Judge<'_>, kinds: &[Kind], str
         faults.extend(of_kind);
     }
     let chosen: Vec<&Fault<'_>> = faults.iter().step_by(stride).collect();
-    let (next, tried) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    let tried = each(&chosen, |number, fault| {
+        let one = fault.try_out(sandbox, judge, number);
+        if let Err(violation) = &one.outcome {
+            show(violation);
+        }
+        one
+    });
+    report(test, &tried, judge.settle(&tried));
+}
+
+/// Tries each, as many at a time as there are processors.
+fn each<T: Sync, R: Send>(all: &[T], act: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
             scope.spawn(|| {
                 loop {
                     let number = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(fault) = chosen.get(number) else { return };
-                    let one = fault.try_out(sandbox, judge, number);
-                    if let Err(violation) = &one.outcome {
-                        show(violation);
-                    }
-                    tried.lock().unwrap().push(one);
+                    let Some(one) = all.get(number) else { return };
+                    let result = act(number, one);
+                    results.lock().unwrap().push(result);
                 }
             });
         }
     });
-    report(test, &tried.into_inner().unwrap());
+    results.into_inner().unwrap()
 }
 
-fn report(test: &str, tried: &[Tried]) {
+fn report(test: &str, tried: &[Tried<'_>], late: Vec<String>) {
     let happened = tried.iter().filter(|one| one.happened).count();
     let mut counts: BTreeMap<Outcome, usize> = BTreeMap::new();
     for outcome in tried.iter().filter_map(|one| one.outcome.as_ref().ok()) {
         *counts.entry(*outcome).or_default() += 1;
     }
-    let violations: Vec<_> = tried.iter().filter_map(|one| one.outcome.as_ref().err()).collect();
+    let seen = tried.iter().filter_map(|one| one.outcome.clone().err());
+    let violations: Vec<String> = seen.chain(late).collect();
     show(&format!(
         "{test}: {} faults tried, {happened} happened, {counts:?}, {} violations",
         tried.len(),
@@ -169,10 +190,16 @@ fn report(test: &str, tried: &[Tried]) {
 
 /// Of which kinds one in how many: all of it, all of some kinds, or a selection that is the same each time.
 fn selection() -> (Vec<Kind>, usize) {
-    let Ok(wanted) = env::var("FAULTS") else { return (kinds(), STRIDE) };
-    let is_wanted =
-        |kind: &Kind| wanted == "all" || wanted.split(' ').any(|name| name == kind.name);
-    (kinds().into_iter().filter(is_wanted).collect(), 1)
+    (kinds().into_iter().filter(|kind| is_wanted(kind.name)).collect(), stride())
+}
+
+fn is_wanted(name: &str) -> bool {
+    let wanted = env::var("FAULTS").unwrap_or_else(|_| "all".to_owned());
+    wanted == "all" || wanted.split(' ').any(|one| one == name)
+}
+
+fn stride() -> usize {
+    if env::var_os("FAULTS").is_some() { 1 } else { STRIDE }
 }
 
 /// A figure, for whoever runs this with --nocapture.
@@ -194,6 +221,6 @@ fn no_failing_call_loses_doubles_or_damages_mail_to_postfix() {
     let Some(sandbox) = sandbox("faults_postfix", false) else { return };
     let judge = Judge::of_the_sink(&sandbox);
     let (mut kinds, stride) = selection();
-    kinds.retain(|kind| kind.name == "small");
+    kinds.retain(|kind| ["small", "large", "dialogue"].contains(&kind.name));
     try_all("faults, Postfix", &sandbox, &judge, &kinds, stride);
 }

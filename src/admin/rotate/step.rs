@@ -247,10 +247,11 @@ impl Step<'_> {
         let entry = record.zone_entry(&rotation.new, self.domain, Owner::Relative);
         let entry = entry.map_err(Failure::software)?;
         let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
-        self.run.tree.files(&[
-            NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All },
-            NewFile { path: &paths.private, text: pem.as_bytes(), readers: Readers::Group },
-        ])
+        let record = NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All };
+        // A crash may have left that of a key which never was: the name is this rotation's.
+        self.run.tree.replace(&record)?;
+        let key = NewFile { path: &paths.private, text: pem.as_bytes(), readers: Readers::Group };
+        self.run.tree.files(&[key])
     }
 
     /// What the new key takes from the old one: its type, and what its record says beside it.

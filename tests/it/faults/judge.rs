@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use sendmail_dkim::dkim::{Header, Lookup, Timestamp, verify};
 
-use super::OUT;
 use super::kinds::Kind;
+use super::{OUT, Tried};
 use crate::support::Sandbox;
 
 /// What is right.
@@ -68,11 +68,13 @@ impl<'a> Judge<'a> {
             output.status.code().or_else(|| output.status.signal().map(|signal| signal + 128));
         let said = String::from_utf8_lossy(&output.stdout);
         let mut outcomes = Vec::new();
-        for one in kind.recipients(recipient) {
-            let accepted = if kind.is_dialogue {
-                said.contains(&format!("250 kept {one}\r\n"))
-            } else {
+        for (index, one) in kind.recipients(recipient).into_iter().enumerate() {
+            let accepted = if !kind.is_dialogue {
                 code == Some(0)
+            } else if self.is_sink {
+                queued(&said).nth(index) == Some(true)
+            } else {
+                said.contains(&format!("250 kept {one}\r\n"))
             };
             let found = self.arrived(&one, accepted);
             let forms: Result<Vec<Form>, String> =
@@ -115,6 +117,23 @@ impl<'a> Judge<'a> {
     pub(super) fn found(&self, kind: &Kind, recipient: &str) -> Result<Vec<Form>, String> {
         let found = self.arrived(recipient, false);
         found.iter().map(|found| self.form(kind, recipient, found)).collect()
+    }
+
+    /// What is wrong once the queue is empty: something came after it was refused, or twice.
+    pub(super) fn settle(&self, tried: &[Tried<'_>]) -> Vec<String> {
+        if !self.is_sink {
+            return Vec::new();
+        }
+        self.sandbox.count("nobody@sink.test");
+        let wrong = |one: &Tried<'_>| {
+            let outcome = *one.outcome.as_ref().ok()?;
+            let most = usize::from(outcome != Outcome::Refused);
+            let recipients = one.kind.recipients(&one.recipient);
+            let count = recipients.iter().map(|one| self.arrived(one, false).len()).max()?;
+            let violation = || format!("{}: {outcome:?}, and arrived {count}", one.recipient);
+            (count > most).then(violation)
+        };
+        tried.iter().filter_map(wrong).collect()
     }
 
     fn form(&self, kind: &Kind, recipient: &str, found: &[u8]) -> Result<Form, String> {
@@ -162,6 +181,14 @@ impl<'a> Judge<'a> {
         let verdicts = verify(&header, &text.as_bytes()[at + 4..], Timestamp(0), &mut lookup);
         verdicts.len() == 1 && verdicts[0].result.is_ok()
     }
+}
+
+/// Of each message in a dialogue with Postfix that it was ready for, whether it has it.
+fn queued(said: &str) -> impl Iterator<Item = bool> {
+    let after = said.split("\r\n354 ").skip(1);
+    after.map(|rest| {
+        rest.lines().nth(1).is_some_and(|line| line.starts_with("250 2.0.0 Ok: queued"))
+    })
 }
 
 fn has_signature(text: &[u8]) -> bool {

@@ -12,6 +12,8 @@ pub(super) struct Kind {
     /// More fields of the header.
     fields: &'static str,
     line_end: &'static str,
+    /// Where only these calls are made to fail: the others are those of another kind.
+    pub(super) calls: Option<&'static [&'static str]>,
 }
 
 pub(super) fn kinds() -> Vec<Kind> {
@@ -22,6 +24,13 @@ pub(super) fn kinds() -> Vec<Kind> {
         body: "first line\nlast line\n".to_owned(),
         fields: "",
         line_end: "\n",
+        calls: None,
+    };
+    // Beyond what is kept in memory.
+    let large = || Kind {
+        name: "large",
+        body: "0123456789 abcdefghi\n".repeat(52_000) + "end\n",
+        ..small()
     };
     let eight_bit = "MIME-Version: 1.0\nContent-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n";
     vec![
@@ -34,9 +43,23 @@ pub(super) fn kinds() -> Vec<Kind> {
             fields: eight_bit,
             ..small()
         },
-        // Beyond what is kept in memory.
-        Kind { name: "large", body: "0123456789 abcdefghi\n".repeat(60_000) + "end\n", ..small() },
         Kind { name: "dialogue", is_dialogue: true, line_end: "\r\n", ..small() },
+        large(),
+        // These are written anew from what was kept: it is read again.
+        Kind { name: "large-crlf", line_end: "\r\n", ..large() },
+        Kind {
+            name: "large-8bit",
+            body: "0123456789 abcde gr\u{fc}n\n".repeat(50_000) + "end\n",
+            fields: eight_bit,
+            ..small()
+        },
+        Kind {
+            name: "large-dialogue",
+            is_dialogue: true,
+            line_end: "\r\n",
+            calls: Some(&["read", "pread64", "write", "openat", "lseek", "ftruncate", "poll"]),
+            ..large()
+        },
     ]
 }
 

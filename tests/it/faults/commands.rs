@@ -1,0 +1,239 @@
+//! The commands of dkimctl that write, with each of their calls failing, or killed there. Whatever happens: there is all
+//! that the command makes or nothing of it, and one that was killed has left no key without its record, and nothing
+//! that signs without its key.
+
+use std::fs;
+
+use std::process::Output;
+
+use super::calls::{Site, faults_of, sites};
+use super::{each, happened, is_wanted, sandbox, show, stride};
+use crate::support::{Sandbox, stderr, stdout};
+
+/// A command, and the folder that it begins with.
+struct Command {
+    name: &'static str,
+    args: &'static str,
+    /// What makes the folder, as root; `$ETC` is its path.
+    before: &'static str,
+    judge: fn(&Left<'_>) -> Result<(), String>,
+}
+
+const COMMANDS: [Command; 3] = [
+    Command {
+        name: "genkey",
+        args: "genkey -d x.test -s a --type ed25519",
+        before: "true",
+        judge: a_whole_key_or_none,
+    },
+    Command {
+        name: "setup",
+        args: "setup",
+        before: "mkdir $ETC && echo '#log_success = true' >$ETC/config.toml",
+        judge: the_file_before_or_after,
+    },
+    Command {
+        name: "rotate",
+        args: "rotate sample.com --selector b",
+        before: "dkimctl --etc $ETC genkey -d sample.com -s s1 --type ed25519 >/dev/null",
+        judge: one_that_goes_on,
+    },
+];
+
+/// What a command has left behind.
+struct Left<'a> {
+    sandbox: &'a Sandbox,
+    command: &'a Command,
+    etc: &'a str,
+    /// `None`: it was killed, or ended itself for want of memory.
+    code: Option<i32>,
+    /// The call that failed.
+    call: &'a str,
+    /// What config.toml was, and is after a run that nothing is done to.
+    texts: &'a [String; 2],
+}
+
+fn run(sandbox: &Sandbox, command: &Command, etc: &str, strace: &[&str]) -> Output {
+    let program = ["dkimctl", "--etc", etc];
+    let mut words = strace.to_vec();
+    words.extend(program);
+    words.extend(command.args.split(' '));
+    sandbox.command("root", "timeout").args(["-s", "KILL", "60"]).args(words).output().unwrap()
+}
+
+impl Left<'_> {
+    fn has(&self, file: &str) -> bool {
+        self.sandbox.path(&format!("{}/{file}", self.etc)).exists()
+    }
+
+    fn again(&self) -> Output {
+        run(self.sandbox, self.command, self.etc, &[])
+    }
+
+    fn config(&self) -> String {
+        fs::read_to_string(self.sandbox.path(&format!("{}/config.toml", self.etc))).unwrap()
+    }
+}
+
+fn a_whole_key_or_none(left: &Left<'_>) -> Result<(), String> {
+    let there = || {
+        ["keys/x.test/a.txt", "keys/x.test/a.private", "domains/x.test.toml"]
+            .map(|file| left.has(file))
+    };
+    let found = there();
+    let is_right = match (left.code, found) {
+        (Some(0), _) => found == [true; 3],
+        (Some(_), _) => found == [true; 3] || found == [false; 3],
+        (None, [record, private, domain]) => record >= private && private >= domain,
+    };
+    if !is_right {
+        return Err(format!("record, key and domain file: {found:?}"));
+    }
+    let again = left.again();
+    let wanted = if found == [false; 3] { 0 } else { 73 };
+    let whole = found == [false; 3] || found == there();
+    if again.status.code() != Some(wanted) || !whole {
+        return Err(format!("{found:?}, and again: {again:?}"));
+    }
+    if wanted == 73 && !stderr(&again).contains("is there already") {
+        return Err(stderr(&again));
+    }
+    Ok(())
+}
+
+fn the_file_before_or_after(left: &Left<'_>) -> Result<(), String> {
+    let [before, after] = left.texts;
+    let found = left.config();
+    let may_be_unchanged = left.code != Some(0);
+    if (may_be_unchanged && found == *before) || found == *after {
+        return Ok(());
+    }
+    // What of the host could not be asked, the next run does.
+    let sorted = |text: &str| {
+        let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        lines.sort();
+        lines
+    };
+    let again = left.again();
+    if again.status.success() && sorted(&left.config()) == sorted(after) {
+        return Ok(());
+    }
+    Err(format!("config.toml: {found:?}; again: {again:?}"))
+}
+
+fn one_that_goes_on(left: &Left<'_>) -> Result<(), String> {
+    let domain_file = format!("{}/domains/sample.com.toml", left.etc);
+    let signs = fs::read_to_string(left.sandbox.path(&domain_file)).unwrap();
+    if signs != "selectors = [\"s1\"]\n" {
+        return Err(format!("the domain file: {signs}"));
+    }
+    let again = left.again();
+    let found = ["b-ed.txt", "b-ed.private", "rotation.toml"]
+        .map(|file| left.has(&format!("keys/sample.com/{file}")));
+    let said = String::from_utf8_lossy(&again.stdout).into_owned();
+    if !again.status.success() || found != [true; 3] || !said.contains("s1 -> b-ed: pending") {
+        return Err(format!("{found:?}, and again: {again:?}"));
+    }
+    let record = format!("dkimctl --etc {} record sample.com | grep -q b-ed._domainkey", left.etc);
+    let shown = left.sandbox.sh("root", &record, b"");
+    if shown.status.success() { Ok(()) } else { Err(format!("the record: {shown:?}")) }
+}
+
+/// Files that only a process which was killed leaves behind, and one that may not remove them.
+fn drafts(left: &Left<'_>) -> Result<(), String> {
+    let found = left.sandbox.root(&format!("find {} -name '*.new' 2>/dev/null || true", left.etc));
+    if found.is_empty() || left.code.is_none() || left.call.starts_with("unlink") {
+        return Ok(());
+    }
+    Err(format!("left behind: {found}"))
+}
+
+fn begin(sandbox: &Sandbox, command: &Command, etc: &str) {
+    sandbox.root(&format!("ETC={etc}; {}", command.before));
+}
+
+/// One fault of one command.
+struct Fault<'a> {
+    command: &'a Command,
+    site: Site,
+    fault: &'static str,
+    texts: &'a [String; 2],
+}
+
+impl Fault<'_> {
+    /// Whether it happened, or what is wrong then.
+    fn try_out(&self, sandbox: &Sandbox, number: usize) -> Result<bool, String> {
+        let Self { command, site: Site { call, nth }, fault, texts } = self;
+        let etc = format!("/faults/{}-{number}", command.name);
+        let log = format!("{etc}.log");
+        begin(sandbox, command, &etc);
+        let (trace, inject) =
+            (format!("trace={call}"), format!("inject={call}:{fault}:when={nth}"));
+        let output =
+            run(sandbox, command, &etc, &["strace", "-o", &log, "-e", &trace, "-e", &inject]);
+        let code = output.status.code().filter(|code| *code < 128);
+        let left = Left { sandbox, command, etc: &etc, code, call, texts };
+        let wrong = drafts(&left).and_then(|()| (command.judge)(&left)).err();
+        let happened = happened(sandbox, &log);
+        sandbox.root(&format!("rm -rf {etc}"));
+        match wrong {
+            None => Ok(happened),
+            Some(wrong) => {
+                let said = String::from_utf8_lossy(&output.stderr).into_owned();
+                Err(format!(
+                    "{} {call} {nth} {fault}: exit {code:?}, {said:?}: {wrong}",
+                    command.name
+                ))
+            }
+        }
+    }
+}
+
+/// What a plain run calls, and what config.toml is before and after it.
+fn plain(sandbox: &Sandbox, command: &Command) -> (Vec<Site>, [String; 2]) {
+    let etc = format!("/faults/{}", command.name);
+    let log = format!("{etc}.log");
+    let config = || fs::read_to_string(sandbox.path(&format!("{etc}/config.toml")));
+    begin(sandbox, command, &etc);
+    let before = config().unwrap_or_default();
+    stdout(&run(sandbox, command, &etc, &["strace", "-o", &log]));
+    let log = fs::read_to_string(sandbox.path(&log)).unwrap();
+    (sites(&log, false), [before, config().unwrap_or_default()])
+}
+
+#[test]
+fn no_failing_call_leaves_half_of_a_key_or_of_a_file() {
+    let Some(sandbox) = sandbox("faults_commands", false) else { return };
+    let wanted = COMMANDS.iter().filter(|command| is_wanted(command.name));
+    let plain: Vec<_> = wanted.map(|command| (command, plain(&sandbox, command))).collect();
+    let mut faults = Vec::new();
+    for (command, (sites, texts)) in &plain {
+        let of_site = |site: &Site| {
+            let site = site.clone();
+            // To a file that is not there is no wrong answer.
+            let is_fault = |fault: &&str| *fault != "error=ENOENT";
+            faults_of(&site.call).into_iter().filter(is_fault).map(move |fault| Fault {
+                command,
+                site: site.clone(),
+                fault,
+                texts,
+            })
+        };
+        let of_command: Vec<_> = sites.iter().flat_map(of_site).collect();
+        show(&format!("commands: {}: {} calls × errors", command.name, of_command.len()));
+        faults.extend(of_command);
+    }
+    let chosen: Vec<_> = faults.iter().step_by(stride()).collect();
+    let tried = each(&chosen, |number, fault| {
+        fault.try_out(&sandbox, number).inspect_err(|violation| show(violation))
+    });
+    let happened = tried.iter().filter(|one| **one == Ok(true)).count();
+    let violations: Vec<_> = tried.iter().filter_map(|one| one.as_ref().err()).collect();
+    show(&format!(
+        "commands: {} faults tried, {happened} happened, {} violations",
+        tried.len(),
+        violations.len()
+    ));
+    assert!(violations.is_empty(), "{violations:#?}");
+    assert!(happened * 10 >= tried.len() * 9, "of {} only {happened} happened", tried.len());
+}
