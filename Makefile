@@ -26,10 +26,19 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all try test attacks bench bench-gate reproducible argv backends callers faults kill load fuzz lint install uninstall deb rpm dist
+.PHONY: all built try test attacks bench bench-gate argv backends callers faults kill load fuzz lint reproducible \
+	install uninstall deb rpm dist
+export CARGO
 
 all:
-	$(CARGO) build --release --locked
+	packaging/compile
+	@touch target/release/sendmail-dkim
+
+# What there is already, as long as it is newer than its source: root, who installs it, may have no cargo.
+built: $(if $(filter target/release,$(PROGRAMS)),target/release/sendmail-dkim)
+
+target/release/sendmail-dkim: Cargo.toml Cargo.lock packaging/build.rs $(shell find src -name '*.rs')
+	$(MAKE) --no-print-directory all
 
 try:
 	$(CARGO) build --locked --bins
@@ -91,9 +100,13 @@ lint:
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items
 
+# The programs of another folder, of a user with another home, are the same; so are the packages.
+reproducible: all
+	tests/packaging/reproducible
+
 # With DESTDIR (a package is being built) the owner and the set-gid bit are the package's matter. The wrapper takes the place
 # of an older one in one step, and with its bit: it may be the host's sendmail.
-install: all
+install: built
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(LIBEXECDIR) $(LIBDIR)/systemd/system \
 		$(LIBDIR)/systemd/system-preset $(LIBDIR)/sysusers.d $(DATADIR)/selinux/packages $(BASHDIR) $(ZSHDIR) $(FISHDIR))
 	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim.new

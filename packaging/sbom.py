@@ -1,24 +1,40 @@
 #!/usr/bin/python3
-"""sbom.py <METADATA: what `cargo metadata` says, as a bill of materials in the form of CycloneDX 1.5: the crates that are
-linked into the programs or run to build them, with their licences and the sums of Cargo.lock. Dependencies of the tests
-are left out. No date and no random number in it: the same source gives the same octets."""
+"""sbom.py: the crates that are linked into the programs or run to build them, with their licences and the sums of
+Cargo.lock, as a bill of materials in the form of CycloneDX 1.5. Dependencies of the tests are left out. No date, no path
+and no random number in it: the same source gives the same octets."""
 import json
+import os
 import pathlib
+import re
 import subprocess
 import sys
-import tomllib
 
-metadata = json.load(sys.stdin)
-lock = tomllib.loads(pathlib.Path("Cargo.lock").read_text())
-sums = {(one["name"], one["version"]): one.get("checksum") for one in lock["package"]}
+os.chdir(pathlib.Path(__file__).resolve().parent.parent)
+
+
+def said(*words):
+    return subprocess.run(words, check=True, stdout=subprocess.PIPE, universal_newlines=True).stdout
+
+
+def checksums():
+    """What Cargo.lock says; its lines are always of one form, and tomllib is not everywhere."""
+    fields = re.compile('^(name|version|checksum) = "(.*)"$', re.MULTILINE)
+    blocks = pathlib.Path("Cargo.lock").read_text().split("[[package]]")[1:]
+    packages = [dict(fields.findall(block)) for block in blocks]
+    return {(one["name"], one["version"]): one.get("checksum") for one in packages}
+
+
+host = re.search("^host: (.*)$", said(os.environ.get("RUSTC", "rustc"), "-vV"), re.MULTILINE).group(1)
+cargo = os.environ.get("CARGO", "cargo")
+metadata = json.loads(said(cargo, "metadata", "--locked", "--format-version", "1", "--filter-platform", host))
+sums = checksums()
 packages = {one["id"]: one for one in metadata["packages"]}
 nodes = {one["id"]: one for one in metadata["resolve"]["nodes"]}
 root = metadata["resolve"]["root"]
 
 
-# The features that the tests turn on in others are in METADATA, too: what the programs are built of, this says.
-tree = subprocess.run("cargo tree --locked --edges normal,build --target x86_64-unknown-linux-gnu --prefix none --no-dedupe".split(),
-                      check=True, capture_output=True, text=True).stdout
+# The features that the tests turn on in others are in the metadata, too: what the programs are built of, this says.
+tree = said(cargo, *f"tree --locked --edges normal,build --target {host} --prefix none --no-dedupe".split())
 built = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
 
 

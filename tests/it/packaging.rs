@@ -29,13 +29,17 @@ fn packages() -> &'static Path {
         for version in [env!("CARGO_PKG_VERSION"), NEXT] {
             for kind in ["deb", "rpm"] {
                 let mut build = Command::new(project(&format!("packaging/{kind}/build")));
-                let wrapper = Path::new(env!("CARGO_BIN_EXE_sendmail-dkim"));
-                build.arg(version).arg(&folder).env("PROGRAMS", wrapper.parent().unwrap());
+                build.arg(version).arg(&folder).env("PROGRAMS", programs());
                 run(&mut build);
             }
         }
         folder
     })
+}
+
+/// Where the programs under test are.
+fn programs() -> &'static Path {
+    Path::new(env!("CARGO_BIN_EXE_sendmail-dkim")).parent().unwrap()
 }
 
 /// Runs a script of `tests/packaging` on a fresh host.
@@ -80,6 +84,16 @@ fn units_that_confine_callers_do_what_the_table_says() {
 #[test]
 fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
     on_a_fresh_host("selinux");
+}
+
+#[test]
+fn packages_that_are_made_elsewhere_and_later_are_the_same() {
+    if !may_make_namespaces() {
+        leave_out("packaging");
+        return;
+    }
+    let mut again = Command::new(project("tests/packaging/reproducible"));
+    run(again.arg("packages").arg(packages()).env("PROGRAMS", programs()));
 }
 
 #[test]
