@@ -147,6 +147,12 @@ impl Quoted {
             // A soft line break needs a column of its own.
             if self.column.saturating_add(1) >= LINE {
                 self.break_line(out);
+                // What may not begin a line of the text may not begin this one.
+                if let Some((octet @ (b'F' | b'-' | b'.'), behind)) = rest.split_first() {
+                    self.put_text(&hex(*octet), out);
+                    rest = behind;
+                    continue;
+                }
             }
             let room = LINE.saturating_sub(1).saturating_sub(self.column).min(rest.len());
             let (text, behind) = rest.split_at_checked(room).unwrap_or_default();
@@ -372,6 +378,14 @@ mod tests {
     #[test]
     fn from_and_a_lone_dot_at_the_start_of_a_line_are_protected() {
         assert_eq!(quoted(b"From x\n.\n..\nFrom\n From x\n"), "=46rom x\n=2E\n..\nFrom\n From x\n");
+    }
+
+    #[test]
+    fn what_may_not_begin_a_line_begins_none_behind_a_soft_line_break() {
+        for (odd, wanted) in [("--b", "=2D-b"), ("From x", "=46rom x"), (".", "=2E")] {
+            let text = "x".repeat(LINE - 1);
+            assert_eq!(quoted(format!("{text}{odd}\n").as_bytes()), format!("{text}=\n{wanted}\n"));
+        }
     }
 
     #[test]
