@@ -1,7 +1,7 @@
 //! What a caller can say beside the message: environment, argv[0], argv.
 
 use super::{DOMAIN, EVIL, message, sandbox, user};
-use crate::support::{Attacks, Observed, stderr, stdout};
+use crate::support::{Attacks, Observed, signing_domains, stderr, stdout};
 
 /// One variable, or a few that belong together, each with what its owner would gain by it.
 const VARIABLES: [&str; 58] = [
@@ -294,8 +294,10 @@ fn megabytes_of_arguments_are_handed_on_or_refused() {
     let recipient = sandbox.recipient();
     let output = submit("8192", 15, &recipient);
     assert!(output.status.success(), "{:?}", output.status);
-    sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
-    attacks.row("1.8 MB of argv", "arrived, signed");
+    let received = sandbox.received(&recipient);
+    sandbox.assert_signed(&received, DOMAIN, "s1");
+    let outcome = format!("arrived signed, d={}", signing_domains(&received).join(","));
+    attacks.row("1.8 MB of argv", &outcome);
     // And 6 MiB at most; but a set-gid program finds its stack cut to 8 MiB, so that it can't hand on as much.
     let recipient = sandbox.recipient();
     let output = submit("unlimited", 45, &recipient);

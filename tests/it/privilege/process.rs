@@ -55,9 +55,10 @@ fd = c.syscall(438, c.syscall(434, int(sys.argv[1]), 0), 0, 0); print(fd) if fd 
     ] {
         let seen = while_it_waits(sandbox, &user, "cat", look);
         assert!(!seen.is_empty(), "{look} shows nothing of any program");
-        assert_eq!(while_it_waits(sandbox, &user, WRAPPER, look), "", "{look}");
+        let ours = while_it_waits(sandbox, &user, WRAPPER, look);
+        assert_eq!(ours, "", "{look}");
         let look = look.replace("2>/dev/null", "").replace("timeout 10 ", "");
-        attacks.row(&look, &format!("nothing; of cat(1), {} octets", seen.len()));
+        attacks.row(&look, &format!("{} octets; of cat(1), {}", ours.len(), seen.len()));
     }
 }
 
@@ -253,8 +254,8 @@ fn the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody() {
         let seen = among(look);
         let seen: Vec<&str> = seen.lines().filter(|line| !is_smtp(line)).collect();
         assert_eq!(seen, [""; 0], "{look}");
-        attacks
-            .row(&format!("-bs, both processes: {}", look.replace(" 2>/dev/null", "")), "nothing");
+        let what = format!("-bs, both processes: {}", look.replace(" 2>/dev/null", ""));
+        attacks.row(&what, &format!("{} lines", seen.len()));
     }
     assert!(secrets(sandbox).len() > 60);
 }
