@@ -67,15 +67,13 @@ fn compared(what: &str, theirs: Spread, ours: Spread, target: Option<f64>) -> Ro
     }
 }
 
-/// Added processor time against each of the sockets; the target holds for the one that costs less.
+/// Added processor time against each of the sockets. The target is against TCP, which is what guides set up and what
+/// works for a Postfix in a chroot; against the other it is to be seen what the comparison hangs on.
 fn against_both(rows: &mut Vec<Row>, what: &str, series: &[Series], ours: &Series, target: f64) {
     let plain = &series[0].total;
     let cost = |series: &Series| added(&series.total, plain);
     let (tcp, unix, ours) = (cost(&series[1]), cost(&series[2]), cost(ours));
-    let (less, more) = if tcp.median < unix.median { (0, 1) } else { (1, 0) };
-    for (place, target) in [(less, Some(target)), (more, None)] {
-        let socket = ["TCP", "Unix"][place];
-        let theirs = [tcp, unix][place];
+    for (socket, theirs, target) in [("TCP", tcp, Some(target)), ("Unix", unix, None)] {
         rows.push(compared(&format!("{what}, milter on a {socket} socket"), theirs, ours, target));
     }
 }
@@ -112,9 +110,7 @@ pub(crate) fn rows(figures: &Figures, gate: Option<&Value>) -> Vec<Row> {
 
 fn rates(rows: &mut Vec<Row>, figures: &Figures) {
     let rate = |at: usize| Spread::of(&figures.crowd[at].rates);
-    let (tcp, unix) = (rate(1), rate(2));
-    let (less, more) = if tcp.median > unix.median { (1, 2) } else { (2, 1) };
-    for (place, target) in [(less, Some(Target::AtLeast(1.15))), (more, None)] {
+    for (place, target) in [(1, Some(Target::AtLeast(1.15))), (2, None)] {
         let text = |rate: Spread| format!("{:.0} ({:.0}–{:.0})", rate.median, rate.low, rate.high);
         let socket = ["", "TCP", "Unix"][place];
         rows.push(Row {
