@@ -26,8 +26,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all built try test attacks bench bench-gate argv backends callers faults kill load fuzz lint reproducible \
-	install uninstall deb rpm dist
+.PHONY: all built try test attacks bench bench-gate argv backends callers faults kill load fuzz lint reproducible install uninstall deb rpm dist
 export CARGO
 
 all:
