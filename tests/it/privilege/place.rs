@@ -122,7 +122,7 @@ os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
             assert!(sandbox.arrived(&recipient).is_empty(), "{room}");
             None
         };
-        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), false);
+        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 0);
         let signed = arrived.is_some_and(|arrived| !signing_domains(&arrived).is_empty());
         let ending =
             lines.first().and_then(|line| line.split_once("result=")).map_or("", |(_, end)| end);
@@ -227,7 +227,7 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
             let received = sandbox.received(&recipient);
             assert!(received.octets.ends_with(b"\r\n0123456789\r\n"), "{limit}");
             assert!(received.octets.len() > message.len(), "{limit}");
-            assert!(logged(sandbox, mark, &format!("uid={} ", user.uid), false).len() <= 1);
+            assert!(logged(sandbox, mark, &format!("uid={} ", user.uid), 0).len() <= 1);
             let is_signed = !signing_domains(&received).is_empty();
             outcome = format!("arrived{}", if is_signed { " signed" } else { " unsigned" });
         } else {
@@ -265,7 +265,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
         let from = format!("u{}@{DOMAIN}", user.uid);
         let output = apart(sandbox, &user, nobody, &script, &message(&from));
         assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
-        let lines = logged(sandbox, mark, &format!("from=<{from}>"), true);
+        let lines = logged(sandbox, mark, &format!("from=<{from}>"), 1);
         assert!(
             lines.len() == 1 && lines[0].contains(".private, the set-gid bit was ignored"),
             "{lines:?}"

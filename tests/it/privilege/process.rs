@@ -177,7 +177,7 @@ fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
         let script = format!("timeout 60 {tracer} /usr/sbin/sendmail.dkim x@sink.test");
         let output = apart(sandbox, &user, NOBODY, &script, &message(&format!("a@{DOMAIN}")));
         assert_no_secret(sandbox, &[output.stdout, output.stderr].concat());
-        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), true);
+        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
         assert_eq!(lines.len(), 1, "{lines:?}");
         let wanted = format!(
             " from=<a@{DOMAIN}> d={DOMAIN} s=s1 result=unsigned reason=\"cannot open key {KEY}, \
@@ -210,7 +210,7 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
         let mark = sandbox.mark();
         let output = apart(sandbox, &user, &format!("{NOBODY}; {changes}"), script, &from);
         assert_no_secret(sandbox, &[output.stdout, output.stderr].concat());
-        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), true);
+        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].ends_with(&wanted), "{lines:?}");
         attacks.row(what, lines[0].split_once(" s=s1 ").unwrap().1);
@@ -224,7 +224,7 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
     let serve = "chmod 755 /opt/serve; echo 'sendmail = \"/opt/serve\"' >config.toml";
     let script = "timeout 60 setpriv --no-new-privs sendmail -bs";
     apart(sandbox, &user, serve, script, dialogue.as_bytes());
-    let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), true);
+    let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
     assert!(lines.len() == 1 && lines[0].ends_with(&wanted), "{lines:?}");
     attacks.row("NoNewPrivileges, -bs", lines[0].split_once(" s=s1 ").unwrap().1);
 }

@@ -124,7 +124,7 @@ fn judge(
         );
         attacks.row(&format!("SIG{signal} at {} stages", ended.len() + arrived.len()), &outcome);
     }
-    let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), true).len();
+    let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), accepted.len()).len();
     let ended: usize = refused.values().map(Vec::len).sum();
     assert!(lines >= accepted.len() && lines <= accepted.len() + ended, "{lines}");
     let (ignored, killed) = (accepted.len(), ended);

@@ -65,7 +65,7 @@ impl Observed {
         } else {
             sandbox.arrived(recipient).into_iter().next()
         };
-        let logged = logged(sandbox, mark, needle, is_accepted);
+        let logged = logged(sandbox, mark, needle, usize::from(is_accepted));
         let observed = Self { output, arrived, logged };
         observed.assert_no_secret(sandbox);
         let lines = observed.logged.len();
@@ -117,15 +117,15 @@ impl Observed {
     }
 }
 
-/// The lines of the wrapper in the log after `mark` that hold `needle`; waits for one where there must be one.
-pub(crate) fn logged(sandbox: &Sandbox, mark: usize, needle: &str, must: bool) -> Vec<String> {
+/// The lines of the wrapper in the log after `mark` that hold `needle`; waits for so many.
+pub(crate) fn logged(sandbox: &Sandbox, mark: usize, needle: &str, least: usize) -> Vec<String> {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
         let log = fs::read(sandbox.path("/out/syslog")).unwrap_or_default();
         let log = String::from_utf8_lossy(log.get(mark..).unwrap_or_default()).into_owned();
         let lines = log.lines().filter(|line| line.contains("sendmail-dkim["));
         let lines: Vec<_> = lines.filter(|line| line.contains(needle)).map(str::to_owned).collect();
-        if !must || !lines.is_empty() {
+        if lines.len() >= least {
             return lines;
         }
         assert!(Instant::now() < deadline, "not logged: {needle}\n{log}");
