@@ -169,6 +169,10 @@ fn boundary(header: &Header) -> Option<Vec<u8>> {
     if !value.get(name.len()..start)?.trim_ascii().eq_ignore_ascii_case("boundary=") {
         return None;
     }
+    // Nor is one inside of quotes.
+    if !name.matches('"').count().is_multiple_of(2) {
+        return None;
+    }
     let rest = value.get(start..)?.trim_ascii_start();
     let text = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next()?,
