@@ -192,7 +192,8 @@ impl Address<'_> {
         completion: &Completion,
         edits: &mut Vec<Edit>,
     ) -> Result<(), Unstable> {
-        if self.local.is_empty() && self.domain.is_empty() {
+        let is_nothing = self.local.is_empty() && self.domain.is_empty();
+        if is_nothing && !self.has_at && self.route.is_none() {
             return Ok(()); // `<>`
         }
         if let Some((from, to)) = self.route {
@@ -468,6 +469,9 @@ mod tests {
             "a\\@b@e.com",
             "u@",
             "@e.com",
+            "<@>",
+            "x <@a.example:@>",
+            "x <@a.example:>",
             "\"a\\\"b\"@e.com",
             "\"a\".b@e.com",
             "u@e..com",
