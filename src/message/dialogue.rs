@@ -171,7 +171,9 @@ impl Dialogue {
         }
         let line = std::mem::take(&mut self.command);
         let text = line.trim_ascii();
-        let verb = text.split(|octet| matches!(octet, b' ' | b'\t' | b':')).next();
+        // Postfix ends a word at every octet of isspace(3).
+        let ends = |octet: &u8| octet.is_ascii_whitespace() || matches!(octet, b'\x0b' | b':');
+        let verb = text.split(ends).next();
         let awaited = match verb.unwrap_or_default().to_ascii_uppercase().as_slice() {
             b"EHLO" | b"HELO" => Awaited::Hello(text.to_vec()),
             b"MAIL" => Awaited::Mail(path(text)),

@@ -206,6 +206,11 @@ fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
     let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\n"), Server("220 go\r\n\x16\x03")]);
     assert_eq!(heard.opaque, Some(Opaque::Encrypted));
     assert!(heard.client.ends_with("220 go\r\n\x16\x03"));
+    // To Postfix a CR, VT or FF ends a word, too.
+    for command in ["STARTTLS\rx\r\n", "starttls\u{b}\r\n", "STARTTLS\u{c}x\n"] {
+        let (heard, _) = hear(&[GREETING, Client(command), Server("220 go\r\n\u{16}\u{3}")]);
+        assert_eq!(heard.opaque, Some(Opaque::Encrypted), "{command:?}");
+    }
     let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\nNOOP\r\n"), Server("454 no\r\n")]);
     assert_eq!(heard.opaque, None);
     let (heard, _) =
