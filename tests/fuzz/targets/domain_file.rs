@@ -2,6 +2,9 @@
 //! From its domain is signed, or there is a reason not to.
 #![no_main]
 
+#[path = "../place.rs"]
+mod place;
+
 use sendmail_dkim::config::{DomainFile, Signing};
 use sendmail_dkim::dkim::{Domain, Header};
 use sendmail_dkim::message::author::Author;
@@ -48,12 +51,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         let below = DomainFile::parse(&format!("# more\n\n{text}"), name, &host);
         match &parsed {
             Err(error) => {
-                assert!(!error.what.is_empty());
-                let lines = text.matches('\n').count() + 1;
-                assert!(error.line.is_none_or(|line| (1..=lines).contains(&line)), "{error}");
-                let moved = below.expect_err("no better below a comment");
-                assert_eq!(moved.line, error.line.map(|line| line + 2), "{error}");
-                assert_eq!(moved.what, error.what);
+                place::is_right(text, error, &below.expect_err("no better below a comment"));
             }
             Ok(file) => {
                 assert_eq!(below.as_ref(), Ok(file));

@@ -246,10 +246,10 @@ fn no_key_is_in_any_file_of_the_host() {
     assert_eq!(observed.signed_by().as_deref(), Some(DOMAIN));
     let secrets = secrets(sandbox);
     assert!(secrets.len() > 60, "{}", secrets.len());
-    fs::write(sandbox.path("/root/secrets"), secrets.join("\n")).unwrap();
+    fs::write(sandbox.path("/secrets"), secrets.join("\n")).unwrap();
     // Where anything of a submission may be left: the log, the queue, what arrived, files without an owner any more.
     let find = |folders: &str| {
-        sandbox.root(&format!("grep -raslF -f /root/secrets {folders} | sort | head -n 20; true"))
+        sandbox.root(&format!("grep -raslF -f /secrets {folders} | sort | head -n 20; true"))
     };
     let seen = find("/etc/sendmail-dkim/keys");
     assert!(seen.contains("s1.private"), "the search finds nothing: {seen}");
