@@ -109,8 +109,13 @@ pub(super) struct Edit {
 
 fn edits(value: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
     let mut edits = Vec::new();
-    for address in addresses(value)?.iter() {
+    let addresses = addresses(value)?;
+    for address in addresses.iter() {
         address?.settle(value, completion, &mut edits)?;
+    }
+    // Quotes may be all that keeps the two apart, and what goes behind the one would join the other.
+    if !edits.is_empty() && addresses.abut() {
+        return Err(Unstable::Unusual);
     }
     Ok(edits)
 }
@@ -351,6 +356,7 @@ mod tests {
             "Friends: a@e.com, B <b@e.com>;",
             "a@e.com;b@e.com",
             "a@e.com b@e.com",
+            "a@e.com\"b c\"@e.com",
             "root@localhost",
             "a@e.com,\n\tb@e.com\n",
         ] {
@@ -474,6 +480,9 @@ mod tests {
             "x <@a.example:>",
             "\"a\\\"b\"@e.com",
             "\"a\".b@e.com",
+            "\"a\"b@e.com",
+            "\"a\"b!c",
+            "a@e.com\"b\"@e.com",
             "u@e..com",
             "=?utf-8?Q?M=C3=BCller?=, Hans: <h@e.com> x",
         ] {

@@ -49,9 +49,19 @@ impl Addresses {
             .rev()
             .map(|(from, to)| Address::new(self.tokens.get(*from..*to).unwrap_or_default()))
     }
-}
 
-impl Addresses {
+    /// Whether an address begins right where another one ends, as in `"a"b@e.com`.
+    pub(super) fn abut(&self) -> bool {
+        self.found.windows(2).any(|pair| match pair {
+            [(right, _), (_, left)] => {
+                let left = left.checked_sub(1).and_then(|last| self.tokens.get(last));
+                let right = self.tokens.get(*right);
+                left.zip(right).is_some_and(|(left, right)| left.to == right.from)
+            }
+            _ => false,
+        })
+    }
+
     /// The octets of all comments.
     pub(in crate::message) fn comments(&self) -> impl Iterator<Item = (usize, usize)> {
         token::comments(&self.tokens)
