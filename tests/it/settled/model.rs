@@ -107,7 +107,8 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
     let mut is_open = true;
     for line in body.split(|octet| *octet == b'\n') {
         let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
-        let name = until_colon.trim_ascii_end();
+        let blanks = until_colon.iter().rev().take_while(|octet| BLANKS.contains(octet)).count();
+        let name = until_colon.get(..until_colon.len() - blanks).unwrap_or_default();
         // What follows a boundary does not matter to Postfix, but for the `--` of the last one.
         let behind = boundary.as_deref().and_then(|boundary| line.strip_prefix(boundary));
         let is_field = behind.is_none()
@@ -142,13 +143,21 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
     (!body.is_empty() && !body.ends_with(b"\n")).then(|| "no last line end".into())
 }
 
+/// What is nothing between two words to Postfix; a vertical tab or a form feed is a word.
+const BLANKS: &[u8] = b" \t\r\n";
+
+fn behind_blanks(text: &[u8]) -> &[u8] {
+    let blanks = text.iter().take_while(|octet| BLANKS.contains(octet)).count();
+    text.get(blanks..).unwrap_or_default()
+}
+
 /// What counts of a label: the first thing in it that is no comment, if that is a word.
 fn first_token(line: &[u8]) -> Option<&[u8]> {
     let colon = line.iter().position(|octet| *octet == b':')?;
-    let mut rest = line.get(colon.saturating_add(1)..)?.trim_ascii_start();
+    let mut rest = behind_blanks(line.get(colon.saturating_add(1)..)?);
     while rest.starts_with(b"(") {
         let end = rest.iter().position(|octet| *octet == b')')?;
-        rest = rest.get(end.saturating_add(1)..)?.trim_ascii_start();
+        rest = behind_blanks(rest.get(end.saturating_add(1)..)?);
     }
     let ends = |octet: &u8| b" ()<>@,;:\\\".[]".contains(octet) || octet.is_ascii_control();
     let end = rest.iter().position(ends).unwrap_or(rest.len());
@@ -160,20 +169,22 @@ fn boundary(header: &Header) -> Option<Vec<u8>> {
     let field = header.named("Content-Type").last()?;
     let value = String::from_utf8_lossy(field.value());
     let value = value.replace('\n', "");
-    if !value.trim_ascii().to_ascii_lowercase().starts_with("multipart/") {
+    let is_blank = |char: char| u8::try_from(char).is_ok_and(|octet| BLANKS.contains(&octet));
+    if !value.trim_start_matches(is_blank).to_ascii_lowercase().starts_with("multipart/") {
         return None;
     }
     let start = value.to_ascii_lowercase().find("boundary=")?.saturating_add("boundary=".len());
     let name = value.get(..start)?.trim_end_matches(|char: char| char != ';');
     // What stands before the name makes another one of it.
-    if !value.get(name.len()..start)?.trim_ascii().eq_ignore_ascii_case("boundary=") {
+    let before = value.get(name.len()..start)?;
+    if !before.trim_start_matches(is_blank).eq_ignore_ascii_case("boundary=") {
         return None;
     }
     // Nor is one inside of quotes.
     if !name.matches('"').count().is_multiple_of(2) {
         return None;
     }
-    let rest = value.get(start..)?.trim_ascii_start();
+    let rest = value.get(start..)?.trim_start_matches(is_blank);
     let text = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next()?,
         // A special ends what Postfix sees of it.
