@@ -180,8 +180,8 @@ fn boundary(header: &Header) -> Option<Vec<u8>> {
     if !before.trim_start_matches(is_blank).eq_ignore_ascii_case("boundary=") {
         return None;
     }
-    // Nor is one inside of quotes.
-    if !name.matches('"').count().is_multiple_of(2) {
+    // Nor is one inside of quotes, or of a comment without an end.
+    if !name.matches('"').count().is_multiple_of(2) || name.contains('(') {
         return None;
     }
     let rest = value.get(start..)?.trim_start_matches(is_blank);
