@@ -83,25 +83,16 @@ pub(super) fn faults_of(call: &str) -> Vec<&'static str> {
 }
 
 /// The calls in a log of strace: up to the last exec(2) that succeeds, as what comes then is not ours, or all.
-/// Where it followed processes, each line begins with a number, and a child is ours up to its exec(2).
+/// Where it followed processes, each line begins with a number.
 pub(super) fn sites(log: &str, to_the_exec: bool) -> Vec<Site> {
     let mut counts: BTreeMap<(&str, &str), usize> = BTreeMap::new();
     let mut found = Vec::new();
     let mut end = 0;
-    let mut first = None;
-    let mut foreign = Vec::new();
     for line in log.lines() {
         let (process, rest) = line
             .split_once(' ')
             .filter(|(number, _)| number.bytes().all(|octet| octet.is_ascii_digit()))
             .unwrap_or(("", line));
-        let first = *first.get_or_insert(process);
-        if foreign.contains(&process) {
-            continue;
-        }
-        if process != first && rest.contains("execve") && rest.ends_with("= 0") {
-            foreign.push(process);
-        }
         let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
         if !call.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_') {
             continue;

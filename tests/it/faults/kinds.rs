@@ -64,9 +64,10 @@ pub(super) fn kinds() -> Vec<Kind> {
 }
 
 impl Kind {
-    /// What strace needs to see all processes of ours.
+    /// What strace needs to see all processes of ours, and none of the real sendmail's, which have a count of
+    /// calls of their own: Postfix's postdrop does not write again after EAGAIN.
     pub(super) fn follow(&self) -> &'static [&'static str] {
-        if self.is_dialogue { &["-f"] } else { &[] }
+        if self.is_dialogue { &["-f", "-b", "execve"] } else { &[] }
     }
 
     pub(super) fn arguments(&self, recipient: &str) -> Vec<String> {
