@@ -196,9 +196,14 @@ impl Walk {
         if let Place::Body(part) = self.place { Some(part) } else { None }
     }
 
-    /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix.
+    /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix, but for a field of a
+    /// part header.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
+        let is_in_header = matches!(self.place, Place::Header { .. });
+        if is_in_header && field_name_length(piece).is_some() {
+            return false;
+        }
         let is_at = |open: &Open| !open.is_over && text.starts_with(&open.boundary.text);
         let open = self.stack.iter().rposition(is_at);
         let Some(open) = open else {
@@ -244,7 +249,14 @@ impl Walk {
             self.section.push(b'\n');
         }
         self.end_header(parent, is_empty, visit);
-        if !is_empty {
+        if is_empty {
+            return;
+        }
+        // To Postfix it is the first line of the body, and so may be the boundary that this header has named.
+        self.on_boundary = begins && self.find_boundary(piece, visit);
+        if self.on_boundary {
+            visit.boundary(piece);
+        } else {
             visit.text(self.part(), piece);
         }
     }
@@ -392,5 +404,23 @@ mod tests {
         let header = "Content-Type: multipart/mixed; boundary=b\n";
         let told = walk(header, "--b\nA: b\n--b\nC: d\n");
         assert_eq!(told, "b:--b\n[1 in 0: text/plain 5]b:--b\n[2 in 0: text/plain 5]");
+    }
+
+    #[test]
+    fn a_header_may_end_with_the_boundary_that_it_names() {
+        let header = "Content-Type: multipart/mixed; boundary=b\n";
+        let inner = "Content-Type: multipart/x; boundary=c\n";
+        assert_eq!(
+            walk(header, &format!("--b\n{inner}--c\nA: b\n\nx\n--c--\n--b--\n")),
+            "b:--b\n[1 in 0: multipart/x 38]b:--c\n[2 in 1: text/plain 6]2:x\nb:--c--\nb:--b--\n"
+        );
+        assert_eq!(
+            walk(header, "--b\nA: b\n--b: x\n\n--b: x\n\ny\n--b--: z\n"),
+            "b:--b\n[1 in 0: text/plain 13]b:--b: x\n[2 in 0: text/plain 1]2:y\nb:--b--: z\n"
+        );
+        assert_eq!(
+            walk(header, &format!("--b\n{inner}--c: d\n\n--c\n\nx\n--b--\n")),
+            "b:--b\n[1 in 0: multipart/x 46]b:--c\n[2 in 1: text/plain 1]2:x\nb:--b--\n"
+        );
     }
 }

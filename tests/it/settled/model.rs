@@ -109,12 +109,16 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
         let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
         let blanks = until_colon.iter().rev().take_while(|octet| BLANKS.contains(octet)).count();
         let name = until_colon.get(..until_colon.len() - blanks).unwrap_or_default();
-        // What follows a boundary does not matter to Postfix, but for the `--` of the last one.
-        let behind = boundary.as_deref().and_then(|boundary| line.strip_prefix(boundary));
-        let is_field = behind.is_none()
-            && until_colon.len() < line.len()
+        let is_like_field = until_colon.len() < line.len()
             && !name.is_empty()
             && name.iter().all(|octet| (33..=126).contains(octet));
+        // What follows a boundary does not matter to Postfix, but for the `--` of the last one; in a part header a
+        // field is a field first.
+        let behind = boundary
+            .as_deref()
+            .and_then(|boundary| line.strip_prefix(boundary))
+            .filter(|_| !(in_header && is_like_field));
+        let is_field = behind.is_none() && is_like_field;
         let continues = line.starts_with(b" ") || line.starts_with(b"\t");
         let stays = in_header && (is_field || (continues && !is_first));
         is_open &= !behind.is_some_and(|rest| rest.starts_with(b"--"));
