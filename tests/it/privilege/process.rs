@@ -69,11 +69,13 @@ fn no_signal_makes_it_leave_a_core() {
     let user = user();
     for signal in ["QUIT", "SEGV", "ABRT", "ILL", "BUS", "FPE", "TRAP", "SYS", "XCPU", "XFSZ"] {
         // What wait(2) says of it holds for any core_pattern. Twice: the first SIGSEGV goes to Rust's own handler, which
-        // looks for a stack overflow and then lets the next one through.
+        // looks for a stack overflow and then lets the next one through. A shell has ignored SIGQUIT for what it runs in
+        // the background.
         let dumps = |program: &str| {
             let script = format!(
                 "cd $(mktemp -d); exec python3 -c 'import os, resource, signal, subprocess, time
 resource.setrlimit(resource.RLIMIT_CORE, (resource.RLIM_INFINITY,) * 2)
+signal.signal(signal.SIG{signal}, signal.SIG_DFL)
 child = subprocess.Popen(\"{program}\".split(), stdin=subprocess.PIPE, restore_signals=True)
 child.stdin.write(b\"From: a@{DOMAIN}\\n\\nx\\n\"); child.stdin.flush(); time.sleep(0.3)
 child.send_signal(signal.SIG{signal}); time.sleep(0.1)

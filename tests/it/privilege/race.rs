@@ -53,6 +53,14 @@ fn swapper(sandbox: &Sandbox, user: &str, folder: &str, names: &str) -> Tied {
     Tied(child)
 }
 
+/// Ends it. What nsenter has started outlives nsenter.
+fn stop(sandbox: &Sandbox, swapper: Tied) {
+    sandbox.root(
+        "pkill -KILL -f '[s]wap.py'; while pgrep -f '[s]wap.py' >/dev/null; do sleep 0.05; done",
+    );
+    drop(swapper);
+}
+
 /// Submits so many messages of a domain, two at a time, and gives what arrived.
 fn submit(sandbox: &Sandbox, user: &User, domain: &str, count: usize) -> Vec<Received> {
     let next = AtomicUsize::new(0);
@@ -125,7 +133,9 @@ fn a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none() {
     let names = "s1.private secret passwd itself other stdin folder fifo own";
     let swapper = swapper(sandbox, &user.name, &folder, names);
     let arrived = submit(sandbox, &user, domain, 320);
-    drop(swapper);
+    stop(sandbox, swapper);
+    // The key has its name again: it is looked for in what was said, and a FIFO would be waited for.
+    sandbox.root(&format!("cd {folder} && rm -rf {names} between && mv kept s1.private"));
     let outcome = judge(sandbox, mark, user.uid, &arrived);
     attacks.row("the key is swapped for 8 other things by who owns its folder", &outcome);
 }
@@ -143,7 +153,7 @@ fn a_folder_of_keys_that_is_swapped_leads_to_no_key_of_another() {
     let names = format!("{domain} link link2 file");
     let swapper = swapper(sandbox, "root", "/etc/sendmail-dkim/keys", &names);
     let arrived = submit(sandbox, &user, domain, 100);
-    drop(swapper);
+    stop(sandbox, swapper);
     let outcome = judge(sandbox, mark, user.uid, &arrived);
     attacks.row("the folder of the key is swapped for links and a file", &outcome);
 }
