@@ -57,7 +57,8 @@ struct Open {
     boundary: Boundary,
     /// The type of a part that names none.
     default: &'static str,
-    /// It has ended, but not to Postfix, which has not seen all of its last line.
+    /// It has ended, but not to Postfix, which has not seen all of the line that ends it, or has taken that for
+    /// one of a multipart inside of it.
     is_over: bool,
 }
 
@@ -79,6 +80,11 @@ pub struct Walk {
 }
 
 const TEXT: &str = "text/plain";
+
+/// Whether the text behind `--` is the end of a multipart with this boundary.
+fn is_end(text: &[u8], boundary: &[u8]) -> bool {
+    text.strip_prefix(boundary).is_some_and(|behind| behind.starts_with(b"--"))
+}
 
 impl Walk {
     /// At the first octet of a body whose header says this.
@@ -197,42 +203,43 @@ impl Walk {
     }
 
     /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix, but for a field of a
-    /// part header.
+    /// part header. Any other line with `--` ends that header.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
-        let is_in_header = matches!(self.place, Place::Header { .. });
-        if is_in_header && field_name_length(piece).is_some() {
-            return false;
-        }
-        let is_at = |open: &Open| !open.is_over && text.starts_with(&open.boundary.text);
-        let open = self.stack.iter().rposition(is_at);
-        let Some(open) = open else {
-            if self.stack.iter().any(|open| text.starts_with(&open.boundary.seen)) {
-                // In a part header it is the first line of the text.
-                if let Place::Header { parent } = self.place {
-                    self.end_header(parent, false, visit);
-                }
-                visit.like_boundary(self.part());
-            }
-            return false;
-        };
         if let Place::Header { parent } = self.place {
-            // A part that ends in its header.
+            if field_name_length(piece).is_some() {
+                return false;
+            }
+            // The first line of the body, then: it may be the boundary that this header has named.
             self.end_header(parent, false, visit);
         }
-        self.stack.truncate(open.saturating_add(1));
-        let Some(top) = self.stack.last_mut() else { return false };
-        let behind = text.get(top.boundary.text.len()..).unwrap_or_default();
-        if behind.starts_with(b"--") {
-            top.is_over = top.boundary.seen != top.boundary.text;
-            self.behind_false_start = top.is_over;
-            if !top.is_over {
-                self.stack.pop();
-            }
+        // To Postfix it is that of the innermost multipart whose boundary it begins with, as far as that is seen.
+        let is_seen = |open: &Open| text.starts_with(&open.boundary.seen);
+        let Some(innermost) = self.stack.iter().rposition(is_seen) else { return false };
+        let is_at = |open: &Open| !open.is_over && text.starts_with(&open.boundary.text);
+        let Some(own) = self.stack.iter().rposition(is_at) else {
+            visit.like_boundary(self.part());
+            return false;
+        };
+        self.stack.truncate(innermost.saturating_add(1));
+        let Some(seen) = self.stack.last() else { return false };
+        let (ends_to_postfix, seen_default) = (is_end(text, &seen.boundary.seen), seen.default);
+        let (_, open) = self.stack.split_at_mut_checked(own).unwrap_or_default();
+        let Some((own, inner)) = open.split_first_mut() else { return false };
+        inner.iter_mut().for_each(|inner| inner.is_over = true);
+        if is_end(text, &own.boundary.text) {
+            own.is_over = true;
+            self.behind_false_start = !ends_to_postfix;
             self.place = Place::Between;
         } else {
-            self.default = top.default;
-            self.place = Place::Header { parent: top.number };
+            if ends_to_postfix || seen_default != own.default {
+                visit.like_boundary(None);
+            }
+            self.default = own.default;
+            self.place = Place::Header { parent: own.number };
+        }
+        if ends_to_postfix {
+            self.stack.pop();
         }
         true
     }
@@ -249,14 +256,7 @@ impl Walk {
             self.section.push(b'\n');
         }
         self.end_header(parent, is_empty, visit);
-        if is_empty {
-            return;
-        }
-        // To Postfix it is the first line of the body, and so may be the boundary that this header has named.
-        self.on_boundary = begins && self.find_boundary(piece, visit);
-        if self.on_boundary {
-            visit.boundary(piece);
-        } else {
+        if !is_empty {
             visit.text(self.part(), piece);
         }
     }
@@ -400,6 +400,46 @@ mod tests {
     }
 
     #[test]
+    fn to_postfix_a_line_belongs_to_the_innermost_boundary_that_it_sees_in_it() {
+        let header = "Content-Type: multipart/mixed; boundary=\"-\"\n";
+        let inner = "---\nContent-Type: multipart/x; boundary=--=_x\n\n----=_x\n\n";
+        let told = "b:---\n[1 in 0: multipart/x 43]b:----=_x\n[2 in 1: text/plain 1]";
+        // The end of the outer one, and a part of the inner one to Postfix.
+        assert_eq!(
+            walk(header, &format!("{inner}x\n-----\nA : b\n")),
+            format!("{told}2:x\nb:-----\nl-:A : b\n")
+        );
+        assert_eq!(
+            walk(header, &format!("{inner}-----\n\n--y\n---z\n")),
+            format!("{told}b:-----\n-:\n-:--y\nl-:---z\n")
+        );
+        // A part of the outer one, and the end of the inner one to Postfix.
+        let header = "Content-Type: multipart/mixed; boundary=\"----\"\n";
+        let inner = "------\nContent-Type: multipart/x; boundary=--=_x\n\n----=_x\n\n";
+        let told = "b:------\n[1 in 0: multipart/x 43]b:----=_x\n[2 in 1: text/plain 1]";
+        assert_eq!(
+            walk(header, &format!("{inner}x\n------\nA : b\n")),
+            format!("{told}2:x\nlb:------\n[3 in 0: text/plain 6]")
+        );
+        // Both end, and to Postfix the inner one alone.
+        let header = "Content-Type: multipart/mixed; boundary=\"-\"\n";
+        let inner = "---\nContent-Type: multipart/x; boundary=-=_x\n\n---=_x\n\n";
+        let told = "b:---\n[1 in 0: multipart/x 42]b:---=_x\n[2 in 1: text/plain 1]";
+        assert_eq!(
+            walk(header, &format!("{inner}x\n-----\ny\n---\nA : b\n")),
+            format!("{told}2:x\nb:-----\n-:y\nl-:---\n-:A : b\n")
+        );
+        // A message each, and text to Postfix.
+        let header = "Content-Type: multipart/digest; boundary=-=_d\n";
+        let inner = "---=_d\nContent-Type: multipart/x; boundary=-=_x\n\n---=_x\n\n";
+        assert_eq!(
+            walk(header, &format!("{inner}x\n---=_d\n\nA : b\n")),
+            "b:---=_d\n[1 in 0: multipart/x 42]b:---=_x\n[2 in 1: text/plain 1]2:x\n\
+             lb:---=_d\n[3 in 0: message/rfc822 1][4 in 3: text/plain 6]"
+        );
+    }
+
+    #[test]
     fn a_header_may_end_with_the_part_or_the_body() {
         let header = "Content-Type: multipart/mixed; boundary=b\n";
         let told = walk(header, "--b\nA: b\n--b\nC: d\n");
@@ -414,6 +454,12 @@ mod tests {
             walk(header, &format!("--b\n{inner}--c\nA: b\n\nx\n--c--\n--b--\n")),
             "b:--b\n[1 in 0: multipart/x 38]b:--c\n[2 in 1: text/plain 6]2:x\nb:--c--\nb:--b--\n"
         );
+        let inner = "Content-Type: multipart/x; boundary=bb\n";
+        assert_eq!(
+            walk(header, &format!("--b\n{inner}--bb\n\nx\n--bb--\n--b--\n")),
+            "b:--b\n[1 in 0: multipart/x 39]b:--bb\n[2 in 1: text/plain 1]2:x\nb:--bb--\nb:--b--\n"
+        );
+        let inner = "Content-Type: multipart/x; boundary=c\n";
         assert_eq!(
             walk(header, "--b\nA: b\n--b: x\n\n--b: x\n\ny\n--b--: z\n"),
             "b:--b\n[1 in 0: text/plain 13]b:--b: x\n[2 in 0: text/plain 1]2:y\nb:--b--: z\n"

@@ -101,10 +101,9 @@ pub(crate) fn changed_on_the_way(
 /// The same for the body.
 fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
     // In the header of a part: behind a boundary of the message, before an empty line.
-    let boundary = boundary(header);
+    let mut boundaries = boundaries(header);
     let mut in_header = false;
     let mut is_first = false;
-    let mut is_open = true;
     for line in body.split(|octet| *octet == b'\n') {
         let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
         let blanks = until_colon.iter().rev().take_while(|octet| BLANKS.contains(octet)).count();
@@ -114,16 +113,22 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
             && name.iter().all(|octet| (33..=126).contains(octet));
         // What follows a boundary does not matter to Postfix, but for the `--` of the last one; in a part header a
         // field is a field first.
-        let behind = boundary
-            .as_deref()
-            .and_then(|boundary| line.strip_prefix(boundary))
-            .filter(|_| !(in_header && is_like_field));
-        let is_field = behind.is_none() && is_like_field;
+        let begins_with = |boundary: &Vec<u8>| line.starts_with(boundary);
+        let innermost =
+            boundaries.iter().rposition(begins_with).filter(|_| !(in_header && is_like_field));
+        let is_field = innermost.is_none() && is_like_field;
         let continues = line.starts_with(b" ") || line.starts_with(b"\t");
         let stays = in_header && (is_field || (continues && !is_first));
-        is_open &= !behind.is_some_and(|rest| rest.starts_with(b"--"));
-        let begins = behind.is_some();
-        in_header = is_open && (begins || stays);
+        let mut begins = false;
+        if let Some(innermost) = innermost {
+            boundaries.truncate(innermost.saturating_add(1));
+            let boundary = boundaries.last().map_or(0, Vec::len);
+            begins = !line.get(boundary..).is_some_and(|rest| rest.starts_with(b"--"));
+            if !begins {
+                boundaries.pop();
+            }
+        }
+        in_header = begins || (innermost.is_none() && stays);
         is_first = begins;
         if in_header && is_field && name.len() < until_colon.len() {
             return Some(format!("blank before a colon: {}", String::from_utf8_lossy(line)));
@@ -168,10 +173,13 @@ fn first_token(line: &[u8]) -> Option<&[u8]> {
     rest.get(..end)
 }
 
-/// `--` and the boundary of a multipart message.
-fn boundary(header: &Header) -> Option<Vec<u8>> {
-    let field = header.named("Content-Type").last()?;
-    let value = String::from_utf8_lossy(field.value());
+/// `--` and the boundary of a multipart message, for each of its Content-Type fields.
+fn boundaries(header: &Header) -> Vec<Vec<u8>> {
+    header.named("Content-Type").filter_map(|field| boundary(field.value())).collect()
+}
+
+fn boundary(value: &[u8]) -> Option<Vec<u8>> {
+    let value = String::from_utf8_lossy(value);
     let value = value.replace('\n', "");
     let is_blank = |char: char| u8::try_from(char).is_ok_and(|octet| BLANKS.contains(&octet));
     if !value.trim_start_matches(is_blank).to_ascii_lowercase().starts_with("multipart/") {
