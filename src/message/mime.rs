@@ -181,6 +181,13 @@ impl Walk {
 
     fn give(&mut self, piece: &[u8], visit: &mut impl Visit) {
         let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
+        self.on_boundary &= !begins;
+        if let Place::Header { parent } = self.place
+            && !self.on_boundary
+            && self.header_piece(piece, begins, parent, visit)
+        {
+            return;
+        }
         if begins {
             let is_behind = mem::take(&mut self.behind_false_start);
             self.on_boundary = self.find_boundary(piece, visit);
@@ -190,8 +197,6 @@ impl Walk {
         }
         if self.on_boundary {
             visit.boundary(piece);
-        } else if let Place::Header { parent } = self.place {
-            self.header_piece(piece, begins, parent, visit);
         } else {
             visit.text(self.part(), piece);
         }
@@ -202,17 +207,9 @@ impl Walk {
         if let Place::Body(part) = self.place { Some(part) } else { None }
     }
 
-    /// A line that begins with `--` and a boundary, whatever follows, is one to Postfix, but for a field of a
-    /// part header. Any other line with `--` ends that header.
+    /// A line of a body that begins with `--` and a boundary, whatever follows, is one to Postfix.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
-        if let Place::Header { parent } = self.place {
-            if field_name_length(piece).is_some() {
-                return false;
-            }
-            // The first line of the body, then: it may be the boundary that this header has named.
-            self.end_header(parent, false, visit);
-        }
         // To Postfix it is that of the innermost multipart whose boundary it begins with, as far as that is seen.
         let is_seen = |open: &Open| text.starts_with(&open.boundary.seen);
         let Some(innermost) = self.stack.iter().rposition(is_seen) else { return false };
@@ -222,10 +219,10 @@ impl Walk {
             return false;
         };
         self.stack.truncate(innermost.saturating_add(1));
-        let Some(seen) = self.stack.last() else { return false };
-        let (ends_to_postfix, seen_default) = (is_end(text, &seen.boundary.seen), seen.default);
-        let (_, open) = self.stack.split_at_mut_checked(own).unwrap_or_default();
+        let open = self.stack.get_mut(own..).unwrap_or_default();
         let Some((own, inner)) = open.split_first_mut() else { return false };
+        let seen = inner.last().unwrap_or(own);
+        let (ends_to_postfix, seen_default) = (is_end(text, &seen.boundary.seen), seen.default);
         inner.iter_mut().for_each(|inner| inner.is_over = true);
         if is_end(text, &own.boundary.text) {
             own.is_over = true;
@@ -244,21 +241,27 @@ impl Walk {
         true
     }
 
-    fn header_piece(&mut self, piece: &[u8], begins: bool, parent: usize, visit: &mut impl Visit) {
+    /// Whether the piece is one of the header section. A line that is none ends the section, and is the first one
+    /// of the body: it may be the boundary that the header has named.
+    fn header_piece(
+        &mut self,
+        piece: &[u8],
+        begins: bool,
+        parent: usize,
+        visit: &mut impl Visit,
+    ) -> bool {
         let is_empty = piece == b"\n" && begins;
         let continues = matches!(piece.first(), Some(b' ' | b'\t')) && !self.section.is_empty();
         let belongs = !begins || continues || field_name_length(piece).is_some();
         if belongs && self.section.len() < LARGEST_HEADER {
             self.section.extend_from_slice(piece);
-            return;
+            return true;
         }
         if is_empty {
             self.section.push(b'\n');
         }
         self.end_header(parent, is_empty, visit);
-        if !is_empty {
-            visit.text(self.part(), piece);
-        }
+        is_empty
     }
 
     /// `is_divided`: by an empty line; without one Postfix takes what follows for no message.
@@ -401,34 +404,26 @@ mod tests {
 
     #[test]
     fn to_postfix_a_line_belongs_to_the_innermost_boundary_that_it_sees_in_it() {
-        let header = "Content-Type: multipart/mixed; boundary=\"-\"\n";
-        let inner = "---\nContent-Type: multipart/x; boundary=--=_x\n\n----=_x\n\n";
-        let told = "b:---\n[1 in 0: multipart/x 43]b:----=_x\n[2 in 1: text/plain 1]";
-        // The end of the outer one, and a part of the inner one to Postfix.
-        assert_eq!(
-            walk(header, &format!("{inner}x\n-----\nA : b\n")),
-            format!("{told}2:x\nb:-----\nl-:A : b\n")
-        );
-        assert_eq!(
-            walk(header, &format!("{inner}-----\n\n--y\n---z\n")),
-            format!("{told}b:-----\n-:\n-:--y\nl-:---z\n")
-        );
-        // A part of the outer one, and the end of the inner one to Postfix.
-        let header = "Content-Type: multipart/mixed; boundary=\"----\"\n";
-        let inner = "------\nContent-Type: multipart/x; boundary=--=_x\n\n----=_x\n\n";
-        let told = "b:------\n[1 in 0: multipart/x 43]b:----=_x\n[2 in 1: text/plain 1]";
-        assert_eq!(
-            walk(header, &format!("{inner}x\n------\nA : b\n")),
-            format!("{told}2:x\nlb:------\n[3 in 0: text/plain 6]")
-        );
-        // Both end, and to Postfix the inner one alone.
-        let header = "Content-Type: multipart/mixed; boundary=\"-\"\n";
-        let inner = "---\nContent-Type: multipart/x; boundary=-=_x\n\n---=_x\n\n";
-        let told = "b:---\n[1 in 0: multipart/x 42]b:---=_x\n[2 in 1: text/plain 1]";
-        assert_eq!(
-            walk(header, &format!("{inner}x\n-----\ny\n---\nA : b\n")),
-            format!("{told}2:x\nb:-----\n-:y\nl-:---\n-:A : b\n")
-        );
+        for (outer, inner, body, wanted) in [
+            // The end of the outer one, and a part of the inner one to Postfix.
+            ("-", "--=_x", "x\n-----\nA : b\n", "2:x\nb:-----\nl-:A : b\n"),
+            ("-", "--=_x", "-----\n\n--y\n---z\n", "b:-----\n-:\n-:--y\nl-:---z\n"),
+            // A part of the outer one, and the end of the inner one to Postfix.
+            ("----", "--=_x", "x\n------\nA : b\n", "2:x\nlb:------\n[3 in 0: text/plain 6]"),
+            // Both end, and to Postfix the inner one alone.
+            ("-", "-=_x", "x\n-----\ny\n---\nA : b\n", "2:x\nb:-----\n-:y\nl-:---\n-:A : b\n"),
+        ] {
+            let header = format!("Content-Type: multipart/mixed; boundary=\"{outer}\"\n");
+            let part = format!("Content-Type: multipart/x; boundary={inner}\n\n");
+            let length = part.len();
+            assert_eq!(
+                walk(&header, &format!("--{outer}\n{part}--{inner}\n\n{body}")),
+                format!(
+                    "b:--{outer}\n[1 in 0: multipart/x {length}]b:--{inner}\n\
+                     [2 in 1: text/plain 1]{wanted}"
+                )
+            );
+        }
         // A message each, and text to Postfix.
         let header = "Content-Type: multipart/digest; boundary=-=_d\n";
         let inner = "---=_d\nContent-Type: multipart/x; boundary=-=_x\n\n---=_x\n\n";
