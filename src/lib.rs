@@ -26,4 +26,5 @@ pub mod dkim;
 pub mod message;
 pub mod policy;
 pub mod report;
+mod rights;
 pub mod wrapper;

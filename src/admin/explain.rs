@@ -157,9 +157,9 @@ impl Told {
             let folder = tree.join(&plan.folder);
             let key = |selector| {
                 let path = folder.join(format!("{selector}.private"));
-                let steps =
-                    [rights::folder(&tree), rights::folder(&folder), rights::key(&path, &tree)];
-                Key::of(path, steps.into_iter().flatten())
+                let folders = [&tree, &folder].map(|folder| rights::folder(folder, &tree));
+                let steps = folders.into_iter().chain([rights::key(&path, &tree)]);
+                Key::of(path, steps.flatten())
             };
             plan.selectors.iter().map(key).collect()
         });
@@ -283,7 +283,7 @@ impl Key {
         for step in steps {
             is_closed |= step.is_closed;
             if let Some(wanted) = step.wanted {
-                wrong.push(format!("{}; wanted {wanted}: {}", step.shown, step.remedy));
+                wrong.push(format!("{}; expected {wanted}: {}", step.shown, step.remedy));
             }
             shown.push(step.shown);
         }

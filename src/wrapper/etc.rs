@@ -3,9 +3,9 @@
 use std::cell::OnceCell;
 use std::error;
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -14,6 +14,7 @@ use super::privilege::Held;
 use crate::config::{ConfigError, DomainFile, Host, OnError};
 use crate::dkim::Domain;
 use crate::policy::{Candidate, Policy};
+use crate::rights::{Breach, Rights, Rule};
 
 /// The folder of an installed wrapper.
 pub const FOLDER: &str = "/etc/sendmail-dkim";
@@ -28,8 +29,8 @@ const LARGEST: u64 = 1 << 20;
 #[derive(Debug)]
 pub(crate) struct Etc {
     folder: PathBuf,
-    /// Whose it is, once somebody asked.
-    owner: OnceCell<u32>,
+    /// Who may write it, once somebody asked.
+    rule: OnceCell<Rule>,
 }
 
 /// A file of the configuration that can't be used; the administrator causes it.
@@ -39,8 +40,8 @@ pub(crate) enum EtcError {
     Unreadable { path: PathBuf, source: io::Error },
     /// It is a folder, a FIFO or a device.
     NotAFile { path: PathBuf },
-    /// Somebody else than the administrator could have written it.
-    Untrusted { path: PathBuf, owner: u32, mode: u32 },
+    /// Another user than the administrator could have written it.
+    Untrusted { path: PathBuf, breach: Breach },
     /// It is larger than any configuration.
     TooLarge { path: PathBuf },
     /// It is not what the manual page says.
@@ -65,11 +66,7 @@ impl fmt::Display for EtcError {
         match self {
             Self::Unreadable { .. } => write!(f, "cannot read {path}"),
             Self::NotAFile { .. } => write!(f, "{path} is not a regular file"),
-            Self::Untrusted { owner, mode, .. } => write!(
-                f,
-                "{path} is of uid {owner} with mode {mode:03o}, wanted root's, or the folder's \
-                 owner's, and writable by nobody else"
-            ),
+            Self::Untrusted { breach, .. } => write!(f, "{path} {breach}"),
             Self::TooLarge { .. } => write!(f, "{path} is larger than {LARGEST} octets"),
             Self::Wrong { .. } => write!(f, "{path}"),
         }
@@ -113,7 +110,7 @@ impl Etc {
     }
 
     fn of(folder: PathBuf) -> Self {
-        Self { folder, owner: OnceCell::new() }
+        Self { folder, rule: OnceCell::new() }
     }
 
     /// The folder of the domain files.
@@ -158,6 +155,8 @@ impl Etc {
             let file = DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
                 .map_err(|source| EtcError::Wrong { path, source })?;
             if candidate.fits(&file) {
+                let domains = self.domains();
+                judge(self.rule()?, &domains, &metadata(&domains)?)?;
                 return Ok(Some(Policy { candidate, file }));
             }
         }
@@ -191,19 +190,28 @@ impl Etc {
         if !found.is_file() {
             return Err(EtcError::NotAFile { path: path.to_owned() });
         }
-        let folder_owner = self.owner().map_err(unreadable)?;
-        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
-        if (owner != 0 && owner != folder_owner) || mode & 0o002 != 0 {
-            return Err(EtcError::Untrusted { path: path.to_owned(), owner, mode });
-        }
+        judge(self.rule()?, path, &found)?;
         Ok(found.len())
     }
 
-    fn owner(&self) -> io::Result<u32> {
-        if let Some(owner) = self.owner.get() {
-            return Ok(*owner);
+    /// The rule for this tree, which the folder itself keeps.
+    pub(super) fn rule(&self) -> Result<Rule, EtcError> {
+        if let Some(rule) = self.rule.get() {
+            return Ok(*rule);
         }
-        let owner = std::fs::metadata(&self.folder)?.uid();
-        Ok(*self.owner.get_or_init(|| owner))
+        let found = metadata(&self.folder)?;
+        let rule = Rule::of_tree(Rights::from(&found));
+        judge(rule, &self.folder, &found)?;
+        Ok(*self.rule.get_or_init(|| rule))
     }
+}
+
+fn judge(rule: Rule, path: &Path, found: &Metadata) -> Result<(), EtcError> {
+    let judged = rule.judge(Rights::from(found));
+    judged.map_err(|breach| EtcError::Untrusted { path: path.to_owned(), breach })
+}
+
+fn metadata(path: &Path) -> Result<Metadata, EtcError> {
+    let unreadable = |source| EtcError::Unreadable { path: path.to_owned(), source };
+    std::fs::metadata(path).map_err(unreadable)
 }

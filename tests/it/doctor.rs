@@ -253,7 +253,7 @@ fn configuration_keys_units_and_php_are_looked_at() {
             "error",
         ),
         (
-            "chmod 755 /etc/sendmail-dkim/keys".into(),
+            "chmod 770 /etc/sendmail-dkim/keys".into(),
             "chmod 750 /etc/sendmail-dkim/keys".into(),
             "key_rights",
             "error",
@@ -284,6 +284,19 @@ fn configuration_keys_units_and_php_are_looked_at() {
             "warning",
         ),
         (format!("chmod 640 {file}"), format!("chmod 644 {file}"), "configuration", "error"),
+        (format!("chmod 664 {file}"), format!("chmod 644 {file}"), "configuration", "error"),
+        (
+            "chmod 775 /etc/sendmail-dkim/domains".into(),
+            "chmod 755 /etc/sendmail-dkim/domains".into(),
+            "configuration",
+            "error",
+        ),
+        (
+            format!("chgrp users {key}"),
+            format!("chgrp sendmail-dkim {key}; chmod 640 {key}"),
+            "key_rights",
+            "error",
+        ),
         (
             format!("cp -p {file} /tmp/file; echo 'users = [\"alcie\"]' >>{file}"),
             format!("mv /tmp/file {file}"),

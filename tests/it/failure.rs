@@ -61,7 +61,7 @@ fn a_bad_key_sends_or_refuses_as_the_domain_says() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o604)).unwrap();
     assert_sent_as_submitted(&stage);
     stage.write("etc/domains/sample.com.toml", "selector = \"s1\"\non_error = \"refuse\"\n");
-    let words = format!("key {} has mode 604, wanted 640 or stricter", key.display());
+    let words = format!("{} must not be readable by every user (found mode 0604", key.display());
     assert_refused(&stage, &["-t"], &words);
     stage.write("etc/domains/sample.com.toml", "selector = \"s1\"\nminimum_key_bits = 2048\n");
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();

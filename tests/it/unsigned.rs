@@ -148,13 +148,39 @@ fn a_link_in_place_of_the_key_sends_mail_unsigned() {
 
 #[test]
 fn a_key_that_others_may_read_or_write_sends_mail_unsigned() {
-    with_broken("world.test", "chmod 644 KEY", "", "has mode 644, wanted 640 or stricter");
-    with_broken("group.test", "chmod 660 KEY", "", "has mode 660, wanted 640 or stricter");
+    with_broken("world.test", "chmod 644 KEY", "", "found mode 0644, expected 0640 or stricter");
+    with_broken(
+        "group.test",
+        "chmod 660 KEY",
+        "",
+        "must be writable by its owner only (found uid 0, mode 0660)",
+    );
 }
 
 #[test]
 fn a_key_of_somebody_else_sends_mail_unsigned() {
-    with_broken("owner.test", "chown alice KEY", "", "wanted root's or the tree's owner's");
+    with_broken(
+        "owner.test",
+        "chown alice KEY",
+        "",
+        "must be owned by root or by the owner of the configuration directory",
+    );
+}
+
+#[test]
+fn a_key_of_another_group_sends_mail_unsigned() {
+    let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
+    sandbox.key("group-of-users.test", "s1");
+    let key = "/etc/sendmail-dkim/keys/group-of-users.test/s1.private";
+    sandbox.root(&format!("chgrp users {key}"));
+    // The caller could read the key itself: it is no secret, and signs nothing.
+    let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+    sandbox.write("/tmp/message", "From: a@group-of-users.test\n\nx\n");
+    let submit = "setpriv --reuid=alice --regid=alice --groups=users";
+    sandbox.root(&format!("{submit} sendmail {recipient} </tmp/message"));
+    assert!(!sandbox.received(&recipient).split().0.contains("DKIM-Signature"));
+    let line = sandbox.logged(mark, "must have the group of the keys directory");
+    assert!(line.contains("result=unsigned"), "{line}");
 }
 
 #[test]
@@ -176,5 +202,6 @@ fn a_broken_domain_file_sends_mail_unsigned_and_names_the_line() {
 
 #[test]
 fn a_domain_file_that_others_may_write_sends_mail_unsigned() {
-    with_broken("trust.test", "chmod 666 FILE", "", "writable by nobody else");
+    with_broken("users.group.test", "chgrp users FILE; chmod 664 FILE", "", "by its owner only");
+    with_broken("trust.test", "chmod 666 FILE", "", "must be writable by its owner only");
 }

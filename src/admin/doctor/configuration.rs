@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::unistd::{Group, User};
@@ -13,6 +12,7 @@ use crate::admin::domains;
 use crate::config::{DomainFile, Host};
 use crate::dkim::{Domain, Selector};
 use crate::policy::Candidate;
+use crate::rights::{Rights, Rule};
 
 /// What the files say, as far as they can be used.
 #[derive(Debug, Default)]
@@ -49,7 +49,11 @@ impl Configuration {
     pub(super) fn read(etc: &Path, findings: &mut Vec<Finding>) -> Self {
         let mut configuration = Self::default();
         let path = etc.join("config.toml");
-        let Some(text) = read(&path, findings) else { return configuration };
+        let top = fs::metadata(etc).ok();
+        let rule = Rule::of_tree(top.as_ref().map_or_else(Rights::of_root, Rights::from));
+        findings
+            .extend([etc, &etc.join("domains")].into_iter().filter_map(|path| judge(path, rule)));
+        let Some(text) = read(&path, rule, findings) else { return configuration };
         let host = match Host::parse(&text) {
             Ok(host) => configuration.host.insert(host),
             Err(error) => {
@@ -73,7 +77,7 @@ impl Configuration {
                 ));
                 continue;
             }
-            let Some(text) = read(&path, findings) else { continue };
+            let Some(text) = read(&path, rule, findings) else { continue };
             match DomainFile::parse(&text, name.as_ref(), &host.signing) {
                 Ok(file) => {
                     findings.extend(unknown(&path, &file));
@@ -129,7 +133,7 @@ fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
 }
 
 /// A file that every user must be able to read, and only its owner to write.
-fn read(path: &Path, findings: &mut Vec<Finding>) -> Option<String> {
+fn read(path: &Path, rule: Rule, findings: &mut Vec<Finding>) -> Option<String> {
     let shown = path.display();
     let text = match fs::read_to_string(path) {
         Ok(text) => text,
@@ -139,19 +143,23 @@ fn read(path: &Path, findings: &mut Vec<Finding>) -> Option<String> {
             return None;
         }
     };
-    let found = fs::metadata(path).ok()?;
-    let mode = found.mode() & 0o7777;
-    let owners = [0, path.parent().and_then(|folder| fs::metadata(folder).ok())?.uid()];
-    if mode & 0o004 == 0 || mode & 0o022 != 0 || !owners.contains(&found.uid()) {
-        findings.push(Finding::error(
-            "configuration",
-            format!(
-                "{shown} is of uid {} with mode {mode:03o}; it is to be root's, for everybody to \
-                 read, and for nobody else to write",
-                found.uid()
-            ),
-            format!("chown root {shown}; chmod 644 {shown}"),
-        ));
-    }
+    findings.extend(judge(path, rule));
     Some(text)
+}
+
+/// Judges a directory or a file that the wrapper reads with the rights of whoever submits mail.
+fn judge(path: &Path, rule: Rule) -> Option<Finding> {
+    let found = fs::metadata(path).ok()?;
+    let rights = Rights::from(&found);
+    let (readable, mode) = if found.is_dir() { (0o005, "0755") } else { (0o004, "0644") };
+    let wrong = match rule.judge(rights) {
+        Err(breach) => breach.to_string(),
+        Ok(()) if rights.mode & readable != readable => {
+            format!("must be readable by every user (found mode {:04o})", rights.mode)
+        }
+        Ok(()) => return None,
+    };
+    let shown = path.display();
+    let remedy = format!("chown root {shown}; chmod {mode} {shown}");
+    Some(Finding::error("configuration", format!("{shown} {wrong}"), remedy))
 }

@@ -12,13 +12,13 @@ use crate::report;
 pub(super) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tree = etc.join("keys");
-    findings.extend(rights::folder(&tree).and_then(step));
+    findings.extend(rights::folder(&tree, &tree).and_then(step));
     let mut seen = Vec::new();
     for signer in &configuration.files {
         let name = signer.folder();
         let folder = tree.join(&name);
         if !seen.contains(&name) {
-            findings.extend(rights::folder(&folder).and_then(step));
+            findings.extend(rights::folder(&folder, &tree).and_then(step));
             seen.push(name);
         }
         // Nobody signs by a file that exempts its domain.
@@ -34,7 +34,7 @@ pub(super) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding
 
 fn step(step: Step) -> Option<Finding> {
     let wanted = step.wanted?;
-    let evidence = format!("{}; wanted {wanted}", step.shown);
+    let evidence = format!("{}; expected {wanted}", step.shown);
     Some(Finding::error("key_rights", evidence, step.remedy))
 }
 

@@ -44,7 +44,7 @@ const OWN_FILE: &str = "printf 'selectors = [\"s1\"]\\ndomain = \"forbidden.test
 const NOT_A_FILE: &str = "is not a regular file";
 
 /// What stands there, how it comes there, and the reason in the log.
-const KEYS: [(&str, &str, &str); 25] = [
+const KEYS: [(&str, &str, &str); 30] = [
     (
         "key: a link to a secret of the group",
         "SECRET; ln -sf /etc/sendmail-dkim/secret KEY",
@@ -76,15 +76,15 @@ const KEYS: [(&str, &str, &str); 25] = [
         "cannot open key",
     ),
     ("key: /dev/zero", "rm KEY; mknod -m 640 KEY c 1 5; chgrp sendmail-dkim KEY", NOT_A_FILE),
-    ("key: 4 GB of nothing", "truncate -s 0 KEY; truncate -s 4G KEY", "no private key in PEM form"),
-    ("key: 1 MB of text", "yes 'TOP_SECRET' | head -c 1000000 >KEY", "no private key in PEM form"),
+    ("key: 4 GB of nothing", "truncate -s 0 KEY; truncate -s 4G KEY", "is larger than 16384 bytes"),
+    ("key: 1 MB of text", "yes 'TOP_SECRET' | head -c 1000000 >KEY", "is larger than 16384 bytes"),
     ("key: empty", "truncate -s 0 KEY", "no private key in PEM form"),
     ("key: cut off", "truncate -s 1000 KEY", "the key is damaged"),
     ("key: a public key", "sed -i 's/PRIVATE/PUBLIC/' KEY", "a public key or certificate"),
     ("key: gone", "rm KEY", "ENOENT"),
-    ("key: of the user", "chown USER KEY", "wanted root's or the tree's owner's"),
-    ("key: all may read it", "chmod 644 KEY", "has mode 644"),
-    ("key: the group may write it", "chmod 660 KEY", "has mode 660"),
+    ("key: of the user", "chown USER KEY", "must be owned by root"),
+    ("key: all may read it", "chmod 644 KEY", "found mode 0644, expected 0640"),
+    ("key: the group may write it", "chmod 660 KEY", "by its owner only (found uid 0, mode 0660)"),
     (
         "its folder: a link to that of another",
         "mv FOLDER x; ln -s forbidden.test FOLDER",
@@ -94,6 +94,15 @@ const KEYS: [(&str, &str, &str); 25] = [
     ("its folder: a file", "mv FOLDER x; touch FOLDER", "cannot open key"),
     ("its folder: of mode 000", "chmod 000 FOLDER", "EACCES"),
     ("all keys: of mode 000", "chmod 000 keys", "EACCES"),
+    (
+        "its folder: the group may write it",
+        "chmod 770 FOLDER",
+        "privilege.test must be writable by",
+    ),
+    ("its folder: all may write it", "chmod 1777 FOLDER", "privilege.test must be writable by"),
+    ("its folder: of the user", "chown USER FOLDER", "privilege.test must be owned by root"),
+    ("all keys: the group may write it", "chmod 770 keys", "/keys must be writable by its owner"),
+    ("all keys: of the user", "chown USER keys", "/keys must be owned by root"),
 ];
 
 #[test]
@@ -101,14 +110,14 @@ fn what_stands_in_place_of_a_key_is_not_read() {
     try_all(Attacks::of(what_stands_in_place_of_a_key_is_not_read), &KEYS);
 }
 
-const DOMAIN_FILES: [(&str, &str, &str); 23] = [
+const DOMAIN_FILES: [(&str, &str, &str); 28] = [
     (
         "domain file: a link to one of the user's",
         "EVIL; ln -sf /tmp/evil/own.toml FILE",
-        "wanted root's",
+        "must be owned by root",
     ),
-    ("domain file: of the user", "chown USER FILE", "wanted root's"),
-    ("domain file: all may write it", "chmod 666 FILE", "writable by nobody else"),
+    ("domain file: of the user", "chown USER FILE", "must be owned by root"),
+    ("domain file: all may write it", "chmod 666 FILE", "must be writable by its owner only"),
     (
         "domain file: a link to that of another",
         "ln -sf forbidden.test.toml FILE",
@@ -153,6 +162,15 @@ const DOMAIN_FILES: [(&str, &str, &str); 23] = [
         "no domain file",
     ),
     ("all domain files: of mode 000", "chmod 000 domains", "Permission denied"),
+    ("domain file: the group may write it", "chmod 664 FILE", "must be writable by its owner only"),
+    (
+        "domain file: a group of users may write it",
+        "chgrp users FILE; chmod 664 FILE",
+        "must be writable by its owner only",
+    ),
+    ("all domain files: the group may write it", "chmod 775 domains", "/domains must be writable"),
+    ("all domain files: all may write it", "chmod 1777 domains", "/domains must be writable by"),
+    ("all domain files: of the user", "chown USER domains", "/domains must be owned by root"),
 ];
 
 #[test]
@@ -171,10 +189,21 @@ fn what_stands_in_place_of_the_configuration_is_not_obeyed() {
             (
                 "config.toml: a link to one of the user's",
                 &format!("{evil}; ln -sf /tmp/evil/c.toml config.toml"),
-                "wanted root's",
+                "must be owned by root",
             ),
-            ("config.toml: of the user", "chown USER config.toml", "wanted root's"),
-            ("config.toml: all may write it", "chmod 666 config.toml", "writable by nobody else"),
+            ("config.toml: of the user", "chown USER config.toml", "must be owned by root"),
+            (
+                "config.toml: the group may write it",
+                "chmod 664 config.toml",
+                "config.toml must be writable by its owner only",
+            ),
+            ("the folder: the group may write it", "chmod 775 .", "must be writable by its owner"),
+            ("the folder: all may write it", "chmod 1777 .", "must be writable by its owner only"),
+            (
+                "config.toml: all may write it",
+                "chmod 666 config.toml",
+                "must be writable by its owner only",
+            ),
             ("config.toml: a link to root's", "mv config.toml x; ln -s x config.toml", "signed"),
             ("config.toml: a link to nothing", "ln -sf /nowhere config.toml", "cannot read"),
             (
