@@ -190,8 +190,9 @@ impl Policy {
         own.unwrap_or(author.domain()).clone()
     }
 
-    /// Keys are kept by d=; those of `default.toml` that names no domain, under `default`.
-    fn folder(&self) -> &str {
+    /// The folder below `keys/`: that of d=; for `default.toml` that names no domain, `default`.
+    #[must_use]
+    pub fn folder(&self) -> &str {
         self.file.domain.as_ref().map_or(self.candidate.name(), Domain::as_str)
     }
 
@@ -219,7 +220,9 @@ impl Policy {
         (!self.allows(caller)).then_some(Reason::NotAllowed)
     }
 
-    fn allows(&self, caller: &Caller) -> bool {
+    /// Whether `users` and `groups` let a caller sign.
+    #[must_use]
+    pub fn allows(&self, caller: &Caller) -> bool {
         let (users, groups) = (&self.file.users, &self.file.groups);
         if users.is_none() && groups.is_none() {
             return true;

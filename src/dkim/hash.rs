@@ -106,16 +106,37 @@ pub fn header_hash<'a, Names>(
 where
     Names: IntoIterator<Item = &'a FieldName>,
 {
-    let mut picker = Picker::new(header);
-    let mut sha256 = Sha256::new();
-    for name in signed {
-        if let Some(field) = picker.pick(name) {
-            canon.field(field.octets(), |piece| sha256.update(piece));
-            sha256.update(b"\r\n");
+    SignedFields::new(canon, header, signed).hash(signature)
+}
+
+/// The fields that h= names, hashed: what signatures with the same h= and c= share.
+pub(super) struct SignedFields {
+    canon: Canon,
+    sha256: Sha256,
+}
+
+impl SignedFields {
+    pub(super) fn new<'a, Names>(canon: Canon, header: &Header, signed: Names) -> Self
+    where
+        Names: IntoIterator<Item = &'a FieldName>,
+    {
+        let mut picker = Picker::new(header);
+        let mut sha256 = Sha256::new();
+        for name in signed {
+            if let Some(field) = picker.pick(name) {
+                canon.field(field.octets(), |piece| sha256.update(piece));
+                sha256.update(b"\r\n");
+            }
         }
+        Self { canon, sha256 }
     }
-    canon.field(signature, |piece| sha256.update(piece));
-    sha256.finalize().into()
+
+    /// The hash with the DKIM-Signature field.
+    pub(super) fn hash(&self, signature: &[u8]) -> [u8; 32] {
+        let mut sha256 = self.sha256.clone();
+        self.canon.field(signature, |piece| sha256.update(piece));
+        sha256.finalize().into()
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,6 @@ pub use hash::{BodyHash, BodyHasher};
 pub use header::{Field, FieldName, Header, NotAField, NotAFieldName, NotAHeader};
 pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
 pub use record::{Record, RecordError, Terms};
-pub use sign::{Recipe, RecipeError, SignError, Timestamp, sign};
+pub use sign::{Draft, Hashes, Recipe, RecipeError, SignError, Timestamp, sign};
 pub use signature::{Claims, Signature, SignatureError};
 pub use verify::{Fault, Lookup, Verdict, verify};

@@ -5,10 +5,10 @@ use std::fmt;
 
 use crate::dkim::canon::{Canon, Canonicalization};
 use crate::dkim::domain::{Domain, Identity, Selector};
-use crate::dkim::hash::{BodyHash, header_hash};
+use crate::dkim::hash::{BodyHash, SignedFields};
 use crate::dkim::header::{FieldName, Header, Picker};
-use crate::dkim::key::SigningKey;
-use crate::dkim::signature::{Signature, Unsigned};
+use crate::dkim::key::{Algorithm, SigningKey};
+use crate::dkim::signature::{Folded, Signature, Unsigned};
 
 /// Seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -216,6 +216,103 @@ impl error::Error for SignError {
     }
 }
 
+/// The hashes that a private key is to sign, one for each algorithm: a= is a part of what is hashed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hashes([[u8; 32]; Algorithm::ALL.len()]);
+
+impl Hashes {
+    /// Their bytes, in the order of [`Algorithm::ALL`].
+    #[must_use]
+    pub fn as_array(&self) -> &[[u8; 32]; Algorithm::ALL.len()] {
+        &self.0
+    }
+
+    /// Takes the bytes of [`Hashes::as_array`].
+    #[must_use]
+    pub fn from_array(hashes: [[u8; 32]; Algorithm::ALL.len()]) -> Self {
+        Self(hashes)
+    }
+
+    /// Signs the one for the algorithm of the key.
+    ///
+    /// # Errors
+    ///
+    /// The private-key operation failed.
+    pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
+        let [rsa, ed25519] = &self.0;
+        let hash = match key.algorithm() {
+            Algorithm::RsaSha256 => rsa,
+            Algorithm::Ed25519Sha256 => ed25519,
+        };
+        key.sign(hash).map_err(SignError::Key)
+    }
+}
+
+/// Signatures that lack nothing but b=.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    texts: [Folded; Algorithm::ALL.len()],
+    hashes: Hashes,
+}
+
+impl Draft {
+    /// What is to be signed with the key of a selector, whichever algorithm it is for.
+    ///
+    /// # Errors
+    ///
+    /// The message has no From, or its body was hashed by another canonicalization.
+    pub fn new(
+        header: &Header,
+        body: &BodyHash,
+        recipe: &Recipe,
+        selector: &Selector,
+        now: Timestamp,
+    ) -> Result<Self, SignError> {
+        if header.count("From") == 0 {
+            return Err(SignError::NoFrom);
+        }
+        if body.canon() != recipe.canonicalization.body {
+            return Err(SignError::OtherCanonicalization);
+        }
+        let names = recipe.names(header);
+        let canon = recipe.canonicalization.header;
+        let fields = SignedFields::new(canon, header, names.iter().copied());
+        let texts = Algorithm::ALL.map(|algorithm| {
+            let unsigned = Unsigned {
+                algorithm,
+                canonicalization: recipe.canonicalization,
+                domain: &recipe.domain,
+                selector,
+                timestamp: now.0,
+                expiration: recipe.lifetime.map(|lifetime| now.0.saturating_add(lifetime)),
+                identity: recipe.identity.as_ref(),
+                signed: &names,
+                body_hash: body.octets(),
+            };
+            unsigned.write()
+        });
+        let hashes = Hashes(texts.each_ref().map(|text| fields.hash(text.as_bytes())));
+        Ok(Self { texts, hashes })
+    }
+
+    /// What the private key is to sign.
+    #[must_use]
+    pub fn hashes(&self) -> &Hashes {
+        &self.hashes
+    }
+
+    /// The field with the signature of the hash for that algorithm.
+    #[must_use]
+    pub fn finish(self, algorithm: Algorithm, signature: &[u8]) -> Signature {
+        let [rsa, ed25519] = self.texts;
+        let text = match algorithm {
+            Algorithm::RsaSha256 => rsa,
+            Algorithm::Ed25519Sha256 => ed25519,
+        };
+        text.sign(signature)
+    }
+}
+
 /// Signs a message.
 ///
 /// # Errors
@@ -229,28 +326,9 @@ pub fn sign(
     key: &SigningKey,
     now: Timestamp,
 ) -> Result<Signature, SignError> {
-    if header.count("From") == 0 {
-        return Err(SignError::NoFrom);
-    }
-    if body.canon() != recipe.canonicalization.body {
-        return Err(SignError::OtherCanonicalization);
-    }
-    let names = recipe.names(header);
-    let unsigned = Unsigned {
-        algorithm: key.algorithm(),
-        canonicalization: recipe.canonicalization,
-        domain: &recipe.domain,
-        selector,
-        timestamp: now.0,
-        expiration: recipe.lifetime.map(|lifetime| now.0.saturating_add(lifetime)),
-        identity: recipe.identity.as_ref(),
-        signed: &names,
-        body_hash: body.octets(),
-    };
-    let text = unsigned.write();
-    let canon = recipe.canonicalization.header;
-    let hash = header_hash(canon, header, names.iter().copied(), text.as_bytes());
-    Ok(text.sign(&key.sign(&hash).map_err(SignError::Key)?))
+    let draft = Draft::new(header, body, recipe, selector, now)?;
+    let signature = draft.hashes().sign(key)?;
+    Ok(draft.finish(key.algorithm(), &signature))
 }
 
 #[cfg(test)]
