@@ -5,13 +5,16 @@ use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
 use std::os::fd::AsRawFd as _;
-use std::os::unix::net::{UnixDatagram, UnixStream};
-use std::process::ExitCode;
+use std::os::unix::net::UnixDatagram;
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, Signal};
-use nix::sys::socket::{MsgFlags, UnixAddr, sendto};
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, sendto, setsockopt,
+    socket, sockopt,
+};
+use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use crate::dkim::{Domain, Selector};
 
@@ -22,9 +25,14 @@ pub enum Exit {
     TempFail = 75,
 }
 
-impl From<Exit> for ExitCode {
+/// An exit code of the wrapper. That of std can't be returned by a `main` of our own.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Code(pub u8);
+
+impl From<Exit> for Code {
     fn from(exit: Exit) -> Self {
-        Self::from(exit as u8)
+        Self(exit as u8)
     }
 }
 
@@ -104,8 +112,8 @@ fn escaped(address: &str) -> String {
     chars.collect()
 }
 
-/// One line to syslog, facility mail. No log is no reason to hold up mail: a daemon that has its hands full
-/// is waited for a moment, and errors are let go.
+/// One line to syslog, facility mail. No log is no reason to hold up mail: a busy daemon is waited
+/// for briefly; errors are ignored.
 pub fn log(severity: Severity, line: &impl fmt::Display) {
     let priority = FACILITY_MAIL | severity as u32;
     let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
@@ -121,13 +129,19 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
         }
     });
     if sent.is_err_and(|error| error.raw_os_error() == Some(WRONG_TYPE)) {
-        // A daemon that listens on a stream ends each line by a NUL.
-        let sent = UnixStream::connect(DEV_LOG).and_then(|mut stream| {
-            stream.set_nonblocking(true)?;
-            stream.write_all(format!("{text}\0").as_bytes())
-        });
-        drop(sent);
+        let _: Result<(), Errno> = log_to_stream(&format!("{text}\0"));
     }
+}
+
+/// One line to a daemon that listens on a stream; it ends each line by a NUL. A daemon that is stopped accepts no
+/// connection once its backlog is full, and reads nothing: it is not waited for any longer than one that is busy.
+fn log_to_stream(line: &str) -> Result<(), Errno> {
+    let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
+    let patience = TimeVal::milliseconds(PATIENCE_MS);
+    setsockopt(&socket, sockopt::SendTimeout, &patience)?;
+    connect(socket.as_raw_fd(), &UnixAddr::new(DEV_LOG)?)?;
+    send(socket.as_raw_fd(), line.as_bytes(), MsgFlags::MSG_NOSIGNAL)?;
+    Ok(())
 }
 
 /// Neither waits nor ends us.
@@ -136,19 +150,20 @@ const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 const DEV_LOG: &str = "/dev/log";
 
 /// Its queue takes ten lines (`net.unix.max_dgram_qlen`): many submitters at once fill it for some milliseconds.
-const PATIENCE: Duration = Duration::from_millis(100);
+const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS as u64);
+const PATIENCE_MS: i64 = 100;
 const WRONG_TYPE: i32 = Errno::EPROTOTYPE as i32;
 
 /// A failure of our own: one line on stderr in Postfix's form, one in the log, and the exit code that
 /// says "not accepted".
-pub fn fatal(error: &dyn Error) -> ExitCode {
+pub fn fatal(error: &dyn Error) -> Code {
     let line = format!("fatal: {}", chain(error));
     log(Severity::Error, &line);
     complain(&line)
 }
 
 /// One line on stderr. A caller that closed it does not change the exit code.
-pub fn complain(line: &str) -> ExitCode {
+pub fn complain(line: &str) -> Code {
     // Nobody else may have held SIGPIPE back, and nothing but the exit code comes after this.
     let mut pipe = SigSet::empty();
     pipe.add(Signal::SIGPIPE);

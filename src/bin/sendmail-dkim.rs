@@ -1,24 +1,31 @@
 //! The wrapper, installed as `/usr/sbin/sendmail.dkim`.
 //!
-//! It runs before Rust's own start-up, which would ignore SIGPIPE on behalf of the real sendmail, too, and look
-//! through `/proc/self/maps` for the end of the stack: a tenth of what a small message costs. Whatever is used here
-//! works there: the C library is set up, and it gives argv to what runs before main.
+//! The C library calls `main` as it does that of a program in C. Rust's own start-up is not there: it would ignore SIGPIPE
+//! on behalf of the real sendmail, too, and look through `/proc/self/maps` for the end of the stack, a tenth of what a small
+//! message costs.
+#![no_main]
 
-use std::process::ExitCode;
-use std::sync::OnceLock;
+use std::ffi::{CStr, OsString, c_char, c_int};
+use std::os::unix::ffi::OsStringExt as _;
 
-use sendmail_dkim::wrapper;
+use sendmail_dkim::wrapper::{self, Call};
 
-static CODE: OnceLock<ExitCode> = OnceLock::new();
-
-#[cfg(target_env = "gnu")]
-ctor_lite::ctor! {
-    unsafe fn run() {
-        CODE.get_or_init(wrapper::main);
-    }
-}
-
-/// Where all went well the process is the real sendmail by now. Other C libraries give nobody argv before main.
-fn main() -> ExitCode {
-    *CODE.get_or_init(wrapper::main)
+/// What the C library calls, with the arguments and the environment of execve(2).
+#[expect(unsafe_code, reason = "the name is what the C library looks for, and it passes pointers")]
+#[unsafe(no_mangle)]
+extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
+    let argc = usize::try_from(argc).unwrap_or_default();
+    let text = |list: *const *const c_char, index: usize| {
+        // SAFETY: the C library passes two arrays of pointers, each ended by a null pointer, to texts that end in a NUL
+        // byte; all of them live as long as the process. No index is read after that of the null pointer, and of `argv` none
+        // from `argc` on. Nothing has changed the environment yet, and there is one thread.
+        unsafe {
+            let text = *list.add(index);
+            (!text.is_null()).then(|| CStr::from_ptr(text).to_owned())
+        }
+    };
+    let argv = (0..argc).map_while(|index| text(argv, index));
+    let argv = argv.map(|text| OsString::from_vec(text.into_bytes())).collect();
+    let environment = (0..).map_while(|index| text(envp, index)).collect();
+    c_int::from(wrapper::main(&Call { argv, environment }).0)
 }

@@ -229,7 +229,7 @@ impl Hashes {
 
     /// Takes the bytes of [`Hashes::as_array`].
     #[must_use]
-    pub fn from_array(hashes: [[u8; 32]; Algorithm::ALL.len()]) -> Self {
+    pub const fn from_array(hashes: [[u8; 32]; Algorithm::ALL.len()]) -> Self {
         Self(hashes)
     }
 

@@ -9,8 +9,9 @@ use nix::errno::Errno;
 pub(crate) use super::submitter::User;
 
 use super::etc::Etc;
+use super::handoff::Call;
 use super::intake::{Intake, Source};
-use super::keyring::Tree;
+use super::keyring::Keyring;
 use super::privilege::Held;
 use super::signing::{Choice, Failed, Run, Way};
 use super::trouble::guarded;
@@ -75,7 +76,8 @@ pub(crate) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
         Mode::PassThrough => return ended(End::NotRead("no message, or options that are refused")),
     };
     let etc = Etc::at(etc);
-    let mut run = Run::new(argv, &submission, Way::Alone);
+    let call = Call { argv: argv.to_vec(), ..Call::default() };
+    let mut run = Run::new(&call, &submission, Way::Alone);
     run.user = user;
     let end = match take(&mut run, &etc, message) {
         Ok(end) => end,
@@ -99,13 +101,14 @@ fn take(run: &mut Run<'_>, etc: &Etc, message: &[u8]) -> Result<End, Failed> {
         Err(error) => return Ok(End::Failed(report::chain(&error), OnError::Send)),
     };
     let mut intake = Intake::new(Octets(message), Reader::new(run.lone_dot(&host)));
-    let mut keys = Tree { keys: etc.keys(), held: &held };
-    let choice = guarded(|| run.choose(&mut intake, etc, &host, &mut keys))?;
+    let mut keys = Keyring { etc, held: &held };
+    let choice = guarded(host.signing.on_error, || run.choose(&mut intake, etc, &host))?;
     let mut job = match choice {
         Choice::Sign(job) => job,
         Choice::Skip(reason) => return Ok(End::Unsigned(reason.to_string())),
     };
-    let signed = guarded(|| run.sign(&mut job, &mut intake, host.message_size_limit))?;
+    let limit = host.message_size_limit;
+    let signed = guarded(job.on_error(), || run.sign(&mut job, &mut intake, &mut keys, limit))?;
     let mut message = Vec::new();
     let written = signed.write(&mut intake, |_, octets| {
         message.extend_from_slice(octets);

@@ -5,16 +5,16 @@ use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Seek as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
-use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Stdio};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
+use nix::sys::signal::{Signal, kill};
+use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stdin, execv, pipe2};
 
 use super::intake::Intake;
@@ -22,7 +22,16 @@ use super::privilege::Dropped;
 use super::signals;
 use super::spool::{Sealed, SealedIn, create, write_all};
 use super::stdin::Stdin;
-use crate::report::Exit;
+use crate::report::{Code, Exit};
+
+/// How this program was called, and so how the real sendmail is.
+#[derive(Debug, Default)]
+pub struct Call {
+    /// The arguments, the name of the program included; they may be none at all.
+    pub argv: Vec<OsString>,
+    /// The environment, entries without `=` included.
+    pub environment: Vec<CString>,
+}
 
 /// The real sendmail: an executable file that is not this program.
 #[derive(Debug)]
@@ -107,29 +116,29 @@ fn is_ourselves(found: &Metadata) -> bool {
 }
 
 /// Becomes the real sendmail with `message` as its standard input. Returns only if that fails.
-/// `argv` is the caller's, its name included; `-i` goes in where the message was rebuilt, and may hold
+/// It is called as this program was; `-i` goes in where the message was rebuilt, and may hold
 /// a line of one dot, and no `-i` is there.
 pub(crate) fn exec(
     real: &Real,
-    argv: &[OsString],
+    call: &Call,
     dash_i: bool,
     message: Sealed,
     _: Dropped,
 ) -> HandoffError {
     match set_up(message) {
-        Ok(()) => run(real, argv, dash_i),
+        Ok(()) => run(real, call, dash_i),
         Err(error) => HandoffError::NoRoom(error),
     }
 }
 
 /// Becomes the real sendmail, standard input and argv untouched.
-pub(crate) fn exec_untouched(real: &Real, argv: &[OsString], dropped: Dropped) -> HandoffError {
-    exec(real, argv, false, Sealed::untouched(), dropped)
+pub(crate) fn exec_untouched(real: &Real, call: &Call, dropped: Dropped) -> HandoffError {
+    exec(real, call, false, Sealed::untouched(), dropped)
 }
 
-fn run(real: &Real, argv: &[OsString], dash_i: bool) -> HandoffError {
+fn run(real: &Real, call: &Call, dash_i: bool) -> HandoffError {
     let failed = |source| HandoffError::Exec { path: real.0.clone(), source };
-    let (path, args) = match c_strings(real, argv, dash_i) {
+    let (path, args) = match c_strings(real, call, dash_i) {
         Ok(strings) => strings,
         Err(errno) => return failed(errno),
     };
@@ -141,14 +150,10 @@ fn run(real: &Real, argv: &[OsString], dash_i: bool) -> HandoffError {
 }
 
 /// The path and the arguments as exec(3) wants them.
-fn c_strings(
-    real: &Real,
-    argv: &[OsString],
-    dash_i: bool,
-) -> Result<(CString, Vec<CString>), Errno> {
+fn c_strings(real: &Real, call: &Call, dash_i: bool) -> Result<(CString, Vec<CString>), Errno> {
     let text = |octets: &OsStr| CString::new(octets.as_bytes()).map_err(|_| Errno::EINVAL);
-    let mut args = Vec::with_capacity(argv.len().saturating_add(1));
-    for arg in argv {
+    let mut args = Vec::with_capacity(call.argv.len().saturating_add(1));
+    for arg in &call.argv {
         args.push(text(arg)?);
         if args.len() == 1 && dash_i {
             args.push(c"-i".to_owned());
@@ -161,29 +166,25 @@ fn c_strings(
 }
 
 /// Starts the real sendmail as a child that finds all as it would after [`exec_untouched`], but for its
-/// standard input and output.
+/// standard input, and its standard output where another is given.
 pub(crate) fn spawn(
     real: &Real,
-    argv: &[OsString],
+    call: &Call,
     input: &impl AsFd,
-    output: &impl AsFd,
+    output: Option<BorrowedFd<'_>>,
     _: &Dropped,
 ) -> Result<Pid, HandoffError> {
     let started = || {
-        let (path, args) = c_strings(real, argv, false)?;
+        let (path, args) = c_strings(real, call, false)?;
         let mut files = PosixSpawnFileActions::init()?;
         files.add_dup2(input.as_fd().as_raw_fd(), 0)?;
-        files.add_dup2(output.as_fd().as_raw_fd(), 1)?;
+        if let Some(output) = output {
+            files.add_dup2(output.as_raw_fd(), 1)?;
+        }
         let mut attributes = PosixSpawnAttr::init()?;
         attributes.set_sigmask(&signals::callers_mask())?;
         attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
-        let environment = std::env::vars_os().filter_map(|(mut name, value)| {
-            name.push("=");
-            name.push(value);
-            CString::new(name.into_vec()).ok()
-        });
-        let environment: Vec<CString> = environment.collect();
-        posix_spawn(path.as_c_str(), &files, &attributes, &args, &environment)
+        posix_spawn(path.as_c_str(), &files, &attributes, &args, &call.environment)
     };
     started().map_err(|source| HandoffError::Exec { path: real.0.clone(), source })
 }
@@ -222,36 +223,34 @@ fn fill_pipe(message: &[u8]) -> io::Result<()> {
 /// Capacity of a new pipe (pipe(7)).
 const DEFAULT_PIPE: usize = 64 << 10;
 
-/// The last resort, where no file can be written: the real sendmail as a child that is fed the original
-/// octets, those that were read and then the rest. Its exit code becomes ours.
+/// The last resort, where no file can be written: the real sendmail as a child that is fed the original bytes, those that
+/// were read and then the rest. Its exit code becomes ours.
 pub(crate) fn feed(
     real: &Real,
-    argv: &[OsString],
+    call: &Call,
     intake: &mut Intake<Stdin>,
-    _: &Dropped,
-) -> Result<ExitCode, HandoffError> {
-    let failed = |error: io::Error| HandoffError::Exec {
-        path: real.0.clone(),
-        source: Errno::from_raw(error.raw_os_error().unwrap_or_default()),
-    };
-    let mut command = Command::new(&real.0);
-    command.args(argv.get(1..).unwrap_or_default()).stdin(Stdio::piped());
-    if let Some(name) = argv.first() {
-        command.arg0(name);
-    }
+    dropped: &Dropped,
+) -> Result<Code, HandoffError> {
+    let (stdin, input) =
+        pipe2(OFlag::O_CLOEXEC).map_err(|errno| HandoffError::NoRoom(errno.into()))?;
     signals::hold_pipe();
-    let mut child = command.spawn().map_err(failed)?;
-    let mut input = child.stdin.take();
-    let fed = match &mut input {
-        Some(input) => intake.replay(|_, octets| input.write_all(octets)),
-        None => Ok(()),
-    };
-    // It may have read all it wants (a lone dot); any other error leaves the message in two.
+    let child = spawn(real, call, &stdin, None, dropped)?;
+    drop(stdin);
+    let mut input = File::from(input);
+    let fed = intake.replay(|_, bytes| input.write_all(bytes));
+    // It may have read all it needs (a lone dot); any other error leaves the message incomplete, and it must not be sent.
     if fed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        drop(child.kill());
+        // There is nobody to tell where that does not work.
+        let _: Result<(), Errno> = kill(child, Signal::SIGKILL);
     }
     drop(input);
-    let status = child.wait().map_err(failed)?;
-    let code = status.code().and_then(|code| u8::try_from(code).ok());
-    Ok(code.map_or(Exit::TempFail.into(), ExitCode::from))
+    loop {
+        match waitpid(child, None) {
+            Err(Errno::EINTR) => {}
+            Ok(WaitStatus::Exited(_, code)) => {
+                return Ok(u8::try_from(code).map_or(Exit::TempFail.into(), Code));
+            }
+            _ => return Ok(Exit::TempFail.into()),
+        }
+    }
 }

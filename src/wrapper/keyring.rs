@@ -1,128 +1,104 @@
-//! Key files: opened as the group, one component after the other and without following a link, so that
-//! nothing outside the tree is reached; looked at and read when the group is gone.
+//! Key files: opened as the group, one component after the other and without following a link, so that nothing outside of
+//! the tree is reached. What was opened is judged, not what the path names.
 
 use std::error;
 use std::fmt;
-use std::fs::{File, Metadata};
+use std::fs::File;
 use std::io::{self, Read as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
-use nix::sys::stat::{Mode, fstat};
+use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
-use super::privilege::Held;
-use super::trouble::Trouble;
-use crate::dkim::{KeyError, Selector, SigningKey};
+use super::etc::{Etc, EtcError};
+use super::privilege::{Held, PrivilegeError};
+use crate::dkim::{Algorithm, Domain, Hashes, KeyError, Selector, SignError, SigningKey};
 use crate::policy::Plan;
+use crate::rights::{Breach, Rights, Rule};
 
-/// A key file that was opened.
+/// The keys of a tree, and the right to open them.
 #[derive(Debug)]
-pub(crate) struct KeyFile {
-    file: File,
-    path: PathBuf,
-    /// The owner of the folder of all keys.
-    tree_owner: u32,
-}
-
-/// What a key is made of. No `Debug`: it may hold the key.
-pub(crate) enum Key {
-    /// The file, still to be looked at and read.
-    File(KeyFile),
-    /// Its octets: somebody else has looked.
-    Octets { pem: Zeroizing<Vec<u8>>, path: PathBuf },
-}
-
-/// Opens the keys of a plan.
-pub(crate) trait Keys {
-    /// One for each selector.
-    fn open(&mut self, plan: &Plan) -> Result<Vec<Key>, Trouble>;
-}
-
-/// The folder of all keys, for who holds the group.
-#[derive(Debug)]
-pub(crate) struct Tree<'a> {
-    pub(crate) keys: PathBuf,
+pub(crate) struct Keyring<'a> {
+    pub(crate) etc: &'a Etc,
     pub(crate) held: &'a Held,
 }
 
-impl Tree<'_> {
-    /// Opens files as the group.
-    pub(crate) fn files(
-        &self,
-        folder: &str,
-        selectors: &[Selector],
-    ) -> Result<Vec<KeyFile>, Trouble> {
-        let open = |selector| open_key(&self.keys, folder, selector, self.held.is_privileged());
-        let files = self.held.with(|| selectors.iter().map(open).collect::<Result<Vec<_>, _>>())?;
-        Ok(files?)
-    }
+/// What signs: the keys themselves, or the process that has them.
+pub(crate) trait Keys {
+    /// Signs for an author domain with the key of a selector: the algorithm of the key, and the signature of the hash for
+    /// that algorithm.
+    fn sign(
+        &mut self,
+        author: &Domain,
+        plan: &Plan,
+        selector: &Selector,
+        hashes: &Hashes,
+    ) -> Result<(Algorithm, Vec<u8>), KeyringError>;
 }
 
-impl Keys for Tree<'_> {
-    fn open(&mut self, plan: &Plan) -> Result<Vec<Key>, Trouble> {
-        let files = self.files(&plan.folder, &plan.selectors)?;
-        Ok(files.into_iter().map(Key::File).collect())
+impl Keys for Keyring<'_> {
+    fn sign(
+        &mut self,
+        _: &Domain,
+        plan: &Plan,
+        selector: &Selector,
+        hashes: &Hashes,
+    ) -> Result<(Algorithm, Vec<u8>), KeyringError> {
+        self.sign_with(&plan.folder, selector, plan.minimum_key_bits, hashes)
     }
 }
 
 /// A key that can't be used.
 #[derive(Debug)]
 pub(crate) enum KeyringError {
+    /// The configuration directory can't be used; the administrator.
+    Etc(EtcError),
+    /// The group can't be taken up; the system.
+    Privilege(PrivilegeError),
     /// It can't be opened; the administrator, or a user without the set-gid bit, causes it.
     Open { path: PathBuf, source: Errno, privileged: bool },
     /// Reading failed; the system.
     Read { path: PathBuf, source: io::Error },
-    /// It is a folder, a FIFO or a device; the administrator.
+    /// It is a directory, a FIFO or a device; the administrator.
     NotAFile { path: PathBuf },
-    /// It belongs to a user who has no say here; the administrator.
-    Owner { path: PathBuf, owner: u32 },
-    /// Others may read or write it; the administrator.
-    TooOpen { path: PathBuf, mode: u32 },
+    /// It is larger than any key; the administrator.
+    TooLong { path: PathBuf },
+    /// Another user could have written it, or can read it; the administrator.
+    Rights { path: PathBuf, breach: Breach },
     /// It holds no usable key; the administrator.
     Key { path: PathBuf, source: KeyError },
-    /// What the process that opens keys for a dialogue says.
-    Keeper { said: String },
-}
-
-impl KeyringError {
-    fn path(&self) -> &Path {
-        match self {
-            Self::Keeper { .. } => Path::new(""),
-            Self::Open { path, .. }
-            | Self::Read { path, .. }
-            | Self::NotAFile { path }
-            | Self::Owner { path, .. }
-            | Self::TooOpen { path, .. }
-            | Self::Key { path, .. } => path,
-        }
-    }
+    /// The private-key operation failed; the system.
+    Sign(SignError),
+    /// What the process that signs says, or why it says nothing.
+    Signer(String),
 }
 
 impl fmt::Display for KeyringError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let path = self.path().display();
         match self {
-            Self::Open { source: Errno::ELOOP, .. } => {
-                write!(f, "cannot open key {path}, links are not followed")
+            Self::Etc(error) => error.fmt(f),
+            Self::Privilege(error) => error.fmt(f),
+            Self::Sign(error) => error.fmt(f),
+            Self::Signer(said) => f.write_str(said),
+            Self::Open { path, source: Errno::ELOOP, .. } => {
+                write!(f, "cannot open key {}, links are not followed", path.display())
             }
             // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
-            Self::Open { source: Errno::EACCES, privileged: false, .. } => {
-                write!(f, "cannot open key {path}, the set-gid bit was ignored or is not there")
+            Self::Open { path, source: Errno::EACCES, privileged: false } => write!(
+                f,
+                "cannot open key {}, the set-gid bit was ignored or is not there",
+                path.display()
+            ),
+            Self::Open { path, .. } => write!(f, "cannot open key {}", path.display()),
+            Self::Read { path, .. } => write!(f, "cannot read key {}", path.display()),
+            Self::NotAFile { path } => write!(f, "key {} is not a regular file", path.display()),
+            Self::TooLong { path } => {
+                write!(f, "key {} is larger than {LARGEST} bytes", path.display())
             }
-            Self::Open { .. } => write!(f, "cannot open key {path}"),
-            Self::Read { .. } => write!(f, "cannot read key {path}"),
-            Self::NotAFile { .. } => write!(f, "key {path} is not a regular file"),
-            Self::Owner { owner, .. } => {
-                write!(f, "key {path} is of uid {owner}, wanted root's or the tree's owner's")
-            }
-            Self::TooOpen { mode, .. } => {
-                write!(f, "key {path} has mode {mode:03o}, wanted 640 or stricter")
-            }
-            Self::Key { .. } => write!(f, "key {path}"),
-            Self::Keeper { said } => f.write_str(said),
+            Self::Rights { path, breach } => write!(f, "{} {breach}", path.display()),
+            Self::Key { path, .. } => write!(f, "key {}", path.display()),
         }
     }
 }
@@ -130,87 +106,123 @@ impl fmt::Display for KeyringError {
 impl error::Error for KeyringError {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
         match self {
+            Self::Etc(error) => error.source(),
+            Self::Privilege(error) => error.source(),
+            Self::Sign(error) => error.source(),
             Self::Open { source, .. } => Some(source),
             Self::Read { source, .. } => Some(source),
             Self::Key { source, .. } => Some(source),
             Self::NotAFile { .. }
-            | Self::Owner { .. }
-            | Self::TooOpen { .. }
-            | Self::Keeper { .. } => None,
+            | Self::TooLong { .. }
+            | Self::Rights { .. }
+            | Self::Signer(_) => None,
         }
     }
 }
 
-/// No key file is larger (RSA 4096 in PEM: 3.3 kB). Octets.
-pub(crate) const LARGEST: usize = 16 << 10;
+/// No key file is larger (RSA 4096 in PEM: 3.3 kB). Bytes.
+const LARGEST: usize = 16 << 10;
 
-/// Opens `KEYS/FOLDER/SELECTOR.private`. All that is done as the privileged group, if there is one.
-fn open_key(
-    keys: &Path,
-    folder: &str,
-    selector: &Selector,
-    privileged: bool,
-) -> Result<KeyFile, KeyringError> {
-    let name = format!("{}.private", selector.as_str());
-    let path = keys.join(folder).join(&name);
-    let failed = |source| KeyringError::Open { path: path.clone(), source, privileged };
+impl Keyring<'_> {
+    /// Signs with the key `KEYS/FOLDER/SELECTOR.private`, which is in memory for that alone.
+    pub(crate) fn sign_with(
+        &self,
+        folder: &str,
+        selector: &Selector,
+        minimum_bits: u32,
+        hashes: &Hashes,
+    ) -> Result<(Algorithm, Vec<u8>), KeyringError> {
+        let name = format!("{}.private", selector.as_str());
+        let path = self.etc.keys().join(folder).join(&name);
+        let pem = self.read(folder, &name, &path)?;
+        let key = SigningKey::from_pem(&pem, minimum_bits)
+            .map_err(|source| KeyringError::Key { path, source })?;
+        let algorithm = key.algorithm();
+        let signature = hashes.sign(&key).map_err(KeyringError::Sign)?;
+        Ok((algorithm, signature))
+    }
+
+    fn read(
+        &self,
+        folder: &str,
+        name: &str,
+        path: &Path,
+    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+        let rule = self.etc.rule().map_err(KeyringError::Etc)?;
+        let opened = self.held.with(|| open_key(&self.etc.keys(), folder, name));
+        let failed = |source| KeyringError::Open {
+            path: path.to_owned(),
+            source,
+            privileged: self.held.is_privileged(),
+        };
+        let opened = opened.map_err(KeyringError::Privilege)?.map_err(failed)?;
+        let length = opened.judge(rule, path)?;
+        read(&opened.key, length, path)
+    }
+}
+
+/// A key file and the directories on its way.
+struct Opened {
+    keys: File,
+    folder: File,
+    key: File,
+}
+
+/// Opens `KEYS/FOLDER/NAME`. All that is done as the privileged group, if there is one.
+fn open_key(keys: &Path, folder: &str, name: &str) -> Result<Opened, Errno> {
     let into = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
-    let tree = open(keys, into, Mode::empty()).map_err(failed)?;
-    let tree_owner = fstat(&tree).map_err(failed)?.st_uid;
+    let keys = open(keys, into, Mode::empty())?;
     // With O_PATH a link would be opened itself, were it not for O_DIRECTORY.
-    let folder = openat(&tree, folder, into | OFlag::O_NOFOLLOW, Mode::empty()).map_err(failed)?;
+    let folder = openat(&keys, folder, into | OFlag::O_NOFOLLOW, Mode::empty())?;
     // O_NONBLOCK: a FIFO in place of a key must not hold up mail.
-    let key = OFlag::O_RDONLY
+    let flags = OFlag::O_RDONLY
         | OFlag::O_NOFOLLOW
         | OFlag::O_NONBLOCK
         | OFlag::O_NOCTTY
         | OFlag::O_CLOEXEC;
-    let file = openat(&folder, name.as_str(), key, Mode::empty()).map_err(failed)?;
-    Ok(KeyFile { file: File::from(file), path, tree_owner })
+    let key = openat(&folder, name, flags, Mode::empty())?;
+    Ok(Opened { keys: File::from(keys), folder: File::from(folder), key: File::from(key) })
 }
 
-impl Key {
-    /// Reads the key. Needs no privilege.
-    pub(crate) fn read(&self, minimum_bits: u32) -> Result<SigningKey, KeyringError> {
-        let key = |pem: &[u8], path: &Path| {
-            SigningKey::from_pem(pem, minimum_bits)
-                .map_err(|source| KeyringError::Key { path: path.to_owned(), source })
+impl Opened {
+    /// Judges what was opened: the length of the key file in bytes.
+    fn judge(&self, rule: Rule, path: &Path) -> Result<u64, KeyringError> {
+        let read = |file: &File| {
+            let failed = |source| KeyringError::Read { path: path.to_owned(), source };
+            file.metadata().map_err(failed)
         };
-        match self {
-            Self::File(file) => key(&file.octets()?, &file.path),
-            Self::Octets { pem, path } => key(pem, path),
+        let key = read(&self.key)?;
+        if !key.is_file() {
+            return Err(KeyringError::NotAFile { path: path.to_owned() });
         }
+        let [keys, folder] = [read(&self.keys)?, read(&self.folder)?];
+        let keys = Rights::from(&keys);
+        let folders = path.ancestors().skip(1);
+        let judged = [
+            (rule.judge_key(Rights::from(&key), keys), Some(path)),
+            (rule.judge(Rights::from(&folder)), folders.clone().next()),
+            (rule.judge(keys), folders.clone().nth(1)),
+        ];
+        for (judged, place) in judged {
+            judged.map_err(|breach| KeyringError::Rights {
+                path: place.unwrap_or(path).to_owned(),
+                breach,
+            })?;
+        }
+        Ok(key.len())
     }
 }
 
-impl KeyFile {
-    /// Looks at the file and reads it. Needs no privilege.
-    pub(crate) fn octets(&self) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-        let path = &self.path;
-        let failed = |source| KeyringError::Read { path: path.clone(), source };
-        let found = self.file.metadata().map_err(failed)?;
-        self.trust(&found)?;
-        // Room for all at once, and for the read(2) that finds the end: a Vec that grows leaves copies behind.
-        let length = usize::try_from(found.len()).unwrap_or(LARGEST).min(LARGEST);
-        let room = length.saturating_add(32);
-        let mut pem = Zeroizing::new(Vec::with_capacity(room));
-        (&self.file).take(room as u64).read_to_end(&mut pem).map_err(failed)?;
-        Ok(pem)
+/// Reads a key file to its end.
+fn read(file: &File, length: u64, path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
+    let length = usize::try_from(length).unwrap_or(usize::MAX);
+    if length > LARGEST {
+        return Err(KeyringError::TooLong { path: path.to_owned() });
     }
-
-    fn trust(&self, found: &Metadata) -> Result<(), KeyringError> {
-        let path = self.path.clone();
-        let (owner, mode) = (found.uid(), found.mode() & 0o7777);
-        if !found.is_file() {
-            return Err(KeyringError::NotAFile { path });
-        }
-        if owner != 0 && owner != self.tree_owner {
-            return Err(KeyringError::Owner { path, owner });
-        }
-        // Nobody but the owner writes, nobody but the owner and the group reads.
-        if mode & 0o026 != 0 {
-            return Err(KeyringError::TooOpen { path, mode });
-        }
-        Ok(())
-    }
+    // Room for all at once, and for the read(2) that finds the end: a Vec that grows leaves copies behind.
+    let room = length.saturating_add(32);
+    let mut pem = Zeroizing::new(Vec::with_capacity(room));
+    let read = file.take(room as u64).read_to_end(&mut pem);
+    read.map_err(|source| KeyringError::Read { path: path.to_owned(), source })?;
+    Ok(pem)
 }

@@ -11,7 +11,9 @@ mod handoff;
 mod intake;
 mod keyring;
 mod privilege;
+pub mod protocol;
 mod signals;
+mod signer;
 mod signing;
 mod smtp;
 mod spool;
@@ -19,46 +21,51 @@ mod stdin;
 mod submitter;
 mod trouble;
 
-use std::ffi::OsString;
-use std::process::ExitCode;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use etc::{FOLDER, VARIABLE};
+pub use handoff::Call;
 #[cfg(feature = "admin")]
 pub(crate) use handoff::USUAL;
 
 use crate::argv::{Mode, Submission};
 use crate::config::{Host, OnError};
-use crate::report::{self, Outcome, Severity};
+use crate::report::{self, Code, Outcome, Severity};
 use etc::{BrokenHost, Etc};
 use handoff::{Real, exec, exec_untouched, feed};
 use intake::{Intake, IntakeError};
-use keyring::Tree;
 use privilege::{Dropped, Held};
-use signing::{Choice, Job, Run, Way};
+use signer::Signer;
+use signing::{Choice, Run, Signed, Way};
 use stdin::Stdin;
 use trouble::{Trouble, guarded};
 
 /// The program. Returns only where the message could not be handed over, or standard input had to be
 /// fed to a child.
-#[must_use]
-pub fn main() -> ExitCode {
+pub fn main(call: &Call) -> Code {
+    // Whatever a panic leaves undone, the caller is told that the message was not accepted.
+    catch_unwind(AssertUnwindSafe(|| run(call)))
+        .unwrap_or_else(|_| report::fatal(&trouble::panicked()))
+}
+
+fn run(call: &Call) -> Code {
     let held = match Held::take() {
         Ok(held) => held,
         Err(error) => return report::fatal(&error),
     };
     trouble::keep_quiet();
     stdin::reopen_closed();
-    let argv: Vec<OsString> = std::env::args_os().collect();
     let etc = Etc::find(&held);
-    match Mode::parse(&argv) {
-        Mode::Submit(submission) => submit(held, &etc, &argv, &submission),
-        Mode::Smtp if !smtp::is_inbound() => smtp::converse(held, &etc, &argv),
-        Mode::PassThrough | Mode::Smtp => pass_through(held, &etc, &argv),
+    match Mode::parse(&call.argv) {
+        Mode::Submit(submission) => submit(held, &etc, call, &submission),
+        Mode::Smtp if !smtp::is_inbound() => smtp::converse(held, &etc, call),
+        Mode::PassThrough | Mode::Smtp => pass_through(held, &etc, call),
     }
 }
 
 /// No message is read: the caller talks to the real program.
-fn pass_through(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
+fn pass_through(held: Held, etc: &Etc, call: &Call) -> Code {
     let dropped = match held.give_up() {
         Ok(dropped) => dropped,
         Err(error) => return report::fatal(&error),
@@ -68,7 +75,7 @@ fn pass_through(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
         Err(broken) => broken.real(),
     };
     match real {
-        Ok(real) => report::fatal(&exec_untouched(&real, argv, dropped)),
+        Ok(real) => report::fatal(&exec_untouched(&real, call, dropped)),
         Err(error) => report::fatal(&error),
     }
 }
@@ -79,30 +86,42 @@ impl BrokenHost {
     }
 }
 
-fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> ExitCode {
-    let mut run = Run::new(argv, submission, Way::Alone);
+fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Code {
+    let mut run = Run::new(call, submission, Way::Alone);
     let host = match etc.host() {
         Ok(host) => host,
         Err(broken) => return run.without_host(held, &broken),
     };
-    // Before the message is read: without the real one there is nothing to do.
+    // Before the message is read: without the real sendmail there is nothing to do.
     let real = match Real::at(&host.sendmail) {
         Ok(real) => real,
         Err(error) => return report::fatal(&error),
     };
-    let mut intake = Intake::of_stdin(run.lone_dot(&host));
-    // Only for the opening of the keys the group is taken up.
-    let mut tree = Tree { keys: etc.keys(), held: &held };
-    let choice = guarded(|| run.choose(&mut intake, etc, &host, &mut tree));
-    let dropped = match held.give_up() {
-        Ok(dropped) => dropped,
+    let (signer, dropped) = match Signer::start(held, etc, &host) {
+        Ok(started) => started,
         Err(error) => return report::fatal(&error),
     };
-    match choice {
+    let mut signer = match signer {
+        Ok(signer) => signer,
+        Err(error) => return run.without_signer(&host, &real, &error, dropped),
+    };
+    let mut intake = Intake::of_stdin(run.lone_dot(&host));
+    let choice = guarded(host.signing.on_error, || run.choose(&mut intake, etc, &host));
+    let signed = match choice {
         Ok(Choice::Sign(mut job)) => {
-            run.sign_and_exec(&real, &mut intake, &mut job, &host, dropped)
+            let (on_error, limit) = (job.on_error(), host.message_size_limit);
+            let sign = || run.sign(&mut job, &mut intake, &mut signer, limit);
+            guarded(on_error, sign).map(|signed| Ok((signed, on_error)))
         }
-        Ok(Choice::Skip(reason)) => {
+        Ok(Choice::Skip(reason)) => Ok(Err(reason)),
+        Err(failed) => Err(failed),
+    };
+    drop(signer);
+    match signed {
+        Ok(Ok((signed, on_error))) => {
+            run.hand_over(&real, &mut intake, signed, (&host, on_error), dropped)
+        }
+        Ok(Err(reason)) => {
             run.log(Severity::Info, Outcome::Unsigned, Some(&reason.to_string()));
             run.send_as_submitted(&real, &mut intake, dropped)
         }
@@ -111,22 +130,15 @@ fn submit(held: Held, etc: &Etc, argv: &[OsString], submission: &Submission) -> 
 }
 
 impl Run<'_> {
-    /// The body → the signed message → the real sendmail.
-    fn sign_and_exec(
+    /// The signed message → the real sendmail.
+    fn hand_over(
         &self,
         real: &Real,
         intake: &mut Intake<Stdin>,
-        job: &mut Job,
-        host: &Host,
+        signed: Signed,
+        (host, on_error): (&Host, OnError),
         dropped: Dropped,
-    ) -> ExitCode {
-        let on_error = job.on_error();
-        let signed = match guarded(|| self.sign(job, intake, host.message_size_limit)) {
-            Ok(signed) => signed,
-            Err((trouble, on_error)) => {
-                return self.fail(real, intake, &trouble, on_error, dropped);
-            }
-        };
+    ) -> Code {
         let risk = signed.risk();
         let sealed = match signed.seal(intake) {
             Ok(sealed) => sealed,
@@ -136,7 +148,7 @@ impl Run<'_> {
             self.log(Severity::Info, Outcome::Signed, risk);
         }
         let dash_i = !self.submission.dash_i;
-        report::fatal(&exec(real, self.argv, dash_i, sealed, dropped))
+        report::fatal(&exec(real, self.call, dash_i, sealed, dropped))
     }
 
     /// Signing did not work: send as submitted, or refuse.
@@ -147,7 +159,7 @@ impl Run<'_> {
         trouble: &Trouble,
         on_error: OnError,
         dropped: Dropped,
-    ) -> ExitCode {
+    ) -> Code {
         let reason = report::chain(trouble);
         if matches!(trouble, Trouble::Intake(IntakeError::Read(_))) && !intake.is_untouched() {
             self.log(Severity::Error, Outcome::Refused, Some(&reason));
@@ -165,28 +177,23 @@ impl Run<'_> {
         }
     }
 
-    fn refuse(&self, reason: &str) -> ExitCode {
+    fn refuse(&self, reason: &str) -> Code {
         self.log(Severity::Error, Outcome::Refused, Some(reason));
         report::complain(&format!("fatal: not signed, so not accepted: {reason}"))
     }
 
     /// The original octets and the original argv.
-    fn send_as_submitted(
-        &self,
-        real: &Real,
-        intake: &mut Intake<Stdin>,
-        dropped: Dropped,
-    ) -> ExitCode {
+    fn send_as_submitted(&self, real: &Real, intake: &mut Intake<Stdin>, dropped: Dropped) -> Code {
         match intake.seal_original() {
-            Ok(sealed) => report::fatal(&exec(real, self.argv, false, sealed, dropped)),
+            Ok(sealed) => report::fatal(&exec(real, self.call, false, sealed, dropped)),
             Err(error @ IntakeError::Read(_)) => report::fatal(&error),
-            Err(IntakeError::Keep(_)) => feed(real, self.argv, intake, &dropped)
+            Err(IntakeError::Keep(_)) => feed(real, self.call, intake, &dropped)
                 .unwrap_or_else(|error| report::fatal(&error)),
         }
     }
 
     /// `config.toml` is broken: the message is not even read, the real program does that.
-    fn without_host(&self, held: Held, broken: &BrokenHost) -> ExitCode {
+    fn without_host(&self, held: Held, broken: &BrokenHost) -> Code {
         let dropped = match held.give_up() {
             Ok(dropped) => dropped,
             Err(error) => return report::fatal(&error),
@@ -198,9 +205,30 @@ impl Run<'_> {
         match broken.real() {
             Ok(real) => {
                 self.log(Severity::Error, Outcome::Unsigned, Some(&reason));
-                report::fatal(&exec_untouched(&real, self.argv, dropped))
+                report::fatal(&exec_untouched(&real, self.call, dropped))
             }
             Err(error) => report::fatal(&error),
         }
+    }
+
+    /// The process that signs can't be started; nothing has been read.
+    fn without_signer(
+        &self,
+        host: &Host,
+        real: &Real,
+        error: &io::Error,
+        dropped: Dropped,
+    ) -> Code {
+        let reason = format!("cannot start the process that signs: {error}");
+        self.go_without(host, real, &reason, dropped)
+    }
+
+    /// Nothing has been read: the real sendmail takes standard input as it is, or the administrator wants no unsigned mail.
+    fn go_without(&self, host: &Host, real: &Real, reason: &str, dropped: Dropped) -> Code {
+        if host.signing.on_error == OnError::Refuse {
+            return self.refuse(reason);
+        }
+        self.log(Severity::Error, Outcome::Unsigned, Some(reason));
+        report::fatal(&exec_untouched(real, self.call, dropped))
     }
 }

@@ -1,7 +1,6 @@
 //! What is done with one message, whichever way it came: who it is from, whether and how it is signed,
 //! the signing, and the line in the log.
 
-use std::ffi::OsString;
 use std::io;
 use std::rc::Rc;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,14 +8,15 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memchr::memchr_iter;
 
 use super::etc::Etc;
+use super::handoff::Call;
 use super::intake::{HeaderRead, Intake, IntakeError, Source};
-use super::keyring::{Key, Keys};
+use super::keyring::Keys;
 use super::spool::{Sealed, Spool};
 use super::submitter::User;
 use super::trouble::Trouble;
 use crate::argv::{LoneDot, Submission};
 use crate::config::{Host, OnError};
-use crate::dkim::{self, BodyHash, BodyHasher, Canon, Header, Timestamp};
+use crate::dkim::{BodyHash, BodyHasher, Canon, Domain, Draft, Header, Timestamp};
 use crate::message::address::Unstable;
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete;
@@ -36,7 +36,7 @@ pub(super) enum Way {
 
 /// All that is known of one submission, from its argv to the log line.
 pub(super) struct Run<'a> {
-    pub(super) argv: &'a [OsString],
+    pub(super) call: &'a Call,
     pub(super) submission: &'a Submission,
     way: Way,
     pub(super) user: User,
@@ -54,24 +54,24 @@ pub(super) enum Choice {
     Skip(Reason),
 }
 
-/// A message to be signed: its completed header and the opened keys.
+/// A message to be signed: its completed header, and how it is signed.
 pub(super) struct Job {
     header: Header,
+    author: Domain,
     plan: Rc<Plan>,
-    keys: Vec<Key>,
 }
 
 /// A trouble, and what the administrator wants done about it.
 pub(super) type Failed = (Trouble, OnError);
 
 impl<'a> Run<'a> {
-    pub(super) fn new(argv: &'a [OsString], submission: &'a Submission, way: Way) -> Self {
+    pub(super) fn new(call: &'a Call, submission: &'a Submission, way: Way) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let date = DateTime { seconds: now.as_secs(), offset: 0 };
         let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
         Self {
-            argv,
+            call,
             submission,
             way,
             user: User::real(),
@@ -87,13 +87,12 @@ impl<'a> Run<'a> {
         host.lone_dot.max(self.submission.lone_dot)
     }
 
-    /// The header → what to do. Keys are opened here, and nowhere else.
+    /// The header → what to do.
     pub(super) fn choose(
         &mut self,
         intake: &mut Intake<impl Source>,
         etc: &Etc,
         host: &Host,
-        keys: &mut impl Keys,
     ) -> Result<Choice, Failed> {
         let failed = |trouble: Trouble| (trouble, host.signing.on_error);
         if intake.read_header().map_err(|error| failed(error.into()))? == HeaderRead::TooLarge {
@@ -122,16 +121,15 @@ impl<'a> Run<'a> {
             Decision::Sign(plan) => plan,
             Decision::Skip(reason) => return Ok(Choice::Skip(reason)),
         };
-        let domain = author.domain();
-        let unstable = complete::complete(&mut header, completion, self.now, &self.unique, domain);
+        let author = author.domain().clone();
+        let unstable = complete::complete(&mut header, completion, self.now, &self.unique, &author);
         if unstable.iter().any(|name| name.is("From")) {
             return Ok(Choice::Skip(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual))));
         }
         plan.recipe = plan.recipe.without(&unstable);
         let plan = Rc::<Plan>::from(plan);
         self.plan = Some(Rc::clone(&plan));
-        let keys = keys.open(&plan).map_err(|trouble| (trouble, plan.on_error))?;
-        Ok(Choice::Sign(Box::new(Job { header, plan, keys })))
+        Ok(Choice::Sign(Box::new(Job { header, author, plan })))
     }
 
     /// What a missing From is made of. Only then the passwd entry is looked up.
@@ -150,10 +148,11 @@ impl<'a> Run<'a> {
         &self,
         job: &mut Job,
         intake: &mut Intake<impl Source>,
+        keys: &mut impl Keys,
         limit: Option<u64>,
     ) -> Result<Signed, Failed> {
         let on_error = job.plan.on_error;
-        let signed = job.sign(intake, self.now).map_err(|trouble| (trouble, on_error))?;
+        let signed = job.sign(intake, keys, self.now).map_err(|trouble| (trouble, on_error))?;
         if limit.is_some_and(|limit| signed.exceeds(limit, intake)) {
             return Err((Trouble::TooLarge, on_error));
         }
@@ -241,7 +240,12 @@ impl Job {
     }
 
     /// Reads the body, makes it what nothing will change, and signs.
-    fn sign(&mut self, intake: &mut Intake<impl Source>, now: DateTime) -> Result<Signed, Trouble> {
+    fn sign(
+        &mut self,
+        intake: &mut Intake<impl Source>,
+        keys: &mut impl Keys,
+        now: DateTime,
+    ) -> Result<Signed, Trouble> {
         let canon = self.plan.recipe.canonicalization().body;
         let mut measure = Some(Measure::new(canon));
         let mut survey = Survey::new(&self.header.octets(), !self.plan.seven_bit);
@@ -265,21 +269,26 @@ impl Job {
             Some(measure) => (measure, None),
             None => (measured(intake, Measure::new(canon))?, None),
         };
-        let head = self.head(&hasher.finish(), now)?;
+        let head = self.head(&hasher.finish(), keys, now)?;
         // With the setting off the administrator knows.
         let leaves_risk = changes.leaves_risk && self.plan.seven_bit;
         Ok(Signed { head, body, length, leaves_risk })
     }
 
     /// The signatures, the header, and the line between it and the body.
-    fn head(&self, hash: &BodyHash, now: DateTime) -> Result<Vec<u8>, Trouble> {
+    fn head(
+        &self,
+        hash: &BodyHash,
+        keys: &mut impl Keys,
+        now: DateTime,
+    ) -> Result<Vec<u8>, Trouble> {
         let plan = &self.plan;
         let now = Timestamp(now.seconds);
         let mut head = Vec::new();
-        for (file, selector) in self.keys.iter().zip(&plan.selectors) {
-            let key = file.read(plan.minimum_key_bits)?;
-            let signature = dkim::sign(&self.header, hash, &plan.recipe, selector, &key, now)?;
-            head.extend_from_slice(signature.octets());
+        for selector in &plan.selectors {
+            let draft = Draft::new(&self.header, hash, &plan.recipe, selector, now)?;
+            let (algorithm, signature) = keys.sign(&self.author, plan, selector, draft.hashes())?;
+            head.extend_from_slice(draft.finish(algorithm, &signature).octets());
         }
         self.header.write_to(&mut head);
         head.push(b'\n');

@@ -1,7 +1,7 @@
 //! `-bs`: SMTP on standard input. The real sendmail runs as a child, the dialogue is passed on between the
 //! two, and the messages in it are signed on the way.
 //!
-//! * The group is given up before the first octet is read; see [`keeper`] for how keys are reached then.
+//! * The group is given up before the first octet is read; see [`super::signer`] for how messages are signed then.
 //! * Whatever the child does is as without us: what it says, its exit code, the signal that ends it. A signal
 //!   that ends us closes its standard input, which ends it, and a message that is not complete is not sent.
 //! * The child gets DATA at once, for only it knows the answer, and then nothing until the message has
@@ -13,28 +13,25 @@
 //! * On a TCP socket (inetd) it is mail from elsewhere: that passes through, see [`is_inbound`].
 
 mod child;
-mod keeper;
 mod relay;
 
-use std::ffi::OsString;
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd as _;
-use std::process::ExitCode;
 
 use super::etc::Etc;
-use super::handoff::{HandoffError, Real, exec_untouched};
+use super::handoff::{Call, HandoffError, Real};
 use super::intake::{Intake, IntakeError};
-use super::privilege::{Dropped, Held};
+use super::privilege::Held;
 use super::signals;
+use super::signer::Signer;
 use super::signing::{Choice, Failed, Run, Signed, Way};
 use super::trouble::{Trouble, guarded};
 use crate::argv::{LoneDot, Submission};
 use crate::config::{Host, OnError};
 use crate::message::Reader;
 use crate::message::dialogue::{End, Opaque, Stuffing};
-use crate::report::{self, Outcome, Severity};
-use keeper::Keeper;
+use crate::report::{self, Code, Outcome, Severity};
 use relay::{Data, Next, Relay};
 
 /// Whether standard input is a TCP socket: whoever speaks there is on another host, or was taken for
@@ -50,9 +47,9 @@ const REFUSED: &str = "451 4.7.0 Error: not signed, so not accepted\r\n";
 const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing connection\r\n";
 
 /// Carries the dialogue to its end.
-pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
+pub(super) fn converse(held: Held, etc: &Etc, call: &Call) -> Code {
     let nobody = submission(None);
-    let run = Run::new(argv, &nobody, Way::Smtp);
+    let run = Run::new(call, &nobody, Way::Smtp);
     let host = match etc.host() {
         Ok(host) => host,
         Err(broken) => return run.without_host(held, &broken),
@@ -61,23 +58,20 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
         Ok(real) => real,
         Err(error) => return report::fatal(&error),
     };
-    let (keeper, dropped) = match Keeper::start(held, etc.keys()) {
+    let (signer, dropped) = match Signer::start(held, etc, &host) {
         Ok(started) => started,
         Err(error) => return report::fatal(&error),
     };
-    let mut keeper = match keeper {
-        Ok(keeper) => keeper,
-        Err(error) => {
-            let reason = format!("cannot start the process that opens the keys: {error}");
-            return go_without(&run, &host, &real, &reason, dropped);
-        }
+    let mut signer = match signer {
+        Ok(signer) => signer,
+        Err(error) => return run.without_signer(&host, &real, &error, dropped),
     };
-    let mut relay = match Relay::start(&real, argv, dropped) {
+    let mut relay = match Relay::start(&real, call, dropped) {
         Ok(relay) => relay,
         Err((error, dropped)) => {
-            keeper.stop();
+            drop(signer);
             let reason = format!("cannot stand inside the dialogue: {}", report::chain(&error));
-            return go_without(&run, &host, &real, &reason, dropped);
+            return run.go_without(&host, &real, &reason, dropped);
         }
     };
     signals::hold_pipe();
@@ -86,8 +80,8 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
         match relay.next(was_opaque) {
             Next::Message => {
                 let submission = submission(relay.dialogue.envelope_sender());
-                let mut run = Run::new(argv, &submission, Way::Smtp);
-                if let Err(error) = pass(&mut run, &mut relay, &mut keeper, etc, &host) {
+                let mut run = Run::new(call, &submission, Way::Smtp);
+                if let Err(error) = pass(&mut run, &mut relay, &mut signer, etc, &host) {
                     return report::fatal(&error);
                 }
                 was_opaque = relay.dialogue.opaque().is_some();
@@ -100,19 +94,7 @@ pub(super) fn converse(held: Held, etc: &Etc, argv: &[OsString]) -> ExitCode {
             Next::Over => break,
         }
     }
-    let code = relay.finish();
-    keeper.stop();
-    code
-}
-
-/// Nothing has been read: the real sendmail takes the dialogue as it comes, or the administrator wants no unsigned
-/// mail.
-fn go_without(run: &Run<'_>, host: &Host, real: &Real, reason: &str, dropped: Dropped) -> ExitCode {
-    if host.signing.on_error == OnError::Refuse {
-        return run.refuse(reason);
-    }
-    run.log(Severity::Error, Outcome::Unsigned, Some(reason));
-    report::fatal(&exec_untouched(real, run.argv, dropped))
+    relay.finish()
 }
 
 fn submission(envelope_sender: Option<&[u8]>) -> Submission {
@@ -127,12 +109,12 @@ fn submission(envelope_sender: Option<&[u8]>) -> Submission {
 fn pass(
     run: &mut Run<'_>,
     relay: &mut Relay<'_>,
-    keeper: &mut Keeper,
+    signer: &mut Signer,
     etc: &Etc,
     host: &Host,
 ) -> Result<(), HandoffError> {
     let mut intake = Intake::new(Data(relay), Reader::of_data());
-    let signed = guarded(|| sign(run, &mut intake, keeper, etc, host));
+    let signed = guarded(host.signing.on_error, || sign(run, &mut intake, signer, etc, host));
     let is_complete = intake.source().0.end() == End::Here;
     let given = match signed {
         Ok(Ok(signed)) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
@@ -176,15 +158,16 @@ fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
 fn sign(
     run: &mut Run<'_>,
     intake: &mut Intake<Data<'_, '_>>,
-    keeper: &mut Keeper,
+    signer: &mut Signer,
     etc: &Etc,
     host: &Host,
 ) -> Result<Result<Signed, String>, Failed> {
-    match run.choose(intake, etc, host, keeper)? {
+    match run.choose(intake, etc, host)? {
         Choice::Sign(mut job) => {
             let announced = intake.source().0.dialogue.size_limit();
             let limit = announced.into_iter().chain(host.message_size_limit).min();
-            run.sign(&mut job, intake, limit).map(Ok)
+            let on_error = job.on_error();
+            guarded(on_error, || run.sign(&mut job, intake, signer, limit)).map(Ok)
         }
         Choice::Skip(reason) => Ok(Err(reason.to_string())),
     }

@@ -8,8 +8,9 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::signal::Signal;
+
+use super::signals;
 
 /// What fits is handed over in a pipe: as large as an ordinary user may make one.
 pub(crate) const SMALL: usize = 1 << 20;
@@ -235,17 +236,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 
 /// Writes under `RLIMIT_FSIZE` too: there the kernel sends SIGXFSZ, which would end us and the message.
 pub(super) fn write_all(file: &mut File, octets: &[u8]) -> io::Result<()> {
-    let mut limit = SigSet::empty();
-    limit.add(Signal::SIGXFSZ);
-    let before = limit.thread_swap_mask(nix::sys::signal::SigmaskHow::SIG_BLOCK)?;
-    let written = file.write_all(octets);
-    if written.as_ref().is_err_and(|error| error.raw_os_error() == Some(Errno::EFBIG as i32)) {
-        // The signal waits; it must not be there when it is unblocked, here or after exec.
-        let signals = SignalFd::with_flags(&limit, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        let _: Result<_, Errno> = signals.read_signal();
-    }
-    before.thread_set_mask()?;
-    written
+    signals::without(Signal::SIGXFSZ, || file.write_all(octets))
 }
 
 impl Sealed {

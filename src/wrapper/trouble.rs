@@ -8,7 +8,6 @@ use std::sync::{Mutex, PoisonError};
 use super::etc::EtcError;
 use super::intake::IntakeError;
 use super::keyring::KeyringError;
-use super::privilege::PrivilegeError;
 use super::signing::Failed;
 use crate::config::OnError;
 use crate::dkim::{RecipeError, SignError};
@@ -19,7 +18,6 @@ pub(crate) enum Trouble {
     Etc(EtcError),
     Intake(IntakeError),
     Key(KeyringError),
-    Privilege(PrivilegeError),
     Recipe(RecipeError),
     Sign(SignError),
     /// With its signature, or encoded, the message would be refused.
@@ -34,7 +32,6 @@ impl Trouble {
             Self::Etc(error) => error,
             Self::Intake(error) => error,
             Self::Key(error) => error,
-            Self::Privilege(error) => error,
             Self::Recipe(error) => error,
             Self::Sign(error) => error,
             Self::TooLarge | Self::Bug(_) => return None,
@@ -70,14 +67,7 @@ macro_rules! from {
     };
 }
 
-from!(
-    Etc(EtcError),
-    Intake(IntakeError),
-    Key(KeyringError),
-    Privilege(PrivilegeError),
-    Recipe(RecipeError),
-    Sign(SignError)
-);
+from!(Etc(EtcError), Intake(IntakeError), Key(KeyringError), Recipe(RecipeError), Sign(SignError));
 
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
@@ -90,10 +80,15 @@ pub(crate) fn keep_quiet() {
     }));
 }
 
-/// Does something; a panic in it is one more trouble, and no mail is lost by it.
-pub(crate) fn guarded<T>(act: impl FnOnce() -> Result<T, Failed>) -> Result<T, Failed> {
-    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| {
-        let place = PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        Err((Trouble::Bug(place), OnError::Send))
-    })
+/// Does something; a panic in it is one more error, with what is to be done about it, and no mail is lost by it.
+pub(crate) fn guarded<T>(
+    on_error: OnError,
+    act: impl FnOnce() -> Result<T, Failed>,
+) -> Result<T, Failed> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err((panicked(), on_error)))
+}
+
+/// What was caught: a panic, and where it was.
+pub(super) fn panicked() -> Trouble {
+    Trouble::Bug(PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }

@@ -1,8 +1,7 @@
 //! The real sendmail as a child, and how its end becomes ours.
 
-use std::ffi::OsString;
 use std::fs::File;
-use std::process::ExitCode;
+use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -10,7 +9,8 @@ use nix::sys::signal::{Signal, raise};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, pipe2};
 
-use crate::wrapper::handoff::{HandoffError, Real, spawn};
+use crate::report::Code;
+use crate::wrapper::handoff::{Call, HandoffError, Real, spawn};
 use crate::wrapper::privilege::Dropped;
 use crate::wrapper::signals;
 
@@ -23,30 +23,24 @@ pub(super) struct Child {
 }
 
 impl Child {
-    pub(super) fn start(
-        real: &Real,
-        argv: &[OsString],
-        dropped: &Dropped,
-    ) -> Result<Self, HandoffError> {
+    pub(super) fn start(real: &Real, call: &Call, dropped: &Dropped) -> Result<Self, HandoffError> {
         let no_room = |errno: Errno| HandoffError::NoRoom(errno.into());
         let (stdin, input) = pipe2(OFlag::O_CLOEXEC).map_err(no_room)?;
         let (output, stdout) = pipe2(OFlag::O_CLOEXEC).map_err(no_room)?;
         for end in [&input, &output] {
             fcntl(end, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(no_room)?;
         }
-        let pid = spawn(real, argv, &stdin, &stdout, dropped)?;
+        let pid = spawn(real, call, &stdin, Some(stdout.as_fd()), dropped)?;
         Ok(Self { pid, input: Some(File::from(input)), output: Some(File::from(output)) })
     }
 
     /// Lets the child find the end of its input, and waits for its own. Where a signal ends it, that ends us.
-    pub(super) fn leave(&mut self) -> ExitCode {
+    pub(super) fn leave(&mut self) -> Code {
         match self.wait() {
-            Some(WaitStatus::Exited(_, code)) => {
-                u8::try_from(code).map_or(ExitCode::FAILURE, ExitCode::from)
-            }
+            Some(WaitStatus::Exited(_, code)) => u8::try_from(code).map_or(Code(1), Code),
             Some(WaitStatus::Signaled(_, signal, _)) => end_by(signal),
             // Who ignores SIGCHLD has asked not to be told.
-            _ => ExitCode::SUCCESS,
+            _ => Code(0),
         }
     }
 
@@ -64,8 +58,8 @@ impl Child {
 }
 
 /// As a shell says it, where the signal is ignored.
-fn end_by(signal: Signal) -> ExitCode {
+fn end_by(signal: Signal) -> Code {
     signals::let_go(signal);
     let _: Result<(), Errno> = raise(signal);
-    ExitCode::from(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
+    Code(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
 }

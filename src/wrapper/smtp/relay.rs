@@ -1,10 +1,8 @@
 //! Octets between the client and the real sendmail, which runs as a child. Nothing is ever waited for on one
 //! side while something could be done on the other.
 
-use std::ffi::OsString;
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
-use std::process::ExitCode;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -12,7 +10,8 @@ use nix::unistd::{read, write};
 
 use super::child::Child;
 use crate::message::dialogue::{Dialogue, End};
-use crate::wrapper::handoff::{HandoffError, Real};
+use crate::report::Code;
+use crate::wrapper::handoff::{Call, HandoffError, Real};
 use crate::wrapper::intake::Source;
 use crate::wrapper::privilege::Dropped;
 
@@ -31,7 +30,7 @@ const PATIENCE: i32 = 300_000;
 #[derive(Debug)]
 pub(super) struct Relay<'a> {
     real: &'a Real,
-    argv: &'a [OsString],
+    call: &'a Call,
     dropped: Dropped,
     pub(super) dialogue: Dialogue,
     child: Child,
@@ -77,16 +76,16 @@ impl<'a> Relay<'a> {
     /// Nothing has been read where it fails: another way may be taken.
     pub(super) fn start(
         real: &'a Real,
-        argv: &'a [OsString],
+        call: &'a Call,
         dropped: Dropped,
     ) -> Result<Self, (HandoffError, Dropped)> {
-        let child = match Child::start(real, argv, &dropped) {
+        let child = match Child::start(real, call, &dropped) {
             Ok(child) => child,
             Err(error) => return Err((error, dropped)),
         };
         Ok(Self {
             real,
-            argv,
+            call,
             dropped,
             dialogue: Dialogue::default(),
             child,
@@ -258,7 +257,7 @@ impl<'a> Relay<'a> {
     /// be told in no other way that it does not get it.
     pub(super) fn refuse(&mut self, reply: &str) -> Result<(), HandoffError> {
         self.child.wait();
-        self.child = Child::start(self.real, self.argv, &self.dropped)?;
+        self.child = Child::start(self.real, self.call, &self.dropped)?;
         self.end = End::More;
         self.to_client.extend_from_slice(reply.as_bytes());
         self.dialogue.begin_again(&mut self.to_child);
@@ -276,7 +275,7 @@ impl<'a> Relay<'a> {
     }
 
     /// Waits for the child; its end is ours.
-    pub(super) fn finish(mut self) -> ExitCode {
+    pub(super) fn finish(mut self) -> Code {
         self.child.leave()
     }
 }

@@ -1,0 +1,194 @@
+//! The process that signs. It is forked off before a byte of a message is read; then the process that reads the message gives
+//! the group up for good. So no process has both a message and a key, or the right to open one.
+//!
+//! * It holds no key while it waits. It opens one when it is asked to sign, signs, and wipes it.
+//! * It parses nothing of a message. What it is asked has a fixed length, and each field is checked: see [`super::protocol`].
+//! * It believes nothing of what it is asked. It reads the domain file itself, and asks `users` and `groups` about the real
+//!   user that the kernel says it runs for. Whoever takes over the other process gets signatures that this user may have by
+//!   submitting mail, and nothing else; there is no request whose answer is a key.
+//! * It ends when the other process closes its pipe, or ends.
+
+use std::fs::File;
+use std::io::{self, Read as _, Write as _};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::sys::signal::Signal;
+use nix::sys::wait::waitpid;
+use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2};
+
+use super::etc::Etc;
+use super::keyring::{Keyring, KeyringError, Keys};
+use super::privilege::{Dropped, Held, PrivilegeError};
+use super::protocol::{REPLY, REQUEST, Request, read_reply, read_request, write_reply};
+use super::signals;
+use super::submitter::User;
+use crate::config::Host;
+use crate::dkim::{Algorithm, Domain, Hashes, Selector};
+use crate::policy::Plan;
+use crate::report;
+
+/// The other end of the pipes: asks for signatures.
+#[derive(Debug)]
+pub(crate) struct Signer {
+    /// `None` once it is to end.
+    requests: Option<File>,
+    replies: File,
+    pid: Pid,
+}
+
+impl Signer {
+    /// Forks, and gives the group up on this side. To be called while there is one thread.
+    pub(crate) fn start(
+        held: Held,
+        etc: &Etc,
+        host: &Host,
+    ) -> Result<(io::Result<Self>, Dropped), PrivilegeError> {
+        let started = Self::fork(&held, etc, host);
+        Ok((started.map_err(io::Error::from), held.give_up()?))
+    }
+
+    fn fork(held: &Held, etc: &Etc, host: &Host) -> Result<Self, Errno> {
+        let (asked, ask) = pipe2(OFlag::O_CLOEXEC)?;
+        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
+        let mut ours = Some((File::from(ask), File::from(told)));
+        let close = &mut ours;
+        let office = Office { keyring: Keyring { etc, held }, host };
+        let pid = split(move || {
+            // While these are open here the end of the other process can't be seen.
+            *close = None;
+            office.serve(File::from(asked), File::from(tell));
+        })?;
+        let (ask, told) = ours.ok_or(Errno::EBADF)?;
+        Ok(Self { requests: Some(ask), replies: told, pid })
+    }
+
+    fn ask(&mut self, request: &Request<'_>) -> io::Result<[u8; REPLY]> {
+        let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
+        let requests = self.requests.as_mut().ok_or_else(closed)?;
+        // Where it was killed, this process must go on.
+        signals::without(Signal::SIGPIPE, || requests.write_all(&request.to_bytes()))?;
+        let mut reply = [0; REPLY];
+        self.replies.read_exact(&mut reply)?;
+        Ok(reply)
+    }
+}
+
+impl Drop for Signer {
+    /// Lets the other process end, and waits for that: the real sendmail must find no child that it did not start.
+    fn drop(&mut self) {
+        self.requests = None;
+        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+    }
+}
+
+impl Keys for Signer {
+    fn sign(
+        &mut self,
+        author: &Domain,
+        _: &Plan,
+        selector: &Selector,
+        hashes: &Hashes,
+    ) -> Result<(Algorithm, Vec<u8>), KeyringError> {
+        let request = Request { author: author.as_str(), selector: selector.as_str(), hashes };
+        match self.ask(&request) {
+            Ok(reply) => read_reply(&reply).map_err(KeyringError::Signer),
+            Err(error) => {
+                Err(KeyringError::Signer(format!("the process that signs has ended: {error}")))
+            }
+        }
+    }
+}
+
+/// The side that holds the group.
+struct Office<'a> {
+    keyring: Keyring<'a>,
+    host: &'a Host,
+}
+
+impl Office<'_> {
+    /// Answers requests until no more can come.
+    fn serve(&self, mut requests: File, mut replies: File) {
+        // Whoever waits for the end of these must not wait for this process.
+        if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
+            let _: [Result<_, Errno>; 3] =
+                [dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null)];
+        }
+        let mut request = [0; REQUEST];
+        while requests.read_exact(&mut request).is_ok() {
+            if replies.write_all(&write_reply(&self.answer(&request))).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn answer(&self, request: &[u8; REQUEST]) -> Result<(Algorithm, Vec<u8>), String> {
+        let (author, selector, hashes) = read_request(request).ok_or("not a request")?;
+        let policy = self.keyring.etc.policy(&author, self.host);
+        let policy = policy.map_err(|error| report::chain(&error))?.ok_or("no domain file")?;
+        if !policy.allows(&User::real().caller(&policy.file)) {
+            return Err("the user may not sign for the domain".to_owned());
+        }
+        if !policy.file.all_selectors().any(|named| *named == selector) {
+            return Err(format!("the domain file does not name the selector {selector}"));
+        }
+        let minimum_bits = policy.file.signing.minimum_key_bits;
+        let signed = self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &hashes);
+        signed.map_err(|error| report::chain(&error))
+    }
+}
+
+/// Starts a process that does `act` and ends. It has a copy of all that this one has.
+#[expect(
+    unsafe_code,
+    reason = "fork(2), and _exit(2) in the child: no destructor of the parent's may run there"
+)]
+fn split(act: impl FnOnce()) -> Result<Pid, Errno> {
+    // SAFETY: fork(2) is sound in a process with a single thread, as this one is: no lock can be held by a thread that does
+    // not exist in the child. _exit(2) has no precondition; it runs no destructor and flushes nothing.
+    unsafe {
+        match fork()? {
+            ForkResult::Parent { child } => Ok(child),
+            ForkResult::Child => {
+                let ended = catch_unwind(AssertUnwindSafe(act));
+                nix::libc::_exit(i32::from(ended.is_err()))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HASHES: Hashes = Hashes::from_array([[1; 32], [2; 32]]);
+
+    #[test]
+    fn nothing_but_a_configured_key_is_opened() {
+        let held = Held::take().unwrap();
+        let etc = Etc::at(std::path::Path::new("/nowhere"));
+        let host = Host::parse("sendmail = \"/x\"").unwrap();
+        let office = Office { keyring: Keyring { etc: &etc, held: &held }, host: &host };
+        let request = Request { author: "sample.com", selector: "s1", hashes: &HASHES };
+        assert_eq!(office.answer(&request.to_bytes()), Err("no domain file".to_owned()));
+        assert_eq!(office.answer(&[0; REQUEST]), Err("not a request".to_owned()));
+    }
+
+    #[test]
+    fn the_process_ends_with_its_pipe() {
+        let held = Held::take().unwrap();
+        let etc = Etc::at(std::path::Path::new("/nowhere"));
+        let host = Host::parse("sendmail = \"/x\"").unwrap();
+        let (signer, _) = Signer::start(held, &etc, &host).unwrap();
+        let mut signer = signer.unwrap();
+        let pid = signer.pid;
+        let request = Request { author: "sample.com", selector: "s1", hashes: &HASHES };
+        for _ in 0..2 {
+            let reply = signer.ask(&request).unwrap();
+            assert_eq!(read_reply(&reply), Err("no domain file".to_owned()));
+        }
+        drop(signer);
+        assert_eq!(waitpid(pid, None), Err(Errno::ECHILD));
+    }
+}
