@@ -1,6 +1,7 @@
 //! Each test is an attack of a local user, and a row of the table in the end says what was seen to come of it. All have one
 //! sandbox, with users of their own, so that a line of the log is known by its uid.
 
+mod dumpable;
 mod environment;
 mod logs;
 mod place;
@@ -8,6 +9,7 @@ mod process;
 mod race;
 mod right;
 mod signals;
+mod signer;
 mod tree;
 
 use std::process::{Command, Output};
@@ -25,7 +27,7 @@ const OWN: &str = "own.test";
 const KEY: &str = "/etc/sendmail-dkim/keys/privilege.test/s1.private";
 
 /// Users of no right but their own.
-const USERS: u32 = 40;
+const USERS: u32 = 80;
 const FIRST_UID: u32 = 3000;
 
 /// Where an attacker keeps what he attacks with.

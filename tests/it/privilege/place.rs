@@ -247,7 +247,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
     let user = user();
     let nobody = "echo 'sendmail = \"/bin/true\"' >config.toml";
     // A configuration, a passwd and keys of one's own are seen there: the wrapper must have nothing to lose.
-    let own = "mkdir -p /tmp/evil/$$/keys; mount -t tmpfs x /etc/sendmail-dkim/domains && \
+    let own = "mkdir -p /tmp/evil/$$/keys; mount -t tmpfs -o mode=755 x /etc/sendmail-dkim/domains && \
         printf \"selectors = [\\\"s1\\\"]\\ndomain = \\\"forbidden.test\\\"\\n\" >/etc/sendmail-dkim/domains/default.toml";
     for (what, enter) in [
         ("no id mapped", "unshare -U".to_owned()),

@@ -119,25 +119,25 @@ fn a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none() {
     let Some((sandbox, user)) = sandbox(domain) else { return };
     let sandbox = &sandbox;
     let attacks = Attacks::of(a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none);
-    // The administrator gave the folder away. Links to files of the group's, to the key of another, to the key
-    // itself; a key of the user's own; a FIFO; a folder.
+    // Links to files of the group's, to the key of another, to the key itself; a key of the user's own; a FIFO; a
+    // directory. Root swaps them: in a directory that is not root's no key is used at all.
     sandbox.root(&format!(
         "cd /etc/sendmail-dkim/keys/{domain}; echo 'TOP SECRET' >/opt/secret; chgrp sendmail-dkim /opt/secret; \
          chmod 640 /opt/secret; ln -s /opt/secret secret; ln -s /etc/passwd passwd; ln -s kept itself; \
          ln -s ../{FORBIDDEN}/s1.private other; ln -s /proc/self/fd/0 stdin; mkdir folder; mkfifo -m 640 fifo; \
-         cp s1.private own; chmod 600 own; chown {0} own fifo; chown {0} .; cp -p s1.private kept",
+         cp s1.private own; chmod 600 own; chown {0} own fifo; cp -p s1.private kept",
         user.name
     ));
     let mark = sandbox.mark();
     let folder = format!("/etc/sendmail-dkim/keys/{domain}");
     let names = "s1.private secret passwd itself other stdin folder fifo own";
-    let swapper = swapper(sandbox, &user.name, &folder, names);
+    let swapper = swapper(sandbox, "root", &folder, names);
     let arrived = submit(sandbox, &user, domain, 320);
     stop(sandbox, swapper);
     // The key has its name again: it is looked for in what was said, and a FIFO would be waited for.
     sandbox.root(&format!("cd {folder} && rm -rf {names} between && mv kept s1.private"));
     let outcome = judge(sandbox, mark, user.uid, &arrived);
-    attacks.row("the key is swapped for 8 other things by who owns its folder", &outcome);
+    attacks.row("the key is swapped for 8 other things", &outcome);
 }
 
 #[test]

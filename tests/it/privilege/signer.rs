@@ -1,0 +1,239 @@
+//! The process that signs, and what takes the place of the process that reads messages: it gets signatures that its user may
+//! have, and nothing else.
+
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use sendmail_dkim::dkim::{Hashes, SigningKey};
+use sendmail_dkim::wrapper::protocol::{REQUEST, Request, read_reply};
+
+use super::{DOMAIN, FORBIDDEN, KEY, OWN, message, sandbox, user};
+use crate::support::{Attacks, Sandbox, User, assert_no_secret, project, stdout};
+
+const HASHES: Hashes = Hashes::from_array([[1; 32], [2; 32]]);
+
+/// Whoever has taken the pipes of a `-bs` session.
+struct Hostile {
+    session: Child,
+    asking: Child,
+    ask: Option<ChildStdin>,
+    told: BufReader<ChildStdout>,
+}
+
+impl Hostile {
+    fn new(sandbox: &Sandbox, user: &User) -> Self {
+        let script = "echo $$; exec sendmail -bs";
+        let mut session = spawn(sandbox.command(&user.name, "/bin/sh").args(["-c", script]));
+        let mut pid = String::new();
+        let mut said = BufReader::new(session.stdout.take().unwrap());
+        said.read_line(&mut pid).unwrap();
+        // The greeting: both children are there.
+        said.read_line(&mut String::new()).unwrap();
+        let python = std::fs::read_to_string(project("tests/it/privilege/ask.py")).unwrap();
+        let mut asking =
+            spawn(sandbox.command("root", "python3").args(["-c", &python, pid.trim()]));
+        let (ask, told) = (asking.stdin.take(), asking.stdout.take().unwrap());
+        Self { session, asking, ask, told: BufReader::new(told) }
+    }
+
+    /// Asks with bytes that need be no request; the reply, if there is one.
+    fn ask(&mut self, how: &str, request: &[u8]) -> Option<Vec<u8>> {
+        writeln!(self.ask.as_mut().unwrap(), "{how}{}", hex(request)).unwrap();
+        let mut reply = String::new();
+        self.told.read_line(&mut reply).unwrap();
+        let bytes = |hex: &str| {
+            let byte = |pair| u8::from_str_radix(std::str::from_utf8(pair).unwrap(), 16).unwrap();
+            hex.as_bytes().chunks(2).map(byte).collect()
+        };
+        Some(reply.trim()).filter(|reply| *reply != "none").map(bytes)
+    }
+
+    /// What is said of a request.
+    fn said(&mut self, author: &str, selector: &str) -> Result<Vec<u8>, String> {
+        let request = Request { author, selector, hashes: &HASHES }.to_bytes();
+        let reply = self.ask("", &request).expect("each request has a reply");
+        let reply = reply.as_slice().try_into().expect("all replies have one length");
+        read_reply(reply).map(|(_, signature)| signature)
+    }
+}
+
+impl Drop for Hostile {
+    fn drop(&mut self) {
+        self.ask = None;
+        drop(self.session.kill());
+        for child in [&mut self.session, &mut self.asking] {
+            drop(child.wait());
+        }
+    }
+}
+
+fn spawn(command: &mut Command) -> Child {
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap()
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks =
+        Attacks::of(who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have);
+    let user = user();
+    let key = stdout(&sandbox.sh("root", &format!("cat {KEY}"), b""));
+    let public = SigningKey::from_pem(&key, 1024).unwrap().public();
+    let is_signed = |said: &Result<Vec<u8>, String>| {
+        said.as_ref().is_ok_and(|signature| public.verifies(&HASHES.as_array()[0], signature))
+    };
+    let mut hostile = Hostile::new(sandbox, &user);
+    assert!(is_signed(&hostile.said(DOMAIN, "s1")), "a right that the user has");
+    attacks.row("ask for a signature that the user may have", "a signature");
+    for (what, author, selector, wanted) in [
+        ("for a domain of another user", FORBIDDEN, "s1", "the user may not sign for the domain"),
+        ("for a domain of a third user", OWN, "s1", "the user may not sign for the domain"),
+        ("for no domain of this host", "unknown.test", "s1", "no domain file"),
+        ("with a selector that no file names", DOMAIN, "s2", "does not name the selector s2"),
+        ("for a path", "../../etc", "s1", "not a request"),
+        ("for an absolute path", "/etc/sendmail-dkim/keys/forbidden.test", "s1", "not a request"),
+        ("with a selector that walks", DOMAIN, "../forbidden.test/s1", "not a request"),
+        ("for upper case", "PRIVILEGE.TEST", "s1", "not a request"),
+        ("for the name of a file", "forbidden.test.toml", "s1", "no domain file"),
+        ("for nothing", "", "", "not a request"),
+    ] {
+        let said = hostile.said(author, selector).unwrap_err();
+        assert!(said.contains(wanted), "{what}: {said}");
+        assert_no_secret(sandbox, said.as_bytes());
+        attacks.row(&format!("ask {what}"), &said);
+    }
+    // Bytes of which none is a name; all values of each byte of a request that is right.
+    let right = Request { author: DOMAIN, selector: "s1", hashes: &HASHES }.to_bytes();
+    let (mut signed, mut refused) = (0, 0);
+    for (place, value) in
+        (0..512).step_by(7).flat_map(|place| [(place, 0), (place, b'/'), (place, 0xff)])
+    {
+        let mut wrong = right;
+        wrong[place] = value;
+        let reply = hostile.ask("", &wrong).expect("each request has a reply");
+        assert_no_secret(sandbox, &reply);
+        match read_reply(reply.as_slice().try_into().unwrap()) {
+            Ok(_) => signed += 1,
+            Err(_) => refused += 1,
+        }
+        assert_eq!(wrong == right, reply[0] == b'r', "byte {place} is {value}");
+    }
+    attacks
+        .row("change a byte of a request", &format!("{refused} refused, {signed} were the same"));
+    // In pieces, and many at once: no reply is of another length, or of another request.
+    let reply = hostile.ask("partial ", &right).unwrap();
+    assert!(is_signed(&read_reply(reply.as_slice().try_into().unwrap()).map(|(_, it)| it)));
+    assert_eq!(hostile.ask("", &right[..100]), None, "less than a request is waited for");
+    let reply = hostile.ask("", &right[100..]).unwrap();
+    assert!(is_signed(&read_reply(reply.as_slice().try_into().unwrap()).map(|(_, it)| it)));
+    attacks.row("write a request in pieces", "signed once it is whole");
+    assert!(is_signed(&hostile.said(DOMAIN, "s1")), "it is in step");
+    assert_eq!(REQUEST, right.len());
+}
+
+#[test]
+fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks =
+        Attacks::of(a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other);
+    let user = user();
+    for (what, spoil, wanted) in [
+        (
+            "larger than any key",
+            "head -c 20000 /dev/urandom | base64 >KEY",
+            "is larger than 16384 bytes",
+        ),
+        ("empty", ": >KEY", "no private key in PEM form"),
+        (
+            "of the length of a reply",
+            "head -c 770 /dev/urandom | base64 >KEY",
+            "no private key in PEM form",
+        ),
+    ] {
+        let number = sandbox.recipient().split('@').next().unwrap().to_owned();
+        let domain = format!("{number}.spoiled.test");
+        sandbox.key(&domain, "s1");
+        let key = format!("/etc/sendmail-dkim/keys/{domain}/s1.private");
+        sandbox.root(&spoil.replace("KEY", &key));
+        let mut hostile = Hostile::new(sandbox, &user);
+        for _ in 0..2 {
+            let said = hostile.said(&domain, "s1").unwrap_err();
+            assert!(said.contains(wanted), "{what}: {said}");
+            assert!(hostile.said(DOMAIN, "s1").is_ok(), "{what}: the next one is signed");
+        }
+        attacks.row(
+            &format!("a key file {what}, in a session"),
+            &format!("{wanted}; the next message is signed"),
+        );
+        // Through the program, too.
+        let [first, second] = [sandbox.recipient(), sandbox.recipient()];
+        let mail = |domain: &str, recipient: &str| {
+            let text = String::from_utf8(message(&format!("a@{domain}"))).unwrap();
+            let text = text.replace('\n', "\r\n");
+            format!("MAIL FROM:<a@{domain}>\r\nRCPT TO:<{recipient}>\r\nDATA\r\n{text}.\r\n")
+        };
+        let session =
+            format!("EHLO x\r\n{}{}QUIT\r\n", mail(&domain, &first), mail(DOMAIN, &second));
+        let output = sandbox.sh(&user.name, "timeout 60 sendmail -bs", session.as_bytes());
+        assert!(output.status.success(), "{output:?}");
+        assert!(!sandbox.received(&first).split().0.contains("DKIM-Signature"), "{what}");
+        sandbox.assert_signed(&sandbox.received(&second), DOMAIN, "s1");
+    }
+}
+
+#[test]
+fn no_byte_of_a_key_is_in_a_call_of_the_reader() {
+    let Some(sandbox) = sandbox() else { return };
+    let attacks = Attacks::of(no_byte_of_a_key_is_in_a_call_of_the_reader);
+    let user = user();
+    let session = format!(
+        "EHLO x\r\nMAIL FROM:<a@{DOMAIN}>\r\nRCPT TO:<x@sink.test>\r\nDATA\r\nFrom: a@{DOMAIN}\r\n\r\nx\r\n.\r\nQUIT\r\n"
+    );
+    for (program, input) in [
+        ("sendmail -bs", session.as_str()),
+        ("sendmail -i x@sink.test", "From: a@privilege.test\n\nx\n"),
+    ] {
+        sandbox.root("rm -rf /opt/traced; mkdir /opt/traced");
+        let script =
+            format!("strace -ff -s 100000 -xx -o /opt/traced/of -u {} {program}", user.name);
+        let output = sandbox.sh("root", &script, input.as_bytes());
+        assert!(output.status.success(), "{output:?}");
+        let key = stdout(&sandbox.sh("root", &format!("cat {KEY}"), b""));
+        let lines = key.lines().filter(|line| line.len() == 64);
+        let secrets: Vec<String> = lines
+            .map(|line| {
+                line.bytes().skip(8).take(24).map(|byte| format!("\\x{byte:02x}")).collect()
+            })
+            .collect();
+        assert!(secrets.len() > 20);
+        let names = stdout(&sandbox.sh("root", "ls -v /opt/traced", b""));
+        let traces: Vec<String> = names
+            .lines()
+            .map(|name| {
+                std::fs::read_to_string(sandbox.path(&format!("/opt/traced/{name}"))).unwrap()
+            })
+            .collect();
+        let has =
+            |text: &str| secrets.iter().filter(|secret| text.contains(secret.as_str())).count();
+        let with: Vec<usize> = (0..traces.len()).filter(|place| has(&traces[*place]) > 0).collect();
+        // The first process reads the message; the second signs, and reads the key once.
+        assert_eq!(with, [1], "{program}");
+        let calls = traces[1].lines().filter(|line| has(line) > 0);
+        let calls: Vec<&str> = calls.map(|line| line.split('(').next().unwrap()).collect();
+        assert_eq!(calls, ["read"], "{program}");
+        let writes = |text: &str| text.lines().filter(|line| line.starts_with("write(")).count();
+        attacks.row(
+            &format!("{program}, traced: the bytes of the key in all calls"),
+            &format!(
+                "in 1 read of the process that signs; in none of its {} writes, and in none of the {} calls of {} other processes",
+                writes(&traces[1]),
+                traces.iter().map(|text| text.lines().count()).sum::<usize>() - traces[1].lines().count(),
+                traces.len() - 1
+            ),
+        );
+    }
+}
