@@ -46,15 +46,27 @@ impl Request<'_> {
     /// The bytes of the request.
     #[must_use]
     pub fn to_bytes(self) -> [u8; REQUEST] {
-        let names = [self.author, self.selector].into_iter().flat_map(|name| {
-            let length = u8::try_from(name.len()).unwrap_or_default();
-            let bytes = name.bytes().chain(std::iter::repeat(0)).take(NAME.saturating_sub(1));
-            std::iter::once(length).chain(bytes)
-        });
-        let bytes = names.chain(self.hashes.as_array().iter().flatten().copied());
+        let [rsa, ed25519] = self.hashes.as_array();
         let mut request = [0; REQUEST];
-        request.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+        let mut rest = request.as_mut_slice();
+        for (name, room) in [(self.author, NAME), (self.selector, NAME)] {
+            let (length, name) = (u8::try_from(name.len()).unwrap_or_default(), name.as_bytes());
+            put(&mut rest, room, &[&[length], name.get(..room.saturating_sub(1)).unwrap_or(name)]);
+        }
+        put(&mut rest, 64, &[rsa, ed25519]);
         request
+    }
+}
+
+/// Puts parts, one after the other, at the start of the next `room` bytes.
+fn put(rest: &mut &mut [u8], room: usize, parts: &[&[u8]]) {
+    let (mut field, after) = std::mem::take(rest).split_at_mut_checked(room).unwrap_or_default();
+    *rest = after;
+    for part in parts {
+        // All of them fit: a part that did not would be left out.
+        let Some((to, next)) = field.split_at_mut_checked(part.len()) else { return };
+        to.copy_from_slice(part);
+        field = next;
     }
 }
 
@@ -93,9 +105,8 @@ pub fn write_reply(answer: &Result<(Algorithm, Vec<u8>), String>) -> [u8; REPLY]
     };
     let text = text.get(..TEXT).unwrap_or(text);
     let length = u16::try_from(text.len()).unwrap_or_default().to_le_bytes();
-    let bytes = [kind].into_iter().chain(length).chain(text.iter().copied());
     let mut reply = [0; REPLY];
-    reply.iter_mut().zip(bytes).for_each(|(to, byte)| *to = byte);
+    put(&mut reply.as_mut_slice(), REPLY, &[&[kind], &length, text]);
     reply
 }
 
