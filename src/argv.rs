@@ -4,6 +4,8 @@
 //! The rules are those of Postfix's sendmail(1), which asks getopt for `+`: options end at the first
 //! argument that is none. Bare `-q` and the old forms of `-V` are taken out before getopt sees them.
 
+#![forbid(unsafe_code)]
+
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 

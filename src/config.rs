@@ -3,6 +3,8 @@
 //! `config.toml` says what holds for the host, a file in `domains/` what holds for one signing domain,
 //! and may set the signing keys of the host anew. Unknown keys are errors.
 
+#![forbid(unsafe_code)]
+
 mod keys;
 
 use std::fmt;

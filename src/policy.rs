@@ -1,5 +1,7 @@
 //! What to do with one message: the configuration, the message and its submitter → a decision. Pure.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 
 use crate::config::{DomainFile, OnError};

@@ -1,6 +1,8 @@
 //! Exit codes, the line on stderr and the line in the log: the only place of the wrapper that writes
 //! any of them.
 
+#![forbid(unsafe_code)]
+
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};

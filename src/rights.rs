@@ -4,6 +4,8 @@
 //! * Only their owner may write them.
 //! * A key may also be read by its group, where that is the group of the directory that holds all keys, and by no other user.
 
+#![forbid(unsafe_code)]
+
 use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;

@@ -1,6 +1,8 @@
 //! `dkimctl`, the administrator's command: a table of subcommands, and what they share. Runs with the
 //! rights of whoever calls it.
 
+#![forbid(unsafe_code)]
+
 mod dns;
 mod doctor;
 mod domains;

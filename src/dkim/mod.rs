@@ -4,6 +4,8 @@
 //! is taken with lines that end in LF or in CRLF and is hashed as if all of them ended in CRLF; a
 //! CR anywhere else is an octet like any other.
 
+#![forbid(unsafe_code)]
+
 pub mod canon;
 pub mod domain;
 pub mod hash;

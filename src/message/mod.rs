@@ -3,6 +3,8 @@
 //! Everything that Postfix would add, rewrite or drop behind us is done here first, so that the
 //! signature covers what will be sent.
 
+#![forbid(unsafe_code)]
+
 pub mod address;
 pub mod author;
 pub mod body;

@@ -17,6 +17,8 @@
 //!   3..1027  the signature, or why there is none (UTF-8)
 //! ```
 
+#![forbid(unsafe_code)]
+
 use crate::dkim::{Algorithm, Domain, Hashes, Selector};
 
 /// The length of a request. Bytes, fewer than `PIPE_BUF`: it is written in one piece or not at all.

@@ -141,10 +141,7 @@ impl Office<'_> {
 }
 
 /// Starts a process that does `act` and ends. It has a copy of all that this one has.
-#[expect(
-    unsafe_code,
-    reason = "fork(2), and _exit(2) in the child: no destructor of the parent's may run there"
-)]
+#[expect(unsafe_code, reason = "fork(2), and _exit(2) in the child")]
 fn split(act: impl FnOnce()) -> Result<Pid, Errno> {
     // SAFETY: fork(2) is sound in a process with a single thread, as this one is: no lock can be held by a thread that does
     // not exist in the child. _exit(2) has no precondition; it runs no destructor and flushes nothing.

@@ -51,6 +51,41 @@ fn pure_modules_name_no_file_environment_process_or_clock() {
     }
 }
 
+/// The lines of a source with the word in the code itself.
+fn lines_with(text: &str, word: &str) -> Vec<usize> {
+    let code = text.lines().map(|line| line.split("//").next().unwrap_or_default());
+    code.enumerate().filter(|(_, line)| line.contains(word)).map(|(number, _)| number).collect()
+}
+
+#[test]
+fn unsafe_code_is_in_two_places_and_forbidden_wherever_it_can_be() {
+    let src = project("src");
+    let mut places = Vec::new();
+    for path in sources(&src) {
+        let place = path.strip_prefix(&src).unwrap().display().to_string();
+        let text = fs::read_to_string(&path).unwrap();
+        let forbids = lines_with(&text, "#![forbid(unsafe_code)]").len() == 1;
+        let is_top = place.split('/').nth(1).is_none_or(|rest| rest == "mod.rs");
+        let above = ["lib.rs", "wrapper/mod.rs"].contains(&place.as_str());
+        assert!(!is_top || above || forbids, "{place} does not forbid unsafe code");
+        let blocks = lines_with(&text, "unsafe {");
+        if blocks.is_empty() {
+            assert_eq!(lines_with(&text, "unsafe").len(), usize::from(forbids), "{place}");
+            continue;
+        }
+        assert_eq!(blocks.len(), 1, "{place}");
+        let before: Vec<&str> = text.lines().take(blocks[0]).collect();
+        let comment = before.iter().rev().take_while(|line| line.trim_start().starts_with("//"));
+        assert!(comment.last().unwrap().contains("// SAFETY: "), "{place}");
+        assert_eq!(lines_with(&text, "expect(unsafe_code, reason = ").len(), 1, "{place}");
+        places.push(place);
+    }
+    places.sort();
+    assert_eq!(places, ["bin/sendmail-dkim.rs", "wrapper/signer.rs"]);
+    let manifest = fs::read_to_string(project("Cargo.toml")).unwrap();
+    assert!(manifest.contains("unsafe_code = \"deny\""));
+}
+
 #[test]
 fn dependencies_point_downward() {
     let order = ["dkim", "message", "argv", "config", "policy"];

@@ -4,10 +4,11 @@
 //! The setting is one of the whole host, so these tests set it, and `kernel.core_pattern`, and restore both in the end.
 
 use std::fs;
+use std::io::Write as _;
 use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 
-use super::{DOMAIN, EVIL, sandbox, user};
+use super::{EVIL, sandbox, user};
 use crate::support::{Attacks, Sandbox, User, project, stdout};
 
 /// A setting of the host; restored when it is dropped.
@@ -20,7 +21,8 @@ impl Sysctl {
     fn set(path: &'static str, value: &str) -> Self {
         let before = fs::read_to_string(path).unwrap();
         fs::write(path, value).unwrap();
-        eprintln!("{path} is {value} for the time of this test, and was {}", before.trim());
+        let said = format!("{path} is {value} for the time of this test, and was {before}");
+        std::io::stderr().write_all(said.as_bytes()).unwrap();
         Self { path, before }
     }
 }
@@ -41,7 +43,7 @@ const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
 struct Stage {
     name: &'static str,
     program: &'static str,
-    /// printf(1) makes a text of it; TO_WHOM is the recipient.
+    /// printf(1) makes a text of it; `TO_WHOM` is the recipient.
     input: &'static str,
     /// strace(1) makes a process wait here.
     wait: Option<&'static str>,
