@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::output::Failure;
-use crate::config::{Host, Signing};
+use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::dkim::Domain;
 
 /// The paths of all domain files of a tree, in the order of their names.
@@ -32,8 +32,34 @@ pub(super) fn named_after(path: &Path) -> Option<Domain> {
     Domain::parse(name).ok().filter(|_| name != "default")
 }
 
-/// What domain files inherit from the host, where that can be had; else what holds without it.
-pub(super) fn inherited(etc: &Path) -> Signing {
-    let text = fs::read_to_string(etc.join("config.toml")).unwrap_or_default();
-    Host::parse(&text).map(|host| host.signing).unwrap_or_default()
+/// Reads `config.toml`; `None` where there is none yet.
+///
+/// # Errors
+/// It can't be read or used: then the wrapper signs nothing, and no domain file means what it says.
+pub(super) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
+    let path = etc.join("config.toml");
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(Failure::reading(&path, &error)),
+    };
+    let host = Host::parse(&text);
+    host.map(Some).map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
+}
+
+/// What domain files inherit from `config.toml`, or from the built-in defaults where there is none yet.
+///
+/// # Errors
+/// As those of [`host`].
+pub(super) fn inherited(etc: &Path) -> Result<Signing, Failure> {
+    Ok(host(etc)?.map(|host| host.signing).unwrap_or_default())
+}
+
+/// Reads the text of the domain file at `path` as the wrapper does. Nothing else in `dkimctl` may: a
+/// domain file is valid or not only together with the `config.toml` that it changes.
+///
+/// # Errors
+/// Names the line and the key.
+pub(super) fn parse(path: &Path, text: &str, host: &Signing) -> Result<DomainFile, ConfigError> {
+    DomainFile::parse(text, named_after(path).as_ref(), host)
 }

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use getrandom::SysRng;
 use zeroize::Zeroizing;
 
+use super::domains;
 use super::output::{Failure, warn};
 use super::verify::record_text;
-use crate::config::{DomainFile, Signing};
 use crate::dkim::key::SMALLEST;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
 use crate::report;
@@ -95,7 +95,7 @@ pub(super) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), F
     let path = etc.join("domains").join(format!("{domain}.toml"));
     let file = match fs::read_to_string(&path) {
         Ok(text) => Some(
-            DomainFile::parse(&text, Some(domain), &Signing::default())
+            domains::parse(&path, &text, &domains::inherited(etc)?)
                 .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?,
         ),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,

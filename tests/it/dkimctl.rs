@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Stage, dkimctl, feed, project, stderr, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, feed, project, stderr, stdout};
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
@@ -232,4 +232,71 @@ fn help_and_version_go_to_stdout() {
     );
     assert_eq!(code(&dkimctl(&stage, &["nothing"])), Some(64));
     assert_eq!(code(&dkimctl(&stage, &[])), Some(64));
+}
+
+/// A domain file that is valid only together with its `config.toml`, and what signs by it.
+fn host_that_adds_a_header(sandbox: &Sandbox) {
+    sandbox.key("sample.com", "s1");
+    sandbox.root("echo 'headers = [\"+X-Foo\"]' >>/etc/sendmail-dkim/config.toml");
+    sandbox.write(
+        "/etc/sendmail-dkim/domains/sample.com.toml",
+        "selectors = [\"s1\"]\noversign = [\"+X-Foo\"]\n",
+    );
+    let recipient = sandbox.recipient();
+    let message = b"From: a@sample.com\nX-Foo: x\n\nx\n";
+    stdout(&sandbox.sh("alice", &format!("sendmail {recipient}"), message));
+    sandbox.assert_signed(&sandbox.received(&recipient), "sample.com", "s1");
+}
+
+#[test]
+fn every_subcommand_reads_a_domain_file_together_with_config_toml() {
+    let Some(sandbox) = Sandbox::own("dkimctl") else { return };
+    host_that_adds_a_header(&sandbox);
+    sandbox.write("/tmp/mail", "From: a@sample.com\nX-Foo: x\n\nx\n");
+    let explained = sandbox.root("dkimctl explain --json /tmp/mail");
+    assert_eq!(explained.matches("\"X-Foo\"").count(), 2, "{explained}");
+    for (command, expected) in [
+        ("record sample.com", "s1._domainkey.sample.com"),
+        ("record --all", "s1._domainkey.sample.com"),
+        ("status", "sample.com  s1  signs"),
+        ("status sample.com", "sample.com  s1  signs"),
+        ("testkey sample.com", "s1._domainkey.sample.com"),
+        ("testkey", "s1._domainkey.sample.com"),
+        ("rotate --dry-run --all", "sample.com: s1 -> k1"),
+        ("rotate --selector k1 sample.com", "sample.com: s1 -> k1: pending"),
+    ] {
+        let command = command.replace("--dry-run", "--dry-run --selector k1");
+        let shown = sandbox.root(&format!("dkimctl {command}"));
+        assert!(shown.contains(expected), "{command}: {shown}");
+    }
+    let found = sandbox.sh("root", "dkimctl doctor --offline", b"");
+    let found = String::from_utf8_lossy(&found.stdout).into_owned();
+    assert!(!found.contains("configuration"), "{found}");
+    // Once its record is published, the new key signs: rotate writes the domain file anew.
+    sandbox.publish("sample.com", "/etc/sendmail-dkim/keys/sample.com/*.txt");
+    let shown = sandbox.root("dkimctl rotate sample.com");
+    assert!(shown.contains("sample.com: s1 -> k1: retiring"), "{shown}");
+    let file = sandbox.root("cat /etc/sendmail-dkim/domains/sample.com.toml");
+    assert_eq!(file, "selectors = [\"k1\"]\noversign = [\"+X-Foo\"]\n");
+}
+
+#[test]
+fn a_config_toml_that_is_broken_is_named_and_no_domain_file_is_blamed() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["genkey", "-d", "sample.com", "-s", "s1", "-b", "1024"]));
+    let file = "selectors = [\"s1\"]\noversign = [\"+X-Foo\"]\n";
+    stage.write("new/domains/sample.com.toml", file);
+    stage.write("new/config.toml", "sendmail = \"/x\"\nheaders = [\"+X-Foo\"]\norigni = \"x\"\n");
+    for args in [
+        &["record", "sample.com"][..],
+        &["status"],
+        &["testkey"],
+        &["rotate", "--dry-run", "--all"],
+    ] {
+        let output = dkimctl(&stage, args);
+        assert_eq!(code(&output), Some(65), "{args:?}: {output:?}");
+        let said = stderr(&output);
+        assert!(said.contains("config.toml: line 3: unknown field `origni`"), "{args:?}: {said}");
+        assert!(!said.contains("sample.com.toml"), "{args:?}: {said}");
+    }
 }

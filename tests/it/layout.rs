@@ -87,6 +87,20 @@ fn unsafe_code_is_in_two_places_and_forbidden_wherever_it_can_be() {
 }
 
 #[test]
+fn dkimctl_reads_domain_files_in_one_place() {
+    let admin = project("src/admin");
+    let calls = |call: &str| {
+        let callers = sources(&admin).into_iter().filter(|path| code(path).contains(call));
+        let callers = callers.map(|path| path.strip_prefix(&admin).unwrap().display().to_string());
+        callers.collect::<BTreeSet<_>>()
+    };
+    assert_eq!(calls("DomainFile::parse("), BTreeSet::from(["domains.rs".to_owned()]));
+    // `doctor` goes on where config.toml is broken; `setup` looks at what it is about to write.
+    let hosts = ["doctor/configuration.rs", "domains.rs", "setup.rs"].map(str::to_owned);
+    assert_eq!(calls("Host::parse("), BTreeSet::from(hosts));
+}
+
+#[test]
 fn dependencies_point_downward() {
     let order = ["dkim", "message", "argv", "config", "policy"];
     for path in sources(&project("src")) {

@@ -78,7 +78,7 @@ impl Configuration {
                 continue;
             }
             let Some(text) = read(&path, rule, findings) else { continue };
-            match DomainFile::parse(&text, name.as_ref(), &host.signing) {
+            match domains::parse(&path, &text, &host.signing) {
                 Ok(file) => {
                     findings.extend(unknown(&path, &file));
                     configuration.files.push(Signer { name, file });

@@ -18,6 +18,7 @@ use lexopt::Arg;
 use serde::Serialize;
 
 use super::Args;
+use super::domains;
 use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree as Writer};
 use crate::config::{Host, Signing};
@@ -88,7 +89,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     })?;
     let old = Old::of(&settings, &disk)
         .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))?;
-    let host = read_host(&args.etc)?;
+    let host = domains::host(&args.etc)?;
     let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
     let outcome = Outcome::of(&settings, &signing, &disk);
     let tree = tree_of(&old, &outcome, &signing, &disk);
@@ -155,18 +156,6 @@ impl Files for Disk {
         let entries = fs::read_dir(folder).into_iter().flatten().flatten();
         entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
     }
-}
-
-/// `config.toml`, if there is one.
-fn read_host(etc: &Path) -> Result<Option<Host>, Failure> {
-    let path = etc.join("config.toml");
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::reading(&path, &error)),
-    };
-    let host = Host::parse(&text);
-    host.map(Some).map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
 }
 
 impl Report {

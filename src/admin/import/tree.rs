@@ -2,10 +2,12 @@
 //! not agree about is said.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use super::old::{Fate, Made, Old};
 use super::rows::{Scope, Sender, any_domain, below, domains, scopes};
-use crate::config::{DomainFile, Signing};
+use crate::admin::domains::parse;
+use crate::config::Signing;
 use crate::dkim::{Domain, Header, Identity, Selector};
 use crate::message::author::Author;
 use crate::policy::{Caller, Candidate, Decision, Policy};
@@ -321,7 +323,7 @@ impl Tree {
             let name = candidate.file();
             let text = name.strip_suffix(".toml").and_then(|name| self.files.get(name));
             let Some(text) = text else { continue };
-            let file = DomainFile::parse(text, candidate.domain.as_ref(), host).ok()?;
+            let file = parse(Path::new(&name), text, host).ok()?;
             if candidate.fits(&file) {
                 let policy = Policy { candidate, file };
                 return Some(policy.decide(&author, &header, false, &Caller::default()));
@@ -351,6 +353,7 @@ mod tests {
     use super::super::conf::tests::paper;
     use super::super::rows::found;
     use super::*;
+    use crate::config::DomainFile;
 
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
         any %:s3:/k/%.key\nfixed %:s4:/k/s4\nhogehoge.jp hogehoge.jp:s5:/k/five\n";

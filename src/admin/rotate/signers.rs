@@ -15,23 +15,24 @@ use crate::dkim::{Domain, Selector};
 pub(in crate::admin) struct Signer {
     pub(super) path: PathBuf,
     pub(super) text: String,
-    name: Option<Domain>,
     file: DomainFile,
+    /// What the file inherits.
+    host: Signing,
 }
 
 /// The domain files that sign for a domain, by their names.
 ///
 /// # Errors
-/// The folder can't be read, or the file of the domain's own name has an error.
+/// The folder or `config.toml` can't be read, or the file of the domain's own name has an error.
 pub(in crate::admin) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signer>, Failure> {
-    let host = domains::inherited(etc);
+    let host = domains::inherited(etc)?;
     let mut signers = Vec::new();
     for path in domains::paths(etc)? {
         let name = domains::named_after(&path);
         let text = fs::read_to_string(&path).map_err(|error| Failure::reading(&path, &error))?;
-        match DomainFile::parse(&text, name.as_ref(), &host) {
+        match domains::parse(&path, &text, &host) {
             Ok(file) if file.domain.as_ref().or(name.as_ref()) == Some(domain) => {
-                signers.push(Signer { path, text, name, file });
+                signers.push(Signer { path, text, file, host: host.clone() });
             }
             // Whose it is can't be told; testkey and doctor tell of it.
             Err(error) if name.as_ref() == Some(domain) => {
@@ -72,7 +73,7 @@ impl Signer {
             Some(_) | None => {}
         }
         let text = document.to_string();
-        DomainFile::parse(&text, self.name.as_ref(), &Signing::default())
+        domains::parse(&self.path, &text, &self.host)
             .map_err(|error| Failure::software(format_args!("{}: {error}", self.path.display())))?;
         Ok(text)
     }
@@ -99,10 +100,9 @@ mod tests {
     use super::*;
 
     fn with(text: &str) -> String {
-        let name = Domain::parse("x.test").unwrap();
-        let file = DomainFile::parse(text, Some(&name), &Signing::default()).unwrap();
-        let path = PathBuf::from("x.test.toml");
-        let signer = Signer { path, text: text.to_owned(), name: Some(name), file };
+        let (path, host) = (PathBuf::from("x.test.toml"), Signing::default());
+        let file = domains::parse(&path, text, &host).unwrap();
+        let signer = Signer { path, text: text.to_owned(), file, host };
         let selector = |text| Selector::parse(text).unwrap();
         signer.with(&selector("old"), &selector("new")).unwrap()
     }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::admin::domains;
 use crate::admin::output::Failure;
-use crate::config::{DomainFile, Signing};
+use crate::config::DomainFile;
 use crate::dkim::{Domain, Identity, PublicKey, Selector, SigningKey};
 use crate::report::chain;
 
@@ -31,14 +31,17 @@ pub(super) type Found = Result<DomainKeys, (PathBuf, String)>;
 ///
 /// # Errors
 ///
-/// When the folder cannot be read.
+/// When the folder or `config.toml` cannot be read.
 pub(super) fn domain_files(etc: &Path, only: Option<&Domain>) -> Result<Vec<Found>, Failure> {
     let paths = domains::paths(etc)?;
-    let host = domains::inherited(etc);
+    let host = domains::inherited(etc)?;
     let found = paths.iter().filter_map(|path| {
         let domain = domains::named_after(path);
         let named = only.is_none() || domain.as_ref() == only;
-        let file = match read(path, domain.as_ref(), &host) {
+        let text = fs::read_to_string(path).map_err(|error| error.to_string());
+        let parse =
+            |text: String| domains::parse(path, &text, &host).map_err(|why| why.to_string());
+        let file = match text.and_then(parse) {
             Ok(file) => file,
             Err(why) => return named.then(|| Err((path.clone(), why))),
         };
@@ -47,11 +50,6 @@ pub(super) fn domain_files(etc: &Path, only: Option<&Domain>) -> Result<Vec<Foun
         domain.filter(|_| named).map(|domain| Ok(domain_keys(etc, domain, &file)))
     });
     Ok(found.collect())
-}
-
-fn read(path: &Path, domain: Option<&Domain>, host: &Signing) -> Result<DomainFile, String> {
-    let text = fs::read_to_string(path).map_err(|error| error.to_string())?;
-    DomainFile::parse(&text, domain, host).map_err(|error| error.to_string())
 }
 
 fn domain_keys(etc: &Path, domain: Domain, file: &DomainFile) -> DomainKeys {
