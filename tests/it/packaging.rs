@@ -82,6 +82,11 @@ fn units_that_confine_callers_do_what_the_table_says() {
 }
 
 #[test]
+fn the_apparmor_abstraction_grants_all_that_a_submission_does() {
+    on_a_fresh_host("apparmor");
+}
+
+#[test]
 fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
     on_a_fresh_host("selinux");
 }
