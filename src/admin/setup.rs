@@ -8,15 +8,14 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::Arg;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use similar::TextDiff;
-use toml_edit::{DocumentMut, Item, Value, value};
+use toml_edit::{DocumentMut, Item, Value};
 
 use super::Args;
 use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree};
 use crate::config;
-use crate::dkim::Domain;
 use host::Host;
 
 pub(super) const HELP: &str = "\
@@ -87,12 +86,35 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
 struct Outcome {
     key: &'static str,
     /// What the file says now.
-    value: Option<String>,
+    #[serde(serialize_with = "as_json")]
+    value: Option<Value>,
     /// What it said before, where that is something else.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    before: Option<String>,
+    #[serde(serialize_with = "as_json", skip_serializing_if = "Option::is_none")]
+    before: Option<Value>,
     /// Whether it was set.
     set: bool,
+}
+
+fn as_json<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
+    let number = value.as_ref().and_then(Value::as_integer);
+    let text = value.as_ref().and_then(Value::as_str);
+    match number {
+        Some(number) => number.serialize(to),
+        None => text.serialize(to),
+    }
+}
+
+impl Outcome {
+    /// Lines of TOML that may be copied into the file.
+    fn toml(&self) -> String {
+        let Self { key, value, before, .. } = self;
+        match (value, before) {
+            (Some(value), None) => format!("{key} = {value}\n"),
+            (Some(value), Some(before)) => format!("{key} = {value} # was {before}\n"),
+            (None, Some(before)) => format!("# {key} was removed; it was {before}\n"),
+            (None, None) => String::new(),
+        }
+    }
 }
 
 /// The text of config.toml on its way.
@@ -112,37 +134,40 @@ impl Editing {
         Ok(Self { text, document, is_new, outcomes: Vec::new(), notes: Vec::new() })
     }
 
-    fn get(&self, key: &str) -> Option<String> {
-        let item = self.document.get(key)?;
-        let number = || item.as_integer().map(|number| number.to_string());
-        item.as_str().map(str::to_owned).or_else(number)
+    /// A value of the file, without the spaces and the comment around it.
+    fn get(&self, key: &str) -> Option<Value> {
+        Some(self.document.get(key)?.as_value()?.clone().decorated("", ""))
     }
 
     fn settle(&mut self, host: &Host, replace: bool) {
-        let real = self.get("sendmail").filter(|path| host::is_real(Path::new(path)));
-        let found = host.sendmail.as_ref().map(|path| path.display().to_string());
+        let is_real =
+            |value: &Value| value.as_str().is_some_and(|path| host::is_real(path.as_ref()));
+        let real = self.get("sendmail").filter(is_real);
+        let found = host.sendmail.as_ref().and_then(|path| path.to_str()).map(Value::from);
         // One that can be run is not second-guessed.
-        let sendmail = real.or(found);
-        self.settle_one("sendmail", sendmail.as_deref(), true);
+        self.settle_one("sendmail", real.or(found), true);
         for (key, domain) in
             [("origin", &host.origin), ("append_dot_domain", &host.append_dot_domain)]
         {
-            self.settle_one(key, domain.as_ref().map(Domain::as_str), replace);
+            let domain = domain.as_ref().map(|domain| Value::from(domain.as_str()));
+            self.settle_one(key, domain, replace);
         }
-        self.settle_one("message_size_limit", host.message_size_limit.as_deref(), replace);
+        let limit = host.message_size_limit.map(Value::from);
+        self.settle_one("message_size_limit", limit, replace);
     }
 
-    fn settle_one(&mut self, key: &'static str, wanted: Option<&str>, replace: bool) {
+    fn settle_one(&mut self, key: &'static str, wanted: Option<Value>, replace: bool) {
         let current = self.get(key);
-        let differs = current.as_deref() != wanted;
+        // A number is no text: in quotes it stops all signing.
+        let meant = |value: &Value| (value.as_integer(), value.as_str().map(str::to_owned));
+        let differs = current.as_ref().map(meant) != wanted.as_ref().map(meant);
         let set = differs && (current.is_none() || replace || self.is_new);
         if set {
             self.set(key, wanted);
-        } else if differs {
-            let host = wanted.map_or_else(|| "nothing".to_owned(), |text| format!("{text:?}"));
+        } else if let Some(current) = current.as_ref().filter(|_| differs) {
+            let host = wanted.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
             self.notes.push(format!(
-                "{key} = {:?} was left as it is; the host says {host} (--replace takes that)",
-                current.as_deref().unwrap_or_default()
+                "{key} = {current} was left as it is; the host says {host} (--replace takes that)"
             ));
         }
         let value = self.get(key);
@@ -150,37 +175,32 @@ impl Editing {
     }
 
     /// Sets a key: in its place, or where a line has it commented out, or behind the others.
-    fn set(&mut self, key: &str, to: Option<&str>) {
+    fn set(&mut self, key: &str, to: Option<Value>) {
         let current = self.document.get_mut(key).and_then(Item::as_value_mut);
         match (to, current) {
             (None, _) => drop(self.document.remove(key)),
             (Some(to), Some(current)) => {
                 let comment = current.decor().clone();
-                *current = written(to);
+                *current = to;
                 *current.decor_mut() = comment;
             }
-            (Some(to), None) => match self.in_place_of_comment(key, to) {
+            (Some(to), None) => match self.in_place_of_comment(key, &to) {
                 Some(document) => self.document = document,
-                None => drop(self.document.insert(key, value(written(to)))),
+                None => drop(self.document.insert(key, Item::Value(to))),
             },
         }
         self.text = self.document.to_string();
     }
 
     /// The text with the key in the line that has it commented out.
-    fn in_place_of_comment(&self, key: &str, to: &str) -> Option<DocumentMut> {
+    fn in_place_of_comment(&self, key: &str, to: &Value) -> Option<DocumentMut> {
         let commented = format!("#{key} =");
         let lines = || self.text.split_inclusive('\n');
         let place = lines().position(|line| line.starts_with(&commented))?;
-        let line = format!("{key} = {}\n", written(to));
+        let line = format!("{key} = {to}\n");
         let with = |(at, old)| if at == place { line.as_str() } else { old };
         lines().enumerate().map(with).collect::<String>().parse().ok()
     }
-}
-
-/// A number as a number, all else as text.
-fn written(text: &str) -> Value {
-    text.parse::<i64>().map_or_else(|_| Value::from(text), Value::from)
 }
 
 fn parse(path: &Path, text: &str) -> Result<DocumentMut, Failure> {
@@ -207,24 +227,16 @@ impl Options {
                 notes,
             });
         }
-        let mut text = String::new();
-        if self.is_dry {
+        let mut text = if self.is_dry {
             let name = path.display().to_string();
             let diff = TextDiff::from_lines(before, file.text.as_str());
-            text = diff.unified_diff().header(&name, &name).to_string();
+            diff.unified_diff().header(&name, &name).to_string()
         } else {
-            for outcome in file.outcomes.iter().filter(|outcome| outcome.set) {
-                let was = outcome.before.as_ref().map(|was| format!(" (was {was:?})"));
-                let now = outcome.value.as_ref().map_or_else(
-                    || format!("{} is gone", outcome.key),
-                    |value| format!("{} = {value:?}", outcome.key),
-                );
-                text.push_str(&format!("{}: {now}{}\n", path.display(), was.unwrap_or_default()));
-            }
-            if text.is_empty() {
-                text = format!("{}: nothing to change\n", path.display());
-            }
-        }
+            let set = file.outcomes.iter().filter(|outcome| outcome.set);
+            let lines: String = set.map(Outcome::toml).collect();
+            let done = if lines.is_empty() { " nothing to change" } else { "" };
+            format!("# {}:{done}\n{lines}", path.display())
+        };
         for note in notes {
             text.push_str(&format!("note: {note}\n"));
         }

@@ -28,7 +28,10 @@ const LIMIT: &str = "message_size_limit = 10240000";
 fn a_host_without_config_toml_gets_one_with_its_comments() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     let shown = setup(sandbox, "setup-new", "", "");
-    assert!(shown.contains("config.toml: origin = \"origin.example\"\n"), "{shown}");
+    assert!(
+        shown.contains("config.toml:\n") && shown.contains("\norigin = \"origin.example\"\n"),
+        "{shown}"
+    );
     let text = file(sandbox, "setup-new");
     assert_eq!(settings(&text), [SENDMAIL, "origin = \"origin.example\"", LIMIT]);
     // In the place where the example has it commented out.
@@ -87,7 +90,7 @@ fn what_the_administrator_wrote_stays_and_that_is_told() {
     assert_eq!(file(sandbox, "setup-mine"), format!("{mine}{SENDMAIL}\n{LIMIT}\n"));
     // Unless the host is to have its way; comments stay even so.
     let shown = setup(sandbox, "setup-mine", "", "--replace");
-    assert!(shown.contains("origin = \"origin.example\" (was \"mine.example\")"), "{shown}");
+    assert!(shown.contains("origin = \"origin.example\" # was \"mine.example\"\n"), "{shown}");
     let expected = mine.replace("mine.example", "origin.example");
     assert_eq!(file(sandbox, "setup-mine"), format!("{expected}{SENDMAIL}\n{LIMIT}\n"));
 }
@@ -129,7 +132,7 @@ fn the_wrapper_is_never_taken_for_the_real_sendmail() {
         sandbox.root(&format!("mkdir -p /tmp/setup-ours; {prepare}"));
         sandbox.write("/tmp/setup-ours/config.toml", &format!("sendmail = \"{path}\"\n"));
         let shown = setup(sandbox, "setup-ours", "", "");
-        assert!(shown.contains(&format!("{SENDMAIL} (was \"{path}\")")), "{shown}");
+        assert!(shown.contains(&format!("{SENDMAIL} # was \"{path}\"")), "{shown}");
         assert_eq!(settings(&file(sandbox, "setup-ours"))[0], SENDMAIL);
     }
     // Another one that is real is the administrator's choice.
@@ -180,23 +183,64 @@ fn a_file_with_an_error_is_left_alone_and_the_line_named() {
 }
 
 #[test]
+fn what_setup_shows_can_be_copied_into_config_toml() {
+    use sendmail_dkim::config::Host;
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    // A path that TOML has to escape, and an origin that is no number though it looks like one.
+    let odd = "/tmp/setup-copied/odd \"\\name";
+    sandbox.root(&format!("mkdir -p /tmp/setup-copied; cp /usr/sbin/sendmail.postfix '{odd}'"));
+    for (postfix, before, args, expected) in [
+        ("", "", "", "message_size_limit = 10240000"),
+        ("message_size_limit=0", "", "", "message_size_limit = 0"),
+        ("message_size_limit=5000000000", "", "", "message_size_limit = 5000000000"),
+        ("myorigin=1234", "", "", "origin = \"1234\""),
+        (
+            "message_size_limit=20480000",
+            "message_size_limit = 1\norigin = \"x.test\"\n",
+            "--replace",
+            "message_size_limit = 20480000 # was 1",
+        ),
+        ("", "message_size_limit = \"10240000\"\n", "--replace", " = 10240000 # was \"10240000\""),
+        ("append_at_myorigin=no", "origin = \"x.test\"\n", "--replace", "# origin was removed; it"),
+    ] {
+        sandbox.write("/tmp/setup-copied/config.toml", before);
+        let shown = setup(sandbox, "setup-copied", postfix, args);
+        assert!(shown.contains(expected), "{postfix}: {shown}");
+        let copied: String =
+            shown.split_inclusive('\n').filter(|line| !line.starts_with("note: ")).collect();
+        let written = Host::parse(&file(sandbox, "setup-copied")).unwrap();
+        assert_eq!(Host::parse(&copied).unwrap(), written, "{postfix}: {shown}");
+        for line in copied.lines().filter(|line| !line.starts_with("sendmail")) {
+            let alone = Host::parse(&format!("{SENDMAIL}\n{line}\n"));
+            assert!(alone.is_ok(), "{line}: {alone:?}");
+        }
+    }
+    // What is kept is shown in the same form.
+    let kept = format!("sendmail = {}\nmessage_size_limit = 1\n", toml_edit::Value::from(odd));
+    sandbox.write("/tmp/setup-copied/config.toml", &kept);
+    let shown = setup(sandbox, "setup-copied", "", "");
+    assert!(
+        shown.contains("note: message_size_limit = 1 was left as it is; the host says 10240000"),
+        "{shown}"
+    );
+    assert_eq!(Host::parse(&file(sandbox, "setup-copied")).unwrap().sendmail.to_str(), Some(odd));
+}
+
+#[test]
 fn json_says_what_was_set_and_what_was_kept() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     sandbox.root("mkdir -p /tmp/setup-json");
     sandbox.write("/tmp/setup-json/config.toml", "origin = \"mine.example\"\n");
     let shown = setup(sandbox, "setup-json", "append_dot_mydomain=yes", "--json");
     let shown: Value = serde_json::from_str(&shown).unwrap();
-    let keys: Vec<(&str, bool)> = shown["keys"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|key| (key["value"].as_str().unwrap(), key["set"].as_bool().unwrap()))
-        .collect();
+    let keys = shown["keys"].as_array().unwrap().iter();
+    let keys: Vec<_> =
+        keys.map(|key| (key["value"].clone(), key["set"].as_bool().unwrap())).collect();
     let expected = [
-        ("/usr/sbin/sendmail.postfix", true),
-        ("mine.example", false),
-        ("example.test", true),
-        ("10240000", true),
+        ("/usr/sbin/sendmail.postfix".into(), true),
+        ("mine.example".into(), false),
+        ("example.test".into(), true),
+        (10_240_000.into(), true),
     ];
     assert_eq!(keys, expected);
     assert_eq!(shown["notes"].as_array().unwrap().len(), 1, "{shown}");

@@ -19,8 +19,8 @@ pub(super) struct Host {
     pub(super) origin: Option<Domain>,
     /// What Postfix puts behind a domain without a dot, where it does.
     pub(super) append_dot_domain: Option<Domain>,
-    /// What Postfix takes at most, in octets.
-    pub(super) message_size_limit: Option<String>,
+    /// The largest message that Postfix accepts, in bytes; 0 is no limit.
+    pub(super) message_size_limit: Option<i64>,
     /// What an administrator should know, and what to do about it.
     pub(super) notes: Vec<String>,
 }
@@ -45,8 +45,8 @@ impl Host {
         if settings.value("append_dot_mydomain") == "yes" {
             host.append_dot_domain = host.domain("mydomain", settings);
         }
-        let limit = settings.get("message_size_limit").filter(|limit| limit.parse::<u32>().is_ok());
-        host.message_size_limit = limit.map(str::to_owned);
+        let limit = settings.get("message_size_limit").and_then(|limit| limit.parse().ok());
+        host.message_size_limit = limit.filter(|limit| *limit >= 0);
         host
     }
 
