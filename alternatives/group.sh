@@ -62,5 +62,8 @@ real() {
     return 1
 }
 
-# Puts a file in the place of another in one step: there is a sendmail at any moment.
-put() { mv -fT "$1" "$2"; }
+# Puts a file in the place of another in one step: there is a sendmail at any moment. Two names of one file, a symbolic link
+# included, are in place already: rename(2) keeps both, and mv(1) refuses them.
+put() {
+    if [ "$(stat -c %d:%i "$1")" = "$(stat -c %d:%i "$2" 2>/dev/null)" ]; then rm "$1"; else mv -fT "$1" "$2"; fi
+}

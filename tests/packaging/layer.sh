@@ -10,7 +10,7 @@ umask 022
 TOOLS="dpkg-dev lintian rpm rpmlint mandoc systemd zsh fish bash-completion libarchive-tools
     secilc checkpolicy policycoreutils selinux-policy-default setools selinux-utils apparmor apparmor-utils"
 # Only fetched: what a test installs, it installs itself.
-AGENTS="postfix exim4-daemon-light msmtp-mta sendmail-bin"
+AGENTS="postfix exim4-daemon-light msmtp-mta sendmail-bin opensmtpd dma esmtp-run nullmailer ssmtp"
 
 HERE=$(dirname "$(realpath "$0")")
 [ "${1:-}" = --build ] && BASE=$2 || BASE=$("$HERE/../it/sandbox/base.sh")
