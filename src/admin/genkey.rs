@@ -9,8 +9,10 @@ use lexopt::ValueExt as _;
 use serde_json::json;
 
 use super::Args;
+use super::doctor::{Missing, missing};
 use super::keys::{KeyPaths, Wanted};
 use super::output::{Failure, say, say_json, warn};
+use super::rotate::signers::{Signer, signers};
 use super::tree::{NewFile, Readers, Tree};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Record, Selector, SigningKey, Terms};
@@ -18,8 +20,9 @@ use crate::dkim::{Algorithm, Domain, Record, Selector, SigningKey, Terms};
 pub(super) const HELP: &str = "\
 usage: dkimctl genkey -d DOMAIN -s SELECTOR [OPTION...]
 
-Makes a key for a domain, shows the DNS record to publish, and lets the host
-sign mail From that domain with it. Nothing is ever overwritten.
+Makes a key for a domain and a domain file where there is none, and shows the
+DNS record to publish; then what is missing before mail From that domain is
+signed on this host. Nothing is ever overwritten.
 
   -d, --domain DOMAIN         the signing domain (d=)
   -s, --selector SELECTOR     the name of the key (s=)
@@ -62,7 +65,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     {
         warn(format_args!("a key of {bits} bits is weak; 2048 is what receivers ask for"));
     }
-    request.make(&args.etc)?.show(&request)
+    request.make(&args.etc)?.show(&args.etc, &request)
 }
 
 /// What there is now.
@@ -70,9 +73,8 @@ struct Made {
     key: SigningKey,
     record: Record,
     paths: KeyPaths,
-    /// The domain file, and whether it was made.
+    /// The domain file.
     file: PathBuf,
-    is_first: bool,
 }
 
 impl Request {
@@ -115,14 +117,38 @@ impl Request {
         tree.files(&files)?;
         self.tell(format_args!("the private key is in {}", paths.private.display()));
         self.tell(format_args!("the record is in {}", paths.record.display()));
-        Ok(Made { key, record, paths, file, is_first })
+        Ok(Made { key, record, paths, file })
     }
 }
 
 impl Made {
-    fn show(&self, request: &Request) -> Result<ExitCode, Failure> {
+    /// What is missing before mail is signed with the key, but for its record.
+    fn missing(&self, etc: &Path, request: &Request) -> Vec<Missing> {
+        let (domain, selector) = (request.domain.as_str(), &request.selector);
+        let mut steps = missing(etc, |stem| stem == domain);
+        // Where that can't be told, a step above says why.
+        if let Ok(signers) = signers(etc, &request.domain)
+            && !signers.iter().flat_map(Signer::selectors).any(|one| one == selector)
+        {
+            let file = self.file.display();
+            steps.push(Missing::new(
+                format!("add \"{selector}\" to `selectors` in {file}, once the DNS has the record"),
+                format!("{file} was there already and does not name the key"),
+            ));
+        }
+        steps
+    }
+
+    fn show(&self, etc: &Path, request: &Request) -> Result<ExitCode, Failure> {
         let (domain, selector) = (&request.domain, &request.selector);
         let value = self.record.text().map_err(Failure::software)?;
+        let missing = match &request.directory {
+            Some(directory) => vec![Missing::new(
+                "name the key in a domain file, as genkey does without -D",
+                format!("nothing signs with a key in {}", directory.display()),
+            )],
+            None => self.missing(etc, request),
+        };
         if request.json {
             return say_json(&json!({
                 "domain": domain.as_str(),
@@ -133,26 +159,29 @@ impl Made {
                 "value": value,
                 "private": self.paths.private,
                 "record": self.paths.record,
-                "signing": self.is_first,
+                "signing": missing.is_empty(),
+                "missing": missing,
             }));
         }
         let entry = self.record.zone_entry(selector, domain, Owner::Absolute);
-        let next = match &request.directory {
-            Some(directory) => {
-                format!("The key is in {}; nothing signs with it there.", directory.display())
-            }
-            None if self.is_first => format!("Mail From {domain} is signed from now on."),
-            None => format!(
-                "{} is there already: to use the key, add {:?} to `selectors` in it.",
-                self.file.display(),
-                selector.as_str()
-            ),
+        let so_far = if missing.is_empty() {
+            format!("sendmail.dkim signs mail From {domain} with the key. What is left to do:")
+        } else {
+            format!("Mail From {domain} is not signed with the key yet. What is left to do:")
         };
+        let publish = Missing::new(
+            format!("publish the record, and ask for it: dkimctl testkey {domain}"),
+            "genkey does not ask the DNS; without the record no receiver can verify the signature",
+        );
+        let steps = [vec![publish], missing].concat();
         say(&format!(
             "Publish this record in the zone of {domain}:\n\n{}\n\
              or, where a form asks for it, as type TXT with\n\n  \
-             name   {selector}._domainkey.{domain}\n  value  {value}\n\n{next}\n",
-            entry.map_err(Failure::software)?
+             name   {selector}._domainkey.{domain}\n  value  {value}\n\n\
+             The key is in {}.\n{so_far}\n\n{}",
+            entry.map_err(Failure::software)?,
+            self.paths.private.display(),
+            Missing::list(&steps)
         ))
     }
 }

@@ -20,7 +20,7 @@ fn a_folder_of_ones_own_gets_the_key_and_its_record_and_nothing_signs() {
     let folder = stage.path("keys").display().to_string();
     let args = ["genkey", "-d", "x.test", "-s", "a", "-b", "1024", "-D", &folder];
     let shown = stdout(&dkimctl(&stage, &args));
-    assert!(shown.contains("nothing signs with it there"), "{shown}");
+    assert!(shown.contains("nothing signs with a key in"), "{shown}");
     assert_eq!(names(&stage, "keys"), ["a.private", "a.txt"]);
     assert!(!stage.path("new").exists());
     let mode = fs::metadata(stage.path("keys/a.private")).unwrap().permissions().mode();
@@ -72,7 +72,11 @@ fn json_says_what_was_made() {
     let made: Value = serde_json::from_str(&stdout(&dkimctl(&stage, &args))).unwrap();
     assert_eq!(made["name"], "a._domainkey.x.test");
     assert_eq!((&made["type"], &made["bits"]), (&Value::from("rsa"), &Value::from(1024)));
-    assert_eq!(made["signing"], true);
+    // An installed wrapper does not read that folder.
+    assert_eq!(made["signing"], false);
+    let missing = made["missing"].as_array().unwrap();
+    let last = &missing.last().unwrap()["remedy"];
+    assert_eq!(last, "move the files to /etc/sendmail-dkim", "{made}");
     let value = made["value"].as_str().unwrap();
     assert!(value.starts_with("v=DKIM1; k=rsa; t=y; p=MIGf"), "{value}");
     assert!(fs::metadata(made["private"].as_str().unwrap()).unwrap().is_file());
@@ -104,6 +108,85 @@ fn options_that_make_a_record_nobody_understands_are_refused() {
         assert_eq!(output.status.code(), Some(64), "{args:?}: {output:?}");
         assert!(!stage.path("new").exists());
     }
+}
+
+/// What is wrong with a host, how that is put right, and what genkey says of it. A key is made in between.
+const OBSTACLES: [(&str, &str, &str); 9] = [
+    ("true", "true", ""),
+    (
+        "ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta",
+        "ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta",
+        "alternatives --config mta",
+    ),
+    (
+        "sed -i s/^sendmail-dkim:/other:/ /etc/group",
+        "sed -i s/^other:/sendmail-dkim:/ /etc/group",
+        "groupadd --system sendmail-dkim",
+    ),
+    (
+        "chmod g-s /usr/sbin/sendmail.dkim",
+        "chmod g+s /usr/sbin/sendmail.dkim",
+        "chmod 2755 /usr/sbin/sendmail.dkim",
+    ),
+    (
+        "echo 'origni = 1' >>/etc/sendmail-dkim/config.toml",
+        "sed -i '$d' /etc/sendmail-dkim/config.toml",
+        "unknown field `origni`",
+    ),
+    (
+        "mv /etc/sendmail-dkim/config.toml /tmp",
+        "mv /tmp/config.toml /etc/sendmail-dkim",
+        "dkimctl setup",
+    ),
+    (
+        "chmod 700 /etc/sendmail-dkim/keys",
+        "chmod 750 /etc/sendmail-dkim/keys",
+        "/etc/sendmail-dkim/keys",
+    ),
+    (
+        "echo 'selectors = [\"other\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
+        "echo 'selectors = [\"s\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
+        "add \"s\" to `selectors` in /etc/sendmail-dkim/domains/DOMAIN.toml",
+    ),
+    (
+        "echo 'selectors = \"s\"' >/etc/sendmail-dkim/domains/DOMAIN.toml",
+        "echo 'selectors = [\"s\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
+        "/etc/sendmail-dkim/domains/DOMAIN.toml: line 1",
+    ),
+];
+
+#[test]
+fn mail_is_said_to_be_signed_only_where_it_is() {
+    let Some(sandbox) = Sandbox::own("genkey") else { return };
+    for (number, (break_it, fix_it, step)) in OBSTACLES.iter().enumerate() {
+        let domain = format!("n{number}.obstacle.test");
+        let for_domain = |text: &str| text.replace("DOMAIN", &domain);
+        sandbox.root(&for_domain(break_it));
+        let shown = sandbox.root(&format!("dkimctl genkey -d {domain} -s s -b 1024 2>/dev/null"));
+        sandbox.publish(&domain, &format!("/etc/sendmail-dkim/keys/{domain}/*.txt"));
+        let recipient = sandbox.recipient();
+        let message = format!("From: a@{domain}\nSubject: x\n\nx\n");
+        drop(sandbox.sh("alice", &format!("sendmail {recipient}"), message.as_bytes()));
+        let is_signed = sandbox.verify(&sandbox.received(&recipient)).all("pass");
+        let says = shown.contains(&format!("sendmail.dkim signs mail From {domain} with the key."));
+        assert_eq!((says, is_signed), (step.is_empty(), step.is_empty()), "{break_it}: {shown}");
+        assert_ne!(says, shown.contains("is not signed with the key yet"), "{shown}");
+        assert!(shown.contains(&for_domain(step)), "{break_it}: {shown}");
+        let publish =
+            format!("\n  1. publish the record, and ask for it: dkimctl testkey {domain}\n");
+        assert!(shown.contains(&publish), "{shown}");
+        assert_eq!(shown.contains("\n  2. "), !step.is_empty(), "{shown}");
+        sandbox.root(&for_domain(fix_it));
+    }
+    // Of another domain's file, nothing is said.
+    sandbox.write("/etc/sendmail-dkim/domains/broken.test.toml", "selectors = 1\n");
+    let shown = sandbox.root("dkimctl genkey -d sound.test -s s --json");
+    let made: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(
+        (&made["signing"], &made["missing"]),
+        (&true.into(), &serde_json::json!([])),
+        "{made}"
+    );
 }
 
 /// The real one, with an `openssl genrsa` that gives it our key.

@@ -30,12 +30,16 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// The folder below `keys/`.
-    pub(super) fn folder(&self) -> String {
+    /// The name of the file, without `.toml`.
+    pub(super) fn stem(&self) -> String {
         let candidate = Candidate { domain: self.name.clone(), is_parent: false };
         let name = candidate.file();
-        let own = name.strip_suffix(".toml").unwrap_or(&name);
-        self.file.domain.as_ref().map_or(own, Domain::as_str).to_owned()
+        name.strip_suffix(".toml").unwrap_or(&name).to_owned()
+    }
+
+    /// The folder below `keys/`.
+    pub(super) fn folder(&self) -> String {
+        self.file.domain.as_ref().map_or_else(|| self.stem(), |domain| domain.as_str().to_owned())
     }
 
     /// All selectors that the file names.

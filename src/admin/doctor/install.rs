@@ -66,7 +66,11 @@ fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
     } else {
         "alternatives/register, then alternatives --config mta; on Debian a diversion, see README.md"
     };
-    Some(Finding::error("mta", format!("{}: mail goes past us", others.join("; ")), remedy))
+    Some(Finding::error(
+        "mta",
+        format!("{}: sendmail.dkim is not the active sendmail", others.join("; ")),
+        remedy,
+    ))
 }
 
 fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {

@@ -5,6 +5,7 @@ mod configuration;
 mod install;
 mod keys;
 mod log;
+mod obstacles;
 mod php;
 mod settings;
 mod trial;
@@ -21,6 +22,7 @@ use super::Args;
 use super::output::{Failure, say, say_json};
 use super::postconf::Postfix;
 use configuration::Configuration;
+pub(super) use obstacles::{Missing, missing};
 
 pub(super) const HELP: &str = "\
 usage: dkimctl doctor [--offline] [--json]

@@ -1,0 +1,65 @@
+//! What keeps the mail of some domains from being signed on this host: for commands that have just made
+//! keys, and may not say more than what holds.
+
+use std::fs;
+use std::path::Path;
+
+use serde::Serialize;
+
+use super::configuration::Configuration;
+use super::{Finding, Severity, install, keys};
+use crate::admin::domains;
+use crate::wrapper::FOLDER;
+
+/// A step that is missing before mail is signed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(in crate::admin) struct Missing {
+    /// What to do.
+    pub(in crate::admin) remedy: String,
+    /// What is the case instead.
+    pub(in crate::admin) evidence: String,
+}
+
+impl Missing {
+    pub(in crate::admin) fn new(remedy: impl Into<String>, evidence: impl Into<String>) -> Self {
+        Self { remedy: remedy.into(), evidence: evidence.into() }
+    }
+
+    /// The steps, numbered, a reason below each.
+    pub(in crate::admin) fn list(steps: &[Self]) -> String {
+        let lines = steps.iter().zip(1..).map(|(Self { remedy, evidence }, number)| {
+            format!("{number:>3}. {remedy}\n     ({evidence})\n")
+        });
+        lines.collect()
+    }
+}
+
+/// The steps that the files of this host show to be missing. Looks at the domain files whose names
+/// without `.toml` are `asked` for, and their keys; does not ask the DNS.
+pub(in crate::admin) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> {
+    let mut findings = Vec::new();
+    let mut configuration = Configuration::read(etc, &mut findings);
+    let others = domains::paths(etc)
+        .unwrap_or_default()
+        .into_iter()
+        .filter(|path| !path.file_stem().is_some_and(|stem| asked(&stem.to_string_lossy())));
+    let others: Vec<String> = others.map(|path| path.display().to_string()).collect();
+    findings.retain(|finding| !others.iter().any(|path| finding.evidence.starts_with(path)));
+    configuration.files.retain(|signer| asked(&signer.stem()));
+    findings.extend(keys::findings(etc, &configuration));
+    let is_installed = fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER));
+    if is_installed {
+        let found = install::findings(configuration.host.as_ref(), None);
+        // Mail is signed all the same.
+        findings.extend(found.into_iter().filter(|finding| finding.check != "postfix_enabled"));
+    }
+    let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+    let steps = errors.map(|Finding { remedy, evidence, .. }| Missing { remedy, evidence });
+    let elsewhere = (!is_installed).then(|| {
+        Missing::new(
+            format!("move the files to {FOLDER}"),
+            format!("an installed sendmail.dkim does not read {}", etc.display()),
+        )
+    });
+    steps.chain(elsewhere).collect()
+}
