@@ -18,6 +18,7 @@ use lexopt::Arg;
 use serde::Serialize;
 
 use super::Args;
+use super::doctor::{Missing, missing};
 use super::domains;
 use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree as Writer};
@@ -42,8 +43,8 @@ overwritten: where a file is there with another content, nothing is written.
   --dry-run  writes nothing, and shows the files as a diff
   --json     the same as JSON
 
-Exits with 0 if all was taken or is not needed, with 1 if something can't be
-had, with 73 if a file is in the way.
+Exits with 0 if all that OpenDKIM signs is signed here, with 1 if something
+can't be had or is left to do, with 73 if a file is in the way.
 ";
 
 /// Where OpenDKIM looks.
@@ -64,6 +65,8 @@ struct Report {
     warnings: Vec<String>,
     files: Vec<Planned>,
     written: bool,
+    /// The steps before all that OpenDKIM signs is signed here.
+    missing: Vec<Missing>,
 }
 
 /// One file of the new tree.
@@ -92,7 +95,9 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let host = domains::host(&args.etc)?;
     let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
     let outcome = Outcome::of(&settings, &signing, &disk);
-    let tree = tree_of(&old, &outcome, &signing, &disk);
+    let found = rows::found(&old, &disk);
+    let mut tree = tree::build(&old, &found, &outcome.lines, &signing);
+    tree.compare_beside(files_beside(&tree, &args.etc), &old, &found, &signing);
 
     let mut report = Report::new(outcome, host.as_ref(), &args.etc)?;
     report.warnings.extend(tree.warnings.iter().cloned());
@@ -100,16 +105,23 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     report.plan_keys(&tree, &settings, &args.etc);
     report.plan_domains(&tree, &args.etc);
     report.refuse_conflicts()?;
+    report.look_for_losses();
     if !request.is_dry {
         report.write(&args.etc)?;
+        report.missing.extend(missing(&args.etc, |stem| tree.files.contains_key(stem)));
     }
     report.say(&request)?;
-    let is_all = report.not_to_be_had.is_empty();
-    Ok(if is_all { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn tree_of(old: &Old, outcome: &Outcome, host: &Signing, files: &dyn Files) -> Tree {
-    tree::build(old, &rows::found(old, files), &outcome.lines, host)
+/// The domain files that are there and are none of the new ones, by their names without `.toml`.
+fn files_beside(tree: &Tree, etc: &Path) -> BTreeMap<String, String> {
+    let paths = domains::paths(etc).unwrap_or_default().into_iter();
+    let named = paths.filter_map(|path| {
+        let name = path.file_stem()?.to_str()?.to_owned();
+        Some((name, fs::read_to_string(path).ok()?))
+    });
+    named.filter(|(name, _)| !tree.files.contains_key(name)).collect()
 }
 
 /// The domain files that a set-up becomes, by their names without `.toml`. Pure, whatever `files` are.
@@ -123,7 +135,8 @@ pub fn domain_files(
 ) -> Result<BTreeMap<String, String>, String> {
     let settings = Settings::read(conf, files)?;
     let old = Old::of(&settings, files)?;
-    Ok(tree_of(&old, &Outcome::of(&settings, host, files), host, files).files)
+    let lines = Outcome::of(&settings, host, files).lines;
+    Ok(tree::build(&old, &rows::found(&old, files), &lines, host).files)
 }
 
 impl Request {
@@ -168,6 +181,7 @@ impl Report {
             warnings: Vec::new(),
             files: Vec::new(),
             written: false,
+            missing: Vec::new(),
         };
         let wanted = outcome.log_success;
         if let Some(host) = host {
@@ -256,6 +270,23 @@ impl Report {
         )))
     }
 
+    /// What OpenDKIM does and the new files do not.
+    fn look_for_losses(&mut self) {
+        if !self.files.iter().any(|file| file.is_key) {
+            self.missing.push(Missing::new(
+                "correct what is named above in OpenDKIM's tables, and import again",
+                "no key was imported: nothing is signed by what was",
+            ));
+        }
+        if !self.not_to_be_had.is_empty() {
+            self.missing.push(Missing::new(
+                "go through what can't be had: correct it in OpenDKIM's set-up and import again, write it \
+                 into the domain files, or do without it",
+                format!("{} above can't be had", self.not_to_be_had.len()),
+            ));
+        }
+    }
+
     fn write(&mut self, etc: &Path) -> Result<(), Failure> {
         let writer = Writer::new();
         writer.folder(etc, Readers::All)?;
@@ -305,18 +336,42 @@ impl Report {
                 let state = if file.is_there { " (was there already)" } else { "" };
                 text.push_str(&format!("  {}{state}\n", file.path.display()));
             }
-            text.push_str(
-                "\nThe records are published already; no change in DNS is needed. From now on the \
-                 domains are signed here:\ntake OpenDKIM out of non_smtpd_milters, or mail is \
-                 signed twice. See dkimctl doctor.\n",
-            );
-            if self.files.iter().any(|file| file.path.ends_with("config.toml") && !file.is_there) {
-                text.push_str(
-                    "config.toml is new; dkimctl setup fills in the rest from Postfix.\n",
-                );
-            }
         }
+        text.push_str(&self.next(request.is_dry));
         say(&text)
+    }
+
+    /// What is left to do. OpenDKIM may go only where all that it signs is signed here.
+    fn next(&self, is_dry: bool) -> String {
+        let mut steps = self.missing.clone();
+        let is_new = |file: &Planned| file.path.ends_with("config.toml") && !file.is_there;
+        if self.written && self.files.iter().any(is_new) {
+            steps.push(Missing::new(
+                "dkimctl setup",
+                "config.toml is new; the rest is Postfix's to say",
+            ));
+        }
+        if !self.missing.is_empty() {
+            let list = Missing::list(&steps);
+            return format!(
+                "\nNot all that OpenDKIM signs is signed here: leave it as it is. What is left to do:\n\n{list}"
+            );
+        }
+        if is_dry {
+            return String::new();
+        }
+        steps.push(Missing::new(
+            "dkimctl testkey",
+            "the records stay as they are; import does not ask whether the DNS has them",
+        ));
+        steps.push(Missing::new(
+            "take OpenDKIM out of non_smtpd_milters in main.cf",
+            "all that it signs of the mail submitted on this host is signed here; both would sign it twice",
+        ));
+        format!(
+            "\nAll that OpenDKIM signs is signed here. What is left to do:\n\n{}",
+            Missing::list(&steps)
+        )
     }
 }
 

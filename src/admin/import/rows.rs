@@ -135,6 +135,11 @@ impl Sender {
         Self::of(NOBODY, domain, format!("mail From {domain}"))
     }
 
+    /// Whether the set-up names the domain.
+    pub(super) fn is_named(&self) -> bool {
+        !self.domain.as_str().contains(NOBODY)
+    }
+
     pub(super) fn below(domain: &Domain) -> Option<Self> {
         let below = below(domain)?;
         Some(Self::of(NOBODY, &below, format!("mail From domains below {domain}")))

@@ -23,6 +23,8 @@ pub(super) struct Tree {
     pub(super) differences: Vec<String>,
     /// What the administrator should look at.
     pub(super) warnings: Vec<String>,
+    /// Texts of domain files that were there before, by their names.
+    beside: BTreeMap<String, String>,
 }
 
 /// A domain file in the making.
@@ -274,11 +276,38 @@ impl Tree {
         }
     }
 
+    /// Asks about domains that have had files of their own before: for their mail those take effect, and not
+    /// a new file of a parent or `default.toml`. Mail that OpenDKIM does not sign is no loss.
+    pub(super) fn compare_beside(
+        &mut self,
+        beside: BTreeMap<String, String>,
+        old: &Old,
+        found: &[Domain],
+        host: &Signing,
+    ) {
+        let named = beside.keys().filter(|name| *name != DEFAULT);
+        let domains: Vec<Domain> = named.filter_map(|name| Domain::parse(name).ok()).collect();
+        self.beside = beside;
+        for domain in &domains {
+            for sender in [Sender::at(domain)].into_iter().chain(Sender::below(domain)) {
+                let (before, now) = (self.before(old, &sender, found), self.now(&sender, host));
+                if before != now && before != describe(std::iter::empty()) {
+                    self.differences.push(format!(
+                        "{}: OpenDKIM {before}, here {now}, by a domain file that was there before",
+                        sender.name
+                    ));
+                }
+            }
+        }
+    }
+
     fn before(&mut self, old: &Old, sender: &Sender, found: &[Domain]) -> String {
         if let Fate::Held(why) = old.fate(&sender.local, sender.domain.as_str()) {
             let text = format!("{}: OpenDKIM holds it up: {why}", sender.name);
-            if !self.warnings.contains(&text) {
-                self.warnings.push(text);
+            // A row for a domain that is named was meant to sign; a star may have no key for others.
+            let list = if sender.is_named() { &mut self.differences } else { &mut self.warnings };
+            if !list.contains(&text) {
+                list.push(text);
             }
         }
         let made = made(old, &sender.local, &sender.domain, found);
@@ -321,7 +350,9 @@ impl Tree {
         let author = Author::of(&header).ok()?;
         for candidate in Candidate::all(author.domain()) {
             let name = candidate.file();
-            let text = name.strip_suffix(".toml").and_then(|name| self.files.get(name));
+            let text = name
+                .strip_suffix(".toml")
+                .and_then(|name| self.files.get(name).or_else(|| self.beside.get(name)));
             let Some(text) = text else { continue };
             let file = parse(Path::new(&name), text, host).ok()?;
             if candidate.fits(&file) {
