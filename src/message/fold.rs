@@ -16,31 +16,31 @@ pub fn folded(field: &[u8]) -> Vec<u8> {
 }
 
 fn fold_line(line: &[u8], begin: usize, text: &mut Vec<u8>) {
-    let mut rest = line;
-    let mut first = begin;
-    while rest.len() > LONGEST_LINE.saturating_add(1) {
-        let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t');
-        // The last blank that keeps the line short, and has text before it and behind it.
-        let cut = rest.get(..LONGEST_LINE).and_then(|part| part.iter().rposition(is_blank));
-        let has_text = |from: usize, to: usize| {
-            rest.get(from..to).is_some_and(|part| !part.trim_ascii().is_empty())
-        };
-        let cut = cut.filter(|cut| has_text(first, *cut) && has_text(*cut, rest.len()));
-        // A word, or a run of blanks, that is longer than a line stands with what is beside it.
+    let is_space = |octet: &u8| matches!(octet, b' ' | b'\t');
+    // Behind this there is nothing but whitespace.
+    let end = line.trim_ascii_end().len();
+    let (mut from, mut begin) = (0_usize, begin);
+    while line.len().saturating_sub(from) > LONGEST_LINE.saturating_add(1) {
+        let spaces = line.get(begin..end).unwrap_or_default().iter();
+        let spaces = spaces.take_while(|octet| octet.is_ascii_whitespace()).count();
+        let first = begin.saturating_add(spaces);
+        let limit = from.saturating_add(LONGEST_LINE);
+        // The last space that keeps the line short, and has text before it and behind it.
+        let cut = line.get(from..limit).and_then(|part| part.iter().rposition(is_space));
+        let cut = cut.map(|at| from.saturating_add(at)).filter(|cut| first < *cut && *cut < end);
+        // A word, or a run of spaces, that is longer than a line stands with what is beside it.
         let next = || {
-            let blanks =
-                rest.iter().enumerate().skip(LONGEST_LINE).filter(|(_, octet)| is_blank(octet));
-            let mut places = blanks.map(|(at, _)| at);
-            places.find(|at| has_text(first, *at) && has_text(*at, rest.len()))
+            let beyond = limit.max(first.saturating_add(1));
+            let at = line.get(beyond..end)?.iter().position(is_space)?;
+            Some(beyond.saturating_add(at))
         };
         let Some(cut) = cut.or_else(next) else { break };
-        let (before, behind) = rest.split_at_checked(cut).unwrap_or_default();
-        text.extend_from_slice(before);
+        text.extend_from_slice(line.get(from..cut).unwrap_or_default());
         text.push(b'\n');
-        rest = behind;
-        first = 1;
+        from = cut;
+        begin = cut.saturating_add(1);
     }
-    text.extend_from_slice(rest);
+    text.extend_from_slice(line.get(from..).unwrap_or_default());
 }
 
 #[cfg(test)]
@@ -71,6 +71,46 @@ mod tests {
         let text = String::from_utf8(folded(field.as_bytes())).unwrap();
         assert!(text.lines().all(|line| !line.trim().is_empty()), "{text}");
         assert_eq!(text.replace('\n', ""), field.replace('\n', ""));
+    }
+
+    /// The rule, word for word: it looks at all of the rest for each space.
+    fn cut_of(rest: &[u8], first: usize) -> Option<usize> {
+        let is_space = |at: &usize| matches!(rest[*at], b' ' | b'\t');
+        let has_text = |part: &[u8]| !part.trim_ascii().is_empty();
+        let divides = |at: &usize| {
+            has_text(rest.get(first..*at).unwrap_or_default()) && has_text(&rest[*at..])
+        };
+        let last = (0..LONGEST_LINE).rev().find(is_space);
+        last.filter(divides).or_else(|| (LONGEST_LINE..rest.len()).filter(is_space).find(divides))
+    }
+
+    #[test]
+    fn spaces_in_any_number_are_folded_by_the_same_rule() {
+        let lengths = [0, 1, 2, 500, 988, 989, 990, 991, 992, 2_000];
+        for (before, run, behind) in lengths.into_iter().flat_map(|before| {
+            lengths.into_iter().flat_map(move |run| lengths.map(|behind| (before, run, behind)))
+        }) {
+            for (word, more) in [("x", ""), ("x ", "\t y"), ("x", " y  ")] {
+                let line = format!(
+                    "X:{}{}{}{more}\n",
+                    word.repeat(before),
+                    " ".repeat(run),
+                    word.repeat(behind)
+                );
+                let (mut wanted, mut rest, mut first) = (Vec::new(), line.as_bytes(), 3);
+                while rest.len() > LONGEST_LINE + 1
+                    && let Some(cut) = cut_of(rest, first)
+                {
+                    wanted.extend([&rest[..cut], b"\n"].concat());
+                    (rest, first) = (&rest[cut..], 1);
+                }
+                wanted.extend(rest);
+                assert!(
+                    folded(line.as_bytes()) == wanted,
+                    "{before} {run} {behind} {word:?} {more:?}"
+                );
+            }
+        }
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! cleanup(8) take them: leading From_ lines go, so do all CRs before an LF, a line of one dot may end
 //! the message, and the header ends where Postfix says it does. Any split of the input gives the same.
 
-use memchr::{memchr, memmem};
+use memchr::{memchr, memmem, memrchr};
 
 use crate::argv::LoneDot;
 
@@ -15,16 +15,19 @@ pub enum Step {
     HeaderEnds,
     /// A line of one dot ended the message; the rest of the octets is no part of it.
     MessageEnds,
-    /// The header is larger than [`HEADER_LIMIT`].
+    /// The header is larger than [`HEADER_LIMIT`], or has more than [`MOST_FIELDS`] fields.
     HeaderTooLarge,
 }
 
-/// The largest header that is looked at, in octets. Postfix itself cuts a field at 100 kB
-/// (`header_size_limit`); what is larger than this is no header of a message.
-pub const HEADER_LIMIT: usize = 1 << 20;
+/// The largest header that is looked at, in bytes. Postfix itself cuts a field at 100 kB (`header_size_limit`).
+pub const HEADER_LIMIT: usize = 512 << 10;
+
+/// The most fields that are looked at.
+pub const MOST_FIELDS: usize = 5_000;
 
 /// Postfix reads lines in pieces of this many octets (`line_length_limit`): a From_ line or a field
-/// name that does not fit the first piece is not seen as one.
+/// name that does not fit the first piece is not seen as one, and only CRs in the last piece of a line are
+/// part of the line end.
 const PIECE: usize = 2048;
 
 /// Reads one message, given in pieces of any size.
@@ -38,7 +41,10 @@ pub struct Reader {
     fresh: bool,
     /// The line that is being read, before the body.
     line: Vec<u8>,
+    /// A dot that is no part of the message precedes the line.
+    line_is_stuffed: bool,
     header: Vec<u8>,
+    fields: usize,
     /// Octets of input taken so far.
     taken: u64,
     body: Body,
@@ -61,8 +67,10 @@ struct Body {
     at_line_start: bool,
     /// A dot that begins a line and may be all of it.
     held_dot: bool,
-    /// CRs that wait for what follows them.
+    /// CRs that wait for what follows them, fewer than [`PIECE`].
     held_crs: usize,
+    /// Bytes of the piece of the line that were read.
+    column: usize,
     verbatim: bool,
 }
 
@@ -92,7 +100,9 @@ impl Reader {
             phase: Phase::Top,
             fresh: true,
             line: Vec::new(),
+            line_is_stuffed: false,
             header: Vec::new(),
+            fields: 0,
             taken: 0,
             body: Body {
                 begins: 0,
@@ -100,6 +110,7 @@ impl Reader {
                 at_line_start: true,
                 held_dot: false,
                 held_crs: 0,
+                column: 0,
                 verbatim: !stuffed,
             },
         }
@@ -129,9 +140,7 @@ impl Reader {
             return 0;
         }
         let length = self.text_length(octets);
-        if let Some(last) = octets.get(..length).and_then(<[u8]>::last) {
-            self.body.at_line_start = *last == b'\n';
-        }
+        self.body.advance(octets.get(..length).unwrap_or_default());
         self.taken = self.taken.saturating_add(length as u64);
         self.body.ends = self.taken;
         length
@@ -177,12 +186,17 @@ impl Reader {
             taken = taken.saturating_add(piece.len());
             let is_fresh = std::mem::replace(&mut self.fresh, piece.ends_with(b"\n"));
             let stuffing = if self.stuffed && is_fresh { piece.strip_prefix(b".") } else { None };
+            self.line_is_stuffed = stuffing.is_some() || self.line_is_stuffed && !is_fresh;
+            let before = self.line.len();
             self.line.extend_from_slice(stuffing.unwrap_or(piece));
             let complete = self.line.ends_with(b"\n");
-            if !complete && !self.is_text_for_sure() {
-                if self.line.len().saturating_add(self.header.len()) > HEADER_LIMIT {
-                    return (taken, Step::HeaderTooLarge);
-                }
+            let is_too_large = self.line.len().saturating_add(self.header.len()) > HEADER_LIMIT;
+            // The first piece of a line decides, once it is there.
+            let is_known = before <= PIECE && self.is_text_for_sure();
+            if !is_known && (is_too_large || self.fields > MOST_FIELDS) {
+                return (taken, Step::HeaderTooLarge);
+            }
+            if !complete && !is_known {
                 continue;
             }
             let line = std::mem::take(&mut self.line);
@@ -226,6 +240,7 @@ impl Reader {
         };
         if is_header {
             self.phase = Phase::Header;
+            self.fields = self.fields.saturating_add(usize::from(!continues));
             self.header.extend_from_slice(text);
             self.header.push(b'\n');
             return false;
@@ -234,6 +249,7 @@ impl Reader {
         if !(complete && text.is_empty()) {
             // Read once more as body, whose rules for CRs and the last line are its own; its dot is gone.
             self.body.at_line_start = !self.stuffed;
+            self.body.column = usize::from(self.line_is_stuffed);
             self.feed_body(line, body);
         }
         true
@@ -269,11 +285,17 @@ impl Reader {
                 }
                 out.push(b'\n');
                 self.body.at_line_start = true;
+                self.body.column = 0;
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
             }
             if *first == b'\r' {
                 self.body.held_crs = self.body.held_crs.saturating_add(1);
+                self.body.column = self.body.column.saturating_add(1);
+                if self.body.column == PIECE {
+                    self.body.column = 0;
+                    self.release(out);
+                }
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
             }
@@ -281,6 +303,7 @@ impl Reader {
             if may_end && *first == b'.' && self.minds_dots() {
                 self.body.held_dot = !self.stuffed;
                 self.body.at_line_start = false;
+                self.body.column = 1;
                 rest = rest.get(1..).unwrap_or_default();
                 continue;
             }
@@ -294,7 +317,7 @@ impl Reader {
     fn copy_text<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
         let (text, rest) = octets.split_at_checked(self.text_length(octets)).unwrap_or_default();
         out.extend_from_slice(text);
-        self.body.at_line_start = text.ends_with(b"\n");
+        self.body.advance(text);
         rest
     }
 
@@ -358,13 +381,26 @@ impl Reader {
     }
 }
 
-/// The line without its LF and all CRs before that (`sendmail_fix_line_endings = always`). CRs at the
-/// end of an incomplete line are the first half of a line end and go too.
+impl Body {
+    /// Text that was given out. It has no CR.
+    fn advance(&mut self, text: &[u8]) {
+        let begun = match memrchr(b'\n', text) {
+            Some(end) => text.len().saturating_sub(end).saturating_sub(1),
+            None => self.column.saturating_add(text.len()),
+        };
+        self.column = begun % PIECE;
+        self.at_line_start = text.last().map_or(self.at_line_start, |last| *last == b'\n');
+    }
+}
+
+/// The line without its LF and all CRs before that in the same piece (`sendmail_fix_line_endings = always`).
+/// CRs at the end of an incomplete line are the first half of a line end and go too.
 fn without_line_end(line: &[u8]) -> &[u8] {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let before = text.len().saturating_sub(text.len() % PIECE);
     let end =
         text.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last.saturating_add(1));
-    text.get(..end).unwrap_or_default()
+    text.get(..end.max(before)).unwrap_or_default()
 }
 
 /// `From ` after any number of `>`: the line that an mbox puts before a message.
@@ -656,6 +692,71 @@ mod tests {
         let mut body = Vec::new();
         assert_eq!(reader.feed(&[b'x'; 3000], &mut body), (3000, Step::HeaderEnds));
         assert_eq!(body.len(), 3000);
+    }
+
+    #[test]
+    fn crs_beyond_the_last_piece_of_a_line_are_text() {
+        for before in [0, 1, 2, PIECE - 1, PIECE, PIECE + 1] {
+            for crs in [1, 2, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
+                let line = format!("{}{}", "x".repeat(before), "\r".repeat(crs));
+                let pieces = line.as_bytes().chunks(PIECE);
+                let last = pieces.last().filter(|last| last.len() < PIECE).unwrap_or_default();
+                let last = last.iter().rev().take_while(|octet| **octet == b'\r').count();
+                let wanted = format!("{}\n", &line[..line.len() - last]);
+                let input = format!("A: b\n\n{line}\n");
+                for size in [1, 100, PIECE - 1, PIECE, input.len()] {
+                    let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), size);
+                    assert!(body == wanted, "{before} {crs} in pieces of {size}");
+                }
+                // As the first line of the body, which the header ends with.
+                let input = format!("A: b\n: {line}\n");
+                let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), input.len());
+                let same = format!("A: b\n\n: {line}\n");
+                let (_, wanted, _) = read_in_pieces(LoneDot::IsText, same.as_bytes(), 100);
+                assert!(body == wanted, "{before} {crs}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_dot_and_as_many_crs_as_fill_a_piece_end_nothing() {
+        let long = format!("A: b\n\n.{}\nx\n", "\r".repeat(PIECE - 1));
+        let (_, body, _) = read_in_pieces(LoneDot::Ends, long.as_bytes(), 100);
+        assert!(body.ends_with("\r\nx\n"));
+        let short = format!("A: b\n\n.{}\nx\n", "\r".repeat(PIECE - 2));
+        let (_, body, _) = read_in_pieces(LoneDot::Ends, short.as_bytes(), 100);
+        assert_eq!(body, "");
+    }
+
+    #[test]
+    fn crs_without_end_are_not_held() {
+        let mut reader = Reader::new(LoneDot::Ends);
+        let mut body = Vec::new();
+        reader.feed(b"\n", &mut body);
+        for _ in 0..100 {
+            body.clear();
+            assert_eq!(reader.feed(&[b'\r'; 1000], &mut body), (1000, Step::More));
+            assert!(reader.body.held_crs < PIECE && body.len() <= PIECE);
+        }
+    }
+
+    #[test]
+    fn a_header_of_short_lines_has_the_same_limits() {
+        for (line, count) in [("A: b\n", MOST_FIELDS), ("A: \n xxxxxxxxxxxxxxx\n", 0)] {
+            let mut reader = Reader::new(LoneDot::IsText);
+            let mut body = Vec::new();
+            let count = if count > 0 { count } else { HEADER_LIMIT / line.len() };
+            for number in 0..count.min(MOST_FIELDS) {
+                assert_eq!(reader.feed(line.as_bytes(), &mut body).1, Step::More, "{number}");
+            }
+            if count > MOST_FIELDS {
+                let rest = line.as_bytes()[4..].repeat(HEADER_LIMIT / 17);
+                assert_eq!(reader.feed(&rest, &mut body).1, Step::HeaderTooLarge);
+                continue;
+            }
+            let (_, step) = reader.feed(line.repeat(2).as_bytes(), &mut body);
+            assert_eq!(step, Step::HeaderTooLarge);
+        }
     }
 
     #[test]

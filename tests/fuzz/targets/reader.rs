@@ -37,13 +37,13 @@ fn read(mut reader: Reader, pieces: &[&[u8]]) -> Option<Read> {
     Some(Read { header: reader.header().to_vec(), body, place: reader.body_in_input(), end })
 }
 
-/// Each line with an LF at its end, and without CRs before that.
+/// Each line with an LF at its end, and without CRs before that in the last piece of it.
 fn lines(input: &[u8]) -> Vec<Vec<u8>> {
     let lines = input.split_inclusive(|octet| *octet == b'\n');
     let line = |line: &[u8]| {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
         let length = text.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last + 1);
-        [&text[..length], b"\n"].concat()
+        [&text[..length.max(text.len() - text.len() % 2048)], b"\n"].concat()
     };
     lines.map(line).collect()
 }
