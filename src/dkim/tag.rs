@@ -8,6 +8,9 @@ use std::{error, fmt, str};
 #[derive(Clone, Debug)]
 pub struct TagList<'a>(Vec<Tag<'a>>);
 
+/// The RFCs name some twenty.
+const MOST: usize = 1_000;
+
 /// One `name=value`.
 #[derive(Clone, Debug)]
 pub struct Tag<'a> {
@@ -52,6 +55,9 @@ impl<'a> TagList<'a> {
             if !names.insert(tag.name) {
                 return Err(TagError::Twice);
             }
+            if tags.len() >= MOST {
+                return Err(TagError::TooMany);
+            }
             tags.push(tag);
             start = end.saturating_add(1);
         }
@@ -85,6 +91,8 @@ pub enum TagError {
     Name,
     /// A name that was there before.
     Twice,
+    /// More tags than are looked at.
+    TooMany,
 }
 
 impl fmt::Display for TagError {
@@ -94,6 +102,7 @@ impl fmt::Display for TagError {
             Self::NoValue => "a tag without =",
             Self::Name => "a malformed tag name",
             Self::Twice => "a tag that is there twice",
+            Self::TooMany => "more than 1000 tags",
         })
     }
 }

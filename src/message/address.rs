@@ -241,7 +241,9 @@ impl Address<'_> {
             return Err(Unstable::Unusual);
         }
         // A local part that has to be quoted is the next look's matter, and too much for it.
-        edits.retain(|edit| edit.from < from || edit.to > to);
+        while edits.last().is_some_and(|edit| edit.from >= from && edit.to <= to) {
+            edits.pop();
+        }
         edits.push(Edit { from, to, text: [user, b"@", host].concat() });
         Ok(())
     }

@@ -45,6 +45,10 @@ pub(super) const LONGEST_FIELD: usize = 60_000;
 /// A line longer than this is broken by a client of ours or of the next hop (`smtp_line_length_limit`).
 pub const LONGEST_LINE: usize = 990;
 
+/// Bytes that all fields together may become longer by, when addresses are completed and text is encoded. A field
+/// that there is no room for stays as it is, and is not signed.
+const MOST_ADDED: usize = 256 << 10;
+
 /// A header section as submitted → its fields as Postfix takes them: no blanks before the colon, no
 /// NUL, a space for each bare CR, no line of blanks only.
 ///
@@ -85,9 +89,10 @@ pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Co
     {
         header.fields_mut().push(field);
     }
+    let mut room = MOST_ADDED;
     for field in header.fields_mut().iter_mut().filter(|field| field.is("From")) {
         // An unstable From is the author's matter: see there.
-        mend(field, completion);
+        mend(field, completion, &mut room);
     }
 }
 
@@ -105,11 +110,12 @@ pub fn complete(
     let declared = declared.and_then(|field| words::declared_charset(field.value()));
     // A text that somebody else has signed is not ours to write anew.
     let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
+    let mut room = MOST_ADDED;
     for field in header.fields_mut() {
-        let mut keeps = mend(field, completion);
-        if !is_signed && settle_text(field, declared.as_deref()) {
+        let mut keeps = mend(field, completion, &mut room);
+        if !is_signed && settle_text(field, declared.as_deref(), &mut room) {
             // Folding may have gone through an address.
-            keeps &= mend(field, completion);
+            keeps &= mend(field, completion, &mut room);
         }
         keeps &= is_short(field) && !has_odd_blank(field.octets());
         let name =
@@ -130,15 +136,25 @@ pub fn complete(
 }
 
 /// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
-fn settle_text(field: &mut Field, declared: Option<&str>) -> bool {
+fn settle_text(field: &mut Field, declared: Option<&str>, room: &mut usize) -> bool {
+    // It is not signed either way.
+    if field.octets().len() > LONGEST_FIELD {
+        return false;
+    }
     let ascii = words::ascii_value(field.name(), field.value(), declared);
     let octets = ascii.map(|value| [field.name(), b":", value.as_slice()].concat());
     let octets = folded(octets.as_deref().unwrap_or(field.octets()));
-    if octets == field.octets() {
+    octets != field.octets() && replace(field, &octets, room)
+}
+
+/// Puts another text in place of a field, if there is room for what it has more.
+fn replace(field: &mut Field, octets: &[u8], room: &mut usize) -> bool {
+    let Some(left) = room.checked_sub(octets.len().saturating_sub(field.octets().len())) else {
         return false;
-    }
-    Field::parse(&octets).is_ok_and(|settled| {
-        *field = settled;
+    };
+    Field::parse(octets).is_ok_and(|other| {
+        *room = left;
+        *field = other;
         true
     })
 }
@@ -181,7 +197,7 @@ fn is_short(field: &Field) -> bool {
 }
 
 /// Makes a fixed point of an address field. False where that can't be done.
-fn mend(field: &mut Field, completion: &Completion) -> bool {
+fn mend(field: &mut Field, completion: &Completion, room: &mut usize) -> bool {
     if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
         return true;
     }
@@ -191,10 +207,7 @@ fn mend(field: &mut Field, completion: &Completion) -> bool {
         Settled::AsIs => true,
         Settled::Mended(value) => {
             let octets = [field.name(), b":", &value].concat();
-            Field::parse(&octets).is_ok_and(|mended| {
-                *field = mended;
-                true
-            })
+            replace(field, &octets, room)
         }
         Settled::Unstable(_) => false,
     }

@@ -19,11 +19,11 @@ pub(super) use value::{cleaned, parameter};
 /// Postfix looks for a boundary in the first piece of a line (`line_length_limit`).
 const PIECE: usize = 2048;
 
-/// Deeper parts are text of the part they are in (`mime_nesting_limit`).
-const DEEPEST: usize = 100;
+/// Postfix takes no further boundary while so many are open (one more than `mime_nesting_limit`).
+const MOST_OPEN: usize = 101;
 
-/// A part header larger than this is text.
-const LARGEST_HEADER: usize = 1 << 20;
+/// A part header larger than this is not looked at. Postfix cuts a single field at 100 kB (`header_size_limit`).
+const LARGEST_HEADER: usize = 128 << 10;
 
 /// What a walk tells of a body.
 pub trait Visit {
@@ -37,6 +37,8 @@ pub trait Visit {
     fn boundary(&mut self, piece: &[u8]);
     /// The line that begins with the next piece of text is none that separates parts, but one to Postfix.
     fn like_boundary(&mut self, _part: Option<usize>) {}
+    /// A part header is larger than those that are looked at; the rest of it comes as text.
+    fn too_large(&mut self) {}
 }
 
 /// Where the walk is.
@@ -210,8 +212,11 @@ impl Walk {
     /// A line of a body that begins with `--` and a boundary, whatever follows, is one to Postfix.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
+        let first = text.first();
         // To Postfix it is that of the innermost multipart whose boundary it begins with, as far as that is seen.
-        let is_seen = |open: &Open| text.starts_with(&open.boundary.seen);
+        let is_seen = |open: &Open| {
+            open.boundary.seen.first() == first && text.starts_with(&open.boundary.seen)
+        };
         let Some(innermost) = self.stack.iter().rposition(is_seen) else { return false };
         let is_at = |open: &Open| !open.is_over && text.starts_with(&open.boundary.text);
         let Some(own) = self.stack.iter().rposition(is_at) else {
@@ -257,6 +262,9 @@ impl Walk {
             self.section.extend_from_slice(piece);
             return true;
         }
+        if belongs {
+            visit.too_large();
+        }
         if is_empty {
             self.section.push(b'\n');
         }
@@ -276,11 +284,9 @@ impl Walk {
     fn enter(&mut self, number: usize, info: &Info, is_divided: bool) {
         self.place = Place::Body(number);
         self.default = TEXT;
-        if self.stack.len() >= DEEPEST {
-            return;
-        }
         let default = if info.kind == "multipart/digest" { "message/rfc822" } else { TEXT };
-        for boundary in &info.boundaries {
+        let room = MOST_OPEN.saturating_sub(self.stack.len());
+        for boundary in info.boundaries.iter().take(room) {
             let boundary = boundary.clone();
             self.stack.push(Open { number, boundary, default, is_over: false });
         }
@@ -463,5 +469,59 @@ mod tests {
             walk(header, &format!("--b\n{inner}--c: d\n\n--c\n\nx\n--b--\n")),
             "b:--b\n[1 in 0: multipart/x 46]b:--c\n[2 in 1: text/plain 1]2:x\nb:--b--\n"
         );
+    }
+
+    #[test]
+    fn no_more_boundaries_are_open_than_postfix_opens() {
+        let field = |number: usize| format!("Content-Type: multipart/x; boundary={number:04}\n");
+        let header: String = (0..200).map(field).collect();
+        let info = Info::of(header.as_bytes(), TEXT);
+        assert_eq!(info.boundaries.len(), MOST_OPEN);
+        let mut all = Walk::new(&info);
+        for number in 0..200 {
+            let part = format!("--{number:04}\n{header}\n");
+            all.feed(part.as_bytes(), &mut Told::default());
+            assert!(all.stack.len() <= MOST_OPEN);
+            let (mut walk, mut told) = (Walk::new(&info), Told::default());
+            walk.feed(part.as_bytes(), &mut told);
+            assert_eq!(walk.stack.len(), MOST_OPEN, "{number}");
+            assert_eq!(told.0.starts_with("b:"), number < MOST_OPEN, "{number}");
+        }
+    }
+
+    #[test]
+    fn a_message_inside_is_one_however_many_boundaries_are_open() {
+        let field = |number: usize| format!("Content-Type: multipart/x; boundary={number:04}\n");
+        let header: String = (0..200).map(field).collect();
+        let info = Info::of(header.as_bytes(), TEXT);
+        let (mut walk, mut told) = (Walk::new(&info), Told::default());
+        walk.feed(b"--0100\nContent-Type: message/rfc822\n\nA: b\n\nx\n", &mut told);
+        assert_eq!(told.0, "b:--0100\n[1 in 0: message/rfc822 30][2 in 1: text/plain 6]2:x\n");
+    }
+
+    #[test]
+    fn a_part_header_without_end_is_not_kept() {
+        #[derive(Default)]
+        struct Large(bool);
+        impl Visit for Large {
+            fn header(&mut self, _: usize, _: usize, _: &Info, section: &[u8]) {
+                assert!(section.len() <= LARGEST_HEADER + PIECE);
+            }
+            fn text(&mut self, _: Option<usize>, _: &[u8]) {}
+            fn boundary(&mut self, _: &[u8]) {}
+            fn too_large(&mut self) {
+                self.0 = true;
+            }
+        }
+        let info = Info::of(b"Content-Type: multipart/mixed; boundary=b\n", TEXT);
+        for line in ["A: b\n", " xxxxxxxxxxxxx", "A: \n xxxxxxxxxxxxxxx\n"] {
+            let (mut walk, mut large) = (Walk::new(&info), Large::default());
+            walk.feed(b"--b\nA: b", &mut large);
+            for _ in 0..LARGEST_HEADER / line.len() + PIECE {
+                walk.feed(line.as_bytes(), &mut large);
+                assert!(walk.section.len() <= LARGEST_HEADER + PIECE);
+            }
+            assert!(large.0, "{line:?}");
+        }
     }
 }

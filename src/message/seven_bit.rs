@@ -21,6 +21,9 @@ pub const LONGEST_LINE: usize = super::complete::LONGEST_LINE;
 /// A message of more parts than this is left as it is, so that a large one does not take memory for each.
 const MOST_PARTS: usize = 5_000;
 
+/// A part header that would be larger than this once it is mended is left as it is, in bytes.
+const LARGEST_MENDED: usize = 512 << 10;
+
 /// What is done with one part, and what its header then says.
 #[derive(Clone, Copy, Debug)]
 struct Change {
@@ -48,6 +51,7 @@ pub struct Changes {
 /// The first walk.
 #[derive(Clone, Debug)]
 pub struct Survey {
+    top: Info,
     walk: Walk,
     seen: Seen,
 }
@@ -59,7 +63,7 @@ struct Seen {
     column: usize,
     /// Preamble, epilogue, a boundary or a part header that would have to be encoded and can't be.
     outside_differs: bool,
-    /// There are more than [`MOST_PARTS`].
+    /// There are more than [`MOST_PARTS`], or a part header is too large.
     has_too_many: bool,
     /// There was text that may be encoded, and has to be.
     expects_change: bool,
@@ -72,12 +76,11 @@ impl Survey {
         let info = Info::of(section, "text/plain");
         let is_sealed = off || info.is_signed || info.is_odd || info.is_sealed();
         let walk = Walk::new(&info);
-        let top = Part::new(info, 0, is_sealed, false);
-        let parts = vec![top];
-        let outside_differs = parts.iter().any(|part| part.info.is_torn);
+        let parts = vec![Part::new(info.without_boundaries(), 0, is_sealed, false)];
+        let outside_differs = info.is_torn;
         let seen =
             Seen { parts, column: 0, outside_differs, has_too_many: false, expects_change: false };
-        Self { walk, seen }
+        Self { top: info, walk, seen }
     }
 
     /// Takes octets of the body.
@@ -109,9 +112,7 @@ impl Survey {
                 (part.header_differs && !part.is_sealed)
                     || (*fix != Fix::Keep && (number > 0 || *fix != Fix::Label))
             }),
-            top: parts
-                .first()
-                .map_or_else(|| Info::of(b"", "text/plain"), |part| part.info.clone()),
+            top: self.top,
             parts: parts
                 .iter()
                 .zip(fixes)
@@ -130,7 +131,7 @@ fn fixes(parts: &mut [Part]) -> Vec<Fix> {
     let mut fixes: Vec<Fix> = parts.iter().map(Part::fix).collect();
     // From the last part to the first, so that those inside come before it.
     for number in (0..parts.len()).rev() {
-        let Some(part) = parts.get(number).cloned() else { continue };
+        let Some(part) = parts.get(number) else { continue };
         let mut stays = part.is_eight_bit && matches!(fixes.get(number), Some(Fix::Keep));
         let may_say_7bit = !part.info.is_leaf() && !part.is_sealed && !stays;
         if may_say_7bit
@@ -140,9 +141,10 @@ fn fixes(parts: &mut [Part]) -> Vec<Fix> {
             *fix = Fix::Label;
         }
         stays |= part.is_sealed && part.info.says_eight_bit;
+        let parent = part.parent;
         if stays
             && number > 0
-            && let Some(parent) = parts.get_mut(part.parent)
+            && let Some(parent) = parts.get_mut(parent)
         {
             parent.is_eight_bit = true;
         }
@@ -219,7 +221,7 @@ impl Visit for Seen {
             || fields(sent).any(|field| field.len() > LONGEST_FIELD)
             || sent.split(|octet| *octet == b'\n').any(is_long);
         debug_assert_eq!(number, self.parts.len());
-        self.parts.push(Part::new(info.clone(), parent, is_sealed, header_differs));
+        self.parts.push(Part::new(info.without_boundaries(), parent, is_sealed, header_differs));
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
@@ -253,6 +255,10 @@ impl Visit for Seen {
             None => self.outside_differs = true,
         }
     }
+
+    fn too_large(&mut self) {
+        self.has_too_many = true;
+    }
 }
 
 /// A part header as Postfix and the next hop will have it: no blanks before a colon, no NUL, a space
@@ -272,8 +278,13 @@ fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         let value = cleaned(value);
-        let value = words::ascii_value(name, &value, declared.as_deref()).unwrap_or(value);
+        let ascii = Some(&value).filter(|value| value.len() <= LONGEST_FIELD);
+        let ascii = ascii.and_then(|value| words::ascii_value(name, value, declared.as_deref()));
+        let value = ascii.unwrap_or(value);
         text.extend_from_slice(&super::fold::folded(&[name, b":", value.as_slice()].concat()));
+        if text.len() > LARGEST_MENDED {
+            return None;
+        }
     }
     Some(text)
 }
@@ -683,5 +694,19 @@ mod tests {
         survey.feed("gr\u{fc}n\n".as_bytes());
         let changes = survey.finish();
         assert!(changes.keep_body() && changes.of_header().is_none());
+    }
+
+    #[test]
+    fn a_message_with_a_part_header_that_is_too_large_is_left_as_it_is() {
+        let body = |field: &str| format!("--b\n{field}\n\ngr\u{fc}n\n--b\n\ngr\u{fc}n\n--b--\n");
+        let long = body(&format!("A: b\n{}C: d", "X: yyyyyyyyyyyyyyyyyyyy\n".repeat(6_000)));
+        let mut survey = Survey::new(MIXED.as_bytes(), false);
+        survey.feed(long.as_bytes());
+        let changes = survey.finish();
+        assert!(changes.keep_body() && changes.leaves_risk);
+        assert_eq!(changes.of_header(), None);
+        let mut survey = Survey::new(MIXED.as_bytes(), false);
+        survey.feed(body("A: b").as_bytes());
+        assert!(!survey.finish().keep_body());
     }
 }

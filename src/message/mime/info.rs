@@ -1,19 +1,20 @@
 //! What the header of a part, or of the message, says of its body, as Postfix reads it.
 
 use super::value::{Piece, cleaned, encoding, parameter, stretches};
+use super::{MOST_OPEN, PIECE};
 use crate::message::reader::field_name_length;
 
 /// What a part says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Info {
-    /// The type and subtype, in lower case.
+    /// The type and subtype, in lower case; no more than the beginning of a long one.
     pub kind: String,
     /// Whether there is a Content-Type field.
     pub is_typed: bool,
-    /// `boundary` of a multipart; several, where Content-Type is there several times.
+    /// `boundary` of a multipart; several, where Content-Type is there several times. No more than can be open.
     pub boundaries: Vec<Boundary>,
-    /// Content-Transfer-Encoding, in lower case; empty where there is none.
+    /// Content-Transfer-Encoding, in lower case, the beginning of it; empty where there is none.
     pub encoding: String,
     /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes one that another one follows, too
     /// (`detect_8bit_encoding_header`).
@@ -52,17 +53,16 @@ impl Info {
         };
         for field in fields(section) {
             let (name, value) = split_field(field);
-            let value = &cleaned(value);
             if name.eq_ignore_ascii_case(b"Content-Type") {
                 // As Postfix has it, the last one counts, and every boundary does.
                 info.is_typed = true;
-                info.set_type(value);
+                info.set_type(&cleaned(value));
             } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-                let piece = encoding(value);
+                let piece = encoding(&cleaned(value));
                 info.says_eight_bit |= piece
                     .as_ref()
                     .is_some_and(|piece| piece.is_token("8bit") || piece.is_token("binary"));
-                info.encoding = lower(&piece.map(Piece::text).unwrap_or_default());
+                info.encoding = lower(&[&piece.map(Piece::text).unwrap_or_default()]);
             } else if [&b"DKIM-Signature"[..], b"ARC-Seal", b"DomainKey-Signature"]
                 .iter()
                 .any(|signature| name.eq_ignore_ascii_case(signature))
@@ -74,15 +74,15 @@ impl Info {
     }
 
     fn set_type(&mut self, value: &[u8]) {
-        let mut stretches = stretches(value).into_iter();
+        let mut stretches = stretches(value);
         let is_message = self.is_message();
         self.kind = match stretches.next().unwrap_or_default().as_slice() {
             [
                 Piece::Token(kind),
                 Piece::Other(b'/'),
                 Piece::Token(subtype) | Piece::Quoted(subtype),
-            ] => lower(&[kind, b"/".as_slice(), subtype].concat()),
-            [Piece::Token(kind), ..] => lower(&[kind, b"/".as_slice()].concat()),
+            ] => lower(&[kind, b"/", subtype]),
+            [Piece::Token(kind), ..] => lower(&[kind, b"/"]),
             _ => String::new(),
         };
         // In a digest Postfix takes what is of a type of its own for the message that it would else be.
@@ -94,17 +94,40 @@ impl Info {
             Ok([name, Piece::Other(b'='), text]) if name.is_token("boundary") => Some(text.text()),
             _ => None,
         };
-        let mut seen: Vec<_> = stretches.filter_map(is_boundary).collect();
-        seen.dedup();
+        let mut seen = stretches.filter_map(is_boundary);
+        let first = seen.next();
+        let has_seen = first.is_some();
+        let first = first.unwrap_or_default();
+        let is_one = !first.is_empty() && seen.all(|other| other == first);
         let is_named = self.kind.len() > "multipart/".len();
-        match (parameter(value, b"boundary"), seen.as_slice()) {
-            (Some(text), [seen]) if is_named && !seen.is_empty() && text.starts_with(seen) => {
-                self.boundaries.push(Boundary { text, seen: seen.clone() });
+        match parameter(value, b"boundary") {
+            Some(text) if is_named && is_one && text.starts_with(&first) => {
+                if self.boundaries.len() < MOST_OPEN {
+                    // What is longer begins no line that is looked at.
+                    let beginning = |mut text: Vec<u8>| {
+                        text.truncate(PIECE);
+                        text.shrink_to_fit();
+                        text
+                    };
+                    self.boundaries
+                        .push(Boundary { text: beginning(text), seen: beginning(first) });
+                }
             }
-            (_, seen) => {
+            _ => {
                 self.is_odd = true;
-                self.is_torn |= !seen.is_empty();
+                self.is_torn |= has_seen;
             }
+        }
+    }
+
+    /// What is kept of a part.
+    #[must_use]
+    pub(in crate::message) fn without_boundaries(&self) -> Self {
+        Self {
+            kind: self.kind.clone(),
+            boundaries: Vec::new(),
+            encoding: self.encoding.clone(),
+            ..*self
         }
     }
 
@@ -136,9 +159,13 @@ impl Info {
     }
 }
 
-fn lower(text: &[u8]) -> String {
-    text.iter().map(|octet| char::from(octet.to_ascii_lowercase())).collect()
+/// The beginning of a text in lower case: a name that means something here is shorter than that.
+fn lower(text: &[&[u8]]) -> String {
+    let octets = text.iter().copied().flatten().take(LONGEST_NAME);
+    octets.map(|octet| char::from(octet.to_ascii_lowercase())).collect()
 }
+
+const LONGEST_NAME: usize = 80;
 
 /// The fields of a header section, each with its continuations.
 pub(in crate::message) fn fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {

@@ -84,18 +84,23 @@ pub(super) fn encoding(value: &[u8]) -> Option<Piece> {
 }
 
 /// A Content-Type as Postfix reads it: of all that stands between semicolons, the first three pieces.
-pub(super) fn stretches(value: &[u8]) -> Vec<Vec<Piece>> {
-    let mut stretches = vec![Vec::new()];
-    let mut rest = value;
-    while let Some((piece, after)) = Piece::first(rest, TSPECIALS) {
-        rest = after;
-        if piece == Piece::Other(b';') {
-            stretches.push(Vec::new());
-        } else if let Some(stretch) = stretches.last_mut().filter(|stretch| stretch.len() < 3) {
-            stretch.push(piece);
+pub(super) fn stretches(value: &[u8]) -> impl Iterator<Item = Vec<Piece>> {
+    let mut left = Some(value);
+    std::iter::from_fn(move || {
+        let mut rest = left.take()?;
+        let mut stretch = Vec::new();
+        while let Some((piece, after)) = Piece::first(rest, TSPECIALS) {
+            rest = after;
+            if piece == Piece::Other(b';') {
+                left = Some(rest);
+                break;
+            }
+            if stretch.len() < 3 {
+                stretch.push(piece);
+            }
         }
-    }
-    stretches
+        Some(stretch)
+    })
 }
 
 /// The value of a parameter (RFC 2045 §5.1), without its quotes.
