@@ -164,6 +164,12 @@ impl Default for Signing {
     }
 }
 
+/// A message of more bytes is not signed where no `message_size_limit` is set.
+const LARGEST: u64 = 128 << 20;
+
+/// What a message may have more than Postfix counts of it: mbox lines, CRs.
+pub(crate) const BEYOND: u64 = 1 << 20;
+
 impl Host {
     /// Reads the text of `config.toml`.
     ///
@@ -193,6 +199,13 @@ impl Host {
         })
     }
 
+    /// How many bytes of a message are read before it is given to the real sendmail as it comes: more than that
+    /// one accepts, line ends and all.
+    #[must_use]
+    pub fn most_kept(&self) -> u64 {
+        self.message_size_limit.unwrap_or(LARGEST).saturating_add(BEYOND)
+    }
+
     /// What can be known of a text that [`Self::parse`] refuses: mail must go on, and where the
     /// administrator asked for refusal, must not go out unsigned.
     #[must_use]
@@ -216,7 +229,7 @@ impl DomainFile {
         keys.refuse_host_keys()?;
         let domain = keys.domain()?;
         let signing = keys.signing(host)?;
-        let rules = keys.rules().iter().map(|rule| rule.parse(&keys));
+        let rules = keys.rules()?.iter().map(|rule| rule.parse(&keys));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         // With rules, those may be all that is signed.
         let selectors = match keys.selectors()? {
@@ -228,8 +241,8 @@ impl DomainFile {
             identity: keys.identity(domain.as_ref().or(name))?,
             domain,
             subdomains: keys.subdomains(),
-            users: keys.users(),
-            groups: keys.groups(),
+            users: keys.users()?,
+            groups: keys.groups()?,
             rules,
             signing,
         })
@@ -361,6 +374,46 @@ mod tests {
         assert_eq!(domain("selector = \"a\"").unwrap().selectors.len(), 1);
         let error = domain("selectors = [\"a\", \"../b\"]").unwrap_err();
         assert!(error.starts_with("line 1: selectors: "), "{error}");
+    }
+
+    #[test]
+    fn no_list_has_more_entries_than_the_manual_allows() {
+        let list = |count: usize, entry: &dyn Fn(usize) -> String| {
+            let entries: Vec<String> = (0..count).map(entry).collect();
+            format!("[{}]", entries.join(", "))
+        };
+        let plain = |number: usize| format!("\"x{number}\"");
+        let field = |number: usize| format!("\"+X-{number}\"");
+        for (key, most, entry) in [
+            ("selectors", 10, &plain as &dyn Fn(usize) -> String),
+            ("headers", 100, &field),
+            ("users", 1_000, &plain),
+            ("groups", 1_000, &plain),
+        ] {
+            let text = |count| match key {
+                "selectors" => format!("\n{key} = {}", list(count, entry)),
+                _ => format!("selector = \"a\"\n{key} = {}", list(count, entry)),
+            };
+            assert!(domain(&text(most)).is_ok(), "{key}");
+            let more = most + 1;
+            let wanted = format!("line 2: {key}: {more} entries, more than {most}");
+            assert_eq!(domain(&text(more)).unwrap_err(), wanted);
+        }
+        let rule = "[[sign]]\nfrom = \"a@b.example\"\nselector = \"s\"\n";
+        assert!(domain(&rule.repeat(1_000)).is_ok());
+        let error = domain(&rule.repeat(1_001)).unwrap_err();
+        assert!(error.ends_with("sign: 1001 entries, more than 1000"), "{error}");
+        let rule = format!("[[sign]]\nfrom = \"a@b.example\"\nselectors = {}\n", list(11, &plain));
+        assert_eq!(domain(&rule).unwrap_err(), "line 3: selectors: 11 entries, more than 10");
+    }
+
+    #[test]
+    fn a_key_of_many_dots_is_an_error_like_any_other() {
+        for depth in [10, 1_000, 100_000] {
+            assert!(domain(&format!("{}a = 1", "a.".repeat(depth))).is_err());
+            assert!(domain(&format!("users = {}", "[".repeat(depth))).is_err());
+            assert!(domain(&format!("[{}a]", "a.".repeat(depth))).is_err());
+        }
     }
 
     #[test]

@@ -59,6 +59,15 @@ pub(super) struct RuleKeys {
     selectors: List,
 }
 
+/// Entries of `selectors`: each makes a signature.
+const MOST_SELECTORS: usize = 10;
+/// Entries of `headers` and `oversign`.
+const MOST_NAMES: usize = 100;
+/// Entries of `users` and `groups`.
+const MOST_LOGINS: usize = 1_000;
+/// `[[sign]]` tables.
+const MOST_RULES: usize = 1_000;
+
 /// A parsed file and its text, for line numbers.
 pub(super) struct Keys<'a> {
     text: &'a str,
@@ -186,16 +195,33 @@ impl<'a> Keys<'a> {
         })
     }
 
-    pub(super) fn users(&self) -> Option<Vec<String>> {
-        self.values.users.as_ref().map(|names| names.as_ref().clone())
+    pub(super) fn users(&self) -> Result<Option<Vec<String>>, ConfigError> {
+        self.most("users", &self.values.users, MOST_LOGINS)?;
+        Ok(self.values.users.as_ref().map(|names| names.as_ref().clone()))
     }
 
-    pub(super) fn groups(&self) -> Option<Vec<String>> {
-        self.values.groups.as_ref().map(|names| names.as_ref().clone())
+    pub(super) fn groups(&self) -> Result<Option<Vec<String>>, ConfigError> {
+        self.most("groups", &self.values.groups, MOST_LOGINS)?;
+        Ok(self.values.groups.as_ref().map(|names| names.as_ref().clone()))
     }
 
-    pub(super) fn rules(&self) -> &[RuleKeys] {
-        self.values.sign.as_ref().map_or(&[], |rules| rules.as_ref())
+    pub(super) fn rules(&self) -> Result<&[RuleKeys], ConfigError> {
+        self.most("sign", &self.values.sign, MOST_RULES)?;
+        Ok(self.values.sign.as_ref().map_or(&[], |rules| rules.as_ref()))
+    }
+
+    /// Refuses a list of more entries than that.
+    fn most<T>(
+        &self,
+        key: &str,
+        list: &Option<Spanned<Vec<T>>>,
+        most: usize,
+    ) -> Result<(), ConfigError> {
+        let Some(list) = list.as_ref().filter(|list| list.as_ref().len() > most) else {
+            return Ok(());
+        };
+        let what = format!("{} entries, more than {most}", list.as_ref().len());
+        Err(self.error(key, &list.span(), what))
     }
 
     pub(super) fn selectors(&self) -> Result<Option<Vec<Selector>>, ConfigError> {
@@ -204,6 +230,7 @@ impl<'a> Keys<'a> {
 
     /// `selector` and `selectors`, of which one is enough.
     fn selectors_of(&self, one: &Text, many: &List) -> Result<Option<Vec<Selector>>, ConfigError> {
+        self.most("selectors", many, MOST_SELECTORS)?;
         let Some(many) = many else {
             let one = self.parsed("selector", one, Selector::parse)?;
             return Ok(one.map(|selector| vec![selector]));
@@ -291,6 +318,7 @@ impl<'a> Keys<'a> {
         list: &List,
         base: &[FieldName],
     ) -> Result<Vec<FieldName>, ConfigError> {
+        self.most(key, list, MOST_NAMES)?;
         let Some(list) = list else { return Ok(base.to_vec()) };
         let texts: &Vec<String> = list.as_ref();
         let changes = texts.iter().filter(|text| text.starts_with(['+', '-'])).count();

@@ -702,7 +702,8 @@ mod tests {
                 let pieces = line.as_bytes().chunks(PIECE);
                 let last = pieces.last().filter(|last| last.len() < PIECE).unwrap_or_default();
                 let last = last.iter().rev().take_while(|octet| **octet == b'\r').count();
-                let wanted = format!("{}\n", &line[..line.len() - last]);
+                let (kept, _) = line.split_at(line.len() - last);
+                let wanted = format!("{kept}\n");
                 let input = format!("A: b\n\n{line}\n");
                 for size in [1, 100, PIECE - 1, PIECE, input.len()] {
                     let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), size);

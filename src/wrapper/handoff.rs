@@ -236,8 +236,8 @@ pub(crate) fn feed(
     signals::hold_pipe();
     let child = spawn(real, call, &stdin, None, dropped)?;
     drop(stdin);
-    let mut input = File::from(input);
-    let fed = intake.replay(|_, bytes| input.write_all(bytes));
+    let input = File::from(input);
+    let fed = intake.replay_to(&input);
     // It may have read all it needs (a lone dot); any other error leaves the message incomplete, and it must not be sent.
     if fed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
         // There is nobody to tell where that does not work.

@@ -3,7 +3,9 @@
 
 use std::error;
 use std::fmt;
-use std::io;
+use std::fs::File;
+use std::io::{self, Write as _};
+use std::os::fd::AsFd as _;
 
 use nix::errno::Errno;
 
@@ -30,6 +32,9 @@ pub(crate) trait Source {
 pub(crate) struct Intake<S> {
     source: S,
     spool: Spool,
+    /// Bytes that the spool takes.
+    most: u64,
+    kept: u64,
     piece: Vec<u8>,
     /// The octets of `piece` that the spool has not got.
     unkept: (usize, usize),
@@ -51,6 +56,8 @@ pub(crate) enum IntakeError {
     Read(Errno),
     /// There is no room for it.
     Keep(io::Error),
+    /// It is larger than any that the real sendmail accepts, so no more of it is kept.
+    TooLarge,
 }
 
 impl fmt::Display for IntakeError {
@@ -58,6 +65,7 @@ impl fmt::Display for IntakeError {
         f.write_str(match self {
             Self::Read(_) => "cannot read the message from standard input",
             Self::Keep(_) => "no room for the message",
+            Self::TooLarge => "the message is larger than message_size_limit",
         })
     }
 }
@@ -67,6 +75,7 @@ impl error::Error for IntakeError {
         Some(match self {
             Self::Read(errno) => errno,
             Self::Keep(error) => error,
+            Self::TooLarge => return None,
         })
     }
 }
@@ -103,6 +112,13 @@ impl Intake<Stdin> {
             IntakeError::Keep(error)
         })
     }
+
+    /// The same for a child that reads the other end of `pipe`, as long as it does: it may have an answer before
+    /// the caller has given all.
+    pub(crate) fn replay_to(&mut self, pipe: &File) -> io::Result<()> {
+        let write = |_: &mut Stdin, octets: &[u8]| (&*pipe).write_all(octets);
+        self.replay_while(write, |stdin| stdin.wait_beside(pipe.as_fd()))
+    }
 }
 
 impl<S: Source> Intake<S> {
@@ -110,6 +126,8 @@ impl<S: Source> Intake<S> {
         Self {
             source,
             spool: Spool::new(),
+            most: u64::MAX,
+            kept: 0,
             piece: vec![0; FIRST],
             unkept: (0, 0),
             unread: (0, 0),
@@ -119,6 +137,11 @@ impl<S: Source> Intake<S> {
             ended: false,
             raw: false,
         }
+    }
+
+    /// Keeps no more than so many bytes of the message; the rest can be had by [`Self::replay`] alone.
+    pub(crate) fn keep_at_most(&mut self, most: u64) {
+        self.most = self.most.min(most);
     }
 
     /// Reads up to the end of the header.
@@ -191,6 +214,11 @@ impl<S: Source> Intake<S> {
         let length = self.source.read(&mut self.piece).map_err(IntakeError::Read)?;
         self.unread = (0, length);
         self.unkept = (0, length);
+        let kept = self.kept.saturating_add(length as u64);
+        if kept > self.most {
+            return Err(IntakeError::TooLarge);
+        }
+        self.kept = kept;
         self.spool
             .append(self.piece.get(..length).unwrap_or_default())
             .map_err(IntakeError::Keep)?;
@@ -219,8 +247,8 @@ impl<S: Source> Intake<S> {
     }
 
     /// How many octets were read and kept.
-    pub(crate) fn kept(&self) -> io::Result<u64> {
-        self.spool.len()
+    pub(crate) fn kept(&self) -> u64 {
+        self.kept
     }
 
     /// The reader failed: from here on all there is to the end of the input is the message.
@@ -263,13 +291,23 @@ impl<S: Source> Intake<S> {
     /// Gives the original octets to `write`: those that were read, then the rest, as it comes.
     pub(crate) fn replay(
         &mut self,
+        write: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
+    ) -> io::Result<()> {
+        self.replay_while(write, |_| Ok(()))
+    }
+
+    /// The same; `wait` is called before each reading.
+    fn replay_while(
+        &mut self,
         mut write: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
+        mut wait: impl FnMut(&S) -> Result<(), Errno>,
     ) -> io::Result<()> {
         let source = &mut self.source;
         self.spool.read(0, |octets| write(source, octets))?;
         let (from, to) = std::mem::take(&mut self.unkept);
         write(source, self.piece.get(from..to).unwrap_or_default())?;
         while !self.ended {
+            wait(source)?;
             let length = source.read(&mut self.piece)?;
             if length == 0 {
                 break;

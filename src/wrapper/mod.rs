@@ -187,8 +187,10 @@ impl Run<'_> {
         match intake.seal_original() {
             Ok(sealed) => report::fatal(&exec(real, self.call, false, sealed, dropped)),
             Err(error @ IntakeError::Read(_)) => report::fatal(&error),
-            Err(IntakeError::Keep(_)) => feed(real, self.call, intake, &dropped)
-                .unwrap_or_else(|error| report::fatal(&error)),
+            Err(IntakeError::Keep(_) | IntakeError::TooLarge) => {
+                feed(real, self.call, intake, &dropped)
+                    .unwrap_or_else(|error| report::fatal(&error))
+            }
         }
     }
 

@@ -95,6 +95,7 @@ impl<'a> Run<'a> {
         host: &Host,
     ) -> Result<Choice, Failed> {
         let failed = |trouble: Trouble| (trouble, host.signing.on_error);
+        intake.keep_at_most(host.most_kept());
         if intake.read_header().map_err(|error| failed(error.into()))? == HeaderRead::TooLarge {
             return Ok(Choice::Skip(Reason::HeaderTooLarge));
         }
@@ -202,7 +203,7 @@ impl Signed {
     /// Whether signing is what makes the message larger than that, as Postfix counts: its queue file has up
     /// to two octets more for each line, the envelope, and Received (seen with Postfix 3.7).
     fn exceeds(&self, limit: u64, intake: &Intake<impl Source>) -> bool {
-        let came_as = intake.kept().unwrap_or_default();
+        let came_as = intake.kept();
         let mut length = self.length;
         length.add(&self.head);
         came_as <= limit && length.0.saturating_add(AROUND) > limit

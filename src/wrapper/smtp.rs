@@ -28,7 +28,7 @@ use super::signer::Signer;
 use super::signing::{Choice, Failed, Run, Signed, Way};
 use super::trouble::{Trouble, guarded};
 use crate::argv::{LoneDot, Submission};
-use crate::config::{Host, OnError};
+use crate::config::{BEYOND, Host, OnError};
 use crate::message::Reader;
 use crate::message::dialogue::{End, Opaque, Stuffing};
 use crate::report::{self, Code, Outcome, Severity};
@@ -162,9 +162,12 @@ fn sign(
     etc: &Etc,
     host: &Host,
 ) -> Result<Result<Signed, String>, Failed> {
+    let announced = intake.source().0.dialogue.size_limit();
+    if let Some(limit) = announced {
+        intake.keep_at_most(limit.saturating_add(BEYOND));
+    }
     match run.choose(intake, etc, host)? {
         Choice::Sign(mut job) => {
-            let announced = intake.source().0.dialogue.size_limit();
             let limit = announced.into_iter().chain(host.message_size_limit).min();
             let on_error = job.on_error();
             guarded(on_error, || run.sign(&mut job, intake, signer, limit)).map(Ok)

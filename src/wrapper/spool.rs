@@ -86,7 +86,7 @@ impl Spool {
         match self {
             Self::Memory(memory) => {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-                take(memory.get(offset..).unwrap_or_default())
+                memory.get(offset..).unwrap_or_default().chunks(READ).try_for_each(take)
             }
             Self::File(file) => {
                 let mut piece = vec![0; READ];

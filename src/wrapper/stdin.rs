@@ -32,6 +32,22 @@ impl Stdin {
     pub(crate) fn go_back(&self) -> bool {
         self.start.is_some_and(|start| lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok())
     }
+
+    /// Waits for bytes, or the end of them. EPIPE: nothing reads the other end of `pipe` any more.
+    pub(crate) fn wait_beside(&self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
+        let stdin = io::stdin();
+        let mut wait =
+            [PollFd::new(stdin.as_fd(), PollFlags::POLLIN), PollFd::new(pipe, PollFlags::empty())];
+        loop {
+            match poll(&mut wait, PollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                Err(errno) => return Err(errno),
+                Ok(_) => break,
+            }
+        }
+        let [_, pipe] = wait;
+        if pipe.any().unwrap_or(true) { Err(Errno::EPIPE) } else { Ok(()) }
+    }
 }
 
 impl Source for Stdin {
