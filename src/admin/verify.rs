@@ -23,6 +23,7 @@ use serde::Serialize;
 use super::Args;
 use super::dns::Dns;
 use super::output::{Failure, say, say_json};
+use crate::dkim::verify::MOST;
 use crate::dkim::{Fault, Lookup, Timestamp, Verdict, signature, verify};
 use crate::report;
 use diagnose::{Case, diagnose};
@@ -34,8 +35,9 @@ pub(super) const HELP: &str = "\
 usage: dkimctl verify [--server ADDR[:PORT] | --keys DIR | --record FILE]
                       [--json] [MESSAGE]
 
-Verifies all signatures of a message, which comes from a file or stdin, its
-lines ending in LF or CRLF. One line for each; a failure says at which step.
+Verifies the signatures of a message, up to 100 of them. The message comes
+from a file or stdin, its lines ending in LF or CRLF. One line for each
+signature; a failure says at which step.
 Then changes that hops are known for are undone, one after the other: where
 the signature fits then, it is named what was changed on the way.
 
@@ -79,7 +81,8 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         say(&text(&verdicts, &told))?;
     }
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
-    let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict));
+    let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))
+        || told.len() > verdicts.len();
     Ok(if failed || verdicts.is_empty() {
         ExitCode::FAILURE
     } else if verdicts.iter().any(is_open) {
@@ -165,6 +168,9 @@ fn text(verdicts: &[Verdict], told: &[Told]) -> String {
             text.push_str(&format!("  {}\n", finding.message));
         }
     }
+    for further in told.iter().skip(verdicts.len()).filter_map(|told| told.message.as_ref()) {
+        text.push_str(&format!("fail: {further}\n"));
+    }
     if verdicts.is_empty() {
         text.push_str("no signature\n");
     }
@@ -199,11 +205,25 @@ impl Source {
             let case = Case { header: &header, body, field, record, now };
             told.push(Told::of(verdict, diagnose(&case, &verdict.result)));
         }
+        told.extend(Told::further(header.count(signature::NAME).saturating_sub(MOST)));
         Ok((verdicts, told))
     }
 }
 
 impl Told {
+    /// Of so many signatures that are not looked at.
+    fn further(count: usize) -> Option<Self> {
+        let message = format!("{count} further signatures are not verified, only the first {MOST}");
+        (count > 0).then(|| Self {
+            domain: None,
+            selector: None,
+            result: "fail",
+            fault: Some("too-many"),
+            message: Some(message),
+            findings: Vec::new(),
+        })
+    }
+
     fn of(verdict: &Verdict, findings: Vec<Suspect>) -> Self {
         let fault = verdict.result.as_ref().err();
         Self {

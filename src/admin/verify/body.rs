@@ -5,8 +5,10 @@ use super::parts::decoded;
 use super::suspect::Suspect;
 use crate::dkim::{Claims, Header};
 
-/// Lines behind added ones that are looked at: those that close a multipart.
+/// Lines behind added ones that are looked at: those that close a multipart, short as they are.
 const TAIL: usize = 8;
+/// All of them together, in bytes.
+const LONGEST_TAIL: usize = 4 << 10;
 /// In a longer body only what was added at the very end is found.
 const LONGEST: usize = 4_000;
 /// Lines that may have been put before a body.
@@ -118,7 +120,12 @@ fn joined(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
 /// Lines that were put at the end, before the end of a multipart, or in front.
 fn added(claims: &Claims, body: &[u8]) -> Option<Suspect> {
     let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
-    let tail = if lines.len() > LONGEST { 0 } else { TAIL };
+    let mut length = 0_usize;
+    let short = lines.iter().rev().take_while(|line| {
+        length = length.saturating_add(line.len());
+        length <= LONGEST_TAIL
+    });
+    let tail = if lines.len() > LONGEST { 0 } else { short.take(TAIL).count() };
     let mut before = claims.body_hasher();
     for (first, line) in lines.iter().enumerate() {
         for kept in 0..=tail.min(lines.len().saturating_sub(first).saturating_sub(1)) {

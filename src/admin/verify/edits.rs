@@ -1,5 +1,7 @@
 //! Ways back from a header to the one that may have been signed. Pure.
 
+use std::collections::BTreeSet;
+
 use super::suspect::Suspect;
 use crate::dkim::{Field, FieldName, Header};
 
@@ -34,14 +36,22 @@ const ENCODINGS: [&str; 5] = ["8bit", "7bit", "8BIT", "binary", "quoted-printabl
 /// No hop breaks lines shorter than this.
 const SHORTEST_BREAK: usize = 500;
 
+/// No more edits are tried, nor in more bytes.
+const MOST: usize = 2_000;
+const MOST_BYTES: usize = 16 << 20;
+
+/// Domains of one field that may have completed its addresses.
+const MOST_DOMAINS: usize = 20;
+
 /// All edits that are worth a trial.
 pub(super) fn edits(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
     let mut all = Vec::new();
-    let is_signed = |name: &[u8]| {
-        signed.iter().any(|signed| signed.as_str().as_bytes().eq_ignore_ascii_case(name))
-    };
+    let mut room = MOST_BYTES;
+    let signed_names: BTreeSet<_> =
+        signed.iter().map(|name| name.as_str().to_ascii_lowercase().into_bytes()).collect();
+    let is_signed = |name: &[u8]| signed_names.contains(&name.to_ascii_lowercase());
     for (index, field) in header.fields().iter().enumerate() {
-        if !is_signed(field.name()) {
+        if !is_signed(field.name()) || all.len() >= MOST {
             continue;
         }
         let name = String::from_utf8_lossy(field.name()).into_owned();
@@ -50,7 +60,7 @@ pub(super) fn edits(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
             field: None,
             suspect: Suspect::proven("field-added", &format!("this {name} field was added")),
         });
-        let mut way = Way { index, name: &name, field, all: &mut all };
+        let mut way = Way { index, name: &name, field, all: &mut all, room: &mut room };
         way.line_breaks();
         if field.is("Subject") {
             way.subject();
@@ -94,11 +104,22 @@ struct Way<'a> {
     name: &'a str,
     field: &'a Field,
     all: &'a mut Vec<Edit>,
+    /// Bytes that may still be tried.
+    room: &'a mut usize,
 }
 
 impl Way<'_> {
+    /// Whether there is room for one more.
+    fn has_room(&self) -> bool {
+        self.all.len() < MOST && *self.room >= self.field.octets().len()
+    }
+
     /// Adds one with this text behind the colon.
     fn with(&mut self, value: &[u8], suspect: Suspect) {
+        if !self.has_room() {
+            return;
+        }
+        *self.room = self.room.saturating_sub(value.len());
         if value == self.field.value() {
             return;
         }
@@ -142,6 +163,9 @@ impl Way<'_> {
         let text = String::from_utf8_lossy(&value).into_owned();
         let places: Vec<usize> = text.match_indices(' ').map(|(place, _)| place).collect();
         for place in places.into_iter().filter(|place| *place > 0) {
+            if !self.has_room() {
+                return;
+            }
             let Some((before, after)) = text.split_at_checked(place) else { continue };
             if before.trim().is_empty() || after.trim().is_empty() {
                 continue;
@@ -226,6 +250,9 @@ fn domains(text: &str) -> Vec<String> {
         let is_end = |char: char| !(char.is_alphanumeric() || matches!(char, '.' | '-' | '_'));
         let rest = rest.strip_prefix('@').unwrap_or(rest);
         let domain = rest.split(is_end).next().unwrap_or_default();
+        if found.len() >= MOST_DOMAINS {
+            break;
+        }
         if !domain.is_empty() && !found.iter().any(|known| known == domain) {
             found.push(domain.to_owned());
         }

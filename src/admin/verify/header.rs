@@ -1,6 +1,8 @@
 //! What was done to a signed header: each change that hops are known for is undone, and where the signature
 //! fits then, that was it. Pure.
 
+use std::collections::BTreeSet;
+
 use super::edits::{Edit, edits};
 use super::maker::made_by;
 use super::suspect::Suspect;
@@ -9,6 +11,12 @@ use crate::dkim::{Claims, Field, FieldName, Header, PublicKey};
 
 /// Two changes are tried together where there are no more single ones than this.
 const FEW: usize = 120;
+
+/// Bytes of headers that are hashed in the search for a change.
+const MOST_HASHED: usize = 256 << 20;
+
+/// Copies in z= that are looked at.
+const MOST_COPIES: usize = 100;
 
 /// The change that was made, if it is one that can be undone; and what is known of it otherwise.
 ///
@@ -26,7 +34,16 @@ pub(super) fn find(
         return vec![Suspect::proven("other-key", message)];
     }
     let edits = edits(others, &claims.signed);
-    let fits = |edits: &[&Edit]| claims.fits_header(&applied(others, edits), field, key);
+    let trials = std::cell::Cell::new(
+        MOST_HASHED.checked_div(others.octets().len().max(1_000)).unwrap_or_default(),
+    );
+    let fits = |edits: &[&Edit]| {
+        let left = trials.get().checked_sub(1);
+        left.is_some_and(|left| {
+            trials.set(left);
+            claims.fits_header(&applied(others, edits), field, key)
+        })
+    };
     if let Some(edit) = edits.iter().find(|edit| fits(&[edit])) {
         return vec![edit.suspect.clone()];
     }
@@ -82,6 +99,7 @@ fn copied(others: &Header, field: &Field) -> Vec<Suspect> {
         words.map(<[u8]>::to_vec).collect::<Vec<_>>()
     };
     copies
+        .take(MOST_COPIES)
         .filter(|(name, value)| !others.named(name).any(|one| words(one.value()) == words(value)))
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(&value).into_owned();
@@ -92,13 +110,10 @@ fn copied(others: &Header, field: &Field) -> Vec<Suspect> {
 
 /// Names in h= that there is no field for: signed as absent, or taken out since.
 fn missing(claims: &Claims, others: &Header) -> Vec<Suspect> {
-    let mut names: Vec<&str> = Vec::new();
-    for name in claims.signed.iter().map(FieldName::as_str) {
-        let known = names.iter().any(|known| known.eq_ignore_ascii_case(name));
-        if others.count(name) == 0 && !known {
-            names.push(name);
-        }
-    }
+    let lower = |name: &[u8]| name.to_ascii_lowercase();
+    let mut known: BTreeSet<_> = others.fields().iter().map(|field| lower(field.name())).collect();
+    let names = claims.signed.iter().map(FieldName::as_str);
+    let names: Vec<&str> = names.filter(|name| known.insert(lower(name.as_bytes()))).collect();
     if names.is_empty() {
         return Vec::new();
     }

@@ -11,6 +11,9 @@ const PLACES: usize = 5;
 /// Of more parts than this it is not tried that each had its field in another place.
 const FEW: usize = 3;
 
+/// Of more parts than this it is not tried that one alone was encoded.
+const MANY: usize = 20;
+
 /// The bodies that a body may have been before it was encoded, and how.
 pub(super) fn decoded<'a>(
     header: &Header,
@@ -53,7 +56,7 @@ struct Variant {
 /// All ways for these parts: all of them were encoded, or one.
 fn variants(parts: &[usize]) -> Vec<Variant> {
     let mut choices = vec![parts.to_vec()];
-    if parts.len() > 1 {
+    if (2..=MANY).contains(&parts.len()) {
         choices.extend(parts.iter().map(|part| vec![*part]));
     }
     let places = || std::iter::once(None).chain((0..=PLACES).map(Some));
@@ -134,7 +137,11 @@ impl Pieces {
 
     /// The body as it was before.
     fn rebuilt(&self, variant: &Variant) -> Vec<u8> {
-        let place_of = |number| variant.parts.iter().find(|(part, _)| *part == number);
+        // Parts come in the order of their numbers.
+        let place_of = |number: usize| {
+            let found = variant.parts.binary_search_by_key(&number, |(part, _)| *part);
+            variant.parts.get(found.ok()?)
+        };
         let mut body = Vec::new();
         let mut encoding = "";
         for piece in &self.0 {

@@ -20,6 +20,9 @@ pub enum End {
     Unclear,
 }
 
+/// A dot and more CRs are in more than one piece of a line to Postfix (`line_length_limit`), and so text.
+const MOST_HELD: usize = 2048;
+
 /// Finds the end of a message.
 #[derive(Debug)]
 pub(super) struct Content {
@@ -28,7 +31,7 @@ pub(super) struct Content {
     after_crlf: bool,
     at_line_start: bool,
     last_is_cr: bool,
-    /// A dot that begins a line, and the CRs after it: perhaps the end.
+    /// A dot that begins a line, and the CRs after it: perhaps the end. No more than [`MOST_HELD`].
     held: Vec<u8>,
 }
 
@@ -54,7 +57,9 @@ impl Content {
         while let Some((first, others)) = rest.split_first() {
             if !self.held.is_empty() {
                 match first {
-                    b'\r' => self.held.push(b'\r'),
+                    b'\r' if self.held.len() < MOST_HELD => self.held.push(b'\r'),
+                    // Text to Postfix; others may wait for the end of the line.
+                    b'\r' => return (octets.len().saturating_sub(rest.len()), End::Unclear),
                     b'\n' => {
                         self.held.push(b'\n');
                         return (octets.len().saturating_sub(others.len()), self.verdict());

@@ -1,0 +1,167 @@
+//! What an input costs: the instructions for twice as much of it, and the memory for 100 MB.
+
+#[path = "../cost/generators.rs"]
+mod generators;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use crate::support::{Stage, leave_out, may_make_namespaces, project, stdout};
+use generators::{ALL, Generator, Kind};
+
+/// Twice the input may cost so much more, in percent.
+const MOST_PERCENT: u64 = 230;
+
+/// Resident memory of the wrapper, whatever it reads. KiB.
+const MOST_MEMORY: u64 = 8 << 10;
+
+/// Bytes of input for the second part.
+const MUCH: usize = 100 << 20;
+
+/// A row of the table.
+struct Row {
+    name: &'static str,
+    /// For n, 2n and 4n, without what no unit at all costs.
+    instructions: [u64; 3],
+    peak: Option<u64>,
+}
+
+impl Row {
+    /// How many percent of the half each one costs.
+    fn ratios(&self) -> [u64; 2] {
+        let [one, two, four] = self.instructions;
+        [two * 100 / one.max(1), four * 100 / two.max(1)]
+    }
+
+    fn is_right(&self) -> bool {
+        self.ratios().iter().all(|ratio| *ratio <= MOST_PERCENT)
+            && self.peak.is_none_or(|peak| peak <= MOST_MEMORY)
+    }
+}
+
+#[test]
+fn instructions_grow_as_the_input_does_and_memory_does_not() {
+    if !has_valgrind() && !may_make_namespaces() {
+        return leave_out("cost");
+    }
+    let counted = stdout(&Command::new(project("tests/cost/count")).output().unwrap());
+    let mut lines = counted.lines();
+    let meter = Meter::new();
+    let mut rows = Vec::new();
+    for generator in ALL {
+        let (name, numbers) = lines.next().unwrap().split_once('\t').unwrap();
+        assert_eq!(name, generator.name);
+        let numbers: Vec<u64> = numbers.split('\t').map(|number| number.parse().unwrap()).collect();
+        let [none, one, two, four] = numbers[..] else { panic!("{name}: {numbers:?}") };
+        let instructions = [one, two, four].map(|count| count.saturating_sub(none));
+        rows.push(Row { name: generator.name, instructions, peak: meter.peak(generator) });
+    }
+    let table = table(&rows);
+    fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cost.md"), &table).unwrap();
+    let wrong: Vec<_> = rows.into_iter().filter(|row| !row.is_right()).collect();
+    assert!(rows_are_many() && wrong.is_empty(), "{}", self::table(&wrong));
+}
+
+/// The promise is for any input: a table of few shows little.
+fn rows_are_many() -> bool {
+    ALL.len() >= 60
+}
+
+fn has_valgrind() -> bool {
+    Command::new("valgrind").arg("--version").stdout(Stdio::null()).status().is_ok()
+}
+
+fn table(rows: &[Row]) -> String {
+    let mut table = "| input | n | 2n | 4n | ratios | memory at 100 MB, KiB |\n\
+        |---|---|---|---|---|---|\n"
+        .to_owned();
+    for row in rows {
+        let [one, two, four] = row.instructions;
+        let ratio = row.ratios().map(|ratio| format!("{}.{:02}", ratio / 100, ratio % 100));
+        let peak = row.peak.map_or("-".to_owned(), |peak| peak.to_string());
+        let ratio = ratio.join(", ");
+        writeln!(table, "| {} | {one} | {two} | {four} | {ratio} | {peak} |", row.name).unwrap();
+    }
+    table
+}
+
+/// Runs the release wrapper, which the script has built, and measures it.
+struct Meter {
+    stage: Stage,
+    peak: PathBuf,
+}
+
+impl Meter {
+    fn new() -> Self {
+        let stage = Stage::new();
+        let compiled = |source: &str, name: &str| {
+            let program = stage.path(name);
+            let mut cc = Command::new("cc");
+            cc.arg("-O1").arg("-o").arg(&program).arg(project(source));
+            stdout(&cc.output().unwrap());
+            program
+        };
+        let peak = compiled("tests/cost/peak.c", "peak");
+        let sink = compiled("tests/bench/peak.c", "sink");
+        // Larger messages are given on as they come: all of that, but the first megabytes, is cheap.
+        let config = format!(
+            "sendmail = {sink:?}\norigin = \"web.example\"\nappend_dot_domain = \"dot.example\"\n\
+             message_size_limit = 2000000\n"
+        );
+        stage.write("etc/config.toml", &config);
+        Self { stage, peak }
+    }
+
+    /// The peak of the wrapper with an input of 100 MB, or as much as is taken; none where it reads no such input.
+    fn peak(&self, generator: &Generator) -> Option<u64> {
+        let [before, units, behind] = generator.pieces();
+        let message = b"From: a@sample.com\n\nx\n";
+        match generator.kind {
+            Kind::Message => {
+                let units = (0..MUCH / units.len()).map(|_| units.as_slice());
+                let pieces = std::iter::once(before.as_slice()).chain(units).chain([&*behind]);
+                // The first of a message is signed.
+                Some(self.measure(&[], pieces))
+            }
+            Kind::Domain => {
+                let file = "etc/domains/sample.com.toml";
+                fs::write(self.stage.path(file), generator.text(60 << 10)).unwrap();
+                let peak = self.measure(&[], [message.as_slice()]);
+                self.stage.write(file, "selectors = [\"s1\"]\n");
+                Some(peak)
+            }
+            Kind::Argv => {
+                let text = String::from_utf8(generator.text(100 << 10)).unwrap();
+                let argv: Vec<&str> = text.split('\n').skip(1).collect();
+                Some(self.measure(&argv, [message.as_slice()]))
+            }
+            Kind::Data
+            | Kind::Client
+            | Kind::Server
+            | Kind::Host
+            | Kind::Record
+            | Kind::Signature
+            | Kind::Log => None,
+        }
+    }
+
+    fn measure<'a>(&self, argv: &[&str], input: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+        let argv = if argv.is_empty() { &["you@there.example"] } else { argv };
+        let mut command = Command::new(&self.peak);
+        command.arg(project("target/cost/release/sendmail-dkim")).args(argv);
+        command.env_clear().env("SENDMAIL_DKIM_ETC", self.stage.path("etc"));
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        // The real sendmail may stop reading: at a lone dot.
+        let _written = input.into_iter().try_for_each(|piece| stdin.write_all(piece));
+        drop(stdin);
+        let output = stdout(&child.wait_with_output().unwrap());
+        let last = output.lines().last().unwrap();
+        let (peak, code) = last.split_once(' ').unwrap();
+        assert_eq!(code, "0", "{output}");
+        peak.parse().unwrap()
+    }
+}
