@@ -8,6 +8,7 @@
     reason = "a program of the tests"
 )]
 
+#[expect(dead_code, reason = "some of it is for the test alone")]
 mod generators;
 mod run;
 

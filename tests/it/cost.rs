@@ -24,6 +24,8 @@ const MUCH: usize = 100 << 20;
 /// A row of the table.
 struct Row {
     name: &'static str,
+    /// n, in bytes.
+    size: usize,
     /// For n, 2n and 4n, without what no unit at all costs.
     instructions: [u64; 3],
     peak: Option<u64>,
@@ -57,7 +59,8 @@ fn instructions_grow_as_the_input_does_and_memory_does_not() {
         let numbers: Vec<u64> = numbers.split('\t').map(|number| number.parse().unwrap()).collect();
         let [none, one, two, four] = numbers[..] else { panic!("{name}: {numbers:?}") };
         let instructions = [one, two, four].map(|count| count.saturating_sub(none));
-        rows.push(Row { name: generator.name, instructions, peak: meter.peak(generator) });
+        let Generator { name, size, .. } = *generator;
+        rows.push(Row { name, size, instructions, peak: meter.peak(generator) });
     }
     let table = table(&rows);
     fs::write(Path::new(env!("CARGO_TARGET_TMPDIR")).join("cost.md"), &table).unwrap();
@@ -75,15 +78,17 @@ fn has_valgrind() -> bool {
 }
 
 fn table(rows: &[Row]) -> String {
-    let mut table = "| input | n | 2n | 4n | ratios | memory at 100 MB, KiB |\n\
-        |---|---|---|---|---|---|\n"
-        .to_owned();
+    let mut table =
+        "| input | n, bytes | instructions | of 2n | of 4n | ratios | memory at 100 MB, KiB |\n\
+        |---|---|---|---|---|---|---|\n"
+            .to_owned();
     for row in rows {
         let [one, two, four] = row.instructions;
         let ratio = row.ratios().map(|ratio| format!("{}.{:02}", ratio / 100, ratio % 100));
         let peak = row.peak.map_or("-".to_owned(), |peak| peak.to_string());
         let ratio = ratio.join(", ");
-        writeln!(table, "| {} | {one} | {two} | {four} | {ratio} | {peak} |", row.name).unwrap();
+        let Row { name, size, .. } = row;
+        writeln!(table, "| {name} | {size} | {one} | {two} | {four} | {ratio} | {peak} |").unwrap();
     }
     table
 }
@@ -117,26 +122,23 @@ impl Meter {
 
     /// The peak of the wrapper with an input of 100 MB, or as much as is taken; none where it reads no such input.
     fn peak(&self, generator: &Generator) -> Option<u64> {
-        let [before, units, behind] = generator.pieces();
-        let message = b"From: a@sample.com\n\nx\n";
+        let message = [b"From: a@sample.com\n\nx\n".as_slice(), b"", b""];
         match generator.kind {
             Kind::Message => {
-                let units = (0..MUCH / units.len()).map(|_| units.as_slice());
-                let pieces = std::iter::once(before.as_slice()).chain(units).chain([&*behind]);
-                // The first of a message is signed.
-                Some(self.measure(&[], pieces))
+                let [before, units, behind] = generator.pieces();
+                Some(self.measure(&[], [&before, &units, &behind]))
             }
             Kind::Domain => {
                 let file = "etc/domains/sample.com.toml";
                 fs::write(self.stage.path(file), generator.text(60 << 10)).unwrap();
-                let peak = self.measure(&[], [message.as_slice()]);
+                let peak = self.measure(&[], message);
                 self.stage.write(file, "selectors = [\"s1\"]\n");
                 Some(peak)
             }
             Kind::Argv => {
                 let text = String::from_utf8(generator.text(100 << 10)).unwrap();
                 let argv: Vec<&str> = text.split('\n').skip(1).collect();
-                Some(self.measure(&argv, [message.as_slice()]))
+                Some(self.measure(&argv, message))
             }
             Kind::Data
             | Kind::Client
@@ -148,7 +150,8 @@ impl Meter {
         }
     }
 
-    fn measure<'a>(&self, argv: &[&str], input: impl IntoIterator<Item = &'a [u8]>) -> u64 {
+    /// With the middle piece of a message as often as makes 100 MB.
+    fn measure(&self, argv: &[&str], [before, units, behind]: [&[u8]; 3]) -> u64 {
         let argv = if argv.is_empty() { &["you@there.example"] } else { argv };
         let mut command = Command::new(&self.peak);
         command.arg(project("target/cost/release/sendmail-dkim")).args(argv);
@@ -156,7 +159,10 @@ impl Meter {
         let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         // The real sendmail may stop reading: at a lone dot.
-        let _written = input.into_iter().try_for_each(|piece| stdin.write_all(piece));
+        let times = MUCH.checked_div(units.len()).unwrap_or(0);
+        let middle = std::iter::repeat_n(units, times);
+        let mut pieces = std::iter::once(before).chain(middle).chain([behind]);
+        let _written = pieces.try_for_each(|piece| stdin.write_all(piece));
         drop(stdin);
         let output = stdout(&child.wait_with_output().unwrap());
         let last = output.lines().last().unwrap();

@@ -1,4 +1,5 @@
 use std::fs;
+use std::io::Write as _;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 
 use crate::support::{Stage, feed, stderr};
@@ -181,4 +182,75 @@ fn what_only_its_signature_would_make_too_large_is_sent_without_or_refused() {
     assert_eq!(output.status.code(), Some(75), "{output:?}");
     let said = stderr(&output);
     assert!(said.contains("larger than message_size_limit"), "{said}");
+}
+
+/// A stand-in that is a script: made by a child, so that no other child of ours has it open for writing.
+fn script(stage: &Stage, text: &str) {
+    let path = stage.path("script");
+    let make = format!("cat >{path:?}; chmod 755 {path:?}");
+    let made = feed(std::process::Command::new("/bin/sh").args(["-c", &make]), text.as_bytes());
+    assert!(made.status.success(), "{made:?}");
+}
+
+fn config_of_script(stage: &Stage, more: &str) {
+    let config = format!("sendmail = {:?}\n{more}\n", stage.path("script"));
+    stage.write("etc/config.toml", &config);
+}
+
+#[test]
+fn more_than_the_real_sendmail_accepts_is_not_kept_and_goes_on_as_it_comes() {
+    let stage = Stage::new();
+    script(&stage, "#!/bin/sh\nsha256sum\nexit 69\n");
+    let message =
+        [b"From: a@sample.com\n\n", b"0123456789\n".repeat(1_000_000).as_slice()].concat();
+    let sum = feed(&mut std::process::Command::new("sha256sum"), &message).stdout;
+    for more in ["message_size_limit = 100000", "message_size_limit = 3000000"] {
+        config_of_script(&stage, more);
+        let output = stage.submit(&["-i", "x"], &message);
+        assert_eq!(output.status.code(), Some(69), "{output:?}");
+        assert_eq!(output.stdout, sum);
+        // It is not that there was no room for it, nor that it was read to its end first.
+        config_of_script(&stage, &format!("{more}\non_error = \"refuse\""));
+        let output = stage.submit(&["-i", "x"], &message);
+        assert_eq!(output.status.code(), Some(75), "{output:?}");
+        let said = stderr(&output);
+        assert!(said.ends_with("the message is larger than message_size_limit\n"), "{said}");
+    }
+    // Of a file not even that much is given on: the real one reads it itself.
+    config_of_script(&stage, "message_size_limit = 100000");
+    stage.write("message", &String::from_utf8(message).unwrap());
+    let file = fs::File::open(stage.path("message")).unwrap();
+    let output = stage.command("sendmail", &["-i", "x"]).stdin(file).output().unwrap();
+    assert_eq!((output.status.code(), output.stdout), (Some(69), sum));
+}
+
+#[test]
+fn the_real_sendmail_may_refuse_before_the_caller_has_said_all() {
+    let stage = Stage::new();
+    config_of_script(&stage, "message_size_limit = 100000");
+    for from in ["a@sample.com", "a@unknown.example"] {
+        let message = format!("From: {from}\n\n{}", "0123456789\n".repeat(300_000));
+        script(&stage, &format!("#!/bin/sh\nhead -c {} >/dev/null\nexit 69\n", message.len()));
+        let mut command = stage.command("sendmail", &["-i", "x"]);
+        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        stdin.write_all(message.as_bytes()).unwrap();
+        // The caller keeps its end open, and says nothing more.
+        assert_eq!(child.wait().unwrap().code(), Some(69), "{from}");
+        drop(stdin);
+    }
+}
+
+#[test]
+fn crs_count_as_they_do_without_us() {
+    let stage = Stage::new();
+    let message = [b"From: a@sample.com\n\n".as_slice(), &[b'\r'; 5_000_000], b"x\n"].concat();
+    stage.config("message_size_limit = 1000000");
+    // The real one has to refuse it: it gets all there is.
+    assert!(stage.delivered(&["-i", "x"], &message).stdin == message);
+    stage.config("message_size_limit = 0");
+    let captured = stage.delivered(&["-i", "x"], &message);
+    assert!(captured.text().starts_with("DKIM-Signature:"));
+    let body = captured.text().split_once("\n\n").unwrap().1.len();
+    assert!(body >= 5_000_000, "{body}");
 }

@@ -205,3 +205,31 @@ fn a_domain_file_that_others_may_write_sends_mail_unsigned() {
     with_broken("users.group.test", "chgrp users FILE; chmod 664 FILE", "", "by its owner only");
     with_broken("trust.test", "chmod 666 FILE", "", "must be writable by its owner only");
 }
+
+#[test]
+fn of_a_message_that_is_too_large_the_verdict_is_that_of_postfix() {
+    let Some(sandbox) = Sandbox::own("unsigned") else { return };
+    sandbox.key("large.test", "s1");
+    let config = sandbox.root("cat /etc/sendmail-dkim/config.toml");
+    let without = config.lines().filter(|line| !line.starts_with("message_size_limit"));
+    let without = without.collect::<Vec<_>>().join("\n");
+    // Bytes without a line end among them, lines, and CRs that are no line end, more than Postfix accepts.
+    for (more, from) in
+        [("", "large.test"), ("message_size_limit = 10240000", "large.test"), ("", "unknown.test")]
+    {
+        sandbox.write("/etc/sendmail-dkim/config.toml", &format!("{without}\n{more}\n"));
+        for bytes in ["tr '\\0' '\\r'", "tr '\\0' x", "tr '\\0' '\\n'", "sed 's/^/\\n/'"] {
+            let [ours, theirs] = ["sendmail", "sendmail.postfix"].map(|program| {
+                let script = format!(
+                    "(printf 'From: a@{from}\\n\\n'; head -c 30000000 /dev/zero | {bytes}; echo x) |
+                        /usr/sbin/{program} -i x@there.test"
+                );
+                let output = sandbox.sh("www-data", &script, b"");
+                let said = stderr(&output).replace(|char: char| char.is_ascii_digit(), "");
+                (output.status.code(), said.replace("sendmail.postfix", "sendmail"))
+            });
+            assert_eq!(ours, theirs, "{more} {from} {bytes}");
+            assert_ne!(theirs.0, Some(0), "{bytes}");
+        }
+    }
+}
