@@ -26,7 +26,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all built try test attacks bench bench-gate argv backends callers faults kill load fuzz lint reproducible install uninstall deb rpm dist
+.PHONY: all built try test attacks bench bench-gate argv backends callers cost faults kill load fuzz lint reproducible install uninstall deb rpm dist
 export CARGO
 
 all:
@@ -63,6 +63,11 @@ attacks:
 # Parts of `test` that show figures: every command line and odd state against Postfix alone; other mail systems behind us.
 argv backends:
 	$(CARGO) test --locked --test it $(patsubst argv,argv_table,$@):: -- --nocapture
+
+# The instructions and the memory that inputs of any form cost; the table is in target/tmp/cost.md.
+cost:
+	$(CARGO) test --locked --test it cost::
+	cat target/tmp/cost.md
 
 # The matrix of real callers alone; CALLERS="cron mutt" for some of them. The table is in target/tmp/callers.md, too.
 callers:

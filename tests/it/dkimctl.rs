@@ -159,6 +159,61 @@ fn verify_finds_records_in_a_key_tree() {
 }
 
 #[test]
+fn no_more_than_a_hundred_signatures_are_verified() {
+    let stage = Stage::new();
+    let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\n\nHi\n");
+    let text = captured.text();
+    let (signature, rest) = text.split_at(text.find("From:").unwrap());
+    let keys = stage.path("etc/keys").display().to_string();
+    for (count, further) in [(100, 0), (101, 1), (5_000, 4_900)] {
+        let message = format!("{}{rest}", signature.repeat(count));
+        let (code, said) = verify(&["--keys", &keys], message.as_bytes());
+        let passed = said.lines().filter(|line| *line == "d=sample.com s=s1 pass").count();
+        assert_eq!(passed, 100, "{count}");
+        let wanted =
+            format!("fail: {further} further signatures are not verified, only the first 100");
+        assert_eq!(said.lines().nth(100), Some(wanted.as_str()).filter(|_| further > 0));
+        assert_eq!(code, Some(i32::from(further > 0)), "{count}");
+    }
+    let message = format!("{}{rest}", signature.repeat(102));
+    let (_, said) = verify(&["--json", "--keys", &keys], message.as_bytes());
+    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(told.as_array().unwrap().len(), 101);
+    assert_eq!(told[100]["fault"], "too-many");
+}
+
+#[test]
+fn the_search_for_a_change_ends_whatever_the_message() {
+    let stage = Stage::new();
+    let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\nSubject: x\n\nHi\n");
+    let text = captured.text();
+    let (signature, _) = text.split_at(text.find("From:").unwrap());
+    let keys = stage.path("etc/keys").display().to_string();
+    let words = "a ".repeat(20_000);
+    let fields = "Subject: x\n".repeat(5_000);
+    let addresses = (0..3_000).map(|n| format!(", a@b{n}.example")).collect::<String>();
+    let part = "--b\nContent-Transfer-Encoding: base64\n\nYQ==\n";
+    let parts = format!("Content-Type: multipart/x; boundary=b\n\n{}", part.repeat(1_000));
+    let lines =
+        format!("\n{}{}", "a\n".repeat(3_990), format!("{}\n", "x".repeat(90_000)).repeat(8));
+    for rest in [
+        format!("From: a@sample.com\nSubject: {words}\n\nHi\n"),
+        format!("From: a@sample.com\n{fields}\nHi\n"),
+        format!("From: a@sample.com{addresses}\nSubject: x\n\nHi\n"),
+        format!("From: a@sample.com\nSubject: x\n{parts}"),
+        format!("From: a@sample.com\nSubject: x\n{lines}"),
+    ] {
+        // With a minute of a processor and 400 MB of addresses.
+        let script = "ulimit -t 60; ulimit -v 400000; exec \"$0\" verify --keys \"$1\"";
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script, env!("CARGO_BIN_EXE_dkimctl"), &keys]);
+        let output = feed(&mut command, format!("{signature}{rest}").as_bytes());
+        assert_eq!(code(&output), Some(1), "{rest:.200}: {output:?}");
+        assert!(!output.stdout.is_empty());
+    }
+}
+
+#[test]
 fn verify_wants_one_source_of_records_and_a_message_that_is_there() {
     assert_eq!(verify(&["--keys", "/", "--server", "127.0.0.1"], b"").0, Some(64));
     assert_eq!(verify(&["--server", "localhost"], b"").0, Some(64));
