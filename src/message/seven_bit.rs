@@ -3,6 +3,7 @@
 //! left as it is.
 
 mod encode;
+mod header;
 mod part;
 
 use std::mem;
@@ -10,9 +11,9 @@ use std::mem;
 use memchr::{memchr, memrchr};
 
 use super::complete::LONGEST_FIELD;
-use super::mime::{Info, Visit, Walk, cleaned, fields, split_field};
-use super::words;
+use super::mime::{Info, Visit, Walk, fields};
 use encode::Encoder;
+use header::{mended_header, write_header};
 use part::{Fix, Part};
 
 /// A line longer than this is broken on the way (`smtp_line_length_limit`, 990 before Postfix 2.9).
@@ -20,9 +21,6 @@ pub const LONGEST_LINE: usize = super::complete::LONGEST_LINE;
 
 /// A message of more parts than this is left as it is, so that a large one does not take memory for each.
 const MOST_PARTS: usize = 5_000;
-
-/// A part header that would be larger than this once it is mended is left as it is, in bytes.
-const LARGEST_MENDED: usize = 512 << 10;
 
 /// What is done with one part, and what its header then says.
 #[derive(Clone, Copy, Debug)]
@@ -77,9 +75,13 @@ impl Survey {
         let is_sealed = off || info.is_signed || info.is_odd || info.is_sealed();
         let walk = Walk::new(&info);
         let parts = vec![Part::new(info.without_boundaries(), 0, is_sealed, false)];
-        let outside_differs = info.is_torn;
-        let seen =
-            Seen { parts, column: 0, outside_differs, has_too_many: false, expects_change: false };
+        let seen = Seen {
+            parts,
+            column: 0,
+            outside_differs: info.is_torn,
+            has_too_many: false,
+            expects_change: false,
+        };
         Self { top: info, walk, seen }
     }
 
@@ -261,34 +263,6 @@ impl Visit for Seen {
     }
 }
 
-/// A part header as Postfix and the next hop will have it: no blanks before a colon, no NUL, a space
-/// for each bare CR, short lines, no 8-bit octets. `None` where that can't be had.
-fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Vec::with_capacity(section.len());
-    let types = fields(section).map(split_field);
-    let mut types = types.filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
-    let declared = types.next().and_then(|(_, value)| words::declared_charset(value));
-    for field in fields(section) {
-        if field == b"\n" {
-            text.push(b'\n');
-            continue;
-        }
-        let (name, value) = split_field(field);
-        if name.is_empty() {
-            return None;
-        }
-        let value = cleaned(value);
-        let ascii = Some(&value).filter(|value| value.len() <= LONGEST_FIELD);
-        let ascii = ascii.and_then(|value| words::ascii_value(name, value, declared.as_deref()));
-        let value = ascii.unwrap_or(value);
-        text.extend_from_slice(&super::fold::folded(&[name, b":", value.as_slice()].concat()));
-        if text.len() > LARGEST_MENDED {
-            return None;
-        }
-    }
-    Some(text)
-}
-
 impl Changes {
     /// Whether the body stays as it is.
     #[must_use]
@@ -373,30 +347,6 @@ impl Visit for Writer<'_> {
         self.encoder.finish(true, &mut self.out);
         self.out.extend_from_slice(piece);
     }
-}
-
-/// The section with another Content-Transfer-Encoding, in its place or last, and a line that ends it.
-fn write_header(section: &[u8], encoding: &str, charset: Option<&str>, out: &mut Vec<u8>) {
-    let encoding = format!("Content-Transfer-Encoding: {encoding}\n");
-    let mut is_said = false;
-    for field in fields(section).filter(|field| *field != b"\n") {
-        let (name, _) = split_field(field);
-        if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-            // Another one after it would count instead.
-            if !mem::replace(&mut is_said, true) {
-                out.extend_from_slice(encoding.as_bytes());
-            }
-        } else {
-            out.extend_from_slice(field);
-        }
-    }
-    if let Some(charset) = charset {
-        out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\n").as_bytes());
-    }
-    if !is_said {
-        out.extend_from_slice(encoding.as_bytes());
-    }
-    out.push(b'\n');
 }
 
 #[cfg(test)]

@@ -163,7 +163,7 @@ fn no_more_than_a_hundred_signatures_are_verified() {
     let stage = Stage::new();
     let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\n\nHi\n");
     let text = captured.text();
-    let (signature, rest) = text.split_at(text.find("From:").unwrap());
+    let (signature, rest) = text.split_at(text.find("\nFrom: ").unwrap() + 1);
     let keys = stage.path("etc/keys").display().to_string();
     for (count, further) in [(100, 0), (101, 1), (5_000, 4_900)] {
         let message = format!("{}{rest}", signature.repeat(count));
@@ -187,7 +187,7 @@ fn the_search_for_a_change_ends_whatever_the_message() {
     let stage = Stage::new();
     let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\nSubject: x\n\nHi\n");
     let text = captured.text();
-    let (signature, _) = text.split_at(text.find("From:").unwrap());
+    let (signature, _) = text.split_at(text.find("\nFrom: ").unwrap() + 1);
     let keys = stage.path("etc/keys").display().to_string();
     let words = "a ".repeat(20_000);
     let fields = "Subject: x\n".repeat(5_000);
