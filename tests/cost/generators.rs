@@ -158,6 +158,12 @@ pub(crate) const ALL: &[Generator] = &[
     tokens("addresses without a domain", b"From: a@sample.com\nTo: a", b",a", b"\n\nx\n"),
     tokens("addresses", b"From: a@sample.com\nTo: a@b.example", b", a@b.example", b"\n\nx\n"),
     tokens("addresses of one author", b"From: a@sample.com", b", a@sample.com", b"\n\nx\n"),
+    tokens(
+        "addresses of one author beyond ASCII",
+        b"From: a@\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc.example",
+        b", a@\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc\xc3\xbc.example",
+        b"\n\nx\n",
+    ),
     tokens("addresses side by side", b"From: a@sample.com\nTo:", b" a", b"\n\nx\n"),
     tokens("addresses with a bang", b"From: a@sample.com\nTo: a", b",a!b", b"\n\nx\n"),
     tokens("addresses with a percent sign", b"From: a@sample.com\nTo: a", b",a%b", b"\n\nx\n"),

@@ -495,3 +495,26 @@ fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
     }
     sandbox.logged(mark, "signed, it would be larger than message_size_limit");
 }
+
+#[test]
+fn a_message_that_is_too_large_is_answered_as_without_us() {
+    let Some(sandbox) = Sandbox::own("smtp") else { return };
+    sandbox.key(DOMAIN, "s1");
+    sandbox.root("postconf -e message_size_limit=50000; postfix reload");
+    let mark = sandbox.mark();
+    let [ours, theirs] = ["sendmail", "sendmail.postfix"].map(|program| {
+        let mut client =
+            Client::new(&sandbox, "www-data", &format!("exec /usr/sbin/{program} -bs"));
+        client.say("EHLO x");
+        let body = "0123456789\r\n".repeat(300_000);
+        let message = format!("From: a@{DOMAIN}\r\n\r\n{body}");
+        let said = client.send(&format!("a@{DOMAIN}"), &sandbox.recipient(), &message);
+        let next = client.say("NOOP");
+        client.quit();
+        (said, next)
+    });
+    assert_eq!(ours, theirs);
+    assert!(ours.0.starts_with("552 "), "{ours:?}");
+    // It was not kept to its end.
+    sandbox.logged(mark, "the message is larger than message_size_limit");
+}
