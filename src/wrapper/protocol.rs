@@ -1,4 +1,4 @@
-//! What the process that reads a message and the process that signs say to each other, see [`super::signer`]. Pure.
+//! What the process that reads a message and the process that signs say to each other, see `wrapper::signer`. Pure.
 //!
 //! A request has [`REQUEST`] bytes and a reply [`REPLY`]. No other length exists, so the two processes can't lose step.
 //!
