@@ -32,7 +32,7 @@ use crate::report;
 /// The other end of the pipes: asks for signatures.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    /// `None` once it is to end.
+    /// `None` once it is to end, or has failed to answer.
     requests: Option<File>,
     replies: File,
     pid: Pid,
@@ -66,11 +66,13 @@ impl Signer {
 
     fn ask(&mut self, request: &Request<'_>) -> io::Result<[u8; REPLY]> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        let requests = self.requests.as_mut().ok_or_else(closed)?;
+        // Given back once the whole reply is here: after an error the next reply could be that to this request.
+        let mut requests = self.requests.take().ok_or_else(closed)?;
         // Where it was killed, this process must go on.
         signals::without(Signal::SIGPIPE, || requests.write_all(&request.to_bytes()))?;
         let mut reply = [0; REPLY];
         self.replies.read_exact(&mut reply)?;
+        self.requests = Some(requests);
         Ok(reply)
     }
 }
