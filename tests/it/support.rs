@@ -3,6 +3,7 @@
 
 mod attack;
 mod mail;
+mod planted;
 mod sandbox;
 mod stage;
 
@@ -10,6 +11,7 @@ pub(crate) use attack::{
     Attacks, Observed, User, assert_no_secret, logged, secrets, signing_domains,
 };
 pub(crate) use mail::Mail;
+pub(crate) use planted::{Plant, panicking};
 pub(crate) use sandbox::{Received, Sandbox, leave_out, may_make_namespaces};
 pub(crate) use stage::Stage;
 

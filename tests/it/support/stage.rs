@@ -101,6 +101,13 @@ impl Stage {
         self.captured().expect("the stand-in was called")
     }
 
+    /// What the stand-in saw since the last look, if it was called.
+    pub(crate) fn take_captured(&self) -> Option<Captured> {
+        let captured = self.captured();
+        drop(fs::remove_file(self.path("argv")));
+        captured
+    }
+
     /// What the stand-in saw, if it was called.
     pub(crate) fn captured(&self) -> Option<Captured> {
         let text = |name: &str| fs::read(self.path(name)).ok();
