@@ -52,6 +52,8 @@ mod handover;
 mod import;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;
+/// In the sandbox: whatever becomes of the log, mail goes on.
+mod log;
 /// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.
 mod main_job;
 /// On fresh hosts: packages come, are chosen, and go without a trace.

@@ -396,6 +396,66 @@ fn status_shows_how_far_each_key_is() {
 }
 
 #[test]
+fn an_old_record_stays_for_a_week_or_as_long_as_the_call_says() {
+    let domain = "week.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let seconds = |report: &Value, key: &str| -> i64 {
+        let date = report[key].as_str().unwrap();
+        sandbox.root(&format!("date -d '{date}' +%s")).trim().parse().unwrap()
+    };
+    let set_until = |date: &str| {
+        sandbox.root(&format!(
+            "sed -i \"s/^until = .*/until = $(date -u -d '{date}' +%FT%TZ)/\" \
+             /etc/sendmail-dkim/keys/{domain}/rotation.toml"
+        ))
+    };
+    let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
+    publish(sandbox, domain, &["s1", &new]);
+    let retiring = rotate(sandbox, domain);
+    assert_eq!(retiring["stage"], "retiring", "{retiring}");
+    let week = 7 * 24 * 60 * 60;
+    assert_eq!(seconds(&retiring, "until") - seconds(&retiring, "since"), week, "{retiring}");
+    // A minute before, it still stays, whatever a later call says.
+    set_until("now + 60 seconds");
+    assert_eq!(rotate(sandbox, &format!("--keep 0s {domain}"))["stage"], "retiring");
+    assert!(files(sandbox, domain).contains("s1.private"));
+    set_until("now - 1 second");
+    assert_eq!(rotate(sandbox, domain)["stage"], "revoked");
+    let domain = "days.test";
+    sandbox.key(domain, "s1");
+    let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
+    publish(sandbox, domain, &["s1", &new]);
+    let retiring = rotate(sandbox, &format!("--keep 2d {domain}"));
+    assert_eq!(
+        seconds(&retiring, "until") - seconds(&retiring, "since"),
+        2 * 24 * 60 * 60,
+        "{retiring}"
+    );
+}
+
+#[test]
+fn a_key_is_overwritten_before_it_goes() {
+    let domain = "wiped.test";
+    let Some(sandbox) = sandbox_with(domain) else { return };
+    let key = format!("/etc/sendmail-dkim/keys/{domain}/s1.private");
+    let length: usize = sandbox.root(&format!("stat -c %s {key}")).trim().parse().unwrap();
+    assert!(length > 1_000, "{length}");
+    let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
+    publish(sandbox, domain, &["s1", &new]);
+    assert_eq!(rotate(sandbox, domain)["stage"], "retiring");
+    end_retirement(sandbox, domain);
+    // What was open before shows what is on the disk when the name has gone.
+    let script = format!(
+        "exec 3<{key}; dkimctl rotate --selector 'k{{yyyymm}}' {domain} >/dev/null; \
+         [ -e {key} ] || cat <&3"
+    );
+    let left = sandbox.sh("root", &script, b"");
+    assert!(left.status.success(), "{left:?}");
+    let zeros = vec![0; length];
+    assert!(left.stdout == zeros, "{} bytes: {:?}", left.stdout.len(), left.stdout.get(..64));
+}
+
+#[test]
 fn what_the_timer_calls_begins_with_old_keys_alone() {
     let Some(sandbox) = Sandbox::own("rotate") else { return };
     let unit = project("packaging/systemd/sendmail-dkim-rotate.service");

@@ -1,0 +1,81 @@
+use std::process::Output;
+
+use crate::support::{Sandbox, feed};
+
+const DOMAIN: &str = "log.test";
+
+/// What may be behind `/dev/log`; see `tests/it/sandbox/odd-log.py`.
+const DAEMONS: &[&str] = &[
+    "datagrams-unread",
+    "datagrams-left",
+    "stream-not-accepted",
+    "stream-unread",
+    "stream-hangs-up",
+    "stream-read",
+    "packets",
+    "file",
+    "forbidden",
+];
+
+/// A script as www-data, with such a daemon. What hangs is killed.
+fn with_daemon(sandbox: &Sandbox, daemon: &str, script: &str, input: &[u8]) -> Output {
+    let mut command = sandbox.command("root", "unshare");
+    command.args(["-m", "/opt/sandbox/odd-log.py", daemon, "timeout", "-s", "KILL", "60"]);
+    command.args(["setpriv", "--reuid=www-data", "--regid=www-data", "--clear-groups", "sh", "-c"]);
+    feed(command.arg(script), input)
+}
+
+#[test]
+fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
+    let Some(sandbox) = Sandbox::with_key("log", DOMAIN, "s1") else { return };
+    for daemon in DAEMONS.iter().copied() {
+        for (domain, result) in [(DOMAIN, "pass"), ("unknown.test", "none")] {
+            for is_dialogue in [false, true] {
+                let what = format!("{daemon} {domain} -bs: {is_dialogue}");
+                let recipient = sandbox.recipient();
+                let text = format!("From: a@{domain}\r\n\r\nx\r\n");
+                let (script, input) = if is_dialogue {
+                    let envelope = format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\n");
+                    let input = format!("EHLO x\r\n{envelope}DATA\r\n{text}.\r\nQUIT\r\n");
+                    ("exec sendmail -bs".to_owned(), input)
+                } else {
+                    (format!("exec sendmail -i {recipient}"), text)
+                };
+                let output = with_daemon(sandbox, daemon, &script, input.as_bytes());
+                assert!(output.status.success(), "{what}: {output:?}");
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                let is_quiet = said.is_empty() || is_dialogue || daemon == "stream-read";
+                assert!(is_quiet && output.stderr.is_empty(), "{what}: {output:?}");
+                let verdicts = sandbox.verify(&sandbox.received(&recipient));
+                assert!(verdicts.all(result), "{what}: {verdicts}");
+                if daemon == "stream-read" {
+                    // Ended by a NUL, as such daemons expect it.
+                    let end = if result == "pass" {
+                        "d=log.test s=s1 result=signed"
+                    } else {
+                        "domain file\""
+                    };
+                    assert!(
+                        said.contains("b'<22>sendmail-dkim[")
+                            && said.contains(&format!("{end}\\x00")),
+                        "{said}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn no_daemon_of_the_log_makes_a_refusal_anything_else() {
+    let Some(sandbox) = Sandbox::with_key("log", "refused-log.test", "s1") else { return };
+    sandbox.root(
+        "cd /etc/sendmail-dkim; rm keys/refused-log.test/*
+         echo 'on_error = \"refuse\"' >>domains/refused-log.test.toml",
+    );
+    for daemon in DAEMONS.iter().copied() {
+        let message = b"From: a@refused-log.test\n\nx\n";
+        let output = with_daemon(sandbox, daemon, "exec sendmail -i nobody@sink.test", message);
+        assert_eq!(output.status.code(), Some(75), "{daemon}: {output:?}");
+    }
+}
