@@ -1,0 +1,442 @@
+//! Each reason that the log may give comes about for real, and whatever it is, `on_error` is obeyed.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::process::Output;
+
+use crate::support::{Sandbox, project, stderr};
+
+mod dialogue;
+mod texts;
+
+const DOMAIN: &str = "reasons.test";
+
+/// Something that is wrong with the host, and what the log says of it.
+struct Wrong {
+    reason: &'static str,
+    /// Run by root in /etc/sendmail-dkim.
+    done: &'static str,
+    /// What the wrapper runs under.
+    under: &'static str,
+    /// Whether the domain file is still read, so that its `on_error` is the one that holds.
+    is_after_domain_file: bool,
+}
+
+impl Wrong {
+    const fn domain_file(done: &'static str, reason: &'static str) -> Self {
+        Self { reason, done, under: "", is_after_domain_file: false }
+    }
+
+    const fn key(done: &'static str, reason: &'static str) -> Self {
+        Self { reason, done, under: "", is_after_domain_file: true }
+    }
+}
+
+/// The key, in the shell texts.
+const KEY: &str = "keys/reasons.test/s1.private";
+
+/// Errors of the host: sent unsigned, or refused.
+const WRONG: &[Wrong] = &[
+    Wrong::domain_file("echo 'foo = 1' >>FILE", "FILE: line 2: unknown field `foo`"),
+    Wrong::domain_file(
+        "chmod 666 FILE",
+        "FILE is of uid 0 with mode 666, wanted root's, or the folder's owner's, and writable by nobody else",
+    ),
+    Wrong::domain_file("chown www-data FILE", "FILE is of uid 33 with mode 644, wanted root's"),
+    Wrong::domain_file("rm FILE; mkdir FILE", "FILE is not a regular file"),
+    Wrong::domain_file("rm FILE; mkfifo -m 644 FILE", "FILE is not a regular file"),
+    Wrong::domain_file("chmod 600 FILE", "cannot read /etc/sendmail-dkim/FILE: "),
+    Wrong::domain_file("yes '# more' | head -c 1100000 >>FILE", "is larger than 1048576 octets"),
+    Wrong::key("rm KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
+    Wrong::key("chgrp root KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
+    Wrong::key("mv KEY x; ln -s /etc/sendmail-dkim/x KEY", "KEY, links are not followed"),
+    Wrong::key("rm KEY; mkdir -m 755 KEY", "KEY is not a regular file"),
+    Wrong::key("chown www-data KEY", "KEY is of uid 33, wanted root's or the tree's owner's"),
+    Wrong::key("chmod 644 KEY", "KEY has mode 644, wanted 640 or stricter"),
+    Wrong::key("echo x >KEY", "KEY: no private key in PEM form"),
+    Wrong::key("sed -i 5,9d KEY", "KEY: the key is damaged"),
+    Wrong::key(
+        "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 >KEY",
+        "KEY: the key is neither RSA in PKCS#1 or PKCS#8 nor Ed25519 in PKCS#8",
+    ),
+    Wrong::key(
+        "openssl pkcs8 -topk8 -in KEY -passout pass:x -out x; cat x >KEY",
+        "KEY: the key is encrypted; store it without a pass phrase",
+    ),
+    Wrong::key(
+        "openssl pkey -in KEY -pubout -out x; cat x >KEY",
+        "KEY: a public key or certificate where the private key belongs",
+    ),
+    Wrong::key("openssl genrsa 768 >KEY 2>/dev/null", "KEY: the key has 768 bits, fewer than 1024"),
+    Wrong::key(
+        "openssl genrsa 4224 >KEY 2>/dev/null",
+        "KEY: the key has 4224 bits, more than 4096",
+    ),
+    Wrong::key("echo 'minimum_key_bits = 4096' >>FILE", "the key has 2048 bits, fewer than 4096"),
+    Wrong::key(
+        "echo 'message_size_limit = 700' >>config.toml",
+        "signed, it would be larger than message_size_limit",
+    ),
+    Wrong {
+        reason: "cannot read key /etc/sendmail-dkim/KEY: ",
+        done: ":",
+        under: "strace -f -o /dev/null -P /etc/sendmail-dkim/KEY -e inject=read:error=EIO",
+        is_after_domain_file: true,
+    },
+    Wrong {
+        reason: "cannot change the group id: ",
+        done: ":",
+        under: "strace -f -o /dev/null -e inject=setresgid:error=EPERM:when=2",
+        is_after_domain_file: true,
+    },
+    Wrong {
+        reason: "the privileged group id is still there",
+        done: ":",
+        // It is said to be given up again, and is not.
+        under: "strace -f -o /dev/null -e inject=setresgid:retval=0:when=3",
+        is_after_domain_file: true,
+    },
+];
+
+/// As WRONG has it, with the names filled in.
+fn filled(text: &str) -> String {
+    text.replace("FILE", &format!("domains/{DOMAIN}.toml")).replace("KEY", KEY)
+}
+
+/// Runs one submission as www-data, whose set-gid bit holds although root may have it traced.
+fn submit(sandbox: &Sandbox, under: &str, arguments: &str, input: &str) -> Output {
+    let become_user = "setpriv --reuid=www-data --regid=www-data --clear-groups";
+    let under = filled(under);
+    let script = if under.is_empty() {
+        format!("exec {become_user} sendmail {arguments}")
+    } else {
+        format!("exec {under} -u www-data /usr/sbin/sendmail.dkim {arguments}")
+    };
+    sandbox.sh("root", &script, input.as_bytes())
+}
+
+fn text(domain: &str) -> String {
+    // With all that Postfix would add.
+    let date = "Date: Tue, 14 Nov 2023 22:13:20 +0000\nMessage-ID: <1@y.test>";
+    format!("From: a@{domain}\nTo: x@y.test\n{date}\nSubject: x\n\nx\n")
+}
+
+/// A sandbox of a module's own, with a key, and what restores it.
+fn set_up() -> Option<Sandbox> {
+    let sandbox = Sandbox::own("reasons")?;
+    sandbox.key(DOMAIN, "s1");
+    sandbox.root("cp -a /etc/sendmail-dkim /opt/kept");
+    Some(sandbox)
+}
+
+const RESTORE: &str =
+    "find /etc/sendmail-dkim -mindepth 1 -delete; cp -a /opt/kept/. /etc/sendmail-dkim";
+
+#[test]
+fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
+    let Some(sandbox) = set_up() else { return };
+    for wrong in WRONG {
+        sandbox.root(&format!("cd /etc/sendmail-dkim; {}", filled(wrong.done)));
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        let output = submit(&sandbox, wrong.under, &format!("-i {recipient}"), &text(DOMAIN));
+        let reason = filled(wrong.reason);
+        assert!(output.status.success() && output.stderr.is_empty(), "{reason}: {output:?}");
+        let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+        assert!(line.contains(" result=unsigned reason=\"") && line.contains(&reason), "{line}");
+        let received = sandbox.received(&recipient);
+        assert!(sandbox.verify(&received).all("none"), "{reason}");
+        assert!(
+            received.octets.ends_with(text(DOMAIN).replace('\n', "\r\n").as_bytes()),
+            "{reason}"
+        );
+        sandbox.root(RESTORE);
+    }
+}
+
+#[test]
+fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
+    let Some(sandbox) = set_up() else { return };
+    for wrong in WRONG {
+        let reason = filled(wrong.reason);
+        for place in ["config.toml", "FILE"] {
+            if place == "FILE" && !wrong.is_after_domain_file {
+                continue;
+            }
+            let done = format!("echo 'on_error = \"refuse\"' >>{place}; {}", wrong.done);
+            sandbox.root(&format!("cd /etc/sendmail-dkim; {}", filled(&done)));
+            let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+            let output = submit(&sandbox, wrong.under, &format!("-i {recipient}"), &text(DOMAIN));
+            assert_eq!(output.status.code(), Some(75), "{reason} {place}: {output:?}");
+            let said = stderr(&output);
+            let begin = "sendmail.dkim: fatal: not signed, so not accepted: ";
+            assert!(said.starts_with(begin) && said.contains(&reason), "{reason} {place}: {said}");
+            assert_eq!(said.lines().count(), 1, "{said}");
+            let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+            assert!(line.contains(" result=refused reason=\"") && line.contains(&reason), "{line}");
+            assert_eq!(sandbox.count(&recipient), 0, "{reason} {place}");
+            if wrong.under.is_empty() {
+                let envelope = format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\n");
+                let input = format!(
+                    "EHLO x\r\n{envelope}DATA\r\n{}.\r\nQUIT\r\n",
+                    text(DOMAIN).replace('\n', "\r\n")
+                );
+                let mark = sandbox.mark();
+                let output = submit(&sandbox, "", "-bs", &input);
+                let said = String::from_utf8_lossy(&output.stdout).into_owned();
+                let refused = "\n451 4.7.0 Error: not signed, so not accepted\r\n221 ";
+                assert!(said.contains(refused), "{reason} {place}: {said}");
+                let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+                assert!(line.contains(" result=refused ") && line.contains(&reason), "{line}");
+                assert_eq!(sandbox.count(&recipient), 0, "{reason} {place}");
+            }
+            sandbox.root(RESTORE);
+        }
+    }
+}
+
+#[test]
+fn a_message_that_cannot_be_kept_obeys_on_error() {
+    let Some(sandbox) = set_up() else { return };
+    let large = format!("{}{}", text(DOMAIN), "0123456789\n".repeat(200_000));
+    // Postfix could not write either: one that reads, and shows what it got on a pipe.
+    sandbox.write("/opt/show", "#!/bin/sh\nexec cat\n");
+    sandbox.root("chmod 755 /opt/show");
+    for (place, code) in [("", 0), ("config.toml", 75), ("FILE", 75)] {
+        sandbox.root(&filled(&format!(
+            "cd /etc/sendmail-dkim; sed -i 's|^sendmail = .*|sendmail = \"/opt/show\"|' config.toml
+             [ -z '{place}' ] || echo 'on_error = \"refuse\"' >>'{place}'"
+        )));
+        let mark = sandbox.mark();
+        let output =
+            sandbox.sh("www-data", "ulimit -f 0; exec sendmail -i x@y.test", large.as_bytes());
+        assert_eq!(output.status.code(), Some(code), "{place}: {output:?}");
+        let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+        let result = if code == 0 { "unsigned" } else { "refused" };
+        assert!(
+            line.contains(&format!("result={result} reason=\"no room for the message: ")),
+            "{line}"
+        );
+        let wanted = if code == 0 { large.as_bytes() } else { b"" };
+        assert!(output.stdout == wanted, "{place}: {} bytes", output.stdout.len());
+        sandbox.root(RESTORE);
+    }
+}
+
+/// Starts a command whose standard input is a socket that gives a part of a message and then fails.
+const BROKEN_STDIN: &str = "import os, socket, sys
+ours, theirs = socket.socketpair()
+ours.send(sys.argv[1].encode())
+theirs.send(b'never read')
+ours.close()
+os.dup2(theirs.fileno(), 0)
+os.execvp(sys.argv[2], sys.argv[2:])";
+
+#[test]
+fn half_of_a_message_is_never_sent() {
+    let Some(sandbox) = set_up() else { return };
+    sandbox.write("/opt/broken.py", BROKEN_STDIN);
+    for on_error in ["send", "refuse"] {
+        sandbox.root(&format!("echo 'on_error = \"{on_error}\"' >>/etc/sendmail-dkim/config.toml"));
+        for (half, line_of) in [
+            (format!("From: a@{DOMAIN}\nSub"), "uid=33 "),
+            (text(DOMAIN), "from=<a@reasons.test>"),
+            (text("unknown.test"), "from=<a@unknown.test>"),
+        ] {
+            let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+            let script = format!("exec python3 /opt/broken.py '{half}' sendmail -i {recipient}");
+            let output = sandbox.sh("www-data", &script, b"");
+            assert_eq!(output.status.code(), Some(75), "{half}: {output:?}");
+            let said = stderr(&output);
+            assert!(said.contains("cannot read the message from standard input: "), "{said}");
+            let line = sandbox.logged(mark, "cannot read the message from standard input");
+            assert!(line.contains(line_of) || half.contains("unknown"), "{line}");
+            assert_eq!(sandbox.count(&recipient), 0, "{half}");
+        }
+        sandbox.root(RESTORE);
+    }
+}
+
+/// What is wrong with a line of the domain file, or of config.toml where it says so, and what is said of it.
+const LINES: &[(&str, &str, &str)] = &[
+    ("FILE", "headers = [\"To\"]", "headers: From must be signed"),
+    ("FILE", "headers = [\"-From\"]", "headers: From must be signed"),
+    ("FILE", "headers = [\"+Bcc\"]", "Bcc does not survive delivery, so it can't be signed"),
+    ("FILE", "headers = [\"From\", \"-To\"]", "all names begin with + or -, or none does"),
+    ("FILE", "headers = [\"a b\"]", "a field name is of printable ASCII without blank and colon"),
+    ("FILE", "oversign = [\"X-Y\"]", "oversign: X-Y is to be oversigned, and is not signed"),
+    (
+        "FILE",
+        "identity = \"a@other.test\"",
+        "identity: \\\"a@other.test\\\" is not within reasons.test",
+    ),
+    ("FILE", "identity = \"x\"", "identity: it has no @"),
+    (
+        "FILE",
+        "expire = \"soon\"",
+        "expire: want seconds, or a number with s, m, h or d, as \\\"14d\\\"",
+    ),
+    ("FILE", "minimum_key_bits = 512", "minimum_key_bits: 512 is not in 1024..=4096"),
+    (
+        "FILE",
+        "canonicalization = \"x\"",
+        "canonicalization: a canonicalization is simple or relaxed",
+    ),
+    (
+        "FILE",
+        "on_error = \"drop\"",
+        "on_error: \\\"drop\\\" is neither \\\"send\\\" nor \\\"refuse\\\"",
+    ),
+    ("FILE", "selector = \"s1\"", "selectors: key `selector` is there too"),
+    ("FILE", "origin = \"x.test\"", "key `origin` belongs in config.toml"),
+    (
+        "FILE",
+        "[[sign]]\nfrom = \"x\"\nselector = \"s1\"",
+        "from: \\\"x\\\" is no address: want local@domain",
+    ),
+    ("FILE", "[[sign]]\nfrom = \"a@reasons.test\"", "sign: key `selector` is missing"),
+    ("FILE", "domain = \"\"", "domain: it is empty"),
+    ("FILE", "domain = \"a..b\"", "domain: it has an empty label (a dot too many)"),
+    ("FILE", "domain = \"a b\"", "domain: ' ' has no place in it"),
+    ("FILE", "domain = \"-a.b\"", "domain: a label begins or ends with a hyphen"),
+    ("FILE", "domain = \"xn--\u{fc}.b\"", "domain: it is not a valid internationalized name"),
+    ("FILE", "domain = \"LABEL.b\"", "domain: it has a label of more than 63 octets"),
+    ("FILE", "domain = \"LABELS\"", "octets, more than 253"),
+    ("=FILE", "selectors = [\"s1\", \"s1\"]", "selectors: \\\"s1\\\" is listed twice"),
+    ("=FILE", "selectors = []", "selectors: the list is empty"),
+    ("config.toml", "selector = \"s1\"", "key `selector` belongs in a file of domains/"),
+    (
+        "config.toml",
+        "lone_dot = \"x\"",
+        "lone_dot: \\\"x\\\" is neither \\\"ends\\\" nor \\\"text\\\"",
+    ),
+    (
+        "=config.toml",
+        "sendmail = \"sendmail\"",
+        "sendmail: \\\"sendmail\\\" is not an absolute path",
+    ),
+    ("=config.toml", "origin = \"x.test\"", "key `sendmail` is missing"),
+    (
+        "=default.toml",
+        "selector = \"s1\"\nidentity = \"a@b.c\"",
+        "needs key `domain` in default.toml",
+    ),
+];
+
+#[test]
+fn what_is_wrong_in_a_file_is_named_with_its_line_and_mail_goes_on() {
+    let Some(sandbox) = set_up() else { return };
+    for (file, lines, reason) in LINES {
+        let is_whole = file.starts_with('=');
+        let place = match file.trim_start_matches('=') {
+            "default.toml" => "domains/default.toml".to_owned(),
+            other => filled(other),
+        };
+        let path = format!("/etc/sendmail-dkim/{place}");
+        let lines = lines
+            .replace("LABELS", &["x".repeat(60).as_str(); 5].join("."))
+            .replace("LABEL", &"x".repeat(64));
+        let before = fs::read_to_string(sandbox.path(&path)).unwrap_or_default();
+        let begin = if is_whole { String::new() } else { before };
+        let line = begin.lines().count() + 1;
+        sandbox.write(&path, &format!("{begin}{lines}\n"));
+        let from = if place.ends_with("default.toml") { "elsewhere.test" } else { DOMAIN };
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        let output = submit(&sandbox, "", &format!("-i {recipient}"), &text(from));
+        assert!(output.status.success() && output.stderr.is_empty(), "{reason}: {output:?}");
+        // The stand-in for the daemon doubles a backslash.
+        let logged = sandbox.logged(mark, "uid=33 ").replace("\\\\", "\\");
+        let at = logged.split_once(&format!("{path}: ")).map_or("", |(_, at)| at);
+        assert!(at.contains(reason), "{reason}: {logged}");
+        assert!(at.starts_with("line ") || reason.contains("is missing"), "{line} {logged}");
+        assert!(sandbox.verify(&sandbox.received(&recipient)).all("none"), "{reason}");
+        sandbox.root(RESTORE);
+    }
+}
+
+/// A message that is not signed although nothing is wrong: the arguments, a line for the domain file, the message.
+const SKIPPED: &[(&str, &str, &str, &str)] = &[
+    ("no domain file", "", "", "From: a@nowhere.test\n\nx\n"),
+    ("no From field", "", "", "Resent-To: x@y.test\n\nx\n"),
+    ("more than one From field", "", "", "From: a@reasons.test\nFrom: b@reasons.test\n\nx\n"),
+    ("no address in From", "", "", "From: undisclosed:;\n\nx\n"),
+    ("no domain in From that could have a key", "", "", "From: a@[192.0.2.1]\n\nx\n"),
+    ("more than one domain in From", "", "", "From: a@reasons.test, b@other.test\n\nx\n"),
+    ("From: a quote or bracket has no partner", "", "", "From: \"a@reasons.test\n\nx\n"),
+    ("From: an address of a form that Postfix rewrites", "", "", "From: a\\@b@reasons.test\n\nx\n"),
+    ("From: a vertical tab or a form feed", "", "", "From: a\u{b}b <a@reasons.test>\n\nx\n"),
+    ("From: too many addresses", "", "", "From: MANYa@reasons.test\n\nx\n"),
+    ("has a Received field", "", "", "Received: from x\nFrom: a@reasons.test\n\nx\n"),
+    ("has a Resent field", "", "", "Resent-From: x@y.test\nFrom: a@reasons.test\n\nx\n"),
+    ("given with -G", "-G", "", "From: a@reasons.test\n\nx\n"),
+    (
+        "already signed for the domain",
+        "",
+        "",
+        "DKIM-Signature: v=1; a=rsa-sha256; d=reasons.test; s=x; h=from; bh=x; b=x\nFrom: a@reasons.test\n\nx\n",
+    ),
+    (
+        "no selector for the address in the domain file",
+        "",
+        "[[sign]]\nfrom = \"b@reasons.test\"\nselector = \"s1\"",
+        "From: a@reasons.test\n\nx\n",
+    ),
+    (
+        "the user may not sign for the domain",
+        "",
+        "users = [\"alice\"]",
+        "From: a@reasons.test\n\nx\n",
+    ),
+    ("the header is too large", "", "", "From: a@reasons.test\nX: LARGE\n\nx\n"),
+];
+
+#[test]
+fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
+    let Some(sandbox) = set_up() else { return };
+    let mut rows = SKIPPED.to_vec();
+    // Refused, so that it is seen that these are no errors.
+    sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
+    rows.push(("", "", "", "From: a@reasons.test\n\nx\n"));
+    for (reason, argument, line, message) in rows {
+        let path = format!("/etc/sendmail-dkim/domains/{DOMAIN}.toml");
+        let selectors = if line.starts_with("[[sign]]") { "" } else { "selectors = [\"s1\"]\n" };
+        sandbox.write(&path, &format!("{selectors}{line}\n"));
+        let message = message
+            .replace("MANY", &"b@reasons.test, ".repeat(12_000))
+            .replace("LARGE", &"x".repeat(2_000_000));
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        let output = submit(&sandbox, "", &format!("-i {argument} {recipient}"), &message);
+        assert!(output.status.success() && output.stderr.is_empty(), "{reason}: {output:?}");
+        let logged = sandbox.logged(mark, "uid=33 ");
+        let end = if reason.is_empty() {
+            "result=signed".to_owned()
+        } else {
+            format!("result=unsigned reason=\"{reason}\"")
+        };
+        assert!(logged.ends_with(&end), "{reason}: {logged}");
+        let result = if reason.is_empty() { "pass" } else { "none" };
+        let received = sandbox.received(&recipient);
+        if !message.starts_with("DKIM") {
+            assert!(sandbox.verify(&received).all(result), "{reason}");
+        }
+    }
+    sandbox.root("sed -i '/^origin/d' /etc/sendmail-dkim/config.toml");
+    let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+    submit(&sandbox, "", &format!("-i {recipient}"), "From: root\n\nx\n");
+    let reason = "no domain in From that could have a key";
+    assert!(sandbox.logged(mark, "uid=33 ").ends_with(&format!("reason=\"{reason}\"")));
+}
+
+#[test]
+fn a_signed_message_that_a_hop_may_have_to_change_is_logged_as_such() {
+    let Some(sandbox) = set_up() else { return };
+    let message = format!(
+        "From: a@{DOMAIN}\nMIME-Version: 1.0\nContent-Type: multipart/signed; boundary=b; \
+         protocol=\"application/pgp-signature\"\n\n--b\n\ngr\u{fc}n\n--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n"
+    );
+    let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+    submit(&sandbox, "", &format!("-i {recipient}"), &message);
+    let line = sandbox.logged(mark, "uid=33 ");
+    let end = "result=signed reason=\"a part that is not ours to change may be changed\"";
+    assert!(line.ends_with(end), "{line}");
+    sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
+}

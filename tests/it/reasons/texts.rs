@@ -1,0 +1,115 @@
+//! Every text that may be a reason in the log is one that a test makes come about.
+
+use super::*;
+
+/// Where the texts are, and what of these files speaks to somebody else.
+const PLACES: [&str; 9] = [
+    "src/wrapper",
+    "src/policy.rs",
+    "src/message/author.rs",
+    "src/message/dialogue.rs",
+    "src/message/address.rs",
+    "src/config",
+    "src/dkim/key.rs",
+    "src/dkim/sign.rs",
+    "src/dkim/domain.rs",
+];
+
+/// Those that no test can make come about by the wrapper, and why.
+const NEVER: &[(&str, &str)] = &[
+    ("there is no From field to sign", "a message without From is not signed: `no From field`"),
+    ("the body was hashed by another canonicalization", "both are of one recipe"),
+    ("the private-key operation failed", "a key whose numbers do not fit together is no key"),
+    ("is listed twice", "of fields: a name that is there is replaced; of selectors: see LINES"),
+    ("is not within the signing domain", "the domain file says it first: `is not within`"),
+    ("the system has no randomness for a key", "of dkimctl, which makes keys"),
+    ("there, and not usable", "of dkimctl explain"),
+    ("no such key", "of the process that opens keys, which is asked for none but those of a plan"),
+    ("421 4.7.0 Error: not signed", "see smtp::, where the end of a message is not clear"),
+    ("cannot run", "the kernel runs no program that is there and executable: see faults::"),
+    (
+        "an address without a domain, and no origin",
+        "of From: `no domain in From`; no other is shown",
+    ),
+    ("the header has a line that is no field", "the reader ends the header before such a line"),
+    ("set `sendmail` in config.toml", "see failure::ourselves_as_the_real_sendmail_is_no_loop"),
+    ("PRIVATE KEY", "of the form of a key"),
+];
+
+/// The texts of a source file that are of more than one word, tests and comments aside.
+fn texts(code: &str) -> BTreeSet<String> {
+    let code = code.split("#[cfg(test)]").next().unwrap();
+    let lines = code.lines().filter(|line| {
+        let line = line.trim_start();
+        !line.starts_with("//") && !line.contains("reason = \"")
+    });
+    let mut found = BTreeSet::new();
+    let code = lines.collect::<Vec<_>>().join("\n");
+    let code = code.replace("b'\"'", "").replace("'\"'", "");
+    let mut rest = code.as_str();
+    while let Some((_, after)) = rest.split_once('"') {
+        let is_quote = |(at, _): &(usize, &str)| !after[..*at].ends_with('\\');
+        let Some((end, _)) = after.match_indices('"').find(is_quote) else { break };
+        found.insert(after[..end].to_owned());
+        rest = &after[end + 1..];
+    }
+    found
+}
+
+/// The longest part of a text between its holes, on one line as it is shown.
+fn fragment(text: &str) -> String {
+    let mut joined = String::new();
+    for (number, line) in text.split("\\\n").enumerate() {
+        joined.push_str(if number == 0 { line } else { line.trim_start() });
+    }
+    let parts = joined.split('{').enumerate().map(|(number, part)| {
+        if number == 0 { part } else { part.split_once('}').map_or("", |(_, part)| part) }
+    });
+    parts
+        .max_by_key(|part| part.len())
+        .unwrap_or_default()
+        .trim()
+        .trim_end_matches("\\r\\n")
+        .to_owned()
+}
+
+fn read(path: &std::path::Path, each: &mut dyn FnMut(&str, &str)) {
+    if path.is_dir() {
+        for entry in fs::read_dir(path).unwrap() {
+            read(&entry.unwrap().path(), each);
+        }
+    } else if path.extension().is_some_and(|extension| extension == "rs") {
+        each(&path.display().to_string(), &fs::read_to_string(path).unwrap());
+    }
+}
+
+#[test]
+fn every_reason_of_the_source_is_made_to_come_about_by_a_test() {
+    let mut tests = String::new();
+    read(&project("tests/it"), &mut |path, text| {
+        if !path.ends_with("texts.rs") && !path.ends_with("layout.rs") {
+            tests.push_str(&text.replace("\\\\\\\"", "\\\""));
+        }
+    });
+    let (mut count, mut untested, mut unused) = (0, Vec::new(), NEVER.to_vec());
+    for place in PLACES {
+        read(&project(place), &mut |path, code| {
+            for text in texts(code) {
+                let fragment = fragment(&text);
+                // A word alone is a key, a name or a path; what has lines is code between octets.
+                if !fragment.contains(' ') || fragment.contains('\n') {
+                    continue;
+                }
+                count += 1;
+                unused.retain(|(never, _)| !fragment.contains(never));
+                let is_never = NEVER.iter().any(|(never, _)| fragment.contains(never));
+                if !is_never && !tests.contains(&fragment) {
+                    untested.push(format!("{path}: {fragment}"));
+                }
+            }
+        });
+    }
+    assert!(count > 60, "{count}");
+    assert!(untested.is_empty(), "no test makes these come about: {untested:#?}");
+    assert!(unused.is_empty(), "these are gone: {unused:#?}");
+}
