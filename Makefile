@@ -26,7 +26,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all built try test attacks bench bench-gate argv backends callers cost faults kill load fuzz lint reproducible install uninstall deb rpm dist
+.PHONY: all built try test attacks bench bench-gate argv backends callers cost faults signals kill load fuzz lint reproducible install uninstall deb rpm dist
 export CARGO
 
 all:
@@ -75,10 +75,13 @@ callers:
 	$(CARGO) test --locked --test it callers::
 
 # Every system call of a submission fails, with each error that it may have, and of the commands of dkimctl that write;
-# 2,000 submissions are killed; 200 submitters at once send 20,000 messages. `test` holds a selection of the first and
-# fewer of the second.
+# each signal comes at each system call; 2,000 submissions are killed; 200 submitters at once send 20,000 messages. `test`
+# holds a sample of the first two, another one for each commit, and fewer of the third.
 faults:
 	FAULTS="$${FAULTS:-all}" $(CARGO) test --locked --test it -- faults::no_failing faults::commands:: --nocapture
+
+signals:
+	SIGNALS=all $(CARGO) test --locked --test it privilege::signals::
 
 kill:
 	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture

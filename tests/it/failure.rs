@@ -1,6 +1,9 @@
 use std::fs;
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::net::UnixStream;
+use std::process::Stdio;
 
 use crate::support::{Stage, feed, stderr};
 
@@ -119,13 +122,42 @@ fn a_missing_real_sendmail_is_named() {
 }
 
 #[test]
-fn a_message_that_cannot_be_read_is_not_sent() {
+fn a_standard_input_that_is_no_message_at_all_is_left_to_the_real_sendmail() {
     let stage = Stage::new();
-    // A folder as stdin: the real one says so.
     let folder = fs::File::open(stage.path("etc")).unwrap();
     let output = stage.command("sendmail", &["-t"]).stdin(folder).output().unwrap();
-    assert!(output.status.success());
-    assert_eq!(stage.captured().unwrap().stdin, b"");
+    assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+    let captured = stage.captured().unwrap();
+    assert_eq!(
+        (captured.argv, captured.stdin.as_slice()),
+        (vec!["sendmail".into(), "-t".into()], &b""[..])
+    );
+}
+
+#[test]
+fn a_message_that_cannot_be_read_to_its_end_is_not_sent() {
+    let stage = Stage::new();
+    for on_error in ["send", "refuse"] {
+        stage.config(&format!("on_error = {on_error:?}"));
+        for length in [10, 25, MESSAGE.len(), 100_000] {
+            let message = [MESSAGE, &b"x\r\n".repeat(40_000)].concat();
+            let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+            let mut command = stage.command("sendmail", &["-i", "b"]);
+            let stdin = theirs.try_clone().unwrap();
+            let mut child =
+                command.stdin(OwnedFd::from(stdin)).stderr(Stdio::piped()).spawn().unwrap();
+            ours.write_all(&message[..length]).unwrap();
+            // Who closes it with something unread makes it fail for the other side, once the rest is read.
+            theirs.write_all(b"unread").unwrap();
+            drop((ours, theirs));
+            let mut said = String::new();
+            child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+            assert_eq!(child.wait().unwrap().code(), Some(75), "{length}: {said}");
+            let words = "cannot read the message from standard input";
+            assert!(said.contains(words) && said.lines().count() == 1, "{length}: {said}");
+            assert!(stage.captured().is_none(), "{length}: it was sent");
+        }
+    }
 }
 
 #[test]

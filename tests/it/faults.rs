@@ -1,6 +1,6 @@
 //! Each system call of a submission is made to fail (strace(1), `--inject`), one at a time, with each error that it may have,
 //! and the process is killed at each. Whatever happens: the message is delivered once and whole, or the caller is
-//! told that it is not accepted. `make faults` does all of it, `make test` one in [`STRIDE`].
+//! told that it is not accepted. `make faults` does all of it, `make test` one in [`STRIDE`], others for each commit.
 //!
 //! Strace runs as root and the wrapper as www-data, by `-u`: the only way in which the set-gid bit holds under it.
 
@@ -23,7 +23,7 @@ use calls::{Site, faults_of, sites};
 use judge::{Judge, Outcome};
 use kinds::{Kind, kinds};
 
-use crate::support::{Sandbox, feed, project, stdout};
+use crate::support::{Sandbox, feed, project, sample, stdout};
 
 /// Of how many faults `make test` tries one. A prime: no kind of call is missed each time.
 const STRIDE: usize = 17;
@@ -142,7 +142,7 @@ fn try_all(test: &str, sandbox: &Sandbox, judge: &Judge<'_>, kinds: &[Kind], str
         show(&format!("{test}: {}: {} calls × errors", kind.name, of_kind.len()));
         faults.extend(of_kind);
     }
-    let chosen: Vec<&Fault<'_>> = faults.iter().step_by(stride).collect();
+    let chosen: Vec<&Fault<'_>> = faults.iter().skip(sample(stride)).step_by(stride).collect();
     let tried = each(&chosen, |number, fault| {
         let one = fault.try_out(sandbox, judge, number);
         if let Err(violation) = &one.outcome {
@@ -188,7 +188,7 @@ fn report(test: &str, tried: &[Tried<'_>], late: Vec<String>) {
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
-/// Of which kinds one in how many: all of it, all of some kinds, or a selection that is the same each time.
+/// Of which kinds one in how many: all of it, all of some kinds, or a sample.
 fn selection() -> (Vec<Kind>, usize) {
     (kinds().into_iter().filter(|kind| is_wanted(kind.name)).collect(), stride())
 }

@@ -54,6 +54,17 @@ pub(crate) fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
+/// Where a sample of one in `stride` begins: another place for each commit, and the same each time for one.
+pub(crate) fn sample(stride: usize) -> usize {
+    let git = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(project("")).output();
+    let commit = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
+    let text = commit.unwrap_or_else(|| std::fs::read(project("Cargo.lock")).unwrap());
+    let sum = text.iter().fold(0_u64, |sum, octet| {
+        sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*octet))
+    });
+    usize::try_from(sum % u64::try_from(stride).unwrap()).unwrap()
+}
+
 /// A child that dies with its owner.
 #[derive(Debug)]
 pub(crate) struct Tied(pub(crate) Child);

@@ -1,6 +1,7 @@
 //! The table of attacks: which test tried what, and what was seen to come of it. `make test` and `make attacks` print it.
 
 use std::any::type_name;
+use std::collections::HashSet;
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
@@ -9,7 +10,10 @@ use std::process::Output;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use super::{Received, Sandbox};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::{Received, Sandbox, project};
 
 /// The rows of one test.
 #[derive(Clone, Copy, Debug)]
@@ -146,17 +150,26 @@ pub(crate) fn signing_domains(message: &Received) -> Vec<String> {
     domains.collect()
 }
 
-/// No line of any key of the sandbox is in a text, base64 as it stands in the file or in hexadecimal.
+/// No key of the sandbox is in a text, in any form of [`forms`].
 pub(crate) fn assert_no_secret(sandbox: &Sandbox, text: &[u8]) {
-    let text = String::from_utf8_lossy(text);
-    assert!(!text.contains("PRIVATE KEY"), "{text}");
-    for secret in secrets(sandbox) {
-        assert!(!text.contains(&secret), "{text}");
-    }
+    let shown = || String::from_utf8_lossy(text).into_owned();
+    assert!(!shown().contains("PRIVATE KEY"), "{}", shown());
+    let secrets: HashSet<Piece> = secrets(sandbox).into_iter().collect();
+    assert!(!has_piece(text, &secrets), "{}", shown());
 }
 
-/// The middle of each line of each key: octets that are in no other file.
-pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<String> {
+/// So many octets are in no other text.
+const PIECE: usize = 16;
+type Piece = [u8; PIECE];
+
+fn has_piece(text: &[u8], pieces: &HashSet<Piece>) -> bool {
+    let begins: HashSet<[u8; 2]> = pieces.iter().map(|piece| [piece[0], piece[1]]).collect();
+    text.array_windows::<PIECE>()
+        .any(|window| begins.contains(&[window[0], window[1]]) && pieces.contains(window))
+}
+
+/// Pieces of all keys in each form that they may be shown in.
+pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<Piece> {
     let folders = fs::read_dir(sandbox.path("/etc/sendmail-dkim/keys")).into_iter().flatten();
     let files = folders.flatten().flat_map(|folder| fs::read_dir(folder.path()).into_iter());
     let files = files.flatten().flatten().map(|file| file.path());
@@ -164,12 +177,65 @@ pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<String> {
         let kind = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
         kind && path.extension().is_some_and(|extension| extension == "private")
     });
-    let mut secrets = Vec::new();
-    for text in keys.filter_map(|path| fs::read_to_string(path).ok()) {
-        let lines = text.lines().filter(|line| !line.starts_with('-') && line.len() > 40);
-        secrets.extend(lines.map(|line| line.get(8..40).unwrap_or_default().to_owned()));
+    keys.filter_map(|path| fs::read_to_string(path).ok()).flat_map(|pem| forms(&pem)).collect()
+}
+
+/// Pieces of a key: its file as it is, and the numbers that are its own as octets in either order, in hexadecimal, in decimal
+/// and in base64 of any alignment.
+pub(crate) fn forms(pem: &str) -> Vec<Piece> {
+    let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let Ok(der) = STANDARD.decode(text.trim()) else { return Vec::new() };
+    // What is before may be of the public key.
+    let own = &der[der.len() / 2..];
+    let mut whole: Vec<Vec<u8>> = vec![own.to_vec(), own.iter().rev().copied().collect()];
+    let bytes = || own.iter().map(|octet| format!("{octet:02x}"));
+    for between in ["", ":", " ", ", ", "\\x", ", 0x"] {
+        let hexadecimal = bytes().collect::<Vec<_>>().join(between);
+        whole.push(hexadecimal.to_ascii_uppercase().into_bytes());
+        whole.push(hexadecimal.into_bytes());
     }
-    secrets
+    for between in [", ", ",", " "] {
+        let decimal = own.iter().map(u8::to_string).collect::<Vec<_>>().join(between);
+        whole.push(decimal.into_bytes());
+    }
+    for octets in [own, &pem.as_bytes()[pem.len() / 2..]] {
+        whole.extend((0..3).map(|skipped| STANDARD.encode(&octets[skipped..]).into_bytes()));
+    }
+    let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let own_lines = lines[lines.len() / 2..].iter();
+    whole.extend(own_lines.map(|line| line.as_bytes().get(8..).unwrap_or_default().to_vec()));
+    // Whoever shows eighty octets in a row shows a piece.
+    let pieces = whole.iter().flat_map(|form| form.as_chunks::<PIECE>().0.iter().step_by(4));
+    pieces.copied().collect()
+}
+
+#[test]
+fn a_key_is_found_in_any_form() {
+    let pem = fs::read_to_string(project("tests/vectors/rfc6376-c.private")).unwrap();
+    let pieces: HashSet<Piece> = forms(&pem).into_iter().collect();
+    let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    let der = STANDARD.decode(text).unwrap();
+    let private = &der[der.len() - 150..];
+    for form in [
+        private.to_vec(),
+        private.iter().rev().copied().collect(),
+        format!("{private:?}").into_bytes(),
+        format!("{private:02x?}").into_bytes(),
+        format!("{private:02X?}").into_bytes(),
+        STANDARD.encode(private).into_bytes(),
+        STANDARD.encode(&private[1..]).into_bytes(),
+        STANDARD.encode(&private[2..]).into_bytes(),
+        STANDARD.encode(&pem).into_bytes(),
+        pem.clone().into_bytes(),
+        pem.lines().nth(7).unwrap().as_bytes().to_vec(),
+    ] {
+        let shown = String::from_utf8_lossy(&form).into_owned();
+        assert!(has_piece(&[b"x=", form.as_slice(), b"!"].concat(), &pieces), "{shown}");
+    }
+    // The public key is no secret.
+    let record = fs::read(project("tests/vectors/rfc6376-a2.txt")).unwrap();
+    assert!(!has_piece(&record, &pieces));
+    assert!(!has_piece(&der[..160], &pieces));
 }
 
 /// A user of the sandbox.

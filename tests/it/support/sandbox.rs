@@ -1,13 +1,14 @@
 //! The sandbox of `tests/it/sandbox/`: Debian's Postfix, a DNS server, an SMTP sink and three verifiers
 //! in namespaces of their own, one for all tests of a run.
 
+use std::collections::VecDeque;
 use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -25,6 +26,8 @@ pub(crate) struct Sandbox {
     pid: u32,
     _child: Tied,
     mails: AtomicU32,
+    /// For whom there must be one message and no more; the last ones.
+    once: Mutex<VecDeque<String>>,
 }
 
 /// A message as the sink got it.
@@ -91,7 +94,12 @@ impl Sandbox {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let pid =
             ready.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("no sandbox: {ready:?}"));
-        Some(Self { pid: pid.parse().unwrap(), _child: Tied(child), mails: AtomicU32::new(0) })
+        Some(Self {
+            pid: pid.parse().unwrap(),
+            _child: Tied(child),
+            mails: AtomicU32::new(0),
+            once: Mutex::default(),
+        })
     }
 
     /// A process in it, by the host's numbers.
@@ -163,10 +171,25 @@ impl Sandbox {
         loop {
             let mut found = fs::read_dir(self.path(&shelf)).into_iter().flatten().flatten();
             if let Some(entry) = found.next() {
+                self.expect_no_other(recipient);
                 return self.read(&entry.file_name().into_string().unwrap());
             }
             assert!(Instant::now() < deadline, "no mail for {recipient}\n{}", self.mail_log());
             sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// What arrived once must not arrive again, now or while the next messages are waited for.
+    fn expect_no_other(&self, recipient: &str) {
+        let mut once = self.once.lock().unwrap_or_else(PoisonError::into_inner);
+        once.push_back(recipient.to_owned());
+        if once.len() > 50 {
+            once.pop_front();
+        }
+        for recipient in once.iter() {
+            let count = fs::read_dir(self.path(&format!("/out/rcpt/{recipient}")))
+                .map_or(0, Iterator::count);
+            assert_eq!(count, 1, "messages for {recipient}");
         }
     }
 
