@@ -1,10 +1,13 @@
 //! Where the program finds itself: descriptors, limits, folder, umask, root and namespaces.
 
-use std::process::Command;
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, ExitStatus};
+use std::sync::Once;
 
 use super::{DOMAIN, KEY, SHOW, apart, message, sandbox, shown, user};
 use crate::support::{
-    Attacks, Observed, User, assert_no_secret, logged, project, signing_domains, stdout,
+    Attacks, Observed, Sandbox, User, assert_no_secret, logged, project, stderr, stdout,
 };
 
 #[test]
@@ -99,38 +102,103 @@ os.execv(\"{program}\", [\"sendmail\", \"-i\", \"RCPT\"])'"
     }
 }
 
+/// What came of a message in the queue of a stand-in for the real sendmail that needs next to nothing.
+struct Queued {
+    status: ExitStatus,
+    said: String,
+    /// `None` where nothing is in the queue.
+    is_signed: Option<bool>,
+    /// The line of the log after `result=`; empty where there is none.
+    logged: String,
+}
+
+/// A static program in the place of the real sendmail. See `tests/it/faults/queue.c`.
+fn make_queue(sandbox: &Sandbox) {
+    static MADE: Once = Once::new();
+    MADE.call_once(|| {
+        sandbox.root("mkdir -m 1777 /tmp/queue");
+        let made = Command::new("cc")
+            .args(["-O1", "-static", "-DFOLDER=\"/tmp/queue\"", "-o"])
+            .arg(sandbox.path("/opt/queue"))
+            .arg(project("tests/it/faults/queue.c"))
+            .output();
+        stdout(&made.unwrap());
+    });
+}
+
+/// Submits by a script in which RCPT stands for the recipient, with the stand-in behind. What hangs is a failure.
+fn queued(sandbox: &Sandbox, user: &User, script: &str, message: &[u8]) -> Queued {
+    make_queue(sandbox);
+    let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+    let script = format!("exec timeout -s KILL 60 {}", script.replace("RCPT", &recipient));
+    let real = "echo 'sendmail = \"/opt/queue\"' >config.toml";
+    let output = apart(sandbox, user, real, &script, message);
+    assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
+    let hangs = [124, 137, 247].map(Some).contains(&output.status.code());
+    assert!(!hangs, "it hangs: {script}: {output:?}");
+    let entries = fs::read_dir(sandbox.path(&format!("/tmp/queue/{recipient}")));
+    let kept = entries.into_iter().flatten().map(|entry| entry.unwrap().path());
+    // What was not renamed is not there.
+    let is_whole = |path: &PathBuf| path.extension().is_none_or(|extension| extension != "new");
+    let kept: Vec<_> = kept.filter(is_whole).collect();
+    assert!(kept.len() <= 1, "{script}: {kept:?}");
+    let is_signed = kept.first().map(|path| {
+        let kept = fs::read(path).unwrap();
+        assert_no_secret(sandbox, &kept);
+        assert!(kept.ends_with(message), "{script}: {} octets", kept.len());
+        String::from_utf8_lossy(&kept).contains(&format!(" d={DOMAIN};"))
+    });
+    assert_eq!(output.status.success(), is_signed.is_some(), "{script}: {output:?}");
+    let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 0);
+    assert!(lines.len() <= 1, "{lines:?}");
+    let line = lines.first().and_then(|line| line.split_once("result="));
+    let logged = line.map_or(String::new(), |(_, end)| end.to_owned());
+    Queued { status: output.status, said: stderr(&output), is_signed, logged }
+}
+
+impl Queued {
+    fn row(&self) -> String {
+        let sent = match self.is_signed {
+            None => "not accepted",
+            Some(true) => "sent signed",
+            Some(false) => "sent unsigned",
+        };
+        let said = self.said.lines().last().unwrap_or_default();
+        format!("{sent}, {}; {said} {}", self.status, self.logged)
+    }
+}
+
 #[test]
 fn without_a_descriptor_for_the_key_mail_goes_out_unsigned() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(without_a_descriptor_for_the_key_mail_goes_out_unsigned);
     let user = user();
+    let mut outcomes = Vec::new();
     for room in 0..8 {
         let script = format!(
-            "exec python3 -c 'import os, resource
+            "python3 -c 'import os, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, ({room} + 20, 2048))
-for n in range(3, 20): os.dup2(os.open(\"/etc/passwd\", os.O_RDONLY), n)
+for n in range(3, 20): os.dup2(0, n)
 os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
         );
-        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
-        let script =
-            format!("timeout 30 {}", script.replace("exec ", "").replace("RCPT", &recipient));
-        let output = sandbox.sh(&user.name, &script, &message(&format!("a@{DOMAIN}")));
-        assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
-        let arrived = if output.status.success() {
-            Some(sandbox.received(&recipient))
-        } else {
-            assert!(sandbox.arrived(&recipient).is_empty(), "{room}");
-            None
-        };
-        let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 0);
-        let signed = arrived.is_some_and(|arrived| !signing_domains(&arrived).is_empty());
-        let ending =
-            lines.first().and_then(|line| line.split_once("result=")).map_or("", |(_, end)| end);
-        attacks.row(
-            &format!("room for {room} descriptors above 3 to 19"),
-            &format!("{}; signed: {signed}; {ending}", output.status),
-        );
+        let message =
+            format!("From: a@{DOMAIN}\nDate: x\nMessage-ID: <x@y.test>\nSubject: x\n\nx\n");
+        let queued = queued(sandbox, &user, &script, message.as_bytes());
+        let (logged, said) = (&queued.logged, &queued.said);
+        let key = "unsigned reason=\"cannot open key ";
+        match queued.is_signed {
+            Some(true) => assert_eq!(logged, "signed", "{room}"),
+            Some(false) => {
+                assert!(logged.starts_with(key) && logged.contains("EMFILE"), "{logged}")
+            }
+            None => assert!(said.contains("error while loading shared libraries"), "{said}"),
+        }
+        outcomes.push(queued.is_signed);
+        attacks.row(&format!("room for {room} descriptors above 3 to 19"), &queued.row());
     }
+    // From nothing over no key to all that is needed.
+    assert!(outcomes.is_sorted() && outcomes.contains(&Some(false)), "{outcomes:?}");
+    assert!(outcomes.last() == Some(&Some(true)), "{outcomes:?}");
 }
 
 #[test]
@@ -180,28 +248,22 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(under_any_limit_mail_arrives_or_is_not_accepted);
     let user = user();
-    let message = format!("From: a@{DOMAIN}\n\n{}", "0123456789\n".repeat(120_000));
-    let mut refused = Vec::new();
-    for limit in [
-        "-v 2000",
-        "-v 4000",
-        "-v 6000",
-        "-v 9000",
+    let message = format!(
+        "From: a@{DOMAIN}\nDate: x\nMessage-ID: <x@y.test>\n\n{}",
+        "0123456789\n".repeat(120_000)
+    );
+    // With less than this the loader or the stack fails, before a line of the program runs, or its memory runs out.
+    let short = [
+        "-v 4000", "-v 6000", "-v 6500", "-v 7000", "-v 7500", "-v 8000", "-n 0", "-n 3", "-d 100",
+        "-s 16", "-s 64",
+    ];
+    let no_key = ["-n 4", "-n 5"];
+    // The stand-in can't write either.
+    let no_file = ["-f 0", "-f 1", "-f 500"];
+    let enough = [
         "-v 30000",
-        "-n 0",
-        "-n 1",
-        "-n 2",
-        "-n 3",
-        "-n 4",
-        "-n 5",
         "-n 7",
         "-n 16",
-        "-f 0",
-        "-f 1",
-        "-f 500",
-        "-d 100",
-        "-s 16",
-        "-s 64",
         "-t 1",
         "-c 0",
         "-c unlimited",
@@ -214,29 +276,24 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
         "-q 0",
         "-r 0",
         "-e 0",
-    ] {
-        let recipient = sandbox.recipient();
-        // Without room for its queue file, Postfix tries again and again.
-        let script =
-            format!("exec timeout 8 bash -c 'ulimit {limit} && exec sendmail -i {recipient}'");
-        let mark = sandbox.mark();
-        let output = sandbox.sh(&user.name, &script, message.as_bytes());
-        assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
-        let mut outcome = format!("not sent, {}", output.status);
-        if output.status.success() {
-            let received = sandbox.received(&recipient);
-            assert!(received.octets.ends_with(b"\r\n0123456789\r\n"), "{limit}");
-            assert!(received.octets.len() > message.len(), "{limit}");
-            assert!(logged(sandbox, mark, &format!("uid={} ", user.uid), 0).len() <= 1);
-            let is_signed = !signing_domains(&received).is_empty();
-            outcome = format!("arrived{}", if is_signed { " signed" } else { " unsigned" });
+    ];
+    for limit in [short.as_slice(), &no_key, &no_file, &enough].concat() {
+        let script = format!("bash -c 'ulimit {limit} && exec sendmail -i RCPT'");
+        let queued = queued(sandbox, &user, &script, message.as_bytes());
+        let row = queued.row();
+        if no_key.contains(&limit) {
+            let reason = "unsigned reason=\"cannot open key ";
+            assert!(queued.is_signed == Some(false) && queued.logged.starts_with(reason), "{row}");
+        } else if no_file.contains(&limit) {
+            let reason = "unsigned reason=\"no room for the message: ";
+            assert!(queued.is_signed.is_none() && queued.logged.starts_with(reason), "{row}");
+        } else if enough.contains(&limit) {
+            assert!(queued.is_signed == Some(true) && queued.logged == "signed", "{limit}: {row}");
         } else {
-            refused.push((limit, recipient));
+            let logged = queued.logged.as_str();
+            assert!(queued.is_signed.is_none_or(|signed| signed == (logged == "signed")), "{row}");
         }
-        attacks.row(&format!("ulimit {limit}, 1.3 MB"), &outcome);
-    }
-    for (limit, recipient) in refused {
-        assert!(sandbox.arrived(&recipient).is_empty(), "{limit}");
+        attacks.row(&format!("ulimit {limit}, 1.3 MB"), &row);
     }
 }
 
