@@ -6,9 +6,6 @@ A signer is `wrapper`, `wrapper-t` (with -t -i), `wrapper-crlf` (lines end in CR
 name=value, go to postconf -e.
 """
 import collections
-import email
-import email.header
-import email.policy
 import glob
 import json
 import os
@@ -18,6 +15,9 @@ import sys
 import time
 
 import dkim
+
+sys.path.insert(0, "/opt/sandbox")
+from content import content  # noqa: E402
 
 COLUMNS = {"8bit": "sink.test", "7bit": "7bit.test"}
 SIGNERS = sys.argv[2:] or ["wrapper"]
@@ -139,63 +139,6 @@ def verify(paths):
                 passed = bool(own) and all(one["result"] == "pass" for one in own)
                 results[verdict["file"]][verifier] = "pass" if passed else json.dumps(own) + verdict.get("detail", "")
     return results
-
-
-def decoded_header(value):
-    """The octets of a header text, its encoded words decoded, and what the wrapper may mend taken out."""
-    try:
-        pieces = email.header.decode_header(value.encode("ascii", "surrogateescape").decode("latin-1"))
-    except Exception:
-        pieces = [(value, None)]
-    octets = b""
-    for piece, charset in pieces:
-        piece = piece if isinstance(piece, bytes) else piece.encode("latin-1", "replace")
-        octets += piece if charset is None else b" " + piece + b" "
-    # What Postfix makes of an address itself: origin, quotes, routes, a comma between two words.
-    octets = octets.replace(b"\0", b"").replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
-    return b"".join(octets.split())
-
-
-# Which Postfix takes out in headers, and which is no header to Python.
-BLANK_BEFORE_COLON = re.compile(rb"(?m)^([!-9;-~]+)[ \t]+:")
-
-
-def normal(octets):
-    """Content without what Postfix itself changes: it makes a space of a bare CR, and drops a NUL in a header."""
-    octets = re.sub(rb"\r+$", b"", octets.replace(b"\r\n", b"\n")).replace(b"\r", b" ").replace(b"\0", b"")
-    octets = BLANK_BEFORE_COLON.sub(rb"\1:", octets)
-    # A part of a multipart that Python sees as text shows its label.
-    octets = re.sub(rb"(?im)^(content-transfer-encoding:[ \t]*)(?:8bit|binary)$", rb"\g<1>7bit", octets)
-    return octets.rstrip(b"\n")
-
-
-FIELDS = ["Subject", "To", "Cc", "From", "Reply-To", "References", "List-Unsubscribe", "Comments", "Organization"]
-
-
-def content(octets):
-    """All that a reader sees: header text and the decoded parts."""
-    octets = BLANK_BEFORE_COLON.sub(rb"\1:", re.sub(rb"\r+\n", b"\n", octets))
-    while re.match(rb">*From ", octets):
-        octets = octets.partition(b"\n")[2]
-    # A header line of nothing but blanks says nothing, but Python makes it a part of the value before it.
-    header, mark, body = octets.partition(b"\n\n")
-    if re.match(rb"[!-9;-~]+[ \t]*:", header):
-        octets = re.sub(rb"(?m)\n[ \t]+$", b"", header) + mark + body
-    message = email.message_from_bytes(octets, policy=email.policy.compat32)
-    # As they stand: get_all() makes something else of octets that are not ASCII.
-    raw = [(name.lower(), value) for name, value in message._headers]
-    header = {name: [decoded_header(value) for other, value in raw if other == name.lower()] for name in FIELDS}
-    seen = []
-    for part in message.walk():
-        if part.is_multipart():
-            seen.append(part.get_content_type())
-            continue
-        name = part.get_filename()
-        body = part.get_payload(decode=True)
-        if body is None:
-            body = str(part.get_payload()).encode("utf-8", "surrogateescape")
-        seen.append((part.get_content_type(), name and decoded_header(str(name)), normal(body)))
-    return header, seen
 
 
 def differences(before, after):
