@@ -65,3 +65,30 @@ fn no_call_is_made_that_this_page_does_not_defend() {
     let never: Vec<_> = defended.keys().filter(|call| !made.contains_key(*call)).collect();
     assert!(never.is_empty(), "on the page, and not made: {never:?}");
 }
+
+#[test]
+fn a_thousand_domains_cost_what_one_costs() {
+    let Some(sandbox) = Sandbox::own("calls") else { return };
+    sandbox.key("one.test", "s1");
+    let calls = || {
+        let recipient = sandbox.recipient();
+        let script =
+            format!("exec strace -o /tmp/calls -u www-data /usr/sbin/sendmail.dkim -i {recipient}");
+        let output = sandbox.sh("root", &script, b"From: a@one.test\n\nx\n");
+        assert!(output.status.success(), "{output:?}");
+        sandbox.assert_signed(&sandbox.received(&recipient), "one.test", "s1");
+        // Up to the exec of the real sendmail; what a call is given may differ.
+        let log = sandbox.root("cat /tmp/calls");
+        let ours = log.lines().skip(1).take_while(|line| !line.starts_with("execve("));
+        ours.filter_map(|line| line.split_once('('))
+            .map(|(name, _)| name.to_owned())
+            .collect::<Vec<_>>()
+    };
+    let one = calls();
+    sandbox.root(
+        "cd /etc/sendmail-dkim; for n in $(seq 1000); do cp -a keys/one.test keys/d$n.test
+         cp -a domains/one.test.toml domains/d$n.test.toml; done",
+    );
+    let thousand = calls();
+    assert!(one.len() > 40 && one == thousand, "{one:?}\n{thousand:?}");
+}

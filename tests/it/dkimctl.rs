@@ -355,3 +355,21 @@ fn a_config_toml_that_is_broken_is_named_and_no_domain_file_is_blamed() {
         assert!(!said.contains("sample.com.toml"), "{args:?}: {said}");
     }
 }
+
+#[test]
+fn the_folder_is_that_of_the_option_or_of_the_environment() {
+    let stage = Stage::new();
+    dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "option"]);
+    let status = |args: &[&str], environment: Option<&str>| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+        command.args(args).arg("status").env_remove("SENDMAIL_DKIM_ETC");
+        if let Some(folder) = environment {
+            command.env("SENDMAIL_DKIM_ETC", stage.path(folder));
+        }
+        stdout(&command.output().unwrap())
+    };
+    let new = stage.path("new").display().to_string();
+    assert!(status(&[], Some("new")).contains("option"));
+    assert!(status(&[], Some("etc")).contains("s1"));
+    assert!(status(&["--etc", &new], Some("etc")).contains("option"));
+}
