@@ -27,9 +27,13 @@ fn with_daemon(sandbox: &Sandbox, daemon: &str, script: &str, input: &[u8]) -> O
 
 #[test]
 fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
-    let Some(sandbox) = Sandbox::with_key("log", DOMAIN, "s1") else { return };
+    let Some(sandbox) = Sandbox::own("log") else { return };
+    sandbox.key(DOMAIN, "s1");
+    // The programs of Postfix wait for some of these daemons themselves.
+    let real = sandbox.static_queue("/tmp/queue");
+    sandbox.write("/etc/sendmail-dkim/config.toml", &format!("sendmail = {real:?}\n"));
     for daemon in DAEMONS.iter().copied() {
-        for (domain, result) in [(DOMAIN, "pass"), ("unknown.test", "none")] {
+        for (domain, is_signed) in [(DOMAIN, true), ("unknown.test", false)] {
             for is_dialogue in [false, true] {
                 let what = format!("{daemon} {domain} -bs: {is_dialogue}");
                 let recipient = sandbox.recipient();
@@ -41,25 +45,19 @@ fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
                 } else {
                     (format!("exec sendmail -i {recipient}"), text)
                 };
-                let output = with_daemon(sandbox, daemon, &script, input.as_bytes());
+                let output = with_daemon(&sandbox, daemon, &script, input.as_bytes());
                 assert!(output.status.success(), "{what}: {output:?}");
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
                 let is_quiet = said.is_empty() || is_dialogue || daemon == "stream-read";
                 assert!(is_quiet && output.stderr.is_empty(), "{what}: {output:?}");
-                let verdicts = sandbox.verify(&sandbox.received(&recipient));
-                assert!(verdicts.all(result), "{what}: {verdicts}");
+                let kept = sandbox.root(&format!("cat /tmp/queue/{recipient}/* | tr '\\0' ' '"));
+                assert_eq!(kept.contains(" d=log.test;"), is_signed, "{what}: {kept}");
                 if daemon == "stream-read" {
                     // Ended by a NUL, as such daemons expect it.
-                    let end = if result == "pass" {
-                        "d=log.test s=s1 result=signed"
-                    } else {
-                        "domain file\""
-                    };
-                    assert!(
-                        said.contains("b'<22>sendmail-dkim[")
-                            && said.contains(&format!("{end}\\x00")),
-                        "{said}"
-                    );
+                    let end =
+                        if is_signed { "s=s1 result=signed" } else { "reason=\"no domain file\"" };
+                    let is_logged = said.contains(&format!("{end}\\x00'"));
+                    assert!(said.contains("b'<22>sendmail-dkim[") && is_logged, "{what}: {said}");
                 }
             }
         }

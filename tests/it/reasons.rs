@@ -40,9 +40,12 @@ const WRONG: &[Wrong] = &[
     Wrong::domain_file("echo 'foo = 1' >>FILE", "FILE: line 2: unknown field `foo`"),
     Wrong::domain_file(
         "chmod 666 FILE",
-        "FILE is of uid 0 with mode 666, wanted root's, or the folder's owner's, and writable by nobody else",
+        "FILE must be writable by its owner only (found uid 0, mode 0666)",
     ),
-    Wrong::domain_file("chown www-data FILE", "FILE is of uid 33 with mode 644, wanted root's"),
+    Wrong::domain_file(
+        "chown www-data FILE",
+        "FILE must be owned by root or by the owner of the configuration directory (found uid 33, mode 0644)",
+    ),
     Wrong::domain_file("rm FILE; mkdir FILE", "FILE is not a regular file"),
     Wrong::domain_file("rm FILE; mkfifo -m 644 FILE", "FILE is not a regular file"),
     Wrong::domain_file("chmod 600 FILE", "cannot read /etc/sendmail-dkim/FILE: "),
@@ -51,8 +54,22 @@ const WRONG: &[Wrong] = &[
     Wrong::key("chgrp root KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
     Wrong::key("mv KEY x; ln -s /etc/sendmail-dkim/x KEY", "KEY, links are not followed"),
     Wrong::key("rm KEY; mkdir -m 755 KEY", "KEY is not a regular file"),
-    Wrong::key("chown www-data KEY", "KEY is of uid 33, wanted root's or the tree's owner's"),
-    Wrong::key("chmod 644 KEY", "KEY has mode 644, wanted 640 or stricter"),
+    Wrong::key(
+        "chown www-data KEY",
+        "KEY must be owned by root or by the owner of the configuration",
+    ),
+    Wrong::key(
+        "chmod 644 KEY",
+        "KEY must not be readable by every user (found mode 0644, expected 0640",
+    ),
+    Wrong::key("chmod 660 KEY", "KEY must be writable by its owner only (found uid 0, mode 0660)"),
+    Wrong {
+        reason: "KEY must have the group of the keys directory, gid ",
+        done: "groupadd -f extra; usermod -aG extra www-data; chgrp extra KEY",
+        under: "strace -f -o /dev/null -e trace=none",
+        is_after_domain_file: true,
+    },
+    Wrong::key("yes x | head -c 20000 >>KEY", "KEY is larger than 16384 bytes"),
     Wrong::key("echo x >KEY", "KEY: no private key in PEM form"),
     Wrong::key("sed -i 5,9d KEY", "KEY: the key is damaged"),
     Wrong::key(
@@ -85,18 +102,26 @@ const WRONG: &[Wrong] = &[
     },
     Wrong {
         reason: "cannot change the group id: ",
-        done: ":",
-        under: "strace -f -o /dev/null -e inject=setresgid:error=EPERM:when=2",
+        done: TWO,
+        under: "strace -f -o /dev/null -e inject=setresgid:error=EPERM:when=3",
         is_after_domain_file: true,
     },
     Wrong {
         reason: "the privileged group id is still there",
-        done: ":",
-        // It is said to be given up again, and is not.
-        under: "strace -f -o /dev/null -e inject=setresgid:retval=0:when=3",
+        done: TWO,
+        under: "strace -f -o /dev/null -e inject=setresgid:retval=0:when=4",
+        is_after_domain_file: true,
+    },
+    Wrong {
+        reason: "cannot make the process undumpable",
+        done: TWO,
+        under: "strace -f -o /dev/null -e inject=prctl:retval=1:when=6",
         is_after_domain_file: true,
     },
 ];
+
+/// Of two keys the second is the one that a call fails for: the process that reads the message makes fewer such calls.
+const TWO: &str = "cp -a KEY keys/reasons.test/s2.private; sed -i 's/\"s1\"/\"s1\", \"s2\"/' FILE";
 
 /// As WRONG has it, with the names filled in.
 fn filled(text: &str) -> String {

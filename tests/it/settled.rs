@@ -185,9 +185,16 @@ fn parts(octets: &[u8], without: &BTreeSet<String>) -> (Vec<String>, Vec<u8>) {
     }
     fields.retain(|field| {
         let name = field.split(':').next().unwrap_or_default().to_lowercase();
-        // Of a message that is sent again, Postfix adds when; that is never signed.
-        let is_added = ["received", "return-path", "resent-date", "resent-message-id"];
-        !is_added.contains(&name.as_str()) && !without.contains(&name)
+        // What Postfix adds, of a message that is sent again, too, and what it drops; none of it is ever signed.
+        let hops = [
+            "received",
+            "resent-date",
+            "resent-message-id",
+            "bcc",
+            "content-length",
+            "return-path",
+        ];
+        !hops.contains(&name.as_str()) && !without.contains(&name)
     });
     let body = body.chars().filter_map(|char| u8::try_from(char).ok()).collect();
     (fields, body)

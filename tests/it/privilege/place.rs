@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
-use std::sync::Once;
+use std::sync::OnceLock;
 
 use super::{DOMAIN, KEY, SHOW, apart, message, sandbox, shown, user};
 use crate::support::{
@@ -112,27 +112,14 @@ struct Queued {
     logged: String,
 }
 
-/// A static program in the place of the real sendmail. See `tests/it/faults/queue.c`.
-fn make_queue(sandbox: &Sandbox) {
-    static MADE: Once = Once::new();
-    MADE.call_once(|| {
-        sandbox.root("mkdir -m 1777 /tmp/queue");
-        let made = Command::new("cc")
-            .args(["-O1", "-static", "-DFOLDER=\"/tmp/queue\"", "-o"])
-            .arg(sandbox.path("/opt/queue"))
-            .arg(project("tests/it/faults/queue.c"))
-            .output();
-        stdout(&made.unwrap());
-    });
-}
-
 /// Submits by a script in which RCPT stands for the recipient, with the stand-in behind. What hangs is a failure.
 fn queued(sandbox: &Sandbox, user: &User, script: &str, message: &[u8]) -> Queued {
-    make_queue(sandbox);
+    static REAL: OnceLock<String> = OnceLock::new();
+    let real = REAL.get_or_init(|| sandbox.static_queue("/tmp/queue"));
     let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
     let script = format!("exec timeout -s KILL 60 {}", script.replace("RCPT", &recipient));
-    let real = "echo 'sendmail = \"/opt/queue\"' >config.toml";
-    let output = apart(sandbox, user, real, &script, message);
+    let changes = format!("echo 'sendmail = \"{real}\"' >config.toml");
+    let output = apart(sandbox, user, &changes, &script, message);
     assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
     let hangs = [124, 137, 247].map(Some).contains(&output.status.code());
     assert!(!hangs, "it hangs: {script}: {output:?}");
@@ -185,11 +172,12 @@ os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
             format!("From: a@{DOMAIN}\nDate: x\nMessage-ID: <x@y.test>\nSubject: x\n\nx\n");
         let queued = queued(sandbox, &user, &script, message.as_bytes());
         let (logged, said) = (&queued.logged, &queued.said);
-        let key = "unsigned reason=\"cannot open key ";
+        let reasons = ["cannot start the process that signs: Too many", "cannot open key "];
+        let reasons = reasons.map(|reason| format!("unsigned reason=\"{reason}"));
         match queued.is_signed {
             Some(true) => assert_eq!(logged, "signed", "{room}"),
             Some(false) => {
-                assert!(logged.starts_with(key) && logged.contains("EMFILE"), "{logged}")
+                assert!(reasons.iter().any(|reason| logged.starts_with(reason)), "{logged}");
             }
             None => assert!(said.contains("error while loading shared libraries"), "{said}"),
         }
@@ -257,18 +245,16 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
         "-v 4000", "-v 6000", "-v 6500", "-v 7000", "-v 7500", "-v 8000", "-n 0", "-n 3", "-d 100",
         "-s 16", "-s 64",
     ];
-    let no_key = ["-n 4", "-n 5"];
+    // No descriptor or process for the signature.
+    let no_key = ["-n 4", "-n 5", "-n 7", "-u 0", "-u 1"];
     // The stand-in can't write either.
     let no_file = ["-f 0", "-f 1", "-f 500"];
     let enough = [
         "-v 30000",
-        "-n 7",
         "-n 16",
         "-t 1",
         "-c 0",
         "-c unlimited",
-        "-u 0",
-        "-u 1",
         "-l 0",
         "-m 0",
         "-x 0",
@@ -282,8 +268,10 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
         let queued = queued(sandbox, &user, &script, message.as_bytes());
         let row = queued.row();
         if no_key.contains(&limit) {
-            let reason = "unsigned reason=\"cannot open key ";
-            assert!(queued.is_signed == Some(false) && queued.logged.starts_with(reason), "{row}");
+            let reasons = ["cannot start the process that signs: ", "cannot open key "];
+            let is_reason =
+                |reason: &&str| queued.logged.starts_with(&format!("unsigned reason=\"{reason}"));
+            assert!(queued.is_signed == Some(false) && reasons.iter().any(is_reason), "{row}");
         } else if no_file.contains(&limit) {
             let reason = "unsigned reason=\"no room for the message: ";
             assert!(queued.is_signed.is_none() && queued.logged.starts_with(reason), "{row}");

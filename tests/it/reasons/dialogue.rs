@@ -143,7 +143,7 @@ fn without_a_second_process_a_dialogue_obeys_on_error() {
         (
             "exec bash -c 'ulimit -u 0; exec \"$@\"' x ",
             "www-data",
-            "cannot start the process that opens the keys: ",
+            "cannot start the process that signs: ",
         ),
         (
             "exec strace -o /dev/null -u www-data -e inject=clone3:error=EAGAIN ",
@@ -184,7 +184,7 @@ for one in open('/proc/%d/task/%d/children' % (child.pid, child.pid)).read().spl
 print(child.communicate(sys.stdin.buffer.read(), timeout=60)[0].decode())";
 
 #[test]
-fn without_the_process_that_opens_the_keys_a_dialogue_goes_on() {
+fn without_the_process_that_signs_a_dialogue_goes_on() {
     let Some(sandbox) = set_up() else { return };
     sandbox.write("/opt/killer.py", KILLER);
     for refuse in [false, true] {
@@ -198,7 +198,7 @@ fn without_the_process_that_opens_the_keys_a_dialogue_goes_on() {
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
         let result = if refuse { "refused" } else { "unsigned" };
-        let reason = "the process that opens the keys is gone: ";
+        let reason = "the process that signs has ended: ";
         assert!(line.contains(&format!("result={result} reason=\"{reason}")), "{line}");
         let answer = if refuse { "\n451 4.7.0 Error: not signed" } else { "\n250 kept" };
         assert_eq!(said.matches(answer).count(), 2, "{said}");

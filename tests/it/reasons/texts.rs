@@ -3,7 +3,8 @@
 use super::*;
 
 /// Where the texts are, and what of these files speaks to somebody else.
-const PLACES: [&str; 9] = [
+const PLACES: [&str; 10] = [
+    "src/rights.rs",
     "src/wrapper",
     "src/policy.rs",
     "src/message/author.rs",
@@ -24,7 +25,10 @@ const NEVER: &[(&str, &str)] = &[
     ("is not within the signing domain", "the domain file says it first: `is not within`"),
     ("the system has no randomness for a key", "of dkimctl, which makes keys"),
     ("there, and not usable", "of dkimctl explain"),
-    ("no such key", "of the process that opens keys, which is asked for none but those of a plan"),
+    (
+        "the domain file does not name the selector",
+        "said to who takes over the process that reads: see privilege::signer",
+    ),
     ("421 4.7.0 Error: not signed", "see smtp::, where the end of a message is not clear"),
     ("cannot run", "the kernel runs no program that is there and executable: see faults::"),
     (
@@ -48,10 +52,11 @@ fn texts(code: &str) -> BTreeSet<String> {
     let code = code.replace("b'\"'", "").replace("'\"'", "");
     let mut rest = code.as_str();
     while let Some((_, after)) = rest.split_once('"') {
-        let is_quote = |(at, _): &(usize, &str)| !after[..*at].ends_with('\\');
-        let Some((end, _)) = after.match_indices('"').find(is_quote) else { break };
-        found.insert(after[..end].to_owned());
-        rest = &after[end + 1..];
+        let is_quote = |at: &usize| !after.split_at(*at).0.ends_with('\\');
+        let Some(end) = after.match_indices('"').map(|(at, _)| at).find(is_quote) else { break };
+        let (text, behind) = after.split_at(end);
+        found.insert(text.to_owned());
+        rest = behind.strip_prefix('"').unwrap();
     }
     found
 }

@@ -30,7 +30,7 @@ pub(crate) fn panicking(plants: &[Plant]) -> PathBuf {
     copy(&project("src"), &source.join("src"), &|path, text| {
         plants.iter().filter(|plant| path.ends_with(plant.file)).fold(text, |text, plant| {
             let at = plant.function.iter().chain(&["{\n"]).fold(0, |at, words| {
-                let found = text[at..].find(words).unwrap_or_else(|| panic!("{plant:?}"));
+                let found = text.split_at(at).1.find(words).unwrap_or_else(|| panic!("{plant:?}"));
                 at + found + words.len()
             });
             let (before, after) = text.split_at(at);

@@ -164,6 +164,20 @@ impl Sandbox {
         self.root(&format!("/opt/sandbox/publish.py {zone} {files}"));
     }
 
+    /// A static program for the place of the real sendmail: what it is given it keeps below a folder, by recipient. See
+    /// `tests/it/faults/queue.c`.
+    pub(crate) fn static_queue(&self, folder: &str) -> String {
+        let program = format!("/opt/queue{}", folder.replace('/', "-"));
+        self.root(&format!("mkdir -p {folder}; chmod 1777 {folder}"));
+        let made = Command::new("cc")
+            .args(["-O1", "-static", &format!("-DFOLDER=\"{folder}\""), "-o"])
+            .arg(self.path(&program))
+            .arg(project("tests/it/faults/queue.c"))
+            .output();
+        stdout(&made.unwrap());
+        program
+    }
+
     /// The one message for a recipient; waits for it.
     pub(crate) fn received(&self, recipient: &str) -> Received {
         let shelf = format!("/out/rcpt/{recipient}");
