@@ -133,9 +133,9 @@ fn submit(sandbox: &Sandbox, under: &str, arguments: &str, input: &str) -> Outpu
     let become_user = "setpriv --reuid=www-data --regid=www-data --clear-groups";
     let under = filled(under);
     let script = if under.is_empty() {
-        format!("exec {become_user} sendmail {arguments}")
+        format!("exec timeout -s KILL 60 {become_user} sendmail {arguments}")
     } else {
-        format!("exec {under} -u www-data /usr/sbin/sendmail.dkim {arguments}")
+        format!("exec timeout -s KILL 60 {under} -u www-data /usr/sbin/sendmail.dkim {arguments}")
     };
     sandbox.sh("root", &script, input.as_bytes())
 }
