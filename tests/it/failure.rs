@@ -264,7 +264,7 @@ fn the_real_sendmail_may_refuse_before_the_caller_has_said_all() {
         let message = format!("From: {from}\n\n{}", "0123456789\n".repeat(300_000));
         script(&stage, &format!("#!/bin/sh\nhead -c {} >/dev/null\nexit 69\n", message.len()));
         let mut command = stage.command("sendmail", &["-i", "x"]);
-        let mut child = command.stdin(std::process::Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).spawn().unwrap();
         let mut stdin = child.stdin.take().unwrap();
         stdin.write_all(message.as_bytes()).unwrap();
         // The caller keeps its end open, and says nothing more.

@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::process::Command;
 
-use crate::support::{Stage, feed};
+use crate::support::{Stage, feed, stdout};
 
 const MESSAGE: &[u8] = b"From: a@sample.com\nTo: b@y.test\n\nHi\n";
 const OTHER: &[u8] = b"From: a@other.test\nTo: b@y.test\n\nHi\n";
@@ -219,5 +219,30 @@ fn without_dash_i_a_lone_dot_ends_the_reading() {
         assert_eq!(captured.stdin.starts_with(b"DKIM-Signature:"), is_signed);
         assert!(captured.text().ends_with(if is_signed { "\nHi\n" } else { "\nHi\n.\n" }));
         drop(stdin);
+    }
+}
+
+#[test]
+fn what_is_added_and_signed_is_dated_now() {
+    let now =
+        || std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let (stage, before) = (Stage::new(), now());
+    let text = stage.delivered(&["-i", "x"], b"From: a@sample.com\n\nx\n").text();
+    let after = now();
+    let of = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)).unwrap().to_owned();
+    let seconds = |date: &str, zone: &str| -> u64 {
+        let output =
+            Command::new("date").env("TZ", zone).args(["-d", date, "+%s"]).output().unwrap();
+        stdout(&output).trim().parse().unwrap()
+    };
+    let id = of("Message-ID: <");
+    let (day, time) = (id.get(..8).unwrap(), id.get(8..14).unwrap());
+    let time = [0, 2, 4].map(|at| time.get(at..at + 2).unwrap()).join(":");
+    for seconds in [
+        seconds(&of("Date: "), "Asia/Tokyo"),
+        seconds(&format!("{day} {time}"), "UTC"),
+        of("\tt=").split(';').next().unwrap().parse().unwrap(),
+    ] {
+        assert!((before..=after).contains(&seconds), "{before} {seconds} {after}: {text}");
     }
 }

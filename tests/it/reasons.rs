@@ -234,7 +234,7 @@ fn a_message_that_cannot_be_kept_obeys_on_error() {
         let mark = sandbox.mark();
         let output =
             sandbox.sh("www-data", "ulimit -f 0; exec sendmail -i x@y.test", large.as_bytes());
-        assert_eq!(output.status.code(), Some(code), "{place}: {output:?}");
+        assert_eq!(output.status.code(), Some(code), "{place}: {}", stderr(&output));
         let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
         let result = if code == 0 { "unsigned" } else { "refused" };
         assert!(
