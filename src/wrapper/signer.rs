@@ -24,6 +24,7 @@ use super::privilege::{Dropped, Held, PrivilegeError};
 use super::protocol::{REPLY, REQUEST, Request, read_reply, read_request, write_reply};
 use super::signals;
 use super::submitter::User;
+use super::trouble::panicked;
 use crate::config::Host;
 use crate::dkim::{Algorithm, Domain, Hashes, Selector};
 use crate::policy::Plan;
@@ -96,12 +97,18 @@ impl Keys for Signer {
         let request = Request { author: author.as_str(), selector: selector.as_str(), hashes };
         match self.ask(&request) {
             Ok(reply) => read_reply(&reply).map_err(KeyringError::Signer),
+            Err(error) if ENDED.contains(&error.kind()) => {
+                Err(KeyringError::Signer("the process that signs has ended".to_owned()))
+            }
             Err(error) => {
-                Err(KeyringError::Signer(format!("the process that signs has ended: {error}")))
+                Err(KeyringError::Signer(format!("cannot ask the process that signs: {error}")))
             }
         }
     }
 }
+
+/// How the end of a pipe shows.
+const ENDED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe];
 
 /// The side that holds the group.
 struct Office<'a> {
@@ -120,7 +127,9 @@ impl Office<'_> {
         }
         let mut request = [0; REQUEST];
         while requests.read_exact(&mut request).is_ok() {
-            if replies.write_all(&write_reply(&self.answer(&request))).is_err() {
+            let answer = catch_unwind(AssertUnwindSafe(|| self.answer(&request)));
+            let answer = answer.unwrap_or_else(|_| Err(panicked().to_string()));
+            if replies.write_all(&write_reply(&answer)).is_err() {
                 return;
             }
         }

@@ -246,3 +246,23 @@ fn what_is_added_and_signed_is_dated_now() {
         assert!((before..=after).contains(&seconds), "{before} {seconds} {after}: {text}");
     }
 }
+
+#[test]
+fn an_environment_of_any_form_is_handed_on_by_exec_and_to_a_child() {
+    let stage = Stage::new();
+    let etc = format!("SENDMAIL_DKIM_ETC={}", stage.path("etc").display());
+    let entries = ["A=b", "no equals sign", "=x", "A=c", &etc];
+    // execve(2) itself: neither a shell nor std passes on all of these.
+    let python = "import ctypes, sys
+array = lambda list: (ctypes.c_char_p * (len(list) + 1))(*(text.encode() for text in list), None)
+program, option, *environment = sys.argv[1:]
+ctypes.CDLL(None).execve(program.encode(), array([\"sendmail\", option]), array(environment))";
+    for (option, input) in [("-i", "From: a@sample.com\n\nx\n"), ("-bs", "QUIT\r\n")] {
+        let mut command = Command::new("python3");
+        let program = env!("CARGO_BIN_EXE_sendmail-dkim");
+        command.args(["-c", python, program, option]).args(entries);
+        let output = feed(&mut command, input.as_bytes());
+        assert!(output.status.success(), "{option}: {output:?}");
+        assert_eq!(stage.captured().unwrap().environment, entries, "{option}");
+    }
+}

@@ -198,7 +198,7 @@ fn without_the_process_that_signs_a_dialogue_goes_on() {
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
         let result = if refuse { "refused" } else { "unsigned" };
-        let reason = "the process that signs has ended: ";
+        let reason = "the process that signs has ended";
         assert!(line.contains(&format!("result={result} reason=\"{reason}")), "{line}");
         let answer = if refuse { "\n451 4.7.0 Error: not signed" } else { "\n250 kept" };
         assert_eq!(said.matches(answer).count(), 2, "{said}");
