@@ -78,6 +78,8 @@ const PIECE: usize = 256 << 10;
 const HEADER: usize = 14 << 10;
 const FEW: usize = 2 << 10;
 const BODY: usize = 32 << 10;
+/// The same for short parts, of which 5,000 are looked at.
+const PARTS: usize = 8 << 10;
 
 const fn of(
     kind: Kind,
@@ -113,6 +115,11 @@ const fn tokens(
 /// In the body of a message.
 const fn body(name: &'static str, before: &'static [u8], unit: &'static [u8]) -> Generator {
     of(Kind::Message, BODY, name, before, unit, b"\n")
+}
+
+/// Short parts.
+const fn parts(name: &'static str, before: &'static [u8], unit: &'static [u8]) -> Generator {
+    of(Kind::Message, PARTS, name, before, unit, b"\n")
 }
 
 /// All of them.
@@ -223,12 +230,12 @@ pub(crate) const ALL: &[Generator] = &[
     body("spaces in base64", b"From: a@sample.com\nContent-Transfer-Encoding: base64\n\n\xc3\xbc", b" "),
     body("quoted-printable in one line", b"From: a@sample.com\nContent-Transfer-Encoding: quoted-printable\n\n", b"=C3"),
     // Parts.
-    body("parts", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=b\n\n", b"--b\n\nx\n"),
-    body("parts beyond ASCII", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=b\n\n", b"--b\n\n\xc3\xbc\n"),
+    parts("parts", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=b\n\n", b"--b\n\nx\n"),
+    parts("parts beyond ASCII", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=b\n\n", b"--b\n\n\xc3\xbc\n"),
     body("two dashes", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=b\n\n", b"--\n"),
     body("lines like a boundary", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=bc\n\n", b"--b\n"),
     body("ends of a multipart", b"From: a@sample.com\nContent-Type: multipart/mixed; boundary=b\n\n", b"--b--\n"),
-    body("parts of a digest", b"From: a@sample.com\nContent-Type: multipart/digest; boundary=b\n\n", b"--b\n\nA: b\n\nx\n"),
+    parts("parts of a digest", b"From: a@sample.com\nContent-Type: multipart/digest; boundary=b\n\n", b"--b\n\nA: b\n\nx\n"),
     body("messages inside messages", b"From: a@sample.com\nContent-Type: message/rfc822\n\n", b"Content-Type: message/rfc822\n\n"),
     body("multiparts inside multiparts", b"From: a@sample.com\nContent-Type: multipart/x; boundary=b\n\n--b\n", b"Content-Type: multipart/x; boundary=b#\n\n--b#\n"),
     body("one boundary again and again", b"From: a@sample.com\nContent-Type: multipart/x; boundary=b\n\n--b\n", b"Content-Type: multipart/x; boundary=b\n\n--b\n"),
