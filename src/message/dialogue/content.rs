@@ -199,6 +199,25 @@ mod tests {
     }
 
     #[test]
+    fn a_dot_and_crs_without_end_are_not_held() {
+        for line_end in [LineEnd::CrLf, LineEnd::Lf] {
+            let (held, rest) = ("\r".repeat(MOST_HELD - 1), "\r".repeat(3_000));
+            let mut content = Content::new(line_end);
+            let mut message = Vec::new();
+            let input = format!("x\r\n.{held}{rest}");
+            let (taken, end) = content.feed(input.as_bytes(), &mut message);
+            assert_eq!((taken, end), (3 + MOST_HELD, End::Unclear));
+            assert_eq!((message.as_slice(), content.held().len()), (&b"x\r\n"[..], MOST_HELD));
+            // One less is text, once something follows it.
+            let input = format!("x\r\n.{held}x");
+            let mut content = Content::new(line_end);
+            message.clear();
+            assert_eq!(content.feed(input.as_bytes(), &mut message), (input.len(), End::More));
+            assert_eq!(message, input.as_bytes());
+        }
+    }
+
+    #[test]
     fn a_client_that_ends_lines_by_lf_means_it() {
         for (message, held) in [("x\n", ".\n"), ("x\r\n", ".\r\n"), ("", ".\n"), ("x\n", ".\r\r\n")]
         {
