@@ -470,7 +470,7 @@ fn thirty_megabytes_need_little_memory_and_are_signed() {
     assert!(said.starts_with("250 2.0.0 Ok"), "{said}");
     let status = sandbox.root("grep VmHWM /proc/$(cat /tmp/large.pid)/status");
     let peak: u64 = status.split_whitespace().nth(1).unwrap().parse().unwrap();
-    assert!(peak <= 16 << 10, "{status}");
+    assert!(peak <= 8 << 10, "{status}");
     client.quit();
     sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
 }
