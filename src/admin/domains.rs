@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use super::input;
 use super::output::Failure;
 use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::dkim::Domain;
@@ -38,7 +39,7 @@ pub(super) fn named_after(path: &Path) -> Option<Domain> {
 /// It can't be read or used: then the wrapper signs nothing, and no domain file means what it says.
 pub(super) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
     let path = etc.join("config.toml");
-    let text = match fs::read_to_string(&path) {
+    let text = match input::text(&path, input::CONFIGURATION) {
         Ok(text) => text,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(Failure::reading(&path, &error)),

@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use getrandom::SysRng;
 use zeroize::Zeroizing;
 
-use super::domains;
 use super::output::{Failure, warn};
 use super::verify::record_text;
+use super::{domains, input};
 use crate::dkim::key::SMALLEST;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
 use crate::report;
@@ -93,7 +93,7 @@ pub(super) fn folders(etc: &Path) -> Result<Vec<(Domain, PathBuf)>, Failure> {
 /// The signing domain of mail From a domain, and the folder of its keys.
 pub(super) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), Failure> {
     let path = etc.join("domains").join(format!("{domain}.toml"));
-    let file = match fs::read_to_string(&path) {
+    let file = match input::text(&path, input::CONFIGURATION) {
         Ok(text) => Some(
             domains::parse(&path, &text, &domains::inherited(etc)?)
                 .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?,
@@ -140,7 +140,7 @@ fn names(folder: &Path) -> Result<Vec<String>, Failure> {
 /// The text of a key's record: what SELECTOR.txt says, else the key alone.
 pub(super) fn record_value(folder: &Path, selector: &Selector) -> Result<String, Failure> {
     let paths = KeyPaths::within(folder, selector);
-    let private = match fs::read(&paths.private) {
+    let private = match input::read(&paths.private, input::KEY) {
         Ok(pem) => Some(read_key(&paths.private, &Zeroizing::new(pem))?),
         // Of a revoked key there is the record alone; and records are not secret.
         Err(error)
@@ -153,7 +153,7 @@ pub(super) fn record_value(folder: &Path, selector: &Selector) -> Result<String,
         }
         Err(error) => return Err(Failure::reading(&paths.private, &error)),
     };
-    let text = match fs::read(&paths.record) {
+    let text = match input::read(&paths.record, input::CONFIGURATION) {
         Ok(text) => record_text(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Failure::reading(&paths.record, &error)),
@@ -191,7 +191,7 @@ pub(super) fn usable_value(text: &str) -> Result<(), String> {
 
 /// The public half of the key in a file.
 pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    let pem = fs::read(path).map_err(|error| Failure::reading(path, &error))?;
+    let pem = input::read(path, input::KEY).map_err(|error| Failure::reading(path, &error))?;
     let key = SigningKey::from_pem(&*Zeroizing::new(pem), SMALLEST);
     let key = key.map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
     Ok(key.public())

@@ -9,6 +9,7 @@ mod domains;
 mod explain;
 mod genkey;
 pub mod import;
+mod input;
 mod keys;
 mod output;
 mod postconf;

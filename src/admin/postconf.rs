@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::process::Command;
 
+use super::input;
+
 /// Settings of main.cf, and what master.cf makes of them for single services.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Postfix {
@@ -60,7 +62,7 @@ impl Postfix {
     fn read_origin(&mut self) {
         if let Some(origin) = self.main.get_mut("myorigin")
             && origin.starts_with('/')
-            && let Ok(text) = std::fs::read_to_string(&origin)
+            && let Ok(text) = input::text(origin.as_ref(), input::FOREIGN)
         {
             text.lines().next().unwrap_or_default().trim().clone_into(origin);
         }

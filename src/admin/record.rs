@@ -3,8 +3,6 @@
 mod format;
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -13,8 +11,8 @@ use lexopt::ValueExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::Args;
-use super::keys;
 use super::output::{Failure, say, say_json};
+use super::{input, keys};
 use crate::dkim::{Domain, Selector};
 use format::Format;
 
@@ -146,7 +144,7 @@ fn merged(files: &[String]) -> Result<Vec<TxtRecord>, Failure> {
     let mut by_name: BTreeMap<(String, String), (TxtRecord, &str)> = BTreeMap::new();
     for file in files {
         let text = read(Path::new(file))?;
-        let found: Records = serde_json::from_str(&text)
+        let found: Records = serde_json::from_slice(&text)
             .map_err(|error| Failure::data(format_args!("{file:?}, from --json? {error}")))?;
         for record in found.records {
             usable(&record).map_err(|what| Failure::data(format_args!("{file:?}: {what}")))?;
@@ -178,12 +176,11 @@ fn usable(record: &TxtRecord) -> Result<(), String> {
     keys::usable_value(&record.value).map_err(|error| format!("{}: {error}", record.name))
 }
 
-fn read(path: &Path) -> Result<String, Failure> {
-    let mut text = String::new();
+fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     let read = if path == Path::new("-") {
-        io::stdin().lock().read_to_string(&mut text).map(|_| text)
+        input::stdin(input::FOREIGN)
     } else {
-        fs::read_to_string(path)
+        input::argument(path, input::FOREIGN)
     };
     read.map_err(|error| Failure::reading(path, &error))
 }

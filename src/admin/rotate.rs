@@ -19,6 +19,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use super::Args;
 use super::dns::Dns;
+use super::input;
 use super::keys::{self, KeyPaths};
 use super::output::{Failure, say, say_json};
 use super::tree::Tree;
@@ -147,7 +148,8 @@ impl Run {
         if options.all != options.domains.is_empty() {
             return Err(Failure::usage("say either DOMAIN... or --all"));
         }
-        let host = fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        let host = input::text(Path::new("/proc/sys/kernel/hostname"), input::CONFIGURATION)
+            .unwrap_or_default();
         let run = Self {
             etc: args.etc.clone(),
             tree: Tree::new(),

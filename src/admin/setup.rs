@@ -2,7 +2,6 @@
 
 mod host;
 
-use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::ExitCode;
@@ -12,9 +11,9 @@ use serde::{Serialize, Serializer};
 use similar::TextDiff;
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::Args;
 use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree};
+use super::{Args, input};
 use crate::config;
 use host::Host;
 
@@ -58,7 +57,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let path = args.etc.join("config.toml");
     // Where it is a link, what it leads to is the file.
     let path = path.canonicalize().unwrap_or(path);
-    let before = match fs::read_to_string(&path) {
+    let before = match input::text(&path, input::CONFIGURATION) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(Failure::reading(&path, &error)),

@@ -12,9 +12,9 @@ use std::process::{Command, ExitCode, Stdio};
 use getrandom::SysRng;
 use lexopt::Arg;
 
-use super::Args;
-use super::output::{Failure, say, say_octets};
+use super::output::{Failure, say, say_message};
 use super::verify::{Source, line, read_message};
+use super::{Args, input};
 use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
 use crate::dkim::{Header, Record, Selector, SigningKey};
@@ -74,10 +74,11 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let record = stage.set_up(&author, &selector)?;
     stage.submit(&wrapper, &author, &message)?;
     let captured = stage.0.join("captured");
-    let captured = fs::read(&captured).map_err(|error| Failure::reading(&captured, &error))?;
+    let captured = input::read(&captured, input::MESSAGE)
+        .map_err(|error| Failure::reading(&captured, &error))?;
     let verdicts = Source::Keys(stage.0.join("keys")).verify(&captured)?;
 
-    say_octets(&marked(&message, &captured))?;
+    say_message(&marked(&message, &captured))?;
     say(&format!(
         "\nThe record to publish for this key:\n\n{}\n",
         record
@@ -180,7 +181,7 @@ impl Stage {
             return Ok(wrapper);
         }
         let copy = self.0.join("sendmail-dkim");
-        fs::write(&copy, fs::read(&wrapper)?)?;
+        fs::write(&copy, input::read(&wrapper, input::PROGRAM)?)?;
         fs::set_permissions(&copy, Permissions::from_mode(0o700))?;
         Ok(copy)
     }

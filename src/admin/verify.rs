@@ -11,8 +11,6 @@ mod source;
 mod suspect;
 mod wire;
 
-use std::fs;
-use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -22,6 +20,7 @@ use serde::Serialize;
 
 use super::Args;
 use super::dns::Dns;
+use super::input;
 use super::output::{Failure, say, say_json};
 use crate::dkim::verify::MOST;
 use crate::dkim::{Fault, Lookup, Timestamp, Verdict, signature, verify};
@@ -107,7 +106,8 @@ impl Request {
                 Arg::Long("keys") => Source::Keys(args.parser.value()?.into()),
                 Arg::Long("record") => {
                     let file = PathBuf::from(args.parser.value()?);
-                    let text = fs::read(&file).map_err(|error| Failure::reading(&file, &error))?;
+                    let text = input::argument(&file, input::CONFIGURATION)
+                        .map_err(|error| Failure::reading(&file, &error))?;
                     Source::Record(record_text(&text))
                 }
                 Arg::Long("json") => {
@@ -137,12 +137,12 @@ impl Request {
 /// A message from a file or, without one, from stdin.
 pub(super) fn read_message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
     match path {
-        Some(path) => fs::read(path).map_err(|error| Failure::reading(path, &error)),
+        Some(path) => {
+            input::argument(path, input::MESSAGE).map_err(|error| Failure::reading(path, &error))
+        }
         None => {
-            let mut message = Vec::new();
-            let read = io::stdin().lock().read_to_end(&mut message);
-            read.map_err(|error| Failure::reading(Path::new("/dev/stdin"), &error))?;
-            Ok(message)
+            let read = input::stdin(input::MESSAGE);
+            read.map_err(|error| Failure::reading(Path::new("/dev/stdin"), &error))
         }
     }
 }

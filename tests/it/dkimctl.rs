@@ -373,3 +373,171 @@ fn the_folder_is_that_of_the_option_or_of_the_environment() {
     assert!(status(&[], Some("etc")).contains("s1"));
     assert!(status(&["--etc", &new], Some("etc")).contains("option"));
 }
+
+/// Runs `dkimctl`, and ends it where it waits for something.
+fn within_a_minute(stage: &Stage, args: &[&str]) -> Output {
+    let mut command = Command::new("timeout");
+    command.args(["-s", "KILL", "60", env!("CARGO_BIN_EXE_dkimctl"), "--etc"]);
+    feed(command.arg(stage.path("etc")).args(args), b"")
+}
+
+/// A file, and a command that reads it. Names of the stage stand for their paths.
+const READ: &[(&str, &[&str])] = &[
+    ("etc/config.toml", &["import", "opendkim.conf"]),
+    ("etc/config.toml", &["setup", "--dry-run"]),
+    ("etc/config.toml", &["record", "sample.com"]),
+    ("etc/config.toml", &["rotate", "sample.com", "--server", "127.0.0.1:1"]),
+    ("etc/config.toml", &["explain", "--from", "a@sample.com"]),
+    ("etc/config.toml", &["testkey", "--server", "127.0.0.1:1"]),
+    ("etc/domains/sample.com.toml", &["record", "sample.com"]),
+    ("etc/domains/sample.com.toml", &["status"]),
+    ("etc/domains/sample.com.toml", &["rotate", "sample.com", "--server", "127.0.0.1:1"]),
+    ("etc/domains/sample.com.toml", &["testkey", "--server", "127.0.0.1:1"]),
+    ("etc/domains/sample.com.toml", &["explain", "--from", "a@sample.com"]),
+    ("etc/domains/sample.com.toml", &["import", "opendkim.conf"]),
+    ("etc/keys/sample.com/s1.private", &["record", "sample.com"]),
+    ("etc/keys/sample.com/s1.private", &["rotate", "sample.com", "--server", "127.0.0.1:1"]),
+    ("etc/keys/sample.com/s1.private", &["testkey", "--server", "127.0.0.1:1"]),
+    ("etc/keys/sample.com/s1.private", &["explain", "--from", "a@sample.com"]),
+    ("etc/keys/sample.com/s1.private", &["import", "opendkim.conf"]),
+    ("etc/keys/sample.com/s1.private", &["verify", "--keys", "etc/keys", "message"]),
+    ("etc/keys/sample.com/s1.txt", &["record", "sample.com"]),
+    ("etc/keys/sample.com/s1.txt", &["status"]),
+    ("etc/keys/sample.com/s1.txt", &["import", "opendkim.conf"]),
+    ("etc/keys/sample.com/s1.txt", &["verify", "--keys", "etc/keys", "message"]),
+    ("etc/keys/sample.com/rotation.toml", &["status"]),
+    ("etc/keys/sample.com/rotation.toml", &["rotate", "sample.com"]),
+    ("opendkim.conf", &["import", "opendkim.conf"]),
+    ("KT", &["import", "opendkim.conf"]),
+    ("ST", &["import", "opendkim.conf"]),
+    ("EX", &["import", "opendkim.conf"]),
+    ("IN", &["import", "opendkim.conf"]),
+    ("KEY", &["import", "opendkim.conf"]),
+    ("message", &["verify", "--keys", "etc/keys", "message"]),
+    ("message", &["explain", "message"]),
+    ("message", &["try", "message"]),
+    ("record", &["verify", "--record", "record", "message"]),
+    ("merge", &["record", "--merge", "merge"]),
+];
+
+/// Words that are names of the stage become its paths.
+fn in_stage(stage: &Stage, text: &str) -> String {
+    let names =
+        ["opendkim.conf", "KT", "ST", "EX", "IN", "KEY", "message", "etc/keys", "record", "merge"];
+    let words = text.split_inclusive([' ', '\n', ':']).map(|word| {
+        let name = word.trim_end_matches([' ', '\n', ':']);
+        let end = word.strip_prefix(name).unwrap();
+        let path = names.contains(&name).then(|| stage.path(name).display().to_string());
+        format!("{}{end}", path.unwrap_or_else(|| name.to_owned()))
+    });
+    words.collect()
+}
+
+/// A stage with a set-up of OpenDKIM and a message in it.
+fn stage_with_files() -> Stage {
+    let stage = Stage::new();
+    let conf = "KeyTable KT\nSigningTable ST\nExemptDomains EX\nInclude IN\n";
+    stage.write("opendkim.conf", &in_stage(&stage, conf));
+    stage.write("KT", &in_stage(&stage, "k sample.com:s1:KEY\n"));
+    stage.write("ST", "sample.com k\n");
+    stage.write("EX", "exempt.test\n");
+    stage.write("IN", "LogWhy no\n");
+    fs::copy(stage.path("etc/keys/sample.com/s1.private"), stage.path("KEY")).unwrap();
+    let signed = fs::read_to_string(project("tests/vectors/rfc6376-a2.eml")).unwrap();
+    let signed = signed.replace("d=example.com", "d=sample.com").replace("s=brisbane", "s=s1");
+    stage.write("message", &signed);
+    stage
+}
+
+#[test]
+fn no_fifo_and_no_device_in_place_of_a_file_holds_a_command_up() {
+    for (file, args) in READ {
+        let stage = stage_with_files();
+        let (command, rest) = args.split_first().unwrap();
+        let rest: Vec<String> = rest.iter().map(|arg| in_stage(&stage, arg)).collect();
+        let args: Vec<&str> =
+            [*command].into_iter().chain(rest.iter().map(String::as_str)).collect();
+        for plant in ["mkfifo", "ln -sf /dev/zero"] {
+            let path = stage.path(file);
+            let script = format!("rm -f '{0}'; {plant} '{0}'", path.display());
+            stdout(&Command::new("sh").args(["-c", &script]).output().unwrap());
+            let output = within_a_minute(&stage, &args);
+            assert!(code(&output).is_some_and(|code| code < 100), "{plant} {file}: {output:?}");
+            // It stays what it was.
+            assert!(!fs::metadata(&path).unwrap().is_file(), "{plant} {file}: {output:?}");
+        }
+    }
+}
+
+#[test]
+fn a_message_that_the_shell_opens_is_read_from_a_pipe() {
+    let record = project("tests/vectors/rfc6376-a2.txt").display().to_string();
+    let message = fs::read(project("tests/vectors/rfc6376-a2.eml")).unwrap();
+    let pass = (Some(0), "d=example.com s=brisbane pass\n".to_owned());
+    assert_eq!(verify(&["--record", &record, "/dev/fd/0"], &message), pass);
+    assert_eq!(verify(&["--record", &record, "/dev/stdin"], &message), pass);
+}
+
+/// What no terminal should get: orders to it, and what turns text round.
+const ORDERS: &str = "\u{1b}[31m\u{9b}2J\u{202e}\u{7f}";
+
+fn gives_no_orders(output: &Output) {
+    for text in [&output.stdout, &output.stderr] {
+        let text = String::from_utf8(text.clone()).unwrap();
+        let order = text.chars().find(|char| char.is_control() && !['\n', '\t'].contains(char));
+        assert!(order.is_none() && !text.contains('\u{202e}'), "{order:?} {text:?}");
+    }
+}
+
+#[test]
+fn what_is_shown_gives_the_terminal_no_orders() {
+    let stage = Stage::new();
+    let folder = format!("evil{ORDERS}");
+    let message = format!(
+        "From: \"{ORDERS}\" <a@sample.com>\nSubject: {ORDERS}\r\nX: \u{1b}[31m\n\n{ORDERS} {}\n",
+        "gr\u{fc}n ".repeat(300)
+    );
+    let mut message = message.into_bytes();
+    message.extend(b"\xff\xfe\n");
+    fs::create_dir(stage.path(&folder)).unwrap();
+    let path = stage.path(&format!("{folder}/message"));
+    fs::write(&path, &message).unwrap();
+    let path = path.to_str().unwrap();
+    let record = format!("v=DKIM1; k={ORDERS}; p={ORDERS}");
+    stage.write("record", &record);
+    let record = stage.path("record").display().to_string();
+    stage
+        .write("etc/domains/sample.com.toml", &format!("selectors = [\"s1\"]\n\"{ORDERS}\" = 1\n"));
+    let conf = stage.path("opendkim.conf").display().to_string();
+    stage.write(
+        "opendkim.conf",
+        &format!("Domain a.test\nSelector {ORDERS}\nKeyFile /{ORDERS}\n{ORDERS} x\n"),
+    );
+    for args in [
+        &["explain", path][..],
+        &["explain", "--json", path],
+        &["explain", "--from", &format!("{ORDERS}@sample.com")],
+        &["explain", &format!("{path}.not")],
+        &["verify", "--record", &record, path],
+        &["verify", "--record", &record, "--json", path],
+        &["try", path],
+        &["record", &format!("x{ORDERS}.test")],
+        &["record", "--format", ORDERS],
+        &["record", "--merge", path],
+        &["genkey", "-d", "x.test", "-s", ORDERS],
+        &["import", "--dry-run", &conf],
+        &["import", "--dry-run", "--json", &conf],
+        &["import", "--dry-run", path],
+        &["status"],
+        &["testkey", "--server", "127.0.0.1:1"],
+        &[ORDERS],
+        &[&format!("--{ORDERS}")],
+    ] {
+        let output = within_a_minute(&stage, args);
+        assert!(!output.stdout.is_empty() || !output.stderr.is_empty(), "{args:?}: {output:?}");
+        gives_no_orders(&output);
+    }
+    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\n");
+    let shown = stdout(&within_a_minute(&stage, &["try", path]));
+    assert!(shown.contains("\n  X: \\u{1b}[31m\n"), "{shown}");
+}

@@ -112,7 +112,7 @@ fn what_is_not_there_or_not_said_has_its_exit_code() {
         (&["b.test", "--format", "tinydns"], 64),
         (&["../b.test"], 64),
         (&["--merge", "/nowhere"], 66),
-        (&["--merge", "/dev/null"], 65),
+        (&["--merge", "/dev/null"], 66),
     ] {
         let output = dkimctl(&stage, &[&["record"], args].concat());
         assert_eq!(output.status.code(), Some(code), "{args:?}: {output:?}");

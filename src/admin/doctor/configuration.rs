@@ -8,7 +8,7 @@ use nix::unistd::{Group, User};
 
 use super::Finding;
 use super::settings::Ours;
-use crate::admin::domains;
+use crate::admin::{domains, input};
 use crate::config::{DomainFile, Host};
 use crate::dkim::{Domain, Selector};
 use crate::policy::Candidate;
@@ -139,7 +139,7 @@ fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
 /// A file that every user must be able to read, and only its owner to write.
 fn read(path: &Path, rule: Rule, findings: &mut Vec<Finding>) -> Option<String> {
     let shown = path.display();
-    let text = match fs::read_to_string(path) {
+    let text = match input::text(path, input::CONFIGURATION) {
         Ok(text) => text,
         Err(error) => {
             let remedy = "dkimctl setup, or write it; see sendmail-dkim.toml(5)";

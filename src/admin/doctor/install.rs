@@ -8,6 +8,7 @@ use std::process::Command;
 use nix::unistd::Group;
 
 use super::Finding;
+use crate::admin::input;
 use crate::admin::postconf::Postfix;
 use crate::admin::rights::GROUP;
 use crate::config::Host;
@@ -110,7 +111,7 @@ fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
 /// The set-gid bit counts for nothing on a file system that is mounted nosuid.
 fn mount(path: &str) -> Option<Finding> {
     let path = fs::canonicalize(path).ok()?;
-    let text = fs::read_to_string("/proc/self/mountinfo").ok()?;
+    let text = input::text(Path::new("/proc/self/mountinfo"), input::FOREIGN).ok()?;
     let mounts = text.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(4);
         Some((words.next()?, words.next()?))
@@ -187,7 +188,7 @@ fn has_override(path: &str) -> bool {
 fn enabled(host: Option<&Host>) -> Option<Finding> {
     let state = ["/var/lib/alternatives/mta", "/etc/alternatives-admindir/mta"]
         .iter()
-        .find_map(|path| fs::read_to_string(path).ok());
+        .find_map(|path| input::text(Path::new(path), input::FOREIGN).ok());
     let agent = host.zip(state).and_then(|(host, state)| service(&state, &host.sendmail));
     let agent = format!("{}.service", agent.as_deref().unwrap_or("postfix"));
     let ours = "sendmail.dkim.service";

@@ -1,10 +1,10 @@
 //! The key tree: each key that a domain file names is there, sound, and for the wrapper's group alone.
 
-use std::fs;
 use std::path::Path;
 
 use super::Finding;
 use super::configuration::{Configuration, Signer};
+use crate::admin::input;
 use crate::admin::rights::{self, Step};
 use crate::dkim::{Algorithm, Selector, SigningKey};
 use crate::report;
@@ -50,7 +50,7 @@ fn key(tree: &Path, folder: &Path, selector: &Selector, signer: &Signer) -> Vec<
         )];
     };
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
-    let pem = fs::read(&path).map(zeroize::Zeroizing::new).unwrap_or_default();
+    let pem = input::read(&path, input::KEY).map(zeroize::Zeroizing::new).unwrap_or_default();
     match SigningKey::from_pem(&*pem, signer.file.signing.minimum_key_bits) {
         Ok(key) => {
             let bits = key.bits();

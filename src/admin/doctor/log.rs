@@ -1,11 +1,11 @@
 //! What the mail log tells of the days before: lines that were broken on the way out, and keys that the
 //! wrapper could not open in some service.
 
-use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
 use super::{Finding, Severity};
+use crate::admin::input;
 use crate::admin::postconf::Postfix;
 
 /// Where syslog daemons put facility mail.
@@ -36,7 +36,7 @@ pub(super) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
 }
 
 fn tail(path: &Path) -> std::io::Result<String> {
-    let mut file = File::open(path)?;
+    let mut file = input::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
     let mut octets = Vec::new();

@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::{Finding, Severity};
+use crate::admin::input;
 
 /// Where distributions keep php.ini and the pools of php-fpm.
 const PLACES: [&str; 4] = ["/etc/php.ini", "/etc/php.d", "/etc/php", "/etc/php-fpm.d"];
@@ -26,7 +27,7 @@ pub(super) fn findings() -> Vec<Finding> {
             continue;
         }
         seen.push(real);
-        let octets = fs::read(&path).unwrap_or_default();
+        let octets = input::read(&path, input::FOREIGN).unwrap_or_default();
         let text = String::from_utf8_lossy(&octets);
         findings.extend(text.lines().filter_map(setting).filter_map(|value| judge(&path, value)));
     }

@@ -1,6 +1,7 @@
 //! Settings of Postfix that change a message after it was signed, or that the wrapper has to know of.
 
 use super::{Finding, Severity};
+use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::dkim::{Domain, FieldName};
 use crate::message::address::Completion;
@@ -227,7 +228,7 @@ fn may_change(view: &View<'_>, name: &'static str) -> bool {
     let tables = view.value(name).split([',', ' ', '\t']).filter(|table| !table.is_empty());
     tables.into_iter().any(|table| {
         let text = table.split_once(':').filter(|(kind, _)| ["regexp", "pcre"].contains(kind));
-        let text = text.and_then(|(_, path)| std::fs::read_to_string(path).ok());
+        let text = text.and_then(|(_, path)| input::text(path.as_ref(), input::FOREIGN).ok());
         text.is_none_or(|text| {
             let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
             lines.flat_map(str::split_whitespace).any(|word| {

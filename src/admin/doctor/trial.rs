@@ -1,7 +1,6 @@
 //! What the DNS says of each key, and a trial: a message signed by the wrapper's code for each domain.
 
 use std::ffi::OsString;
-use std::fs;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,6 +8,7 @@ use super::Finding;
 use super::configuration::{Configuration, Signer};
 use crate::admin::dns::Dns;
 use crate::admin::explain::sample;
+use crate::admin::input;
 use crate::admin::testkey::{Outcome, test_all};
 use crate::admin::verify::line;
 use crate::dkim::{Header, Lookup, Record, SigningKey, Timestamp, verify};
@@ -100,7 +100,8 @@ fn faults(etc: &Path, signer: &Signer, message: &[u8]) -> Vec<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let folder = etc.join("keys").join(signer.folder());
     let verdicts = verify(&header, body, Timestamp(now), &mut |_, selector| {
-        let pem = fs::read(folder.join(format!("{selector}.private"))).map(zeroize::Zeroizing::new);
+        let pem = input::read(&folder.join(format!("{selector}.private")), input::KEY);
+        let pem = pem.map(zeroize::Zeroizing::new);
         let key = pem.ok().and_then(|pem| SigningKey::from_pem(&*pem, 1024).ok());
         let text = key.and_then(|key| Record::new(key.public()).text().ok());
         text.map_or(Lookup::NotFound, |text| Lookup::Found(text.into_bytes()))

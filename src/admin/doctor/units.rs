@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::Finding;
+use crate::admin::input;
 
 /// Where units are, the strongest last.
 const FOLDERS: [&str; 5] = [
@@ -80,7 +81,7 @@ type Settings = BTreeMap<String, (String, String)>;
 fn settings(files: &[PathBuf]) -> Settings {
     let mut settings = Settings::new();
     for path in files {
-        let text = fs::read_to_string(path).unwrap_or_default();
+        let text = input::text(path, input::FOREIGN).unwrap_or_default();
         read(&text, &path.display().to_string(), &mut settings);
     }
     settings

@@ -1,10 +1,10 @@
 //! Keys of an OpenDKIM set-up: in a file or in the table itself, as PEM or as the base64 of DER.
 
-use std::fs;
 use std::path::Path;
 
 use zeroize::Zeroizing;
 
+use crate::admin::input;
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, KeyError, Record, Selector, SigningKey};
 
@@ -31,7 +31,8 @@ impl OldKey {
         let is_path = ["/", "./", "../"].iter().any(|begin| source.starts_with(begin));
         let (octets, origin) = if is_path {
             let path = base.map_or_else(|| source.into(), |base| Path::new(base).join(source));
-            let octets = fs::read(&path).map_err(|error| format!("{path:?}: {error}"))?;
+            let octets =
+                input::read(&path, input::KEY).map_err(|error| format!("{path:?}: {error}"))?;
             (octets, path.display().to_string())
         } else {
             (source.as_bytes().to_vec(), "the KeyTable".to_owned())

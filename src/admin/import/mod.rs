@@ -17,11 +17,11 @@ use std::process::ExitCode;
 use lexopt::Arg;
 use serde::Serialize;
 
-use super::Args;
 use super::doctor::{Missing, missing};
 use super::domains;
 use super::output::{Failure, say, say_json};
 use super::tree::{NewFile, Readers, Tree as Writer};
+use super::{Args, input};
 use crate::config::{Host, Signing};
 use crate::wrapper::USUAL;
 pub use conf::Files;
@@ -119,7 +119,7 @@ fn files_beside(tree: &Tree, etc: &Path) -> BTreeMap<String, String> {
     let paths = domains::paths(etc).unwrap_or_default().into_iter();
     let named = paths.filter_map(|path| {
         let name = path.file_stem()?.to_str()?.to_owned();
-        Some((name, fs::read_to_string(path).ok()?))
+        Some((name, input::text(&path, input::CONFIGURATION).ok()?))
     });
     named.filter(|(name, _)| !tree.files.contains_key(name)).collect()
 }
@@ -161,7 +161,8 @@ struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
-        let octets = fs::read(path).map_err(|error| error.to_string())?;
+        let octets =
+            input::read(Path::new(path), input::FOREIGN).map_err(|error| error.to_string())?;
         Ok(String::from_utf8_lossy(&octets).into_owned())
     }
 
@@ -255,7 +256,7 @@ impl Report {
     fn refuse_conflicts(&mut self) -> Result<(), Failure> {
         let mut conflicts = Vec::new();
         for file in &mut self.files {
-            match fs::read(&file.path).map(zeroize::Zeroizing::new) {
+            match input::read(&file.path, input::CONFIGURATION).map(zeroize::Zeroizing::new) {
                 Ok(octets) if *octets == *file.octets => file.is_there = true,
                 Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
                 Ok(_) | Err(_) => conflicts.push(file.path.display().to_string()),

@@ -1,12 +1,11 @@
 //! The domain files that sign with the keys of a folder.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
-use crate::admin::domains;
 use crate::admin::output::Failure;
+use crate::admin::{domains, input};
 use crate::config::{DomainFile, Signing};
 use crate::dkim::{Domain, Selector};
 
@@ -29,7 +28,8 @@ pub(in crate::admin) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signe
     let mut signers = Vec::new();
     for path in domains::paths(etc)? {
         let name = domains::named_after(&path);
-        let text = fs::read_to_string(&path).map_err(|error| Failure::reading(&path, &error))?;
+        let text = input::text(&path, input::CONFIGURATION)
+            .map_err(|error| Failure::reading(&path, &error))?;
         match domains::parse(&path, &text, &host) {
             Ok(file) if file.domain.as_ref().or(name.as_ref()) == Some(domain) => {
                 signers.push(Signer { path, text, file, host: host.clone() });

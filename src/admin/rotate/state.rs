@@ -1,6 +1,5 @@
 //! `keys/DOMAIN/rotation.toml`: how far the rotations of a domain are.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -8,6 +7,7 @@ use serde::Deserialize;
 use toml::value::Datetime;
 
 use super::moment::Moment;
+use crate::admin::input;
 use crate::admin::output::Failure;
 use crate::admin::tree::{NewFile, Readers, Tree};
 use crate::dkim::Selector;
@@ -80,7 +80,7 @@ const HEAD: &str = "\
 impl State {
     pub(in crate::admin) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = folder.join("rotation.toml");
-        let text = match fs::read_to_string(&path) {
+        let text = match input::text(&path, input::CONFIGURATION) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             Err(error) => return Err(Failure::reading(&path, &error)),

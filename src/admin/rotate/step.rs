@@ -14,6 +14,7 @@ use super::look::{Has, Sight, all, look, some_lack, some_unknown};
 use super::moment::Moment;
 use super::signers::{Signer, signers};
 use super::state::{Rotation, Stage, State};
+use crate::admin::input;
 use crate::admin::keys::{self, KeyPaths, Wanted};
 use crate::admin::output::Failure;
 use crate::admin::tree::{NewFile, Readers};
@@ -257,7 +258,8 @@ impl Step<'_> {
     /// What the new key takes from the old one: its type, and what its record says beside it.
     fn model(&self, old: &Selector) -> Result<(Algorithm, Terms), Failure> {
         let algorithm = self.public_key(old)?.algorithm();
-        let text = fs::read(KeyPaths::within(self.folder, old).record).unwrap_or_default();
+        let text = input::read(&KeyPaths::within(self.folder, old).record, input::CONFIGURATION)
+            .unwrap_or_default();
         let record = Record::parse(&record_text(&text));
         Ok((algorithm, record.map(|record| record.terms().clone()).unwrap_or_default()))
     }

@@ -1,11 +1,11 @@
 //! What the host says: Postfix, and where the real sendmail is.
 
-use std::fs::{self, File};
-use std::io::Read as _;
+use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::dkim::Domain;
 use crate::wrapper::{FOLDER, USUAL};
@@ -116,10 +116,11 @@ pub(super) fn is_real(path: &Path) -> bool {
     if !found.is_file() || found.permissions().mode() & 0o111 == 0 {
         return false;
     }
-    let mut octets = Vec::new();
     // It is a few hundred kB; what can't be read (mode 711) is not the wrapper as it is installed.
-    let read = File::open(path).and_then(|mut file| file.read_to_end(&mut octets));
-    read.is_err() || !octets.windows(FOLDER.len()).any(|part| part == FOLDER.as_bytes())
+    let read = input::read(path, input::PROGRAM);
+    read.map_or(true, |program| {
+        !program.windows(FOLDER.len()).any(|part| part == FOLDER.as_bytes())
+    })
 }
 
 /// The first line of what a program says; `None` if it says nothing or fails.

@@ -1,12 +1,11 @@
 //! The domain files of the tree, and the keys that they name.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use zeroize::Zeroizing;
 
-use crate::admin::domains;
 use crate::admin::output::Failure;
+use crate::admin::{domains, input};
 use crate::config::DomainFile;
 use crate::dkim::{Domain, Identity, PublicKey, Selector, SigningKey};
 use crate::report::chain;
@@ -38,7 +37,7 @@ pub(super) fn domain_files(etc: &Path, only: Option<&Domain>) -> Result<Vec<Foun
     let found = paths.iter().filter_map(|path| {
         let domain = domains::named_after(path);
         let named = only.is_none() || domain.as_ref() == only;
-        let text = fs::read_to_string(path).map_err(|error| error.to_string());
+        let text = input::text(path, input::CONFIGURATION).map_err(|error| error.to_string());
         let parse =
             |text: String| domains::parse(path, &text, &host).map_err(|why| why.to_string());
         let file = match text.and_then(parse) {
@@ -71,7 +70,8 @@ fn domain_keys(etc: &Path, domain: Domain, file: &DomainFile) -> DomainKeys {
 }
 
 fn public_half(path: &Path) -> Result<PublicKey, String> {
-    let pem = fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let pem = input::read(path, input::KEY)
+        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let pem = Zeroizing::new(pem);
     let key = SigningKey::from_pem(&*pem, 1024);
     key.map(|key| key.public()).map_err(|error| format!("{}: {}", path.display(), chain(&error)))

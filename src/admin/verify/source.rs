@@ -1,11 +1,11 @@
 //! Where key records come from: the DNS, a folder of keys, or a file.
 
 use std::collections::HashMap;
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::admin::dns::{Answer, Dns, Found, Txt};
+use crate::admin::input;
 use crate::dkim::{Domain, Lookup, Record, Selector, SigningKey};
 
 /// Where key records come from.
@@ -64,13 +64,13 @@ fn in_folder(folder: &Path, selector: &Selector) -> Lookup {
         Lookup::Failed(format!("{}: {error}", path.display()))
     };
     let public = folder.join(format!("{selector}.txt"));
-    match fs::read(&public) {
+    match input::read(&public, input::CONFIGURATION) {
         Ok(text) => return Lookup::Found(record_text(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         Err(error) => return failed(&public, &error),
     }
     let private = folder.join(format!("{selector}.private"));
-    let pem = match fs::read(&private) {
+    let pem = match input::read(&private, input::KEY) {
         Ok(pem) => pem,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::NotFound,
         Err(error) => return failed(&private, &error),

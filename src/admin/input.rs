@@ -1,0 +1,91 @@
+//! Reading files: regular ones only, up to a size. A FIFO or a device in the place of a file holds up no command, and a
+//! file without end fills no memory.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
+
+use nix::fcntl::OFlag;
+
+/// The largest `config.toml`, domain file, record or rotation state, in bytes: what the wrapper reads, too.
+pub(super) const CONFIGURATION: u64 = 1 << 20;
+/// The largest key file, in bytes (RSA 4096 in PEM: 3.3 kB).
+pub(super) const KEY: u64 = 16 << 10;
+/// The largest file of another program: a table of `OpenDKIM`, a unit.
+pub(super) const FOREIGN: u64 = 64 << 20;
+/// The largest program, in bytes.
+pub(super) const PROGRAM: u64 = 512 << 20;
+/// The largest message, in bytes.
+pub(super) const MESSAGE: u64 = 256 << 20;
+
+/// Opens a regular file.
+pub(super) fn open(path: &Path) -> io::Result<File> {
+    // O_NONBLOCK: the opening of a FIFO would wait for a writer.
+    let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+    let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
+    if !file.metadata()?.is_file() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file"));
+    }
+    Ok(file)
+}
+
+/// Reads a file of at most `largest` bytes.
+pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    let file = open(path)?;
+    // Room for all at once: a Vec that grows leaves copies behind, which may be of a key.
+    let length = file.metadata()?.len().min(largest);
+    let room = usize::try_from(length).unwrap_or_default().saturating_add(32);
+    read_into(Vec::with_capacity(room), file, largest)
+}
+
+/// The same for text.
+pub(super) fn text(path: &Path, largest: u64) -> io::Result<String> {
+    let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text");
+    String::from_utf8(read(path, largest)?).map_err(not_text)
+}
+
+/// The same for a file of the command line. What the shell has opened, as for `<(command)`, may be a pipe: it is waited for
+/// as standard input is.
+pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    if path.starts_with("/dev/fd") || path == Path::new("/dev/stdin") {
+        return read_into(Vec::new(), File::open(path)?, largest);
+    }
+    read(path, largest)
+}
+
+/// Reads standard input, of at most `largest` bytes.
+pub(super) fn stdin(largest: u64) -> io::Result<Vec<u8>> {
+    read_into(Vec::new(), io::stdin().lock(), largest)
+}
+
+fn read_into(mut bytes: Vec<u8>, source: impl Read, largest: u64) -> io::Result<Vec<u8>> {
+    let length = source.take(largest.saturating_add(1)).read_to_end(&mut bytes)?;
+    if length as u64 > largest {
+        let what = format!("larger than {largest} bytes");
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, what));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_larger_than_the_limit_is_not_read() {
+        let read = |length: usize| read_into(Vec::new(), &*vec![b'x'; length], 1000);
+        assert_eq!(read(1000).unwrap().len(), 1000);
+        assert_eq!(read(1001).unwrap_err().to_string(), "larger than 1000 bytes");
+        let endless = read_into(Vec::new(), io::repeat(0), 1000);
+        assert_eq!(endless.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn a_device_or_a_folder_is_no_file() {
+        for path in ["/dev/zero", "/dev/null", "/"] {
+            let error = read(Path::new(path), 10).unwrap_err();
+            assert_eq!(error.to_string(), "not a regular file", "{path}");
+        }
+    }
+}
