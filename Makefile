@@ -134,10 +134,9 @@ install: built
 	install -m 644 packaging/completions/dkimctl.bash $(DESTDIR)$(BASHDIR)/dkimctl
 	install -m 644 packaging/completions/_dkimctl $(DESTDIR)$(ZSHDIR)
 	install -m 644 packaging/completions/dkimctl.fish $(DESTDIR)$(FISHDIR)
-	install -d $(DESTDIR)$(ETC)/domains
-	install -d -m 750 $(DESTDIR)$(ETC)/keys
+	if [ -n "$(DESTDIR)" ]; then install -d $(DESTDIR)$(ETC)/domains && install -d -m 750 $(DESTDIR)$(ETC)/keys; \
+	else $(SBINDIR)/dkimctl --etc $(ETC) setup --directories; fi
 	[ -e $(DESTDIR)$(ETC)/config.toml ] || install -m 644 packaging/etc/config.toml $(DESTDIR)$(ETC)/config.toml
-	[ -n "$(DESTDIR)" ] || chgrp $(GROUP) $(ETC)/keys
 
 # Keys and configuration stay: they are the administrator's; and the group as long as there are keys, whose group it is. What is
 # registered goes first, or there would be no sendmail.

@@ -59,6 +59,12 @@ impl Rule {
         Self { owner: top.owner }
     }
 
+    /// The rule for a user who writes to a tree: nothing in it may be another user's, unless that user is root.
+    #[cfg(feature = "admin")]
+    pub(crate) fn of_writer(uid: u32) -> Self {
+        Self { owner: uid }
+    }
+
     /// Judges a directory, or a file that every user may read.
     ///
     /// # Errors

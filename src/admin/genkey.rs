@@ -13,7 +13,7 @@ use super::doctor::{Missing, missing};
 use super::keys::{KeyPaths, Wanted};
 use super::output::{Failure, say, say_json, warn};
 use super::rotate::signers::{Signer, signers};
-use super::tree::{NewFile, Readers, Tree};
+use super::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Record, Selector, SigningKey, Terms};
 
@@ -86,7 +86,6 @@ impl Request {
 
     fn make(&self, etc: &Path) -> Result<Made, Failure> {
         let (domain, selector) = (&self.domain, &self.selector);
-        let tree = Tree::new();
         let paths = match &self.directory {
             Some(directory) => KeyPaths::within(directory, selector),
             None => KeyPaths::of(etc, domain, selector),
@@ -106,15 +105,19 @@ impl Request {
             NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All },
             NewFile { path: &paths.private, text: pem.as_bytes(), readers },
         ];
+        let store = match &self.directory {
+            Some(directory) => Store::open_shared(directory)?,
+            None => Store::create(etc)?,
+        };
         if self.directory.is_none() {
-            tree.keys_folder(etc, domain)?;
+            store.keys_folder(domain)?;
         }
         if is_first {
-            tree.folder(&etc.join("domains"), Readers::All)?;
+            store.folder(&etc.join("domains"), Readers::All)?;
             // The last: a domain file without its key would make errors of mail.
             files.push(NewFile { path: &file, text: selectors.as_bytes(), readers: Readers::All });
         }
-        tree.files(&files)?;
+        store.files(&files)?;
         self.tell(format_args!("the private key is in {}", paths.private.display()));
         self.tell(format_args!("the record is in {}", paths.record.display()));
         Ok(Made { key, record, paths, file })

@@ -18,8 +18,8 @@ mod rights;
 mod rotate;
 mod setup;
 mod status;
+mod store;
 mod testkey;
-mod tree;
 mod trial;
 mod verify;
 

@@ -107,6 +107,13 @@ impl Failure {
         Self::new(code, format_args!("cannot create {path:?}: {error}"))
     }
 
+    /// A file can't be changed or removed.
+    pub(super) fn changing(path: &Path, error: &io::Error) -> Self {
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let code = if is_denied { NO_PERMISSION } else { IO };
+        Self::new(code, format_args!("cannot change {path:?}: {error}"))
+    }
+
     /// Says it, and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
         warn(&self.what);

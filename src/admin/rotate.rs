@@ -8,21 +8,20 @@ pub(super) mod state;
 mod step;
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
 use lexopt::Arg;
 use lexopt::ValueExt as _;
-use nix::fcntl::{Flock, FlockArg};
 
 use super::Args;
 use super::dns::Dns;
 use super::input;
 use super::keys::{self, KeyPaths};
 use super::output::{Failure, say, say_json};
-use super::tree::Tree;
+use super::store::Store;
 use crate::dkim::{Domain, Selector};
 use moment::Moment;
 use name::Template;
@@ -64,7 +63,7 @@ rotate is at work.
 /// What holds for all domains of one call.
 struct Run {
     etc: PathBuf,
-    tree: Tree,
+    store: Store,
     dns: Dns,
     now: Moment,
     host: String,
@@ -152,7 +151,7 @@ impl Run {
             .unwrap_or_default();
         let run = Self {
             etc: args.etc.clone(),
-            tree: Tree::new(),
+            store: Store::open(&args.etc)?,
             dns: Dns::asked_for(server.as_deref())?,
             now: Moment::now(),
             host: name::host_label(&host),
@@ -171,13 +170,14 @@ impl Run {
                 "{domain} is signed by default.toml, whose keys are those of no one domain"
             )));
         }
-        let open = File::open(folder).map_err(|error| Failure::reading(folder, &error))?;
-        let _lock = Flock::lock(open, FlockArg::LockExclusiveNonblock)
-            .map_err(|_| Failure::busy(format_args!("another rotate is at work on {domain}")))?;
+        let busy = || Failure::busy(format_args!("another rotate is at work on {domain}"));
+        let _lock = self.store.lock(folder)?.ok_or_else(busy)?;
+        // What another user may have written says nothing.
+        self.store.replaceable(&State::path(folder))?;
         let mut state = State::read(folder)?;
         // Noted before there is a key, so that a key is never there without a note.
         if self.begin(domain, folder, &mut state)? && !self.is_dry {
-            state.write(&self.tree)?;
+            state.write(&self.store)?;
         }
         let mut reports = Vec::new();
         // From the last one on: one that is over is taken out.
@@ -193,6 +193,8 @@ impl Run {
     /// Notes a rotation for each selector that signs and is old enough. The key is made later.
     fn begin(&self, domain: &Domain, folder: &Path, state: &mut State) -> Result<bool, Failure> {
         let signers = signers(&self.etc, domain)?;
+        // Those that can't be changed later are refused now, before there is a new key.
+        signers.iter().try_for_each(|signer| self.store.replaceable(&signer.path))?;
         let active: BTreeSet<&Selector> = signers.iter().flat_map(Signer::selectors).collect();
         let before = state.rotations.len();
         for old in active {

@@ -3,7 +3,7 @@
 mod host;
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use lexopt::Arg;
@@ -12,13 +12,14 @@ use similar::TextDiff;
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::output::{Failure, say, say_json};
-use super::tree::{NewFile, Readers, Tree};
+use super::store::{NewFile, Readers, Store};
 use super::{Args, input};
 use crate::config;
 use host::Host;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl setup [--dry-run] [--replace] [--json]
+                     [--sendmail FILE | --directories]
 
 Fills config.toml from the host: finds the real sendmail, and asks Postfix what
 it puts behind bare addresses (myorigin, mydomain) and takes at most
@@ -26,9 +27,13 @@ it puts behind bare addresses (myorigin, mydomain) and takes at most
 otherwise stays as it is, and that is told; a real sendmail that is not there,
 or is the wrapper itself, is replaced.
 
-  --dry-run  change nothing, and show the change as a diff
-  --replace  take what the host says where the file says otherwise
-  --json     show what was set and kept as JSON
+  --dry-run        change nothing, and show the change as a diff
+  --replace        take what the host says where the file says otherwise
+  --json           show what was set and kept as JSON
+  --sendmail FILE  set the real sendmail alone, to FILE, where config.toml names
+                   none that exists
+  --directories    only create the directories of the tree, and give keys to
+                   group sendmail-dkim where they belong to another one
 
 Exits with 0 if config.toml fits the host or was made to, with 66 if there is no
 real sendmail.
@@ -42,6 +47,19 @@ struct Options {
     is_dry: bool,
     replace: bool,
     json: bool,
+    part: Part,
+}
+
+/// What is set up.
+#[derive(Default)]
+enum Part {
+    /// All that the host says.
+    #[default]
+    All,
+    /// The real sendmail, which is given; for alternatives/register.
+    Sendmail(PathBuf),
+    /// The directories; for packages and `make install`.
+    Directories,
 }
 
 pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
@@ -51,20 +69,34 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
             Arg::Long("dry-run") => options.is_dry = true,
             Arg::Long("replace") => options.replace = true,
             Arg::Long("json") => options.json = true,
+            Arg::Long("sendmail") => options.part = Part::Sendmail(args.parser.value()?.into()),
+            Arg::Long("directories") => options.part = Part::Directories,
             Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(arg.unexpected().into()),
         }
     }
+    let mut host = match &options.part {
+        Part::All => Host::ask(),
+        Part::Sendmail(path) if host::is_real(path) => Host::of(path),
+        Part::Sendmail(path) => {
+            let what = format_args!("{path:?} is not a sendmail program other than the wrapper");
+            return Err(Failure::missing(what));
+        }
+        Part::Directories => return directories(&args.etc),
+    };
+    if !options.is_dry {
+        Store::refuse_others(&args.etc)?;
+    }
     let path = args.etc.join("config.toml");
-    // Where it is a link, what it leads to is the file.
-    let path = path.canonicalize().unwrap_or(path);
     let before = match input::text(&path, input::CONFIGURATION) {
         Ok(text) => Some(text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => None,
         Err(error) => return Err(Failure::reading(&path, &error)),
     };
-    let mut host = Host::ask();
     let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
-    file.settle(&host, options.replace);
+    file.settle_sendmail(&host);
+    if matches!(options.part, Part::All) {
+        file.settle_postfix(&host, options.replace);
+    }
     if file.get("sendmail").is_none() {
         return Err(Failure::missing("there is no sendmail but the wrapper; install Postfix"));
     }
@@ -72,12 +104,20 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
     let before = before.unwrap_or_default();
     if !options.is_dry && file.text != before {
-        let tree = Tree::new();
-        tree.folder(&args.etc, Readers::All)?;
-        tree.replace(&NewFile { path: &path, text: file.text.as_bytes(), readers: Readers::All })?;
+        let new = NewFile { path: &path, text: file.text.as_bytes(), readers: Readers::All };
+        Store::create(&args.etc)?.replace(&new)?;
     }
     host.notes.append(&mut file.notes);
     options.show(&path, &before, &file, &host.notes)
+}
+
+/// The directories of the tree, and the group that reads keys.
+fn directories(etc: &Path) -> Result<ExitCode, Failure> {
+    let store = Store::create(etc)?;
+    store.folder(&etc.join("domains"), Readers::All)?;
+    store.folder(&etc.join("keys"), Readers::Group)?;
+    store.give_keys()?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// A key, and what became of it.
@@ -138,13 +178,16 @@ impl Editing {
         Some(self.document.get(key)?.as_value()?.clone().decorated("", ""))
     }
 
-    fn settle(&mut self, host: &Host, replace: bool) {
+    fn settle_sendmail(&mut self, host: &Host) {
         let is_real =
             |value: &Value| value.as_str().is_some_and(|path| host::is_real(path.as_ref()));
         let real = self.get("sendmail").filter(is_real);
         let found = host.sendmail.as_ref().and_then(|path| path.to_str()).map(Value::from);
         // One that can be run is not second-guessed.
         self.settle_one("sendmail", real.or(found), true);
+    }
+
+    fn settle_postfix(&mut self, host: &Host, replace: bool) {
         for (key, domain) in
             [("origin", &host.origin), ("append_dot_domain", &host.append_dot_domain)]
         {
@@ -234,7 +277,12 @@ impl Options {
             let set = file.outcomes.iter().filter(|outcome| outcome.set);
             let lines: String = set.map(Outcome::toml).collect();
             let done = if lines.is_empty() { " nothing to change" } else { "" };
-            format!("# {}:{done}\n{lines}", path.display())
+            // Scripts ask for one part at each run, and mostly nothing is to do.
+            if lines.is_empty() && !matches!(self.part, Part::All) {
+                String::new()
+            } else {
+                format!("# {}:{done}\n{lines}", path.display())
+            }
         };
         for note in notes {
             text.push_str(&format!("note: {note}\n"));

@@ -101,6 +101,55 @@ fn dkimctl_reads_domain_files_in_one_place() {
 }
 
 #[test]
+fn dkimctl_reads_and_writes_files_in_one_place_each() {
+    let admin = project("src/admin");
+    let reads = ["fs::read(", "read_to_string(", "File::open(", "OpenOptions"];
+    let writes = [
+        "fs::write(",
+        "fs::copy(",
+        "fs::rename(",
+        "fs::remove",
+        "fs::hard_link(",
+        "set_permissions(",
+        "chown(",
+        "symlink(",
+        "create_dir",
+        "DirBuilder",
+        "File::create",
+        "unlink(",
+        "renameat(",
+        "mkdirat(",
+    ];
+    for path in sources(&admin) {
+        let place = path.strip_prefix(&admin).unwrap().display().to_string();
+        let text = code(&path);
+        let names = |words: &[&str]| {
+            let found = words.iter().filter(|word| text.contains(**word));
+            found.map(|word| (*word).to_owned()).collect::<Vec<_>>()
+        };
+        // `try` writes to a folder of its own below the temporary one.
+        if place != "input.rs" {
+            assert_eq!(names(&reads), [""; 0], "{place}");
+        }
+        if !place.starts_with("store") && place != "trial.rs" {
+            assert_eq!(names(&writes), [""; 0], "{place}");
+        }
+    }
+    // Nor does a script write to the tree by itself.
+    for script in ["alternatives/register", "alternatives/unregister", "packaging/deb/postinst"] {
+        let text = fs::read_to_string(project(script)).unwrap();
+        for line in text.lines().filter(|line| !line.trim_start().starts_with('#')) {
+            let is_tree = line.contains("/etc/sendmail-dkim") || line.contains("$etc");
+            let only_looks = ["dkimctl", "etc=", "[ -e ", "echo ", "grep "];
+            assert!(
+                !is_tree || only_looks.iter().any(|word| line.contains(word)),
+                "{script}: {line}"
+            );
+        }
+    }
+}
+
+#[test]
 fn dependencies_point_downward() {
     let order = ["dkim", "message", "argv", "config", "policy"];
     for path in sources(&project("src")) {

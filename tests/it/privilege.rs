@@ -11,6 +11,7 @@ mod right;
 mod signals;
 mod signer;
 mod tree;
+mod writes;
 
 use std::process::{Command, Output};
 use std::sync::OnceLock;

@@ -258,3 +258,19 @@ fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
     stdout(&sandbox.sh("alice", &script, b"From: root (Cron Daemon)\nSubject: x\n\nx\n"));
     sandbox.assert_signed(&sandbox.received(&recipient), "host.example.test", "cron");
 }
+
+#[test]
+fn for_a_script_the_real_sendmail_alone_is_set_and_only_where_there_is_none() {
+    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    sandbox.root("mkdir -p /tmp/setup-script");
+    sandbox.write("/tmp/setup-script/config.toml", "sendmail = \"/nowhere\"\n");
+    let run = |path: &str| setup(sandbox, "setup-script", "", &format!("--sendmail {path}"));
+    assert!(run("/usr/sbin/sendmail.postfix").contains(SENDMAIL));
+    // Neither origin nor limit: Postfix was not asked.
+    assert_eq!(file(sandbox, "setup-script"), format!("{SENDMAIL}\n"));
+    assert_eq!(run("/usr/sbin/sendmail.postfix"), "");
+    assert_eq!(run("/bin/true"), "");
+    assert_eq!(file(sandbox, "setup-script"), format!("{SENDMAIL}\n"));
+    let command = "dkimctl --etc /tmp/setup-script setup --sendmail /usr/sbin/sendmail.dkim";
+    assert_eq!(sandbox.sh("root", command, b"").status.code(), Some(66));
+}

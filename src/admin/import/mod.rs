@@ -20,7 +20,7 @@ use serde::Serialize;
 use super::doctor::{Missing, missing};
 use super::domains;
 use super::output::{Failure, say, say_json};
-use super::tree::{NewFile, Readers, Tree as Writer};
+use super::store::{NewFile, Readers, Store};
 use super::{Args, input};
 use crate::config::{Host, Signing};
 use crate::wrapper::USUAL;
@@ -85,6 +85,9 @@ struct Planned {
 
 pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let request = Request::parse(&mut args)?;
+    if !request.is_dry {
+        Store::refuse_others(&args.etc)?;
+    }
     let path = request.path.display().to_string();
     let disk = Disk;
     let settings = Settings::read(&path, &disk).map_err(|why| {
@@ -289,15 +292,14 @@ impl Report {
     }
 
     fn write(&mut self, etc: &Path) -> Result<(), Failure> {
-        let writer = Writer::new();
-        writer.folder(etc, Readers::All)?;
-        writer.folder(&etc.join("domains"), Readers::All)?;
-        writer.folder(&etc.join("keys"), Readers::Group)?;
+        let store = Store::create(etc)?;
+        store.folder(&etc.join("domains"), Readers::All)?;
+        store.folder(&etc.join("keys"), Readers::Group)?;
         let new: Vec<&Planned> = self.files.iter().filter(|file| !file.is_there).collect();
         let folders: BTreeSet<&Path> =
             new.iter().filter(|file| file.is_key).filter_map(|file| file.path.parent()).collect();
         for folder in folders {
-            writer.folder(folder, Readers::Group)?;
+            store.folder(folder, Readers::Group)?;
         }
         let new: Vec<NewFile<'_>> = new
             .iter()
@@ -307,7 +309,7 @@ impl Report {
                 readers: if file.is_key { Readers::Group } else { Readers::All },
             })
             .collect();
-        writer.files(&new)?;
+        store.files(&new)?;
         self.written = true;
         Ok(())
     }

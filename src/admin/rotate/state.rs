@@ -9,7 +9,7 @@ use toml::value::Datetime;
 use super::moment::Moment;
 use crate::admin::input;
 use crate::admin::output::Failure;
-use crate::admin::tree::{NewFile, Readers, Tree};
+use crate::admin::store::{NewFile, Readers, Store};
 use crate::dkim::Selector;
 
 /// One selector on its way to take the place of another.
@@ -78,8 +78,12 @@ const HEAD: &str = "\
 ";
 
 impl State {
+    pub(super) fn path(folder: &Path) -> PathBuf {
+        folder.join("rotation.toml")
+    }
+
     pub(in crate::admin) fn read(folder: &Path) -> Result<Self, Failure> {
-        let path = folder.join("rotation.toml");
+        let path = Self::path(folder);
         let text = match input::text(&path, input::CONFIGURATION) {
             Ok(text) => text,
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
@@ -91,9 +95,9 @@ impl State {
         Ok(Self { rotations: rotations.map_err(|what| failed(&what))?, path })
     }
 
-    pub(super) fn write(&self, tree: &Tree) -> Result<(), Failure> {
+    pub(super) fn write(&self, store: &Store) -> Result<(), Failure> {
         let text = self.text();
-        tree.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
+        store.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
     }
 
     fn text(&self) -> String {

@@ -3,8 +3,6 @@
 //! Each effect can be done again: what a crash cuts off, the next run does. The domain files are changed
 //! before the state is, and a key is wiped after the state says so.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write as _};
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,7 +15,7 @@ use super::state::{Rotation, Stage, State};
 use crate::admin::input;
 use crate::admin::keys::{self, KeyPaths, Wanted};
 use crate::admin::output::Failure;
-use crate::admin::tree::{NewFile, Readers};
+use crate::admin::store::{NewFile, Readers};
 use crate::admin::verify::record_text;
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, Selector, Terms};
@@ -105,7 +103,7 @@ impl Step<'_> {
             place.clone_from(&rotation);
         }
         if !self.run.is_dry {
-            state.write(&self.run.tree)?;
+            state.write(&self.run.store)?;
         }
         if stage == Stage::Revoked {
             return self.revoked(state, at, &rotation);
@@ -164,7 +162,7 @@ impl Step<'_> {
         if !self.run.is_dry {
             let path = KeyPaths::within(self.folder, &rotation.old).record;
             let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
-            self.run.tree.replace(&file)?;
+            self.run.store.replace(&file)?;
         }
         Ok(Some(Stage::Revoked))
     }
@@ -199,7 +197,7 @@ impl Step<'_> {
         if paths.private.symlink_metadata().is_ok() {
             self.report.done.push(format!("the key {} is wiped", rotation.old));
             if !self.run.is_dry {
-                wipe(&paths.private).map_err(|error| Failure::creating(&paths.private, &error))?;
+                self.run.store.wipe(&paths.private)?;
             }
         }
         let sights = self.look(&rotation.old, None);
@@ -209,9 +207,9 @@ impl Step<'_> {
                 .push(format!("the record of {} is gone, and so is this", rotation.old));
             "nothing".clone_into(&mut self.report.next);
             if !self.run.is_dry {
-                drop(fs::remove_file(&paths.record));
+                self.run.store.remove(&paths.record)?;
                 drop(state.rotations.remove(at));
-                state.write(&self.run.tree)?;
+                state.write(&self.run.store)?;
             }
         } else if all(&sights, &Has::Revoked) {
             self.report.next = format!("the record of {} may be deleted", rotation.old);
@@ -250,9 +248,9 @@ impl Step<'_> {
         let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
         let record = NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All };
         // A crash may have left that of a key which never was: the name is this rotation's.
-        self.run.tree.replace(&record)?;
+        self.run.store.replace(&record)?;
         let key = NewFile { path: &paths.private, text: pem.as_bytes(), readers: Readers::Group };
-        self.run.tree.files(&[key])
+        self.run.store.files(&[key])
     }
 
     /// What the new key takes from the old one: its type, and what its record says beside it.
@@ -292,27 +290,13 @@ impl Step<'_> {
         for signer in signers.iter().filter(|signer| signer.selectors().any(|one| one == from)) {
             let text = signer.with(from, to)?;
             if !self.run.is_dry {
-                // Where it is a link, what it leads to is the file.
-                let path = signer.path.canonicalize().unwrap_or_else(|_| signer.path.clone());
-                let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
-                self.run.tree.replace(&file)?;
+                let (path, text) = (&signer.path, text.as_bytes());
+                self.run.store.replace(&NewFile { path, text, readers: Readers::All })?;
             }
             self.report.done.push(format!("{}: {from} is {to} now", signer.path.display()));
         }
         Ok(())
     }
-}
-
-/// Overwrites a key before it goes: a file system that writes in place keeps nothing of it. What a link
-/// leads to is no key of ours: the wrapper follows none.
-fn wipe(path: &Path) -> io::Result<()> {
-    if path.symlink_metadata()?.is_file() {
-        let mut file = OpenOptions::new().write(true).open(path)?;
-        let length = usize::try_from(file.metadata()?.len().min(1 << 16)).unwrap_or_default();
-        file.write_all(&vec![0; length])?;
-        file.sync_all()?;
-    }
-    fs::remove_file(path)
 }
 
 /// The record of a key that was revoked (§3.6.1 p=).

@@ -1,0 +1,245 @@
+//! Folders as descriptors. No path is looked at twice: each folder is opened from the one above it, no link on the way is
+//! followed that another user could have made, and what was opened is what is looked at.
+
+use std::collections::VecDeque;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io;
+use std::path::{Component, Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::unistd::{Uid, UnlinkatFlags, User, geteuid, unlinkat};
+
+use super::{Access, Readers};
+use crate::admin::output::Failure;
+use crate::rights::{Breach, Rights, Rule};
+
+/// An open folder that no other user may write to.
+#[derive(Debug)]
+pub(super) struct Folder {
+    pub(super) file: File,
+    pub(super) path: PathBuf,
+}
+
+/// Links on the way to the tree that are followed, as many as the kernel follows.
+const MOST_LINKS: usize = 40;
+
+impl Folder {
+    /// Opens a folder by its path.
+    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+        let folder = Self::find(path)?;
+        folder.refuse_others(false).map(|()| folder)
+    }
+
+    /// The same for one in which others may make files, but rename or remove none that is not theirs, as in /tmp.
+    pub(super) fn open_shared(path: &Path) -> Result<Self, Failure> {
+        let folder = Self::find(path)?;
+        folder.refuse_others(true).map(|()| folder)
+    }
+
+    fn find(path: &Path) -> Result<Self, Failure> {
+        let failed = |error| Failure::reading(path, &error);
+        let root = || open("/", ANY, Mode::empty()).map(File::from).map_err(|no| failed(no.into()));
+        let whole = std::path::absolute(path).map_err(failed)?;
+        let mut rest: VecDeque<OsString> = names(&whole).collect();
+        let mut above = root()?;
+        let mut links = 0;
+        while let Some(name) = rest.pop_front() {
+            match openat(&above, name.as_os_str(), ANY, Mode::empty()) {
+                Ok(next) => above = File::from(next),
+                Err(Errno::ENOTDIR) if links < MOST_LINKS => {
+                    links = links.saturating_add(1);
+                    let target = target(&above, &name, path)?;
+                    if target.is_absolute() {
+                        above = root()?;
+                    }
+                    names(&target).rev().for_each(|name| rest.push_front(name));
+                }
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Self::within(&above, OsStr::new("."), path.to_owned())
+    }
+
+    fn refuse_others(&self, may_be_sticky: bool) -> Result<(), Failure> {
+        let found = self.file.metadata().map_err(|error| Failure::reading(&self.path, &error))?;
+        let mut rights = Rights::from(&found);
+        if may_be_sticky && rights.mode & Mode::S_ISVTX.bits() != 0 {
+            rights.mode &= !0o022;
+        }
+        refuse(rights, &self.path)
+    }
+
+    /// The same folder, open once more.
+    pub(super) fn again(&self) -> Result<Self, Failure> {
+        let file = self.file.try_clone().map_err(|error| Failure::reading(&self.path, &error))?;
+        Ok(Self { file, path: self.path.clone() })
+    }
+
+    /// Opens a folder in this one.
+    pub(super) fn enter(&self, name: &OsStr) -> Result<Self, Failure> {
+        let folder = Self::within(&self.file, name, self.path.join(name))?;
+        folder.refuse_others(false).map(|()| folder)
+    }
+
+    fn within(above: &File, name: &OsStr, path: PathBuf) -> Result<Self, Failure> {
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        let file = match openat(above, name, flags, Mode::empty()) {
+            Ok(folder) => File::from(folder),
+            Err(Errno::ENOTDIR | Errno::ELOOP) => {
+                return Err(of_another_kind(above, name, &path, "directory"));
+            }
+            Err(error) => return Err(Failure::reading(&path, &error.into())),
+        };
+        Ok(Self { file, path })
+    }
+
+    /// Makes a folder in this one where there is none, and opens it; one that is there keeps its rights.
+    pub(super) fn make(
+        &self,
+        name: &OsStr,
+        access: &Access,
+        readers: Readers,
+    ) -> Result<Self, Failure> {
+        let path = self.path.join(name);
+        let failed = |error| Failure::creating(&path, &error);
+        match mkdirat(&self.file, name, Mode::S_IRWXU) {
+            Ok(()) => {}
+            Err(Errno::EEXIST) => return self.enter(name),
+            Err(error) => return Err(failed(error.into())),
+        }
+        let made = self.enter(name).and_then(|folder| {
+            let done = access.give(&folder.file, readers, 0o111).and_then(|()| self.sync());
+            done.map(|()| folder).map_err(failed)
+        });
+        if made.is_err() {
+            let _gone = unlinkat(&self.file, name, UnlinkatFlags::RemoveDir);
+        }
+        made
+    }
+
+    /// What has a name in this folder; `None`: nothing.
+    pub(super) fn look(&self, name: &OsStr) -> Result<Option<FileStat>, Failure> {
+        match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
+            Ok(found) => Ok(Some(found)),
+            Err(Errno::ENOENT) => Ok(None),
+            Err(error) => Err(Failure::reading(&self.path.join(name), &error.into())),
+        }
+    }
+
+    /// The names in the folder. What they are names of is seen when it is opened.
+    pub(super) fn names(&self) -> Result<Vec<OsString>, Failure> {
+        let failed = |error| Failure::reading(&self.path, &error);
+        let entries = std::fs::read_dir(&self.path).map_err(failed)?;
+        let names = entries.map(|entry| entry.map(|entry| entry.file_name()));
+        names.collect::<io::Result<_>>().map_err(failed)
+    }
+
+    /// Takes a name out of the folder.
+    pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
+        unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir)?;
+        self.sync()
+    }
+
+    /// Puts the names in the folder on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        match self.file.sync_all() {
+            // A file system without it for folders.
+            Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
+            synced => synced,
+        }
+    }
+}
+
+/// A folder that may be looked through, but needs not be readable.
+const ANY: OFlag =
+    OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// The steps of a path, `..` among them.
+fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
+    let names = path.components().filter_map(|component| match component {
+        Component::Normal(name) => Some(name.to_owned()),
+        Component::ParentDir => Some("..".into()),
+        Component::RootDir | Component::CurDir | Component::Prefix(_) => None,
+    });
+    names.collect::<Vec<_>>().into_iter()
+}
+
+/// Where a link on the way to the tree leads. It is followed where no other user could have made or changed it.
+fn target(above: &File, name: &OsStr, path: &Path) -> Result<PathBuf, Failure> {
+    let failed = |error: io::Error| Failure::reading(path, &error);
+    let folder = above.metadata().map_err(failed)?;
+    let link =
+        fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|error| failed(error.into()))?;
+    if !is(&link, SFlag::S_IFLNK) {
+        return Err(failed(Errno::ENOTDIR.into()));
+    }
+    let rule = Rule::of_writer(geteuid().as_raw());
+    // The mode of a link says nothing.
+    let link = Rights { mode: 0, ..rights(&link) };
+    if [link, Rights::from(&folder)].into_iter().any(|found| rule.judge(found).is_err()) {
+        return Err(Failure::permission(format_args!(
+            "{path:?}: {name:?} in it is a symbolic link that another user could have made; name the \
+             directory that it leads to"
+        )));
+    }
+    readlinkat(above, name).map(PathBuf::from).map_err(|error| failed(error.into()))
+}
+
+/// A name below the tree that is not of what should be there: a directory, or a regular file to be replaced.
+pub(super) fn of_another_kind(above: &File, name: &OsStr, path: &Path, kind: &str) -> Failure {
+    let found = fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW);
+    if found.is_ok_and(|found| is(&found, SFlag::S_IFLNK)) {
+        return Failure::exists(format_args!(
+            "{path:?} is a symbolic link, and dkimctl does not write through links; replace the link \
+             with the {kind} that it leads to"
+        ));
+    }
+    Failure::exists(format_args!("{path:?} is not a {kind}; move it elsewhere"))
+}
+
+/// Owner, group and mode of what is known by its name.
+pub(super) fn rights(found: &FileStat) -> Rights {
+    Rights { owner: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o7777 }
+}
+
+/// Whether a file is of a kind.
+pub(super) fn is(found: &FileStat, kind: SFlag) -> bool {
+    found.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+}
+
+/// Refuses a folder or a file that another user owns or may write to.
+pub(super) fn refuse(found: Rights, path: &Path) -> Result<(), Failure> {
+    let writer = geteuid();
+    let Err(breach) = Rule::of_writer(writer.as_raw()).judge(found) else { return Ok(()) };
+    let (me, word) = (user(writer), shell_word(path));
+    let remedy = match breach {
+        Breach::Owner(_) => format!("chown {me} {word}; chmod go-w {word}"),
+        Breach::Writable(_) | Breach::Readable(_) | Breach::Group { .. } => {
+            format!("chmod go-w {word}")
+        }
+    };
+    Err(Failure::permission(format_args!(
+        "refusing to write to {path:?}: it must be owned by {me}, and no other user may write to it (found \
+         owner {}, mode {:04o}); see what is in it, then run: {remedy}",
+        user(Uid::from_raw(found.owner)),
+        found.mode
+    )))
+}
+
+/// The name of a user, or its number where it has none.
+fn user(uid: Uid) -> String {
+    let known = User::from_uid(uid).ok().flatten();
+    known.map_or_else(|| format!("uid {uid}"), |user| user.name)
+}
+
+/// A path as a word of a shell command.
+fn shell_word(path: &Path) -> String {
+    let text = path.display().to_string();
+    if text.chars().all(|char| char.is_ascii_alphanumeric() || "/._-+@".contains(char)) {
+        return text;
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
