@@ -19,12 +19,12 @@ pub(super) fn is_from_line(line: &[u8]) -> bool {
 }
 
 /// How long the name is, if `line` begins a header field by Postfix's rule: printable ASCII, then
-/// perhaps blanks, then a colon, all within the first piece of the line.
+/// perhaps blanks, then a colon, all within the first piece of the line. A bare CR is a blank.
 #[must_use]
 pub(crate) fn field_name_length(line: &[u8]) -> Option<usize> {
     let piece = line.get(..PIECE.min(line.len()))?;
     let name = piece.iter().take_while(|octet| matches!(octet, 33..=57 | 59..=126)).count();
     let after = piece.get(name..)?;
-    let blanks = after.iter().take_while(|octet| matches!(octet, b' ' | b'\t')).count();
+    let blanks = after.iter().take_while(|octet| matches!(octet, b' ' | b'\t' | b'\r')).count();
     (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
 }
