@@ -266,3 +266,29 @@ ctypes.CDLL(None).execve(program.encode(), array([\"sendmail\", option]), array(
         assert_eq!(stage.captured().unwrap().environment, entries, "{option}");
     }
 }
+
+#[test]
+fn a_field_that_is_too_long_or_comes_after_too_much_text_stays_and_is_not_signed() {
+    let stage = Stage::new();
+    let text = "\u{fc}\u{fc}\u{fc} ".repeat(3_000);
+    let subject = format!("Subject: {text}\n");
+    let long = format!("Subject: {text}{text}{text}\n");
+    let much: String = (0..20).map(|number| format!("X-{number}: {text}\n")).collect();
+    for (fields, is_signed, kept) in [
+        (subject.clone(), true, &subject),
+        (long.clone(), false, &long),
+        (format!("{subject}{much}"), true, &subject),
+        (format!("{much}{subject}"), false, &subject),
+    ] {
+        let message = format!("From: a@sample.com\n{fields}\nx\n");
+        let text = stage.delivered(&["-i", "x"], message.as_bytes()).text();
+        let (signature, rest) = text.split_once("\nFrom: ").unwrap();
+        let shown = format!("{signature} {}", fields.chars().take(40).collect::<String>());
+        assert!(
+            signature.contains("DKIM-Signature: ") && signature.contains("h=From:From"),
+            "{shown}"
+        );
+        assert_eq!(signature.contains(":Subject"), is_signed, "{shown}");
+        assert_eq!(rest.contains(&format!("\n{kept}")), !is_signed, "{shown}");
+    }
+}

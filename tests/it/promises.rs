@@ -124,7 +124,8 @@ fn rows(text: &str) -> Vec<(String, Vec<String>)> {
         if last == "shown by" {
             is_of_tests = true;
         } else if is_of_tests {
-            let tests = last.split('`').skip(1).step_by(2).map(str::to_owned).collect();
+            let names = last.split('`').skip(1).step_by(2).filter(|name| name.contains("::"));
+            let tests = names.map(str::to_owned).collect();
             rows.push((before.to_owned(), tests));
         }
     }
@@ -236,6 +237,37 @@ fn the_defaults_are_those_of_the_manual_pages() {
     assert!(stdout(&output).contains("k=rsa;"), "{output:?}");
     let pem = fs::read(stage.path("new/keys/x.test/a.private")).unwrap();
     assert!(SigningKey::from_pem(&pem, 2048).is_ok() && SigningKey::from_pem(&pem, 2049).is_err());
+}
+
+#[test]
+fn each_key_is_in_the_section_of_its_file() {
+    let manual = read("packaging/man/sendmail-dkim.toml.5");
+    let mut count = 0;
+    for section in manual.split("\n.Ss ").skip(1) {
+        let (file, keys) = section.split_once('\n').unwrap();
+        let keys =
+            keys.lines().filter_map(|line| line.strip_prefix(".It Cm ")?.split_once(" No = "));
+        // `from` is one of a table.
+        for (key, _) in keys.filter(|(key, _)| *key != "from") {
+            // Whether the other kind of file takes it, by a value of its type.
+            let said = |parse: &dyn Fn(&str) -> Option<String>| {
+                let values = ["\"x\"", "true", "2048", "[\"x\"]"];
+                let errors = values.map(|value| parse(&format!("{key} = {value}\n")));
+                errors.into_iter().flatten().collect::<Vec<_>>().join("\n")
+            };
+            let host = said(&|text| Host::parse(text).err().map(|error| error.to_string()));
+            let domain = said(&|text| {
+                let file = DomainFile::parse(text, None, &Signing::default());
+                file.err().map(|error| error.to_string())
+            });
+            let is_host = domain.contains("belongs in config.toml");
+            let is_domain = host.contains("belongs in a file of domains/");
+            let wanted = (file.starts_with("config.toml"), file.starts_with("domains/"));
+            assert_eq!((is_host, is_domain), wanted, "{key} in {file:?}");
+            count += 1;
+        }
+    }
+    assert!(count > 18, "{count}");
 }
 
 /// For those who look at sentences and rows.

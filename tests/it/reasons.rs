@@ -49,7 +49,7 @@ const WRONG: &[Wrong] = &[
     Wrong::domain_file("rm FILE; mkdir FILE", "FILE is not a regular file"),
     Wrong::domain_file("rm FILE; mkfifo -m 644 FILE", "FILE is not a regular file"),
     Wrong::domain_file("chmod 600 FILE", "cannot read /etc/sendmail-dkim/FILE: "),
-    Wrong::domain_file("yes '# more' | head -c 1100000 >>FILE", "is larger than 1048576 octets"),
+    Wrong::domain_file("yes '# more' | head -c 1100000 >>FILE", "is larger than 65536 octets"),
     Wrong::key("rm KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
     Wrong::key("chgrp root KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
     Wrong::key("mv KEY x; ln -s /etc/sendmail-dkim/x KEY", "KEY, links are not followed"),
@@ -98,6 +98,12 @@ const WRONG: &[Wrong] = &[
         reason: "cannot read key /etc/sendmail-dkim/KEY: ",
         done: ":",
         under: "strace -f -o /dev/null -P /etc/sendmail-dkim/KEY -e inject=read:error=EIO",
+        is_after_domain_file: true,
+    },
+    Wrong {
+        reason: "cannot ask the process that signs: ",
+        done: ":",
+        under: "strace -o /dev/null -e inject=write:error=EIO:when=1",
         is_after_domain_file: true,
     },
     Wrong {
@@ -328,6 +334,7 @@ const LINES: &[(&str, &str, &str)] = &[
     ("FILE", "domain = \"LABELS\"", "octets, more than 253"),
     ("=FILE", "selectors = [\"s1\", \"s1\"]", "selectors: \\\"s1\\\" is listed twice"),
     ("=FILE", "selectors = []", "selectors: the list is empty"),
+    ("FILE", "users = [MANY]", "users: 2000 entries, more than 1000"),
     ("config.toml", "selector = \"s1\"", "key `selector` belongs in a file of domains/"),
     (
         "config.toml",
@@ -358,6 +365,7 @@ fn what_is_wrong_in_a_file_is_named_with_its_line_and_mail_goes_on() {
         };
         let path = format!("/etc/sendmail-dkim/{place}");
         let lines = lines
+            .replace("MANY", &"\"x\", ".repeat(2_000))
             .replace("LABELS", &["x".repeat(60).as_str(); 5].join("."))
             .replace("LABEL", &"x".repeat(64));
         let before = fs::read_to_string(sandbox.path(&path)).unwrap_or_default();

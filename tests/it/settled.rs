@@ -122,6 +122,8 @@ const PEERS: [&str; 2] = ["sink.test", "7bit.test"];
 struct Delivered {
     round: usize,
     sent: Sent,
+    /// Whether Python and Postfix see the same in it: not where a header inside is broken, or a name is broken in two.
+    is_plain: bool,
     /// Of the message as it was submitted.
     plain: Received,
     /// Of what the wrapper would send.
@@ -150,7 +152,7 @@ fn deliver(sandbox: &Sandbox, rounds: &[(usize, Vec<u8>)]) -> Vec<Delivered> {
             }
         }
         assert!(sandbox.sh("www-data", &script, list.as_bytes()).status.success());
-        sandbox.count("nobody@sink.test");
+        wait_for_the_queue(sandbox);
     }
     let mut delivered = Vec::new();
     for (round, input) in rounds {
@@ -166,10 +168,31 @@ fn deliver(sandbox: &Sandbox, rounds: &[(usize, Vec<u8>)]) -> Vec<Delivered> {
                 let text = sent.text().escape_ascii().to_string();
                 panic!("round {round}: {peer} gets it without the wrapper alone: {text}")
             });
-            delivered.push(Delivered { round: *round, sent, plain, ours });
+            let text = String::from_utf8_lossy(input).to_lowercase();
+            let header = text.split("\n\n").next().unwrap();
+            let is_short =
+                |line: &str| line.len() < 900 || line.bytes().take(900).any(|octet| octet == b':');
+            let is_plain = header.matches("content-type").count() < 2
+                && !text.contains("message/")
+                && header.lines().all(is_short);
+            delivered.push(Delivered { round: *round, sent, is_plain, plain, ours });
         }
     }
     delivered
+}
+
+/// Until nothing was in the queue for several looks: between two folders a message is in neither.
+fn wait_for_the_queue(sandbox: &Sandbox) {
+    let output = sandbox.root(
+        "cd /var/spool/postfix; quiet=0
+         for try in $(seq 600); do
+             if find maildrop incoming active -type f 2>/dev/null | grep -q .; then quiet=0
+             else quiet=$((quiet + 1)); fi
+             [ $quiet -lt 5 ] || { echo empty; break; }
+             sleep 0.1
+         done",
+    );
+    assert_eq!(output, "empty\n", "the queue does not empty");
 }
 
 /// The fields without Received, and the body; of the fields, those of the names given are left out.
@@ -184,16 +207,10 @@ fn parts(octets: &[u8], without: &BTreeSet<String>) -> (Vec<String>, Vec<u8>) {
         }
     }
     fields.retain(|field| {
-        let name = field.split(':').next().unwrap_or_default().to_lowercase();
-        // What Postfix adds, of a message that is sent again, too, and what it drops; none of it is ever signed.
-        let hops = [
-            "received",
-            "resent-date",
-            "resent-message-id",
-            "bcc",
-            "content-length",
-            "return-path",
-        ];
+        // A name may be so long that it is broken.
+        let name = field.split(':').next().unwrap_or_default().replace("\r\n ", "").to_lowercase();
+        // What Postfix adds, and what it drops; none of it is ever signed.
+        let hops = ["received", "bcc", "content-length", "return-path"];
         !hops.contains(&name.as_str()) && !without.contains(&name)
     });
     let body = body.chars().filter_map(|char| u8::try_from(char).ok()).collect();
@@ -206,6 +223,10 @@ fn a_real_postfix_changes_nothing_in_what_is_sent() {
     let some = std::env::var("SETTLED").map_or(SOME, |some| some.parse().unwrap());
     let stride = ALL / some;
     let rounds = inputs(ALL).enumerate().skip(sample(stride)).step_by(stride);
+    // Mail that is sent again is not signed unless that is asked for; Postfix adds who sends it and when.
+    let is_resent =
+        |input: &[u8]| String::from_utf8_lossy(input).to_lowercase().contains("resent-");
+    let rounds = rounds.filter(|(_, input)| !is_resent(input));
     let delivered = deliver(&sandbox, &rounds.collect::<Vec<_>>());
     assert!(delivered.len() * 3 > some, "of {some} Postfix takes {} / 2", delivered.len());
     let says = |messages: Vec<&Received>| -> Vec<Value> {
@@ -223,8 +244,10 @@ fn a_real_postfix_changes_nothing_in_what_is_sent() {
         if given != got {
             changed.push(format!("round {}: {given:?}\narrived as {got:?}", one.round));
         }
-        if ours["parts"] != plain["parts"] {
+        if one.is_plain && ours["parts"] != plain["parts"] {
             let (ours, plain) = (&ours["parts"], &plain["parts"]);
+            let texts = [&one.ours, &one.plain].map(|one| one.octets.escape_ascii().to_string());
+            changed.push(texts.join("\n"));
             changed.push(format!("round {}: {ours}\nwithout the wrapper: {plain}", one.round));
         }
     }

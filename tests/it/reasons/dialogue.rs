@@ -68,7 +68,7 @@ fn talk(sandbox: &Sandbox, script: &str, dialogue: &str) -> String {
 fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
     let Some(sandbox) = set_up() else { return };
     // The server has five minutes to answer DATA: here poll(2) says at once that they are over.
-    let impatient = "strace -o /dev/null -e inject=poll:retval=0:when=9";
+    let impatient = "strace -o /dev/null -e inject=poll:retval=0:when=6+2";
     for (manner, before, command, reason) in [
         ("plain", "STARTTLS\r\n", "DATA", "given after STARTTLS"),
         ("plain", "", "XTEXT", "given after a command that is not known"),
