@@ -170,11 +170,11 @@ fn deliver(sandbox: &Sandbox, rounds: &[(usize, Vec<u8>)]) -> Vec<Delivered> {
             });
             let text = String::from_utf8_lossy(input).to_lowercase();
             let header = text.split("\n\n").next().unwrap();
-            let is_short =
-                |line: &str| line.len() < 900 || line.bytes().take(900).any(|octet| octet == b':');
-            let is_plain = header.matches("content-type").count() < 2
-                && !text.contains("message/")
-                && header.lines().all(is_short);
+            let is_plain = header.is_ascii()
+                && header.matches("content-type").count() < 2
+                && ["message/", "base64", "\n\n "].iter().all(|odd| !text.contains(odd))
+                && text.lines().all(|line| line.len() < 900 || !line.contains("content-"))
+                && header.lines().all(|line| line.len() < 900);
             delivered.push(Delivered { round: *round, sent, is_plain, plain, ours });
         }
     }
