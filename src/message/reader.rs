@@ -8,7 +8,7 @@ use memchr::{memchr, memmem, memrchr};
 
 use crate::argv::LoneDot;
 pub(crate) use line::field_name_length;
-use line::{is_from_line, without_line_end};
+use line::{continues, is_from_line, without_line_end};
 
 /// Where the reader stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,7 +234,7 @@ impl Reader {
             }
             return false;
         }
-        let continues = matches!(text.first(), Some(b' ' | b'\t'));
+        let continues = continues(text);
         let is_header = match self.phase {
             // pickup(8) puts an empty line before a message that begins with a blank.
             Phase::Top => field_name_length(text).is_some(),
@@ -266,8 +266,7 @@ impl Reader {
 
     /// A line in progress that can't become part of the header any more.
     fn is_text_for_sure(&self) -> bool {
-        let continues =
-            self.phase == Phase::Header && matches!(self.line.first(), Some(b' ' | b'\t'));
+        let continues = self.phase == Phase::Header && continues(&self.line);
         self.line.len() > PIECE && !continues && field_name_length(&self.line).is_none()
     }
 
@@ -562,6 +561,15 @@ mod tests {
     #[test]
     fn a_line_of_blanks_continues_the_field() {
         assert_eq!(with_dash_i("A: b\n \t\nC: d\n\nx\n"), parts("A: b\n \t\nC: d\n", "x\n"));
+    }
+
+    #[test]
+    fn a_line_that_begins_with_a_bare_cr_continues_the_field() {
+        assert_eq!(
+            with_dash_i("A: b\n\rC: d\n\r\re\nF: g\n\nx\n"),
+            parts("A: b\n\rC: d\n\r\re\nF: g\n", "x\n")
+        );
+        assert_eq!(with_dash_i("A: b\n\r\r\nx\n"), parts("A: b\n", "x\n"));
     }
 
     #[test]

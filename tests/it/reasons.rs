@@ -398,6 +398,7 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
     ("From: an address of a form that Postfix rewrites", "", "", "From: a\\@b@reasons.test\n\nx\n"),
     ("From: a vertical tab or a form feed", "", "", "From: a\u{b}b <a@reasons.test>\n\nx\n"),
     ("From: too many addresses", "", "", "From: MANYa@reasons.test\n\nx\n"),
+    ("the header has a line that is no field", "", "", "From: a@reasons.test\n\rSubject: x\n\nx\n"),
     ("has a Received field", "", "", "Received: from x\nFrom: a@reasons.test\n\nx\n"),
     ("has a Resent field", "", "", "Resent-From: x@y.test\nFrom: a@reasons.test\n\nx\n"),
     ("given with -G", "-G", "", "From: a@reasons.test\n\nx\n"),

@@ -28,3 +28,9 @@ pub(crate) fn field_name_length(line: &[u8]) -> Option<usize> {
     let blanks = after.iter().take_while(|octet| matches!(octet, b' ' | b'\t' | b'\r')).count();
     (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
 }
+
+/// Whether a line of a header, without its end, continues the field before it: it begins with WSP, or, to Postfix, with a
+/// bare CR. What a CR becomes on the way is not certain, so [`crate::message::complete::fields`] reads no such header.
+pub(super) fn continues(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t' | b'\r'))
+}

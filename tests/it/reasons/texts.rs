@@ -35,7 +35,6 @@ const NEVER: &[(&str, &str)] = &[
         "an address without a domain, and no origin",
         "of From: `no domain in From`; no other is shown",
     ),
-    ("the header has a line that is no field", "the reader ends the header before such a line"),
     ("set `sendmail` in config.toml", "see failure::ourselves_as_the_real_sendmail_is_no_loop"),
     ("PRIVATE KEY", "of the form of a key"),
 ];
