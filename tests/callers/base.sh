@@ -21,7 +21,7 @@ HERE=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/it/sandbox/root.sh
 . "$HERE/../it/sandbox/root.sh"
 BELOW=$("$HERE/../it/sandbox/base.sh")
-BASE=$CACHE/callers-$(cat "$0" "$HERE/../it/sandbox/root.sh" - <<<"$BELOW" | sha256sum | cut -c1-12)
+BASE=$CACHE/callers-$(cat "$0" "$BELOW.stamp" | sha256sum | cut -c1-12)
 LOG=$BASE.log
 
 copy_base() {
@@ -84,7 +84,7 @@ set_up_users() {
 }
 
 begin_build callers
-if [ ! -d "$BASE" ]; then
+if ! is_built "$BASE"; then
     begin_root
     say "building $BASE on $BELOW"
     copy_base >>"$LOG" 2>&1
@@ -92,7 +92,6 @@ if [ ! -d "$BASE" ]; then
     step "install from PyPI" install_from_pypi
     step "compile callers" compile_callers
     step "set up users" set_up_users
-    mv "$ROOT" "$BASE"
-    say "done in $SECONDS s, $(du -sh "$BASE" | cut -f1)"
+    finish "$ROOT" "$BASE"
 fi
 echo "$BASE"

@@ -16,7 +16,7 @@ HERE=$(dirname "$(realpath "$0")")
 [ "${1:-}" = --build ] && BASE=$2 || BASE=$("$HERE/../it/sandbox/base.sh")
 # shellcheck source=tests/it/sandbox/root.sh
 . "$HERE/../it/sandbox/root.sh"
-VERSION=$({ cat "$0"; basename "$BASE"; } | sha256sum | cut -c1-12)
+VERSION=$(cat "$0" "$BASE.stamp" | sha256sum | cut -c1-12)
 LAYER=$CACHE/packaging-$VERSION
 LOG=$LAYER.log
 
@@ -46,11 +46,10 @@ if [ "${1:-}" = --build ]; then
     exit
 fi
 begin_build packaging
-if [ ! -d "$LAYER" ]; then
+if ! is_built "$LAYER"; then
     begin_root
     say "building $LAYER"
     step "install the tools" unshare --mount "$0" --build "$BASE" "$WORK"
-    mv "$WORK/upper" "$LAYER"
-    say "done in $SECONDS s, $(du -sh "$LAYER" | cut -f1)"
+    finish "$WORK/upper" "$LAYER"
 fi
 echo "$LAYER:$BASE"

@@ -1,12 +1,13 @@
 #!/bin/bash
-# base.sh: builds the root file system that the sandbox stands on, once, and prints its path on stdout.
-# What it is doing goes to stderr. Needs root, apt and a Debian mirror; puts nothing on the host but the cache folder
-# ($SENDMAIL_DKIM_CACHE, else $XDG_CACHE_HOME/sendmail-dkim). A changed script builds anew, beside the old one.
+# base.sh [SUITE]: builds the root file system that the sandbox stands on, of a release of Debian (bookworm, or another of SUITES
+# in root.sh), and prints its path on stdout. Builds it once a month, or if it is damaged. Progress goes to stderr. Needs
+# root, apt and a Debian mirror; puts nothing on the host but the cache folder ($SENDMAIL_DKIM_CACHE, else
+# $XDG_CACHE_HOME/sendmail-dkim). A changed script builds another root beside the old one.
 set -euo pipefail
 export LC_ALL=C
 umask 022 # a stricter one would hide the root's files from its own daemons
 
-SUITE=bookworm
+SUITE=${1:-bookworm}
 # Beside Postfix: callers, verifiers with their DNS, a DNS server that can be updated, and what tests look through.
 PACKAGES="postfix bsd-mailx s-nail php-cli
     opendkim opendkim-tools python3-dkim python3-nacl python3-dnspython libmail-dkim-perl libcryptx-perl nsd
@@ -16,15 +17,8 @@ PACKAGES="postfix bsd-mailx s-nail php-cli
 HERE=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/it/sandbox/root.sh
 . "$HERE/root.sh"
-BASE=$CACHE/base-$(cat "$0" "$HERE/root.sh" | sha256sum | cut -c1-12)
+BASE=$CACHE/base-$SUITE-$(cat "$0" "$HERE/root.sh" | sha256sum | cut -c1-12)
 LOG=$BASE.log
-
-# The first Debian archive of this host that is not the security one.
-mirror() {
-    apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 2>/dev/null |
-        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }' | grep . ||
-        apt-get indextargets --format '$(REPO_URI)' | grep -i debian | grep -vi security | head -n 1
-}
 
 # debootstrap, unpacked and not installed, with apt's downloader for its wget: proxies are found as apt finds them.
 fetch_debootstrap() {
@@ -54,11 +48,24 @@ unpack_debian() {
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$SUITE" "$ROOT" "$MIRROR"
 }
 
+# The programs under test are built on this host: a release before its own gets its C library.
+raise_libc() {
+    local host
+    host=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
+    case " $SUITES " in *" $SUITE "*"$host "*) ;; *) return 0 ;; esac
+    inside "
+        echo 'deb $MIRROR $host main' >/etc/apt/sources.list.d/libc.list
+        apt-get -q update
+        apt-get -qy --no-install-recommends install libc6/$host libc-bin/$host
+        rm /etc/apt/sources.list.d/libc.list"
+}
+
 install_packages() {
     lend_network
     # dpkg does not sync each file; nobody reads manuals here.
     printf '%s\n' force-unsafe-io 'path-exclude=/usr/share/man/*' 'path-exclude=/usr/share/doc/*' \
         'path-exclude=/usr/share/locale/*' >"$ROOT/etc/dpkg/dpkg.cfg.d/sandbox"
+    raise_libc
     inside "
         printf '%s\n' 'postfix postfix/main_mailer_type select No configuration' \
             'postfix postfix/mailname string host.example.test' | debconf-set-selections
@@ -73,7 +80,6 @@ install_packages() {
 # Nothing is looked up in DNS by Postfix; myorigin differs from the host's own name, so that tests can tell them apart.
 configure_postfix() {
     cat >"$ROOT/etc/postfix/main.cf" <<'CF'
-compatibility_level = 3.6
 myhostname = host.example.test
 mydomain = example.test
 myorigin = origin.example
@@ -95,21 +101,24 @@ CF
     [ -e "$ROOT/etc/postfix/master.cf" ] ||
         cp "$ROOT/usr/share/postfix/master.cf.dist" "$ROOT/etc/postfix/master.cf"
     echo host.example.test >"$ROOT/etc/mailname"
-    # Debian's daemons live in a chroot of their own; ours must see /dev/log and the tests' files.
-    inside 'postconf -F "*/*/chroot = n"; postfix check'
+    # Before Postfix 3.6 this was a whole number. Debian's daemons live in a chroot of their own; those of the sandbox must see
+    # /dev/log and the tests' files.
+    inside '
+        case $(postconf -dh mail_version) in 3.[0-5].*) level=2 ;; *) level=3.6 ;; esac
+        postconf -e compatibility_level=$level
+        postconf -F "*/*/chroot = n"
+        postfix check'
 }
 
-begin_build base
-if [ ! -d "$BASE" ]; then
-    MIRROR=${SENDMAIL_DKIM_MIRROR:-$(mirror)} || MIRROR=
-    [ -n "$MIRROR" ] || die "apt knows no Debian archive; name one in SENDMAIL_DKIM_MIRROR"
+case " $SUITES " in *" $SUITE "*) ;; *) KIND=base; die "no such suite: $SUITE (one of $SUITES)" ;; esac
+begin_build "base-$SUITE"
+if ! is_built "$BASE"; then
     begin_root
     say "building $BASE from $MIRROR"
     step "fetch debootstrap" fetch_debootstrap
     step "unpack a minimal $SUITE" unpack_debian
     step "install the packages" install_packages
     step "configure Postfix" configure_postfix
-    mv "$ROOT" "$BASE"
-    say "done in $SECONDS s, $(du -sh "$BASE" | cut -f1)"
+    finish "$ROOT" "$BASE"
 fi
 echo "$BASE"

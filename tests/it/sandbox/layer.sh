@@ -1,5 +1,6 @@
 #!/bin/bash
-# layer.sh NAME: a layer over the root of base.sh, built once; prints both as enter.sh wants them. Needs what base.sh needs.
+# layer.sh NAME: a layer over the root of base.sh; prints both as enter.sh wants them. Builds it when base.sh builds, and needs
+# what that needs.
 # By the name of another mail system Debian's package of it takes the place of Postfix, as a null client of the sink: one
 # layer for each, because they conflict with one another. `passing` has programs that hand on the mail of others, `counting` what counts
 # instructions.
@@ -14,7 +15,7 @@ BASE=$("$HERE/base.sh")
 # "--build" is what this script calls itself by, in a mount namespace of its own.
 NAME=$1
 [ "$NAME" != --build ] || NAME=$2
-VERSION=$({ cat "$0"; basename "$BASE"; } | sha256sum | cut -c1-12)
+VERSION=$(cat "$0" "$BASE.stamp" | sha256sum | cut -c1-12)
 LAYER=$CACHE/layer-$NAME-$VERSION
 LOG=$LAYER.log
 
@@ -136,11 +137,10 @@ if [ "$1" = --build ]; then
 fi
 begin_build "layer-$NAME"
 packages >/dev/null
-if [ ! -d "$LAYER" ]; then
+if ! is_built "$LAYER"; then
     begin_root
     say "building $LAYER"
     step "install and set up" unshare --mount "$0" --build "$NAME" "$WORK"
-    mv "$WORK/upper" "$LAYER"
-    say "done in $SECONDS s"
+    finish "$WORK/upper" "$LAYER"
 fi
 echo "$LAYER:$BASE"

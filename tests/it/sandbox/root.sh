@@ -2,6 +2,8 @@
 # LOG the file that the steps write to, both below CACHE.
 
 CACHE=${SENDMAIL_DKIM_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/sendmail-dkim}
+# In the order of their release; Postfix 3.5, 3.7 and 3.10.
+SUITES="bullseye bookworm trixie"
 
 say() { printf 'sandbox %s: %s\n' "$KIND" "$*" >&2; }
 die() { say "$*"; exit 1; }
@@ -42,7 +44,49 @@ begin_build() {
     command -v apt-get >/dev/null || die "apt is missing: the sandbox needs a Debian host"
     mkdir -p "$CACHE"
     exec 9>"$CACHE/$KIND.lock"
-    flock -n 9 || { say "waiting for another build"; flock 9; }
+    flock -w 2 9 || { say "waiting for another build"; flock 9; }
+}
+
+# The first Debian archive of this host that is not the security one, in MIRROR.
+find_mirror() {
+    MIRROR=${SENDMAIL_DKIM_MIRROR:-}
+    [ -n "$MIRROR" ] || MIRROR=$(apt-get indextargets --format '$(REPO_URI) $(ORIGIN) $(LABEL)' 2>/dev/null |
+        awk '$2 == "Debian" && $3 == "Debian" { print $1; exit }')
+    [ -n "$MIRROR" ] || MIRROR=$(apt-get indextargets --format '$(REPO_URI)' | grep -i debian | grep -vi security | head -n 1) ||
+        die "apt knows no Debian archive; name one in SENDMAIL_DKIM_MIRROR"
+}
+
+# Whether the mirror answers. In seconds: apt itself would try again and again.
+mirror_answers() {
+    timeout 20 /usr/lib/apt/apt-helper -o APT::Sandbox::User=root -o Acquire::Retries=0 -o Acquire::http::Timeout=10 \
+        -o Acquire::https::Timeout=10 download-file "${MIRROR%/}/dists/bookworm/Release" "$CACHE/$KIND.release" >/dev/null 2>&1 &&
+        rm -f "$CACHE/$KIND.release"
+}
+
+# What tells a whole folder from a damaged one: kind, mode and owner of all that is in it, of files size and time, too.
+manifest() {
+    find "$1" \( -type d -printf '%y %m %U:%G %P\n' \) -o -printf '%y %m %U:%G %s %T@ %P %l\n' | sort | sha256sum
+}
+
+# Whether a folder of the cache was built to its end, is as it was built, and less than a month old. An older one is used
+# where no other can be had. Else this process is to build it: MIRROR answers then.
+is_built() {
+    local built=$1
+    if [ -d "$built" ] && [ -e "$built.stamp" ]; then
+        if [ "$(manifest "$built")" != "$(cat "$built.stamp")" ]; then
+            say "$built is damaged; building it again"
+        elif [ -z "$(find "$built.stamp" -mtime +30)" ]; then
+            return 0
+        else
+            find_mirror
+            mirror_answers && { say "$built is older than 30 days; building it again"; return 1; }
+            say "warning: $built is older than 30 days, and $MIRROR does not answer; using it as it is"
+            return 0
+        fi
+    fi
+    find_mirror
+    mirror_answers || die "$MIRROR does not answer; the sandbox is built from that Debian archive, or from the one named in SENDMAIL_DKIM_MIRROR"
+    return 1
 }
 
 # An empty folder for the new root, gone at the end if it was not moved away.
@@ -52,6 +96,17 @@ begin_root() {
     trap 'rm -rf "$WORK"' EXIT
     ROOT=$WORK/root
     : >"$LOG"
+}
+
+# Puts a folder that is done (NEW) in its place (BUILT).
+finish() {
+    local new=$1 built=$2
+    manifest "$new" >"$WORK/stamp"
+    rm -f "$built.stamp"
+    [ ! -e "$built" ] || mv "$built" "$WORK/damaged"
+    mv "$new" "$built"
+    mv "$WORK/stamp" "$built.stamp"
+    say "done in $SECONDS s, $(du -sh "$built" | cut -f1)"
 }
 
 # The new root fetches packages as this host does, until take_network_back.
