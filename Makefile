@@ -26,8 +26,14 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all built try test attacks bench bench-gate argv backends callers cost faults signals kill load fuzz lint reproducible install uninstall deb rpm dist
+.PHONY: all built try test times attacks bench bench-gate argv backends callers cost faults signals kill load fuzz lint reproducible install uninstall deb rpm dist
+# More arguments for the tests of `make test`, such as --include-ignored.
+ARGS ?=
 export CARGO
+# Many tests wait for Postfix: more run at once than there are cores.
+export RUST_TEST_THREADS ?= 16
+# What the scripts look for is in target/, whatever the caller has set.
+export CARGO_TARGET_DIR = $(CURDIR)/target
 
 all:
 	packaging/compile
@@ -43,16 +49,20 @@ try:
 	$(CARGO) build --locked --bins
 	target/debug/dkimctl try $(MESSAGE)
 
-# As root everything, the root file systems of the sandbox built first (that of the callers stands on the other); else what
-# needs no root. What came of each attack is shown; then the fuzz targets run a number of times that is always the same.
+# As root everything, the root file systems of the sandbox built first; else what needs no root. What came of each attack is
+# shown; then the fuzz targets run a number of times that is always the same.
 test:
-	@rm -f target/tmp/left-out target/tmp/attacks.tsv
-	@if [ "$$(id -u)" = 0 ]; then tests/callers/base.sh >/dev/null; fi
-	$(CARGO) test --locked
+	@command -v cc >/dev/null || { echo "make test: cc, a C compiler, is missing" >&2; exit 1; }
+	@rm -f target/tmp/attacks.tsv
+	@! tests/may-make-namespaces || tests/it/sandbox/all.sh
+	$(CARGO) test --locked -- $(ARGS)
 	@tests/it/attacks.sh target/tmp/attacks.tsv
 	tests/fuzz/run runs=50000
-	@if [ -s target/tmp/left-out ]; then \
-		echo "left out, for want of root or of namespaces: $$(sort -u target/tmp/left-out | tr '\n' ' ')"; fi
+
+# The slowest tests of NAME, or of all, with the seconds that each took.
+times:
+	TIMES=1 $(CARGO) test --locked --test it $(NAME) | awk '/^test result/ { print >"/dev/stderr" } \
+		/<[0-9.]+s>$$/ { gsub(/[<>s]/, "", $$NF); print $$NF, $$2 }' | sort -rn | head -n 40
 
 # The attacks alone, on keys, the right to sign and the log: each with what was seen to come of it.
 attacks:
@@ -66,7 +76,7 @@ argv backends:
 
 # The instructions and the memory that inputs of any form cost; the table is in target/tmp/cost.md.
 cost:
-	$(CARGO) test --locked --test it cost::
+	$(CARGO) test --locked --test it cost:: -- --include-ignored
 	cat target/tmp/cost.md
 
 # The matrix of real callers alone; CALLERS="cron mutt" for some of them. The table is in target/tmp/callers.md, too.
@@ -87,7 +97,7 @@ kill:
 	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture
 
 load:
-	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --ignored --nocapture
+	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --nocapture
 
 # What signing costs beside the OpenDKIM milter, as root. BENCH_QUICK=1 is for trying.
 bench:

@@ -3,7 +3,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 
-use crate::support::{leave_out, may_make_namespaces, project};
+use crate::support::{assert_root, project};
 
 /// The version that the packages of the tests upgrade to.
 const NEXT: &str = "99.0.0";
@@ -44,10 +44,7 @@ fn programs() -> &'static Path {
 
 /// Runs a script of `tests/packaging` on a fresh host.
 fn on_a_fresh_host(script: &str) {
-    if !may_make_namespaces() {
-        leave_out("packaging");
-        return;
-    }
+    assert_root("packaging");
     run(Command::new(project("tests/packaging/inside")).arg(script).arg(packages()));
 }
 
@@ -93,10 +90,7 @@ fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
 
 #[test]
 fn packages_that_are_made_elsewhere_and_later_are_the_same() {
-    if !may_make_namespaces() {
-        leave_out("packaging");
-        return;
-    }
+    assert_root("packaging");
     let mut again = Command::new(project("tests/packaging/reproducible"));
     run(again.arg("packages").arg(packages()).env("PROGRAMS", programs()));
 }

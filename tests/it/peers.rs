@@ -4,7 +4,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, feed, project, stdout};
+use crate::support::{Sandbox, built, feed, stdout};
 
 /// One signature of a test message, as its field says.
 struct Signature {
@@ -38,8 +38,7 @@ fn tags(field: &str) -> Option<BTreeMap<String, String>> {
 
 /// Puts the corpora into DNS and the file system of a sandbox.
 fn set_up(sandbox: &Sandbox) {
-    let output = Command::new(project("tests/it/sandbox/corpora.sh")).output().unwrap();
-    let folder = stdout(&output).trim().to_owned();
+    let folder = built("tests/it/sandbox/corpora.sh");
     let copied = Command::new("cp").args(["-r", &folder]).arg(sandbox.path("/corpora")).output();
     stdout(&copied.unwrap());
     sandbox.root(

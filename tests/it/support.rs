@@ -12,7 +12,7 @@ pub(crate) use attack::{
 };
 pub(crate) use mail::Mail;
 pub(crate) use planted::{Plant, panicking};
-pub(crate) use sandbox::{Received, Sandbox, leave_out, may_make_namespaces};
+pub(crate) use sandbox::{Received, Sandbox, assert_root, built};
 pub(crate) use stage::Stage;
 
 use std::io::Write as _;

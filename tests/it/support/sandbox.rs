@@ -1,11 +1,11 @@
 //! The sandbox of `tests/it/sandbox/`: Debian's Postfix, a DNS server, an SMTP sink and three verifiers
 //! in namespaces of their own, one for all tests of a run.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs;
-use std::io::{BufRead as _, BufReader, Write as _};
-use std::path::{Path, PathBuf};
+use std::io::{BufRead as _, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -45,13 +45,15 @@ pub(crate) struct Received {
 #[derive(Debug)]
 pub(crate) struct Verdicts(Vec<Value>);
 
-static SHARED: OnceLock<Option<Sandbox>> = OnceLock::new();
+static SHARED: OnceLock<Sandbox> = OnceLock::new();
+
+/// What builds the root file system that most tests run on.
+const BASE: &str = "tests/it/sandbox/base.sh";
 
 impl Sandbox {
-    /// The sandbox, for a test that needs one. Without root, or where root may not make namespaces, there
-    /// is none: the name of the test is put into `target/tmp/left-out`, which `make test` shows in the end.
+    /// The sandbox that tests share. A test that needs one is marked `#[ignore = "needs root"]`; see `tests/runner`.
     pub(crate) fn for_test(test: &str) -> Option<&'static Self> {
-        or_left_out(test, SHARED.get_or_init(|| Self::start(None)).as_ref())
+        Some(SHARED.get_or_init(|| Self::start(test, BASE)))
     }
 
     /// The same, where a domain has a key, its record published.
@@ -63,28 +65,25 @@ impl Sandbox {
 
     /// One of the test's own, whose Postfix it may set up as it likes.
     pub(crate) fn own(test: &str) -> Option<Self> {
-        or_left_out(test, Self::start(None))
+        Some(Self::start(test, BASE))
+    }
+
+    /// One of the test's own, with the Postfix of a release of Debian (see `SUITES` in `root.sh`).
+    pub(crate) fn of_suite(test: &str, suite: &str) -> Self {
+        Self::start(test, &format!("{BASE} {suite}"))
     }
 
     /// One of the test's own, that stands on what a script builds; its arguments follow its name.
     pub(crate) fn on(test: &str, builder: &str) -> Option<Self> {
-        or_left_out(test, Self::start(Some(builder)))
+        Some(Self::start(test, builder))
     }
 
-    fn start(builder: Option<&str>) -> Option<Self> {
-        if !may_make_namespaces() {
-            return None;
-        }
-        let base = builder.map(|builder| {
-            let mut words = builder.split(' ');
-            let mut build = Command::new(project(words.next().unwrap()));
-            let build = build.args(words).stderr(Stdio::inherit()).output().unwrap();
-            stdout(&build).trim().to_owned()
-        });
+    fn start(test: &str, builder: &str) -> Self {
+        assert_root(test);
         let mut child = Command::new(project("tests/it/sandbox/enter.sh"))
             .arg(env!("CARGO_BIN_EXE_sendmail-dkim"))
             .arg(env!("CARGO_BIN_EXE_dkimctl"))
-            .args(base)
+            .arg(built(builder))
             // It lives until this pipe is closed: at the end of this process, however that comes.
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -94,12 +93,12 @@ impl Sandbox {
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut ready).unwrap();
         let pid =
             ready.trim().strip_prefix("ready ").unwrap_or_else(|| panic!("no sandbox: {ready:?}"));
-        Some(Self {
+        Self {
             pid: pid.parse().unwrap(),
             _child: Tied(child),
             mails: AtomicU32::new(0),
             once: Mutex::default(),
-        })
+        }
     }
 
     /// A process in it, by the host's numbers.
@@ -159,9 +158,9 @@ impl Sandbox {
         self.publish(domain, &format!("/etc/sendmail-dkim/keys/{domain}/*.txt"));
     }
 
-    /// Puts the records of these files, and no others, into the DNS as a zone.
+    /// Puts the records of these files, patterns of the shell, and no others, into the DNS as a zone.
     pub(crate) fn publish(&self, zone: &str, files: &str) {
-        self.root(&format!("/opt/sandbox/publish.py {zone} {files}"));
+        self.root(&format!("set -f; /opt/sandbox/publish.py {zone} {files}"));
     }
 
     /// A static program for the place of the real sendmail: what it is given it keeps below a folder, by recipient. See
@@ -212,9 +211,10 @@ impl Sandbox {
         let deadline = Instant::now() + PATIENCE;
         loop {
             // One that nobody may execute was not written to its end, and nobody takes it: its writer was killed.
+            // Postfix moves files on while find(1) looks for them, each from a queue to one after it in this list.
             let queued = self.root(
-                "find /var/spool/postfix/maildrop /var/spool/postfix/incoming \
-                /var/spool/postfix/active /var/spool/postfix/deferred -type f -perm -u+x -ls",
+                "cd /var/spool/postfix; find maildrop incoming active deferred -ignore_readdir_race \
+                -type f -perm -u+x -ls 2>/dev/null || true",
             );
             if queued.is_empty() {
                 break;
@@ -313,9 +313,10 @@ impl Sandbox {
         fs::read(self.path("/out/syslog")).map_or(0, |log| log.len())
     }
 
-    /// The line of the log after `mark` that holds `needle`; waits for it.
+    /// The line of the log after `mark` that holds `needle`; waits for it. In a sandbox that tests share, the needle is an
+    /// address or a uid that one test alone has: the others log at the same time.
     pub(crate) fn logged(&self, mark: usize, needle: &str) -> String {
-        let deadline = Instant::now() + Duration::from_secs(5);
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let log = fs::read(self.path("/out/syslog")).unwrap_or_default();
             let log = String::from_utf8_lossy(log.get(mark..).unwrap_or_default()).into_owned();
@@ -329,25 +330,32 @@ impl Sandbox {
     }
 }
 
-/// Root alone is not enough: a container may withhold namespaces and mounts from it.
-pub(crate) fn may_make_namespaces() -> bool {
-    let trial = "unshare --mount --net --pid --ipc --uts --fork mount -t tmpfs trial /mnt";
-    let trial = Command::new("sh").args(["-c", &format!("test $(id -u) = 0 && {trial}")]).output();
-    trial.unwrap().status.success()
+/// Fails a test that needs root where it is run without: it lacks its mark, or `--ignored` asked for it.
+pub(crate) fn assert_root(test: &str) {
+    static IS_ROOT: OnceLock<bool> = OnceLock::new();
+    let is_root = *IS_ROOT.get_or_init(|| {
+        Command::new(project("tests/may-make-namespaces")).status().unwrap().success()
+    });
+    assert!(
+        is_root,
+        "{test} needs root, and the right to make namespaces; its mark is #[ignore = \"needs root\"]"
+    );
 }
 
-fn or_left_out<T>(test: &str, sandbox: Option<T>) -> Option<T> {
-    if sandbox.is_none() {
-        leave_out(test);
-    }
-    sandbox
-}
-
-/// Puts the name of a test into the list that `make test` shows in the end.
-pub(crate) fn leave_out(test: &str) {
-    let list = Path::new(env!("CARGO_TARGET_TMPDIR")).join("left-out");
-    let mut list = fs::OpenOptions::new().append(true).create(true).open(list).unwrap();
-    writeln!(list, "{test}").unwrap();
+/// The root file system, or the layers, that a script builds. Each script runs once in this process: it looks at all files
+/// of what it has built, and what cannot be built now can be built no better for the next test.
+pub(crate) fn built(builder: &str) -> String {
+    static BUILT: Mutex<BTreeMap<String, Option<String>>> = Mutex::new(BTreeMap::new());
+    let mut all = BUILT.lock().unwrap();
+    let path = all.entry(builder.to_owned()).or_insert_with(|| {
+        let mut words = builder.split(' ');
+        let mut build = Command::new(project(words.next().unwrap()));
+        let build = build.args(words).stderr(Stdio::inherit()).output().unwrap();
+        build.status.success().then(|| String::from_utf8_lossy(&build.stdout).trim().to_owned())
+    });
+    let path = path.clone();
+    drop(all);
+    path.unwrap_or_else(|| panic!("{builder} failed, see the first lines of the tests' output"))
 }
 
 impl Received {
