@@ -74,16 +74,18 @@ fn the_decision_of_each_sender_is_that_of_the_log() {
     sandbox.key("decision.test", "s1");
     sandbox.write(
         "/etc/sendmail-dkim/domains/decision.test.toml",
-        "selectors = [\"s1\"]\nsubdomains = true\nusers = [\"alice\"]\n",
+        "selectors = [\"s1\"]\nsubdomains = true\nusers = [\"may\"]\n",
     );
+    // Other tests log at the same time: these users are of this test alone.
+    sandbox.root("useradd -u 4001 may; useradd -u 4002 may-not");
     for (user, from, more) in [
-        ("alice", "a@decision.test", ""),
-        ("alice", "a@www.decision.test", ""),
-        ("www-data", "a@decision.test", ""),
-        ("alice", "a@nothing.test", ""),
-        ("alice", "a@decision.test, b@nothing.test", ""),
-        ("alice", "a@decision.test", "Received: from x\n"),
-        ("alice", "a@decision.test", "DKIM-Signature: d=decision.test\n"),
+        ("may", "a@decision.test", ""),
+        ("may", "a@www.decision.test", ""),
+        ("may-not", "a@decision.test", ""),
+        ("may", "a@nothing.test", ""),
+        ("may", "a@decision.test, b@nothing.test", ""),
+        ("may", "a@decision.test", "Received: from x\n"),
+        ("may", "a@decision.test", "DKIM-Signature: d=decision.test\n"),
     ] {
         let message = format!("{more}From: {from}\nTo: x@sink.test\n\nx\n");
         sandbox.write("/tmp/decision", &message);
@@ -93,7 +95,8 @@ fn the_decision_of_each_sender_is_that_of_the_log() {
         let mark = sandbox.mark();
         let recipient = sandbox.recipient();
         stdout(&sandbox.sh(user, &format!("sendmail -i {recipient}"), message.as_bytes()));
-        let line = sandbox.logged(mark, "result=");
+        let uid = if user == "may" { 4001 } else { 4002 };
+        let line = sandbox.logged(mark, &format!("uid={uid} "));
         let is_signed = told["decision"] == "sign";
         assert_eq!(output.status.code(), Some(i32::from(!is_signed)), "{told}");
         assert_eq!(line.contains("result=signed"), is_signed, "{line}\n{told}");

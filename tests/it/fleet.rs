@@ -100,6 +100,9 @@ fn three_hosts_sign_for_one_domain_with_a_key_each_and_one_change_of_the_zone() 
     for host in &hosts {
         host.root("dkimctl testkey");
     }
+    // The name of a selector is the month: it may end while the hosts rotate.
+    let month = || dns.root("date -u +%Y%m").trim().to_owned();
+    let before = month();
     // Each rotates by itself; the same change, once more, lets all of them go on.
     let rotate = |host: &Sandbox| -> String {
         let shown = host.root(&format!("dkimctl rotate {DOMAIN} --json"));
@@ -110,9 +113,11 @@ fn three_hosts_sign_for_one_domain_with_a_key_each_and_one_change_of_the_zone() 
     assert_eq!(hosts.iter().map(signed).collect::<Vec<_>>(), selectors);
     publish(&dns, &hosts);
     assert_eq!(hosts.iter().map(rotate).collect::<Vec<_>>(), ["retiring"; 3]);
-    let month = dns.root("date -u +%Y%m");
+    let months = [before, month()];
     for (number, host) in (1..).zip(&hosts) {
-        assert_eq!(signed(host), format!("web{number}-{}", month.trim()));
+        let selector = signed(host);
+        let is_of = |month| selector == format!("web{number}-{month}");
+        assert!(months.iter().any(is_of), "{selector}, not of {months:?}");
     }
     // The zone holds all keys, and no host more than its own.
     let read = "knotc -c /tmp/knot/knot.conf zone-read";

@@ -313,10 +313,15 @@ fn a_key_is_replaced_when_it_is_old_enough_and_not_twice_in_a_month() {
     end_retirement(sandbox, domain);
     publish(sandbox, domain, &[&new]);
     rotate(sandbox, domain);
-    assert!(rotate(sandbox, domain).is_null());
+    let again = rotate(sandbox, domain);
     // By another name it may be; the host's own is the default.
     let report = sandbox.root(&format!("dkimctl rotate --json {domain}"));
-    assert!(report.contains(&format!("\"new\": \"host-{}\"", new.replace('k', ""))), "{report}");
+    // The month may have ended by now.
+    if new.ends_with(sandbox.root("date -u +%Y%m").trim()) {
+        assert!(again.is_null(), "{again}");
+        let default = format!("\"new\": \"host-{}\"", new.replace('k', ""));
+        assert!(report.contains(&default), "{report}");
+    }
 }
 
 #[test]

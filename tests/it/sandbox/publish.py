@@ -1,7 +1,8 @@
 #!/usr/bin/python3
-"""publish.py ZONE [FILE...]: puts the records of the files (as opendkim-genkey and dkimctl write them) into DNS as the
-whole of that zone. When it returns they are being served."""
+"""publish.py ZONE [PATTERN...]: puts the records of the files (as opendkim-genkey and dkimctl write them) into DNS as the
+whole of that zone. When it returns they are being served. The last one to publish a zone looks for files last, too."""
 import fcntl
+import glob
 import os
 import socket
 import struct
@@ -19,8 +20,9 @@ path, timers = f"/zones/{zone}.zone", (3600, 600, 86400, 1)
 with open(path + ".new", "w", encoding="ascii") as file:
     file.write(f"$ORIGIN {zone}.\n$TTL 1\n@ IN SOA ns.invalid. root.invalid. {serial} %d %d %d %d\n" % timers)
     file.write("@ IN NS ns.invalid.\n")
-    for name in sys.argv[2:]:
-        file.write(open(name, encoding="ascii").read() + "\n")
+    for pattern in sys.argv[2:]:
+        for name in sorted(glob.glob(pattern)) or [pattern]:
+            file.write(open(name, encoding="ascii").read() + "\n")
 check = subprocess.run(["nsd-checkzone", zone, path + ".new"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 if check.returncode:
     sys.exit(check.stdout.decode())
@@ -41,7 +43,7 @@ while time.monotonic() < deadline:
     try:
         if answer in dns.recv(4096):
             sys.exit(0)
-    except TimeoutError:
+    except OSError:  # socket.timeout, before Python 3.10
         pass
     time.sleep(0.005)
 sys.exit(f"publish: {zone} is not being served; see /out/nsd.log")

@@ -123,7 +123,7 @@ impl Observed {
 
 /// The lines of the wrapper in the log after `mark` that hold `needle`; waits for so many.
 pub(crate) fn logged(sandbox: &Sandbox, mark: usize, needle: &str, least: usize) -> Vec<String> {
-    let deadline = Instant::now() + Duration::from_secs(5);
+    let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let log = fs::read(sandbox.path("/out/syslog")).unwrap_or_default();
         let log = String::from_utf8_lossy(log.get(mark..).unwrap_or_default()).into_owned();
