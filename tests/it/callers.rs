@@ -17,12 +17,34 @@ use crate::support::{Sandbox, project, stdout};
 use row::Row;
 use run::Run;
 
+/// Those that callers send mail of.
+const DOMAINS: [&str; 3] = ["sample.com", "origin.example", "example.test"];
+
 /// With and without 8BITMIME.
 const HOPS: [&str; 2] = ["sink", "7bit"];
 
+/// What builds the root with all of the callers.
+const ALL: &str = "tests/callers/base.sh";
+
+/// The callers that are in the roots of all releases of Debian.
+const OF_ALL_RELEASES: [&str; 10] = [
+    "bsd-mailx",
+    "lettre",
+    "php-mail-bcc",
+    "php-mail-crlf",
+    "php-mail-lf",
+    "php-mail-no-from",
+    "python",
+    "s-nail",
+    "shell-sendmail",
+    "shell-sendmail-t",
+];
+
 /// A sandbox in which sendmail(8) is the recorder, which becomes the wrapper.
-fn sandbox(domains: &[&str]) -> Option<Sandbox> {
-    let sandbox = Sandbox::on("callers", "tests/callers/base.sh")?;
+fn sandbox(builder: &str, domains: &[&str]) -> Option<Sandbox> {
+    let sandbox = Sandbox::on("callers", builder)?;
+    // The root with all of the callers has these already.
+    sandbox.root("mkdir -p /var/lib/fail2ban /var/list /var/mail /var/spool/cron /var/www");
     for domain in domains {
         sandbox.key(domain, "dkimselector");
         // Some senders take the host's own name.
@@ -53,6 +75,8 @@ fn sandbox(domains: &[&str]) -> Option<Sandbox> {
         .arg(root.join("opt/callers"))
         .output();
     stdout(&copied.unwrap());
+    // The source may have been unpacked with a umask of 077.
+    sandbox.root("chmod -R a+rX /opt/callers");
     for name in ["mta", "mta-sendmail"] {
         sandbox.root(&format!("ln -sf /usr/sbin/recorder /etc/alternatives/{name}"));
     }
@@ -108,7 +132,7 @@ fn assert_faultless(runs: &[Run]) {
 #[test]
 fn every_caller_is_signed_for_and_says_what_it_meant() {
     let (rows, all) = chosen();
-    let Some(sandbox) = sandbox(&["sample.com", "origin.example", "example.test"]) else { return };
+    let Some(sandbox) = sandbox(ALL, &DOMAINS) else { return };
     let mut runs = run_all(&sandbox, &rows);
     judge::judge(&sandbox, &mut runs);
     for pair in runs.chunks_exact_mut(2) {
@@ -143,8 +167,30 @@ fn without_a_key_for_the_origin_senders_without_a_domain_are_sent_as_before() {
         row.signed = None;
         row.unsigned = Some("no domain file".to_owned());
     }
-    let Some(sandbox) = sandbox(&["sample.com"]) else { return };
+    let Some(sandbox) = sandbox(ALL, &["sample.com"]) else { return };
     let mut runs = run_all(&sandbox, &rows);
     judge::judge(&sandbox, &mut runs);
     assert_faultless(&runs);
+}
+
+/// Some of the callers, with the Postfix of another release of Debian.
+fn callers_are_signed_for(suite: &str) {
+    let mut rows = Row::all();
+    rows.retain(|row| OF_ALL_RELEASES.contains(&row.name.as_str()));
+    assert_eq!(rows.len(), OF_ALL_RELEASES.len());
+    let builder = format!("tests/it/sandbox/base.sh {suite}");
+    let Some(sandbox) = sandbox(&builder, &DOMAINS) else { return };
+    let mut runs = run_all(&sandbox, &rows);
+    judge::judge(&sandbox, &mut runs);
+    assert_faultless(&runs);
+}
+
+#[test]
+fn callers_are_signed_for_with_postfix_3_5() {
+    callers_are_signed_for("bullseye");
+}
+
+#[test]
+fn callers_are_signed_for_with_postfix_3_10() {
+    callers_are_signed_for("trixie");
 }
