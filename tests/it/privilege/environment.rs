@@ -104,8 +104,12 @@ fn no_variable_reaches_a_key() {
     }
     let mut signed = Vec::new();
     for variables in VARIABLES {
-        let alone =
-            |program: &str| format!("exec timeout 60 env {variables} /usr/sbin/{program} RCPT");
+        // Postfix waits for ever at the FIFO.
+        let patience =
+            if variables.contains("fifo") && variables.starts_with("TZ") { 5 } else { 60 };
+        let alone = |program: &str| {
+            format!("exec timeout {patience} env {variables} /usr/sbin/{program} RCPT")
+        };
         let message = message(&format!("a@{DOMAIN}"));
         let observed = Observed::of(sandbox, &user, &alone("sendmail"), &message);
         let mut outcome = observed.outcome();
