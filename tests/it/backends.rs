@@ -128,31 +128,37 @@ fn sign_no_lists(sandbox: &Sandbox) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn postfix_takes_what_we_hand_over() {
     takes_what_we_hand_over("postfix", &[]);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn exim_takes_what_we_hand_over() {
     takes_what_we_hand_over("exim4", &[]);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn msmtp_takes_what_we_hand_over() {
     takes_what_we_hand_over("msmtp", &[]);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn dma_takes_what_we_hand_over() {
     takes_what_we_hand_over("dma", &[]);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn opensmtpd_takes_what_we_hand_over() {
     takes_what_we_hand_over("opensmtpd", &[]);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn nullmailer_takes_what_we_hand_over_and_writes_addresses_anew() {
     let broken = ["needless quotes", "no blank in list"];
     let Some(sandbox) = takes_what_we_hand_over("nullmailer", &broken) else { return };
@@ -161,6 +167,7 @@ fn nullmailer_takes_what_we_hand_over_and_writes_addresses_anew() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn sendmail_takes_what_we_hand_over_and_writes_addresses_anew() {
     let broken = ["apostrophe", "no blank in list", "dotted name in list"];
     let Some(sandbox) = takes_what_we_hand_over("sendmail", &broken) else { return };

@@ -130,6 +130,7 @@ fn assert_faultless(runs: &[Run]) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_caller_is_signed_for_and_says_what_it_meant() {
     let (rows, all) = chosen();
     let Some(sandbox) = sandbox(ALL, &DOMAINS) else { return };
@@ -160,6 +161,7 @@ fn every_caller_is_signed_for_and_says_what_it_meant() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_a_key_for_the_origin_senders_without_a_domain_are_sent_as_before() {
     let (mut rows, _) = chosen();
     rows.retain(|row| row.signed.as_deref() == Some("origin.example") && !row.slow);
@@ -186,11 +188,13 @@ fn callers_are_signed_for(suite: &str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn callers_are_signed_for_with_postfix_3_5() {
     callers_are_signed_for("bullseye");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn callers_are_signed_for_with_postfix_3_10() {
     callers_are_signed_for("trixie");
 }

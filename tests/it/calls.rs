@@ -35,6 +35,7 @@ fn defended() -> BTreeMap<String, usize> {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_call_is_made_that_this_page_does_not_defend() {
     let Some(sandbox) = Sandbox::own("calls") else { return };
     sandbox.key("sample.com", "s1");
@@ -67,6 +68,7 @@ fn no_call_is_made_that_this_page_does_not_defend() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_thousand_domains_cost_what_one_costs() {
     let Some(sandbox) = Sandbox::own("calls") else { return };
     sandbox.key("one.test", "s1");

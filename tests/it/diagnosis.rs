@@ -78,6 +78,7 @@ fn found(sandbox: &Sandbox, case: &Case, canonicalization: &str) -> Value {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_a_real_postfix_did_to_a_message_is_named() {
     let Some(sandbox) = Sandbox::own("diagnosis") else { return };
     sandbox.key("sample.com", "s");
@@ -94,6 +95,7 @@ fn what_a_real_postfix_did_to_a_message_is_named() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_large_message_is_judged_and_explained() {
     let Some(sandbox) = Sandbox::own("diagnosis") else { return };
     sandbox.key("sample.com", "s");

@@ -304,6 +304,7 @@ fn host_that_adds_a_header(sandbox: &Sandbox) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_subcommand_reads_a_domain_file_together_with_config_toml() {
     let Some(sandbox) = Sandbox::own("dkimctl") else { return };
     host_that_adds_a_header(&sandbox);

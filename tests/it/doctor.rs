@@ -50,6 +50,7 @@ fn assert_found(sandbox: &Sandbox, spoil: &str, mend: &str, check: &str, severit
 }
 
 #[test]
+#[ignore = "needs root"]
 fn on_a_clean_host_there_is_nothing() {
     let Some(sandbox) = clean("doctor") else { return };
     assert_eq!(found(&sandbox), []);
@@ -58,6 +59,7 @@ fn on_a_clean_host_there_is_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_record_that_is_not_that_of_the_key_is_found() {
     let Some(sandbox) = clean("doctor") else { return };
     let code = |output: &Output| output.status.code();
@@ -72,6 +74,7 @@ fn a_record_that_is_not_that_of_the_key_is_found() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_log_tells_of_lines_that_were_broken() {
     let Some(sandbox) = clean("doctor") else { return };
     let recipient = sandbox.recipient();
@@ -83,6 +86,7 @@ fn the_log_tells_of_lines_that_were_broken() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_trial_says_nothing_once_more() {
     let Some(sandbox) = clean("doctor") else { return };
     // The wrapper follows no link, whatever is behind it.
@@ -143,6 +147,7 @@ const SETTINGS: [(&str, &str, &str, &str); 37] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn each_bad_setting_of_postfix_is_found_as_that_alone() {
     let Some(sandbox) = clean("doctor") else { return };
     // Each has a configuration of Postfix of its own, so that they do not wait for one another.
@@ -164,6 +169,7 @@ fn each_bad_setting_of_postfix_is_found_as_that_alone() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_a_single_service_of_postfix_is_set_to_counts() {
     let Some(sandbox) = clean("doctor") else { return };
     for (place, value, check) in [
@@ -186,6 +192,7 @@ fn what_a_single_service_of_postfix_is_set_to_counts() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
     let Some(sandbox) = clean("doctor") else { return };
     let wrapper = "/usr/sbin/sendmail.dkim";
@@ -244,6 +251,7 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn configuration_keys_units_and_php_are_looked_at() {
     let Some(sandbox) = clean("doctor") else { return };
     let key = "/etc/sendmail-dkim/keys/sample.com/s1.private";
@@ -335,6 +343,7 @@ fn configuration_keys_units_and_php_are_looked_at() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn doctor_wants_root() {
     let Some(sandbox) = Sandbox::for_test("doctor") else { return };
     let output = sandbox.sh("alice", "dkimctl doctor", b"");

@@ -18,6 +18,7 @@ fn told(stage: &Stage, args: &[&str], input: &[u8]) -> (Option<i32>, Value) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_changes_are_those_that_the_wrapper_makes() {
     let Some(sandbox) = Sandbox::for_test("explain") else { return };
     sandbox.key("explain.test", "s1");
@@ -51,6 +52,7 @@ fn the_changes_are_those_that_the_wrapper_makes() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_lone_dot_is_what_config_toml_says_it_is() {
     let Some(sandbox) = Sandbox::for_test("explain") else { return };
     sandbox.root("mkdir /tmp/lone-dot; dkimctl --etc /tmp/lone-dot genkey -d dot.test -s s1");
@@ -69,6 +71,7 @@ fn a_lone_dot_is_what_config_toml_says_it_is() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_decision_of_each_sender_is_that_of_the_log() {
     let Some(sandbox) = Sandbox::for_test("explain") else { return };
     sandbox.key("decision.test", "s1");

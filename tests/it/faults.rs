@@ -209,6 +209,7 @@ fn show(text: &str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_failing_call_loses_doubles_or_damages_mail() {
     let Some(sandbox) = sandbox("faults", true) else { return };
     let judge = Judge::of_the_queue(&sandbox);
@@ -217,6 +218,7 @@ fn no_failing_call_loses_doubles_or_damages_mail() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_failing_call_loses_doubles_or_damages_mail_to_postfix() {
     let Some(sandbox) = sandbox("faults_postfix", false) else { return };
     let judge = Judge::of_the_sink(&sandbox);

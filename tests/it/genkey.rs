@@ -156,6 +156,7 @@ const OBSTACLES: [(&str, &str, &str); 9] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn mail_is_said_to_be_signed_only_where_it_is() {
     let Some(sandbox) = Sandbox::own("genkey") else { return };
     for (number, (break_it, fix_it, step)) in OBSTACLES.iter().enumerate() {
@@ -203,6 +204,7 @@ cd /tmp/genkey && cmp ours/s1.private theirs/s1.private && cmp ours/s1.txt their
 ";
 
 #[test]
+#[ignore = "needs root"]
 fn the_record_is_octet_for_octet_that_of_opendkim_genkey() {
     let Some(sandbox) = Sandbox::for_test("genkey") else { return };
     for (options, holds) in [
@@ -232,6 +234,7 @@ fn the_record_is_octet_for_octet_that_of_opendkim_genkey() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_disk_that_fills_up_leaves_no_key_without_its_record() {
     let Some(sandbox) = Sandbox::for_test("genkey") else { return };
     // Each folder and each file takes a page: the disk is full at another place each time.
@@ -254,6 +257,7 @@ done";
 }
 
 #[test]
+#[ignore = "needs root"]
 fn opendkim_testkey_takes_key_and_record() {
     let Some(sandbox) = Sandbox::for_test("genkey") else { return };
     sandbox.key("testkey.example", "s1");
@@ -274,6 +278,7 @@ opendkim-testkey -x /tmp/testkey.conf -vvv -d testkey.example -s s1 \
 }
 
 #[test]
+#[ignore = "needs root"]
 fn keys_that_others_made_sign_and_the_weak_ones_are_told() {
     let Some(sandbox) = Sandbox::for_test("genkey") else { return };
     for (selector, openssl, first_line) in [

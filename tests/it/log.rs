@@ -26,6 +26,7 @@ fn with_daemon(sandbox: &Sandbox, daemon: &str, script: &str, input: &[u8]) -> O
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
     let Some(sandbox) = Sandbox::own("log") else { return };
     sandbox.key(DOMAIN, "s1");
@@ -65,6 +66,7 @@ fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_daemon_of_the_log_makes_a_refusal_anything_else() {
     let Some(sandbox) = Sandbox::with_key("log", "refused-log.test", "s1") else { return };
     sandbox.root(

@@ -4,6 +4,7 @@ const SELECTOR: &str = "dkimselector";
 
 /// A domain of the test's own, so that tests can run side by side.
 #[test]
+#[ignore = "needs root"]
 fn mail_dash_r_of_both_mailx_is_signed() {
     let Some(sandbox) = Sandbox::with_key("main_job", "sample.com", SELECTOR) else { return };
     for mail in ["bsd-mailx", "s-nail"] {
@@ -27,6 +28,7 @@ fn mail_dash_r_of_both_mailx_is_signed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn php_mail_as_www_data_is_signed() {
     let Some(sandbox) = Sandbox::with_key("main_job", "php.test", SELECTOR) else { return };
     for recipient in [sandbox.recipient(), sandbox.recipient()] {
@@ -51,6 +53,7 @@ fn php_mail_as_www_data_is_signed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
     let Some(sandbox) = Sandbox::with_key("main_job", "first.test", SELECTOR) else { return };
     let send = |recipient: &str| {
@@ -64,6 +67,7 @@ fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_postfix_would_add_or_rewrite_is_there_before() {
     let Some(sandbox) = Sandbox::with_key("main_job", "complete.test", SELECTOR) else { return };
     sandbox.key("origin.example", SELECTOR);
@@ -97,6 +101,7 @@ fn what_postfix_would_add_or_rewrite_is_there_before() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn two_selectors_make_two_signatures() {
     let Some(sandbox) = Sandbox::with_key("main_job", "two.test", SELECTOR) else { return };
     sandbox.key("two.test", "second");
@@ -124,6 +129,7 @@ fn two_selectors_make_two_signatures() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn all_four_canonicalizations_verify() {
     let Some(sandbox) = Sandbox::with_key("main_job", "canon.test", SELECTOR) else { return };
     for canonicalization in ["simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed"]
@@ -144,6 +150,7 @@ fn all_four_canonicalizations_verify() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_large_message_is_signed() {
     let Some(sandbox) = Sandbox::with_key("main_job", "large.test", SELECTOR) else { return };
     for line_end in ["\n", "\r\n"] {
@@ -163,6 +170,7 @@ fn a_large_message_is_signed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_rsa_and_an_ed25519_selector_make_a_signature_each() {
     let Some(sandbox) = Sandbox::with_key("main_job", "both.test", SELECTOR) else { return };
     sandbox.root("dkimctl genkey -d both.test -s ed --type ed25519");

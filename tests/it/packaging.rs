@@ -49,46 +49,55 @@ fn on_a_fresh_host(script: &str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_deb_leaves_no_moment_without_sendmail_and_no_trace() {
     on_a_fresh_host("deb-life");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_mail_agent_beneath_may_be_exchanged() {
     on_a_fresh_host("deb-agents");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_rpm_is_switched_by_alternatives_and_leaves_postfix_alone() {
     on_a_fresh_host("rpm-life");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn postfix_is_started_at_boot_whatever_is_chosen() {
     on_a_fresh_host("rpm-boot");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_make_installs_it_takes_away_again() {
     on_a_fresh_host("make-life");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn units_that_confine_callers_do_what_the_table_says() {
     on_a_fresh_host("units");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_apparmor_abstraction_grants_all_that_a_submission_does() {
     on_a_fresh_host("apparmor");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
     on_a_fresh_host("selinux");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn packages_that_are_made_elsewhere_and_later_are_the_same() {
     assert_root("packaging");
     let mut again = Command::new(project("tests/packaging/reproducible"));
@@ -96,11 +105,13 @@ fn packages_that_are_made_elsewhere_and_later_are_the_same() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn lintian_rpmlint_and_mandoc_have_nothing_to_say() {
     on_a_fresh_host("judge");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_a_help_shows_can_be_completed() {
     on_a_fresh_host("completions");
 }

@@ -1,6 +1,7 @@
 use crate::support::Sandbox;
 
 #[test]
+#[ignore = "needs root"]
 fn modes_that_read_no_message_behave_as_without_us() {
     let Some(sandbox) = Sandbox::for_test("pass_through") else { return };
     // The same name for both, so that both say the same of themselves.
@@ -65,6 +66,7 @@ const NAMES: [&str; 12] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn through_links_every_name_is_what_it_is_without_us() {
     let Some(sandbox) = Sandbox::for_test("pass_through") else { return };
     // As alternatives(8) has them: a link at the program's place to one of the group, and that to the program; the names
@@ -110,6 +112,7 @@ fn through_links_every_name_is_what_it_is_without_us() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mail_by_any_link_and_name_of_sendmail_is_signed() {
     let Some(sandbox) = Sandbox::for_test("pass_through") else { return };
     sandbox.key("links.test", "s1");

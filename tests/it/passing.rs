@@ -70,6 +70,7 @@ fn shown(received: &Received) -> String {
 const RECEIVED: &str = "reason=\"has a Received field\"";
 
 #[test]
+#[ignore = "needs root"]
 fn a_content_filter_gives_mail_back_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     // As FILTER_README has it.
@@ -91,6 +92,7 @@ server.sendmail(\"x@y.test\", [\"RCPT\"], sys.stdin.buffer.read())'";
 }
 
 #[test]
+#[ignore = "needs root"]
 fn rmail_hands_mail_on_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     let script = "(echo 'From x Tue Nov 14 22:13:20 2023 remote from y'; cat) | rmail RCPT";
@@ -98,6 +100,7 @@ fn rmail_hands_mail_on_as_it_came() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mutt_bounces_mail_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     // At a terminal; its keyboard must not end at once.
@@ -109,6 +112,7 @@ fn mutt_bounces_mail_as_it_came() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn procmail_forwards_mail_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     let script = "printf ':0\\n!RCPT\\n' >/tmp/rc.$$; procmail -m /tmp/rc.$$";
@@ -116,12 +120,14 @@ fn procmail_forwards_mail_as_it_came() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn formail_hands_on_a_mailbox_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     passes(&sandbox, "alice", "formail -s sendmail -oi RCPT </tmp/mbox", RECEIVED);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn fetchmail_hands_mail_on_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.root("/opt/sandbox/pop3.py /tmp/forged >/dev/null 2>&1 </dev/null");
@@ -132,6 +138,7 @@ fn fetchmail_hands_mail_on_as_it_came() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn getmail_hands_mail_on_as_it_came() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.root("/opt/sandbox/pop3.py /tmp/forged >/dev/null 2>&1 </dev/null");

@@ -106,6 +106,7 @@ impl Signature {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn verify_agrees_with_dkimpy_and_mail_dkim_on_their_own_messages() {
     let Some(sandbox) = Sandbox::own("peers") else { return };
     set_up(&sandbox);
@@ -149,6 +150,7 @@ fn verify_agrees_with_dkimpy_and_mail_dkim_on_their_own_messages() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn opendkim_and_dkimpy_take_our_keys_records_and_messages() {
     let Some(sandbox) = Sandbox::own("peers") else { return };
     let selectors =
@@ -200,6 +202,7 @@ fn opendkim_and_dkimpy_take_our_keys_records_and_messages() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn verify_tells_a_signature_that_fails_from_a_dns_that_does() {
     let Some(sandbox) = Sandbox::own("peers") else { return };
     sandbox.key("verify.test", "s");

@@ -116,6 +116,7 @@ fn a_panic_before_the_message_is_read_is_not_taken_for_success() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_panic_is_one_line_in_the_log_and_the_same_in_a_dialogue() {
     let Some(sandbox) = Sandbox::own("planted") else { return };
     std::fs::copy(program(), sandbox.path("/usr/sbin/sendmail.planted")).unwrap();

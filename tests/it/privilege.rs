@@ -116,6 +116,7 @@ fn observed_apart(
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_caller_can_use_the_key_and_not_read_it() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(the_caller_can_use_the_key_and_not_read_it);
@@ -146,6 +147,7 @@ fn shown(sandbox: &Sandbox, user: &User, script: &str, message: &[u8]) -> String
 }
 
 #[test]
+#[ignore = "needs root"]
 fn nothing_of_the_privilege_is_left_to_the_real_sendmail() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(nothing_of_the_privilege_is_left_to_the_real_sendmail);

@@ -164,6 +164,7 @@ const RESTORE: &str =
     "find /etc/sendmail-dkim -mindepth 1 -delete; cp -a /opt/kept/. /etc/sendmail-dkim";
 
 #[test]
+#[ignore = "needs root"]
 fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
     let Some(sandbox) = set_up() else { return };
     for wrong in WRONG {
@@ -185,6 +186,7 @@ fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
     let Some(sandbox) = set_up() else { return };
     for wrong in WRONG {
@@ -226,6 +228,7 @@ fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_that_cannot_be_kept_obeys_on_error() {
     let Some(sandbox) = set_up() else { return };
     let large = format!("{}{}", text(DOMAIN), "0123456789\n".repeat(200_000));
@@ -263,6 +266,7 @@ os.dup2(theirs.fileno(), 0)
 os.execvp(sys.argv[2], sys.argv[2:])";
 
 #[test]
+#[ignore = "needs root"]
 fn half_of_a_message_is_never_sent() {
     let Some(sandbox) = set_up() else { return };
     sandbox.write("/opt/broken.py", BROKEN_STDIN);
@@ -355,6 +359,7 @@ const LINES: &[(&str, &str, &str)] = &[
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_wrong_in_a_file_is_named_with_its_line_and_mail_goes_on() {
     let Some(sandbox) = set_up() else { return };
     for (file, lines, reason) in LINES {
@@ -424,6 +429,7 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
     let Some(sandbox) = set_up() else { return };
     let mut rows = SKIPPED.to_vec();
@@ -461,6 +467,7 @@ fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_signed_message_that_a_hop_may_have_to_change_is_logged_as_such() {
     let Some(sandbox) = set_up() else { return };
     let message = format!(

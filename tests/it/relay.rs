@@ -240,6 +240,7 @@ fn a_message_that_cannot_be_kept_goes_in_as_it_came() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_new_privileges_the_message_goes_in_unsigned() {
     let Some(sandbox) = Sandbox::for_test("relay") else { return };
     sandbox.key("relay.test", "s1");

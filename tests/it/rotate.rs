@@ -122,6 +122,7 @@ fn whole_life(sandbox: &Sandbox, domain: &str, flow: &Flow) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_message_verifies_when_it_is_received_while_a_key_is_replaced() {
     let domain = "life.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -187,6 +188,7 @@ fn rotate_once_there_is(sandbox: &Sandbox, domain: &str, wanted: &str) -> Value 
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
     let domain = "servers.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -213,6 +215,7 @@ fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_old_key_signs_again_when_the_new_record_vanishes() {
     let domain = "vanish.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -236,6 +239,7 @@ fn the_old_key_signs_again_when_the_new_record_vanishes() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_record_of_another_key_does_not_count() {
     let domain = "other-key.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -250,6 +254,7 @@ fn a_record_of_another_key_does_not_count() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
     let domain = "types.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -275,6 +280,7 @@ fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
     let domain = "dry.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -301,6 +307,7 @@ fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_is_replaced_when_it_is_old_enough_and_not_twice_in_a_month() {
     let domain = "older.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -325,6 +332,7 @@ fn a_key_is_replaced_when_it_is_old_enough_and_not_twice_in_a_month() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_a_crash_cut_off_is_done_by_the_next_run() {
     let domain = "crash.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -347,6 +355,7 @@ fn what_a_crash_cut_off_is_done_by_the_next_run() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn two_runs_do_not_meet() {
     let domain = "busy.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -357,6 +366,7 @@ fn two_runs_do_not_meet() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_dns_a_key_waits_and_the_exit_code_says_so() {
     let domain = "nodns.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -372,6 +382,7 @@ fn without_dns_a_key_waits_and_the_exit_code_says_so() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn status_shows_how_far_each_key_is() {
     let domain = "status.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -401,6 +412,7 @@ fn status_shows_how_far_each_key_is() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_old_record_stays_for_a_week_or_as_long_as_the_call_says() {
     let domain = "week.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -439,6 +451,7 @@ fn an_old_record_stays_for_a_week_or_as_long_as_the_call_says() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_is_overwritten_before_it_goes() {
     let domain = "wiped.test";
     let Some(sandbox) = sandbox_with(domain) else { return };
@@ -461,6 +474,7 @@ fn a_key_is_overwritten_before_it_goes() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_the_timer_calls_begins_with_old_keys_alone() {
     let Some(sandbox) = Sandbox::own("rotate") else { return };
     let unit = project("packaging/systemd/sendmail-dkim-rotate.service");

@@ -38,6 +38,7 @@ fn message(domain: &str, subject: &str, body: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_plain_signature_survives_and_all_three_verifiers_say_so() {
     let domain = "plain-good.test";
     let Some(sandbox) = sandbox_with("sandbox_itself", domain) else { return };
@@ -47,6 +48,7 @@ fn a_plain_signature_survives_and_all_three_verifiers_say_so() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn plain_presigning_breaks_without_8bitmime_and_all_three_verifiers_say_so() {
     let domain = "plain-bad.test";
     let Some(sandbox) = sandbox_with("sandbox_itself", domain) else { return };
@@ -63,6 +65,7 @@ fn plain_presigning_breaks_without_8bitmime_and_all_three_verifiers_say_so() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_altered_message_fails_with_all_three_verifiers() {
     let domain = "plain-altered.test";
     let Some(sandbox) = sandbox_with("sandbox_itself", domain) else { return };
@@ -79,6 +82,7 @@ fn an_altered_message_fails_with_all_three_verifiers() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_without_signature_is_none() {
     let Some(sandbox) = Sandbox::for_test("sandbox_itself") else { return };
     let text = message("nobody.test", "none", "x");

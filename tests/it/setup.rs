@@ -25,6 +25,7 @@ const SENDMAIL: &str = "sendmail = \"/usr/sbin/sendmail.postfix\"";
 const LIMIT: &str = "message_size_limit = 10240000";
 
 #[test]
+#[ignore = "needs root"]
 fn a_host_without_config_toml_gets_one_with_its_comments() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     let shown = setup(sandbox, "setup-new", "", "");
@@ -44,6 +45,7 @@ fn a_host_without_config_toml_gets_one_with_its_comments() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_domain_is_what_postfix_completes_with() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     for (postfix, lines) in [
@@ -72,6 +74,7 @@ fn the_domain_is_what_postfix_completes_with() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_the_administrator_wrote_stays_and_that_is_told() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     let mine = "# mine\nlog_success = false # quiet\n\norigin = \"mine.example\" # on purpose\n";
@@ -96,6 +99,7 @@ fn what_the_administrator_wrote_stays_and_that_is_told() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dry_run_changes_nothing_and_shows_a_diff() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     let shown = setup(sandbox, "setup-dry", "", "--dry-run");
@@ -120,6 +124,7 @@ fn a_dry_run_changes_nothing_and_shows_a_diff() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_wrapper_is_never_taken_for_the_real_sendmail() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     for (path, prepare) in [
@@ -143,6 +148,7 @@ fn the_wrapper_is_never_taken_for_the_real_sendmail() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
     let Some(sandbox) = Sandbox::own("setup") else { return };
     sandbox.root("rm /usr/sbin/sendmail; mv /usr/sbin/sendmail.postfix /usr/sbin/sendmail");
@@ -167,6 +173,7 @@ fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_file_with_an_error_is_left_alone_and_the_line_named() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     for (text, said) in [
@@ -183,6 +190,7 @@ fn a_file_with_an_error_is_left_alone_and_the_line_named() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_setup_shows_can_be_copied_into_config_toml() {
     use sendmail_dkim::config::Host;
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
@@ -227,6 +235,7 @@ fn what_setup_shows_can_be_copied_into_config_toml() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn json_says_what_was_set_and_what_was_kept() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     sandbox.root("mkdir -p /tmp/setup-json");
@@ -247,6 +256,7 @@ fn json_says_what_was_set_and_what_was_kept() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
     let Some(sandbox) = Sandbox::own("setup") else { return };
     sandbox.root(
@@ -260,6 +270,7 @@ fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn for_a_script_the_real_sendmail_alone_is_set_and_only_where_there_is_none() {
     let Some(sandbox) = Sandbox::for_test("setup") else { return };
     sandbox.root("mkdir -p /tmp/setup-script");

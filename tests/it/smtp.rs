@@ -114,6 +114,7 @@ fn both(sandbox: &Sandbox, dialogue: &dyn Fn(&str) -> String) -> [Received; 2] {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_in_a_dialogue_is_signed() {
     let Some(sandbox) = sandbox() else { return };
     let recipient = sandbox.recipient();
@@ -131,6 +132,7 @@ fn a_message_in_a_dialogue_is_signed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn answers_are_those_without_us() {
     let Some(sandbox) = sandbox() else { return };
     let dialogue = |recipient: &str| {
@@ -156,6 +158,7 @@ fn answers_are_those_without_us() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_of_somebody_else_passes_octet_for_octet() {
     let Some(sandbox) = sandbox() else { return };
     let texts = [
@@ -179,6 +182,7 @@ fn a_message_of_somebody_else_passes_octet_for_octet() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_postfix_would_complete_is_completed_before() {
     // The key of the origin would be in the way of other tests.
     let Some(sandbox) = &Sandbox::own("smtp") else { return };
@@ -206,6 +210,7 @@ fn what_postfix_would_complete_is_completed_before() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_hundred_messages_over_one_connection_are_signed_each_by_its_domain() {
     let Some(sandbox) = sandbox() else { return };
     let mut client = Client::new(sandbox, "www-data", "exec sendmail -bs -i");
@@ -232,6 +237,7 @@ fn a_hundred_messages_over_one_connection_are_signed_each_by_its_domain() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_script_that_waits_for_nothing_and_ends_lines_by_lf_is_signed() {
     let Some(sandbox) = sandbox() else { return };
     let recipients = [sandbox.recipient(), sandbox.recipient()];
@@ -251,6 +257,7 @@ fn a_script_that_waits_for_nothing_and_ends_lines_by_lf_is_signed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dot_that_is_the_end_for_some_servers_only_is_left_to_the_server() {
     let Some(sandbox) = sandbox() else { return };
     let mark = sandbox.mark();
@@ -267,6 +274,7 @@ fn a_dot_that_is_the_end_for_some_servers_only_is_left_to_the_server() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_broken_off_is_not_sent() {
     let Some(sandbox) = sandbox() else { return };
     for text in ["", "x", "x\r\n", "x\r\n.", "x\r\n.\r", "x\r\n..\r\n"] {
@@ -285,6 +293,7 @@ fn what_is_broken_off_is_not_sent() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dialogue_without_a_message_ends_as_without_us() {
     let Some(sandbox) = sandbox() else { return };
     for dialogue in ["", "QUIT\r\n", "EHLO x\r\n", "EHLO", "MAIL FROM:<a@b>\r\nDATA\r\nRSET\r\n"] {
@@ -300,6 +309,7 @@ fn a_dialogue_without_a_message_ends_as_without_us() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn odd_descriptors_change_nothing() {
     let Some(sandbox) = sandbox() else { return };
     for how in [
@@ -330,6 +340,7 @@ fn odd_descriptors_change_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn bdat_that_was_not_offered_passes_unsigned() {
     let Some(sandbox) = sandbox() else { return };
     let mark = sandbox.mark();
@@ -345,6 +356,7 @@ fn bdat_that_was_not_offered_passes_unsigned() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_tcp_socket_brings_mail_from_elsewhere() {
     let Some(sandbox) = sandbox() else { return };
     // Both kinds of socket, and what sits at the other end.
@@ -373,6 +385,7 @@ fn a_tcp_socket_brings_mail_from_elsewhere() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.key("broken-smtp.test", "s1");
@@ -409,6 +422,7 @@ fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_group_is_gone_before_the_first_octet_and_no_process_can_be_looked_into() {
     let Some(sandbox) = sandbox() else { return };
     let look = "PIDS=$(pgrep -u nobody -x -f 'sendmail -bs'); for PID in $PIDS; do \
@@ -428,6 +442,7 @@ fn the_group_is_gone_before_the_first_octet_and_no_process_can_be_looked_into() 
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_signal_that_ends_us_ends_the_real_one_and_sends_nothing() {
     let Some(sandbox) = sandbox() else { return };
     let recipient = sandbox.recipient();
@@ -449,6 +464,7 @@ fn a_signal_that_ends_us_ends_the_real_one_and_sends_nothing() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn thirty_megabytes_need_little_memory_and_are_signed() {
     let Some(sandbox) = Sandbox::own("smtp") else { return };
     sandbox.key(DOMAIN, "s1");
@@ -477,6 +493,7 @@ fn thirty_megabytes_need_little_memory_and_are_signed() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
     let Some(sandbox) = Sandbox::own("smtp") else { return };
     sandbox.key(DOMAIN, "s1");
@@ -498,6 +515,7 @@ fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_that_is_too_large_is_answered_as_without_us() {
     let Some(sandbox) = Sandbox::own("smtp") else { return };
     sandbox.key(DOMAIN, "s1");

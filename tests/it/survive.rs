@@ -138,22 +138,26 @@ fn no_setting_and_no_hop_breaks_a_signature(
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_setting_of_postfix_and_no_hop_breaks_a_signature() {
     no_setting_and_no_hop_breaks_a_signature("bookworm", SETTINGS.into_iter().step_by(2));
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_other_setting_does() {
     let others = SETTINGS.into_iter().skip(1).step_by(2);
     no_setting_and_no_hop_breaks_a_signature("bookworm", others);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_setting_of_postfix_3_5_does() {
     no_setting_and_no_hop_breaks_a_signature("bullseye", SETTINGS.into_iter().step_by(4));
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_setting_of_postfix_3_10_does() {
     no_setting_and_no_hop_breaks_a_signature("trixie", SETTINGS.into_iter().step_by(4));
 }

@@ -167,6 +167,7 @@ fn set_up(sandbox: &Sandbox) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn every_mistake_is_named_in_one_run_and_the_worst_gives_the_exit_code() {
     let Some(sandbox) = Sandbox::own("testkey") else { return };
     set_up(&sandbox);
@@ -197,6 +198,7 @@ fn every_mistake_is_named_in_one_run_and_the_worst_gives_the_exit_code() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn each_exit_code_tells_the_truth() {
     let Some(sandbox) = Sandbox::own("testkey") else { return };
     for (domain, record, code) in [
@@ -239,6 +241,7 @@ fn each_exit_code_tells_the_truth() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn each_server_of_the_zone_is_asked_itself() {
     let Some(sandbox) = Sandbox::own("testkey") else { return };
     sandbox.root("dkimctl genkey -d zone.test -s s");

@@ -20,6 +20,7 @@ fn assert_same(sandbox: &Sandbox, args: &str, message: &str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mail_of_an_unknown_domain_arrives_as_without_us() {
     let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
     let long = format!("From: a@unknown.test\n\n{}\n", "x".repeat(3_000));
@@ -39,6 +40,7 @@ fn mail_of_an_unknown_domain_arrives_as_without_us() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mail_that_is_not_ours_to_sign_arrives_as_without_us() {
     let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
     sandbox.key("others.test", "s1");
@@ -59,6 +61,7 @@ fn mail_that_is_not_ours_to_sign_arrives_as_without_us() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn mail_with_a_signature_of_the_same_domain_keeps_it_alone() {
     let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
     sandbox.key("again.test", "s1");
@@ -69,6 +72,7 @@ fn mail_with_a_signature_of_the_same_domain_keeps_it_alone() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn users_and_groups_decide_by_the_real_user() {
     let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
     sandbox.key("users.test", "s1");
@@ -122,33 +126,39 @@ fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_unreadable_key_sends_mail_unsigned() {
     with_broken("unreadable.test", "chgrp root KEY", "", "cannot open key KEY: EACCES");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_missing_key_sends_mail_unsigned() {
     with_broken("missing.test", "rm KEY", "", "cannot open key KEY: ENOENT");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_folder_in_place_of_the_key_sends_mail_unsigned() {
     with_broken("folder.test", "rm KEY; mkdir -m 755 KEY", "", "key KEY is not a regular file");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_fifo_in_place_of_the_key_sends_mail_unsigned() {
     let fifo = "rm KEY; mkfifo -m 640 KEY; chgrp sendmail-dkim KEY";
     with_broken("fifo.test", fifo, "", "key KEY is not a regular file");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_link_in_place_of_the_key_sends_mail_unsigned() {
     let link = "mv KEY KEY.real; ln -s KEY.real KEY";
     with_broken("link.test", link, "rm KEY.real", "cannot open key KEY, links are not followed");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_that_others_may_read_or_write_sends_mail_unsigned() {
     with_broken("world.test", "chmod 644 KEY", "", "found mode 0644, expected 0640 or stricter");
     with_broken(
@@ -160,6 +170,7 @@ fn a_key_that_others_may_read_or_write_sends_mail_unsigned() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_of_somebody_else_sends_mail_unsigned() {
     with_broken(
         "owner.test",
@@ -170,6 +181,7 @@ fn a_key_of_somebody_else_sends_mail_unsigned() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_of_another_group_sends_mail_unsigned() {
     let Some(sandbox) = Sandbox::for_test("unsigned") else { return };
     sandbox.key("group-of-users.test", "s1");
@@ -187,29 +199,34 @@ fn a_key_of_another_group_sends_mail_unsigned() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_file_that_is_no_key_sends_mail_unsigned() {
     with_broken("garbage.test", "echo garbage >KEY", "", "key KEY: ");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_small_key_sends_mail_unsigned() {
     let small = "openssl genrsa 768 2>/dev/null >KEY || echo 'no openssl' >KEY";
     with_broken("small.test", small, "", "key KEY: ");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_broken_domain_file_sends_mail_unsigned_and_names_the_line() {
     let text = "printf 'selectors = [\"s1\"]\\nfoo = 1\\n' >FILE";
     with_broken("broken.test", text, "", "FILE: line 2: unknown field `foo`");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_domain_file_that_others_may_write_sends_mail_unsigned() {
     with_broken("users.group.test", "chgrp users FILE; chmod 664 FILE", "", "by its owner only");
     with_broken("trust.test", "chmod 666 FILE", "", "must be writable by its owner only");
 }
 
 #[test]
+#[ignore = "needs root"]
 fn of_a_message_that_is_too_large_the_verdict_is_that_of_postfix() {
     let Some(sandbox) = Sandbox::own("unsigned") else { return };
     sandbox.key("large.test", "s1");

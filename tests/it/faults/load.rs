@@ -64,6 +64,7 @@ fn submit_all(sandbox: &Sandbox, count: usize) -> u64 {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn all_mail_of_many_submitters_arrives_once_and_verifies() {
     let Some(sandbox) = sandbox("load", false) else { return };
     let count = env::var("LOAD").map_or(SUBMITTERS, |count| count.parse().unwrap());

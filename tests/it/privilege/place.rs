@@ -11,6 +11,7 @@ use crate::support::{
 };
 
 #[test]
+#[ignore = "needs root"]
 fn closed_descriptors_do_not_matter() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(closed_descriptors_do_not_matter);
@@ -45,6 +46,7 @@ fn closed_descriptors_do_not_matter() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn descriptors_leak_neither_in_nor_out() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(descriptors_leak_neither_in_nor_out);
@@ -156,6 +158,7 @@ impl Queued {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_a_descriptor_for_the_key_mail_goes_out_unsigned() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(without_a_descriptor_for_the_key_mail_goes_out_unsigned);
@@ -190,6 +193,7 @@ os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
 }
 
 #[test]
+#[ignore = "needs root"]
 fn folder_umask_and_terminal_do_not_matter() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(folder_umask_and_terminal_do_not_matter);
@@ -215,6 +219,7 @@ fn folder_umask_and_terminal_do_not_matter() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn under_no_umask_others_can_read_what_is_kept_in_a_file() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(under_no_umask_others_can_read_what_is_kept_in_a_file);
@@ -232,6 +237,7 @@ fn under_no_umask_others_can_read_what_is_kept_in_a_file() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn under_any_limit_mail_arrives_or_is_not_accepted() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(under_any_limit_mail_arrives_or_is_not_accepted);
@@ -286,6 +292,7 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn in_a_user_namespace_the_bit_is_ignored() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(in_a_user_namespace_the_bit_is_ignored);
@@ -333,6 +340,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn in_a_chroot_without_proc_dev_and_passwd_it_signs() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(in_a_chroot_without_proc_dev_and_passwd_it_signs);

@@ -25,6 +25,7 @@ const WRAPPER: &str = "sendmail -i x@unknown.test";
 const DIALOGUE: &str = "sendmail -bs";
 
 #[test]
+#[ignore = "needs root"]
 fn a_waiting_wrapper_shows_nothing_to_its_own_user() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(a_waiting_wrapper_shows_nothing_to_its_own_user);
@@ -63,6 +64,7 @@ fd = c.syscall(438, c.syscall(434, int(sys.argv[1]), 0), 0, 0); print(fd) if fd 
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_signal_makes_it_leave_a_core() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(no_signal_makes_it_leave_a_core);
@@ -96,6 +98,7 @@ print(os.WTERMSIG(status), os.WCOREDUMP(status), os.listdir(\".\"))'"
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_was_opened_before_the_exec_shows_nothing_after_it() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(what_was_opened_before_the_exec_shows_nothing_after_it);
@@ -165,6 +168,7 @@ for line in sys.stdin:
 const NOBODY: &str = "echo 'sendmail = \"/bin/true\"' >config.toml";
 
 #[test]
+#[ignore = "needs root"]
 fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned);
@@ -191,6 +195,7 @@ fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why);
@@ -232,6 +237,7 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody);

@@ -114,6 +114,7 @@ fn judge(sandbox: &Sandbox, mark: usize, uid: u32, arrived: &[Received]) -> Stri
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none() {
     let domain = "race.test";
     let Some((sandbox, user)) = sandbox(domain) else { return };
@@ -141,6 +142,7 @@ fn a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_folder_of_keys_that_is_swapped_leads_to_no_key_of_another() {
     let domain = "folder-race.test";
     let Some((sandbox, user)) = sandbox(domain) else { return };

@@ -62,6 +62,7 @@ fn stages(sandbox: &Sandbox, user: &User) -> Vec<(String, usize)> {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_signal_at_any_stage_ends_it_or_does_nothing() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(a_signal_at_any_stage_ends_it_or_does_nothing);
@@ -141,6 +142,7 @@ fn judge(
 }
 
 #[test]
+#[ignore = "needs root"]
 fn one_that_is_stopped_at_any_moment_goes_on() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(one_that_is_stopped_at_any_moment_goes_on);

@@ -76,6 +76,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
     let Some(sandbox) = sandbox() else { return };
     let attacks =
@@ -136,6 +137,7 @@ fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
     let Some(sandbox) = sandbox() else { return };
     let attacks =
@@ -186,6 +188,7 @@ fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn no_byte_of_a_key_is_in_a_call_of_the_reader() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(no_byte_of_a_key_is_in_a_call_of_the_reader);

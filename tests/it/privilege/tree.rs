@@ -106,6 +106,7 @@ const KEYS: [(&str, &str, &str); 30] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn what_stands_in_place_of_a_key_is_not_read() {
     try_all(Attacks::of(what_stands_in_place_of_a_key_is_not_read), &KEYS);
 }
@@ -174,11 +175,13 @@ const DOMAIN_FILES: [(&str, &str, &str); 28] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn what_stands_in_place_of_a_domain_file_is_not_obeyed() {
     try_all(Attacks::of(what_stands_in_place_of_a_domain_file_is_not_obeyed), &DOMAIN_FILES);
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_stands_in_place_of_the_configuration_is_not_obeyed() {
     let attacks = Attacks::of(what_stands_in_place_of_the_configuration_is_not_obeyed);
     let evil =
@@ -262,6 +265,7 @@ const WALKING: [&str; 34] = [
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn a_domain_in_from_walks_no_paths() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(a_domain_in_from_walks_no_paths);

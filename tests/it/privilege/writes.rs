@@ -328,6 +328,7 @@ impl Race {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_exchanged_while_root_writes_leads_nowhere() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(what_is_exchanged_while_root_writes_leads_nowhere);
@@ -406,6 +407,7 @@ const PLANTED: &[(&str, &str, i32)] = &[
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn what_is_planted_in_the_tree_is_not_written_through() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(what_is_planted_in_the_tree_is_not_written_through);
@@ -457,6 +459,7 @@ const OF_OTHERS: &[(&str, &str)] = &[
 ];
 
 #[test]
+#[ignore = "needs root"]
 fn what_another_user_owns_or_may_write_is_refused_with_the_remedy() {
     let Some(sandbox) = sandbox() else { return };
     let attacks = Attacks::of(what_another_user_owns_or_may_write_is_refused_with_the_remedy);
@@ -502,6 +505,7 @@ fn what_another_user_owns_or_may_write_is_refused_with_the_remedy() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn an_ordinary_user_writes_to_a_tree_of_ones_own_and_to_no_other() {
     let Some(sandbox) = sandbox() else { return };
     sandbox.root("install -d -o alice -g alice /srv/alice; install -d -m 777 /srv/open; install -d -o mallory -m 777 /srv/mallory");

@@ -65,6 +65,7 @@ fn talk(sandbox: &Sandbox, script: &str, dialogue: &str) -> String {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
     let Some(sandbox) = set_up() else { return };
     // The server has five minutes to answer DATA: here poll(2) says at once that they are over.
@@ -93,6 +94,7 @@ fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_server_that_ends_inside_the_message_is_no_success() {
     let Some(sandbox) = set_up() else { return };
     serve(&sandbox, "dies");
@@ -112,6 +114,7 @@ fn a_server_that_ends_inside_the_message_is_no_success() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn a_message_that_cannot_be_handed_over_inside_a_dialogue_is_no_success() {
     let Some(sandbox) = set_up() else { return };
     serve(&sandbox, "plain");
@@ -137,6 +140,7 @@ fn a_message_that_cannot_be_handed_over_inside_a_dialogue_is_no_success() {
 }
 
 #[test]
+#[ignore = "needs root"]
 fn without_a_second_process_a_dialogue_obeys_on_error() {
     let Some(sandbox) = set_up() else { return };
     for (under, who, reason) in [
@@ -184,6 +188,7 @@ for one in open('/proc/%d/task/%d/children' % (child.pid, child.pid)).read().spl
 print(child.communicate(sys.stdin.buffer.read(), timeout=60)[0].decode())";
 
 #[test]
+#[ignore = "needs root"]
 fn without_the_process_that_signs_a_dialogue_goes_on() {
     let Some(sandbox) = set_up() else { return };
     sandbox.write("/opt/killer.py", KILLER);
