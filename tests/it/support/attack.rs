@@ -184,7 +184,9 @@ pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<Piece> {
 /// and in base64 of any alignment.
 pub(crate) fn forms(pem: &str) -> Vec<Piece> {
     let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
-    let Ok(der) = STANDARD.decode(text.trim()) else { return Vec::new() };
+    let der = STANDARD.decode(text.trim()).ok().filter(|der| der.len() > PIECE);
+    // What was put in the place of a key is no secret.
+    let Some(der) = der else { return Vec::new() };
     // What is before may be of the public key.
     let own = &der[der.len() / 2..];
     let mut whole: Vec<Vec<u8>> = vec![own.to_vec(), own.iter().rev().copied().collect()];
