@@ -2,6 +2,7 @@
 #![no_main]
 
 #[expect(dead_code, reason = "the other target uses the rest")]
+#[allow(dead_code)] // the tests use more of it
 #[path = "../../it/settled/model.rs"]
 mod model;
 

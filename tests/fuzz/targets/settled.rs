@@ -1,6 +1,7 @@
 //! Whatever the octets, what is sent of them has nothing left to change on the way.
 #![no_main]
 
+#[allow(dead_code)] // the tests use more of it
 #[path = "../../it/settled/model.rs"]
 mod model;
 
