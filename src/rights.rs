@@ -45,24 +45,10 @@ impl From<&Metadata> for Rights {
     }
 }
 
-impl Rights {
-    /// Those of a directory of root, for a tree that does not exist.
-    #[cfg(feature = "admin")]
-    pub(crate) fn of_root() -> Self {
-        Self { owner: 0, group: 0, mode: 0o755 }
-    }
-}
-
 impl Rule {
-    /// The rule for the tree whose topmost directory has these rights.
-    pub(crate) fn of_tree(top: Rights) -> Self {
-        Self { owner: top.owner }
-    }
-
-    /// The rule for a user who writes to a tree: nothing in it may be another user's, unless that user is root.
-    #[cfg(feature = "admin")]
-    pub(crate) fn of_writer(uid: u32) -> Self {
-        Self { owner: uid }
+    /// The rule for a tree of that owner, or for that user who writes to one.
+    pub(crate) fn of_owner(owner: u32) -> Self {
+        Self { owner }
     }
 
     /// Judges a directory, or a file that every user may read.
@@ -132,7 +118,7 @@ mod tests {
     const KEYS: Rights = Rights { owner: 0, group: 900, mode: 0o750 };
 
     fn rule() -> Rule {
-        Rule::of_tree(Rights { owner: 1000, group: 1000, mode: 0o755 })
+        Rule::of_owner(1000)
     }
 
     #[test]

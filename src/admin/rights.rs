@@ -1,6 +1,7 @@
 //! Who can read a key: every step of its path, for the wrapper's group and nobody else.
 
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::unistd::{Gid, Group, Uid, User};
@@ -36,9 +37,9 @@ fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {
     // Links are not followed, by the wrapper neither.
     let found = fs::symlink_metadata(path).ok()?;
     let keys_found = fs::metadata(keys).ok()?;
-    let top =
-        keys.parent().and_then(|top| fs::metadata(top).ok()).unwrap_or_else(|| keys_found.clone());
-    let (rule, rights) = (Rule::of_tree(Rights::from(&top)), Rights::from(&found));
+    let top = keys.parent().and_then(|top| fs::metadata(top).ok());
+    let rule = Rule::of_owner(top.as_ref().unwrap_or(&keys_found).uid());
+    let rights = Rights::from(&found);
     let judged = if is_folder {
         rule.judge(rights)
     } else {

@@ -5,7 +5,7 @@ use std::error;
 use std::fmt;
 use std::fs::{File, Metadata, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
@@ -200,7 +200,7 @@ impl Etc {
             return Ok(*rule);
         }
         let found = metadata(&self.folder)?;
-        let rule = Rule::of_tree(Rights::from(&found));
+        let rule = Rule::of_owner(found.uid());
         judge(rule, &self.folder, &found)?;
         Ok(*self.rule.get_or_init(|| rule))
     }

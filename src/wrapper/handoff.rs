@@ -244,13 +244,19 @@ pub(crate) fn feed(
         let _: Result<(), Errno> = kill(child, Signal::SIGKILL);
     }
     drop(input);
+    let code = match wait(child) {
+        Some(WaitStatus::Exited(_, code)) => u8::try_from(code).ok(),
+        _ => None,
+    };
+    Ok(code.map_or(Exit::TempFail.into(), Code))
+}
+
+/// Waits for a child. `None` where the caller ignores SIGCHLD: then the kernel does not say how the child ended.
+pub(crate) fn wait(child: Pid) -> Option<WaitStatus> {
     loop {
         match waitpid(child, None) {
             Err(Errno::EINTR) => {}
-            Ok(WaitStatus::Exited(_, code)) => {
-                return Ok(u8::try_from(code).map_or(Exit::TempFail.into(), Code));
-            }
-            _ => return Ok(Exit::TempFail.into()),
+            status => return status.ok(),
         }
     }
 }

@@ -197,17 +197,14 @@ impl Opened {
         }
         let [keys, folder] = [read(&self.keys)?, read(&self.folder)?];
         let keys = Rights::from(&keys);
-        let folders = path.ancestors().skip(1);
         let judged = [
-            (rule.judge_key(Rights::from(&key), keys), Some(path)),
-            (rule.judge(Rights::from(&folder)), folders.clone().next()),
-            (rule.judge(keys), folders.clone().nth(1)),
+            rule.judge_key(Rights::from(&key), keys),
+            rule.judge(Rights::from(&folder)),
+            rule.judge(keys),
         ];
-        for (judged, place) in judged {
-            judged.map_err(|breach| KeyringError::Rights {
-                path: place.unwrap_or(path).to_owned(),
-                breach,
-            })?;
+        for (place, judged) in path.ancestors().zip(judged) {
+            let refused = |breach| KeyringError::Rights { path: place.to_owned(), breach };
+            judged.map_err(refused)?;
         }
         Ok(key.len())
     }

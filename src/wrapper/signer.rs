@@ -15,10 +15,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
-use nix::sys::wait::waitpid;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2};
 
 use super::etc::Etc;
+use super::handoff::wait;
 use super::keyring::{Keyring, KeyringError, Keys};
 use super::privilege::{Dropped, Held, PrivilegeError};
 use super::protocol::{REPLY, REQUEST, Request, read_reply, read_request, write_reply};
@@ -82,7 +82,7 @@ impl Drop for Signer {
     /// Lets the other process end, and waits for that: the real sendmail must find no child that it did not start.
     fn drop(&mut self) {
         self.requests = None;
-        while waitpid(self.pid, None) == Err(Errno::EINTR) {}
+        let _: Option<_> = wait(self.pid);
     }
 }
 
@@ -198,6 +198,6 @@ mod tests {
             assert_eq!(read_reply(&reply), Err("no domain file".to_owned()));
         }
         drop(signer);
-        assert_eq!(waitpid(pid, None), Err(Errno::ECHILD));
+        assert_eq!(nix::sys::wait::waitpid(pid, None), Err(Errno::ECHILD));
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use nix::unistd::{Group, User};
@@ -53,8 +54,7 @@ impl Configuration {
     pub(super) fn read(etc: &Path, findings: &mut Vec<Finding>) -> Self {
         let mut configuration = Self::default();
         let path = etc.join("config.toml");
-        let top = fs::metadata(etc).ok();
-        let rule = Rule::of_tree(top.as_ref().map_or_else(Rights::of_root, Rights::from));
+        let rule = Rule::of_owner(fs::metadata(etc).map_or(0, |top| top.uid()));
         findings
             .extend([etc, &etc.join("domains")].into_iter().filter_map(|path| judge(path, rule)));
         let Some(text) = read(&path, rule, findings) else { return configuration };

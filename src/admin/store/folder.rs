@@ -176,7 +176,7 @@ fn target(above: &File, name: &OsStr, path: &Path) -> Result<PathBuf, Failure> {
     if !is(&link, SFlag::S_IFLNK) {
         return Err(failed(Errno::ENOTDIR.into()));
     }
-    let rule = Rule::of_writer(geteuid().as_raw());
+    let rule = Rule::of_owner(geteuid().as_raw());
     // The mode of a link says nothing.
     let link = Rights { mode: 0, ..rights(&link) };
     if [link, Rights::from(&folder)].into_iter().any(|found| rule.judge(found).is_err()) {
@@ -213,7 +213,7 @@ pub(super) fn is(found: &FileStat, kind: SFlag) -> bool {
 /// Refuses a folder or a file that another user owns or may write to.
 pub(super) fn refuse(found: Rights, path: &Path) -> Result<(), Failure> {
     let writer = geteuid();
-    let Err(breach) = Rule::of_writer(writer.as_raw()).judge(found) else { return Ok(()) };
+    let Err(breach) = Rule::of_owner(writer.as_raw()).judge(found) else { return Ok(()) };
     let (me, word) = (user(writer), shell_word(path));
     let remedy = match breach {
         Breach::Owner(_) => format!("chown {me} {word}; chmod go-w {word}"),

@@ -6,11 +6,11 @@ use std::os::fd::AsFd as _;
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, raise};
-use nix::sys::wait::{WaitStatus, waitpid};
+use nix::sys::wait::WaitStatus;
 use nix::unistd::{Pid, pipe2};
 
 use crate::report::Code;
-use crate::wrapper::handoff::{Call, HandoffError, Real, spawn};
+use crate::wrapper::handoff::{Call, HandoffError, Real, spawn, wait};
 use crate::wrapper::privilege::Dropped;
 use crate::wrapper::signals;
 
@@ -48,12 +48,7 @@ impl Child {
     pub(super) fn wait(&mut self) -> Option<WaitStatus> {
         self.input = None;
         self.output = None;
-        loop {
-            match waitpid(self.pid, None) {
-                Err(Errno::EINTR) => {}
-                status => return status.ok(),
-            }
-        }
+        wait(self.pid)
     }
 }
 
