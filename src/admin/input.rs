@@ -7,11 +7,12 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use nix::fcntl::OFlag;
+use zeroize::Zeroizing;
 
-/// The largest `config.toml`, domain file, record or rotation state, in bytes: what the wrapper reads, too.
-pub(super) const CONFIGURATION: u64 = 1 << 20;
-/// The largest key file, in bytes (RSA 4096 in PEM: 3.3 kB).
-pub(super) const KEY: u64 = 16 << 10;
+use crate::wrapper::{LARGEST_CONFIGURATION, LARGEST_KEY};
+
+/// The largest `config.toml`, domain file, record or rotation state, in bytes. The wrapper reads no larger one.
+pub(super) const CONFIGURATION: u64 = LARGEST_CONFIGURATION;
 /// The largest file of another program: a table of `OpenDKIM`, a unit.
 pub(super) const FOREIGN: u64 = 64 << 20;
 /// The largest program, in bytes.
@@ -39,13 +40,18 @@ pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     read_into(Vec::with_capacity(room), file, largest)
 }
 
-/// The same for text.
+/// Reads a key file; its bytes are wiped when they are dropped.
+pub(super) fn key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
+    read(path, LARGEST_KEY as u64).map(Zeroizing::new)
+}
+
+/// The same as [`read`] for text.
 pub(super) fn text(path: &Path, largest: u64) -> io::Result<String> {
     let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text");
     String::from_utf8(read(path, largest)?).map_err(not_text)
 }
 
-/// The same for a file of the command line. What the shell has opened, as for `<(command)`, may be a pipe: it is waited for
+/// The same as [`read`] for a file of the command line. What the shell has opened, as for `<(command)`, may be a pipe: it is waited for
 /// as standard input is.
 pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     if path.starts_with("/dev/fd") || path == Path::new("/dev/stdin") {

@@ -5,15 +5,13 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use getrandom::SysRng;
-use zeroize::Zeroizing;
-
 use super::output::{Failure, warn};
 use super::verify::record_text;
 use super::{domains, input};
 use crate::dkim::key::SMALLEST;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
 use crate::report;
+use getrandom::SysRng;
 
 /// A key of that type and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,8 +138,8 @@ fn names(folder: &Path) -> Result<Vec<String>, Failure> {
 /// The text of a key's record: what SELECTOR.txt says, else the key alone.
 pub(super) fn record_value(folder: &Path, selector: &Selector) -> Result<String, Failure> {
     let paths = KeyPaths::within(folder, selector);
-    let private = match input::read(&paths.private, input::KEY) {
-        Ok(pem) => Some(read_key(&paths.private, &Zeroizing::new(pem))?),
+    let private = match input::key(&paths.private) {
+        Ok(pem) => Some(read_key(&paths.private, &pem)?),
         // Of a revoked key there is the record alone; and records are not secret.
         Err(error)
             if matches!(
@@ -191,8 +189,8 @@ pub(super) fn usable_value(text: &str) -> Result<(), String> {
 
 /// The public half of the key in a file.
 pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    let pem = input::read(path, input::KEY).map_err(|error| Failure::reading(path, &error))?;
-    let key = SigningKey::from_pem(&*Zeroizing::new(pem), SMALLEST);
+    let pem = input::key(path).map_err(|error| Failure::reading(path, &error))?;
+    let key = SigningKey::from_pem(&*pem, SMALLEST);
     let key = key.map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
     Ok(key.public())
 }

@@ -23,7 +23,7 @@ pub const FOLDER: &str = "/etc/sendmail-dkim";
 pub const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
 
 /// No configuration is larger; nobody is made to read more. Octets.
-const LARGEST: u64 = 64 << 10;
+pub(crate) const LARGEST: u64 = 64 << 10;
 
 /// The configuration folder of this run.
 #[derive(Debug)]

@@ -121,7 +121,7 @@ impl error::Error for KeyringError {
 }
 
 /// No key file is larger (RSA 4096 in PEM: 3.3 kB). Bytes.
-const LARGEST: usize = 16 << 10;
+pub(crate) const LARGEST: usize = 16 << 10;
 
 impl Keyring<'_> {
     /// Signs with the key `KEYS/FOLDER/SELECTOR.private`, which is in memory for that alone.

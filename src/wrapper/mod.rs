@@ -27,7 +27,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use etc::{FOLDER, VARIABLE};
 pub use handoff::Call;
 #[cfg(feature = "admin")]
-pub(crate) use handoff::USUAL;
+pub(crate) use {
+    etc::LARGEST as LARGEST_CONFIGURATION, handoff::USUAL, keyring::LARGEST as LARGEST_KEY,
+};
 
 use crate::argv::{Mode, Submission};
 use crate::config::{Host, OnError};

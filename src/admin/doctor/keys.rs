@@ -50,7 +50,7 @@ fn key(tree: &Path, folder: &Path, selector: &Selector, signer: &Signer) -> Vec<
         )];
     };
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
-    let pem = input::read(&path, input::KEY).map(zeroize::Zeroizing::new).unwrap_or_default();
+    let pem = input::key(&path).unwrap_or_default();
     match SigningKey::from_pem(&*pem, signer.file.signing.minimum_key_bits) {
         Ok(key) => {
             let bits = key.bits();

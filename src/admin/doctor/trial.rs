@@ -100,8 +100,7 @@ fn faults(etc: &Path, signer: &Signer, message: &[u8]) -> Vec<String> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let folder = etc.join("keys").join(signer.folder());
     let verdicts = verify(&header, body, Timestamp(now), &mut |_, selector| {
-        let pem = input::read(&folder.join(format!("{selector}.private")), input::KEY);
-        let pem = pem.map(zeroize::Zeroizing::new);
+        let pem = input::key(&folder.join(format!("{selector}.private")));
         let key = pem.ok().and_then(|pem| SigningKey::from_pem(&*pem, 1024).ok());
         let text = key.and_then(|key| Record::new(key.public()).text().ok());
         text.map_or(Lookup::NotFound, |text| Lookup::Found(text.into_bytes()))

@@ -31,13 +31,12 @@ impl OldKey {
         let is_path = ["/", "./", "../"].iter().any(|begin| source.starts_with(begin));
         let (octets, origin) = if is_path {
             let path = base.map_or_else(|| source.into(), |base| Path::new(base).join(source));
-            let octets =
-                input::read(&path, input::KEY).map_err(|error| format!("{path:?}: {error}"))?;
+            let octets = input::key(&path).map_err(|error| format!("{path:?}: {error}"))?;
             (octets, path.display().to_string())
         } else {
-            (source.as_bytes().to_vec(), "the KeyTable".to_owned())
+            (Zeroizing::new(source.as_bytes().to_vec()), "the KeyTable".to_owned())
         };
-        Self::of(Zeroizing::new(octets), &origin)
+        Self::of(octets, &origin)
     }
 
     fn of(octets: Zeroizing<Vec<u8>>, origin: &str) -> Result<Self, String> {

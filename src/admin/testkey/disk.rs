@@ -2,8 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use zeroize::Zeroizing;
-
 use crate::admin::output::Failure;
 use crate::admin::{domains, input};
 use crate::config::DomainFile;
@@ -70,9 +68,8 @@ fn domain_keys(etc: &Path, domain: Domain, file: &DomainFile) -> DomainKeys {
 }
 
 fn public_half(path: &Path) -> Result<PublicKey, String> {
-    let pem = input::read(path, input::KEY)
-        .map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let pem = Zeroizing::new(pem);
+    let pem =
+        input::key(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let key = SigningKey::from_pem(&*pem, 1024);
     key.map(|key| key.public()).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
 }

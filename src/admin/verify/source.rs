@@ -70,7 +70,7 @@ fn in_folder(folder: &Path, selector: &Selector) -> Lookup {
         Err(error) => return failed(&public, &error),
     }
     let private = folder.join(format!("{selector}.private"));
-    let pem = match input::read(&private, input::KEY) {
+    let pem = match input::key(&private) {
         Ok(pem) => pem,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::NotFound,
         Err(error) => return failed(&private, &error),
