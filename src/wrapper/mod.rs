@@ -21,7 +21,6 @@ mod stdin;
 mod submitter;
 mod trouble;
 
-use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use etc::{FOLDER, VARIABLE};
@@ -90,22 +89,9 @@ impl BrokenHost {
 
 fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Code {
     let mut run = Run::new(call, submission, Way::Alone);
-    let host = match etc.host() {
-        Ok(host) => host,
-        Err(broken) => return run.without_host(held, &broken),
-    };
-    // Before the message is read: without the real sendmail there is nothing to do.
-    let real = match Real::at(&host.sendmail) {
-        Ok(real) => real,
-        Err(error) => return report::fatal(&error),
-    };
-    let (signer, dropped) = match Signer::start(held, etc, &host) {
-        Ok(started) => started,
-        Err(error) => return report::fatal(&error),
-    };
-    let mut signer = match signer {
-        Ok(signer) => signer,
-        Err(error) => return run.without_signer(&host, &real, &error, dropped),
+    let Begun { host, real, mut signer, dropped } = match run.begin(held, etc) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let mut intake = Intake::of_stdin(run.lone_dot(&host));
     let choice = guarded(host.signing.on_error, || run.choose(&mut intake, etc, &host));
@@ -131,7 +117,34 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Code {
     }
 }
 
+/// What is there before a message is read.
+struct Begun {
+    host: Host,
+    real: Real,
+    signer: Signer,
+    dropped: Dropped,
+}
+
 impl Run<'_> {
+    /// Reads `config.toml`, finds the real sendmail, and starts the process that signs. Where that does not work nothing has
+    /// been read, and this returns only where the real sendmail can't be run either.
+    fn begin(&self, held: Held, etc: &Etc) -> Result<Begun, Code> {
+        let host = match etc.host() {
+            Ok(host) => host,
+            Err(broken) => return Err(self.without_host(held, &broken)),
+        };
+        // Without the real sendmail there is nothing to do.
+        let real = Real::at(&host.sendmail).map_err(|error| report::fatal(&error))?;
+        let started = Signer::start(held, etc, &host).map_err(|error| report::fatal(&error))?;
+        match started {
+            (Ok(signer), dropped) => Ok(Begun { host, real, signer, dropped }),
+            (Err(error), dropped) => {
+                let reason = format!("cannot start the process that signs: {error}");
+                Err(self.go_without(&host, &real, &reason, dropped))
+            }
+        }
+    }
+
     /// The signed message → the real sendmail.
     fn hand_over(
         &self,
@@ -213,18 +226,6 @@ impl Run<'_> {
             }
             Err(error) => report::fatal(&error),
         }
-    }
-
-    /// The process that signs can't be started; nothing has been read.
-    fn without_signer(
-        &self,
-        host: &Host,
-        real: &Real,
-        error: &io::Error,
-        dropped: Dropped,
-    ) -> Code {
-        let reason = format!("cannot start the process that signs: {error}");
-        self.go_without(host, real, &reason, dropped)
     }
 
     /// Nothing has been read: the real sendmail takes standard input as it is, or the administrator wants no unsigned mail.

@@ -19,8 +19,9 @@ use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd as _;
 
+use super::Begun;
 use super::etc::Etc;
-use super::handoff::{Call, HandoffError, Real};
+use super::handoff::{Call, HandoffError};
 use super::intake::{Intake, IntakeError};
 use super::privilege::Held;
 use super::signals;
@@ -50,21 +51,9 @@ const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing con
 pub(super) fn converse(held: Held, etc: &Etc, call: &Call) -> Code {
     let nobody = submission(None);
     let run = Run::new(call, &nobody, Way::Smtp);
-    let host = match etc.host() {
-        Ok(host) => host,
-        Err(broken) => return run.without_host(held, &broken),
-    };
-    let real = match Real::at(&host.sendmail) {
-        Ok(real) => real,
-        Err(error) => return report::fatal(&error),
-    };
-    let (signer, dropped) = match Signer::start(held, etc, &host) {
-        Ok(started) => started,
-        Err(error) => return report::fatal(&error),
-    };
-    let mut signer = match signer {
-        Ok(signer) => signer,
-        Err(error) => return run.without_signer(&host, &real, &error, dropped),
+    let Begun { host, real, mut signer, dropped } = match run.begin(held, etc) {
+        Ok(begun) => begun,
+        Err(code) => return code,
     };
     let mut relay = match Relay::start(&real, call, dropped) {
         Ok(relay) => relay,
