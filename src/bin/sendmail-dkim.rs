@@ -1,8 +1,8 @@
 //! The wrapper, installed as `/usr/sbin/sendmail.dkim`.
 //!
-//! The C library calls `main` as it does that of a program in C. Rust's own start-up is not there: it would ignore SIGPIPE
-//! on behalf of the real sendmail, too, and look through `/proc/self/maps` for the end of the stack, a tenth of what a small
-//! message costs.
+//! The C library calls this `main` as it calls the `main` of a C program. Rust's own start-up does not run: it would ignore
+//! SIGPIPE, for the real sendmail as well, and search `/proc/self/maps` for the end of the stack, which is a tenth of the cost of
+//! a small message.
 #![no_main]
 
 use std::ffi::{CStr, OsString, c_char, c_int};

@@ -22,7 +22,7 @@ pub const FOLDER: &str = "/etc/sendmail-dkim";
 /// Names another folder, where no privilege could be abused by it.
 pub const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
 
-/// No configuration is larger; nobody is made to read more. Octets.
+/// No configuration file is larger. Bytes.
 pub(crate) const LARGEST: u64 = 64 << 10;
 
 /// The configuration folder of this run.
@@ -67,7 +67,7 @@ impl fmt::Display for EtcError {
             Self::Unreadable { .. } => write!(f, "cannot read {path}"),
             Self::NotAFile { .. } => write!(f, "{path} is not a regular file"),
             Self::Untrusted { breach, .. } => write!(f, "{path} {breach}"),
-            Self::TooLarge { .. } => write!(f, "{path} is larger than {LARGEST} octets"),
+            Self::TooLarge { .. } => write!(f, "{path} is larger than {LARGEST} bytes"),
             Self::Wrong { .. } => write!(f, "{path}"),
         }
     }
@@ -194,7 +194,7 @@ impl Etc {
         Ok(found.len())
     }
 
-    /// The rule for this tree, which the folder itself keeps.
+    /// The rule for this tree; the folder itself was judged by it.
     pub(super) fn rule(&self) -> Result<Rule, EtcError> {
         if let Some(rule) = self.rule.get() {
             return Ok(*rule);

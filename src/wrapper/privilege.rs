@@ -3,8 +3,8 @@
 //!
 //! A process that holds the group, or held it, is not dumpable: its user gets no core of it, no ptrace(2), no
 //! `pidfd_getfd(2)` and no `/proc/PID/mem`. The kernel makes a process dumpable again, as far as `fs.suid_dumpable` says,
-//! whenever its effective ids change. So that is switched off after every change, and read back; [`Undumpable`] is the
-//! proof of it, and nothing here that holds the group exists without one.
+//! whenever its effective ids change. So the flag is switched off and read back after every change; [`Undumpable`] is the
+//! proof of that, and nothing here holds the group without one.
 
 use std::error;
 use std::fmt;

@@ -1,6 +1,6 @@
 //! What the process that reads a message and the process that signs say to each other, see `wrapper::signer`. Pure.
 //!
-//! A request has [`REQUEST`] bytes and a reply [`REPLY`]. No other length exists, so the two processes can't lose step.
+//! A request has [`REQUEST`] bytes and a reply [`REPLY`]. No other length exists, so the two processes can't get out of step.
 //!
 //! A request, byte by byte, and the reply to it (unused bytes are 0):
 //!

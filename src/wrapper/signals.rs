@@ -20,7 +20,7 @@ pub(crate) fn hold_pipe() {
     }
 }
 
-/// Does something that the kernel may answer with a signal besides an error: that is held back, and taken away again.
+/// Does something that may raise a signal as well as return an error. The signal is blocked, and removed if it was raised.
 pub(crate) fn without<T>(signal: Signal, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
     let mut set = SigSet::empty();
     set.add(signal);

@@ -3,9 +3,9 @@
 //!
 //! * It holds no key while it waits. It opens one when it is asked to sign, signs, and wipes it.
 //! * It parses nothing of a message. What it is asked has a fixed length, and each field is checked: see [`super::protocol`].
-//! * It believes nothing of what it is asked. It reads the domain file itself, and asks `users` and `groups` about the real
-//!   user that the kernel says it runs for. Whoever takes over the other process gets signatures that this user may have by
-//!   submitting mail, and nothing else; there is no request whose answer is a key.
+//! * It does not trust a request. It reads the domain file itself, and applies `users` and `groups` to its own real user, as
+//!   the kernel reports it. An attacker who takes over the other process gets the signatures that this user may have by
+//!   submitting mail, and nothing else: no request is answered with a key.
 //! * It ends when the other process closes its pipe, or ends.
 
 use std::fs::File;
@@ -51,25 +51,25 @@ impl Signer {
     }
 
     fn fork(held: &Held, etc: &Etc, host: &Host) -> Result<Self, Errno> {
-        let (asked, ask) = pipe2(OFlag::O_CLOEXEC)?;
-        let (told, tell) = pipe2(OFlag::O_CLOEXEC)?;
-        let mut ours = Some((File::from(ask), File::from(told)));
-        let close = &mut ours;
-        let office = Office { keyring: Keyring { etc, held }, host };
-        let pid = split(move || {
-            // While these are open here the end of the other process can't be seen.
-            *close = None;
-            office.serve(File::from(asked), File::from(tell));
+        let (requests_out, requests_in) = pipe2(OFlag::O_CLOEXEC)?;
+        let (replies_out, replies_in) = pipe2(OFlag::O_CLOEXEC)?;
+        let mut ends = Some((File::from(requests_in), File::from(replies_out)));
+        let ends_in_child = &mut ends;
+        let service = Service { keyring: Keyring { etc, held }, host };
+        let pid = start_process(move || {
+            // While the child has these open, it does not see the end of its parent.
+            *ends_in_child = None;
+            service.serve(File::from(requests_out), File::from(replies_in));
         })?;
-        let (ask, told) = ours.ok_or(Errno::EBADF)?;
-        Ok(Self { requests: Some(ask), replies: told, pid })
+        let (requests, replies) = ends.ok_or(Errno::EBADF)?;
+        Ok(Self { requests: Some(requests), replies, pid })
     }
 
     fn ask(&mut self, request: &Request<'_>) -> io::Result<[u8; REPLY]> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        // Given back once the whole reply is here: after an error the next reply could be that to this request.
+        // Put back once the whole reply is here: after an error the next reply could be the one to this request.
         let mut requests = self.requests.take().ok_or_else(closed)?;
-        // Where it was killed, this process must go on.
+        // Where the other process was killed, this one must go on.
         signals::without(Signal::SIGPIPE, || requests.write_all(&request.to_bytes()))?;
         let mut reply = [0; REPLY];
         self.replies.read_exact(&mut reply)?;
@@ -110,17 +110,17 @@ impl Keys for Signer {
 /// How the end of a pipe shows.
 const ENDED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe];
 
-/// The side that holds the group.
-struct Office<'a> {
+/// What the process that signs does.
+struct Service<'a> {
     keyring: Keyring<'a>,
     host: &'a Host,
 }
 
-impl Office<'_> {
+impl Service<'_> {
     /// Answers requests until no more can come.
     #[inline(never)] // a frame of its own, so that its cost can be told from what came before the fork
     fn serve(&self, mut requests: File, mut replies: File) {
-        // Whoever waits for the end of these must not wait for this process.
+        // A program that waits for these three to be closed must not wait for this process.
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
             let _: [Result<_, Errno>; 3] =
                 [dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null)];
@@ -153,7 +153,7 @@ impl Office<'_> {
 
 /// Starts a process that does `act` and ends. It has a copy of all that this one has.
 #[expect(unsafe_code, reason = "fork(2), and _exit(2) in the child")]
-fn split(act: impl FnOnce()) -> Result<Pid, Errno> {
+fn start_process(act: impl FnOnce()) -> Result<Pid, Errno> {
     // SAFETY: fork(2) is sound in a process with a single thread, as this one is: no lock can be held by a thread that does
     // not exist in the child. _exit(2) has no precondition; it runs no destructor and flushes nothing.
     unsafe {
@@ -178,10 +178,10 @@ mod tests {
         let held = Held::take().unwrap();
         let etc = Etc::at(std::path::Path::new("/nowhere"));
         let host = Host::parse("sendmail = \"/x\"").unwrap();
-        let office = Office { keyring: Keyring { etc: &etc, held: &held }, host: &host };
+        let service = Service { keyring: Keyring { etc: &etc, held: &held }, host: &host };
         let request = Request { author: "sample.com", selector: "s1", hashes: &HASHES };
-        assert_eq!(office.answer(&request.to_bytes()), Err("no domain file".to_owned()));
-        assert_eq!(office.answer(&[0; REQUEST]), Err("not a request".to_owned()));
+        assert_eq!(service.answer(&request.to_bytes()), Err("no domain file".to_owned()));
+        assert_eq!(service.answer(&[0; REQUEST]), Err("not a request".to_owned()));
     }
 
     #[test]

@@ -49,7 +49,7 @@ const WRONG: &[Wrong] = &[
     Wrong::domain_file("rm FILE; mkdir FILE", "FILE is not a regular file"),
     Wrong::domain_file("rm FILE; mkfifo -m 644 FILE", "FILE is not a regular file"),
     Wrong::domain_file("chmod 600 FILE", "cannot read /etc/sendmail-dkim/FILE: "),
-    Wrong::domain_file("yes '# more' | head -c 1100000 >>FILE", "is larger than 65536 octets"),
+    Wrong::domain_file("yes '# more' | head -c 1100000 >>FILE", "is larger than 65536 bytes"),
     Wrong::key("rm KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
     Wrong::key("chgrp root KEY", "cannot open key /etc/sendmail-dkim/KEY: "),
     Wrong::key("mv KEY x; ln -s /etc/sendmail-dkim/x KEY", "KEY, links are not followed"),
