@@ -31,16 +31,12 @@ pub(super) struct Signer {
 }
 
 impl Signer {
-    /// The name of the file, without `.toml`.
-    pub(super) fn stem(&self) -> String {
-        let candidate = Candidate { domain: self.name.clone(), is_parent: false };
-        let name = candidate.file();
-        name.strip_suffix(".toml").unwrap_or(&name).to_owned()
-    }
-
     /// The folder below `keys/`.
     pub(super) fn folder(&self) -> String {
-        self.file.domain.as_ref().map_or_else(|| self.stem(), |domain| domain.as_str().to_owned())
+        let candidate = Candidate { domain: self.name.clone(), is_parent: false };
+        let name = candidate.file();
+        let own = name.strip_suffix(".toml").unwrap_or(&name);
+        self.file.domain.as_ref().map_or(own, Domain::as_str).to_owned()
     }
 
     /// All selectors that the file names.
@@ -50,8 +46,12 @@ impl Signer {
 }
 
 impl Configuration {
-    /// Reads all files; what is wrong with them is found.
-    pub(super) fn read(etc: &Path, findings: &mut Vec<Finding>) -> Self {
+    /// Reads `config.toml` and the domain files whose names without `.toml` are `asked` for; what is wrong with them is found.
+    pub(super) fn read(
+        etc: &Path,
+        asked: impl Fn(&str) -> bool,
+        findings: &mut Vec<Finding>,
+    ) -> Self {
         let mut configuration = Self::default();
         let path = etc.join("config.toml");
         let rule = Rule::of_owner(fs::metadata(etc).map_or(0, |top| top.uid()));
@@ -72,6 +72,9 @@ impl Configuration {
         // Without the folder no mail is signed, which is told below.
         for path in domains::paths(etc).unwrap_or_default() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+            if !asked(&stem) {
+                continue;
+            }
             let name = if stem == "default" { None } else { Domain::parse(&stem).ok() };
             if stem != "default" && name.as_ref().is_none_or(|name| name.as_str() != stem) {
                 findings.push(Finding::warning(

@@ -8,7 +8,6 @@ use serde::Serialize;
 
 use super::configuration::Configuration;
 use super::{Finding, Severity, install, keys};
-use crate::admin::domains;
 use crate::wrapper::FOLDER;
 
 /// A step that is missing before mail is signed.
@@ -38,14 +37,7 @@ impl Missing {
 /// without `.toml` are `asked` for, and their keys; does not ask the DNS.
 pub(in crate::admin) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> {
     let mut findings = Vec::new();
-    let mut configuration = Configuration::read(etc, &mut findings);
-    let others = domains::paths(etc)
-        .unwrap_or_default()
-        .into_iter()
-        .filter(|path| !path.file_stem().is_some_and(|stem| asked(&stem.to_string_lossy())));
-    let others: Vec<String> = others.map(|path| path.display().to_string()).collect();
-    findings.retain(|finding| !others.iter().any(|path| finding.evidence.starts_with(path)));
-    configuration.files.retain(|signer| asked(&signer.stem()));
+    let configuration = Configuration::read(etc, asked, &mut findings);
     findings.extend(keys::findings(etc, &configuration));
     let is_installed = fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER));
     if is_installed {
