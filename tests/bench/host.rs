@@ -67,12 +67,11 @@ pub(crate) struct Outcome {
 const ASIDE: [&str; 4] = ["syslog.py", "sink.py", "nsd", "sink"];
 
 impl Host {
-    /// None where there can be no sandbox.
-    pub(crate) fn start(name: &str) -> Option<Self> {
+    pub(crate) fn start(name: &str) -> Self {
         let callers = Group::new(&format!("{name}.callers"));
         let daemons = Group::new(&format!("{name}.daemons"));
         let aside = Group::new(&format!("{name}.aside"));
-        let sandbox = daemons.within(|| Sandbox::own("bench"))?;
+        let sandbox = daemons.within(|| Sandbox::own("bench"));
         move_aside(&sandbox, &aside);
         sandbox.root("mkdir -p /bench/mail; mkdir -m 1777 /bench/run");
         for role in ["agent", "sink"] {
@@ -86,7 +85,7 @@ impl Host {
         ));
         let (sink, _, _) = aside.within(|| helper(&sandbox, "root", "sink"));
         let (agent, requests, answers) = callers.within(|| helper(&sandbox, "www-data", "agent"));
-        Some(Self {
+        Self {
             sandbox,
             callers,
             daemons,
@@ -94,7 +93,7 @@ impl Host {
             _helpers: [Tied(agent), Tied(sink)],
             requests,
             answers,
-        })
+        }
     }
 
     /// Another wrapper than the one that was built, to compare it.

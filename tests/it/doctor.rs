@@ -34,11 +34,11 @@ fn findings(output: &Output) -> Vec<(String, String)> {
 }
 
 /// A host on which nothing is wrong.
-fn clean(test: &str) -> Option<Sandbox> {
-    let sandbox = Sandbox::own(test)?;
+fn clean(test: &str) -> Sandbox {
+    let sandbox = Sandbox::own(test);
     sandbox.key("origin.example", "s1");
     sandbox.key("sample.com", "s1");
-    Some(sandbox)
+    sandbox
 }
 
 /// Asserts that one change of the host is found, as that and nothing else.
@@ -52,7 +52,7 @@ fn assert_found(sandbox: &Sandbox, spoil: &str, mend: &str, check: &str, severit
 #[test]
 #[ignore = "needs root"]
 fn on_a_clean_host_there_is_nothing() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     assert_eq!(found(&sandbox), []);
     // The records are published, and there is a DNS server.
     assert_eq!(sandbox.root("dkimctl doctor"), "nothing found\n");
@@ -61,7 +61,7 @@ fn on_a_clean_host_there_is_nothing() {
 #[test]
 #[ignore = "needs root"]
 fn a_record_that_is_not_that_of_the_key_is_found() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     let code = |output: &Output| output.status.code();
     sandbox.publish("sample.com", "");
     let output = sandbox.sh("root", "dkimctl doctor", b"");
@@ -76,7 +76,7 @@ fn a_record_that_is_not_that_of_the_key_is_found() {
 #[test]
 #[ignore = "needs root"]
 fn the_log_tells_of_lines_that_were_broken() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     let recipient = sandbox.recipient();
     let message = format!("From: a@nobody.test\n\n{}\n", "x".repeat(2000));
     // Nothing signs for that domain, so the line stays as it is.
@@ -88,7 +88,7 @@ fn the_log_tells_of_lines_that_were_broken() {
 #[test]
 #[ignore = "needs root"]
 fn the_trial_says_nothing_once_more() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     // The wrapper follows no link, whatever is behind it.
     let key = "/etc/sendmail-dkim/keys/sample.com";
     let spoil = format!("mv {key} {key}.away; ln -s {key}.away {key}");
@@ -149,7 +149,7 @@ const SETTINGS: [(&str, &str, &str, &str); 37] = [
 #[test]
 #[ignore = "needs root"]
 fn each_bad_setting_of_postfix_is_found_as_that_alone() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     // Each has a configuration of Postfix of its own, so that they do not wait for one another.
     let one = |(name, value, table, severity): (&str, &str, &str, &str)| {
         let own = format!("/tmp/postfix.{name}");
@@ -171,7 +171,7 @@ fn each_bad_setting_of_postfix_is_found_as_that_alone() {
 #[test]
 #[ignore = "needs root"]
 fn what_a_single_service_of_postfix_is_set_to_counts() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     for (place, value, check) in [
         ("relay/unix/smtp_generic_maps", "inline:{a=b}", "smtp_generic_maps"),
         ("cleanup/unix/body_checks", "inline:{a=WARN}", "body_checks"),
@@ -194,7 +194,7 @@ fn what_a_single_service_of_postfix_is_set_to_counts() {
 #[test]
 #[ignore = "needs root"]
 fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     let wrapper = "/usr/sbin/sendmail.dkim";
     let mended = format!("chgrp sendmail-dkim {wrapper}; chmod 2755 {wrapper}");
     for (spoil, mend, check, severity) in [
@@ -253,7 +253,7 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
 #[test]
 #[ignore = "needs root"]
 fn configuration_keys_units_and_php_are_looked_at() {
-    let Some(sandbox) = clean("doctor") else { return };
+    let sandbox = clean("doctor");
     let key = "/etc/sendmail-dkim/keys/sample.com/s1.private";
     let file = "/etc/sendmail-dkim/domains/sample.com.toml";
     let drop_in = "/etc/systemd/system/php8.2-fpm.service.d";
@@ -345,7 +345,7 @@ fn configuration_keys_units_and_php_are_looked_at() {
 #[test]
 #[ignore = "needs root"]
 fn doctor_wants_root() {
-    let Some(sandbox) = Sandbox::for_test("doctor") else { return };
+    let sandbox = Sandbox::for_test("doctor");
     let output = sandbox.sh("alice", "dkimctl doctor", b"");
     assert_eq!(output.status.code(), Some(77), "{output:?}");
 }

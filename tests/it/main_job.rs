@@ -6,7 +6,7 @@ const SELECTOR: &str = "dkimselector";
 #[test]
 #[ignore = "needs root"]
 fn mail_dash_r_of_both_mailx_is_signed() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "sample.com", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "sample.com", SELECTOR);
     for mail in ["bsd-mailx", "s-nail"] {
         for user in ["root", "www-data", "alice"] {
             let recipient = sandbox.recipient();
@@ -30,7 +30,7 @@ fn mail_dash_r_of_both_mailx_is_signed() {
 #[test]
 #[ignore = "needs root"]
 fn php_mail_as_www_data_is_signed() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "php.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "php.test", SELECTOR);
     for recipient in [sandbox.recipient(), sandbox.recipient()] {
         let code = format!(
             "var_dump(mail('{recipient}', 'Gru\u{df}', \"Hello gr\u{fc}n\\nsecond line\\n\", \
@@ -55,7 +55,7 @@ fn php_mail_as_www_data_is_signed() {
 #[test]
 #[ignore = "needs root"]
 fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "first.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "first.test", SELECTOR);
     let send = |recipient: &str| {
         let script = format!("echo x | bsd-mailx -s x -r a@hogehoge.jp {recipient}");
         stdout(&sandbox.sh("www-data", &script, b""));
@@ -69,7 +69,7 @@ fn a_second_domain_is_one_command_and_one_record_and_no_restart() {
 #[test]
 #[ignore = "needs root"]
 fn what_postfix_would_add_or_rewrite_is_there_before() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "complete.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "complete.test", SELECTOR);
     sandbox.key("origin.example", SELECTOR);
     for (domain, args, message) in [
         ("complete.test", "-f a@complete.test -F 'A, B'", "Subject: no From\n\nx\n"),
@@ -103,7 +103,7 @@ fn what_postfix_would_add_or_rewrite_is_there_before() {
 #[test]
 #[ignore = "needs root"]
 fn two_selectors_make_two_signatures() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "two.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "two.test", SELECTOR);
     sandbox.key("two.test", "second");
     let file = "selectors = [\"dkimselector\", \"second\"]\nidentity = \"@sub.two.test\"\nexpire = \"14d\"\n";
     sandbox.write("/etc/sendmail-dkim/domains/two.test.toml", file);
@@ -131,7 +131,7 @@ fn two_selectors_make_two_signatures() {
 #[test]
 #[ignore = "needs root"]
 fn all_four_canonicalizations_verify() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "canon.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "canon.test", SELECTOR);
     for canonicalization in ["simple/simple", "simple/relaxed", "relaxed/simple", "relaxed/relaxed"]
     {
         let file =
@@ -152,7 +152,7 @@ fn all_four_canonicalizations_verify() {
 #[test]
 #[ignore = "needs root"]
 fn a_large_message_is_signed() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "large.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "large.test", SELECTOR);
     for line_end in ["\n", "\r\n"] {
         let recipient = sandbox.recipient();
         let mut message = format!("From: a@large.test{line_end}Subject: large{line_end}{line_end}");
@@ -172,7 +172,7 @@ fn a_large_message_is_signed() {
 #[test]
 #[ignore = "needs root"]
 fn an_rsa_and_an_ed25519_selector_make_a_signature_each() {
-    let Some(sandbox) = Sandbox::with_key("main_job", "both.test", SELECTOR) else { return };
+    let sandbox = Sandbox::with_key("main_job", "both.test", SELECTOR);
     sandbox.root("dkimctl genkey -d both.test -s ed --type ed25519");
     sandbox.publish("both.test", "/etc/sendmail-dkim/keys/both.test/*.txt");
     let file = "selectors = [\"dkimselector\", \"ed\"]\n";

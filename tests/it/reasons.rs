@@ -153,11 +153,11 @@ fn text(domain: &str) -> String {
 }
 
 /// A sandbox of a module's own, with a key, and what restores it.
-fn set_up() -> Option<Sandbox> {
-    let sandbox = Sandbox::own("reasons")?;
+fn set_up() -> Sandbox {
+    let sandbox = Sandbox::own("reasons");
     sandbox.key(DOMAIN, "s1");
     sandbox.root("cp -a /etc/sendmail-dkim /opt/kept");
-    Some(sandbox)
+    sandbox
 }
 
 const RESTORE: &str =
@@ -166,7 +166,7 @@ const RESTORE: &str =
 #[test]
 #[ignore = "needs root"]
 fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     for wrong in WRONG {
         sandbox.root(&format!("cd /etc/sendmail-dkim; {}", filled(wrong.done)));
         let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
@@ -188,7 +188,7 @@ fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
 #[test]
 #[ignore = "needs root"]
 fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     for wrong in WRONG {
         let reason = filled(wrong.reason);
         for place in ["config.toml", "FILE"] {
@@ -230,7 +230,7 @@ fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_cannot_be_kept_obeys_on_error() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     let large = format!("{}{}", text(DOMAIN), "0123456789\n".repeat(200_000));
     // Postfix could not write either: one that reads, and shows what it got on a pipe.
     sandbox.write("/opt/show", "#!/bin/sh\nexec cat\n");
@@ -268,7 +268,7 @@ os.execvp(sys.argv[2], sys.argv[2:])";
 #[test]
 #[ignore = "needs root"]
 fn half_of_a_message_is_never_sent() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     sandbox.write("/opt/broken.py", BROKEN_STDIN);
     for on_error in ["send", "refuse"] {
         sandbox.root(&format!("echo 'on_error = \"{on_error}\"' >>/etc/sendmail-dkim/config.toml"));
@@ -361,7 +361,7 @@ const LINES: &[(&str, &str, &str)] = &[
 #[test]
 #[ignore = "needs root"]
 fn what_is_wrong_in_a_file_is_named_with_its_line_and_mail_goes_on() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     for (file, lines, reason) in LINES {
         let is_whole = file.starts_with('=');
         let place = match file.trim_start_matches('=') {
@@ -431,7 +431,7 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     let mut rows = SKIPPED.to_vec();
     // Refused, so that it is seen that these are no errors.
     sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
@@ -469,7 +469,7 @@ fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
 #[test]
 #[ignore = "needs root"]
 fn a_signed_message_that_a_hop_may_have_to_change_is_logged_as_such() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     let message = format!(
         "From: a@{DOMAIN}\nMIME-Version: 1.0\nContent-Type: multipart/signed; boundary=b; \
          protocol=\"application/pgp-signature\"\n\n--b\n\ngr\u{fc}n\n--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n"

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::support::{Sandbox, project, stdout};
 
 /// A sandbox with a key of a domain, its record published.
-fn sandbox_with(domain: &str) -> Option<&'static Sandbox> {
+fn sandbox_with(domain: &str) -> &'static Sandbox {
     Sandbox::with_key("rotate", domain, "s1")
 }
 
@@ -125,7 +125,7 @@ fn whole_life(sandbox: &Sandbox, domain: &str, flow: &Flow) {
 #[ignore = "needs root"]
 fn every_message_verifies_when_it_is_received_while_a_key_is_replaced() {
     let domain = "life.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let flow = Flow::default();
     std::thread::scope(|scope| {
         scope.spawn(|| flow.run(sandbox, domain));
@@ -191,7 +191,7 @@ fn rotate_once_there_is(sandbox: &Sandbox, domain: &str, wanted: &str) -> Value 
 #[ignore = "needs root"]
 fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
     let domain = "servers.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     start_second_server(sandbox, domain);
     assert_eq!(rotate_once_there_is(sandbox, domain, "nothing nothing")["stage"], "pending");
     let both = zone_text(domain, 201, "*.txt");
@@ -218,7 +218,7 @@ fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
 #[ignore = "needs root"]
 fn the_old_key_signs_again_when_the_new_record_vanishes() {
     let domain = "vanish.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
     publish(sandbox, domain, &["s1", &new]);
     assert_eq!(rotate(sandbox, domain)["stage"], "retiring");
@@ -242,7 +242,7 @@ fn the_old_key_signs_again_when_the_new_record_vanishes() {
 #[ignore = "needs root"]
 fn a_record_of_another_key_does_not_count() {
     let domain = "other-key.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
     sandbox.root(&format!(
         "sed 's/^s1/{new}/' /etc/sendmail-dkim/keys/{domain}/s1.txt >/tmp/other.txt"
@@ -257,7 +257,7 @@ fn a_record_of_another_key_does_not_count() {
 #[ignore = "needs root"]
 fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
     let domain = "types.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     sandbox.root(&format!("dkimctl genkey -d {domain} -s ed --type ed25519 -t"));
     let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
     let text = "# two\nselectors = [\"s1\", \"ed\"] # and more\n\n[[sign]]\nfrom = \"n@types.test\"\n\
@@ -283,7 +283,7 @@ fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
 #[ignore = "needs root"]
 fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
     let domain = "dry.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let sum = || {
         sandbox.root(&format!(
             "cd /etc/sendmail-dkim; sha256sum keys/{domain}/* domains/{domain}.toml; ls -l keys/{domain}"
@@ -310,7 +310,7 @@ fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
 #[ignore = "needs root"]
 fn a_key_is_replaced_when_it_is_old_enough_and_not_twice_in_a_month() {
     let domain = "older.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     assert!(rotate(sandbox, &format!("--older 180d {domain}")).is_null());
     sandbox.root(&format!("touch -d '181 days ago' /etc/sendmail-dkim/keys/{domain}/s1.private"));
     let new =
@@ -335,7 +335,7 @@ fn a_key_is_replaced_when_it_is_old_enough_and_not_twice_in_a_month() {
 #[ignore = "needs root"]
 fn what_a_crash_cut_off_is_done_by_the_next_run() {
     let domain = "crash.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let keys = format!("/etc/sendmail-dkim/keys/{domain}");
     let new = rotate(sandbox, domain)["new"].as_str().unwrap().to_owned();
     // Before the key was made.
@@ -358,7 +358,7 @@ fn what_a_crash_cut_off_is_done_by_the_next_run() {
 #[ignore = "needs root"]
 fn two_runs_do_not_meet() {
     let domain = "busy.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let keys = format!("/etc/sendmail-dkim/keys/{domain}");
     let output = sandbox.sh("root", &format!("flock {keys} dkimctl rotate {domain}"), b"");
     assert_eq!(output.status.code(), Some(75), "{output:?}");
@@ -369,7 +369,7 @@ fn two_runs_do_not_meet() {
 #[ignore = "needs root"]
 fn without_dns_a_key_waits_and_the_exit_code_says_so() {
     let domain = "nodns.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let output = sandbox.sh("root", &format!("dkimctl rotate --server 127.0.0.9 {domain}"), b"");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     assert_eq!(domain_file(sandbox, domain), "selectors = [\"s1\"]\n");
@@ -385,7 +385,7 @@ fn without_dns_a_key_waits_and_the_exit_code_says_so() {
 #[ignore = "needs root"]
 fn status_shows_how_far_each_key_is() {
     let domain = "status.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let status = || -> Vec<(String, bool, String)> {
         let shown = sandbox.root(&format!("dkimctl status --json {domain}"));
         let keys: Value = serde_json::from_str(&shown).unwrap();
@@ -415,7 +415,7 @@ fn status_shows_how_far_each_key_is() {
 #[ignore = "needs root"]
 fn an_old_record_stays_for_a_week_or_as_long_as_the_call_says() {
     let domain = "week.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let seconds = |report: &Value, key: &str| -> i64 {
         let date = report[key].as_str().unwrap();
         sandbox.root(&format!("date -d '{date}' +%s")).trim().parse().unwrap()
@@ -454,7 +454,7 @@ fn an_old_record_stays_for_a_week_or_as_long_as_the_call_says() {
 #[ignore = "needs root"]
 fn a_key_is_overwritten_before_it_goes() {
     let domain = "wiped.test";
-    let Some(sandbox) = sandbox_with(domain) else { return };
+    let sandbox = sandbox_with(domain);
     let key = format!("/etc/sendmail-dkim/keys/{domain}/s1.private");
     let length: usize = sandbox.root(&format!("stat -c %s {key}")).trim().parse().unwrap();
     assert!(length > 1_000, "{length}");
@@ -476,7 +476,7 @@ fn a_key_is_overwritten_before_it_goes() {
 #[test]
 #[ignore = "needs root"]
 fn what_the_timer_calls_begins_with_old_keys_alone() {
-    let Some(sandbox) = Sandbox::own("rotate") else { return };
+    let sandbox = Sandbox::own("rotate");
     let unit = project("packaging/systemd/sendmail-dkim-rotate.service");
     let unit = std::fs::read_to_string(unit).unwrap();
     let of = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap();

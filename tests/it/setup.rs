@@ -27,7 +27,7 @@ const LIMIT: &str = "message_size_limit = 10240000";
 #[test]
 #[ignore = "needs root"]
 fn a_host_without_config_toml_gets_one_with_its_comments() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     let shown = setup(sandbox, "setup-new", "", "");
     assert!(
         shown.contains("config.toml:\n") && shown.contains("\norigin = \"origin.example\"\n"),
@@ -47,7 +47,7 @@ fn a_host_without_config_toml_gets_one_with_its_comments() {
 #[test]
 #[ignore = "needs root"]
 fn the_domain_is_what_postfix_completes_with() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     for (postfix, lines) in [
         ("myorigin=\\$myhostname", &["origin = \"host.example.test\""][..]),
         ("myorigin=/etc/mailname", &["origin = \"host.example.test\""]),
@@ -76,7 +76,7 @@ fn the_domain_is_what_postfix_completes_with() {
 #[test]
 #[ignore = "needs root"]
 fn what_the_administrator_wrote_stays_and_that_is_told() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     let mine = "# mine\nlog_success = false # quiet\n\norigin = \"mine.example\" # on purpose\n";
     let write = |text: &str| {
         sandbox.root("mkdir -p /tmp/setup-mine");
@@ -101,7 +101,7 @@ fn what_the_administrator_wrote_stays_and_that_is_told() {
 #[test]
 #[ignore = "needs root"]
 fn a_dry_run_changes_nothing_and_shows_a_diff() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     let shown = setup(sandbox, "setup-dry", "", "--dry-run");
     assert!(
         shown.starts_with("--- ") && shown.contains("\n+origin = \"origin.example\"\n"),
@@ -126,7 +126,7 @@ fn a_dry_run_changes_nothing_and_shows_a_diff() {
 #[test]
 #[ignore = "needs root"]
 fn the_wrapper_is_never_taken_for_the_real_sendmail() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     for (path, prepare) in [
         ("/usr/sbin/sendmail", ""),
         ("/usr/lib/sendmail", ""),
@@ -150,7 +150,7 @@ fn the_wrapper_is_never_taken_for_the_real_sendmail() {
 #[test]
 #[ignore = "needs root"]
 fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
-    let Some(sandbox) = Sandbox::own("setup") else { return };
+    let sandbox = Sandbox::own("setup");
     sandbox.root("rm /usr/sbin/sendmail; mv /usr/sbin/sendmail.postfix /usr/sbin/sendmail");
     let shown = setup(&sandbox, "setup-aside", "", "");
     let command =
@@ -175,7 +175,7 @@ fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
 #[test]
 #[ignore = "needs root"]
 fn a_file_with_an_error_is_left_alone_and_the_line_named() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     for (text, said) in [
         ("sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = x\n", "config.toml: line 2: "),
         ("\n\norigni = \"x\"\n", "config.toml: line 3: unknown field `origni`"),
@@ -193,7 +193,7 @@ fn a_file_with_an_error_is_left_alone_and_the_line_named() {
 #[ignore = "needs root"]
 fn what_setup_shows_can_be_copied_into_config_toml() {
     use sendmail_dkim::config::Host;
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     // A path that TOML has to escape, and an origin that is no number though it looks like one.
     let odd = "/tmp/setup-copied/odd \"\\name";
     sandbox.root(&format!("mkdir -p /tmp/setup-copied; cp /usr/sbin/sendmail.postfix '{odd}'"));
@@ -237,7 +237,7 @@ fn what_setup_shows_can_be_copied_into_config_toml() {
 #[test]
 #[ignore = "needs root"]
 fn json_says_what_was_set_and_what_was_kept() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     sandbox.root("mkdir -p /tmp/setup-json");
     sandbox.write("/tmp/setup-json/config.toml", "origin = \"mine.example\"\n");
     let shown = setup(sandbox, "setup-json", "append_dot_mydomain=yes", "--json");
@@ -258,7 +258,7 @@ fn json_says_what_was_set_and_what_was_kept() {
 #[test]
 #[ignore = "needs root"]
 fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
-    let Some(sandbox) = Sandbox::own("setup") else { return };
+    let sandbox = Sandbox::own("setup");
     sandbox.root(
         "postconf -e 'myorigin = $myhostname'; rm /etc/sendmail-dkim/config.toml; dkimctl setup",
     );
@@ -272,7 +272,7 @@ fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
 #[test]
 #[ignore = "needs root"]
 fn for_a_script_the_real_sendmail_alone_is_set_and_only_where_there_is_none() {
-    let Some(sandbox) = Sandbox::for_test("setup") else { return };
+    let sandbox = Sandbox::for_test("setup");
     sandbox.root("mkdir -p /tmp/setup-script");
     sandbox.write("/tmp/setup-script/config.toml", "sendmail = \"/nowhere\"\n");
     let run = |path: &str| setup(sandbox, "setup-script", "", &format!("--sendmail {path}"));

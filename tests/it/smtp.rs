@@ -6,15 +6,15 @@ use crate::support::{Received, Sandbox, Tied, stderr, stdout};
 
 const DOMAIN: &str = "smtp.test";
 
-fn sandbox() -> Option<&'static Sandbox> {
+fn sandbox() -> &'static Sandbox {
     use std::sync::Once;
     static KEYS_MADE: Once = Once::new();
-    let sandbox = Sandbox::for_test("smtp")?;
+    let sandbox = Sandbox::for_test("smtp");
     KEYS_MADE.call_once(|| {
         sandbox.key(DOMAIN, "s1");
         sandbox.key("other-smtp.test", "s2");
     });
-    Some(sandbox)
+    sandbox
 }
 
 /// Somebody who waits for each answer.
@@ -116,7 +116,7 @@ fn both(sandbox: &Sandbox, dialogue: &dyn Fn(&str) -> String) -> [Received; 2] {
 #[test]
 #[ignore = "needs root"]
 fn a_message_in_a_dialogue_is_signed() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let recipient = sandbox.recipient();
     let mut client = Client::new(sandbox, "www-data", "exec sendmail -bs");
     assert!(client.say("EHLO [127.0.0.1]").contains("PIPELINING"));
@@ -134,7 +134,7 @@ fn a_message_in_a_dialogue_is_signed() {
 #[test]
 #[ignore = "needs root"]
 fn answers_are_those_without_us() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let dialogue = |recipient: &str| {
         let message = format!("From: a@{DOMAIN}\r\n\r\nx\r\n.\r\n");
         let long = "x".repeat(3_000);
@@ -160,7 +160,7 @@ fn answers_are_those_without_us() {
 #[test]
 #[ignore = "needs root"]
 fn a_message_of_somebody_else_passes_octet_for_octet() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let texts = [
         "From: a@unknown.test\r\nTo: root\r\n\r\n..x\r\n.y\r\n\u{fc}\r\n.\r\n".to_owned(),
         "From a b\r\n From: a@unknown.test\r\nTo: root\r\n\r\nx\ny\r\r\n.\r\n".to_owned(),
@@ -185,7 +185,7 @@ fn a_message_of_somebody_else_passes_octet_for_octet() {
 #[ignore = "needs root"]
 fn what_postfix_would_complete_is_completed_before() {
     // The key of the origin would be in the way of other tests.
-    let Some(sandbox) = &Sandbox::own("smtp") else { return };
+    let sandbox = &Sandbox::own("smtp");
     sandbox.key(DOMAIN, "s1");
     sandbox.key("origin.example", "s1");
     let sender = format!("a.b@{DOMAIN}");
@@ -212,7 +212,7 @@ fn what_postfix_would_complete_is_completed_before() {
 #[test]
 #[ignore = "needs root"]
 fn a_hundred_messages_over_one_connection_are_signed_each_by_its_domain() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let mut client = Client::new(sandbox, "www-data", "exec sendmail -bs -i");
     client.say("EHLO x");
     let mut recipients = Vec::new();
@@ -239,7 +239,7 @@ fn a_hundred_messages_over_one_connection_are_signed_each_by_its_domain() {
 #[test]
 #[ignore = "needs root"]
 fn a_script_that_waits_for_nothing_and_ends_lines_by_lf_is_signed() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let recipients = [sandbox.recipient(), sandbox.recipient()];
     let one = |recipient: &str| {
         let text = format!("From: a@{DOMAIN}\r\n\r\n..x\r\nx\r\n.\r\n");
@@ -259,7 +259,7 @@ fn a_script_that_waits_for_nothing_and_ends_lines_by_lf_is_signed() {
 #[test]
 #[ignore = "needs root"]
 fn a_dot_that_is_the_end_for_some_servers_only_is_left_to_the_server() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let mark = sandbox.mark();
     let dialogue = |recipient: &str| {
         let hidden = format!("a@{DOMAIN}");
@@ -276,7 +276,7 @@ fn a_dot_that_is_the_end_for_some_servers_only_is_left_to_the_server() {
 #[test]
 #[ignore = "needs root"]
 fn what_is_broken_off_is_not_sent() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     for text in ["", "x", "x\r\n", "x\r\n.", "x\r\n.\r", "x\r\n..\r\n"] {
         for from in [DOMAIN, "unknown.test"] {
             let recipient = sandbox.recipient();
@@ -295,7 +295,7 @@ fn what_is_broken_off_is_not_sent() {
 #[test]
 #[ignore = "needs root"]
 fn a_dialogue_without_a_message_ends_as_without_us() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     for dialogue in ["", "QUIT\r\n", "EHLO x\r\n", "EHLO", "MAIL FROM:<a@b>\r\nDATA\r\nRSET\r\n"] {
         let [ours, theirs] = ["sendmail", "sendmail.postfix"]
             .map(|program| at_once(sandbox, &format!("{program} -bs"), dialogue));
@@ -311,7 +311,7 @@ fn a_dialogue_without_a_message_ends_as_without_us() {
 #[test]
 #[ignore = "needs root"]
 fn odd_descriptors_change_nothing() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     for how in [
         "sendmail -bs >&-",
         "sendmail -bs >&- 2>&-",
@@ -342,7 +342,7 @@ fn odd_descriptors_change_nothing() {
 #[test]
 #[ignore = "needs root"]
 fn bdat_that_was_not_offered_passes_unsigned() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let mark = sandbox.mark();
     let dialogue = |recipient: &str| {
         format!(
@@ -358,7 +358,7 @@ fn bdat_that_was_not_offered_passes_unsigned() {
 #[test]
 #[ignore = "needs root"]
 fn a_tcp_socket_brings_mail_from_elsewhere() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     // Both kinds of socket, and what sits at the other end.
     sandbox.write(
         "/opt/sandbox/over-socket.py",
@@ -387,7 +387,7 @@ fn a_tcp_socket_brings_mail_from_elsewhere() {
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     sandbox.key("broken-smtp.test", "s1");
     sandbox.root("rm /etc/sendmail-dkim/keys/broken-smtp.test/s1.private");
     let mark = sandbox.mark();
@@ -424,7 +424,7 @@ fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
 #[test]
 #[ignore = "needs root"]
 fn the_group_is_gone_before_the_first_octet_and_no_process_can_be_looked_into() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let look = "PIDS=$(pgrep -u nobody -x -f 'sendmail -bs'); for PID in $PIDS; do \
         grep -E '^(Gid|PPid):' /proc/$PID/status; cat /proc/$PID/mem /proc/$PID/environ; ls /proc/$PID/fd; \
         timeout 2 strace -p $PID 2>&1 | grep read; done 2>/dev/null";
@@ -444,7 +444,7 @@ fn the_group_is_gone_before_the_first_octet_and_no_process_can_be_looked_into() 
 #[test]
 #[ignore = "needs root"]
 fn a_signal_that_ends_us_ends_the_real_one_and_sends_nothing() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let recipient = sandbox.recipient();
     let pid_file = format!("/tmp/pid.{recipient}");
     let mut client =
@@ -466,7 +466,7 @@ fn a_signal_that_ends_us_ends_the_real_one_and_sends_nothing() {
 #[test]
 #[ignore = "needs root"]
 fn thirty_megabytes_need_little_memory_and_are_signed() {
-    let Some(sandbox) = Sandbox::own("smtp") else { return };
+    let sandbox = Sandbox::own("smtp");
     sandbox.key(DOMAIN, "s1");
     sandbox.root("postconf -e message_size_limit=100000000; postfix reload");
     let recipient = sandbox.recipient();
@@ -495,7 +495,7 @@ fn thirty_megabytes_need_little_memory_and_are_signed() {
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
-    let Some(sandbox) = Sandbox::own("smtp") else { return };
+    let sandbox = Sandbox::own("smtp");
     sandbox.key(DOMAIN, "s1");
     sandbox.root("postconf -e message_size_limit=50000; postfix reload");
     let mark = sandbox.mark();
@@ -517,7 +517,7 @@ fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_is_too_large_is_answered_as_without_us() {
-    let Some(sandbox) = Sandbox::own("smtp") else { return };
+    let sandbox = Sandbox::own("smtp");
     sandbox.key(DOMAIN, "s1");
     sandbox.root("postconf -e message_size_limit=50000; postfix reload");
     let mark = sandbox.mark();

@@ -93,7 +93,7 @@ fn caught(sandbox: &crate::support::Sandbox) -> String {
 #[test]
 #[ignore = "needs root"]
 fn no_variable_reaches_a_key() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(no_variable_reaches_a_key);
     set_the_traps(sandbox);
     let user = user();
@@ -137,7 +137,7 @@ fn no_variable_reaches_a_key() {
 #[test]
 #[ignore = "needs root"]
 fn an_odd_environment_is_no_trouble() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(an_odd_environment_is_no_trouble);
     set_the_traps(sandbox);
     let user = user();
@@ -170,7 +170,7 @@ ctypes.CDLL(None).execve(b\"/usr/sbin/sendmail\", array(argv), array(env))'"
 #[test]
 #[ignore = "needs root"]
 fn the_wrapper_opens_nothing_that_a_caller_names() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(the_wrapper_opens_nothing_that_a_caller_names);
     set_the_traps(sandbox);
     let user = user();
@@ -205,7 +205,7 @@ fn the_wrapper_opens_nothing_that_a_caller_names() {
 #[test]
 #[ignore = "needs root"]
 fn no_name_of_the_program_changes_what_it_does() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(no_name_of_the_program_changes_what_it_does);
     let user = user();
     let long = "x".repeat(100_000);
@@ -241,7 +241,7 @@ fn no_name_of_the_program_changes_what_it_does() {
 #[test]
 #[ignore = "needs root"]
 fn an_empty_argv_is_a_message_for_nobody() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(an_empty_argv_is_a_message_for_nobody);
     let user = user();
     let run = |program: &str| {
@@ -261,7 +261,7 @@ ctypes.CDLL(None).execve(b\"/usr/sbin/{program}\", array, array)'"
 #[test]
 #[ignore = "needs root"]
 fn mail_config_and_dash_c_are_postfix_matters() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(mail_config_and_dash_c_are_postfix_matters);
     let user = user();
     for script in [
@@ -290,7 +290,7 @@ fn mail_config_and_dash_c_are_postfix_matters() {
 #[test]
 #[ignore = "needs root"]
 fn megabytes_of_arguments_are_handed_on_or_refused() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(megabytes_of_arguments_are_handed_on_or_refused);
     let user = user();
     let submit = |limit: &str, count: u32, recipient: &str| {

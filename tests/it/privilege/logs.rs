@@ -70,7 +70,7 @@ const ODD: [&str; 25] = [
 #[test]
 #[ignore = "needs root"]
 fn nothing_in_from_makes_a_second_line_or_a_second_word() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(nothing_in_from_makes_a_second_line_or_a_second_word);
     let user = user();
     let long = format!("{}@unknown.test", "x".repeat(100_000));
@@ -93,7 +93,7 @@ fn nothing_in_from_makes_a_second_line_or_a_second_word() {
 #[test]
 #[ignore = "needs root"]
 fn nothing_in_argv_makes_a_second_line() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(nothing_in_argv_makes_a_second_line);
     let user = user();
     for odd in ODD {
@@ -122,7 +122,7 @@ fn nothing_in_argv_makes_a_second_line() {
 #[test]
 #[ignore = "needs root"]
 fn no_name_of_a_user_makes_a_second_line_or_an_author() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(no_name_of_a_user_makes_a_second_line_or_an_author);
     let alice = format!("alice@{FORBIDDEN}");
     for (number, (name, gecos)) in [
@@ -177,7 +177,7 @@ fn no_name_of_a_user_makes_a_second_line_or_an_author() {
 #[test]
 #[ignore = "needs root"]
 fn one_line_a_message_whatever_becomes_of_it() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(one_line_a_message_whatever_becomes_of_it);
     let user = user();
     let refuse = "echo 'on_error = \"refuse\"' >>config.toml";
@@ -243,7 +243,7 @@ fn one_line_a_message_whatever_becomes_of_it() {
 #[test]
 #[ignore = "needs root"]
 fn no_key_is_in_any_file_of_the_host() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(no_key_is_in_any_file_of_the_host);
     let user = user();
     let observed =

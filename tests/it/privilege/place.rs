@@ -13,7 +13,7 @@ use crate::support::{
 #[test]
 #[ignore = "needs root"]
 fn closed_descriptors_do_not_matter() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(closed_descriptors_do_not_matter);
     let user = user();
     let from = format!("a@{DOMAIN}");
@@ -48,7 +48,7 @@ fn closed_descriptors_do_not_matter() {
 #[test]
 #[ignore = "needs root"]
 fn descriptors_leak_neither_in_nor_out() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(descriptors_leak_neither_in_nor_out);
     let user = user();
     let from = message(&format!("a@{DOMAIN}"));
@@ -160,7 +160,7 @@ impl Queued {
 #[test]
 #[ignore = "needs root"]
 fn without_a_descriptor_for_the_key_mail_goes_out_unsigned() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(without_a_descriptor_for_the_key_mail_goes_out_unsigned);
     let user = user();
     let mut outcomes = Vec::new();
@@ -195,7 +195,7 @@ os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
 #[test]
 #[ignore = "needs root"]
 fn folder_umask_and_terminal_do_not_matter() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(folder_umask_and_terminal_do_not_matter);
     let user = user();
     for how in [
@@ -221,7 +221,7 @@ fn folder_umask_and_terminal_do_not_matter() {
 #[test]
 #[ignore = "needs root"]
 fn under_no_umask_others_can_read_what_is_kept_in_a_file() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(under_no_umask_others_can_read_what_is_kept_in_a_file);
     let user = user();
     assert!(SHOW.contains("stdin mode"));
@@ -239,7 +239,7 @@ fn under_no_umask_others_can_read_what_is_kept_in_a_file() {
 #[test]
 #[ignore = "needs root"]
 fn under_any_limit_mail_arrives_or_is_not_accepted() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(under_any_limit_mail_arrives_or_is_not_accepted);
     let user = user();
     let message = format!(
@@ -294,7 +294,7 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
 #[test]
 #[ignore = "needs root"]
 fn in_a_user_namespace_the_bit_is_ignored() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(in_a_user_namespace_the_bit_is_ignored);
     let user = user();
     let nobody = "echo 'sendmail = \"/bin/true\"' >config.toml";
@@ -342,7 +342,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
 #[test]
 #[ignore = "needs root"]
 fn in_a_chroot_without_proc_dev_and_passwd_it_signs() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(in_a_chroot_without_proc_dev_and_passwd_it_signs);
     let user = user();
     // What stands behind it is static; no other file is there but the wrapper, its libraries and its configuration.

@@ -27,7 +27,7 @@ const DIALOGUE: &str = "sendmail -bs";
 #[test]
 #[ignore = "needs root"]
 fn a_waiting_wrapper_shows_nothing_to_its_own_user() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(a_waiting_wrapper_shows_nothing_to_its_own_user);
     let user = user();
     // It has opened the key by now: the ids are the user's alone.
@@ -66,7 +66,7 @@ fd = c.syscall(438, c.syscall(434, int(sys.argv[1]), 0), 0, 0); print(fd) if fd 
 #[test]
 #[ignore = "needs root"]
 fn no_signal_makes_it_leave_a_core() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(no_signal_makes_it_leave_a_core);
     let user = user();
     for signal in ["QUIT", "SEGV", "ABRT", "ILL", "BUS", "FPE", "TRAP", "SYS", "XCPU", "XFSZ"] {
@@ -100,7 +100,7 @@ print(os.WTERMSIG(status), os.WCOREDUMP(status), os.listdir(\".\"))'"
 #[test]
 #[ignore = "needs root"]
 fn what_was_opened_before_the_exec_shows_nothing_after_it() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(what_was_opened_before_the_exec_shows_nothing_after_it);
     let user = user();
     for program in [WRAPPER, "cat"] {
@@ -170,7 +170,7 @@ const NOBODY: &str = "echo 'sendmail = \"/bin/true\"' >config.toml";
 #[test]
 #[ignore = "needs root"]
 fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned);
     let user = user();
     for (what, tracer) in [
@@ -197,7 +197,7 @@ fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
 #[test]
 #[ignore = "needs root"]
 fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why);
     let user = user();
     let from = message(&format!("a@{DOMAIN}"));
@@ -239,7 +239,7 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
 #[test]
 #[ignore = "needs root"]
 fn the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody);
     let user = user();
     let among = |look: &str| {

@@ -11,13 +11,13 @@ use crate::support::{
 };
 
 /// A sandbox of its own, as nobody else could copy a tree that changes under his hands, and an attacker.
-fn sandbox(domain: &str) -> Option<(Sandbox, User)> {
-    let sandbox = Sandbox::own("race")?;
+fn sandbox(domain: &str) -> (Sandbox, User) {
+    let sandbox = Sandbox::own("race");
     sandbox.root("useradd -u 3000 mallory");
     for domain in [FORBIDDEN, domain] {
         sandbox.key(domain, "s1");
     }
-    Some((sandbox, User { name: "mallory".to_owned(), uid: 3000 }))
+    (sandbox, User { name: "mallory".to_owned(), uid: 3000 })
 }
 
 /// Puts one after the other in the place of a name, as fast as it can: argv is the name and what takes its place. In one
@@ -117,7 +117,7 @@ fn judge(sandbox: &Sandbox, mark: usize, uid: u32, arrived: &[Received]) -> Stri
 #[ignore = "needs root"]
 fn a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none() {
     let domain = "race.test";
-    let Some((sandbox, user)) = sandbox(domain) else { return };
+    let (sandbox, user) = sandbox(domain);
     let sandbox = &sandbox;
     let attacks = Attacks::of(a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none);
     // Links to files of the group's, to the key of another, to the key itself; a key of the user's own; a FIFO; a
@@ -145,7 +145,7 @@ fn a_key_that_is_swapped_while_mail_flows_is_the_right_one_or_none() {
 #[ignore = "needs root"]
 fn a_folder_of_keys_that_is_swapped_leads_to_no_key_of_another() {
     let domain = "folder-race.test";
-    let Some((sandbox, user)) = sandbox(domain) else { return };
+    let (sandbox, user) = sandbox(domain);
     let sandbox = &sandbox;
     let attacks = Attacks::of(a_folder_of_keys_that_is_swapped_leads_to_no_key_of_another);
     sandbox.root(&format!(

@@ -78,7 +78,7 @@ fn hex(bytes: &[u8]) -> String {
 #[test]
 #[ignore = "needs root"]
 fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks =
         Attacks::of(who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have);
     let user = user();
@@ -140,7 +140,7 @@ fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
 #[ignore = "needs root"]
 fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
     // One of its own: others look for the keys of theirs in all that they see.
-    let Some(sandbox) = Sandbox::own("signer") else { return };
+    let sandbox = Sandbox::own("signer");
     let sandbox = &sandbox;
     sandbox.key(DOMAIN, "s1");
     let attacks =
@@ -193,7 +193,7 @@ fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
 #[test]
 #[ignore = "needs root"]
 fn no_byte_of_a_key_is_in_a_call_of_the_reader() {
-    let Some(sandbox) = sandbox() else { return };
+    let sandbox = sandbox();
     let attacks = Attacks::of(no_byte_of_a_key_is_in_a_call_of_the_reader);
     let user = user();
     let session = format!(

@@ -67,7 +67,7 @@ fn talk(sandbox: &Sandbox, script: &str, dialogue: &str) -> String {
 #[test]
 #[ignore = "needs root"]
 fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     // The server has five minutes to answer DATA: here poll(2) says at once that they are over. Which of the calls waits for
     // that answer depends on how much comes at a time.
     let impatient = "timeout -s KILL 8 strace -o /dev/null -e inject=poll:retval=0:when=";
@@ -106,7 +106,7 @@ fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
 #[test]
 #[ignore = "needs root"]
 fn a_server_that_ends_inside_the_message_is_no_success() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     serve(&sandbox, "dies");
     for from in [DOMAIN, "unknown.test"] {
         let mark = sandbox.mark();
@@ -126,7 +126,7 @@ fn a_server_that_ends_inside_the_message_is_no_success() {
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_cannot_be_handed_over_inside_a_dialogue_is_no_success() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     serve(&sandbox, "plain");
     let mut seen = false;
     let dialogue = format!("EHLO x\r\n{}QUIT\r\n", message("DATA"));
@@ -152,7 +152,7 @@ fn a_message_that_cannot_be_handed_over_inside_a_dialogue_is_no_success() {
 #[test]
 #[ignore = "needs root"]
 fn without_a_second_process_a_dialogue_obeys_on_error() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     for (under, who, reason) in [
         (
             "exec bash -c 'ulimit -u 0; exec \"$@\"' x ",
@@ -200,7 +200,7 @@ print(child.communicate(sys.stdin.buffer.read(), timeout=60)[0].decode())";
 #[test]
 #[ignore = "needs root"]
 fn without_the_process_that_signs_a_dialogue_goes_on() {
-    let Some(sandbox) = set_up() else { return };
+    let sandbox = set_up();
     sandbox.write("/opt/killer.py", KILLER);
     for refuse in [false, true] {
         serve(&sandbox, "plain");

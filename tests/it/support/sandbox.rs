@@ -52,20 +52,20 @@ const BASE: &str = "tests/it/sandbox/base.sh";
 
 impl Sandbox {
     /// The sandbox that tests share. A test that needs one is marked `#[ignore = "needs root"]`; see `tests/runner`.
-    pub(crate) fn for_test(test: &str) -> Option<&'static Self> {
-        Some(SHARED.get_or_init(|| Self::start(test, BASE)))
+    pub(crate) fn for_test(test: &str) -> &'static Self {
+        SHARED.get_or_init(|| Self::start(test, BASE))
     }
 
     /// The same, where a domain has a key, its record published.
-    pub(crate) fn with_key(test: &str, domain: &str, selector: &str) -> Option<&'static Self> {
-        let sandbox = Self::for_test(test)?;
+    pub(crate) fn with_key(test: &str, domain: &str, selector: &str) -> &'static Self {
+        let sandbox = Self::for_test(test);
         sandbox.key(domain, selector);
-        Some(sandbox)
+        sandbox
     }
 
     /// One of the test's own, whose Postfix it may set up as it likes.
-    pub(crate) fn own(test: &str) -> Option<Self> {
-        Some(Self::start(test, BASE))
+    pub(crate) fn own(test: &str) -> Self {
+        Self::start(test, BASE)
     }
 
     /// One of the test's own, with the Postfix of a release of Debian (see `SUITES` in `root.sh`).
@@ -74,8 +74,8 @@ impl Sandbox {
     }
 
     /// One of the test's own, that stands on what a script builds; its arguments follow its name.
-    pub(crate) fn on(test: &str, builder: &str) -> Option<Self> {
-        Some(Self::start(test, builder))
+    pub(crate) fn on(test: &str, builder: &str) -> Self {
+        Self::start(test, builder)
     }
 
     fn start(test: &str, builder: &str) -> Self {
