@@ -1,5 +1,5 @@
 //! `make bench`: what signing costs, by this wrapper and by OpenDKIM's milter, on one machine in one run. Needs root and
-//! what the sandbox needs. packaging/doc/performance.md says how it is done and has the figures; CONTRIBUTING.md names the
+//! what the sandbox needs. docs/performance.md says how it is done and has the figures; CONTRIBUTING.md names the
 //! variables.
 
 #![expect(
@@ -75,8 +75,8 @@ fn bench() -> ExitCode {
     fs::write(folder.join("bench.svg"), plot::svg(&figures)).unwrap();
     println!("in target/bench: bench.json, bench.md, bench.svg");
     if is_set("UPDATE_EXPECT") {
-        report::write_into(&project("packaging/doc/performance.md"), &table);
-        fs::copy(folder.join("bench.svg"), project("packaging/doc/performance.svg")).unwrap();
+        report::write_into(&project("docs/performance.md"), &table);
+        fs::copy(folder.join("bench.svg"), project("docs/performance.svg")).unwrap();
     }
     let missed: Vec<&str> =
         rows.iter().filter(|row| row.is_missed()).map(|row| row.what.as_str()).collect();

@@ -120,7 +120,7 @@ fn takes_what_we_hand_over(mta: &str, broken: &[&str]) -> Sandbox {
     sandbox
 }
 
-/// What packaging/doc/backends.md says to put into config.toml for those that write lists of addresses anew.
+/// What docs/backends.md says to put into config.toml for those that write lists of addresses anew.
 const NO_LISTS: &str =
     "headers = [\"-To\", \"-Cc\", \"-Reply-To\"]\noversign = [\"-To\", \"-Cc\", \"-Reply-To\"]";
 
@@ -184,7 +184,7 @@ fn sendmail_takes_what_we_hand_over_and_writes_addresses_anew() {
 #[test]
 fn the_page_about_other_mail_systems_says_what_these_tests_do() {
     let page =
-        std::fs::read_to_string(crate::support::project("packaging/doc/backends.md")).unwrap();
+        std::fs::read_to_string(crate::support::project("docs/backends.md")).unwrap();
     for text in [NO_LISTS.split('\n').next().unwrap(), "MustQuoteChars=@", "lone_dot = \"text\""] {
         assert!(page.contains(text), "{text}");
     }

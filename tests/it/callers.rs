@@ -1,5 +1,5 @@
 //! Real programs, run as in life, send what is delivered, decoded and verified: the rows are the folders of
-//! `tests/callers`, what came of them is `packaging/doc/callers.md`.
+//! `tests/callers`, what came of them is `docs/callers.md`.
 
 mod judge;
 mod row;
@@ -149,7 +149,7 @@ fn every_caller_is_signed_for_and_says_what_it_meant() {
     if !all {
         return;
     }
-    let file = project("packaging/doc/callers.md");
+    let file = project("docs/callers.md");
     if std::env::var_os("UPDATE_EXPECT").is_some() {
         fs::write(&file, &text).unwrap();
     }

@@ -22,7 +22,7 @@ fn name_of(line: &str) -> Option<String> {
 
 /// What the page allows: the sums of its tables.
 fn defended() -> BTreeMap<String, usize> {
-    let page = fs::read_to_string(project("packaging/doc/system-calls.md")).unwrap();
+    let page = fs::read_to_string(project("docs/system-calls.md")).unwrap();
     let mut calls = BTreeMap::new();
     for row in page.lines().filter_map(|line| line.strip_prefix("| ")) {
         let mut columns = row.split('|').map(str::trim);

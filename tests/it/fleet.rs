@@ -131,7 +131,7 @@ fn three_hosts_sign_for_one_domain_with_a_key_each_and_one_change_of_the_zone() 
 
 #[test]
 fn the_text_on_fleets_calls_what_there_is() {
-    let text = fs::read_to_string(project("packaging/doc/fleet.md")).unwrap();
+    let text = fs::read_to_string(project("docs/fleet.md")).unwrap();
     let mut calls = 0;
     for line in text.lines().filter(|line| line.starts_with("    ")) {
         for call in line.split("dkimctl ").skip(1) {

@@ -35,7 +35,7 @@ const DOCUMENTS: [&str; 4] = [
     "packaging/man/dkimctl.8",
     "packaging/man/sendmail-dkim.toml.5",
 ];
-const THREATS: &str = "packaging/doc/threat-model.md";
+const THREATS: &str = "docs/threat-model.md";
 
 fn read(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap()

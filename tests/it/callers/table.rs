@@ -1,4 +1,4 @@
-//! The table in `packaging/doc/callers.md`.
+//! The table in `docs/callers.md`.
 
 use super::run::{Call, Run};
 
