@@ -1,4 +1,4 @@
-# CONTRIBUTING.md says what each target is for. Nothing here needs root but `test` (for the tests that do) and `install`.
+# `make help` says what each target is for. Only `install`, `bench` and those tests of `test` that say so need root.
 CARGO ?= cargo
 PREFIX ?= /usr
 DESTDIR ?=
@@ -26,7 +26,8 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 # Folders of messages to start from, beside the tests' own.
 MESSAGES ?=
 
-.PHONY: all built try test times attacks bench bench-gate argv backends callers cost faults signals kill load fuzz lint reproducible install uninstall deb rpm dist
+# "## text" after a target is what `make help` prints.
+.PHONY: help all built try check test times attacks bench bench-gate argv backends callers cost faults signals kill load fuzz lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -35,7 +36,7 @@ export RUST_TEST_THREADS ?= 16
 # What the scripts look for is in target/, whatever the caller has set.
 export CARGO_TARGET_DIR = $(CURDIR)/target
 
-all:
+all: ## Build target/release/sendmail-dkim and dkimctl, as packages have them.
 	packaging/compile
 	@touch target/release/sendmail-dkim
 
@@ -45,13 +46,18 @@ built: $(if $(filter target/release,$(PROGRAMS)),target/release/sendmail-dkim)
 target/release/sendmail-dkim: Cargo.toml Cargo.lock packaging/build.rs $(shell find src -name '*.rs')
 	$(MAKE) --no-print-directory all
 
-try:
+try: ## Sign a sample message with a throw-away key and verify it. MESSAGE=FILE: one of your own.
 	$(CARGO) build --locked --bins
 	target/debug/dkimctl try $(MESSAGE)
 
-# As root everything, the root file systems of the sandbox built first; else what needs no root. What came of each attack is
-# shown; then the fuzz targets run a number of times that is always the same.
-test:
+help: ## Print this list.
+	@awk -F ':.*## ' '/^[a-z-]+( [a-z-]+)*:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
+
+check: lint ## What to run between two edits: format, lint, and the tests that need no root. Under two minutes.
+	WITHOUT_ROOT=1 $(CARGO) test --locked
+
+# The root file systems of the sandbox are built first; the fuzz targets run a fixed number of times at the end.
+test: ## Run all tests. As root everything; as another user what needs no root. ARGS: more arguments for the test program.
 	@command -v cc >/dev/null || { echo "make test: cc, a C compiler, is missing" >&2; exit 1; }
 	@rm -f target/tmp/attacks.tsv
 	@! tests/may-make-namespaces || tests/it/sandbox/all.sh
@@ -59,71 +65,61 @@ test:
 	@tests/it/attacks.sh target/tmp/attacks.tsv
 	tests/fuzz/run runs=50000
 
-# The slowest tests of NAME, or of all, with the seconds that each took.
-times:
+times: ## Print the slowest tests with their seconds. NAME=rotate:: for some of them.
 	TIMES=1 $(CARGO) test --locked --test it $(NAME) | awk '/^test result/ { print >"/dev/stderr" } \
 		/<[0-9.]+s>$$/ { gsub(/[<>s]/, "", $$NF); print $$NF, $$2 }' | sort -rn | head -n 40
 
-# The attacks alone, on keys, the right to sign and the log: each with what was seen to come of it.
-attacks:
+attacks: ## Run the attacks on keys, on the right to sign and on the log; print what came of each.
 	@rm -f target/tmp/attacks.tsv
 	$(CARGO) test --locked --test it privilege::
 	@tests/it/attacks.sh target/tmp/attacks.tsv
 
-# Parts of `test` that show figures: every command line and odd state against Postfix alone; other mail systems behind us.
-argv backends:
+argv backends: ## Run every command line against Postfix alone; other mail systems behind the wrapper. Print figures.
 	$(CARGO) test --locked --test it $(patsubst argv,argv_table,$@):: -- --nocapture
 
-# The instructions and the memory that inputs of any form cost; the table is in target/tmp/cost.md.
-cost:
+cost: ## Count instructions and memory for inputs of every form; the table is in target/tmp/cost.md.
 	$(CARGO) test --locked --test it cost:: -- --include-ignored
 	cat target/tmp/cost.md
 
-# The matrix of real callers alone; CALLERS="cron mutt" for some of them. The table is in target/tmp/callers.md, too.
-callers:
+callers: ## Run every program that sends mail. CALLERS="cron mutt" for some of them; the table is in target/tmp/callers.md.
 	tests/callers/base.sh >/dev/null
 	$(CARGO) test --locked --test it callers::
 
-# Every system call of a submission fails, with each error that it may have, and of the commands of dkimctl that write;
-# each signal comes at each system call; 2,000 submissions are killed; 200 submitters at once send 20,000 messages. `test`
-# holds a sample of the first two, another one for each commit, and fewer of the third.
-faults:
+# `test` runs a sample of the next four, a different one for each commit.
+faults: ## LONG (15 minutes). Make every system call of a submission fail with every error it can have.
 	FAULTS="$${FAULTS:-all}" $(CARGO) test --locked --test it -- faults::no_failing faults::commands:: --nocapture
 
-signals:
+signals: ## LONG. Send every signal at every system call.
 	SIGNALS=all $(CARGO) test --locked --test it privilege::signals::
 
-kill:
+kill: ## Kill 2,000 submissions at random moments. KILLS=N for another number.
 	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture
 
-load:
+load: ## LONG. Send 20,000 messages from 200 submitters at once. LOAD=N for another number.
 	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --nocapture
 
-# What signing costs beside the OpenDKIM milter, as root. BENCH_QUICK=1 is for trying.
-bench:
+bench: ## LONG. As root: measure what signing costs beside the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
 	$(CARGO) bench --locked --bench bench
 
-# The instructions of a submission against tests/bench/baseline.txt; UPDATE=1 writes that anew.
-bench-gate:
+bench-gate: ## Compare the instructions of a submission with tests/bench/baseline.txt. UPDATE=1 writes the baseline.
 	tests/bench/gate $(if $(UPDATE),--update)
 
-# All fuzz targets, as many at once as there are cores; what they find is where the next call goes on.
-fuzz:
+# What the targets find is kept, and the next call goes on from there.
+fuzz: ## LONG. Run all fuzz targets for MINUTES=60. TARGETS="argv reader" for some, MESSAGES=FOLDER for more to start from.
 	TARGETS="$(TARGETS)" tests/fuzz/run $$(($(MINUTES) * 60 / $(words $(TARGETS)))) $(MESSAGES)
 
-lint:
+lint: ## Check format, clippy and documentation.
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items
 
-# The programs of another folder, of a user with another home, are the same; so are the packages.
-reproducible: all
+reproducible: all ## Build the programs and packages again in another folder and compare them.
 	tests/packaging/reproducible
 
 # With DESTDIR (a package is being built) the owner and the set-gid bit are the package's matter. The wrapper takes the place
 # of an older one in one step, and with its bit: it may be the host's sendmail.
-install: built
+install: built ## Install below PREFIX=/usr, SYSCONFDIR=/etc; DESTDIR for a package.
 	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(LIBEXECDIR) $(LIBDIR)/systemd/system \
 		$(LIBDIR)/systemd/system-preset $(LIBDIR)/sysusers.d $(DATADIR)/selinux/packages $(BASHDIR) $(ZSHDIR) $(FISHDIR))
 	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim.new
@@ -150,7 +146,7 @@ install: built
 
 # Keys and configuration stay: they are the administrator's; and the group as long as there are keys, whose group it is. What is
 # registered goes first, or there would be no sendmail.
-uninstall:
+uninstall: ## Remove what install installed; keys and configuration stay.
 	if [ -z "$(DESTDIR)" ] && [ -x $(LIBEXECDIR)/unregister ]; then $(LIBEXECDIR)/unregister; fi
 	if [ -z "$(DESTDIR)" ] && command -v systemctl >/dev/null; then \
 		systemctl --quiet disable sendmail-dkim-rotate.timer sendmail.dkim.service || true; fi
@@ -166,12 +162,11 @@ uninstall:
 	if [ -z "$(DESTDIR)" ] && [ -z "$$(find $(ETC)/keys -type f 2>/dev/null)" ] && getent group $(GROUP) >/dev/null; then \
 		if [ -d $(ETC)/keys ]; then chgrp -R root $(ETC)/keys; fi; groupdel $(GROUP); fi
 
-deb: all
+deb: all ## Build the Debian package in target/packages.
 	packaging/deb/build $(VERSION) target/packages
 
-rpm: all
+rpm: all ## Build the RPM packages in target/packages.
 	packaging/rpm/build $(VERSION) target/packages
 
-# The source, both packages, what they are made of, and the sums of all that.
-dist: deb rpm
+dist: deb rpm ## Build both packages, the source archive, the bill of materials and the checksums.
 	packaging/dist $(VERSION) target/packages
