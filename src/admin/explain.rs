@@ -9,9 +9,10 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 use similar::TextDiff;
 
+use super::Args;
 use super::output::{Failure, say, say_json};
+use super::store::rights;
 use super::verify::read_message;
-use super::{Args, rights};
 use crate::config::OnError;
 use crate::dkim::Header;
 use crate::dkim::tag::TagList;

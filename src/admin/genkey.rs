@@ -9,10 +9,10 @@ use lexopt::ValueExt as _;
 use serde_json::json;
 
 use super::Args;
-use super::doctor::{Missing, missing};
-use super::keys::{KeyPaths, Wanted};
+use super::checks::obstacles::{Missing, missing};
 use super::output::{Failure, say, say_json, warn};
-use super::rotate::signers::{Signer, signers};
+use super::store::keys::{KeyPaths, Wanted};
+use super::store::signers::{Signer, signers};
 use super::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Record, Selector, SigningKey, Terms};

@@ -3,18 +3,16 @@
 
 #![forbid(unsafe_code)]
 
+mod checks;
 mod dns;
 mod doctor;
-mod domains;
 mod explain;
 mod genkey;
 pub mod import;
 mod input;
-mod keys;
 mod output;
 mod postconf;
 mod record;
-mod rights;
 mod rotate;
 mod setup;
 mod status;

@@ -11,8 +11,9 @@ use lexopt::ValueExt as _;
 use serde::{Deserialize, Serialize};
 
 use super::Args;
+use super::input;
 use super::output::{Failure, say, say_json};
-use super::{input, keys};
+use super::store::keys;
 use crate::dkim::{Domain, Selector};
 use format::Format;
 

@@ -1,10 +1,7 @@
 //! `dkimctl rotate`: a new key takes the place of an old one, as fast as the DNS lets it.
 
 mod look;
-pub(super) mod moment;
 mod name;
-pub(super) mod signers;
-pub(super) mod state;
 mod step;
 
 use std::collections::BTreeSet;
@@ -19,14 +16,14 @@ use lexopt::ValueExt as _;
 use super::Args;
 use super::dns::Dns;
 use super::input;
-use super::keys::{self, KeyPaths};
 use super::output::{Failure, say, say_json};
 use super::store::Store;
+use super::store::keys::{self, KeyPaths};
+use super::store::rotation::{Rotation, Stage, State};
+use super::store::signers::{Signer, signers};
+use super::store::time::{self, UtcTime};
 use crate::dkim::{Domain, Selector};
-use moment::Moment;
 use name::Template;
-use signers::{Signer, signers};
-use state::{Rotation, Stage, State};
 use step::{Report, Step};
 
 pub(super) const HELP: &str = "\
@@ -65,7 +62,7 @@ struct Run {
     etc: PathBuf,
     store: Store,
     dns: Dns,
-    now: Moment,
+    now: UtcTime,
     host: String,
     template: Template,
     older: u64,
@@ -153,7 +150,7 @@ impl Run {
             etc: args.etc.clone(),
             store: Store::open(&args.etc)?,
             dns: Dns::asked_for(server.as_deref())?,
-            now: Moment::now(),
+            now: UtcTime::now(),
             host: name::host_label(&host),
             template,
             older,
@@ -229,7 +226,7 @@ impl Run {
         let made = fs::metadata(&path).and_then(|found| found.modified());
         let made = made.map_err(|error| Failure::reading(&path, &error))?;
         let made = made.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(Moment(made).after(self.older) <= self.now)
+        Ok(UtcTime(made).after(self.older) <= self.now)
     }
 
     fn text(&self, report: &Report) -> String {
@@ -254,7 +251,7 @@ impl Run {
 }
 
 fn length(option: &str, text: &str) -> Result<u64, Failure> {
-    moment::parse_length(text).ok_or_else(|| {
+    time::parse_length(text).ok_or_else(|| {
         Failure::usage(format_args!("{option} {text:?}: want a number with s, m, h, d or w, as 7d"))
     })
 }

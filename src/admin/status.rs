@@ -10,11 +10,11 @@ use lexopt::ValueExt as _;
 use serde::Serialize;
 
 use super::Args;
-use super::keys::{self, KeyPaths};
 use super::output::{Failure, say, say_json};
-use super::rotate::moment::Moment;
-use super::rotate::signers::{Signer, signers};
-use super::rotate::state::{Stage, State};
+use super::store::keys::{self, KeyPaths};
+use super::store::rotation::{Stage, State};
+use super::store::signers::{Signer, signers};
+use super::store::time::UtcTime;
 use crate::dkim::{Domain, Record, Selector};
 
 pub(super) const HELP: &str = "\
@@ -103,7 +103,7 @@ fn of_domain(etc: &Path, domain: &Domain, folder: &Path) -> Result<Vec<Key>, Fai
             replaces: None,
             key_type: public.as_ref().map(|key| key.algorithm().key_type()),
             bits: public.as_ref().map(crate::dkim::PublicKey::bits),
-            made: made.map(|made| Moment::of(made).date()),
+            made: made.map(|made| UtcTime::of(made).date()),
         };
         // A key may have come in by one rotation and go out by another: the latest counts.
         for rotation in &state.rotations {

@@ -183,8 +183,7 @@ fn sendmail_takes_what_we_hand_over_and_writes_addresses_anew() {
 
 #[test]
 fn the_page_about_other_mail_systems_says_what_these_tests_do() {
-    let page =
-        std::fs::read_to_string(crate::support::project("docs/backends.md")).unwrap();
+    let page = std::fs::read_to_string(crate::support::project("docs/backends.md")).unwrap();
     for text in [NO_LISTS.split('\n').next().unwrap(), "MustQuoteChars=@", "lone_dot = \"text\""] {
         assert!(page.contains(text), "{text}");
     }

@@ -94,9 +94,9 @@ fn dkimctl_reads_domain_files_in_one_place() {
         let callers = callers.map(|path| path.strip_prefix(&admin).unwrap().display().to_string());
         callers.collect::<BTreeSet<_>>()
     };
-    assert_eq!(calls("DomainFile::parse("), BTreeSet::from(["domains.rs".to_owned()]));
+    assert_eq!(calls("DomainFile::parse("), BTreeSet::from(["store/domains.rs".to_owned()]));
     // `doctor` goes on where config.toml is broken; `setup` looks at what it is about to write.
-    let hosts = ["doctor/configuration.rs", "domains.rs", "setup.rs"].map(str::to_owned);
+    let hosts = ["checks/configuration.rs", "store/domains.rs", "setup.rs"].map(str::to_owned);
     assert_eq!(calls("Host::parse("), BTreeSet::from(hosts));
 }
 

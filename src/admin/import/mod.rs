@@ -17,9 +17,9 @@ use std::process::ExitCode;
 use lexopt::Arg;
 use serde::Serialize;
 
-use super::doctor::{Missing, missing};
-use super::domains;
+use super::checks::obstacles::{Missing, missing};
 use super::output::{Failure, say, say_json};
+use super::store::domains;
 use super::store::{NewFile, Readers, Store};
 use super::{Args, input};
 use crate::config::{Host, Signing};

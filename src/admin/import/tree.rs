@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::old::{Fate, Made, Old};
 use super::rows::{Scope, Sender, any_domain, below, domains, scopes};
-use crate::admin::domains::parse;
+use crate::admin::store::domains::parse;
 use crate::config::Signing;
 use crate::dkim::{Domain, Header, Identity, Selector};
 use crate::message::author::Author;

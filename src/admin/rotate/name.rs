@@ -1,6 +1,6 @@
 //! The name of a new selector.
 
-use super::moment::Moment;
+use crate::admin::store::time::UtcTime;
 use crate::dkim::{Algorithm, Selector};
 
 /// What a new selector is called, with parts that are filled in.
@@ -23,7 +23,7 @@ impl Template {
     /// It makes no selector.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let template = Self(text.to_owned());
-        template.names("host", Moment(0), Algorithm::RsaSha256).map(|_| template)
+        template.names("host", UtcTime(0), Algorithm::RsaSha256).map(|_| template)
     }
 
     /// The names for a key of that type, the best first: for the second key of a domain there has to be
@@ -34,7 +34,7 @@ impl Template {
     pub(super) fn names(
         &self,
         host: &str,
-        now: Moment,
+        now: UtcTime,
         algorithm: Algorithm,
     ) -> Result<Vec<Selector>, String> {
         let date = now.compact();
@@ -70,7 +70,7 @@ mod tests {
 
     fn name(template: &str, algorithm: Algorithm) -> Result<String, String> {
         // 2026-11-25
-        let names = Template::parse(template)?.names("web1", Moment(1_795_622_400), algorithm)?;
+        let names = Template::parse(template)?.names("web1", UtcTime(1_795_622_400), algorithm)?;
         assert_eq!(names[8].to_string(), format!("{}-9", names[0]));
         Ok(names[0].to_string())
     }

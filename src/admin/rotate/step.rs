@@ -9,12 +9,12 @@ use serde::Serialize;
 
 use super::Run;
 use super::look::{Has, Sight, all, look, some_lack, some_unknown};
-use super::moment::Moment;
-use super::signers::{Signer, signers};
-use super::state::{Rotation, Stage, State};
 use crate::admin::input;
-use crate::admin::keys::{self, KeyPaths, Wanted};
 use crate::admin::output::Failure;
+use crate::admin::store::keys::{self, KeyPaths, Wanted};
+use crate::admin::store::rotation::{Rotation, Stage, State};
+use crate::admin::store::signers::{Signer, signers};
+use crate::admin::store::time::UtcTime;
 use crate::admin::store::{NewFile, Readers};
 use crate::admin::verify::record_text;
 use crate::dkim::record::Owner;
@@ -139,7 +139,7 @@ impl Step<'_> {
         Ok(Some(Stage::Retiring { until }))
     }
 
-    fn retiring(&mut self, rotation: &Rotation, until: Moment) -> Result<Option<Stage>, Failure> {
+    fn retiring(&mut self, rotation: &Rotation, until: UtcTime) -> Result<Option<Stage>, Failure> {
         let key = self.public_key(&rotation.new)?;
         let sights = self.look(&rotation.new, Some(&key));
         let (lack, published) = (some_lack(&sights), all(&sights, &Has::Key));

@@ -3,18 +3,57 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
+use std::fs::{File, Permissions};
 use std::io;
+use std::os::unix::fs::{PermissionsExt as _, fchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
-use nix::unistd::{Uid, UnlinkatFlags, User, geteuid, unlinkat};
+use nix::unistd::{Gid, Group, Uid, UnlinkatFlags, User, geteuid, unlinkat};
 
-use super::{Access, Readers};
+use super::rights::GROUP;
 use crate::admin::output::Failure;
 use crate::rights::{Breach, Rights, Rule};
+
+/// Who may read a file or look into a folder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Readers {
+    /// Everybody.
+    All,
+    /// The wrapper's group; in a tree of an ordinary user's own, the owner alone.
+    Group,
+    /// The owner.
+    Owner,
+}
+
+/// The rights of what is made.
+#[derive(Debug)]
+pub(super) struct Access {
+    /// The group that reads keys; `None` for a tree of an ordinary user's own.
+    pub(super) group: Option<Gid>,
+}
+
+impl Access {
+    pub(super) fn new() -> Self {
+        let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
+        Self { group: group.filter(|_| geteuid().is_root()) }
+    }
+
+    /// Owner's group and mode, in the order in which no user sees more than in the end.
+    pub(super) fn give(&self, file: &File, readers: Readers, search: u32) -> io::Result<()> {
+        let mode = match (readers, self.group) {
+            (Readers::All, _) => 0o644 | search,
+            (Readers::Group, Some(group)) => {
+                fchown(file, None, Some(group.as_raw()))?;
+                0o640 | search & 0o110
+            }
+            (Readers::Group, None) | (Readers::Owner, _) => 0o600 | search & 0o100,
+        };
+        file.set_permissions(Permissions::from_mode(mode))
+    }
+}
 
 /// An open folder that no other user may write to.
 #[derive(Debug)]

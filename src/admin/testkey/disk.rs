@@ -2,8 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::admin::input;
 use crate::admin::output::Failure;
-use crate::admin::{domains, input};
+use crate::admin::store::domains;
 use crate::config::DomainFile;
 use crate::dkim::{Domain, Identity, PublicKey, Selector, SigningKey};
 use crate::report::chain;

@@ -5,9 +5,10 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::output::{Failure, warn};
-use super::verify::record_text;
-use super::{domains, input};
+use super::domains;
+use crate::admin::input;
+use crate::admin::output::{Failure, warn};
+use crate::admin::verify::record_text;
 use crate::dkim::key::SMALLEST;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
 use crate::report;
@@ -15,23 +16,23 @@ use getrandom::SysRng;
 
 /// A key of that type and size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     Rsa(u32),
     Ed25519,
 }
 
 impl Wanted {
     /// Those of a key that every receiver takes and nobody breaks soon.
-    pub(super) const DEFAULT: Self = Self::Rsa(2048);
+    pub(crate) const DEFAULT: Self = Self::Rsa(2048);
 
-    pub(super) fn of(algorithm: Algorithm) -> Self {
+    pub(crate) fn of(algorithm: Algorithm) -> Self {
         match algorithm {
             Algorithm::RsaSha256 => Self::DEFAULT,
             Algorithm::Ed25519Sha256 => Self::Ed25519,
         }
     }
 
-    pub(super) fn generate(self) -> Result<SigningKey, Failure> {
+    pub(crate) fn generate(self) -> Result<SigningKey, Failure> {
         match self {
             Self::Rsa(bits) => SigningKey::generate(bits, &mut SysRng),
             Self::Ed25519 => SigningKey::generate_ed25519(&mut SysRng),
@@ -41,25 +42,25 @@ impl Wanted {
 }
 
 /// Where a key and its record are.
-pub(super) struct KeyPaths {
-    pub(super) private: PathBuf,
-    pub(super) record: PathBuf,
+pub(crate) struct KeyPaths {
+    pub(crate) private: PathBuf,
+    pub(crate) record: PathBuf,
 }
 
 impl KeyPaths {
     /// In the tree.
-    pub(super) fn of(etc: &Path, domain: &Domain, selector: &Selector) -> Self {
+    pub(crate) fn of(etc: &Path, domain: &Domain, selector: &Selector) -> Self {
         Self::within(&etc.join("keys").join(domain.as_str()), selector)
     }
 
-    pub(super) fn within(folder: &Path, selector: &Selector) -> Self {
+    pub(crate) fn within(folder: &Path, selector: &Selector) -> Self {
         Self {
             private: folder.join(format!("{selector}.private")),
             record: folder.join(format!("{selector}.txt")),
         }
     }
 
-    pub(super) fn refuse_existing(&self) -> Result<(), Failure> {
+    pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
         for path in [&self.private, &self.record] {
             if path.symlink_metadata().is_ok() {
                 return Err(Failure::exists(format_args!(
@@ -72,7 +73,7 @@ impl KeyPaths {
 }
 
 /// The domains that have a folder of keys, and those folders.
-pub(super) fn folders(etc: &Path) -> Result<Vec<(Domain, PathBuf)>, Failure> {
+pub(crate) fn folders(etc: &Path) -> Result<Vec<(Domain, PathBuf)>, Failure> {
     let mut folders = Vec::new();
     for name in names(&etc.join("keys"))? {
         let path = etc.join("keys").join(&name);
@@ -89,7 +90,7 @@ pub(super) fn folders(etc: &Path) -> Result<Vec<(Domain, PathBuf)>, Failure> {
 }
 
 /// The signing domain of mail From a domain, and the folder of its keys.
-pub(super) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), Failure> {
+pub(crate) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), Failure> {
     let path = etc.join("domains").join(format!("{domain}.toml"));
     let file = match input::text(&path, input::CONFIGURATION) {
         Ok(text) => Some(
@@ -115,7 +116,7 @@ pub(super) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), F
 }
 
 /// The selectors of the keys and records in a folder.
-pub(super) fn selectors(folder: &Path) -> Result<Vec<Selector>, Failure> {
+pub(crate) fn selectors(folder: &Path) -> Result<Vec<Selector>, Failure> {
     let names = names(folder)?;
     let selectors: BTreeSet<&str> = names
         .iter()
@@ -136,7 +137,7 @@ fn names(folder: &Path) -> Result<Vec<String>, Failure> {
 }
 
 /// The text of a key's record: what SELECTOR.txt says, else the key alone.
-pub(super) fn record_value(folder: &Path, selector: &Selector) -> Result<String, Failure> {
+pub(crate) fn record_value(folder: &Path, selector: &Selector) -> Result<String, Failure> {
     let paths = KeyPaths::within(folder, selector);
     let private = match input::key(&paths.private) {
         Ok(pem) => Some(read_key(&paths.private, &pem)?),
@@ -177,7 +178,7 @@ fn usable(path: &Path, text: Vec<u8>) -> Result<String, Failure> {
 }
 
 /// Whether that is the text of a key record, or of one that was revoked.
-pub(super) fn usable_value(text: &str) -> Result<(), String> {
+pub(crate) fn usable_value(text: &str) -> Result<(), String> {
     if !text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
         return Err("not printable text".to_owned());
     }
@@ -188,7 +189,7 @@ pub(super) fn usable_value(text: &str) -> Result<(), String> {
 }
 
 /// The public half of the key in a file.
-pub(super) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
+pub(crate) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
     let pem = input::key(path).map_err(|error| Failure::reading(path, &error))?;
     let key = SigningKey::from_pem(&*pem, SMALLEST);
     let key = key.map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;

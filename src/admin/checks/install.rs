@@ -7,10 +7,10 @@ use std::process::Command;
 
 use nix::unistd::Group;
 
-use super::Finding;
+use super::finding::Finding;
 use crate::admin::input;
 use crate::admin::postconf::Postfix;
-use crate::admin::rights::GROUP;
+use crate::admin::store::rights::GROUP;
 use crate::config::Host;
 use crate::wrapper::USUAL;
 
@@ -23,7 +23,7 @@ const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bi
 /// Where units and the links of enabled ones are.
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-pub(super) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
+pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
     let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
     let Some((path, wrapper)) = found else {
         let evidence = format!("none of {} is there", WRAPPERS.join(", "));

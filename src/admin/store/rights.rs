@@ -9,27 +9,27 @@ use nix::unistd::{Gid, Group, Uid, User};
 use crate::rights::{Rights, Rule};
 
 /// The group that the wrapper runs as.
-pub(super) const GROUP: &str = "sendmail-dkim";
+pub(crate) const GROUP: &str = "sendmail-dkim";
 
 /// A step of a key's path, and what is wrong with it.
-pub(super) struct Step {
+pub(crate) struct Step {
     /// `0640 root:sendmail-dkim PATH`
-    pub(super) shown: String,
+    pub(crate) shown: String,
     /// The wrapper does not get past it.
-    pub(super) is_closed: bool,
+    pub(crate) is_closed: bool,
     /// What is expected instead.
-    pub(super) wanted: Option<String>,
+    pub(crate) wanted: Option<String>,
     /// The commands that fix it.
-    pub(super) remedy: String,
+    pub(crate) remedy: String,
 }
 
 /// Looks at a directory of keys. `None`: it does not exist. `keys` is the directory of all keys.
-pub(super) fn folder(path: &Path, keys: &Path) -> Option<Step> {
+pub(crate) fn folder(path: &Path, keys: &Path) -> Option<Step> {
     step(path, keys, true)
 }
 
 /// Looks at a key file. `None`: it does not exist. `keys` is the directory of all keys.
-pub(super) fn key(path: &Path, keys: &Path) -> Option<Step> {
+pub(crate) fn key(path: &Path, keys: &Path) -> Option<Step> {
     step(path, keys, false)
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::Finding;
+use super::finding::Finding;
 use crate::admin::input;
 
 /// Where units are, the strongest last.
@@ -38,7 +38,7 @@ fn sends_mail(unit: &str) -> bool {
     NAMES.contains(&base) || (base.starts_with("php") && base.ends_with("fpm"))
 }
 
-pub(super) fn findings() -> Vec<Finding> {
+pub(crate) fn findings() -> Vec<Finding> {
     let mut units: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
     for folder in FOLDERS {
         for name in names(Path::new(folder)) {

@@ -9,24 +9,24 @@ use crate::message::date::DateTime;
 
 /// Seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(in crate::admin) struct Moment(pub(super) u64);
+pub(crate) struct UtcTime(pub(crate) u64);
 
-impl Moment {
-    pub(in crate::admin) fn of(time: SystemTime) -> Self {
+impl UtcTime {
+    pub(crate) fn of(time: SystemTime) -> Self {
         Self(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         Self::of(SystemTime::now())
     }
 
-    pub(super) fn after(self, seconds: u64) -> Self {
+    pub(crate) fn after(self, seconds: u64) -> Self {
         Self(self.0.saturating_add(seconds))
     }
 
     /// Takes a date, with or without a time of day; without an offset it is UTC.
-    pub(super) fn parse(text: &Datetime) -> Option<Self> {
+    pub(crate) fn parse(text: &Datetime) -> Option<Self> {
         let date = text.date?;
         let time = text.time;
         let days = days(i64::from(date.year), i64::from(date.month), i64::from(date.day));
@@ -45,12 +45,12 @@ impl Moment {
     }
 
     /// `20261125160803`
-    pub(super) fn compact(self) -> String {
+    pub(crate) fn compact(self) -> String {
         DateTime { seconds: self.0, offset: 0 }.compact()
     }
 
     /// `2026-11-25`
-    pub(in crate::admin) fn date(self) -> String {
+    pub(crate) fn date(self) -> String {
         self.to_string().chars().take(10).collect()
     }
 }
@@ -71,7 +71,7 @@ fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// `2026-11-25T16:08:03Z`
-impl fmt::Display for Moment {
+impl fmt::Display for UtcTime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let marks = ["", "", "", "", "-", "", "-", "", "T", "", ":", "", ":", ""];
         for (mark, digit) in marks.into_iter().zip(self.compact().chars()) {
@@ -82,7 +82,7 @@ impl fmt::Display for Moment {
 }
 
 /// Takes `7d`, `12h` or a number of seconds.
-pub(super) fn parse_length(text: &str) -> Option<u64> {
+pub(crate) fn parse_length(text: &str) -> Option<u64> {
     let (number, unit) = match text.char_indices().next_back()? {
         (at, unit) if unit.is_ascii_alphabetic() => (text.get(..at)?, unit),
         _ => (text, 's'),
@@ -105,11 +105,11 @@ mod tests {
     #[test]
     fn what_is_written_is_read() {
         for seconds in [0, 951_782_400, 951_868_799, 1_764_086_883, 4_102_444_800] {
-            let text = Moment(seconds).to_string();
-            assert_eq!(Moment::parse(&text.parse().unwrap()), Some(Moment(seconds)), "{text}");
+            let text = UtcTime(seconds).to_string();
+            assert_eq!(UtcTime::parse(&text.parse().unwrap()), Some(UtcTime(seconds)), "{text}");
         }
-        assert_eq!(Moment(951_782_400).to_string(), "2000-02-29T00:00:00Z");
-        assert_eq!(Moment(951_782_400).date(), "2000-02-29");
+        assert_eq!(UtcTime(951_782_400).to_string(), "2000-02-29T00:00:00Z");
+        assert_eq!(UtcTime(951_782_400).date(), "2000-02-29");
     }
 
     #[test]
@@ -120,7 +120,7 @@ mod tests {
             ("2000-02-28T22:30:00-01:30", 951_782_400),
             ("2000-02-29 00:00:01", 951_782_401),
         ] {
-            assert_eq!(Moment::parse(&text.parse().unwrap()), Some(Moment(seconds)), "{text}");
+            assert_eq!(UtcTime::parse(&text.parse().unwrap()), Some(UtcTime(seconds)), "{text}");
         }
     }
 

@@ -4,8 +4,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::input;
-use super::output::Failure;
+use crate::admin::input;
+use crate::admin::output::Failure;
 use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::dkim::Domain;
 
@@ -13,7 +13,7 @@ use crate::dkim::Domain;
 ///
 /// # Errors
 /// The folder can't be read.
-pub(super) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
+pub(crate) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
     let folder = etc.join("domains");
     let failed = |error: io::Error| Failure::reading(&folder, &error);
     let mut paths = Vec::new();
@@ -28,7 +28,7 @@ pub(super) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
 }
 
 /// The domain that a file is named after; `None`: `default.toml`, or no name of a domain.
-pub(super) fn named_after(path: &Path) -> Option<Domain> {
+pub(crate) fn named_after(path: &Path) -> Option<Domain> {
     let name = path.file_stem().and_then(|name| name.to_str())?;
     Domain::parse(name).ok().filter(|_| name != "default")
 }
@@ -37,7 +37,7 @@ pub(super) fn named_after(path: &Path) -> Option<Domain> {
 ///
 /// # Errors
 /// It can't be read or used: then the wrapper signs nothing, and no domain file means what it says.
-pub(super) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
+pub(crate) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
     let path = etc.join("config.toml");
     let text = match input::text(&path, input::CONFIGURATION) {
         Ok(text) => text,
@@ -52,7 +52,7 @@ pub(super) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
 ///
 /// # Errors
 /// As those of [`host`].
-pub(super) fn inherited(etc: &Path) -> Result<Signing, Failure> {
+pub(crate) fn inherited(etc: &Path) -> Result<Signing, Failure> {
     Ok(host(etc)?.map(|host| host.signing).unwrap_or_default())
 }
 
@@ -61,6 +61,6 @@ pub(super) fn inherited(etc: &Path) -> Result<Signing, Failure> {
 ///
 /// # Errors
 /// Names the line and the key.
-pub(super) fn parse(path: &Path, text: &str, host: &Signing) -> Result<DomainFile, ConfigError> {
+pub(crate) fn parse(path: &Path, text: &str, host: &Signing) -> Result<DomainFile, ConfigError> {
     DomainFile::parse(text, named_after(path).as_ref(), host)
 }

@@ -4,8 +4,8 @@ use std::ffi::OsString;
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::Finding;
 use super::configuration::{Configuration, Signer};
+use super::finding::Finding;
 use crate::admin::dns::Dns;
 use crate::admin::explain::sample;
 use crate::admin::input;
@@ -15,7 +15,7 @@ use crate::dkim::{Header, Lookup, Record, SigningKey, Timestamp, verify};
 use crate::wrapper::explain::{End, User, explain};
 
 /// The published records against the keys.
-pub(super) fn published(etc: &Path) -> Vec<Finding> {
+pub(crate) fn published(etc: &Path) -> Vec<Finding> {
     let tested = Dns::asked_for(None).and_then(|dns| test_all(etc, &dns, None, false));
     let tested = match tested {
         Ok(tested) => tested,
@@ -41,7 +41,7 @@ pub(super) fn published(etc: &Path) -> Vec<Finding> {
 }
 
 /// Trial messages for all domain files.
-pub(super) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
+pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     configuration.files.iter().filter_map(|signer| trial(etc, signer)).collect()
 }
 

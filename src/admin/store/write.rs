@@ -5,55 +5,35 @@
 //! or a file that another user owns or may write is refused: what is done is done to what was looked at, and nothing
 //! outside of the tree is touched, whatever is exchanged meanwhile.
 
-mod folder;
-
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Permissions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, SFlag};
-use nix::unistd::{Gid, Group, UnlinkatFlags, geteuid, linkat, unlinkat};
+use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
-use super::output::{Failure, warn};
+use super::folder::{Access, Folder, Readers, is, of_another_kind, refuse, rights};
 use super::rights::GROUP;
+use crate::admin::output::{Failure, warn};
 use crate::dkim::Domain;
 use crate::rights::Rights;
-use folder::{Folder, is, of_another_kind, refuse, rights};
-
-/// Who may read a file or look into a folder.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Readers {
-    /// Everybody.
-    All,
-    /// The wrapper's group; in a tree of an ordinary user's own, the owner alone.
-    Group,
-    /// The owner.
-    Owner,
-}
 
 /// A file to be made, below the folder of the store.
-pub(super) struct NewFile<'a> {
-    pub(super) path: &'a Path,
-    pub(super) text: &'a [u8],
-    pub(super) readers: Readers,
+pub(crate) struct NewFile<'a> {
+    pub(crate) path: &'a Path,
+    pub(crate) text: &'a [u8],
+    pub(crate) readers: Readers,
 }
 
 /// A tree, open for writing.
 #[derive(Debug)]
-pub(super) struct Store {
+pub(crate) struct Store {
     top: Folder,
     access: Access,
-}
-
-/// The rights of what is made.
-#[derive(Debug)]
-struct Access {
-    /// The group that reads keys; `None` for a tree of an ordinary user's own.
-    group: Option<Gid>,
 }
 
 impl Store {
@@ -61,12 +41,12 @@ impl Store {
     ///
     /// # Errors
     /// It is not there; another user owns it, or may write to it.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         Ok(Self { top: Folder::open(path)?, access: Access::new() })
     }
 
     /// Refuses a tree that another user can write to, before anything in it is believed. One that is not there is fine.
-    pub(super) fn refuse_others(path: &Path) -> Result<(), Failure> {
+    pub(crate) fn refuse_others(path: &Path) -> Result<(), Failure> {
         if path.symlink_metadata().is_err() { Ok(()) } else { Self::open(path).map(drop) }
     }
 
@@ -74,12 +54,12 @@ impl Store {
     ///
     /// # Errors
     /// As for a tree; but others may write to it where they can rename or remove no file of another user.
-    pub(super) fn open_shared(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn open_shared(path: &Path) -> Result<Self, Failure> {
         Ok(Self { top: Folder::open_shared(path)?, access: Access::new() })
     }
 
     /// Opens a tree, and makes its folder where there is none.
-    pub(super) fn create(path: &Path) -> Result<Self, Failure> {
+    pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         if path.symlink_metadata().is_ok() {
             return Self::open(path);
         }
@@ -92,13 +72,13 @@ impl Store {
     }
 
     /// Makes a folder where there is none; one that is there keeps its rights.
-    pub(super) fn folder(&self, path: &Path, readers: Readers) -> Result<(), Failure> {
+    pub(crate) fn folder(&self, path: &Path, readers: Readers) -> Result<(), Failure> {
         let (above, name) = self.place(path)?;
         above.make(&name, &self.access, readers).map(drop)
     }
 
     /// Makes the folder of a domain's keys.
-    pub(super) fn keys_folder(&self, domain: &Domain) -> Result<(), Failure> {
+    pub(crate) fn keys_folder(&self, domain: &Domain) -> Result<(), Failure> {
         if geteuid().is_root() && self.access.group.is_none() {
             warn(format_args!(
                 "there is no group {GROUP}; the wrapper will not be able to read the key"
@@ -111,7 +91,7 @@ impl Store {
 
     /// Gives the keys to the group that reads them, where the folder of all keys is another one's: where a package has
     /// just made it, or where it has outlived a purge.
-    pub(super) fn give_keys(&self) -> Result<(), Failure> {
+    pub(crate) fn give_keys(&self) -> Result<(), Failure> {
         let keys = self.top.enter(OsStr::new("keys"))?;
         let failed = |error| Failure::changing(&keys.path, &error);
         let found = keys.file.metadata().map_err(failed)?;
@@ -154,7 +134,7 @@ impl Store {
     }
 
     /// Makes files, all of them or none. No file that is there is overwritten.
-    pub(super) fn files(&self, files: &[NewFile<'_>]) -> Result<(), Failure> {
+    pub(crate) fn files(&self, files: &[NewFile<'_>]) -> Result<(), Failure> {
         // All is on the disk before the first one has its name: a disk that fills up leaves nothing.
         let drafts =
             files.iter().map(|file| self.draft(file)).collect::<Result<Vec<Draft>, Failure>>()?;
@@ -170,13 +150,13 @@ impl Store {
     }
 
     /// Puts a file in the place of what is there, if anything is; a reader sees one of both.
-    pub(super) fn replace(&self, file: &NewFile<'_>) -> Result<(), Failure> {
+    pub(crate) fn replace(&self, file: &NewFile<'_>) -> Result<(), Failure> {
         self.replaceable(file.path)?;
         self.draft(file)?.rename().map_err(|error| Failure::creating(file.path, &error))
     }
 
     /// Refuses what [`Self::replace`] would not replace: a link, a folder, a file of others.
-    pub(super) fn replaceable(&self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn replaceable(&self, path: &Path) -> Result<(), Failure> {
         let (folder, name) = self.place(path)?;
         match folder.look(&name)? {
             Some(found) if !is(&found, SFlag::S_IFREG) => {
@@ -188,7 +168,7 @@ impl Store {
     }
 
     /// Takes a file out of the tree, if it is there.
-    pub(super) fn remove(&self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn remove(&self, path: &Path) -> Result<(), Failure> {
         let (folder, name) = self.place(path)?;
         match folder.remove(&name) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
@@ -198,7 +178,7 @@ impl Store {
 
     /// Overwrites a key before it goes: a file system that writes in place keeps nothing of it. Only a regular file without
     /// a second name is overwritten: what a link leads to, or what has a name elsewhere, is not this tree's alone.
-    pub(super) fn wipe(&self, path: &Path) -> Result<(), Failure> {
+    pub(crate) fn wipe(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::changing(path, &error);
         let (folder, name) = self.place(path)?;
         let flags = OFlag::O_WRONLY | QUIETLY;
@@ -220,7 +200,7 @@ impl Store {
     }
 
     /// Keeps others from changing a folder meanwhile; `None`: another one does so now.
-    pub(super) fn lock(&self, path: &Path) -> Result<Option<Flock<File>>, Failure> {
+    pub(crate) fn lock(&self, path: &Path) -> Result<Option<Flock<File>>, Failure> {
         let (above, name) = self.place(path)?;
         Ok(Flock::lock(above.enter(&name)?.file, FlockArg::LockExclusiveNonblock).ok())
     }
@@ -275,26 +255,6 @@ impl Store {
 /// Flags of a file that is opened by its name: no link is followed, nothing is waited for.
 const QUIETLY: OFlag =
     OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
-
-impl Access {
-    fn new() -> Self {
-        let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
-        Self { group: group.filter(|_| geteuid().is_root()) }
-    }
-
-    /// Owner's group and mode, in the order in which no user sees more than in the end.
-    fn give(&self, file: &File, readers: Readers, search: u32) -> io::Result<()> {
-        let mode = match (readers, self.group) {
-            (Readers::All, _) => 0o644 | search,
-            (Readers::Group, Some(group)) => {
-                fchown(file, None, Some(group.as_raw()))?;
-                0o640 | search & 0o110
-            }
-            (Readers::Group, None) | (Readers::Owner, _) => 0o600 | search & 0o100,
-        };
-        file.set_permissions(Permissions::from_mode(mode))
-    }
-}
 
 /// A file under a name of its own, which it loses in the end.
 struct Draft {

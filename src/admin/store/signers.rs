@@ -4,16 +4,17 @@ use std::path::{Path, PathBuf};
 
 use toml_edit::{Array, DocumentMut, Item, TableLike, Value};
 
+use super::domains;
+use crate::admin::input;
 use crate::admin::output::Failure;
-use crate::admin::{domains, input};
 use crate::config::{DomainFile, Signing};
 use crate::dkim::{Domain, Selector};
 
 /// A domain file whose keys are those of the domain.
 #[derive(Debug)]
-pub(in crate::admin) struct Signer {
-    pub(super) path: PathBuf,
-    pub(super) text: String,
+pub(crate) struct Signer {
+    pub(crate) path: PathBuf,
+    pub(crate) text: String,
     file: DomainFile,
     /// What the file inherits.
     host: Signing,
@@ -23,7 +24,7 @@ pub(in crate::admin) struct Signer {
 ///
 /// # Errors
 /// The folder or `config.toml` can't be read, or the file of the domain's own name has an error.
-pub(in crate::admin) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signer>, Failure> {
+pub(crate) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signer>, Failure> {
     let host = domains::inherited(etc)?;
     let mut signers = Vec::new();
     for path in domains::paths(etc)? {
@@ -46,12 +47,12 @@ pub(in crate::admin) fn signers(etc: &Path, domain: &Domain) -> Result<Vec<Signe
 
 impl Signer {
     /// The selectors that sign, those of rules included.
-    pub(in crate::admin) fn selectors(&self) -> impl Iterator<Item = &Selector> {
+    pub(crate) fn selectors(&self) -> impl Iterator<Item = &Selector> {
         self.file.all_selectors()
     }
 
     /// Bits of the smallest RSA key that it takes.
-    pub(super) fn minimum_key_bits(&self) -> u32 {
+    pub(crate) fn minimum_key_bits(&self) -> u32 {
         self.file.signing.minimum_key_bits
     }
 
@@ -59,7 +60,7 @@ impl Signer {
     ///
     /// # Errors
     /// The text would not be taken; our bug.
-    pub(super) fn with(&self, old: &Selector, new: &Selector) -> Result<String, Failure> {
+    pub(crate) fn with(&self, old: &Selector, new: &Selector) -> Result<String, Failure> {
         let mut document: DocumentMut = self.text.parse().map_err(Failure::software)?;
         replace_in(document.as_table_mut(), old, new);
         match document.get_mut("sign") {

@@ -2,14 +2,14 @@
 
 use std::path::Path;
 
-use super::Finding;
 use super::configuration::{Configuration, Signer};
+use super::finding::Finding;
 use crate::admin::input;
-use crate::admin::rights::{self, Step};
+use crate::admin::store::rights::{self, Step};
 use crate::dkim::{Algorithm, Selector, SigningKey};
 use crate::report;
 
-pub(super) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
+pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tree = etc.join("keys");
     findings.extend(rights::folder(&tree, &tree).and_then(step));

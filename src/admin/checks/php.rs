@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::admin::input;
 
 /// Where distributions keep php.ini and the pools of php-fpm.
@@ -12,7 +12,7 @@ const PLACES: [&str; 4] = ["/etc/php.ini", "/etc/php.d", "/etc/php", "/etc/php-f
 /// No tree of configuration is deeper.
 const DEEPEST: usize = 5;
 
-pub(super) fn findings() -> Vec<Finding> {
+pub(crate) fn findings() -> Vec<Finding> {
     let mut files = Vec::new();
     for place in PLACES {
         collect(Path::new(place), 0, &mut files);

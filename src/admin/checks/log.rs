@@ -4,7 +4,7 @@
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::admin::input;
 use crate::admin::postconf::Postfix;
 
@@ -29,7 +29,7 @@ const SIGNS: [(&str, &str, &str); 2] = [
 ];
 
 /// The last line of each kind. What was mended since stays in the log, so that it is a remark.
-pub(super) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
+pub(crate) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
     let own = postfix.map_or("", |postfix| postfix.view().value("maillog_file"));
     let files = FILES.into_iter().chain([own]).filter(|file| file.starts_with('/'));
     files.flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default())).collect()

@@ -6,38 +6,39 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use toml::value::Datetime;
 
-use super::moment::Moment;
+use super::folder::Readers;
+use super::time::UtcTime;
+use super::write::{NewFile, Store};
 use crate::admin::input;
 use crate::admin::output::Failure;
-use crate::admin::store::{NewFile, Readers, Store};
 use crate::dkim::Selector;
 
 /// One selector on its way to take the place of another.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(in crate::admin) struct Rotation {
-    pub(in crate::admin) old: Selector,
-    pub(in crate::admin) new: Selector,
-    pub(in crate::admin) stage: Stage,
+pub(crate) struct Rotation {
+    pub(crate) old: Selector,
+    pub(crate) new: Selector,
+    pub(crate) stage: Stage,
     /// When it came to the stage.
-    pub(in crate::admin) since: Moment,
+    pub(crate) since: UtcTime,
 }
 
 /// How far it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::admin) enum Stage {
+pub(crate) enum Stage {
     /// `old` signs; the record of `new` is to be published.
     Pending,
     /// `new` signs; the record of `old` stays published until then, for mail that is on its way.
     Retiring {
         /// The end of that.
-        until: Moment,
+        until: UtcTime,
     },
     /// The key `old` is gone, and its record is to say so.
     Revoked,
 }
 
 impl Stage {
-    pub(in crate::admin) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
             Self::Retiring { .. } => "retiring",
@@ -48,9 +49,9 @@ impl Stage {
 
 /// All rotations of a domain.
 #[derive(Debug)]
-pub(in crate::admin) struct State {
+pub(crate) struct State {
     path: PathBuf,
-    pub(in crate::admin) rotations: Vec<Rotation>,
+    pub(crate) rotations: Vec<Rotation>,
 }
 
 #[derive(Default, Deserialize)]
@@ -78,11 +79,11 @@ const HEAD: &str = "\
 ";
 
 impl State {
-    pub(super) fn path(folder: &Path) -> PathBuf {
+    pub(crate) fn path(folder: &Path) -> PathBuf {
         folder.join("rotation.toml")
     }
 
-    pub(in crate::admin) fn read(folder: &Path) -> Result<Self, Failure> {
+    pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = Self::path(folder);
         let text = match input::text(&path, input::CONFIGURATION) {
             Ok(text) => text,
@@ -95,7 +96,7 @@ impl State {
         Ok(Self { rotations: rotations.map_err(|what| failed(&what))?, path })
     }
 
-    pub(super) fn write(&self, store: &Store) -> Result<(), Failure> {
+    pub(crate) fn write(&self, store: &Store) -> Result<(), Failure> {
         let text = self.text();
         store.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
     }
@@ -115,7 +116,7 @@ impl State {
     }
 
     /// The rotation that a selector is a part of, while one of its two keys is in use.
-    pub(super) fn of(&self, selector: &Selector) -> Option<&Rotation> {
+    pub(crate) fn of(&self, selector: &Selector) -> Option<&Rotation> {
         let runs = |one: &&Rotation| one.stage != Stage::Revoked;
         self.rotations.iter().filter(runs).find(|one| one.old == *selector || one.new == *selector)
     }
@@ -127,7 +128,7 @@ impl Entry {
             Selector::parse(text).map_err(|error| format!("{key} = {text:?}: {error}"))
         };
         let moment = |key: &str, date: &Datetime| {
-            Moment::parse(date).ok_or_else(|| format!("{key} = {date}: want a date"))
+            UtcTime::parse(date).ok_or_else(|| format!("{key} = {date}: want a date"))
         };
         let stage = match (self.stage.as_str(), &self.until) {
             ("pending", _) => Stage::Pending,
@@ -151,12 +152,12 @@ mod tests {
 
     fn rotation(old: &str, new: &str, stage: Stage) -> Rotation {
         let selector = |text| Selector::parse(text).unwrap();
-        Rotation { old: selector(old), new: selector(new), stage, since: Moment(1_764_086_883) }
+        Rotation { old: selector(old), new: selector(new), stage, since: UtcTime(1_764_086_883) }
     }
 
     #[test]
     fn what_is_written_is_read_and_can_be_read_by_eye() {
-        let until = Moment(1_764_691_683);
+        let until = UtcTime(1_764_691_683);
         let state = State {
             path: PathBuf::new(),
             rotations: vec![

@@ -7,25 +7,26 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::configuration::Configuration;
-use super::{Finding, Severity, install, keys};
+use super::finding::{Finding, Severity};
+use super::{install, keys};
 use crate::wrapper::FOLDER;
 
 /// A step that is missing before mail is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::admin) struct Missing {
+pub(crate) struct Missing {
     /// What to do.
-    pub(in crate::admin) remedy: String,
+    pub(crate) remedy: String,
     /// What is the case instead.
-    pub(in crate::admin) evidence: String,
+    pub(crate) evidence: String,
 }
 
 impl Missing {
-    pub(in crate::admin) fn new(remedy: impl Into<String>, evidence: impl Into<String>) -> Self {
+    pub(crate) fn new(remedy: impl Into<String>, evidence: impl Into<String>) -> Self {
         Self { remedy: remedy.into(), evidence: evidence.into() }
     }
 
     /// The steps, numbered, a reason below each.
-    pub(in crate::admin) fn list(steps: &[Self]) -> String {
+    pub(crate) fn list(steps: &[Self]) -> String {
         let lines = steps.iter().zip(1..).map(|(Self { remedy, evidence }, number)| {
             format!("{number:>3}. {remedy}\n     ({evidence})\n")
         });
@@ -35,7 +36,7 @@ impl Missing {
 
 /// The steps that the files of this host show to be missing. Looks at the domain files whose names
 /// without `.toml` are `asked` for, and their keys; does not ask the DNS.
-pub(in crate::admin) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> {
+pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, asked, &mut findings);
     findings.extend(keys::findings(etc, &configuration));

@@ -7,9 +7,10 @@ use std::path::Path;
 
 use nix::unistd::{Group, User};
 
-use super::Finding;
+use super::finding::Finding;
 use super::settings::Ours;
-use crate::admin::{domains, input};
+use crate::admin::input;
+use crate::admin::store::domains;
 use crate::config::{DomainFile, Host};
 use crate::dkim::{Domain, Selector};
 use crate::policy::Candidate;
@@ -17,22 +18,22 @@ use crate::rights::{Rights, Rule};
 
 /// What the files say, as far as they can be used.
 #[derive(Debug, Default)]
-pub(super) struct Configuration {
-    pub(super) host: Option<Host>,
-    pub(super) files: Vec<Signer>,
+pub(crate) struct Configuration {
+    pub(crate) host: Option<Host>,
+    pub(crate) files: Vec<Signer>,
 }
 
 /// A domain file.
 #[derive(Debug)]
-pub(super) struct Signer {
+pub(crate) struct Signer {
     /// `None`: `default.toml`.
-    pub(super) name: Option<Domain>,
-    pub(super) file: DomainFile,
+    pub(crate) name: Option<Domain>,
+    pub(crate) file: DomainFile,
 }
 
 impl Signer {
     /// The folder below `keys/`.
-    pub(super) fn folder(&self) -> String {
+    pub(crate) fn folder(&self) -> String {
         let candidate = Candidate { domain: self.name.clone(), is_parent: false };
         let name = candidate.file();
         let own = name.strip_suffix(".toml").unwrap_or(&name);
@@ -40,14 +41,14 @@ impl Signer {
     }
 
     /// All selectors that the file names.
-    pub(super) fn selectors(&self) -> BTreeSet<&Selector> {
+    pub(crate) fn selectors(&self) -> BTreeSet<&Selector> {
         self.file.all_selectors().collect()
     }
 }
 
 impl Configuration {
     /// Reads `config.toml` and the domain files whose names without `.toml` are `asked` for; what is wrong with them is found.
-    pub(super) fn read(
+    pub(crate) fn read(
         etc: &Path,
         asked: impl Fn(&str) -> bool,
         findings: &mut Vec<Finding>,
@@ -108,7 +109,7 @@ impl Configuration {
     }
 
     /// What settings of Postfix are compared with.
-    pub(super) fn ours(&self) -> Ours {
+    pub(crate) fn ours(&self) -> Ours {
         let mut headers = BTreeSet::new();
         for signer in &self.files {
             headers.extend(signer.file.signing.headers.iter().cloned());

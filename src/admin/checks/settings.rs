@@ -1,6 +1,6 @@
 //! Settings of Postfix that change a message after it was signed, or that the wrapper has to know of.
 
-use super::{Finding, Severity};
+use super::finding::{Finding, Severity};
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::dkim::{Domain, FieldName};
@@ -9,12 +9,12 @@ use crate::message::complete::LONGEST_LINE;
 
 /// What the configuration of the wrapper says about the same things.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Ours {
-    pub(super) completion: Completion,
+pub(crate) struct Ours {
+    pub(crate) completion: Completion,
     /// All names that some domain signs.
-    pub(super) headers: Vec<FieldName>,
-    pub(super) domains: Vec<Domain>,
-    pub(super) message_size_limit: Option<u64>,
+    pub(crate) headers: Vec<FieldName>,
+    pub(crate) domains: Vec<Domain>,
+    pub(crate) message_size_limit: Option<u64>,
 }
 
 /// One setting and when it is bad.
@@ -249,7 +249,7 @@ fn rewrites_mail(view: &View<'_>, name: &'static str) -> bool {
 }
 
 /// All that is to be said of the settings of Postfix.
-pub(super) fn findings(postfix: &Postfix, ours: &Ours) -> Vec<Finding> {
+pub(crate) fn findings(postfix: &Postfix, ours: &Ours) -> Vec<Finding> {
     let mut findings = Vec::new();
     for rule in &RULES {
         let views = if rule.readers.is_empty() {

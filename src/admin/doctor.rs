@@ -1,28 +1,18 @@
 //! `dkimctl doctor`: what on this host would break signatures or lose mail, and what to do about it.
 //! Looks, and changes nothing.
 
-mod configuration;
-mod install;
-mod keys;
-mod log;
-mod obstacles;
-mod php;
-mod settings;
-mod trial;
-mod units;
-
 use std::path::Path;
 use std::process::ExitCode;
 
 use lexopt::Arg;
 use nix::unistd::geteuid;
-use serde::Serialize;
 
 use super::Args;
+use super::checks::configuration::Configuration;
+use super::checks::finding::{Finding, Severity};
+use super::checks::{install, keys, log, php, settings, signatures, units};
 use super::output::{Failure, say, say_json};
 use super::postconf::Postfix;
-use configuration::Configuration;
-pub(super) use obstacles::{Missing, missing};
 
 pub(super) const HELP: &str = "\
 usage: dkimctl doctor [--offline] [--json]
@@ -38,53 +28,6 @@ each domain. Each finding has its evidence and a remedy. Changes nothing.
 Exits with 0 if there is nothing but remarks, with 1 for warnings, with 2 for
 errors.
 ";
-
-/// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "lowercase")]
-enum Severity {
-    /// Good to know.
-    Info,
-    /// Some mail may go out unsigned, or with a signature that does not last.
-    Warning,
-    /// Mail goes out so, or is lost.
-    Error,
-}
-
-/// One thing that is not as it should be.
-#[derive(Clone, Debug, Serialize)]
-struct Finding {
-    /// What was looked at: a setting of Postfix by its name, or a word of our own.
-    check: &'static str,
-    severity: Severity,
-    /// Where, and what that means.
-    evidence: String,
-    /// What to do.
-    remedy: String,
-}
-
-impl Finding {
-    fn new(
-        severity: Severity,
-        check: &'static str,
-        evidence: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self { check, severity, evidence: evidence.into(), remedy: remedy.into() }
-    }
-
-    fn error(check: &'static str, evidence: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self::new(Severity::Error, check, evidence, remedy)
-    }
-
-    fn warning(
-        check: &'static str,
-        evidence: impl Into<String>,
-        remedy: impl Into<String>,
-    ) -> Self {
-        Self::new(Severity::Warning, check, evidence, remedy)
-    }
-}
 
 struct Request {
     is_offline: bool,
@@ -153,10 +96,10 @@ fn findings(etc: &Path, request: &Request) -> Vec<Finding> {
     findings.extend(php::findings());
     findings.extend(log::findings(postfix.as_ref().ok()));
     if !request.is_offline {
-        findings.extend(trial::published(etc));
+        findings.extend(signatures::published(etc));
     }
     if !is_broken {
-        findings.extend(trial::findings(etc, &configuration));
+        findings.extend(signatures::findings(etc, &configuration));
     }
     // The worst first; what was looked at first stays first among equals.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));

@@ -1,0 +1,54 @@
+//! What a check finds.
+
+use serde::Serialize;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum Severity {
+    /// Good to know.
+    Info,
+    /// Some mail may go out unsigned, or with a signature that does not last.
+    Warning,
+    /// Mail goes out so, or is lost.
+    Error,
+}
+
+/// One thing that is not as it should be.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Finding {
+    /// What was looked at: a setting of Postfix by its name, or a word of our own.
+    pub(crate) check: &'static str,
+    pub(crate) severity: Severity,
+    /// Where, and what that means.
+    pub(crate) evidence: String,
+    /// What to do.
+    pub(crate) remedy: String,
+}
+
+impl Finding {
+    pub(crate) fn new(
+        severity: Severity,
+        check: &'static str,
+        evidence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self { check, severity, evidence: evidence.into(), remedy: remedy.into() }
+    }
+
+    pub(crate) fn error(
+        check: &'static str,
+        evidence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Error, check, evidence, remedy)
+    }
+
+    pub(crate) fn warning(
+        check: &'static str,
+        evidence: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::new(Severity::Warning, check, evidence, remedy)
+    }
+}
