@@ -149,13 +149,10 @@ impl Header {
     /// The number of the first line that belongs to no field.
     pub fn parse(octets: &[u8]) -> Result<Self, NotAHeader> {
         let mut fields = Vec::new();
-        let mut rest = octets;
         let mut line = 1_usize;
-        while !rest.is_empty() {
-            let (field, tail) = rest.split_at(field_length(rest));
+        for field in split_fields(octets) {
             fields.push(Field::parse(field).map_err(|NotAField| NotAHeader { line })?);
             line = line.saturating_add(field.iter().filter(|&&octet| octet == b'\n').count());
-            rest = tail;
         }
         Ok(Self(fields))
     }
@@ -262,16 +259,18 @@ impl fmt::Display for NotAHeader {
 
 impl error::Error for NotAHeader {}
 
-/// Octets of the first field: up to the first line end that no blank follows.
-fn field_length(octets: &[u8]) -> usize {
-    let mut length = 0_usize;
-    for line in octets.split_inclusive(|&octet| octet == b'\n') {
-        if length > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
-            break;
-        }
-        length = length.saturating_add(line.len());
-    }
-    length
+/// The fields of a header section, each with its continuation lines and line ends (RFC 5322 §2.2.3).
+pub fn split_fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = section;
+    std::iter::from_fn(move || {
+        let lines = rest.split_inclusive(|&octet| octet == b'\n');
+        let continues = |line: &&[u8]| matches!(line.first(), Some(b' ' | b'\t'));
+        let more = lines.clone().skip(1).take_while(continues);
+        let length = lines.take(1).chain(more).map(<[u8]>::len).sum();
+        let (field, after) = rest.split_at(length);
+        rest = after;
+        (!field.is_empty()).then_some(field)
+    })
 }
 
 fn is_name(octets: &[u8]) -> bool {

@@ -9,7 +9,6 @@ mod token;
 
 use crate::dkim::Domain;
 pub use list::{Address, Addresses, addresses};
-pub(super) use token::has_odd_blank;
 use token::{Kind, Token};
 
 /// How the host completes an address (Postfix: `myorigin`, `append_dot_mydomain`, `mydomain`).

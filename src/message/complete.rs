@@ -1,11 +1,11 @@
 //! Adds to a header what Postfix would add, and mends what Postfix would rewrite (cleanup(8)), so that
 //! it goes out as it was signed. The fields that can't be proved stable are named, to be left out of h=.
 
-use super::address::{Completion, Phrases, Settled, addresses, has_odd_blank, settle};
+use super::address::{Completion, Phrases, Settled, addresses, settle};
 use super::date::DateTime;
 use super::fold::folded;
-use super::mime::cleaned;
-use super::reader::field_name_length;
+use super::limits::{LONGEST_FIELD, LONGEST_LINE, MOST_ADDED};
+use super::syntax::{cleaned, field_name, has_odd_blank, split_fields};
 use super::words;
 use crate::dkim::{Domain, Field, FieldName, Header};
 
@@ -39,45 +39,24 @@ pub(super) const ADDRESS_FIELDS: [&str; 12] = [
 /// Fields in which one mailbox with an unquoted comma in its display name is usual.
 const ORIGINATOR_FIELDS: [&str; 3] = ["From", "Sender", "Reply-To"];
 
-/// A field longer than this is cut by Postfix where a milter is active (`header_size_limit`).
-pub(super) const LONGEST_FIELD: usize = 60_000;
-
-/// A line longer than this is broken by a client of ours or of the next hop (`smtp_line_length_limit`).
-pub const LONGEST_LINE: usize = 990;
-
-/// Bytes that all fields together may become longer by, when addresses are completed and text is encoded. A field
-/// that there is no room for stays as it is, and is not signed.
-const MOST_ADDED: usize = 256 << 10;
-
 /// A header section as submitted → its fields as Postfix takes them: no blanks before the colon, no
 /// NUL, a space for each bare CR, no line of blanks only.
 ///
 /// `None` where a line is no field; the reader lets none through.
 #[must_use]
 pub fn fields(section: &[u8]) -> Option<Header> {
-    let mut fields = Vec::new();
-    let mut field: Vec<u8> = Vec::new();
-    for line in section.split_inclusive(|octet| *octet == b'\n') {
-        let continues = matches!(line.first(), Some(b' ' | b'\t'));
-        if !continues && !field.is_empty() {
-            fields.push(Field::parse(&std::mem::take(&mut field)).ok()?);
+    let says_nothing = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
+    let field = |text: &[u8]| {
+        let name = text.get(..field_name(text)?)?;
+        let body = text.get(name.len()..)?.trim_ascii_start();
+        let mut lines = body.split_inclusive(|byte| *byte == b'\n');
+        let mut field = [name, &cleaned(lines.next()?)].concat();
+        for line in lines.filter(|line| !line.iter().all(says_nothing)) {
+            field.extend(cleaned(line));
         }
-        let says_nothing = |octet: &u8| octet.is_ascii_whitespace() || *octet == 0;
-        if continues && line.iter().all(says_nothing) {
-            continue;
-        }
-        let mut line = line;
-        if !continues {
-            let name = line.get(..field_name_length(line)?)?;
-            field.extend_from_slice(name);
-            line = line.get(name.len()..)?.trim_ascii_start();
-        }
-        field.extend(cleaned(line));
-    }
-    if !field.is_empty() {
-        fields.push(Field::parse(&field).ok()?);
-    }
-    Some(Header::new(fields))
+        Field::parse(&field).ok()
+    };
+    split_fields(section).map(field).collect::<Option<_>>().map(Header::new)
 }
 
 /// Adds From where it is missing, and mends it. To be done before the author is looked for.

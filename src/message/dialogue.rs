@@ -17,6 +17,7 @@ mod content;
 use std::collections::VecDeque;
 use std::fmt;
 
+use super::limits::LINE_PIECE;
 use content::{Content, LineEnd};
 pub use content::{End, Stuffing};
 
@@ -86,9 +87,6 @@ enum Awaited {
     /// Of a server that takes the place of another: not for the client.
     Unasked,
 }
-
-/// A command line is kept up to here; Postfix reads no more of it (`line_length_limit`).
-const LONGEST_COMMAND: usize = 2048;
 
 /// A reply line that is longer is none.
 const LONGEST_REPLY: usize = 64 << 10;
@@ -164,7 +162,7 @@ impl Dialogue {
     }
 
     fn command_piece(&mut self, piece: &[u8]) {
-        let room = LONGEST_COMMAND.saturating_sub(self.command.len());
+        let room = LINE_PIECE.saturating_sub(self.command.len());
         self.command.extend_from_slice(piece.get(..room).unwrap_or(piece));
         if !piece.ends_with(b"\n") {
             return;

@@ -1,7 +1,7 @@
 //! Long lines of a header field, folded at blanks that are there (RFC 5322 §2.2.3): the relaxed
 //! canonicalization does not see it, and no hop has to cut the line itself.
 
-use super::complete::LONGEST_LINE;
+use super::limits::LONGEST_LINE;
 
 /// The field with its long lines folded where that can be done.
 #[must_use]

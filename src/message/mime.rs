@@ -11,16 +11,9 @@ use std::mem;
 
 use memchr::{memchr, memmem, memrchr};
 
-use super::reader::field_name_length;
+use super::limits::{LINE_PIECE, MOST_OPEN};
+use super::syntax::field_name;
 pub use info::{Boundary, Info};
-pub(super) use info::{fields, split_field};
-pub(super) use value::{cleaned, parameter};
-
-/// Postfix looks for a boundary in the first piece of a line (`line_length_limit`).
-const PIECE: usize = 2048;
-
-/// Postfix takes no further boundary while so many are open (one more than `mime_nesting_limit`).
-const MOST_OPEN: usize = 101;
 
 /// A part header larger than this is not looked at. Postfix cuts a single field at 100 kB (`header_size_limit`).
 const LARGEST_HEADER: usize = 128 << 10;
@@ -135,7 +128,7 @@ impl Walk {
         }
         loop {
             let rest = octets.get(length..).unwrap_or_default();
-            let piece = rest.get(..PIECE).unwrap_or(rest);
+            let piece = rest.get(..LINE_PIECE).unwrap_or(rest);
             let Some(last) = memrchr(b'\n', piece).filter(|_| !piece.starts_with(b"--")) else {
                 return length;
             };
@@ -147,11 +140,11 @@ impl Walk {
 
     /// Takes one line, or a piece of it. Gives the octets behind.
     fn feed_line<'a>(&mut self, octets: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
-        let room = PIECE.saturating_sub(self.line.len()).min(octets.len());
+        let room = LINE_PIECE.saturating_sub(self.line.len()).min(octets.len());
         let end = memchr(b'\n', octets.get(..room).unwrap_or_default());
         let taken = end.map_or(room, |at| at.saturating_add(1));
         let (piece, behind) = octets.split_at_checked(taken).unwrap_or_default();
-        let is_whole = end.is_some() || self.line.len().saturating_add(taken) >= PIECE;
+        let is_whole = end.is_some() || self.line.len().saturating_add(taken) >= LINE_PIECE;
         if is_whole && self.line.is_empty() {
             self.give(piece, visit);
             return behind;
@@ -257,7 +250,7 @@ impl Walk {
     ) -> bool {
         let is_empty = piece == b"\n" && begins;
         let continues = matches!(piece.first(), Some(b' ' | b'\t')) && !self.section.is_empty();
-        let belongs = !begins || continues || field_name_length(piece).is_some();
+        let belongs = !begins || continues || field_name(piece).is_some();
         if belongs && self.section.len() < LARGEST_HEADER {
             self.section.extend_from_slice(piece);
             return true;
@@ -505,7 +498,7 @@ mod tests {
         struct Large(bool);
         impl Visit for Large {
             fn header(&mut self, _: usize, _: usize, _: &Info, section: &[u8]) {
-                assert!(section.len() <= LARGEST_HEADER + PIECE);
+                assert!(section.len() <= LARGEST_HEADER + LINE_PIECE);
             }
             fn text(&mut self, _: Option<usize>, _: &[u8]) {}
             fn boundary(&mut self, _: &[u8]) {}
@@ -517,9 +510,9 @@ mod tests {
         for line in ["A: b\n", " xxxxxxxxxxxxx", "A: \n xxxxxxxxxxxxxxx\n"] {
             let (mut walk, mut large) = (Walk::new(&info), Large::default());
             walk.feed(b"--b\nA: b", &mut large);
-            for _ in 0..LARGEST_HEADER / line.len() + PIECE {
+            for _ in 0..LARGEST_HEADER / line.len() + LINE_PIECE {
                 walk.feed(line.as_bytes(), &mut large);
-                assert!(walk.section.len() <= LARGEST_HEADER + PIECE);
+                assert!(walk.section.len() <= LARGEST_HEADER + LINE_PIECE);
             }
             assert!(large.0, "{line:?}");
         }

@@ -12,9 +12,11 @@ pub mod complete;
 pub mod date;
 pub mod dialogue;
 pub mod fold;
+pub mod limits;
 pub mod mime;
 pub mod reader;
 pub mod seven_bit;
+pub(crate) mod syntax;
 pub mod words;
 
 pub use dialogue::Dialogue;

@@ -6,8 +6,9 @@ mod line;
 
 use memchr::{memchr, memmem, memrchr};
 
+use super::limits::{HEADER_LIMIT, LINE_PIECE, MOST_FIELDS};
+use super::syntax::field_name;
 use crate::argv::LoneDot;
-pub(crate) use line::field_name_length;
 use line::{continues, is_from_line, without_line_end};
 
 /// Where the reader stopped.
@@ -22,17 +23,6 @@ pub enum Step {
     /// The header is larger than [`HEADER_LIMIT`], or has more than [`MOST_FIELDS`] fields.
     HeaderTooLarge,
 }
-
-/// The largest header that is looked at, in bytes. Postfix itself cuts a field at 100 kB (`header_size_limit`).
-pub const HEADER_LIMIT: usize = 512 << 10;
-
-/// The most fields that are looked at.
-pub const MOST_FIELDS: usize = 5_000;
-
-/// Postfix reads lines in pieces of this many octets (`line_length_limit`): a From_ line or a field
-/// name that does not fit the first piece is not seen as one, and only CRs in the last piece of a line are
-/// part of the line end.
-const PIECE: usize = 2048;
 
 /// Reads one message, given in pieces of any size.
 #[derive(Debug)]
@@ -71,7 +61,7 @@ struct Body {
     at_line_start: bool,
     /// A dot that begins a line and may be all of it.
     held_dot: bool,
-    /// CRs that wait for what follows them, fewer than [`PIECE`].
+    /// CRs that wait for what follows them, fewer than [`LINE_PIECE`].
     held_crs: usize,
     /// Bytes of the piece of the line that were read.
     column: usize,
@@ -196,7 +186,7 @@ impl Reader {
             let complete = self.line.ends_with(b"\n");
             let is_too_large = self.line.len().saturating_add(self.header.len()) > HEADER_LIMIT;
             // The first piece of a line decides, once it is there.
-            let is_known = before <= PIECE && self.is_text_for_sure();
+            let is_known = before <= LINE_PIECE && self.is_text_for_sure();
             if !is_known && (is_too_large || self.fields > MOST_FIELDS) {
                 return (taken, Step::HeaderTooLarge);
             }
@@ -225,7 +215,7 @@ impl Reader {
     fn header_line(&mut self, line: &[u8], body: &mut Vec<u8>) -> bool {
         let complete = line.ends_with(b"\n");
         let text = without_line_end(line);
-        if self.phase == Phase::Top && complete && line.len() <= PIECE && is_from_line(text) {
+        if self.phase == Phase::Top && complete && line.len() <= LINE_PIECE && is_from_line(text) {
             if self.stuffed {
                 // Where sendmail(1) drops it, smtpd(8) makes a field of it.
                 self.header.extend_from_slice(b"X-Mailbox-Line: ");
@@ -237,10 +227,8 @@ impl Reader {
         let continues = continues(text);
         let is_header = match self.phase {
             // pickup(8) puts an empty line before a message that begins with a blank.
-            Phase::Top => field_name_length(text).is_some(),
-            Phase::Header | Phase::Body | Phase::Ended => {
-                continues || field_name_length(text).is_some()
-            }
+            Phase::Top => field_name(text).is_some(),
+            Phase::Header | Phase::Body | Phase::Ended => continues || field_name(text).is_some(),
         };
         if is_header {
             self.phase = Phase::Header;
@@ -267,7 +255,7 @@ impl Reader {
     /// A line in progress that can't become part of the header any more.
     fn is_text_for_sure(&self) -> bool {
         let continues = self.phase == Phase::Header && continues(&self.line);
-        self.line.len() > PIECE && !continues && field_name_length(&self.line).is_none()
+        self.line.len() > LINE_PIECE && !continues && field_name(&self.line).is_none()
     }
 
     fn is_lone_dot(&self, line: &[u8]) -> bool {
@@ -295,7 +283,7 @@ impl Reader {
             if *first == b'\r' {
                 self.body.held_crs = self.body.held_crs.saturating_add(1);
                 self.body.column = self.body.column.saturating_add(1);
-                if self.body.column == PIECE {
+                if self.body.column == LINE_PIECE {
                     self.body.column = 0;
                     self.release(out);
                 }
@@ -337,7 +325,7 @@ impl Reader {
         let mut length: usize = 0;
         // Not all at once: the search for the one would go far beyond many of the other.
         while let Some(piece) = octets.get(length..).filter(|rest| !rest.is_empty()) {
-            let piece = piece.get(..PIECE).unwrap_or(piece);
+            let piece = piece.get(..LINE_PIECE).unwrap_or(piece);
             let text = piece.get(..memchr(b'\r', piece).unwrap_or(piece.len())).unwrap_or_default();
             let dot = memmem::find(text, b"\n.").map(|end| end.saturating_add(1));
             length = length.saturating_add(dot.unwrap_or(text.len()));
@@ -391,7 +379,7 @@ impl Body {
             Some(end) => text.len().saturating_sub(end).saturating_sub(1),
             None => self.column.saturating_add(text.len()),
         };
-        self.column = begun % PIECE;
+        self.column = begun % LINE_PIECE;
         self.at_line_start = text.last().map_or(self.at_line_start, |last| *last == b'\n');
     }
 }
@@ -519,7 +507,9 @@ mod tests {
 
     #[test]
     fn a_dot_and_a_cr_are_seen_wherever_they_stand() {
-        for before in [0, 1, PIECE - 2, PIECE - 1, PIECE, PIECE + 1, 2 * PIECE] {
+        for before in
+            [0, 1, LINE_PIECE - 2, LINE_PIECE - 1, LINE_PIECE, LINE_PIECE + 1, 2 * LINE_PIECE]
+        {
             let text = format!("{}\n", "x".repeat(before));
             let (header, body) = ("A: b\n", format!("{text}{text}"));
             for (lone_dot, odd, wanted) in [
@@ -531,7 +521,7 @@ mod tests {
             ] {
                 let input = format!("{header}\n{body}{odd}");
                 let wanted = parts(header, &format!("{body}{wanted}"));
-                for size in [1, 100, PIECE, input.len()] {
+                for size in [1, 100, LINE_PIECE, input.len()] {
                     let (header, body, _) = read_in_pieces(lone_dot, input.as_bytes(), size);
                     assert!((header, body) == wanted, "{before} {odd:?} in pieces of {size}");
                 }
@@ -681,16 +671,16 @@ mod tests {
 
     #[test]
     fn crs_beyond_the_last_piece_of_a_line_are_text() {
-        for before in [0, 1, 2, PIECE - 1, PIECE, PIECE + 1] {
-            for crs in [1, 2, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE] {
+        for before in [0, 1, 2, LINE_PIECE - 1, LINE_PIECE, LINE_PIECE + 1] {
+            for crs in [1, 2, LINE_PIECE - 1, LINE_PIECE, LINE_PIECE + 1, 3 * LINE_PIECE] {
                 let line = format!("{}{}", "x".repeat(before), "\r".repeat(crs));
-                let pieces = line.as_bytes().chunks(PIECE);
-                let last = pieces.last().filter(|last| last.len() < PIECE).unwrap_or_default();
+                let pieces = line.as_bytes().chunks(LINE_PIECE);
+                let last = pieces.last().filter(|last| last.len() < LINE_PIECE).unwrap_or_default();
                 let last = last.iter().rev().take_while(|octet| **octet == b'\r').count();
                 let (kept, _) = line.split_at(line.len() - last);
                 let wanted = format!("{kept}\n");
                 let input = format!("A: b\n\n{line}\n");
-                for size in [1, 100, PIECE - 1, PIECE, input.len()] {
+                for size in [1, 100, LINE_PIECE - 1, LINE_PIECE, input.len()] {
                     let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), size);
                     assert!(body == wanted, "{before} {crs} in pieces of {size}");
                 }
@@ -706,10 +696,10 @@ mod tests {
 
     #[test]
     fn a_dot_and_as_many_crs_as_fill_a_piece_end_nothing() {
-        let long = format!("A: b\n\n.{}\nx\n", "\r".repeat(PIECE - 1));
+        let long = format!("A: b\n\n.{}\nx\n", "\r".repeat(LINE_PIECE - 1));
         let (_, body, _) = read_in_pieces(LoneDot::Ends, long.as_bytes(), 100);
         assert!(body.ends_with("\r\nx\n"));
-        let short = format!("A: b\n\n.{}\nx\n", "\r".repeat(PIECE - 2));
+        let short = format!("A: b\n\n.{}\nx\n", "\r".repeat(LINE_PIECE - 2));
         let (_, body, _) = read_in_pieces(LoneDot::Ends, short.as_bytes(), 100);
         assert_eq!(body, "");
     }
@@ -722,7 +712,7 @@ mod tests {
         for _ in 0..100 {
             body.clear();
             assert_eq!(reader.feed(&[b'\r'; 1000], &mut body), (1000, Step::More));
-            assert!(reader.body.held_crs < PIECE && body.len() <= PIECE);
+            assert!(reader.body.held_crs < LINE_PIECE && body.len() <= LINE_PIECE);
         }
     }
 

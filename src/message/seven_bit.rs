@@ -10,14 +10,12 @@ use std::mem;
 
 use memchr::{memchr, memrchr};
 
-use super::complete::LONGEST_FIELD;
-use super::mime::{Info, Visit, Walk, fields};
+use super::limits::{LONGEST_FIELD, LONGEST_LINE};
+use super::mime::{Info, Visit, Walk};
+use super::syntax::split_fields;
 use encode::Encoder;
 use header::{mended_header, write_header};
 use part::{Fix, Part};
-
-/// A line longer than this is broken on the way (`smtp_line_length_limit`, 990 before Postfix 2.9).
-pub const LONGEST_LINE: usize = super::complete::LONGEST_LINE;
 
 /// A message of more parts than this is left as it is, so that a large one does not take memory for each.
 const MOST_PARTS: usize = 5_000;
@@ -220,7 +218,7 @@ impl Visit for Seen {
         self.outside_differs |= (is_sealed && header_differs)
             || info.is_torn
             || is_eight_bit(sent)
-            || fields(sent).any(|field| field.len() > LONGEST_FIELD)
+            || split_fields(sent).any(|field| field.len() > LONGEST_FIELD)
             || sent.split(|octet| *octet == b'\n').any(is_long);
         debug_assert_eq!(number, self.parts.len());
         self.parts.push(Part::new(info.without_boundaries(), parent, is_sealed, header_differs));

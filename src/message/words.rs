@@ -7,7 +7,8 @@ use base64::prelude::*;
 
 use super::address::{Addresses, Edit, addresses, apply, comments};
 use super::complete::{ADDRESS_FIELDS, is_resent};
-use super::mime::parameter;
+use super::limits::LONGEST_CHARSET;
+use super::syntax::parameter;
 use word::{Word, split_words};
 
 /// Fields of a syntax that has no place for encoded words but in comments.
@@ -73,9 +74,6 @@ pub(super) fn charset<'a>(text: &[u8], declared: Option<&'a str>) -> &'a str {
 const SINGLE_OCTET: [&str; 5] = ["iso-8859-", "windows-125", "koi8-", "cp125", "tis-620"];
 const DOUBLE_OCTET: [&str; 8] =
     ["gb2312", "gbk", "big5", "euc-kr", "ks_c_5601", "shift_jis", "sjis", "euc-jp"];
-
-/// Octets in the name of a charset (RFC 2978 §2.3).
-const LONGEST_CHARSET: usize = 40;
 
 /// The charset of a Content-Type value, where it is one of a raw header text.
 #[must_use]

@@ -5,7 +5,7 @@ use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::dkim::{Domain, FieldName};
 use crate::message::address::Completion;
-use crate::message::complete::LONGEST_LINE;
+use crate::message::limits::LONGEST_LINE;
 
 /// What the configuration of the wrapper says about the same things.
 #[derive(Clone, Debug, Default)]

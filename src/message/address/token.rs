@@ -1,6 +1,8 @@
 //! The tokens of an address field (RFC 5322 §3.2, with Postfix's operators `|`, `%` and `!`).
 
 use super::Unstable;
+use crate::message::limits::MOST_TOKENS;
+use crate::message::syntax::{comment, domain_literal, has_odd_blank, is_fws, quoted_string};
 
 /// A token and where it stands in the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,9 +26,6 @@ pub(super) enum Kind {
 
 const SPECIALS: &[u8] = b"()<>@,;:\\\".[]|%!";
 
-/// Postfix stops after `header_address_token_limit` (10240) tokens; we stay below what it counts.
-const MOST: usize = 10_000;
-
 /// All tokens of `value`, in order.
 pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     if has_odd_blank(value) {
@@ -41,9 +40,9 @@ pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
                 from = from.saturating_add(1);
                 continue;
             }
-            b'"' => (Kind::Quoted, enclosed(rest, None, b'"')?),
-            b'[' => (Kind::Literal, enclosed(rest, None, b']')?),
-            b'(' => (Kind::Comment, enclosed(rest, Some(b'('), b')')?),
+            b'"' => (Kind::Quoted, quoted_string(rest).ok_or(Unstable::Unbalanced)?),
+            b'[' => (Kind::Literal, domain_literal(rest).ok_or(Unstable::Unbalanced)?),
+            b'(' => (Kind::Comment, comment(rest).ok_or(Unstable::Unbalanced)?),
             // A backslash outside quotes is no syntax of RFC 5322.
             b'\\' => return Err(Unstable::Unusual),
             special if SPECIALS.contains(special) => (Kind::Special(*special), 1),
@@ -51,7 +50,7 @@ pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
         };
         let to = from.saturating_add(length.max(1));
         tokens.push(Token { kind, from, to });
-        if tokens.len() > MOST {
+        if tokens.len() > MOST_TOKENS {
             return Err(Unstable::TooMany);
         }
         from = to;
@@ -65,30 +64,6 @@ pub(super) fn comments(tokens: &[Token]) -> impl Iterator<Item = (usize, usize)>
     comments.map(|token| (token.from, token.to))
 }
 
-/// A vertical tab or a form feed: a blank to some verifiers, a character to others (§3.4.2 names neither).
-pub(in crate::message) fn has_odd_blank(octets: &[u8]) -> bool {
-    octets.iter().any(|octet| matches!(octet, 0x0b | 0x0c))
-}
-
 fn is_atom(octet: u8) -> bool {
-    !SPECIALS.contains(&octet) && !matches!(octet, b' ' | b'\t' | b'\n' | b'\r')
-}
-
-/// Length of what begins at the first octet and ends with its partner; `open` may nest.
-fn enclosed(octets: &[u8], open: Option<u8>, close: u8) -> Result<usize, Unstable> {
-    let mut depth: usize = 1;
-    let mut escaped = false;
-    for (index, octet) in octets.iter().enumerate().skip(1) {
-        match octet {
-            _ if escaped => escaped = false,
-            b'\\' => escaped = true,
-            octet if *octet == close => depth = depth.saturating_sub(1),
-            octet if Some(*octet) == open => depth = depth.saturating_add(1),
-            _ => {}
-        }
-        if depth == 0 {
-            return Ok(index.saturating_add(1));
-        }
-    }
-    Err(Unstable::Unbalanced)
+    !SPECIALS.contains(&octet) && !is_fws(octet)
 }

@@ -1,8 +1,8 @@
 //! What the header of a part, or of the message, says of its body, as Postfix reads it.
 
-use super::value::{Piece, cleaned, encoding, parameter, stretches};
-use super::{MOST_OPEN, PIECE};
-use crate::message::reader::field_name_length;
+use super::value::{Piece, encoding, stretches};
+use crate::message::limits::{LINE_PIECE, MOST_OPEN};
+use crate::message::syntax::{cleaned, parameter, split_field, split_fields};
 
 /// What a part says of itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ impl Info {
             is_odd: false,
             is_torn: false,
         };
-        for field in fields(section) {
+        for field in split_fields(section) {
             let (name, value) = split_field(field);
             if name.eq_ignore_ascii_case(b"Content-Type") {
                 // As Postfix has it, the last one counts, and every boundary does.
@@ -105,7 +105,7 @@ impl Info {
                 if self.boundaries.len() < MOST_OPEN {
                     // What is longer begins no line that is looked at.
                     let beginning = |mut text: Vec<u8>| {
-                        text.truncate(PIECE);
+                        text.truncate(LINE_PIECE);
                         text.shrink_to_fit();
                         text
                     };
@@ -166,34 +166,6 @@ fn lower(text: &[&[u8]]) -> String {
 }
 
 const LONGEST_NAME: usize = 80;
-
-/// The fields of a header section, each with its continuations.
-pub(in crate::message) fn fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = section;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
-            return None;
-        }
-        let mut end = 0_usize;
-        for line in rest.split_inclusive(|octet| *octet == b'\n') {
-            if end > 0 && !matches!(line.first(), Some(b' ' | b'\t')) {
-                break;
-            }
-            end = end.saturating_add(line.len());
-        }
-        let (field, after) = rest.split_at_checked(end)?;
-        rest = after;
-        Some(field)
-    })
-}
-
-/// The name, without the blanks before the colon, and what stands behind the colon.
-pub(in crate::message) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
-    let length = field_name_length(field).unwrap_or_default();
-    let (name, rest) = field.split_at_checked(length).unwrap_or_default();
-    let colon = rest.iter().position(|octet| *octet == b':').map_or(0, |at| at.saturating_add(1));
-    (name, rest.get(colon..).unwrap_or_default())
-}
 
 #[cfg(test)]
 mod tests {

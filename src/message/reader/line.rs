@@ -1,12 +1,12 @@
 //! What a line before the body is: of an mbox, a field, or the empty line that ends the header.
 
-use super::PIECE;
+use crate::message::limits::LINE_PIECE;
 
 /// The line without its LF and all CRs before that in the same piece (`sendmail_fix_line_endings = always`).
 /// CRs at the end of an incomplete line are the first half of a line end and go too.
 pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
-    let before = text.len().saturating_sub(text.len() % PIECE);
+    let before = text.len().saturating_sub(text.len() % LINE_PIECE);
     let end =
         text.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last.saturating_add(1));
     text.get(..end.max(before)).unwrap_or_default()
@@ -16,17 +16,6 @@ pub(super) fn without_line_end(line: &[u8]) -> &[u8] {
 pub(super) fn is_from_line(line: &[u8]) -> bool {
     let quoted = line.iter().take_while(|octet| **octet == b'>').count();
     line.get(quoted..).is_some_and(|rest| rest.starts_with(b"From "))
-}
-
-/// How long the name is, if `line` begins a header field by Postfix's rule: printable ASCII, then
-/// perhaps blanks, then a colon, all within the first piece of the line. A bare CR is a blank.
-#[must_use]
-pub(crate) fn field_name_length(line: &[u8]) -> Option<usize> {
-    let piece = line.get(..PIECE.min(line.len()))?;
-    let name = piece.iter().take_while(|octet| matches!(octet, 33..=57 | 59..=126)).count();
-    let after = piece.get(name..)?;
-    let blanks = after.iter().take_while(|octet| matches!(octet, b' ' | b'\t' | b'\r')).count();
-    (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
 }
 
 /// Whether a line of a header, without its end, continues the field before it: it begins with WSP, or, to Postfix, with a

@@ -2,9 +2,9 @@
 
 use std::mem;
 
-use crate::message::complete::LONGEST_FIELD;
 use crate::message::fold::folded;
-use crate::message::mime::{cleaned, fields, split_field};
+use crate::message::limits::LONGEST_FIELD;
+use crate::message::syntax::{cleaned, split_field, split_fields};
 use crate::message::words;
 
 /// A part header that would be larger than this once it is mended is left as it is, in bytes.
@@ -14,10 +14,10 @@ const LARGEST_MENDED: usize = 512 << 10;
 /// for each bare CR, short lines, no 8-bit octets. `None` where that can't be had.
 pub(super) fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(section.len());
-    let types = fields(section).map(split_field);
+    let types = split_fields(section).map(split_field);
     let mut types = types.filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
     let declared = types.next().and_then(|(_, value)| words::declared_charset(value));
-    for field in fields(section) {
+    for field in split_fields(section) {
         if field == b"\n" {
             text.push(b'\n');
             continue;
@@ -47,7 +47,7 @@ pub(super) fn write_header(
 ) {
     let encoding = format!("Content-Transfer-Encoding: {encoding}\n");
     let mut is_said = false;
-    for field in fields(section).filter(|field| *field != b"\n") {
+    for field in split_fields(section).filter(|field| *field != b"\n") {
         let (name, _) = split_field(field);
         if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
             // Another one after it would count instead.

@@ -5,8 +5,9 @@
 use base64::prelude::*;
 use sendmail_dkim::dkim::{Canon, Domain, Field, FieldName, Header};
 use sendmail_dkim::message::author::Author;
-use sendmail_dkim::message::complete::{LONGEST_LINE, Submitter, complete, complete_from, fields};
+use sendmail_dkim::message::complete::{Submitter, complete, complete_from, fields};
 use sendmail_dkim::message::date::DateTime;
+use sendmail_dkim::message::limits::LONGEST_LINE;
 use sendmail_dkim_fuzz::{completion, parts};
 
 fn completed(mut header: Header, submitter: &Submitter) -> (Header, Vec<FieldName>) {

@@ -5,7 +5,8 @@
 use base64::prelude::*;
 use sendmail_dkim::dkim::Header;
 use sendmail_dkim::message::complete;
-use sendmail_dkim::message::seven_bit::{Changes, LONGEST_LINE, Rewrite, Survey};
+use sendmail_dkim::message::limits::LONGEST_LINE;
+use sendmail_dkim::message::seven_bit::{Changes, Rewrite, Survey};
 use sendmail_dkim_fuzz::{message, pieces};
 
 fn survey(header: &Header, pieces: &[&[u8]]) -> Changes {

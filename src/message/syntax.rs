@@ -1,0 +1,190 @@
+//! The scanners of header text, each in one place: fields (RFC 5322 §2.2), quoted strings, comments, domain
+//! literals and quoted pairs (RFC 5322 §3.2), parameters (RFC 2045 §5.1). All are linear in the text.
+//!
+//! Postfix's own rules, where they differ, are named for it.
+
+use super::limits::LINE_PIECE;
+pub(crate) use crate::dkim::header::split_fields;
+
+/// WSP (RFC 5234 §B.1): what folds a field, and may stand before the colon.
+pub(crate) fn is_wsp(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t')
+}
+
+/// FWS (RFC 5322 §3.2.2) and a bare CR, which Postfix takes for a space.
+pub(crate) fn is_fws(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
+}
+
+/// A vertical tab or a form feed: whitespace to some verifiers, text to others (§3.4.2 names neither).
+pub(crate) fn has_odd_blank(text: &[u8]) -> bool {
+    text.iter().any(|byte| matches!(byte, 0x0b | 0x0c))
+}
+
+/// Length of the field name that a line begins with, by Postfix's rule (`is_header`): printable ASCII, then
+/// perhaps WSP, then a colon, all in the first piece of the line. A bare CR is WSP.
+pub(crate) fn field_name(line: &[u8]) -> Option<usize> {
+    let piece = line.get(..LINE_PIECE).unwrap_or(line);
+    let name = piece.iter().take_while(|byte| byte.is_ascii_graphic() && **byte != b':').count();
+    let after = piece.get(name..)?;
+    let blanks = after.iter().take_while(|byte| is_wsp(**byte) || **byte == b'\r').count();
+    (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
+}
+
+/// The name of a field, without the WSP before the colon, and its body: all after the colon. Both are empty where
+/// there is no name.
+pub(crate) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
+    let (name, rest) = field.split_at(field_name(field).unwrap_or_default());
+    let colon = rest.iter().position(|byte| *byte == b':').map_or(0, |at| at.saturating_add(1));
+    (name, rest.get(colon..).unwrap_or_default())
+}
+
+/// A field body as Postfix sends it: no NUL, and a space for each bare CR (`cleanup_replace_stray_cr_lf`).
+pub(crate) fn cleaned(body: &[u8]) -> Vec<u8> {
+    let kept = body.iter().filter(|byte| **byte != 0);
+    kept.map(|byte| if *byte == b'\r' { b' ' } else { *byte }).collect()
+}
+
+/// Length of the quoted-string (RFC 5322 §3.2.4) that `text` begins with, quotes included. `None` where the
+/// closing quote is missing.
+pub(crate) fn quoted_string(text: &[u8]) -> Option<usize> {
+    enclosed(text, None, b'"')
+}
+
+/// The same for a comment (RFC 5322 §3.2.2), which may hold others.
+pub(crate) fn comment(text: &[u8]) -> Option<usize> {
+    enclosed(text, Some(b'('), b')')
+}
+
+/// The same for a domain-literal (RFC 5322 §3.4.1).
+pub(crate) fn domain_literal(text: &[u8]) -> Option<usize> {
+    enclosed(text, None, b']')
+}
+
+fn enclosed(text: &[u8], open: Option<u8>, close: u8) -> Option<usize> {
+    let (mut depth, mut escaped) = (1_usize, false);
+    for (index, byte) in text.iter().enumerate().skip(1) {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            byte if *byte == close => depth = depth.saturating_sub(1),
+            byte if Some(*byte) == open => depth = depth.saturating_add(1),
+            _ => {}
+        }
+        if depth == 0 {
+            return Some(index.saturating_add(1));
+        }
+    }
+    None
+}
+
+/// What is between quotes or parentheses as a reader sees it: each quoted-pair (RFC 5322 §3.2.1) is its
+/// character, and the line ends of folding are gone.
+pub(crate) fn unescaped(content: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(content.len());
+    let mut bytes = content.iter();
+    while let Some(byte) = bytes.next() {
+        match byte {
+            b'\\' => text.extend(bytes.next()),
+            b'\r' | b'\n' => {}
+            byte => text.push(*byte),
+        }
+    }
+    text
+}
+
+/// The value of a parameter (RFC 2045 §5.1), without its quotes. Comments are nothing.
+pub(crate) fn parameter(body: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
+    let body = without_comments(body);
+    let mut rest = body.as_slice();
+    loop {
+        let semicolon = rest.iter().position(|byte| *byte == b';')?;
+        rest = rest.get(semicolon.saturating_add(1)..)?.trim_ascii_start();
+        let equals = rest.iter().position(|byte| matches!(byte, b'=' | b';'))?;
+        let name = rest.get(..equals)?.trim_ascii();
+        if rest.get(equals) != Some(&b'=') {
+            continue;
+        }
+        let (value, after) = value(rest.get(equals.saturating_add(1)..)?.trim_ascii_start());
+        if name.eq_ignore_ascii_case(wanted) {
+            return Some(value);
+        }
+        rest = after;
+    }
+}
+
+/// The value (RFC 2045 §5.1) that `text` begins with, and what follows it. A quoted-string without an end goes on
+/// to the end of the text; a token ends where a reader ends it: at whitespace or a semicolon.
+pub(crate) fn value(text: &[u8]) -> (Vec<u8>, &[u8]) {
+    if !text.starts_with(b"\"") {
+        let end = text.iter().position(|byte| *byte == b';' || byte.is_ascii_whitespace());
+        let (token, rest) = text.split_at(end.unwrap_or(text.len()));
+        return (token.to_vec(), rest);
+    }
+    let length = quoted_string(text);
+    let content = text.get(1..length.map_or(text.len(), |length| length.saturating_sub(1)));
+    let rest = length.and_then(|length| text.get(length..));
+    (unescaped(content.unwrap_or_default()), rest.unwrap_or_default())
+}
+
+/// A field body without the comments that are outside of its quoted strings.
+fn without_comments(body: &[u8]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(body.len());
+    let mut rest = body;
+    while let Some(first) = rest.first() {
+        let (length, is_kept) = match first {
+            b'"' => (quoted_string(rest).unwrap_or(rest.len()), true),
+            b'(' => (comment(rest).unwrap_or(rest.len()), false),
+            _ => (1, true),
+        };
+        let (piece, after) = rest.split_at(length);
+        if is_kept {
+            text.extend_from_slice(piece);
+        }
+        rest = after;
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_enclosed_ends_at_its_own_end() {
+        assert_eq!(quoted_string(br#""a\"b(" c"#), Some(7));
+        assert_eq!(comment(br"(a (b\)) ) c"), Some(10));
+        assert_eq!(domain_literal(b"[a\"b] c"), Some(5));
+        assert_eq!((quoted_string(br#""a\""#), comment(b"(()")), (None, None));
+    }
+
+    #[test]
+    fn a_quoted_pair_is_its_character() {
+        assert_eq!(unescaped(b"a\\\\b\\)\\\"\n c\\"), b"a\\b)\" c");
+    }
+
+    #[test]
+    fn a_field_name_ends_at_the_colon_in_the_first_piece_of_the_line() {
+        assert_eq!(split_field(b"Subject \t: a\n b\n"), (&b"Subject"[..], &b" a\n b\n"[..]));
+        for line in ["", ":", " a: b", "a b: c", "\u{e4}: b", &format!("{}:", "x".repeat(2048))] {
+            assert_eq!(field_name(line.as_bytes()), None, "{line}");
+        }
+    }
+
+    #[test]
+    fn parameters_may_be_quoted_and_commented() {
+        for (body, wanted) in [
+            ("multipart/x; boundary=a", "a"),
+            ("multipart/x (;boundary=c); Boundary = \"a b\\\"c\" ; x=y", "a b\"c"),
+            ("multipart/x;\n\tfoo; x=\"boundary=b\"; boundary=a", "a"),
+            ("multipart/x; x=\"(\"; boundary=a(b)", "a"),
+            ("multipart/x; boundary=\"a\n b", "a b"),
+        ] {
+            let boundary = parameter(body.as_bytes(), b"boundary").unwrap();
+            assert_eq!(String::from_utf8(boundary).unwrap(), wanted);
+        }
+        for body in ["multipart/x; a=b", "multipart/x (; boundary=a"] {
+            assert_eq!(parameter(body.as_bytes(), b"boundary"), None);
+        }
+    }
+}
