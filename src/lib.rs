@@ -27,4 +27,5 @@ pub mod message;
 pub mod policy;
 pub mod report;
 mod rights;
+mod submission;
 pub mod wrapper;

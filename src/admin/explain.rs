@@ -10,13 +10,14 @@ use serde::Serialize;
 use similar::TextDiff;
 
 use super::Args;
+use super::dry_run::{End, Explained, explain, sample, user_named};
 use super::output::{Failure, say, say_json};
 use super::store::rights;
 use super::verify::read_message;
 use crate::config::OnError;
 use crate::dkim::Header;
 use crate::dkim::tag::TagList;
-use crate::wrapper::explain::{End, Explained, User, explain};
+use crate::submission::submitter::User;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl explain [--user NAME] [--json] [FILE | --from ADDR]
@@ -90,7 +91,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         None => read_message(request.path.as_deref())?,
     };
     let user = match &request.user {
-        Some(name) => User::named(name).ok_or_else(|| {
+        Some(name) => user_named(name).ok_or_else(|| {
             Failure::no_user(format_args!("no user {name:?} in the passwd data base"))
         })?,
         None => User::real(),
@@ -107,11 +108,6 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
         say(&told.text())?;
     }
     Ok(if told.decision == SIGN { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-/// As short as a message can be that programs submit.
-pub(super) fn sample(from: &str) -> Vec<u8> {
-    format!("From: {from}\nTo: somebody@example.net\nSubject: dkimctl\n\nTest Mail.\n").into_bytes()
 }
 
 impl Request {

@@ -9,7 +9,8 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
-use crate::wrapper::{LARGEST_CONFIGURATION, LARGEST_KEY};
+use crate::submission::etc::LARGEST as LARGEST_CONFIGURATION;
+use crate::wrapper::keyring::LARGEST as LARGEST_KEY;
 
 /// The largest `config.toml`, domain file, record or rotation state, in bytes. The wrapper reads no larger one.
 pub(super) const CONFIGURATION: u64 = LARGEST_CONFIGURATION;

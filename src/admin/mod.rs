@@ -6,6 +6,7 @@
 mod checks;
 mod dns;
 mod doctor;
+mod dry_run;
 mod explain;
 mod genkey;
 pub mod import;
@@ -123,8 +124,8 @@ fn subcommand(name: &OsString, etc: Option<PathBuf>, parser: Parser) -> Result<E
         clippy::disallowed_methods,
         reason = "no set-gid program; the administrator's own choice"
     )]
-    let named = || std::env::var_os(crate::wrapper::VARIABLE).map(PathBuf::from);
-    let etc = etc.or_else(named).unwrap_or_else(|| PathBuf::from(crate::wrapper::FOLDER));
+    let named = || std::env::var_os(crate::submission::etc::VARIABLE).map(PathBuf::from);
+    let etc = etc.or_else(named).unwrap_or_else(|| PathBuf::from(crate::submission::etc::FOLDER));
     (found.run)(Args { etc, parser })
 }
 

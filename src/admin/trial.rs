@@ -23,7 +23,7 @@ use crate::message::address::Completion;
 use crate::message::author::Author;
 use crate::message::complete::{Submitter, complete_from};
 use crate::message::reader::Step;
-use crate::wrapper::VARIABLE;
+use crate::submission::etc::VARIABLE;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl try [--wrapper FILE] [MESSAGE]

@@ -17,12 +17,12 @@ use nix::sys::signal::{Signal, kill};
 use nix::sys::wait::{WaitStatus, waitpid};
 use nix::unistd::{Pid, dup2_stdin, execv, pipe2};
 
-use super::intake::Intake;
 use super::privilege::Dropped;
 use super::signals;
-use super::spool::{Sealed, SealedIn, create, write_all};
 use super::stdin::Stdin;
 use crate::report::{Code, Exit};
+use crate::submission::intake::Intake;
+use crate::submission::spool::{Sealed, SealedIn, create, write_all};
 
 /// How this program was called, and so how the real sendmail is.
 #[derive(Debug, Default)]

@@ -12,11 +12,11 @@ use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
-use super::etc::{Etc, EtcError};
 use super::privilege::{Held, PrivilegeError};
 use crate::dkim::{Algorithm, Domain, Hashes, KeyError, Selector, SignError, SigningKey};
 use crate::policy::Plan;
 use crate::rights::{Breach, Rights, Rule};
+use crate::submission::etc::{Etc, EtcError};
 
 /// The keys of a tree, and the right to open them.
 #[derive(Debug)]

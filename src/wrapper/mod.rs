@@ -4,43 +4,30 @@
 //! wrong afterwards sends the message as it was submitted, or refuses it where the administrator asked
 //! for that. Nothing is ever sent that was not read to its end.
 
-mod etc;
-#[cfg(feature = "admin")]
-pub(crate) mod explain;
-mod handoff;
-mod intake;
-mod keyring;
-mod privilege;
+pub(crate) mod handoff;
+pub(crate) mod keyring;
+pub(crate) mod privilege;
 pub mod protocol;
-mod signals;
+pub(crate) mod signals;
 mod signer;
-mod signing;
 mod smtp;
-mod spool;
-mod stdin;
-mod submitter;
-mod trouble;
+pub(crate) mod stdin;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-pub use etc::{FOLDER, VARIABLE};
 pub use handoff::Call;
-#[cfg(feature = "admin")]
-pub(crate) use {
-    etc::LARGEST as LARGEST_CONFIGURATION, handoff::USUAL, keyring::LARGEST as LARGEST_KEY,
-};
 
 use crate::argv::{Mode, Submission};
 use crate::config::{Host, OnError};
 use crate::report::{self, Code, Outcome, Severity};
-use etc::{BrokenHost, Etc};
+use crate::submission::etc::{BrokenHost, Etc};
+use crate::submission::intake::{Intake, IntakeError};
+use crate::submission::signing::{Choice, Run, Signed, Way};
+use crate::submission::trouble::{self, Trouble, guarded};
 use handoff::{Real, exec, exec_untouched, feed};
-use intake::{Intake, IntakeError};
 use privilege::{Dropped, Held};
 use signer::Signer;
-use signing::{Choice, Run, Signed, Way};
 use stdin::Stdin;
-use trouble::{Trouble, guarded};
 
 /// The program. Returns only where the message could not be handed over, or standard input had to be
 /// fed to a child.
@@ -57,7 +44,7 @@ fn run(call: &Call) -> Code {
     };
     trouble::keep_quiet();
     stdin::reopen_closed();
-    let etc = Etc::find(&held);
+    let etc = Etc::find(held.is_privileged());
     match Mode::parse(&call.argv) {
         Mode::Submit(submission) => submit(held, &etc, call, &submission),
         Mode::Smtp if !smtp::is_inbound() => smtp::converse(held, &etc, call),

@@ -17,18 +17,18 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2};
 
-use super::etc::Etc;
 use super::handoff::wait;
 use super::keyring::{Keyring, KeyringError, Keys};
 use super::privilege::{Dropped, Held, PrivilegeError};
 use super::protocol::{REPLY, REQUEST, Request, read_reply, read_request, write_reply};
 use super::signals;
-use super::submitter::User;
-use super::trouble::panicked;
 use crate::config::Host;
 use crate::dkim::{Algorithm, Domain, Hashes, Selector};
 use crate::policy::Plan;
 use crate::report;
+use crate::submission::etc::Etc;
+use crate::submission::submitter::User;
+use crate::submission::trouble::panicked;
 
 /// The other end of the pipes: asks for signatures.
 #[derive(Debug)]
@@ -176,7 +176,7 @@ mod tests {
     #[test]
     fn nothing_but_a_configured_key_is_opened() {
         let held = Held::take().unwrap();
-        let etc = Etc::at(std::path::Path::new("/nowhere"));
+        let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
         let service = Service { keyring: Keyring { etc: &etc, held: &held }, host: &host };
         let request = Request { author: "sample.com", selector: "s1", hashes: &HASHES };
@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn the_process_ends_with_its_pipe() {
         let held = Held::take().unwrap();
-        let etc = Etc::at(std::path::Path::new("/nowhere"));
+        let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
         let (signer, _) = Signer::start(held, &etc, &host).unwrap();
         let mut signer = signer.unwrap();

@@ -20,19 +20,19 @@ use std::net::TcpStream;
 use std::os::fd::AsFd as _;
 
 use super::Begun;
-use super::etc::Etc;
 use super::handoff::{Call, HandoffError};
-use super::intake::{Intake, IntakeError};
 use super::privilege::Held;
 use super::signals;
 use super::signer::Signer;
-use super::signing::{Choice, Failed, Run, Signed, Way};
-use super::trouble::{Trouble, guarded};
 use crate::argv::{LoneDot, Submission};
 use crate::config::{BEYOND, Host, OnError};
 use crate::message::Reader;
 use crate::message::dialogue::{End, Opaque, Stuffing};
 use crate::report::{self, Code, Outcome, Severity};
+use crate::submission::etc::Etc;
+use crate::submission::intake::{Intake, IntakeError};
+use crate::submission::signing::{Choice, Failed, Run, Signed, Way};
+use crate::submission::trouble::{Trouble, guarded};
 use relay::{Data, Next, Relay};
 
 /// Whether standard input is a TCP socket: whoever speaks there is on another host, or was taken for

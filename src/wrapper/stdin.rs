@@ -10,7 +10,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::stat::{SFlag, fstat, makedev};
 use nix::unistd::{Whence, dup2_stderr, dup2_stdin, dup2_stdout, lseek, read};
 
-use super::intake::Source;
+use crate::submission::intake::Source;
 
 /// Standard input, of which all is the message.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use crate::admin::input;
 use crate::admin::postconf::Postfix;
 use crate::admin::store::rights::GROUP;
 use crate::config::Host;
-use crate::wrapper::USUAL;
+use crate::wrapper::handoff::USUAL;
 
 /// Where packages and `make install` put it.
 const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"];

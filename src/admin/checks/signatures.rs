@@ -7,12 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use super::configuration::{Configuration, Signer};
 use super::finding::Finding;
 use crate::admin::dns::Dns;
-use crate::admin::explain::sample;
+use crate::admin::dry_run::{End, explain, sample, user_named};
 use crate::admin::input;
 use crate::admin::testkey::{Outcome, test_all};
 use crate::admin::verify::line;
 use crate::dkim::{Header, Lookup, Record, SigningKey, Timestamp, verify};
-use crate::wrapper::explain::{End, User, explain};
+use crate::submission::submitter::User;
 
 /// The published records against the keys.
 pub(crate) fn published(etc: &Path) -> Vec<Finding> {
@@ -82,7 +82,7 @@ fn author(signer: &Signer) -> Option<String> {
 fn submitter(signer: &Signer) -> Option<User> {
     match (&signer.file.users, &signer.file.groups) {
         (None, None) => Some(User::real()),
-        (Some(users), _) => users.iter().find_map(|name| User::named(name)),
+        (Some(users), _) => users.iter().find_map(|name| user_named(name)),
         (None, Some(_)) => None,
     }
 }

@@ -23,7 +23,7 @@ use super::store::domains;
 use super::store::{NewFile, Readers, Store};
 use super::{Args, input};
 use crate::config::{Host, Signing};
-use crate::wrapper::USUAL;
+use crate::wrapper::handoff::USUAL;
 pub use conf::Files;
 use conf::Settings;
 use keys::OldKey;

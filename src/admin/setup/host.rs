@@ -8,7 +8,8 @@ use std::process::Command;
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::dkim::Domain;
-use crate::wrapper::{FOLDER, USUAL};
+use crate::submission::etc::FOLDER;
+use crate::wrapper::handoff::USUAL;
 
 /// What `config.toml` can know of the host.
 #[derive(Debug, Default)]

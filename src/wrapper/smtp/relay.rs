@@ -11,8 +11,8 @@ use nix::unistd::{read, write};
 use super::child::Child;
 use crate::message::dialogue::{Dialogue, End};
 use crate::report::Code;
+use crate::submission::intake::Source;
 use crate::wrapper::handoff::{Call, HandoffError, Real};
-use crate::wrapper::intake::Source;
 use crate::wrapper::privilege::Dropped;
 
 /// Octets asked for at a time.

@@ -7,10 +7,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::etc::EtcError;
 use super::intake::IntakeError;
-use super::keyring::KeyringError;
 use super::signing::Failed;
 use crate::config::OnError;
 use crate::dkim::{RecipeError, SignError};
+use crate::wrapper::keyring::KeyringError;
 
 /// Why a message that should be signed is not.
 #[derive(Debug)]
@@ -89,6 +89,6 @@ pub(crate) fn guarded<T>(
 }
 
 /// What was caught: a panic, and where it was.
-pub(super) fn panicked() -> Trouble {
+pub(crate) fn panicked() -> Trouble {
     Trouble::Bug(PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }

@@ -8,9 +8,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use memchr::memchr_iter;
 
 use super::etc::Etc;
-use super::handoff::Call;
 use super::intake::{HeaderRead, Intake, IntakeError, Source};
-use super::keyring::Keys;
 use super::spool::{Sealed, Spool};
 use super::submitter::User;
 use super::trouble::Trouble;
@@ -24,10 +22,12 @@ use crate::message::date::DateTime;
 use crate::message::seven_bit::{Changes, Rewrite, Survey};
 use crate::policy::{Decision, Plan, Reason};
 use crate::report::{self, Entry, Outcome, Severity};
+use crate::wrapper::handoff::Call;
+use crate::wrapper::keyring::Keys;
 
 /// How a message came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Way {
+pub(crate) enum Way {
     /// As standard input.
     Alone,
     /// Inside a dialogue: whoever gives it has no name there, only the envelope sender.
@@ -35,37 +35,37 @@ pub(super) enum Way {
 }
 
 /// All that is known of one submission, from its argv to the log line.
-pub(super) struct Run<'a> {
-    pub(super) call: &'a Call,
-    pub(super) submission: &'a Submission,
+pub(crate) struct Run<'a> {
+    pub(crate) call: &'a Call,
+    pub(crate) submission: &'a Submission,
     way: Way,
-    pub(super) user: User,
+    pub(crate) user: User,
     now: DateTime,
     unique: String,
     /// Who the message is from, once that is known.
-    pub(super) author: Option<Author>,
+    pub(crate) author: Option<Author>,
     /// How it is to be signed, once that is decided.
-    pub(super) plan: Option<Rc<Plan>>,
+    pub(crate) plan: Option<Rc<Plan>>,
 }
 
 /// What was found to be done with the message.
-pub(super) enum Choice {
+pub(crate) enum Choice {
     Sign(Box<Job>),
     Skip(Reason),
 }
 
 /// A message to be signed: its completed header, and how it is signed.
-pub(super) struct Job {
+pub(crate) struct Job {
     header: Header,
     author: Domain,
     plan: Rc<Plan>,
 }
 
 /// A trouble, and what the administrator wants done about it.
-pub(super) type Failed = (Trouble, OnError);
+pub(crate) type Failed = (Trouble, OnError);
 
 impl<'a> Run<'a> {
-    pub(super) fn new(call: &'a Call, submission: &'a Submission, way: Way) -> Self {
+    pub(crate) fn new(call: &'a Call, submission: &'a Submission, way: Way) -> Self {
         #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let date = DateTime { seconds: now.as_secs(), offset: 0 };
@@ -83,12 +83,12 @@ impl<'a> Run<'a> {
     }
 
     /// What a line of one dot is to the real sendmail.
-    pub(super) fn lone_dot(&self, host: &Host) -> LoneDot {
+    pub(crate) fn lone_dot(&self, host: &Host) -> LoneDot {
         host.lone_dot.max(self.submission.lone_dot)
     }
 
     /// The header → what to do.
-    pub(super) fn choose(
+    pub(crate) fn choose(
         &mut self,
         intake: &mut Intake<impl Source>,
         etc: &Etc,
@@ -145,7 +145,7 @@ impl<'a> Run<'a> {
     }
 
     /// The body → the signed message. The real sendmail takes no message larger than `limit`.
-    pub(super) fn sign(
+    pub(crate) fn sign(
         &self,
         job: &mut Job,
         intake: &mut Intake<impl Source>,
@@ -160,7 +160,7 @@ impl<'a> Run<'a> {
         Ok(signed)
     }
 
-    pub(super) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
+    pub(crate) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
         let plan = self.plan.as_deref();
         let from = self.author.as_ref().map(Author::address);
         let entry = Entry {
@@ -179,7 +179,7 @@ impl<'a> Run<'a> {
 const AROUND: u64 = 2048;
 
 /// What stands before the body, and the body where it is another than was submitted.
-pub(super) struct Signed {
+pub(crate) struct Signed {
     head: Vec<u8>,
     body: Option<Spool>,
     /// That of the body.
@@ -210,18 +210,18 @@ impl Signed {
     }
 
     /// What the log says of a signature that may not last.
-    pub(super) fn risk(&self) -> Option<&'static str> {
+    pub(crate) fn risk(&self) -> Option<&'static str> {
         self.leaves_risk.then_some("a part that is not ours to change may be changed")
     }
 
-    pub(super) fn seal(self, intake: &mut Intake<impl Source>) -> Result<Sealed, IntakeError> {
+    pub(crate) fn seal(self, intake: &mut Intake<impl Source>) -> Result<Sealed, IntakeError> {
         let Some(body) = self.body else { return intake.seal_signed(&self.head) };
         let length = body.len().map_err(IntakeError::Keep)?;
         body.seal_with(&self.head, 0, length).map_err(|(_, error)| IntakeError::Keep(error))
     }
 
     /// Gives all of it to `put`, in lines that end in LF.
-    pub(super) fn write<S: Source>(
+    pub(crate) fn write<S: Source>(
         &self,
         intake: &mut Intake<S>,
         mut put: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
@@ -236,7 +236,7 @@ impl Signed {
 
 impl Job {
     /// What to do when it can't be signed.
-    pub(super) fn on_error(&self) -> OnError {
+    pub(crate) fn on_error(&self) -> OnError {
         self.plan.on_error
     }
 

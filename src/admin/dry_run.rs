@@ -6,42 +6,41 @@ use std::rc::Rc;
 
 use nix::errno::Errno;
 
-pub(crate) use super::submitter::User;
-
-use super::etc::Etc;
-use super::handoff::Call;
-use super::intake::{Intake, Source};
-use super::keyring::Keyring;
-use super::privilege::Held;
-use super::signing::{Choice, Failed, Run, Way};
-use super::trouble::guarded;
 use crate::argv::Mode;
 use crate::config::OnError;
 use crate::message::Reader;
 use crate::message::author::Author;
 use crate::policy::{Candidate, Plan};
 use crate::report;
+use crate::submission::etc::Etc;
+use crate::submission::intake::{Intake, Source};
+use crate::submission::signing::{Choice, Failed, Run, Way};
+use crate::submission::submitter::User;
+use crate::submission::trouble::guarded;
+use crate::wrapper::handoff::Call;
+use crate::wrapper::keyring::Keyring;
+use crate::wrapper::privilege::Held;
 
 /// What would be done, and on what grounds.
-pub(crate) struct Explained {
+pub(super) struct Explained {
     /// The first address of From.
-    pub(crate) from: Option<String>,
+    pub(super) from: Option<String>,
     /// Places of domain files in the order in which they are looked at.
-    pub(crate) lookup: Vec<Looked>,
+    pub(super) lookup: Vec<Looked>,
     /// How it is to be signed, if it is.
-    pub(crate) plan: Option<Rc<Plan>>,
-    pub(crate) end: End,
+    pub(super) plan: Option<Rc<Plan>>,
+    pub(super) end: End,
 }
 
 /// A place of a domain file.
-pub(crate) struct Looked {
-    pub(crate) path: PathBuf,
+pub(super) struct Looked {
+    pub(super) path: PathBuf,
     /// What was found there.
-    pub(crate) found: &'static str,
+    pub(super) found: &'static str,
 }
 
 /// What becomes of the message.
-pub(crate) enum End {
+pub(super) enum End {
     /// Signed: all of it, with the signatures, and what the log would say of a risk.
     Signed { message: Vec<u8>, risk: Option<&'static str> },
     /// Sent as it was submitted.
@@ -68,14 +67,14 @@ impl Source for Octets<'_> {
 }
 
 /// Takes a message through the wrapper by `argv`, as that user, with the configuration in `etc`.
-pub(crate) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8]) -> Explained {
+pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8]) -> Explained {
     let ended = |end| Explained { from: None, lookup: Vec::new(), plan: None, end };
     let submission = match Mode::parse(argv) {
         Mode::Submit(submission) => submission,
         Mode::Smtp => return ended(End::NotRead("SMTP on standard input, signed inside")),
         Mode::PassThrough => return ended(End::NotRead("no message, or options that are refused")),
     };
-    let etc = Etc::at(etc);
+    let etc = Etc::at(etc.to_owned());
     let call = Call { argv: argv.to_vec(), ..Call::default() };
     let mut run = Run::new(&call, &submission, Way::Alone);
     run.user = user;
@@ -141,4 +140,14 @@ fn lookup(etc: &Etc, domain: &crate::dkim::Domain) -> Vec<Looked> {
         }
     }
     places
+}
+
+/// The user of a login name.
+pub(super) fn user_named(name: &str) -> Option<User> {
+    Some(nix::unistd::User::from_name(name).ok().flatten()?.into())
+}
+
+/// As short as a message can be that programs submit.
+pub(super) fn sample(from: &str) -> Vec<u8> {
+    format!("From: {from}\nTo: somebody@example.net\nSubject: dkimctl\n\nTest Mail.\n").into_bytes()
 }

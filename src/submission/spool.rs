@@ -10,7 +10,7 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 
-use super::signals;
+use crate::wrapper::signals;
 
 /// What fits is handed over in a pipe: as large as an ordinary user may make one.
 pub(crate) const SMALL: usize = 1 << 20;
@@ -35,10 +35,10 @@ pub(crate) enum Spool {
 
 /// Something to be read by the real sendmail from its offset on; nothing more can be written.
 #[derive(Debug)]
-pub(crate) struct Sealed(pub(super) SealedIn);
+pub(crate) struct Sealed(pub(crate) SealedIn);
 
 #[derive(Debug)]
-pub(super) enum SealedIn {
+pub(crate) enum SealedIn {
     Memory(Vec<u8>),
     File(File),
     /// Standard input is still there, at the offset where it was.
@@ -191,7 +191,7 @@ fn put_head(file: &mut File, head: &[u8], from: u64, to: u64) -> io::Result<()> 
 }
 
 /// A file without a name, for this user only.
-pub(super) fn create() -> io::Result<File> {
+pub(crate) fn create() -> io::Result<File> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for folder in FOLDERS {
         match create_in(Path::new(folder)) {
@@ -235,7 +235,7 @@ fn is_unsupported(error: &io::Error) -> bool {
 }
 
 /// Writes under `RLIMIT_FSIZE` too: there the kernel sends SIGXFSZ, which would end us and the message.
-pub(super) fn write_all(file: &mut File, octets: &[u8]) -> io::Result<()> {
+pub(crate) fn write_all(file: &mut File, octets: &[u8]) -> io::Result<()> {
     signals::without(Signal::SIGXFSZ, || file.write_all(octets))
 }
 

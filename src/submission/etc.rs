@@ -10,17 +10,16 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::privilege::Held;
 use crate::config::{ConfigError, DomainFile, Host, OnError};
 use crate::dkim::Domain;
 use crate::policy::{Candidate, Policy};
 use crate::rights::{Breach, Rights, Rule};
 
 /// The folder of an installed wrapper.
-pub const FOLDER: &str = "/etc/sendmail-dkim";
+pub(crate) const FOLDER: &str = "/etc/sendmail-dkim";
 
 /// Names another folder, where no privilege could be abused by it.
-pub const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
+pub(crate) const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
 
 /// No configuration file is larger. Bytes.
 pub(crate) const LARGEST: u64 = 64 << 10;
@@ -93,23 +92,18 @@ pub(crate) struct BrokenHost {
 
 impl Etc {
     /// The installed folder, or the one that the environment names, if no privilege is held.
-    pub(crate) fn find(held: &Held) -> Self {
+    pub(crate) fn find(is_privileged: bool) -> Self {
         #[expect(
             clippy::disallowed_methods,
             reason = "read only where there is no privilege to abuse"
         )]
-        let named = if held.is_privileged() { None } else { std::env::var_os(VARIABLE) };
+        let named = if is_privileged { None } else { std::env::var_os(VARIABLE) };
         let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
-        Self::of(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
+        Self::at(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
     }
 
     /// A folder that the administrator names.
-    #[cfg(feature = "admin")]
-    pub(crate) fn at(folder: &Path) -> Self {
-        Self::of(folder.to_owned())
-    }
-
-    fn of(folder: PathBuf) -> Self {
+    pub(crate) fn at(folder: PathBuf) -> Self {
         Self { folder, rule: OnceCell::new() }
     }
 
@@ -195,7 +189,7 @@ impl Etc {
     }
 
     /// The rule for this tree; the folder itself was judged by it.
-    pub(super) fn rule(&self) -> Result<Rule, EtcError> {
+    pub(crate) fn rule(&self) -> Result<Rule, EtcError> {
         if let Some(rule) = self.rule.get() {
             return Ok(*rule);
         }

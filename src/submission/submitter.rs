@@ -19,16 +19,16 @@ pub(crate) struct User {
     named: Option<nix::unistd::User>,
 }
 
+/// Another user than that of this process, for `dkimctl` to show what would be done with its mail.
+impl From<nix::unistd::User> for User {
+    fn from(named: nix::unistd::User) -> Self {
+        Self { uid: named.uid, named: Some(named) }
+    }
+}
+
 impl User {
     pub(crate) fn real() -> Self {
         Self { uid: getuid(), named: None }
-    }
-
-    /// The user of a login name, for a look at what would be done with its mail.
-    #[cfg(feature = "admin")]
-    pub(crate) fn named(name: &str) -> Option<Self> {
-        let named = nix::unistd::User::from_name(name).ok().flatten()?;
-        Some(Self { uid: named.uid, named: Some(named) })
     }
 
     pub(crate) fn uid(&self) -> u32 {

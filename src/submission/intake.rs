@@ -10,10 +10,10 @@ use std::os::fd::AsFd as _;
 use nix::errno::Errno;
 
 use super::spool::{Sealed, Spool};
-use super::stdin::Stdin;
 use crate::argv::LoneDot;
 use crate::message::body;
 use crate::message::reader::{Reader, Step};
+use crate::wrapper::stdin::Stdin;
 
 /// Octets asked for at a time: what a pipe holds.
 const PIECE: usize = 64 << 10;
