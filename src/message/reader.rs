@@ -1,157 +1,135 @@
-//! Octets → the header and the body of a message, as Postfix's sendmail(1), smtpd(8), pickup(8) and
-//! cleanup(8) take them: leading From_ lines go, so do all CRs before an LF, a line of one dot may end
-//! the message, and the header ends where Postfix says it does. Any split of the input gives the same.
+//! Bytes → the header and the body of a message, as Postfix's sendmail(1), smtpd(8), pickup(8) and
+//! cleanup(8) read them: leading mbox `From ` lines are dropped, and so are all CRs before an LF. A line
+//! containing a single dot may end the message, and the header ends where Postfix ends it. The result does
+//! not depend on how the input is split.
 
-mod line;
+use std::mem;
 
 use memchr::{memchr, memmem, memrchr};
 
 use super::limits::{HEADER_LIMIT, LINE_PIECE, MOST_FIELDS};
 use super::syntax::field_name;
 use crate::argv::LoneDot;
-use line::{continues, is_from_line, without_line_end};
 
 /// Where the reader stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// All octets were taken.
+    /// All bytes were read.
     More,
-    /// The header is complete; the rest of the octets is body.
+    /// The header is complete; the rest of the bytes is body.
     HeaderEnds,
-    /// A line of one dot ended the message; the rest of the octets is no part of it.
+    /// A line containing a single dot ended the message; the rest of the bytes is no part of it.
     MessageEnds,
     /// The header is larger than [`HEADER_LIMIT`], or has more than [`MOST_FIELDS`] fields.
     HeaderTooLarge,
 }
 
-/// Reads one message, given in pieces of any size.
-#[derive(Debug)]
+/// Reads one message, passed in pieces of any size.
+#[derive(Debug, Default)]
 pub struct Reader {
-    lone_dot: LoneDot,
-    /// What comes after DATA (RFC 5321 §4.5.2): the first dot of a line is no part of it.
-    stuffed: bool,
+    dots: Dots,
     phase: Phase,
-    /// The next octet begins a line; before the body.
-    fresh: bool,
     /// The line that is being read, before the body.
     line: Vec<u8>,
-    /// A dot that is no part of the message precedes the line.
-    line_is_stuffed: bool,
     header: Vec<u8>,
     fields: usize,
-    /// Octets of input taken so far.
+    /// Bytes of input read so far.
     taken: u64,
-    body: Body,
+    /// Where in the input the body begins.
+    body_begins: u64,
+    /// The body so far is not exactly what the input has.
+    differs: bool,
+    /// The next byte of the body does not begin a line.
+    inside_line: bool,
+    /// A dot that begins a line and may be all of it.
+    held_dot: bool,
+    /// CRs that may belong to a line end, fewer than [`LINE_PIECE`].
+    held_crs: usize,
+    /// Bytes read of the current piece of the line.
+    column: usize,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What a dot at the beginning of a line means.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Dots {
+    /// It is text.
+    #[default]
+    Text,
+    /// It ends the message where nothing follows it on the line.
+    End,
+    /// It is no part of the line: dot-stuffing (RFC 5321 §4.5.2).
+    Stuffing,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Phase {
-    /// Before the first line that is no From_ line.
+    /// Before the first line that is not an mbox `From ` line.
+    #[default]
     Top,
     Header,
     Body,
     Ended,
 }
 
-/// The state between two pieces of the body.
-#[derive(Debug)]
-struct Body {
-    begins: u64,
-    ends: u64,
-    at_line_start: bool,
-    /// A dot that begins a line and may be all of it.
-    held_dot: bool,
-    /// CRs that wait for what follows them, fewer than [`LINE_PIECE`].
-    held_crs: usize,
-    /// Bytes of the piece of the line that were read.
-    column: usize,
-    verbatim: bool,
-}
-
 impl Reader {
-    /// A reader at the first octet of a message.
+    /// A reader at the first byte of a message.
     #[must_use]
     pub fn new(lone_dot: LoneDot) -> Self {
-        Self::with(lone_dot, false)
+        Self::with(if lone_dot == LoneDot::Ends { Dots::End } else { Dots::Text })
     }
 
-    /// A reader at the first octet after DATA, to be given all up to the line of one dot.
+    /// A reader at the first byte of mail data (RFC 5321 §4.1.1.4), which does not get the line that ends it.
     #[must_use]
     pub fn of_data() -> Self {
-        Self::with(LoneDot::IsText, true)
+        Self::with(Dots::Stuffing)
     }
 
-    /// A reader by the same rules, at the first octet.
+    /// A reader by the same rules, at the first byte.
     #[must_use]
     pub fn again(&self) -> Self {
-        Self::with(self.lone_dot, self.stuffed)
+        Self::with(self.dots)
     }
 
-    fn with(lone_dot: LoneDot, stuffed: bool) -> Self {
-        Self {
-            lone_dot,
-            stuffed,
-            phase: Phase::Top,
-            fresh: true,
-            line: Vec::new(),
-            line_is_stuffed: false,
-            header: Vec::new(),
-            fields: 0,
-            taken: 0,
-            body: Body {
-                begins: 0,
-                ends: 0,
-                at_line_start: true,
-                held_dot: false,
-                held_crs: 0,
-                column: 0,
-                verbatim: !stuffed,
-            },
-        }
+    fn with(dots: Dots) -> Self {
+        Self { dots, differs: dots == Dots::Stuffing, ..Self::default() }
     }
 
-    /// Takes octets until there are no more, or until something is complete; appends what is body to
-    /// `body`. Says how many were taken.
-    pub fn feed(&mut self, octets: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
+    /// Reads bytes until there are no more, or until something is complete, and appends the body to `body`.
+    /// Returns how many bytes were read.
+    pub fn feed(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
         let (taken, step) = match self.phase {
-            Phase::Top | Phase::Header => self.feed_header(octets, body),
-            Phase::Body => self.feed_body(octets, body),
+            Phase::Top | Phase::Header => self.feed_header(bytes, body),
+            Phase::Body => self.feed_body(bytes, body),
             Phase::Ended => (0, Step::MessageEnds),
         };
         self.taken = self.taken.saturating_add(taken as u64);
-        if self.phase == Phase::Body {
-            self.body.ends = self.taken;
-        }
         (taken, step)
     }
 
-    /// Takes octets of the body that are given out as they are, up to the first that needs a look; the caller
-    /// has them already. Says how many.
-    pub fn pass(&mut self, octets: &[u8]) -> usize {
-        let is_text = !self.body.held_dot && self.body.held_crs == 0;
-        let may_end = self.body.at_line_start && octets.first() == Some(&b'.');
-        if self.phase != Phase::Body || !is_text || (may_end && self.minds_dots()) {
+    /// Reads the bytes that are body exactly as they are, up to the first that has to be examined; the caller
+    /// has them already. Returns how many there are.
+    pub fn pass(&mut self, bytes: &[u8]) -> usize {
+        let is_dot = !self.inside_line && bytes.starts_with(b".") && self.dots != Dots::Text;
+        if self.phase != Phase::Body || self.held_dot || self.held_crs > 0 || is_dot {
             return 0;
         }
-        let length = self.text_length(octets);
-        self.body.advance(octets.get(..length).unwrap_or_default());
+        let length = self.text_length(bytes);
+        self.advance(bytes.get(..length).unwrap_or_default());
         self.taken = self.taken.saturating_add(length as u64);
-        self.body.ends = self.taken;
         length
     }
 
     /// The end of the input: completes the last line.
     pub fn finish(&mut self, body: &mut Vec<u8>) {
         if matches!(self.phase, Phase::Top | Phase::Header) {
-            let line = std::mem::take(&mut self.line);
-            let line_begins = self.taken.saturating_sub(line.len() as u64);
-            let is_end = line == b"." && self.lone_dot == LoneDot::Ends;
-            if !line.is_empty() && !is_end && self.header_line(&line, body) {
-                self.body.begins = line_begins;
-            } else {
-                self.begin_body(if is_end { line_begins } else { self.taken });
+            let line = mem::take(&mut self.line);
+            self.body_begins = self.taken;
+            if line == b"." && self.dots != Dots::Text {
+                self.differs = true;
+            } else if !line.is_empty() && self.header_line(&line, body) {
+                self.body_begins = self.taken.saturating_sub(line.len() as u64);
             }
-            self.body.ends = if is_end { line_begins } else { self.taken };
+            self.phase = Phase::Body;
         }
         if self.phase == Phase::Body {
             self.finish_body(body);
@@ -165,223 +143,209 @@ impl Reader {
         &self.header
     }
 
-    /// The body as octets of the input (from, to), where it is exactly what was given out; only the
-    /// LF that was missing at the end may have been added.
+    /// Where in the input (from, to) the body is exactly as it was written to `body`; only an LF that was
+    /// missing at the end may have been added. `None` where the body differs, or a dot ended it.
     #[must_use]
     pub fn body_in_input(&self) -> Option<(u64, u64)> {
-        self.body.verbatim.then_some((self.body.begins, self.body.ends))
+        (!self.differs).then_some((self.body_begins, self.taken))
     }
 
-    fn feed_header(&mut self, octets: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
+    fn feed_header(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
         let mut taken: usize = 0;
-        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
-            let begins = self.taken.saturating_add(taken as u64);
-            let line_begins = begins.saturating_sub(self.line.len() as u64);
-            taken = taken.saturating_add(piece.len());
-            let is_fresh = std::mem::replace(&mut self.fresh, piece.ends_with(b"\n"));
-            let stuffing = if self.stuffed && is_fresh { piece.strip_prefix(b".") } else { None };
-            self.line_is_stuffed = stuffing.is_some() || self.line_is_stuffed && !is_fresh;
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             let before = self.line.len();
-            self.line.extend_from_slice(stuffing.unwrap_or(piece));
-            let complete = self.line.ends_with(b"\n");
-            let is_too_large = self.line.len().saturating_add(self.header.len()) > HEADER_LIMIT;
-            // The first piece of a line decides, once it is there.
-            let is_known = before <= LINE_PIECE && self.is_text_for_sure();
-            if !is_known && (is_too_large || self.fields > MOST_FIELDS) {
+            let begins = self.taken.saturating_add(taken as u64).saturating_sub(before as u64);
+            taken = taken.saturating_add(piece.len());
+            self.line.extend_from_slice(piece);
+            let text = self.unstuffed(&self.line);
+            let is_too_large = text.len().saturating_add(self.header.len()) > HEADER_LIMIT;
+            // The first piece of a line shows that it is no part of the header.
+            let is_body = before <= LINE_PIECE && text.len() > LINE_PIECE && !self.is_header(text);
+            if !is_body && (is_too_large || self.fields > MOST_FIELDS) {
                 return (taken, Step::HeaderTooLarge);
             }
-            if !complete && !is_known {
+            let is_complete = piece.ends_with(b"\n");
+            if !is_complete && !is_body {
                 continue;
             }
-            let line = std::mem::take(&mut self.line);
-            if complete && self.is_lone_dot(&line) {
-                self.begin_body(line_begins);
-                self.body.ends = line_begins;
-                self.phase = Phase::Ended;
+            let line = mem::take(&mut self.line);
+            let text = without_line_end(&line);
+            if is_complete && text == b"." && self.dots == Dots::End {
+                self.end_at_dot();
                 return (taken, Step::MessageEnds);
             }
-            let is_separator = without_line_end(&line).is_empty();
             if self.header_line(&line, body) {
                 // An empty line separates; any other line is the first of the body.
-                let end = self.taken.saturating_add(taken as u64);
-                self.body.begins = if is_separator { end } else { line_begins };
+                let separator = if text.is_empty() { line.len() } else { 0 };
+                self.body_begins = begins.saturating_add(separator as u64);
                 return (taken, Step::HeaderEnds);
             }
         }
         (taken, Step::More)
     }
 
-    /// Takes a line before the body. True when the header ended with it or before it.
+    /// Reads a line before the body. True when the header ended with it or before it.
     fn header_line(&mut self, line: &[u8], body: &mut Vec<u8>) -> bool {
-        let complete = line.ends_with(b"\n");
-        let text = without_line_end(line);
-        if self.phase == Phase::Top && complete && line.len() <= LINE_PIECE && is_from_line(text) {
-            if self.stuffed {
+        let is_complete = line.ends_with(b"\n");
+        let unstuffed = self.unstuffed(line);
+        let text = without_line_end(unstuffed);
+        let is_first = self.phase == Phase::Top && is_complete && unstuffed.len() <= LINE_PIECE;
+        if is_first && is_from_line(text) {
+            if self.dots == Dots::Stuffing {
                 // Where sendmail(1) drops it, smtpd(8) makes a field of it.
-                self.header.extend_from_slice(b"X-Mailbox-Line: ");
-                self.header.extend_from_slice(text);
-                self.header.push(b'\n');
+                self.header.extend_from_slice(&[b"X-Mailbox-Line: ", text, b"\n"].concat());
             }
             return false;
         }
-        let continues = continues(text);
-        let is_header = match self.phase {
-            // pickup(8) puts an empty line before a message that begins with a blank.
-            Phase::Top => field_name(text).is_some(),
-            Phase::Header | Phase::Body | Phase::Ended => continues || field_name(text).is_some(),
-        };
-        if is_header {
+        if self.is_header(text) {
             self.phase = Phase::Header;
-            self.fields = self.fields.saturating_add(usize::from(!continues));
+            self.fields = self.fields.saturating_add(usize::from(!continues(text)));
             self.header.extend_from_slice(text);
             self.header.push(b'\n');
             return false;
         }
-        self.begin_body(self.taken);
-        if !(complete && text.is_empty()) {
-            // Read once more as body, whose rules for CRs and the last line are its own; its dot is gone.
-            self.body.at_line_start = !self.stuffed;
-            self.body.column = usize::from(self.line_is_stuffed);
+        self.phase = Phase::Body;
+        if !(is_complete && text.is_empty()) {
+            // Read again as body, which has rules of its own for CRs, dots and the last line.
             self.feed_body(line, body);
         }
         true
     }
 
-    fn begin_body(&mut self, begins: u64) {
-        self.phase = Phase::Body;
-        self.body.begins = begins;
+    /// Whether a line is a part of the header. pickup(8) puts an empty line before a message that begins with WSP.
+    fn is_header(&self, text: &[u8]) -> bool {
+        (continues(text) && self.phase == Phase::Header) || field_name(text).is_some()
     }
 
-    /// A line in progress that can't become part of the header any more.
-    fn is_text_for_sure(&self) -> bool {
-        let continues = self.phase == Phase::Header && continues(&self.line);
-        self.line.len() > LINE_PIECE && !continues && field_name(&self.line).is_none()
+    /// The line without the dot that was added to it.
+    fn unstuffed<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        line.strip_prefix(b".").filter(|_| self.dots == Dots::Stuffing).unwrap_or(line)
     }
 
-    fn is_lone_dot(&self, line: &[u8]) -> bool {
-        self.lone_dot == LoneDot::Ends && without_line_end(line) == b"."
-    }
-
-    fn feed_body(&mut self, octets: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
-        let mut rest = octets;
+    fn feed_body(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
+        let mut rest = bytes;
         while let Some(first) = rest.first() {
-            if *first == b'\n' {
-                self.body.verbatim &= self.body.held_crs == 0;
-                self.body.held_crs = 0;
-                if std::mem::take(&mut self.body.held_dot) {
-                    // `.` CR* LF ends the message, and is no part of it.
-                    let taken = octets.len().saturating_sub(rest.len()).saturating_add(1);
-                    self.end_at_dot();
-                    return (taken, Step::MessageEnds);
+            let mut length = 1;
+            match first {
+                b'\n' => {
+                    self.differs |= self.held_crs > 0;
+                    self.held_crs = 0;
+                    if mem::take(&mut self.held_dot) {
+                        // `.` CR* LF ends the message, and is no part of it.
+                        self.end_at_dot();
+                        let before = bytes.len().saturating_sub(rest.len());
+                        return (before.saturating_add(1), Step::MessageEnds);
+                    }
+                    out.push(b'\n');
+                    self.inside_line = false;
+                    self.column = 0;
                 }
-                out.push(b'\n');
-                self.body.at_line_start = true;
-                self.body.column = 0;
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            if *first == b'\r' {
-                self.body.held_crs = self.body.held_crs.saturating_add(1);
-                self.body.column = self.body.column.saturating_add(1);
-                if self.body.column == LINE_PIECE {
-                    self.body.column = 0;
+                b'\r' => {
+                    self.held_crs = self.held_crs.saturating_add(1);
+                    self.column = self.column.saturating_add(1);
+                    if self.column == LINE_PIECE {
+                        self.column = 0;
+                        self.release(out);
+                    }
+                }
+                b'.' if !self.inside_line && self.held_crs == 0 && self.dots != Dots::Text => {
+                    self.held_dot = self.dots == Dots::End;
+                    self.inside_line = true;
+                    self.column = 1;
+                }
+                _ => {
                     self.release(out);
+                    length = self.text_length(rest);
+                    let text = rest.get(..length).unwrap_or_default();
+                    out.extend_from_slice(text);
+                    self.advance(text);
                 }
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
             }
-            let may_end = self.body.at_line_start && self.body.held_crs == 0 && !self.body.held_dot;
-            if may_end && *first == b'.' && self.minds_dots() {
-                self.body.held_dot = !self.stuffed;
-                self.body.at_line_start = false;
-                self.body.column = 1;
-                rest = rest.get(1..).unwrap_or_default();
-                continue;
-            }
-            self.release(out);
-            rest = self.copy_text(rest, out);
+            rest = rest.get(length..).unwrap_or_default();
         }
-        (octets.len(), Step::More)
+        (bytes.len(), Step::More)
     }
 
-    /// Copies up to the next octet that needs a look.
-    fn copy_text<'a>(&mut self, octets: &'a [u8], out: &mut Vec<u8>) -> &'a [u8] {
-        let (text, rest) = octets.split_at_checked(self.text_length(octets)).unwrap_or_default();
-        out.extend_from_slice(text);
-        self.body.advance(text);
-        rest
-    }
-
-    /// A dot that begins a line is not always text.
-    fn minds_dots(&self) -> bool {
-        self.stuffed || self.lone_dot == LoneDot::Ends
-    }
-
-    /// How much there is before the next CR, and before the next dot that begins a line if that matters.
-    fn text_length(&self, octets: &[u8]) -> usize {
-        if !self.minds_dots() {
-            return memchr(b'\r', octets).unwrap_or(octets.len());
+    /// How many bytes there are before the next CR, and before the next dot that begins a line if that matters.
+    fn text_length(&self, bytes: &[u8]) -> usize {
+        if self.dots == Dots::Text {
+            return memchr(b'\r', bytes).unwrap_or(bytes.len());
         }
         let mut length: usize = 0;
-        // Not all at once: the search for the one would go far beyond many of the other.
-        while let Some(piece) = octets.get(length..).filter(|rest| !rest.is_empty()) {
-            let piece = piece.get(..LINE_PIECE).unwrap_or(piece);
+        loop {
+            // Not all at once: the search for a CR would go far beyond many dots. A byte more than a piece, as
+            // the dot may be the first of the next one.
+            let rest = bytes.get(length..).unwrap_or_default();
+            let piece = rest.get(..=LINE_PIECE).unwrap_or(rest);
             let text = piece.get(..memchr(b'\r', piece).unwrap_or(piece.len())).unwrap_or_default();
             let dot = memmem::find(text, b"\n.").map(|end| end.saturating_add(1));
-            length = length.saturating_add(dot.unwrap_or(text.len()));
-            if dot.is_some() || text.len() < piece.len() {
-                break;
+            if dot.is_some() || text.len() <= LINE_PIECE {
+                return length.saturating_add(dot.unwrap_or(text.len()));
             }
-            // The dot may be the first of the next.
-            if text.ends_with(b"\n") && octets.get(length) == Some(&b'.') {
-                break;
-            }
+            length = length.saturating_add(LINE_PIECE);
         }
-        length
     }
 
-    /// What was held turned out to be text.
-    fn release(&mut self, out: &mut Vec<u8>) {
-        if std::mem::take(&mut self.body.held_dot) {
-            out.push(b'.');
-        }
-        out.resize(out.len().saturating_add(std::mem::take(&mut self.body.held_crs)), b'\r');
-        self.body.at_line_start = false;
-    }
-
-    fn end_at_dot(&mut self) {
-        self.phase = Phase::Ended;
-        // Where the line begins is known to the pieces only; a body that ends so is given anew.
-        self.body.verbatim = false;
-    }
-
-    fn finish_body(&mut self, out: &mut Vec<u8>) {
-        let held_crs = std::mem::take(&mut self.body.held_crs);
-        // CRs at the end of the input are the first half of a line end.
-        self.body.verbatim &= held_crs == 0;
-        if std::mem::take(&mut self.body.held_dot) {
-            if held_crs == 0 {
-                self.end_at_dot();
-                return;
-            }
-            out.push(b'.');
-        } else if self.body.at_line_start && held_crs == 0 {
-            return;
-        }
-        out.push(b'\n');
-    }
-}
-
-impl Body {
-    /// Text that was given out. It has no CR.
+    /// Text was read that has no CR.
     fn advance(&mut self, text: &[u8]) {
         let begun = match memrchr(b'\n', text) {
             Some(end) => text.len().saturating_sub(end).saturating_sub(1),
             None => self.column.saturating_add(text.len()),
         };
         self.column = begun % LINE_PIECE;
-        self.at_line_start = text.last().map_or(self.at_line_start, |last| *last == b'\n');
+        self.inside_line = text.last().map_or(self.inside_line, |last| *last != b'\n');
     }
+
+    /// What was held turned out to be text.
+    fn release(&mut self, out: &mut Vec<u8>) {
+        if mem::take(&mut self.held_dot) {
+            out.push(b'.');
+        }
+        out.resize(out.len().saturating_add(mem::take(&mut self.held_crs)), b'\r');
+        self.inside_line = true;
+    }
+
+    fn end_at_dot(&mut self) {
+        self.phase = Phase::Ended;
+        // Where its line begins is not known once the line came in pieces.
+        self.differs = true;
+    }
+
+    fn finish_body(&mut self, out: &mut Vec<u8>) {
+        let held_crs = mem::take(&mut self.held_crs);
+        // CRs at the end of the input are the first half of a line end.
+        self.differs |= held_crs > 0;
+        if mem::take(&mut self.held_dot) {
+            if held_crs == 0 {
+                return self.end_at_dot();
+            }
+            out.push(b'.');
+        } else if !self.inside_line && held_crs == 0 {
+            return;
+        }
+        out.push(b'\n');
+    }
+}
+
+/// A line without its LF and all CRs before that in the same piece (`sendmail_fix_line_endings = always`).
+/// CRs at the end of an incomplete line are the first half of a line end and are dropped too.
+fn without_line_end(line: &[u8]) -> &[u8] {
+    let text = line.strip_suffix(b"\n").unwrap_or(line);
+    let last_piece = text.len().saturating_sub(text.len() % LINE_PIECE);
+    let end = text.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last.saturating_add(1));
+    text.get(..end.max(last_piece)).unwrap_or_default()
+}
+
+/// `From ` after any number of `>`: the line that an mbox puts before a message.
+fn is_from_line(line: &[u8]) -> bool {
+    let quoted = line.iter().take_while(|byte| **byte == b'>').count();
+    line.get(quoted..).is_some_and(|rest| rest.starts_with(b"From "))
+}
+
+/// Whether a line of a header, without its end, continues the field before it: it begins with WSP or, to Postfix,
+/// with a bare CR. What a hop makes of a CR is not certain, so [`crate::message::complete::fields`] rejects such a header.
+fn continues(line: &[u8]) -> bool {
+    matches!(line.first(), Some(b' ' | b'\t' | b'\r'))
 }
 
 #[cfg(test)]
@@ -712,7 +676,7 @@ mod tests {
         for _ in 0..100 {
             body.clear();
             assert_eq!(reader.feed(&[b'\r'; 1000], &mut body), (1000, Step::More));
-            assert!(reader.body.held_crs < LINE_PIECE && body.len() <= LINE_PIECE);
+            assert!(reader.held_crs < LINE_PIECE && body.len() <= LINE_PIECE);
         }
     }
 
