@@ -1,8 +1,8 @@
-//! Where the parts of a MIME message begin and end (RFC 2045, 2046), as Postfix's `mime_state` sees it:
-//! it is Postfix that must find nothing left to change.
+//! Where the parts of a MIME message begin and end (RFC 2045, 2046). Two parsers read the same lines: a
+//! reader's, whose parts these are, and Postfix's (`mime_state`), which must find nothing left to change in
+//! them. They differ where Postfix sees only the beginning of a boundary.
 //!
-//! The walk is given lines in pieces of any size, and keeps no more than one piece of a line and one
-//! part header.
+//! The walk accepts lines in pieces of any size, and keeps no more than one piece of a line and one part header.
 
 mod info;
 mod value;
@@ -12,36 +12,40 @@ use std::mem;
 use memchr::{memchr, memmem, memrchr};
 
 use super::limits::{LINE_PIECE, MOST_OPEN};
-use super::syntax::field_name;
+use super::syntax::{field_name, is_wsp};
 pub use info::{Boundary, Info};
 
-/// A part header larger than this is not looked at. Postfix cuts a single field at 100 kB (`header_size_limit`).
+/// The largest part header that is examined. Postfix cuts a single field at 100 kB (`header_size_limit`).
 const LARGEST_HEADER: usize = 128 << 10;
 
-/// What a walk tells of a body.
+/// What a walk finds in a body.
 pub trait Visit {
     /// A part or an enclosed message begins: its header section, complete lines, with the empty line
     /// that ends it where there is one. Numbers go up from 1; the message itself is 0.
-    fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]);
-    /// Whole lines of a leaf's body, of which none begins with `--`, or a piece of one line; of no part:
-    /// preamble and epilogue.
+    fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]);
+    /// Whole lines of a leaf's body, of which none begins with `--`, or a piece of one line. `None` is the
+    /// preamble or epilogue of a multipart.
     fn text(&mut self, part: Option<usize>, piece: &[u8]);
     /// A piece of a line that separates parts.
     fn boundary(&mut self, piece: &[u8]);
-    /// The line that begins with the next piece of text is none that separates parts, but one to Postfix.
-    fn like_boundary(&mut self, _part: Option<usize>) {}
-    /// A part header is larger than those that are looked at; the rest of it comes as text.
+    /// The line that begins with the next piece is not what Postfix sees in it: text is a boundary or a part header,
+    /// or the beginning of a part is something else.
+    fn misread(&mut self, _part: Option<usize>) {}
+    /// A part header is larger than those that are examined; the rest of it comes as text.
     fn too_large(&mut self) {}
 }
 
 /// Where the walk is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
+    /// In the header of a part whose type is the default where it names none.
     Header {
         parent: usize,
+        default: &'static str,
     },
     Body(usize),
-    /// Before the first part of a multipart, and behind its last one.
+    /// Before the first part of a multipart, and after its last one.
+    #[default]
     Between,
 }
 
@@ -49,54 +53,74 @@ enum Place {
 #[derive(Clone, Debug)]
 struct Open {
     number: usize,
-    boundary: Boundary,
+    boundary: Vec<u8>,
     /// The type of a part that names none.
     default: &'static str,
-    /// It has ended, but not to Postfix, which has not seen all of the line that ends it, or has taken that for
-    /// one of a multipart inside of it.
-    is_over: bool,
+}
+
+/// A line that separates two parts of a multipart, or ends it.
+#[derive(Clone, Copy, Debug)]
+struct Separator {
+    parent: usize,
+    default: &'static str,
+    is_last: bool,
+}
+
+/// The multiparts that are open to one of the two parsers, outermost first.
+#[derive(Clone, Debug, Default)]
+struct Stack(Vec<Open>);
+
+impl Stack {
+    /// Postfix ignores further boundaries while so many are open.
+    fn open(&mut self, number: usize, boundary: &[u8], default: &'static str) {
+        if self.0.len() < MOST_OPEN {
+            self.0.push(Open { number, boundary: boundary.to_vec(), default });
+        }
+    }
+
+    /// The innermost multipart whose boundary a line begins with after `--`; what follows does not matter.
+    fn find(&self, text: &[u8]) -> Option<usize> {
+        self.0.iter().rposition(|open| text.starts_with(&open.boundary))
+    }
+
+    /// Reads a line that may separate parts: those inside of the multipart that it is of are over.
+    fn separate(&mut self, text: &[u8]) -> Option<Separator> {
+        self.0.truncate(self.find(text)?.saturating_add(1));
+        let Open { number: parent, ref boundary, default } = *self.0.last()?;
+        let is_last = text.get(boundary.len()..)?.starts_with(b"--");
+        if is_last {
+            self.0.pop();
+        }
+        Some(Separator { parent, default, is_last })
+    }
 }
 
 /// A walk through the body of one message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Walk {
-    stack: Vec<Open>,
+    reader: Stack,
+    postfix: Stack,
     place: Place,
-    default: &'static str,
     section: Vec<u8>,
     parts: usize,
+    /// The beginning of a piece of a line.
     line: Vec<u8>,
-    /// The first piece of the line was given out.
+    /// The next piece does not begin a line.
     inside_line: bool,
-    /// The line is a boundary, so what is left of it is too.
+    /// The line is a boundary, so the rest of it is too.
     on_boundary: bool,
-    /// The line before was the last of a multipart, and begins another part to Postfix.
-    behind_false_start: bool,
+    /// The line before ended a multipart, and begins another part to Postfix.
+    after_false_start: bool,
 }
 
 const TEXT: &str = "text/plain";
 
-/// Whether the text behind `--` is the end of a multipart with this boundary.
-fn is_end(text: &[u8], boundary: &[u8]) -> bool {
-    text.strip_prefix(boundary).is_some_and(|behind| behind.starts_with(b"--"))
-}
-
 impl Walk {
-    /// At the first octet of a body whose header says this.
+    /// At the first byte of a body whose header says this.
     #[must_use]
     pub fn new(info: &Info) -> Self {
-        let mut walk = Self {
-            stack: Vec::new(),
-            place: Place::Body(0),
-            default: TEXT,
-            section: Vec::new(),
-            parts: 0,
-            line: Vec::new(),
-            inside_line: false,
-            on_boundary: false,
-            behind_false_start: false,
-        };
-        walk.enter(0, info, true);
+        let mut walk = Self::default();
+        walk.enter(info, true);
         walk
     }
 
@@ -106,28 +130,27 @@ impl Walk {
         self.parts
     }
 
-    /// Takes octets of the body.
-    pub fn feed(&mut self, octets: &[u8], visit: &mut impl Visit) {
-        let mut rest = octets;
+    /// Reads bytes of the body.
+    pub fn feed(&mut self, bytes: &[u8], visit: &mut impl Visit) {
+        let mut rest = bytes;
         while !rest.is_empty() {
-            let (lines, behind) =
-                rest.split_at_checked(self.lines_of_text(rest)).unwrap_or_default();
+            let (lines, after) = rest.split_at(self.lines_of_text(rest));
             if !lines.is_empty() {
                 visit.text(self.part(), lines);
             }
-            rest = self.feed_line(behind, visit);
+            rest = self.feed_line(after, visit);
         }
     }
 
     /// How long the lines are that can only be text, each of them of one piece.
-    fn lines_of_text(&self, octets: &[u8]) -> usize {
+    fn lines_of_text(&self, bytes: &[u8]) -> usize {
         let mut length: usize = 0;
         let is_header = matches!(self.place, Place::Header { .. });
-        if is_header || self.inside_line || self.behind_false_start || !self.line.is_empty() {
+        if is_header || self.inside_line || self.after_false_start || !self.line.is_empty() {
             return length;
         }
         loop {
-            let rest = octets.get(length..).unwrap_or_default();
+            let rest = bytes.get(length..).unwrap_or_default();
             let piece = rest.get(..LINE_PIECE).unwrap_or(rest);
             let Some(last) = memrchr(b'\n', piece).filter(|_| !piece.starts_with(b"--")) else {
                 return length;
@@ -138,22 +161,16 @@ impl Walk {
         }
     }
 
-    /// Takes one line, or a piece of it. Gives the octets behind.
-    fn feed_line<'a>(&mut self, octets: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
-        let room = LINE_PIECE.saturating_sub(self.line.len()).min(octets.len());
-        let end = memchr(b'\n', octets.get(..room).unwrap_or_default());
-        let taken = end.map_or(room, |at| at.saturating_add(1));
-        let (piece, behind) = octets.split_at_checked(taken).unwrap_or_default();
-        let is_whole = end.is_some() || self.line.len().saturating_add(taken) >= LINE_PIECE;
-        if is_whole && self.line.is_empty() {
-            self.give(piece, visit);
-            return behind;
-        }
+    /// Reads one line, or a piece of it. Returns the bytes after it.
+    fn feed_line<'a>(&mut self, bytes: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
+        let room = LINE_PIECE.saturating_sub(self.line.len()).min(bytes.len());
+        let end = memchr(b'\n', bytes.get(..room).unwrap_or_default());
+        let (piece, rest) = bytes.split_at(end.map_or(room, |at| at.saturating_add(1)));
         self.line.extend_from_slice(piece);
-        if is_whole {
+        if end.is_some() || self.line.len() >= LINE_PIECE {
             self.give_line(visit);
         }
-        behind
+        rest
     }
 
     /// The end of the body. The last line is complete: the reader sees to that.
@@ -161,33 +178,22 @@ impl Walk {
         if !self.line.is_empty() {
             self.give_line(visit);
         }
-        if let Place::Header { parent } = self.place {
-            self.end_header(parent, false, visit);
-        }
+        self.end_header(false, visit);
     }
 
-    /// Gives out the piece that was collected.
+    /// Passes on the piece of a line that was read.
     fn give_line(&mut self, visit: &mut impl Visit) {
-        let piece = mem::take(&mut self.line);
-        self.give(&piece, visit);
-        self.line = piece;
-        self.line.clear();
-    }
-
-    fn give(&mut self, piece: &[u8], visit: &mut impl Visit) {
+        let piece = &*mem::take(&mut self.line);
         let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
         self.on_boundary &= !begins;
-        if let Place::Header { parent } = self.place
-            && !self.on_boundary
-            && self.header_piece(piece, begins, parent, visit)
-        {
+        if !self.on_boundary && self.header_piece(piece, begins, visit) {
             return;
         }
         if begins {
-            let is_behind = mem::take(&mut self.behind_false_start);
+            let is_part_to_postfix = mem::take(&mut self.after_false_start) && piece != b"\n";
             self.on_boundary = self.find_boundary(piece, visit);
-            if is_behind && !self.on_boundary && piece != b"\n" {
-                visit.like_boundary(self.part());
+            if is_part_to_postfix && !self.on_boundary {
+                visit.misread(self.part());
             }
         }
         if self.on_boundary {
@@ -202,54 +208,38 @@ impl Walk {
         if let Place::Body(part) = self.place { Some(part) } else { None }
     }
 
-    /// A line of a body that begins with `--` and a boundary, whatever follows, is one to Postfix.
+    /// Whether the line of which this is the beginning separates parts.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
-        let first = text.first();
-        // To Postfix it is that of the innermost multipart whose boundary it begins with, as far as that is seen.
-        let is_seen = |open: &Open| {
-            open.boundary.seen.first() == first && text.starts_with(&open.boundary.seen)
-        };
-        let Some(innermost) = self.stack.iter().rposition(is_seen) else { return false };
-        let is_at = |open: &Open| !open.is_over && text.starts_with(&open.boundary.text);
-        let Some(own) = self.stack.iter().rposition(is_at) else {
-            visit.like_boundary(self.part());
+        let Some(own) = self.reader.separate(text) else {
+            // Only text that is sent as it is reaches Postfix, so its own multiparts stay open.
+            if self.postfix.find(text).is_some() {
+                visit.misread(self.part());
+            }
             return false;
         };
-        self.stack.truncate(innermost.saturating_add(1));
-        let open = self.stack.get_mut(own..).unwrap_or_default();
-        let Some((own, inner)) = open.split_first_mut() else { return false };
-        let seen = inner.last().unwrap_or(own);
-        let (ends_to_postfix, seen_default) = (is_end(text, &seen.boundary.seen), seen.default);
-        inner.iter_mut().for_each(|inner| inner.is_over = true);
-        if is_end(text, &own.boundary.text) {
-            own.is_over = true;
-            self.behind_false_start = !ends_to_postfix;
+        let seen = self.postfix.separate(text);
+        let seen_is_last = seen.is_none_or(|seen| seen.is_last);
+        if own.is_last {
+            self.after_false_start = !seen_is_last;
             self.place = Place::Between;
         } else {
-            if ends_to_postfix || seen_default != own.default {
-                visit.like_boundary(None);
+            if seen_is_last || seen.is_some_and(|seen| seen.default != own.default) {
+                visit.misread(None);
             }
-            self.default = own.default;
-            self.place = Place::Header { parent: own.number };
-        }
-        if ends_to_postfix {
-            self.stack.pop();
+            self.place = Place::Header { parent: own.parent, default: own.default };
         }
         true
     }
 
-    /// Whether the piece is one of the header section. A line that is none ends the section, and is the first one
-    /// of the body: it may be the boundary that the header has named.
-    fn header_piece(
-        &mut self,
-        piece: &[u8],
-        begins: bool,
-        parent: usize,
-        visit: &mut impl Visit,
-    ) -> bool {
+    /// Whether the piece is one of a part header. A line that is none ends the header, and is the first one of the
+    /// body: it may be the boundary that the header has named.
+    fn header_piece(&mut self, piece: &[u8], begins: bool, visit: &mut impl Visit) -> bool {
+        if !matches!(self.place, Place::Header { .. }) {
+            return false;
+        }
         let is_empty = piece == b"\n" && begins;
-        let continues = matches!(piece.first(), Some(b' ' | b'\t')) && !self.section.is_empty();
+        let continues = piece.first().copied().is_some_and(is_wsp) && !self.section.is_empty();
         let belongs = !begins || continues || field_name(piece).is_some();
         if belongs && self.section.len() < LARGEST_HEADER {
             self.section.extend_from_slice(piece);
@@ -261,33 +251,34 @@ impl Walk {
         if is_empty {
             self.section.push(b'\n');
         }
-        self.end_header(parent, is_empty, visit);
+        self.end_header(is_empty, visit);
         is_empty
     }
 
-    /// `is_divided`: by an empty line; without one Postfix takes what follows for no message.
-    fn end_header(&mut self, parent: usize, is_divided: bool, visit: &mut impl Visit) {
+    /// `is_divided`: an empty line ends it; without one Postfix does not read what follows as a message.
+    fn end_header(&mut self, is_divided: bool, visit: &mut impl Visit) {
+        let Place::Header { parent, default } = self.place else { return };
         let section = mem::take(&mut self.section);
         self.parts = self.parts.saturating_add(1);
-        let info = Info::of(&section, self.default);
-        visit.header(self.parts, parent, &info, &section);
-        self.enter(self.parts, &info, is_divided);
+        let info = Info::of(&section, default);
+        self.enter(&info, is_divided);
+        visit.header(self.parts, parent, info, &section);
     }
 
-    fn enter(&mut self, number: usize, info: &Info, is_divided: bool) {
-        self.place = Place::Body(number);
-        self.default = TEXT;
+    fn enter(&mut self, info: &Info, is_divided: bool) {
+        let number = self.parts;
         let default = if info.kind == "multipart/digest" { "message/rfc822" } else { TEXT };
-        let room = MOST_OPEN.saturating_sub(self.stack.len());
-        for boundary in info.boundaries.iter().take(room) {
-            let boundary = boundary.clone();
-            self.stack.push(Open { number, boundary, default, is_over: false });
+        for boundary in &info.boundaries {
+            self.reader.open(number, &boundary.text, default);
+            self.postfix.open(number, &boundary.seen, default);
         }
-        if info.is_multipart() && !info.is_odd {
-            self.place = Place::Between;
+        self.place = if info.is_multipart() && !info.is_odd {
+            Place::Between
         } else if info.is_message() && is_divided {
-            self.place = Place::Header { parent: number };
-        }
+            Place::Header { parent: number, default: TEXT }
+        } else {
+            Place::Body(number)
+        };
     }
 }
 
@@ -299,7 +290,7 @@ mod tests {
     struct Told(String);
 
     impl Visit for Told {
-        fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]) {
+        fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]) {
             let length = section.len();
             self.0.push_str(&format!("[{number} in {parent}: {} {length}]", info.kind));
         }
@@ -315,7 +306,7 @@ mod tests {
             self.0.push_str(&format!("b:{}", String::from_utf8_lossy(piece)));
         }
 
-        fn like_boundary(&mut self, _: Option<usize>) {
+        fn misread(&mut self, _: Option<usize>) {
             self.0.push('l');
         }
     }
@@ -474,10 +465,10 @@ mod tests {
         for number in 0..200 {
             let part = format!("--{number:04}\n{header}\n");
             all.feed(part.as_bytes(), &mut Told::default());
-            assert!(all.stack.len() <= MOST_OPEN);
+            assert!(all.postfix.0.len() <= MOST_OPEN);
             let (mut walk, mut told) = (Walk::new(&info), Told::default());
             walk.feed(part.as_bytes(), &mut told);
-            assert_eq!(walk.stack.len(), MOST_OPEN, "{number}");
+            assert_eq!(walk.reader.0.len(), MOST_OPEN, "{number}");
             assert_eq!(told.0.starts_with("b:"), number < MOST_OPEN, "{number}");
         }
     }
@@ -497,7 +488,7 @@ mod tests {
         #[derive(Default)]
         struct Large(bool);
         impl Visit for Large {
-            fn header(&mut self, _: usize, _: usize, _: &Info, section: &[u8]) {
+            fn header(&mut self, _: usize, _: usize, _: Info, section: &[u8]) {
                 assert!(section.len() <= LARGEST_HEADER + LINE_PIECE);
             }
             fn text(&mut self, _: Option<usize>, _: &[u8]) {}

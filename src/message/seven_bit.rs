@@ -1,12 +1,9 @@
-//! A body that no hop needs to change: 7-bit, its lines short (RFC 6376 §5.3). A first walk looks at
-//! every part, a second one encodes those that need it. What is signed or encrypted by somebody else is
-//! left as it is.
+//! A body that no hop needs to change: 7-bit, its lines short (RFC 6376 §5.3). A first walk examines every
+//! part, a second one encodes those that need it. What somebody else has signed or encrypted is left as it is.
 
 mod encode;
 mod header;
 mod part;
-
-use std::mem;
 
 use memchr::{memchr, memrchr};
 
@@ -14,31 +11,16 @@ use super::limits::{LONGEST_FIELD, LONGEST_LINE};
 use super::mime::{Info, Visit, Walk};
 use super::syntax::split_fields;
 use encode::Encoder;
-use header::{mended_header, write_header};
+use header::{fixed_header, write_header};
 use part::{Fix, Part};
 
 /// A message of more parts than this is left as it is, so that a large one does not take memory for each.
 const MOST_PARTS: usize = 5_000;
 
-/// What is done with one part, and what its header then says.
-#[derive(Clone, Copy, Debug)]
-struct Change {
-    fix: Fix,
-    /// The charset of a text/plain that names no type.
-    charset: Option<&'static str>,
-    /// The header is mended too.
-    mends_header: bool,
-}
-
-impl Change {
-    const NONE: Self = Self { fix: Fix::Keep, charset: None, mends_header: false };
-}
-
 /// What the second walk does; nothing, for most messages.
 #[derive(Clone, Debug)]
 pub struct Changes {
-    top: Info,
-    parts: Vec<Change>,
+    parts: Vec<Part>,
     /// A part that is left as it is could be changed by a hop.
     pub leaves_risk: bool,
     changes_body: bool,
@@ -47,17 +29,17 @@ pub struct Changes {
 /// The first walk.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    top: Info,
     walk: Walk,
     seen: Seen,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 struct Seen {
+    /// The message itself is the first.
     parts: Vec<Part>,
-    /// Octets of the line so far.
+    /// Bytes of the line so far.
     column: usize,
-    /// Preamble, epilogue, a boundary or a part header that would have to be encoded and can't be.
+    /// A preamble, an epilogue, a boundary or a part header would have to be encoded and can't be.
     outside_differs: bool,
     /// There are more than [`MOST_PARTS`], or a part header is too large.
     has_too_many: bool,
@@ -70,25 +52,18 @@ impl Survey {
     #[must_use]
     pub fn new(section: &[u8], off: bool) -> Self {
         let info = Info::of(section, "text/plain");
-        let is_sealed = off || info.is_signed || info.is_odd || info.is_sealed();
         let walk = Walk::new(&info);
-        let parts = vec![Part::new(info.without_boundaries(), 0, is_sealed, false)];
-        let seen = Seen {
-            parts,
-            column: 0,
-            outside_differs: info.is_torn,
-            has_too_many: false,
-            expects_change: false,
-        };
-        Self { top: info, walk, seen }
+        let outside_differs = info.is_torn;
+        let top = Part { is_sealed: off || info.is_sealed(), info, ..Part::default() };
+        Self { walk, seen: Seen { parts: vec![top], outside_differs, ..Seen::default() } }
     }
 
-    /// Takes octets of the body.
-    pub fn feed(&mut self, octets: &[u8]) {
-        self.walk.feed(octets, &mut self.seen);
+    /// Reads bytes of the body.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        self.walk.feed(bytes, &mut self.seen);
     }
 
-    /// Whether the body will not be kept, as far as can be seen now.
+    /// Whether the body will not be kept, as far as is known now.
     #[must_use]
     pub fn expects_change(&self) -> bool {
         self.seen.expects_change
@@ -98,86 +73,74 @@ impl Survey {
     #[must_use]
     pub fn finish(mut self) -> Changes {
         self.walk.finish(&mut self.seen);
-        let mut parts = self.seen.parts;
-        if self.seen.has_too_many {
-            parts.iter_mut().for_each(|part| part.is_sealed = true);
+        let Seen { mut parts, outside_differs, has_too_many, .. } = self.seen;
+        for part in &mut parts {
+            part.is_sealed |= has_too_many;
+            part.fix = part.leaf_fix();
         }
-        let fixes = fixes(&mut parts);
-        let risky = |(part, fix): (&Part, &Fix)| *fix == Fix::Keep && part.is_at_risk();
+        label(&mut parts);
+        let is_kept_at_risk = |part: &Part| part.fix.is_none() && part.is_at_risk();
+        // The header of the message is no part of the body.
+        let changes_body = parts.iter().enumerate().any(|(number, part)| {
+            (part.header_differs && !part.is_sealed)
+                || part
+                    .fix
+                    .as_ref()
+                    .is_some_and(|fix| number > 0 || !matches!(fix.encoder, Encoder::Identity))
+        });
         Changes {
-            leaves_risk: self.seen.has_too_many
-                || self.seen.outside_differs
-                || parts.iter().zip(&fixes).any(risky),
-            changes_body: parts.iter().zip(&fixes).enumerate().any(|(number, (part, fix))| {
-                (part.header_differs && !part.is_sealed)
-                    || (*fix != Fix::Keep && (number > 0 || *fix != Fix::Label))
-            }),
-            top: self.top,
-            parts: parts
-                .iter()
-                .zip(fixes)
-                .map(|(part, fix)| Change {
-                    fix,
-                    charset: part.charset(fix),
-                    mends_header: !part.is_sealed,
-                })
-                .collect(),
+            leaves_risk: has_too_many || outside_differs || parts.iter().any(is_kept_at_risk),
+            changes_body,
+            parts,
         }
     }
 }
 
-/// What is done with each part. Afterwards a part that holds others is 8-bit as long as one of them is.
-fn fixes(parts: &mut [Part]) -> Vec<Fix> {
-    let mut fixes: Vec<Fix> = parts.iter().map(Part::fix).collect();
+/// Labels 7bit what holds parts and says 8bit, unless a part in it stays 8-bit.
+fn label(parts: &mut [Part]) {
     // From the last part to the first, so that those inside come before it.
     for number in (0..parts.len()).rev() {
-        let Some(part) = parts.get(number) else { continue };
-        let mut stays = part.is_eight_bit && matches!(fixes.get(number), Some(Fix::Keep));
-        let may_say_7bit = !part.info.is_leaf() && !part.is_sealed && !stays;
-        if may_say_7bit
-            && part.info.says_eight_bit
-            && let Some(fix) = fixes.get_mut(number)
-        {
-            *fix = Fix::Label;
+        let Some(part) = parts.get_mut(number) else { continue };
+        let stays = part.is_eight_bit && part.fix.is_none();
+        let says = part.info.says_eight_bit;
+        if says && !stays && !part.is_sealed && !part.info.is_leaf() {
+            part.fix = Some(Fix::LABEL);
         }
-        stays |= part.is_sealed && part.info.says_eight_bit;
         let parent = part.parent;
-        if stays
-            && number > 0
+        if (stays || (part.is_sealed && says))
             && let Some(parent) = parts.get_mut(parent)
         {
             parent.is_eight_bit = true;
         }
     }
-    fixes
 }
 
-/// Whether it is not 7bit (RFC 2045 §2.7): NUL is as bad as an octet above 127.
-fn is_eight_bit(octets: &[u8]) -> bool {
-    !octets.is_ascii() || memchr(0, octets).is_some()
+/// Whether it is not 7bit (RFC 2045 §2.7): NUL is as bad as a byte above 127.
+fn is_eight_bit(bytes: &[u8]) -> bool {
+    !bytes.is_ascii() || memchr(0, bytes).is_some()
 }
 
 /// Octets that quoted-printable writes as three: DEL only where the line has others of them.
 fn special(lines: &[u8]) -> u64 {
-    let is_special = |octet: &u8| *octet >= DEL || *octet == 0;
-    // So many that their number is an octet, too: then a compiler counts many at a time.
-    let count = |octets: &[u8]| {
-        u64::from(octets.iter().map(|octet| u8::from(is_special(octet))).fold(0, u8::wrapping_add))
+    let is_special = |byte: &u8| *byte >= DEL || *byte == 0;
+    // So many that their number is an byte, too: then a compiler counts many at a time.
+    let count = |bytes: &[u8]| {
+        u64::from(bytes.iter().map(|byte| u8::from(is_special(byte))).fold(0, u8::wrapping_add))
     };
-    let count = |octets: &[u8]| octets.chunks(255).map(count).sum::<u64>();
+    let count = |bytes: &[u8]| bytes.chunks(255).map(count).sum::<u64>();
     if memchr(DEL, lines).is_none() {
         return count(lines);
     }
-    let lines = lines.split_inclusive(|octet| *octet == b'\n');
+    let lines = lines.split_inclusive(|byte| *byte == b'\n');
     lines.filter(|line| is_eight_bit(line)).map(count).sum()
 }
 
 const DEL: u8 = 0x7f;
 
 impl Seen {
-    /// Counts octets of lines. True if one of the lines is too long with them.
-    fn makes_long_line(&mut self, octets: &[u8]) -> bool {
-        let mut rest = octets;
+    /// Counts bytes of lines. True if one of the lines is too long with them.
+    fn makes_long_line(&mut self, bytes: &[u8]) -> bool {
+        let mut rest = bytes;
         let mut is_long = false;
         while self.column.saturating_add(rest.len()) > LONGEST_LINE {
             // Lines that end within the room of one are short, however many they are.
@@ -198,30 +161,27 @@ impl Seen {
 }
 
 impl Visit for Seen {
-    fn header(&mut self, number: usize, parent: usize, info: &Info, section: &[u8]) {
+    fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]) {
         self.column = 0;
         if number > MOST_PARTS {
             self.has_too_many = true;
             return;
         }
-        let outer = self.parts.get(parent);
         // A message inside that is signed is somebody else's, and so is all that is in it.
-        let is_sealed = outer.is_none_or(|outer| outer.is_sealed)
-            || info.is_signed
-            || info.is_odd
-            || info.is_sealed();
-        let mended = mended_header(section);
-        let wanted = mended.as_deref().unwrap_or(section);
-        let header_differs = wanted != section;
-        let sent = if is_sealed { section } else { wanted };
+        let is_sealed =
+            self.parts.get(parent).is_none_or(|outer| outer.is_sealed) || info.is_sealed();
+        let fixed = fixed_header(section).filter(|fixed| fixed != section);
+        let header_differs = fixed.is_some();
+        let sent = fixed.as_deref().filter(|_| !is_sealed).unwrap_or(section);
         let is_long = |line: &[u8]| line.len() > LONGEST_LINE;
         self.outside_differs |= (is_sealed && header_differs)
             || info.is_torn
             || is_eight_bit(sent)
             || split_fields(sent).any(|field| field.len() > LONGEST_FIELD)
-            || sent.split(|octet| *octet == b'\n').any(is_long);
+            || sent.split(|byte| *byte == b'\n').any(is_long);
         debug_assert_eq!(number, self.parts.len());
-        self.parts.push(Part::new(info.without_boundaries(), parent, is_sealed, header_differs));
+        let info = Info { boundaries: Vec::new(), ..info };
+        self.parts.push(Part { info, parent, is_sealed, header_differs, ..Part::default() });
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
@@ -234,7 +194,7 @@ impl Visit for Seen {
         self.expects_change |= (is_eight_bit || is_long) && !part.is_sealed && part.info.is_leaf();
         part.is_eight_bit |= is_eight_bit;
         part.has_long_line |= is_long;
-        part.octets = part.octets.saturating_add(piece.len() as u64);
+        part.bytes = part.bytes.saturating_add(piece.len() as u64);
         if is_eight_bit {
             part.special = part.special.saturating_add(special(piece));
         }
@@ -249,9 +209,9 @@ impl Visit for Seen {
         self.outside_differs |= self.makes_long_line(piece) || is_eight_bit(piece);
     }
 
-    fn like_boundary(&mut self, part: Option<usize>) {
+    fn misread(&mut self, part: Option<usize>) {
         match part.and_then(|part| self.parts.get_mut(part)) {
-            Some(part) => part.has_false_boundary = true,
+            Some(part) => part.is_misread = true,
             None => self.outside_differs = true,
         }
     }
@@ -269,11 +229,11 @@ impl Changes {
     }
 
     /// What the header of the message must say: Content-Transfer-Encoding, and the charset of a
-    /// text/plain that was not said.
+    /// text/plain that names none.
     #[must_use]
     pub fn of_header(&self) -> Option<(&'static str, Option<&'static str>)> {
-        let change = self.parts.first()?;
-        Some((change.fix.encoding()?, change.charset))
+        let fix = self.parts.first()?.fix.as_ref()?;
+        Some((fix.encoding, fix.charset))
     }
 }
 
@@ -286,64 +246,63 @@ pub struct Rewrite<'a> {
 
 #[derive(Clone, Debug)]
 struct Writer<'a> {
-    changes: &'a Changes,
+    parts: &'a [Part],
+    /// The part whose text is written by the encoder.
     part: usize,
     encoder: Encoder,
-    /// That of the caller, while there is one.
-    out: Vec<u8>,
 }
 
 impl<'a> Rewrite<'a> {
-    /// At the first octet of the body that was surveyed.
+    /// At the first byte of the body that was surveyed.
     #[must_use]
     pub fn new(changes: &'a Changes) -> Self {
-        let walk = Walk::new(&changes.top);
-        let encoder =
-            changes.parts.first().map_or(Encoder::Identity, |change| change.fix.encoder());
-        Self { walk, writer: Writer { changes, part: 0, encoder, out: Vec::new() } }
+        let parts = &changes.parts;
+        let top = parts.first().cloned().unwrap_or_default();
+        let writer = Writer { parts, part: 0, encoder: top.encoder() };
+        Self { walk: Walk::new(&top.info), writer }
     }
 
-    /// Takes octets of the body, and gives what is to be sent of them.
-    pub fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        mem::swap(&mut self.writer.out, out);
-        self.walk.feed(octets, &mut self.writer);
-        mem::swap(&mut self.writer.out, out);
+    /// Reads bytes of the body, and appends what is to be sent of them to `out`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.walk.feed(bytes, &mut (&mut self.writer, out));
     }
 
     /// The end of the body.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
-        mem::swap(&mut self.writer.out, out);
-        self.walk.finish(&mut self.writer);
-        self.writer.encoder.finish(false, &mut self.writer.out);
-        mem::swap(&mut self.writer.out, out);
+        self.walk.finish(&mut (&mut self.writer, &mut *out));
+        self.writer.encoder.finish(false, out);
     }
 }
 
-impl Visit for Writer<'_> {
-    fn header(&mut self, number: usize, _: usize, _: &Info, section: &[u8]) {
-        self.encoder.finish(true, &mut self.out);
-        let change = self.changes.parts.get(number).copied().unwrap_or(Change::NONE);
-        let mended = if change.mends_header { mended_header(section) } else { None };
-        let section = mended.as_deref().unwrap_or(section);
-        match change.fix.encoding() {
-            Some(encoding) => write_header(section, encoding, change.charset, &mut self.out),
-            None => self.out.extend_from_slice(section),
+impl Visit for (&mut Writer<'_>, &mut Vec<u8>) {
+    fn header(&mut self, number: usize, _: usize, _: Info, section: &[u8]) {
+        let (writer, out) = self;
+        writer.encoder.finish(true, out);
+        let unknown = Part { is_sealed: true, ..Part::default() };
+        let part = writer.parts.get(number).unwrap_or(&unknown);
+        let fixed = if part.is_sealed { None } else { fixed_header(section) };
+        let section = fixed.as_deref().unwrap_or(section);
+        match &part.fix {
+            Some(fix) => write_header(section, fix, out),
+            None => out.extend_from_slice(section),
         }
-        self.part = number;
-        self.encoder = change.fix.encoder();
+        writer.part = number;
+        writer.encoder = part.encoder();
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
-        if part == Some(self.part) {
-            self.encoder.feed(piece, &mut self.out);
+        let (writer, out) = self;
+        if part == Some(writer.part) {
+            writer.encoder.feed(piece, out);
         } else {
-            self.out.extend_from_slice(piece);
+            out.extend_from_slice(piece);
         }
     }
 
     fn boundary(&mut self, piece: &[u8]) {
-        self.encoder.finish(true, &mut self.out);
-        self.out.extend_from_slice(piece);
+        let (writer, out) = self;
+        writer.encoder.finish(true, out);
+        out.extend_from_slice(piece);
     }
 }
 
@@ -520,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_of_990_octets_is_short() {
+    fn a_line_of_990_bytes_is_short() {
         let text = [b"x".repeat(990).as_slice(), b"\n"].concat();
         assert_eq!(settled("", &text).0, None);
     }
@@ -556,7 +515,7 @@ mod tests {
     }
 
     #[test]
-    fn quoted_printable_with_raw_octets_is_mended() {
+    fn quoted_printable_with_raw_bytes_is_mended() {
         let header = "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain\n";
         let (_, got) = settled(header, "a=3Db gr\u{fc}n =\nx\n".as_bytes());
         assert_eq!(got, "a=3Db gr=C3=BCn =\nx\n");

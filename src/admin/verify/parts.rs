@@ -105,8 +105,8 @@ enum Piece {
 }
 
 impl Visit for Pieces {
-    fn header(&mut self, number: usize, _parent: usize, info: &Info, section: &[u8]) {
-        self.0.push(Piece::Header { number, info: info.clone(), section: section.to_vec() });
+    fn header(&mut self, number: usize, _parent: usize, info: Info, section: &[u8]) {
+        self.0.push(Piece::Header { number, info, section: section.to_vec() });
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {

@@ -1,30 +1,30 @@
 //! What the header of a part, or of the message, says of its body, as Postfix reads it.
 
-use super::value::{Piece, encoding, stretches};
+use super::value::{SPECIALS, Token, stretches};
 use crate::message::limits::{LINE_PIECE, MOST_OPEN};
 use crate::message::syntax::{cleaned, parameter, split_field, split_fields};
 
 /// What a part says of itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Info {
     /// The type and subtype, in lower case; no more than the beginning of a long one.
     pub kind: String,
     /// Whether there is a Content-Type field.
     pub is_typed: bool,
-    /// `boundary` of a multipart; several, where Content-Type is there several times. No more than can be open.
+    /// `boundary` of a multipart; several where there are several Content-Type fields. No more than can be open.
     pub boundaries: Vec<Boundary>,
     /// Content-Transfer-Encoding, in lower case, the beginning of it; empty where there is none.
     pub encoding: String,
-    /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes one that another one follows, too
+    /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes it even where another one follows
     /// (`detect_8bit_encoding_header`).
     pub says_eight_bit: bool,
     /// It has a signature: DKIM, ARC, or `DomainKeys`.
     pub is_signed: bool,
-    /// A multipart that does not say where its parts are, or says so to Postfix in another way than to
-    /// a reader.
+    /// Its parts are not known: a multipart has no boundary, or Postfix sees another one than a reader does; or
+    /// Postfix reads it as a message, and a reader does not.
     pub is_odd: bool,
-    /// Of such a one Postfix sees parts.
+    /// It is odd, and Postfix sees parts in it.
     pub is_torn: bool,
 }
 
@@ -41,93 +41,68 @@ impl Info {
     /// Reads a header section.
     #[must_use]
     pub fn of(section: &[u8], default: &str) -> Self {
-        let mut info = Self {
-            kind: default.to_owned(),
-            is_typed: false,
-            boundaries: Vec::new(),
-            encoding: String::new(),
-            says_eight_bit: false,
-            is_signed: false,
-            is_odd: false,
-            is_torn: false,
-        };
+        let mut info = Self { kind: default.to_owned(), ..Self::default() };
         for field in split_fields(section) {
             let (name, value) = split_field(field);
-            if name.eq_ignore_ascii_case(b"Content-Type") {
-                // As Postfix has it, the last one counts, and every boundary does.
-                info.is_typed = true;
-                info.set_type(&cleaned(value));
-            } else if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-                let piece = encoding(&cleaned(value));
-                info.says_eight_bit |= piece
-                    .as_ref()
-                    .is_some_and(|piece| piece.is_token("8bit") || piece.is_token("binary"));
-                info.encoding = lower(&[&piece.map(Piece::text).unwrap_or_default()]);
-            } else if [&b"DKIM-Signature"[..], b"ARC-Seal", b"DomainKey-Signature"]
-                .iter()
-                .any(|signature| name.eq_ignore_ascii_case(signature))
-            {
-                info.is_signed = true;
+            match name.to_ascii_lowercase().as_slice() {
+                // To Postfix the last type and every boundary is one.
+                b"content-type" => info.set_type(&cleaned(value)),
+                b"content-transfer-encoding" => info.set_encoding(&cleaned(value)),
+                b"dkim-signature" | b"arc-seal" | b"domainkey-signature" => info.is_signed = true,
+                _ => {}
             }
         }
         info
     }
 
+    fn set_encoding(&mut self, value: &[u8]) {
+        let token = Token::first(value, SPECIALS).map(|(token, _)| token);
+        self.says_eight_bit |=
+            token.as_ref().is_some_and(|token| token.is_atom("8bit") || token.is_atom("binary"));
+        self.encoding = lower(&[&token.map(Token::text).unwrap_or_default()]);
+    }
+
     fn set_type(&mut self, value: &[u8]) {
         let mut stretches = stretches(value);
         let is_message = self.is_message();
+        self.is_typed = true;
         self.kind = match stretches.next().unwrap_or_default().as_slice() {
             [
-                Piece::Token(kind),
-                Piece::Other(b'/'),
-                Piece::Token(subtype) | Piece::Quoted(subtype),
+                Token::Atom(kind),
+                Token::Special(b'/'),
+                Token::Atom(subtype) | Token::Quoted(subtype),
             ] => lower(&[kind, b"/", subtype]),
-            [Piece::Token(kind), ..] => lower(&[kind, b"/"]),
+            [Token::Atom(kind), ..] => lower(&[kind, b"/"]),
             _ => String::new(),
         };
-        // In a digest Postfix takes what is of a type of its own for the message that it would else be.
+        // In a digest Postfix reads what has a type of its own as the message that it would be without it.
         self.is_odd = is_message && self.is_leaf() && !self.kind.starts_with("text/");
         if !self.is_multipart() {
             return;
         }
-        let is_boundary = |pieces: Vec<Piece>| match <[Piece; 3]>::try_from(pieces) {
-            Ok([name, Piece::Other(b'='), text]) if name.is_token("boundary") => Some(text.text()),
+        let boundary = |tokens: Vec<Token>| match <[Token; 3]>::try_from(tokens) {
+            Ok([name, Token::Special(b'='), text]) if name.is_atom("boundary") => Some(text.text()),
             _ => None,
         };
-        let mut seen = stretches.filter_map(is_boundary);
+        let mut seen = stretches.filter_map(boundary);
         let first = seen.next();
-        let has_seen = first.is_some();
-        let first = first.unwrap_or_default();
-        let is_one = !first.is_empty() && seen.all(|other| other == first);
-        let is_named = self.kind.len() > "multipart/".len();
-        match parameter(value, b"boundary") {
-            Some(text) if is_named && is_one && text.starts_with(&first) => {
-                if self.boundaries.len() < MOST_OPEN {
-                    // What is longer begins no line that is looked at.
-                    let beginning = |mut text: Vec<u8>| {
-                        text.truncate(LINE_PIECE);
-                        text.shrink_to_fit();
-                        text
-                    };
-                    self.boundaries
-                        .push(Boundary { text: beginning(text), seen: beginning(first) });
-                }
-            }
-            _ => {
-                self.is_odd = true;
-                self.is_torn |= has_seen;
-            }
-        }
-    }
-
-    /// What is kept of a part.
-    #[must_use]
-    pub(in crate::message) fn without_boundaries(&self) -> Self {
-        Self {
-            kind: self.kind.clone(),
-            boundaries: Vec::new(),
-            encoding: self.encoding.clone(),
-            ..*self
+        let has_subtype = self.kind.len() > "multipart/".len();
+        let text = parameter(value, b"boundary").filter(|text| {
+            let begins = |first: &Vec<u8>| !first.is_empty() && text.starts_with(first);
+            has_subtype
+                && first.as_ref().is_some_and(begins)
+                && seen.all(|other| first.as_ref() == Some(&other))
+        });
+        let Some((text, seen)) = text.zip(first.as_ref()) else {
+            self.is_odd = true;
+            self.is_torn |= first.is_some();
+            return;
+        };
+        // No line is examined beyond its first piece.
+        let [text, seen] =
+            [&text, seen].map(|text| text.get(..LINE_PIECE).unwrap_or(text).to_vec());
+        if self.boundaries.len() < MOST_OPEN {
+            self.boundaries.push(Boundary { text, seen });
         }
     }
 
@@ -143,11 +118,13 @@ impl Info {
         self.kind == "message/rfc822" || self.kind == "message/global"
     }
 
-    /// Whether its octets are protected by a signature or encryption of its own.
+    /// Whether its bytes must not be changed: a signature of its own or encryption protects them, or its parts
+    /// are not known.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
-        let sealed = ["multipart/signed", "multipart/encrypted"].contains(&self.kind.as_str());
-        sealed
+        self.is_signed
+            || self.is_odd
+            || ["multipart/signed", "multipart/encrypted"].contains(&self.kind.as_str())
             || self.kind.starts_with("application/pkcs7-")
             || self.kind.starts_with("application/x-pkcs7-")
     }
@@ -161,8 +138,8 @@ impl Info {
 
 /// The beginning of a text in lower case: a name that means something here is shorter than that.
 fn lower(text: &[&[u8]]) -> String {
-    let octets = text.iter().copied().flatten().take(LONGEST_NAME);
-    octets.map(|octet| char::from(octet.to_ascii_lowercase())).collect()
+    let bytes = text.iter().copied().flatten().take(LONGEST_NAME);
+    bytes.map(|byte| char::from(byte.to_ascii_lowercase())).collect()
 }
 
 const LONGEST_NAME: usize = 80;

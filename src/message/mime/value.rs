@@ -1,80 +1,74 @@
-//! The values of MIME fields (RFC 2045 §5.1): a type or an encoding, and parameters behind it.
+//! The values of MIME fields (RFC 2045 §5.1) as Postfix's parser reads them (`header_token`).
 
-use crate::message::syntax::{self, comment};
+use std::iter;
 
-/// What Postfix's parser makes of a value (`header_token`): comments and blanks are nothing.
+use crate::message::syntax::{comment, is_fws, value};
+
+/// What Postfix finds in a value; comments and whitespace are nothing.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Piece {
-    Token(Vec<u8>),
+pub(super) enum Token {
+    Atom(Vec<u8>),
     Quoted(Vec<u8>),
     /// A special or a control character.
-    Other(u8),
+    Special(u8),
 }
 
-/// Specials of RFC 822, which Postfix goes by in Content-Transfer-Encoding, and those of RFC 2045.
-const SPECIALS: &[u8] = b"()<>@,;:\\\".[]";
+/// The specials of RFC 822, by which Postfix reads Content-Transfer-Encoding.
+pub(super) const SPECIALS: &[u8] = b"()<>@,;:\\\".[]";
+
+/// The tspecials of RFC 2045, by which it reads Content-Type.
 const TSPECIALS: &[u8] = b"()<>@,;:\\\"/[]?=";
 
-impl Piece {
-    /// The first piece and what stands behind it.
-    fn first<'a>(value: &'a [u8], specials: &[u8]) -> Option<(Self, &'a [u8])> {
-        let mut rest = value;
+impl Token {
+    /// The first token, and the text after it.
+    pub(super) fn first<'a>(mut text: &'a [u8], specials: &[u8]) -> Option<(Self, &'a [u8])> {
+        let ends = |byte: &u8| *byte == b' ' || byte.is_ascii_control() || specials.contains(byte);
         loop {
-            let (first, after) = rest.split_first()?;
+            let (first, after) = text.split_first()?;
             match first {
-                b' ' | b'\t' | b'\n' | b'\r' => rest = after,
-                b'(' => rest = rest.get(comment(rest)?..)?,
+                byte if is_fws(*byte) => text = after,
+                b'(' => text = text.get(comment(text)?..)?,
                 b'"' => {
-                    let (content, after) = syntax::value(rest);
+                    let (content, after) = value(text);
                     return Some((Self::Quoted(content), after));
                 }
-                other if other.is_ascii_control() || specials.contains(other) => {
-                    return Some((Self::Other(*other), after));
-                }
+                byte if ends(byte) => return Some((Self::Special(*byte), after)),
                 _ => {
-                    let ends = |octet: &u8| {
-                        *octet == b' ' || octet.is_ascii_control() || specials.contains(octet)
-                    };
-                    let end = rest.iter().position(ends).unwrap_or(rest.len());
-                    let (token, after) = rest.split_at_checked(end)?;
-                    return Some((Self::Token(token.to_vec()), after));
+                    let (atom, after) =
+                        text.split_at(text.iter().position(ends).unwrap_or(text.len()));
+                    return Some((Self::Atom(atom.to_vec()), after));
                 }
             }
         }
     }
 
-    /// The text, whatever it is; Postfix asks for no more of a boundary.
+    /// The text, for any kind of token: Postfix makes no difference in a boundary.
     pub(super) fn text(self) -> Vec<u8> {
         match self {
-            Self::Token(text) | Self::Quoted(text) => text,
-            Self::Other(octet) => vec![octet],
+            Self::Atom(text) | Self::Quoted(text) => text,
+            Self::Special(byte) => vec![byte],
         }
     }
 
-    pub(super) fn is_token(&self, wanted: &str) -> bool {
-        matches!(self, Self::Token(text) if text.eq_ignore_ascii_case(wanted.as_bytes()))
+    pub(super) fn is_atom(&self, atom: &str) -> bool {
+        matches!(self, Self::Atom(text) if text.eq_ignore_ascii_case(atom.as_bytes()))
     }
 }
 
-/// An encoding as Postfix reads it: the first piece.
-pub(super) fn encoding(value: &[u8]) -> Option<Piece> {
-    Some(Piece::first(value, SPECIALS)?.0)
-}
-
-/// A Content-Type as Postfix reads it: of all that stands between semicolons, the first three pieces.
-pub(super) fn stretches(value: &[u8]) -> impl Iterator<Item = Vec<Piece>> {
+/// A Content-Type: of each stretch between semicolons, the first three tokens.
+pub(super) fn stretches(value: &[u8]) -> impl Iterator<Item = Vec<Token>> {
     let mut left = Some(value);
-    std::iter::from_fn(move || {
+    iter::from_fn(move || {
         let mut rest = left.take()?;
         let mut stretch = Vec::new();
-        while let Some((piece, after)) = Piece::first(rest, TSPECIALS) {
+        while let Some((token, after)) = Token::first(rest, TSPECIALS) {
             rest = after;
-            if piece == Piece::Other(b';') {
+            if token == Token::Special(b';') {
                 left = Some(rest);
                 break;
             }
             if stretch.len() < 3 {
-                stretch.push(piece);
+                stretch.push(token);
             }
         }
         Some(stretch)

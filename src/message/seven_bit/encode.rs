@@ -5,8 +5,7 @@ use std::mem;
 use base64::prelude::*;
 use memchr::memchr;
 
-/// Longest line of an encoded body, its end not counted (RFC 2045 §6.7, §6.8).
-const LINE: usize = 76;
+use crate::message::limits::ENCODED_LINE;
 
 /// An encoding in progress.
 #[derive(Clone, Debug)]
@@ -17,18 +16,19 @@ pub(super) enum Encoder {
     Quoted(Quoted),
     /// Base64, line ends as CRLF (RFC 2045 §6.8).
     Base64(Base64),
-    /// Base64 that was there, in lines of their proper length.
-    Rewrap(Rewrap),
+    /// Base64 that was there, in lines of their proper length; what is no base64 is no content (RFC 2045 §6.8).
+    Rewrap(Rows),
 }
 
 impl Encoder {
-    /// Takes octets of the body.
-    pub(super) fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
+    /// Encodes bytes of the body.
+    pub(super) fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let is_other = |byte: &u8| !byte.is_ascii_alphanumeric() && !b"+/=".contains(byte);
         match self {
-            Self::Identity => out.extend_from_slice(octets),
-            Self::Quoted(quoted) => quoted.feed(octets, out),
-            Self::Base64(base64) => base64.feed(octets, out),
-            Self::Rewrap(rewrap) => rewrap.feed(octets, out),
+            Self::Identity => out.extend_from_slice(bytes),
+            Self::Quoted(quoted) => quoted.feed(bytes, out),
+            Self::Base64(base64) => base64.feed(bytes, out),
+            Self::Rewrap(rows) => bytes.split(is_other).for_each(|text| rows.put(text, out)),
         }
     }
 
@@ -38,7 +38,7 @@ impl Encoder {
             Self::Identity => {}
             Self::Quoted(mut quoted) => quoted.finish(out),
             Self::Base64(base64) => base64.finish(delimited, out),
-            Self::Rewrap(rewrap) => rewrap.finish(out),
+            Self::Rewrap(_) => out.push(b'\n'),
         }
     }
 }
@@ -48,7 +48,7 @@ impl Encoder {
 pub(super) struct Quoted {
     /// The text is quoted-printable already: its `=` stay.
     keeps_equals: bool,
-    /// What is held until it is known whether it ends a line: at most a few octets.
+    /// What is held until it is known whether it ends a line: at most a few bytes.
     line: Vec<u8>,
     column: usize,
 }
@@ -60,23 +60,23 @@ impl Quoted {
         Self::default()
     }
 
-    /// For text that is encoded, with octets or lines that should not be there.
+    /// For text that is encoded, with bytes or lines that should not be there.
     #[must_use]
-    pub(super) fn mending() -> Self {
+    pub(super) fn fixing() -> Self {
         Self { keeps_equals: true, ..Self::default() }
     }
 
-    fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        let mut rest = octets;
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
         while let Some(end) = memchr(b'\n', rest) {
-            let (line, behind) = rest.split_at_checked(end).unwrap_or_default();
+            let (line, after) = rest.split_at(end);
             if self.line.is_empty() {
                 self.end_line(line, out);
             } else {
                 self.line.extend_from_slice(line);
                 self.end_held(out);
             }
-            rest = behind.get(1..).unwrap_or_default();
+            rest = after.get(1..).unwrap_or_default();
         }
         self.line.extend_from_slice(rest);
         let known = self.line.len().saturating_sub(HELD);
@@ -95,10 +95,8 @@ impl Quoted {
     }
 
     fn end_held(&mut self, out: &mut Vec<u8>) {
-        let mut line = mem::take(&mut self.line);
+        let line = mem::take(&mut self.line);
         self.end_line(&line, out);
-        line.clear();
-        self.line = line;
     }
 
     /// Writes what is left of a line, and the line end.
@@ -115,82 +113,79 @@ impl Quoted {
         self.column = 0;
     }
 
-    /// Writes so many of the octets; the others are what follows.
-    fn put(&mut self, octets: &[u8], length: usize, out: &mut Vec<u8>) {
+    /// Writes so many of the bytes; the others are what follows.
+    fn put(&mut self, bytes: &[u8], length: usize, out: &mut Vec<u8>) {
         // Delivery to an mbox would put a `>` before the first, Postfix may see a boundary in the other.
-        let is_odd = octets.starts_with(b"From ") || octets.starts_with(b"--");
-        let mut rest = octets.get(..length).unwrap_or_default();
-        if let Some((first, behind)) = rest.split_first()
-            && is_odd
+        let is_protected = bytes.starts_with(b"From ") || bytes.starts_with(b"--");
+        let mut rest = bytes.get(..length).unwrap_or_default();
+        if let Some((first, after)) = rest.split_first()
+            && is_protected
             && self.column == 0
         {
             self.put_text(&hex(*first), out);
-            rest = behind;
+            rest = after;
         }
         while !rest.is_empty() {
-            let (text, behind) = rest.split_at_checked(plain_length(rest)).unwrap_or_default();
+            let (text, after) = rest.split_at(plain_length(rest));
             self.put_plain(text, out);
-            let Some((octet, behind)) = behind.split_first() else { break };
-            match octet {
-                b'=' if self.keeps_equals => self.put_equals(out),
+            let Some((byte, after)) = after.split_first() else { break };
+            match byte {
+                b'=' if self.keeps_equals => {
+                    // `=XX` of the text must not be cut.
+                    self.make_room(3, out);
+                    self.put_text(b"=", out);
+                }
                 b'\t' => self.put_text(b"\t", out),
-                octet => self.put_text(&hex(*octet), out),
+                byte => self.put_text(&hex(*byte), out),
             }
-            rest = behind;
+            rest = after;
         }
     }
 
-    /// Text that may be cut anywhere.
+    /// Writes text that may be cut anywhere.
     fn put_plain(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let mut rest = text;
         while !rest.is_empty() {
-            // A soft line break needs a column of its own.
-            if self.column.saturating_add(1) >= LINE {
-                self.break_line(out);
-                // What may not begin a line of the text may not begin this one.
-                if let Some((octet @ (b'F' | b'-' | b'.'), behind)) = rest.split_first() {
-                    self.put_text(&hex(*octet), out);
-                    rest = behind;
-                    continue;
-                }
+            // What may not begin a line of the text may not begin one after a soft line break either.
+            if self.make_room(1, out)
+                && let Some((byte @ (b'F' | b'-' | b'.'), after)) = rest.split_first()
+            {
+                self.put_text(&hex(*byte), out);
+                rest = after;
+                continue;
             }
-            let room = LINE.saturating_sub(1).saturating_sub(self.column).min(rest.len());
-            let (text, behind) = rest.split_at_checked(room).unwrap_or_default();
+            let room = ENCODED_LINE.saturating_sub(1).saturating_sub(self.column).min(rest.len());
+            let (text, after) = rest.split_at(room);
             out.extend_from_slice(text);
             self.column = self.column.saturating_add(room);
-            rest = behind;
+            rest = after;
         }
     }
 
-    /// `=XX` of the text must not be cut.
-    fn put_equals(&mut self, out: &mut Vec<u8>) {
-        if self.column.saturating_add(4) > LINE {
-            self.break_line(out);
-        }
-        self.put_text(b"=", out);
-    }
-
-    /// Text that must not be cut.
+    /// Writes text that must not be cut.
     fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        if self.column.saturating_add(text.len()) >= LINE {
-            self.break_line(out);
-        }
+        self.make_room(text.len(), out);
         out.extend_from_slice(text);
         self.column = self.column.saturating_add(text.len());
     }
 
-    fn break_line(&mut self, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"=\n");
-        self.column = 0;
+    /// Breaks the line where so many bytes and a soft line break do not fit. True if it did.
+    fn make_room(&mut self, length: usize, out: &mut Vec<u8>) -> bool {
+        let is_full = self.column.saturating_add(length) >= ENCODED_LINE;
+        if is_full {
+            out.extend_from_slice(b"=\n");
+            self.column = 0;
+        }
+        is_full
     }
 }
 
 /// `From ` without its first letter, so that the first is put when it is known.
 const HELD: usize = 4;
 
-/// How many octets there are before the first that is a control, `=` or above 126.
-fn plain_length(octets: &[u8]) -> usize {
-    let (words, _) = octets.as_chunks();
+/// How many bytes there are before the first that is a control, `=` or above 126.
+fn plain_length(bytes: &[u8]) -> usize {
+    let (words, _) = bytes.as_chunks();
     for (index, word) in words.iter().enumerate() {
         let plain = plain_of_eight(*word);
         if plain < word.len() {
@@ -198,120 +193,99 @@ fn plain_length(octets: &[u8]) -> usize {
         }
     }
     // The last few, with some of those before them.
-    let last = octets.last_chunk().map(|last| (last.len(), plain_of_eight(*last)));
+    let last = bytes.last_chunk().map(|last| (last.len(), plain_of_eight(*last)));
     last.map_or_else(
-        || octets.iter().take_while(|octet| matches!(octet, b' '..=b'<' | b'>'..=b'~')).count(),
-        |(length, plain)| octets.len().saturating_sub(length).saturating_add(plain),
+        || bytes.iter().take_while(|byte| matches!(byte, b' '..=b'<' | b'>'..=b'~')).count(),
+        |(length, plain)| bytes.len().saturating_sub(length).saturating_add(plain),
     )
 }
 
-fn plain_of_eight(octets: [u8; 8]) -> usize {
+fn plain_of_eight(bytes: [u8; 8]) -> usize {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
     const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
-    // The highest bit of each octet that is below. A borrow spoils those above the first such one alone.
-    let below = |octets: u64, limit: u64| octets.wrapping_sub(EACH.wrapping_mul(limit)) & !octets;
-    let octets = u64::from_le_bytes(octets);
-    let equal = |octet: u8| below(octets ^ EACH.wrapping_mul(u64::from(octet)), 1);
-    let odd = (octets | below(octets, 0x20) | equal(b'=') | equal(0x7f)) & HIGHEST;
+    // The highest bit of each byte that is below. A borrow spoils those above the first such one alone.
+    let below = |bytes: u64, limit: u64| bytes.wrapping_sub(EACH.wrapping_mul(limit)) & !bytes;
+    let bytes = u64::from_le_bytes(bytes);
+    let equal = |byte: u8| below(bytes ^ EACH.wrapping_mul(u64::from(byte)), 1);
+    let odd = (bytes | below(bytes, 0x20) | equal(b'=') | equal(0x7f)) & HIGHEST;
     odd.trailing_zeros() as usize / 8
 }
 
-fn hex(octet: u8) -> [u8; 3] {
+fn hex(byte: u8) -> [u8; 3] {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let digit = |index: u8| DIGITS.get(usize::from(index)).copied().unwrap_or(b'0');
-    [b'=', digit(octet >> 4), digit(octet & 0x0f)]
+    [b'=', digit(byte >> 4), digit(byte & 0x0f)]
 }
 
-/// Base64 in lines of 76.
+/// Base64 of text whose lines end in CRLF.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Base64 {
-    /// Octets of a line that is not complete.
+    /// Bytes that are not encoded yet: fewer than three between two pieces.
     pending: Vec<u8>,
     /// A line end that may belong to the boundary.
     held_end: bool,
+    rows: Rows,
 }
 
-/// Octets in a line of base64.
-const ROW: usize = LINE / 4 * 3;
-
 impl Base64 {
-    fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        let mut rest = octets;
+    fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        let mut rest = bytes;
         while !rest.is_empty() {
             if mem::take(&mut self.held_end) {
                 self.pending.extend_from_slice(b"\r\n");
             }
             let end = memchr(b'\n', rest);
             self.held_end = end.is_some();
-            let (text, behind) =
-                rest.split_at_checked(end.unwrap_or(rest.len())).unwrap_or_default();
+            let (text, after) = rest.split_at(end.unwrap_or(rest.len()));
             self.pending.extend_from_slice(text);
-            rest = behind.get(1..).unwrap_or_default();
+            rest = after.get(1..).unwrap_or_default();
         }
-        // One octet at least stays, so that the last row is that of the end.
-        let rows = self.pending.len().saturating_sub(1) / ROW;
-        let known = rows.saturating_mul(ROW);
-        write_rows(self.pending.get(..known).unwrap_or_default(), out);
-        self.pending.drain(..known);
+        let remainder = self.pending.len() % 3;
+        self.encode(remainder, out);
     }
 
     fn finish(mut self, delimited: bool, out: &mut Vec<u8>) {
         if self.held_end && !delimited {
             self.pending.extend_from_slice(b"\r\n");
         }
-        write_rows(&self.pending, out);
-        if self.pending.is_empty() && delimited {
-            out.push(b'\n');
+        self.encode(0, out);
+        out.push(b'\n');
+    }
+
+    /// Encodes the pending bytes but for so many.
+    fn encode(&mut self, remainder: usize, out: &mut Vec<u8>) {
+        let known = self.pending.len().saturating_sub(remainder);
+        // Many rows in one call.
+        let mut text = [0; 4 << 10];
+        for bytes in self.pending.get(..known).unwrap_or_default().chunks(3 << 10) {
+            // They fit, by their length.
+            let length = BASE64_STANDARD.encode_slice(bytes, &mut text).unwrap_or_default();
+            self.rows.put(text.get(..length).unwrap_or_default(), out);
         }
+        self.pending.drain(..known);
     }
 }
 
-fn write_rows(octets: &[u8], out: &mut Vec<u8>) {
-    // One call for many rows.
-    let mut text = [0; LINE * ROWS];
-    for rows in octets.chunks(ROW * ROWS) {
-        // They fit, by their length.
-        let length = BASE64_STANDARD.encode_slice(rows, &mut text).unwrap_or_default();
-        for row in text.get(..length).unwrap_or_default().chunks(LINE) {
-            out.extend_from_slice(row);
-            out.push(b'\n');
-        }
-    }
-}
-
-const ROWS: usize = 64;
-
-/// Base64 text in lines of 76; what is no base64 is no content (RFC 2045 §6.8).
+/// Base64 text in lines of its proper length.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Rewrap {
+pub(super) struct Rows {
     column: usize,
 }
 
-impl Rewrap {
-    fn feed(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        let is_base64 = |octet: &u8| octet.is_ascii_alphanumeric() || b"+/=".contains(octet);
-        let mut rest = octets;
-        loop {
-            let skipped = rest.iter().position(is_base64).unwrap_or(rest.len());
-            rest = rest.get(skipped..).unwrap_or_default();
-            if rest.is_empty() {
-                return;
-            }
-            if self.column == LINE {
+impl Rows {
+    fn put(&mut self, text: &[u8], out: &mut Vec<u8>) {
+        let mut rest = text;
+        while !rest.is_empty() {
+            if self.column == ENCODED_LINE {
                 out.push(b'\n');
                 self.column = 0;
             }
-            let room = rest.get(..LINE.saturating_sub(self.column)).unwrap_or(rest);
-            let length = room.iter().position(|octet| !is_base64(octet)).unwrap_or(room.len());
-            let (text, behind) = rest.split_at_checked(length).unwrap_or_default();
-            out.extend_from_slice(text);
-            self.column = self.column.saturating_add(length);
-            rest = behind;
+            let room = ENCODED_LINE.saturating_sub(self.column).min(rest.len());
+            let (row, after) = rest.split_at(room);
+            out.extend_from_slice(row);
+            self.column = self.column.saturating_add(room);
+            rest = after;
         }
-    }
-
-    fn finish(self, out: &mut Vec<u8>) {
-        out.push(b'\n');
     }
 }
 
@@ -330,7 +304,7 @@ mod tests {
         for size in 1..text.len() {
             assert_eq!(all(size), whole, "pieces of {size}");
         }
-        assert!(whole.lines().all(|line| line.len() <= LINE), "{whole}");
+        assert!(whole.lines().all(|line| line.len() <= ENCODED_LINE), "{whole}");
         whole
     }
 
@@ -383,14 +357,14 @@ mod tests {
     #[test]
     fn what_may_not_begin_a_line_begins_none_behind_a_soft_line_break() {
         for (odd, wanted) in [("--b", "=2D-b"), ("From x", "=46rom x"), (".", "=2E")] {
-            let text = "x".repeat(LINE - 1);
+            let text = "x".repeat(ENCODED_LINE - 1);
             assert_eq!(quoted(format!("{text}{odd}\n").as_bytes()), format!("{text}=\n{wanted}\n"));
         }
     }
 
     #[test]
     fn mending_keeps_what_is_encoded() {
-        let mend = Encoder::Quoted(Quoted::mending());
+        let mend = Encoder::Quoted(Quoted::fixing());
         let text = format!("a=3D=\n{}\u{fc}\n", "x=20".repeat(50));
         let got = encoded(&mend, text.as_bytes(), true);
         assert_eq!(got.replace("=\n", ""), format!("a=3D{}=C3=BC\n", "x=20".repeat(50)));
@@ -414,16 +388,17 @@ mod tests {
     #[test]
     fn base64_of_many_rows_is_that_of_the_whole() {
         let text: Vec<u8> = (0..=255).filter(|octet| *octet != b'\n').cycle().take(9_000).collect();
-        let mut base64 = Vec::new();
-        write_rows(&text, &mut base64);
+        let (mut encoder, mut base64) = (Encoder::Base64(Base64::default()), Vec::new());
+        encoder.feed(&text, &mut base64);
+        encoder.finish(true, &mut base64);
         let base64 = String::from_utf8(base64).unwrap();
         assert_eq!(base64.replace('\n', ""), BASE64_STANDARD.encode(&text));
-        assert!(base64.lines().rev().skip(1).all(|line| line.len() == LINE));
+        assert!(base64.lines().rev().skip(1).all(|line| line.len() == ENCODED_LINE));
     }
 
     #[test]
     fn base64_is_wrapped_anew() {
-        let rewrap = Encoder::Rewrap(Rewrap::default());
+        let rewrap = Encoder::Rewrap(Rows::default());
         let text = encoded(
             &rewrap,
             format!("{}\n{}=\n", "A".repeat(100), "B".repeat(10)).as_bytes(),

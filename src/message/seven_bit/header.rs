@@ -2,17 +2,18 @@
 
 use std::mem;
 
+use super::part::Fix;
 use crate::message::fold::folded;
 use crate::message::limits::LONGEST_FIELD;
 use crate::message::syntax::{cleaned, split_field, split_fields};
 use crate::message::words;
 
-/// A part header that would be larger than this once it is mended is left as it is, in bytes.
-const LARGEST_MENDED: usize = 512 << 10;
+/// The largest part header that is fixed, in bytes; a larger one is left as it is.
+const LARGEST_FIXED: usize = 512 << 10;
 
-/// A part header as Postfix and the next hop will have it: no blanks before a colon, no NUL, a space
-/// for each bare CR, short lines, no 8-bit octets. `None` where that can't be had.
-pub(super) fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
+/// A part header as Postfix and the next hop would send it: no WSP before a colon, no NUL, a space for each bare
+/// CR, short lines, no 8-bit bytes. `None` where a line is no field, or the header becomes too large.
+pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(section.len());
     let types = split_fields(section).map(split_field);
     let mut types = types.filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
@@ -31,37 +32,31 @@ pub(super) fn mended_header(section: &[u8]) -> Option<Vec<u8>> {
         let ascii = short.and_then(|value| words::ascii_value(name, value, declared.as_deref()));
         let value = ascii.unwrap_or(value);
         text.extend_from_slice(&folded(&[name, b":", value.as_slice()].concat()));
-        if text.len() > LARGEST_MENDED {
+        if text.len() > LARGEST_FIXED {
             return None;
         }
     }
     Some(text)
 }
 
-/// The section with another Content-Transfer-Encoding, in its place or last, and a line that ends it.
-pub(super) fn write_header(
-    section: &[u8],
-    encoding: &str,
-    charset: Option<&str>,
-    out: &mut Vec<u8>,
-) {
-    let encoding = format!("Content-Transfer-Encoding: {encoding}\n");
-    let mut is_said = false;
+/// The section with the Content-Transfer-Encoding of a fix, in the place of the one that it has or last, and the
+/// line that ends it.
+pub(super) fn write_header(section: &[u8], fix: &Fix, out: &mut Vec<u8>) {
+    let encoding = format!("Content-Transfer-Encoding: {}\n", fix.encoding);
+    let mut is_written = false;
     for field in split_fields(section).filter(|field| *field != b"\n") {
         let (name, _) = split_field(field);
-        if name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
-            // Another one after it would count instead.
-            if !mem::replace(&mut is_said, true) {
-                out.extend_from_slice(encoding.as_bytes());
-            }
-        } else {
+        if !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
             out.extend_from_slice(field);
+        } else if !mem::replace(&mut is_written, true) {
+            // Postfix and readers would go by another one after it.
+            out.extend_from_slice(encoding.as_bytes());
         }
     }
-    if let Some(charset) = charset {
+    if let Some(charset) = fix.charset {
         out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\n").as_bytes());
     }
-    if !is_said {
+    if !is_written {
         out.extend_from_slice(encoding.as_bytes());
     }
     out.push(b'\n');
