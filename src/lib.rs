@@ -3,7 +3,7 @@
 //! ```text
 //! argv ─ argv::Mode::parse ─► Mode ── PassThrough ─► exec, standard input untouched
 //!         │ Submit             └─ Smtp ─► wrapper::smtp: the real sendmail as a child, and on the way to it
-//!         │                               message::Dialogue ─► each message ─► the same, written back
+//!         │                               message::Session ─► each message ─► the same, written back
 //!         ▼
 //! stdin ─ message::Reader ─► header ─ message::complete, message::author ─► author domain
 //!         │                           policy::Policy::decide ─► Decision ── Skip ─► the original octets

@@ -10,14 +10,14 @@ pub mod author;
 pub mod body;
 pub mod complete;
 pub mod date;
-pub mod dialogue;
 pub mod fold;
 pub mod limits;
 pub mod mime;
 pub mod reader;
+pub mod session;
 pub mod seven_bit;
 pub(crate) mod syntax;
 pub mod words;
 
-pub use dialogue::Dialogue;
 pub use reader::Reader;
+pub use session::Session;

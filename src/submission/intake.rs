@@ -1,4 +1,4 @@
-//! The message on standard input, or inside a dialogue: read once, kept as it came, and given to the
+//! The message on standard input, or inside a session: read once, kept as it came, and given to the
 //! reader on the way.
 
 use std::error;

@@ -30,7 +30,7 @@ use crate::wrapper::keyring::Keys;
 pub(crate) enum Way {
     /// As standard input.
     Alone,
-    /// Inside a dialogue: whoever gives it has no name there, only the envelope sender.
+    /// Inside a session: whoever gives it has no name there, only the envelope sender.
     Smtp,
 }
 

@@ -1,4 +1,4 @@
-//! `-bs`: SMTP on standard input. The real sendmail runs as a child, the dialogue is passed on between the
+//! `-bs`: SMTP on standard input. The real sendmail runs as a child, the session is passed on between the
 //! two, and the messages in it are signed on the way.
 //!
 //! * The group is given up before the first octet is read; see [`super::signer`] for how messages are signed then.
@@ -8,7 +8,7 @@
 //!   been read: the signature stands before the text. So all of the message must come within the time that
 //!   the child waits for a line (`smtpd_timeout`, 300 s).
 //! * When a message is not to be sent unsigned (`on_error`), the child must not get it, and there is nothing
-//!   inside DATA to tell it so. Its dialogue ends there, as when the client leaves; another child is
+//!   inside DATA to tell it so. Its session ends there, as when the client leaves; another child is
 //!   started, told the name in EHLO, and the client reads 451 where the answer to the message would be.
 //! * On a TCP socket (inetd) it is mail from elsewhere: that passes through, see [`is_inbound`].
 
@@ -27,7 +27,7 @@ use super::signer::Signer;
 use crate::argv::{LoneDot, Submission};
 use crate::config::{BEYOND, Host, OnError};
 use crate::message::Reader;
-use crate::message::dialogue::{End, Opaque, Stuffing};
+use crate::message::session::{DataEnd, DotStuffing, NotFollowed};
 use crate::report::{self, Code, Outcome, Severity};
 use crate::submission::etc::Etc;
 use crate::submission::intake::{Intake, IntakeError};
@@ -47,7 +47,7 @@ pub(super) fn is_inbound() -> bool {
 const REFUSED: &str = "451 4.7.0 Error: not signed, so not accepted\r\n";
 const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing connection\r\n";
 
-/// Carries the dialogue to its end.
+/// Carries the session to its end.
 pub(super) fn converse(held: Held, etc: &Etc, call: &Call) -> Code {
     let nobody = submission(None);
     let run = Run::new(call, &nobody, Way::Smtp);
@@ -59,25 +59,25 @@ pub(super) fn converse(held: Held, etc: &Etc, call: &Call) -> Code {
         Ok(relay) => relay,
         Err((error, dropped)) => {
             drop(signer);
-            let reason = format!("cannot stand inside the dialogue: {}", report::chain(&error));
+            let reason = format!("cannot stand inside the session: {}", report::chain(&error));
             return run.go_without(&host, &real, &reason, dropped);
         }
     };
     signals::hold_pipe();
-    let mut was_opaque = false;
+    let mut is_reported = false;
     loop {
-        match relay.next(was_opaque) {
+        match relay.next(is_reported) {
             Next::Message => {
-                let submission = submission(relay.dialogue.envelope_sender());
+                let submission = submission(relay.session.envelope_sender());
                 let mut run = Run::new(call, &submission, Way::Smtp);
                 if let Err(error) = pass(&mut run, &mut relay, &mut signer, etc, &host) {
                     return report::fatal(&error);
                 }
-                was_opaque = relay.dialogue.opaque().is_some();
+                is_reported = relay.session.not_followed().is_some();
             }
-            Next::Opaque => {
-                was_opaque = true;
-                let reason = relay.dialogue.opaque().map(|why| why.to_string());
+            Next::NotFollowed => {
+                is_reported = true;
+                let reason = relay.session.not_followed().map(|why| why.to_string());
                 run.log(Severity::Info, Outcome::Unsigned, reason.as_deref());
             }
             Next::Over => break,
@@ -104,7 +104,7 @@ fn pass(
 ) -> Result<(), HandoffError> {
     let mut intake = Intake::new(Data(relay), Reader::of_data());
     let signed = guarded(host.signing.on_error, || sign(run, &mut intake, signer, etc, host));
-    let is_complete = intake.source().0.end() == End::Here;
+    let is_complete = intake.source().0.end() == DataEnd::Found;
     let given = match signed {
         Ok(Ok(signed)) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
             if host.log_success {
@@ -112,7 +112,9 @@ fn pass(
             }
         }),
         // The client has left, or the end is not clear; nothing of it is signed.
-        Ok(Ok(_)) => give_original(run, &mut intake, Severity::Info, &Opaque::LoneDot.to_string()),
+        Ok(Ok(_)) => {
+            give_original(run, &mut intake, Severity::Info, &NotFollowed::AmbiguousEnd.to_string())
+        }
         Ok(Err(reason)) => give_original(run, &mut intake, Severity::Info, &reason),
         Err((Trouble::Intake(IntakeError::Read(errno)), _)) => Err(errno.into()),
         Err((trouble, OnError::Send)) => {
@@ -151,7 +153,7 @@ fn sign(
     etc: &Etc,
     host: &Host,
 ) -> Result<Result<Signed, String>, Failed> {
-    let announced = intake.source().0.dialogue.size_limit();
+    let announced = intake.source().0.session.size_limit();
     if let Some(limit) = announced {
         intake.keep_at_most(limit.saturating_add(BEYOND));
     }
@@ -166,7 +168,7 @@ fn sign(
 }
 
 fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
-    let mut stuffing = Stuffing::default();
+    let mut stuffing = DotStuffing::default();
     let mut lines = Vec::new();
     signed.write(intake, |data, text| {
         lines.clear();
@@ -187,7 +189,7 @@ fn give_original(
     let relay = &mut intake.source().0;
     let end = relay.end();
     relay.end_original()?;
-    if end != End::More {
+    if end != DataEnd::NotYet {
         run.log(severity, Outcome::Unsigned, Some(reason));
     }
     Ok(())
@@ -206,14 +208,14 @@ fn refuse(
         return Ok(());
     }
     let end = relay.end();
-    if end != End::More {
+    if end != DataEnd::NotYet {
         run.log(Severity::Error, Outcome::Refused, Some(reason));
     }
     match end {
-        End::Here => return relay.refuse(REFUSED),
+        DataEnd::Found => return relay.refuse(REFUSED),
         // Whether commands or text come next is for the child to say, and the child is not asked.
-        End::Unclear => relay.hang_up(HUNG_UP),
-        End::More => relay.hang_up(""),
+        DataEnd::Ambiguous => relay.hang_up(HUNG_UP),
+        DataEnd::NotYet => relay.hang_up(""),
     }
     Ok(())
 }

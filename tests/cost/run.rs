@@ -12,8 +12,8 @@ use sendmail_dkim::dkim::{
 use sendmail_dkim::message::address::Completion;
 use sendmail_dkim::message::author::Author;
 use sendmail_dkim::message::date::DateTime;
-use sendmail_dkim::message::dialogue::{Dialogue, End, Stuffing};
 use sendmail_dkim::message::reader::{Reader, Step};
+use sendmail_dkim::message::session::{DataEnd, DotStuffing, Session};
 use sendmail_dkim::message::seven_bit::{Rewrite, Survey};
 use sendmail_dkim::message::{body, complete};
 use sendmail_dkim::policy::{Caller, Candidate, Decision, Policy};
@@ -147,29 +147,29 @@ fn key() -> Option<SigningKey> {
 
 /// A client whose every line is answered at once.
 fn client(input: &[u8]) {
-    let mut dialogue = Dialogue::default();
+    let mut session = Session::default();
     let (mut out, mut text) = (Vec::new(), Vec::new());
-    dialogue.server(b"220 x\r\n", &mut out);
+    session.server(b"220 x\r\n", &mut out);
     for mut rest in input.chunks(PIECE) {
         while !rest.is_empty() {
-            let taken = if dialogue.is_in_content() {
-                let (taken, end) = dialogue.content(rest, &mut text);
-                if end != End::More {
-                    Stuffing::default().feed(&text, &mut out);
+            let taken = if session.is_in_data() {
+                let (taken, end) = session.data(rest, &mut text);
+                if end != DataEnd::NotYet {
+                    DotStuffing::default().feed(&text, &mut out);
                     text.clear();
-                    dialogue.content_ended(end);
-                    dialogue.server(b"250 ok\r\n", &mut out);
+                    session.end_data(end);
+                    session.server(b"250 ok\r\n", &mut out);
                 }
                 taken
-            } else if dialogue.is_waiting() {
-                dialogue.server(b"354 go on\r\n", &mut out);
+            } else if session.is_waiting() {
+                session.server(b"354 go on\r\n", &mut out);
                 0
             } else {
                 // Up to the end of the line, as it is answered before the next one is said.
                 let line = rest.split_inclusive(|octet| *octet == b'\n').next().unwrap_or_default();
-                let taken = dialogue.client(line, &mut out);
-                if line.ends_with(b"\n") && !dialogue.is_waiting() {
-                    dialogue.server(b"250 ok\r\n", &mut out);
+                let taken = session.client(line, &mut out);
+                if line.ends_with(b"\n") && !session.is_waiting() {
+                    session.server(b"250 ok\r\n", &mut out);
                 }
                 taken
             };
@@ -181,12 +181,12 @@ fn client(input: &[u8]) {
 
 /// A server that answers EHLO.
 fn server(input: &[u8]) {
-    let mut dialogue = Dialogue::default();
+    let mut session = Session::default();
     let mut out = Vec::new();
-    dialogue.client(b"EHLO x\r\n", &mut out);
+    session.client(b"EHLO x\r\n", &mut out);
     for piece in input.chunks(PIECE) {
         out.clear();
-        dialogue.server(piece, &mut out);
+        session.server(piece, &mut out);
     }
 }
 

@@ -379,7 +379,7 @@ fn the_readme_says_what_to_do_about_each_reason_in_the_log() {
     for (path, name) in [
         ("src/policy.rs", "Reason"),
         ("src/message/author.rs", "NoAuthor"),
-        ("src/message/dialogue.rs", "Opaque"),
+        ("src/message/session.rs", "NotFollowed"),
     ] {
         let code = fs::read_to_string(project(path)).unwrap();
         let display = code.split(&format!("impl fmt::Display for {name} {{")).nth(1).unwrap();

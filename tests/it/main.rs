@@ -28,8 +28,6 @@ mod calls;
 mod cost;
 /// In the sandbox: what a real Postfix did to a signed message is found out.
 mod diagnosis;
-/// Chance makes dialogues, and each side sees what it would see without us.
-mod dialogue;
 /// What the administrator's command promises.
 mod dkimctl;
 /// In the sandbox: what is wrong with a host is found, and nothing else.
@@ -80,6 +78,8 @@ mod relay;
 mod rotate;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
+/// Chance makes SMTP sessions, and each side sees what it would see without us.
+mod session;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.
 mod settled;
 /// In the sandbox: config.toml is filled from the host, and what is there stays.

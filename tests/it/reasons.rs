@@ -6,7 +6,7 @@ use std::process::Output;
 
 use crate::support::{Sandbox, project, stderr};
 
-mod dialogue;
+mod session;
 mod texts;
 
 const DOMAIN: &str = "reasons.test";

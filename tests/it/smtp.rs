@@ -115,7 +115,7 @@ fn both(sandbox: &Sandbox, dialogue: &dyn Fn(&str) -> String) -> [Received; 2] {
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_in_a_dialogue_is_signed() {
+fn a_message_in_a_session_is_signed() {
     let sandbox = sandbox();
     let recipient = sandbox.recipient();
     let mut client = Client::new(sandbox, "www-data", "exec sendmail -bs");

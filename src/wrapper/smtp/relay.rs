@@ -9,7 +9,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use super::child::Child;
-use crate::message::dialogue::{Dialogue, End};
+use crate::message::session::{DataEnd, Session};
 use crate::report::Code;
 use crate::submission::intake::Source;
 use crate::wrapper::handoff::{Call, HandoffError, Real};
@@ -26,13 +26,13 @@ const SURELY: usize = 4096;
 /// been seen to matter, as a server answers each line.
 const PATIENCE: i32 = 300_000;
 
-/// The dialogue and its two sides.
+/// The session and its two sides.
 #[derive(Debug)]
 pub(super) struct Relay<'a> {
     real: &'a Real,
     call: &'a Call,
     dropped: Dropped,
-    pub(super) dialogue: Dialogue,
+    pub(super) session: Session,
     child: Child,
     /// What the client said, as far as nothing was done with it.
     from_client: Vec<u8>,
@@ -41,7 +41,7 @@ pub(super) struct Relay<'a> {
     client_left: bool,
     /// Octets of a message that were found, and not given out.
     content: Vec<u8>,
-    end: End,
+    end: DataEnd,
     piece: Vec<u8>,
 }
 
@@ -49,8 +49,8 @@ pub(super) struct Relay<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Message,
-    /// The rest of the dialogue is not looked at.
-    Opaque,
+    /// The rest of the session is not looked at.
+    NotFollowed,
     Over,
 }
 
@@ -87,30 +87,30 @@ impl<'a> Relay<'a> {
             real,
             call,
             dropped,
-            dialogue: Dialogue::default(),
+            session: Session::default(),
             child,
             from_client: Vec::new(),
             to_client: Vec::new(),
             to_child: Vec::new(),
             client_left: false,
             content: Vec::new(),
-            end: End::More,
+            end: DataEnd::NotYet,
             piece: vec![0; PIECE],
         })
     }
 
-    /// Passes on what is no message. `was_opaque`: that was said already.
-    pub(super) fn next(&mut self, was_opaque: bool) -> Next {
+    /// Passes on what is no message. `is_reported`: that was said already.
+    pub(super) fn next(&mut self, is_reported: bool) -> Next {
         loop {
             if self.to_child.is_empty() {
-                let taken = self.dialogue.client(&self.from_client, &mut self.to_child);
+                let taken = self.session.client(&self.from_client, &mut self.to_child);
                 self.from_client.drain(..taken);
             }
-            if self.dialogue.is_in_content() {
+            if self.session.is_in_data() {
                 return Next::Message;
             }
-            if self.dialogue.opaque().is_some() && !was_opaque {
-                return Next::Opaque;
+            if self.session.not_followed().is_some() && !is_reported {
+                return Next::NotFollowed;
             }
             if self.child.output.is_none() && self.to_client.is_empty() {
                 return Next::Over;
@@ -147,10 +147,10 @@ impl<'a> Relay<'a> {
         }
         let (sides, mut fds): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
         let is_held =
-            self.dialogue.is_waiting() && (self.client_left || !self.from_client.is_empty());
+            self.session.is_waiting() && (self.client_left || !self.from_client.is_empty());
         let timeout = if is_held { PATIENCE } else { -1 };
         match poll(&mut fds, PollTimeout::try_from(timeout).unwrap_or(PollTimeout::NONE)) {
-            Ok(0) => self.dialogue.give_up(),
+            Ok(0) => self.session.give_up(),
             Ok(_) => {}
             Err(Errno::EINTR) => return Ok(()),
             Err(errno) => return Err(errno),
@@ -181,11 +181,11 @@ impl<'a> Relay<'a> {
                     Err(errno) if again(&errno) => {}
                     Ok(0) | Err(_) => {
                         self.child.output = None;
-                        self.dialogue.server_ended(&mut self.to_client);
+                        self.session.server_ended(&mut self.to_client);
                     }
                     Ok(length) => {
                         let octets = self.piece.get(..length).unwrap_or_default();
-                        self.dialogue.server(octets, &mut self.to_client);
+                        self.session.server(octets, &mut self.to_client);
                     }
                 }
             }
@@ -228,14 +228,14 @@ impl<'a> Relay<'a> {
     }
 
     /// How the message ended that was read.
-    pub(super) fn end(&self) -> End {
+    pub(super) fn end(&self) -> DataEnd {
         self.end
     }
 
     /// The message was given in the form in which it came; now how it ended. Where the client has left in
     /// the middle, the real one gets as much, and sees that it is not all.
     pub(super) fn end_original(&mut self) -> io::Result<()> {
-        let line = self.dialogue.content_end().to_vec();
+        let line = self.session.data_end().to_vec();
         self.put(&line)?;
         self.ended();
         Ok(())
@@ -249,8 +249,8 @@ impl<'a> Relay<'a> {
     }
 
     fn ended(&mut self) {
-        let end = std::mem::replace(&mut self.end, End::More);
-        self.dialogue.content_ended(end);
+        let end = std::mem::replace(&mut self.end, DataEnd::NotYet);
+        self.session.end_data(end);
     }
 
     /// Answers the message by itself, and goes on with another child: the one that waits for the message can
@@ -258,18 +258,18 @@ impl<'a> Relay<'a> {
     pub(super) fn refuse(&mut self, reply: &str) -> Result<(), HandoffError> {
         self.child.wait();
         self.child = Child::start(self.real, self.call, &self.dropped)?;
-        self.end = End::More;
+        self.end = DataEnd::NotYet;
         self.to_client.extend_from_slice(reply.as_bytes());
-        self.dialogue.begin_again(&mut self.to_child);
+        self.session.begin_again(&mut self.to_child);
         Ok(())
     }
 
-    /// Ends the dialogue inside a message, of which the child must not take what it has for all.
+    /// Ends the session inside a message, of which the child must not take what it has for all.
     pub(super) fn hang_up(&mut self, reply: &str) {
         self.child.input = None;
         self.to_child.clear();
         self.to_client.extend_from_slice(reply.as_bytes());
-        self.dialogue = Dialogue::default();
+        self.session = Session::default();
         self.from_client.clear();
         self.client_left = true;
     }
@@ -295,11 +295,11 @@ impl Source for Data<'_, '_> {
                 }
                 return Ok(length);
             }
-            if relay.end != End::More {
+            if relay.end != DataEnd::NotYet {
                 return Ok(0);
             }
             if !relay.from_client.is_empty() {
-                let (taken, end) = relay.dialogue.content(&relay.from_client, &mut relay.content);
+                let (taken, end) = relay.session.data(&relay.from_client, &mut relay.content);
                 relay.from_client.drain(..taken);
                 relay.end = end;
             } else if relay.client_left {

@@ -238,9 +238,9 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody() {
+fn the_keeper_of_a_session_shows_nothing_and_obeys_nobody() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(the_keeper_of_a_dialogue_shows_nothing_and_obeys_nobody);
+    let attacks = Attacks::of(the_keeper_of_a_session_shows_nothing_and_obeys_nobody);
     let user = user();
     let among = |look: &str| {
         // Both children and the one that reads: the real one shows what any program shows.

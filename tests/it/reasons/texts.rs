@@ -8,7 +8,7 @@ const PLACES: [&str; 10] = [
     "src/wrapper",
     "src/policy.rs",
     "src/message/author.rs",
-    "src/message/dialogue.rs",
+    "src/message/session.rs",
     "src/message/address.rs",
     "src/config",
     "src/dkim/key.rs",

@@ -1,4 +1,4 @@
-//! A property of the pure part, on dialogues made by chance: whatever the pieces and whatever the server
+//! A property of the pure part, on sessions made by chance: whatever the pieces and whatever the server
 //! answers, each side sees what it would see without us, but for the messages that are replaced.
 
 mod model;

@@ -13,15 +13,15 @@ struct Heard {
     server: String,
     client: String,
     messages: Vec<String>,
-    opaque: Option<Opaque>,
+    not_followed: Option<NotFollowed>,
 }
 
-fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Dialogue) {
-    let mut dialogue = Dialogue::default();
+fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Session) {
+    let mut session = Session::default();
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
     let mut messages = Vec::new();
     let mut message = Vec::new();
-    // What the client said and the dialogue did not take yet.
+    // What the client said and the session did not take yet.
     let mut waiting = Vec::new();
     for one in said {
         let (octets, is_client) = match one {
@@ -32,20 +32,20 @@ fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Dialogue) {
             if is_client {
                 waiting.extend_from_slice(piece);
             } else {
-                dialogue.server(piece, &mut to_client);
+                session.server(piece, &mut to_client);
             }
             loop {
-                let taken = if dialogue.is_in_content() {
-                    let (taken, end) = dialogue.content(&waiting, &mut message);
-                    if end != End::More {
+                let taken = if session.is_in_data() {
+                    let (taken, end) = session.data(&waiting, &mut message);
+                    if end != DataEnd::NotYet {
                         messages.push(String::from_utf8(std::mem::take(&mut message)).unwrap());
                         to_server.extend_from_slice(b"<message>");
-                        to_server.extend_from_slice(dialogue.content_end());
-                        dialogue.content_ended(end);
+                        to_server.extend_from_slice(session.data_end());
+                        session.end_data(end);
                     }
                     taken
                 } else {
-                    dialogue.client(&waiting, &mut to_server)
+                    session.client(&waiting, &mut to_server)
                 };
                 waiting.drain(..taken);
                 if taken == 0 {
@@ -54,18 +54,18 @@ fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Dialogue) {
             }
         }
     }
-    dialogue.server_ended(&mut to_client);
+    session.server_ended(&mut to_client);
     let text = |octets| String::from_utf8(octets).unwrap();
     let heard = Heard {
         server: text(to_server),
         client: text(to_client),
         messages,
-        opaque: dialogue.opaque(),
+        not_followed: session.not_followed(),
     };
-    (heard, dialogue)
+    (heard, session)
 }
 
-fn hear(said: &[Said<'_>]) -> (Heard, Dialogue) {
+fn hear(said: &[Said<'_>]) -> (Heard, Session) {
     let whole = hear_in_pieces(said, usize::MAX);
     for size in 1..60 {
         assert_eq!(hear_in_pieces(said, size).0, whole.0, "pieces of {size}");
@@ -77,7 +77,7 @@ const GREETING: Said<'_> = Server("220 host ESMTP\r\n");
 
 #[test]
 fn a_message_is_what_follows_an_answer_of_354() {
-    let (heard, dialogue) = hear(&[
+    let (heard, session) = hear(&[
         GREETING,
         Client("HELO x\r\n"),
         Server("250 host\r\n"),
@@ -93,8 +93,8 @@ fn a_message_is_what_follows_an_answer_of_354() {
     assert_eq!(heard.messages, ["Subject: x\r\n\r\n..x\r\nDATA\r\n"]);
     assert!(heard.server.ends_with("DATA\r\n<message>.\r\nQUIT\r\n"), "{}", heard.server);
     assert!(heard.client.ends_with("354 go\r\n250 queued\r\n221 bye\r\n"));
-    assert_eq!(dialogue.envelope_sender(), Some(&b"a@b.test"[..]));
-    assert_eq!(heard.opaque, None);
+    assert_eq!(session.envelope_sender(), Some(&b"a@b.test"[..]));
+    assert_eq!(heard.not_followed, None);
 }
 
 #[test]
@@ -102,11 +102,11 @@ fn what_is_pipelined_waits_for_the_answer_to_data() {
     let commands = "EHLO x\r\nMAIL FROM:<>\r\nRCPT TO:<c@d>\r\nDATA\r\nA: b\r\n\r\n.\r\nRSET\r\n";
     let (heard, _) = hear(&[Client(commands)]);
     assert!(heard.server.ends_with("DATA\r\n") && heard.messages.is_empty());
-    let (heard, dialogue) =
+    let (heard, session) =
         hear(&[Client(commands), GREETING, Server("250 h\r\n250 o\r\n250 o\r\n354 go\r\n")]);
     assert!(heard.server.ends_with("DATA\r\n<message>.\r\nRSET\r\n"));
     assert_eq!(heard.messages, ["A: b\r\n\r\n"]);
-    assert_eq!(dialogue.envelope_sender(), Some(&b""[..]));
+    assert_eq!(session.envelope_sender(), Some(&b""[..]));
     // Refused: what follows is commands, as for the server.
     let (heard, _) =
         hear(&[Client(commands), GREETING, Server("250 h\r\n250 o\r\n554 no\r\n503 no\r\n")]);
@@ -140,12 +140,12 @@ fn news_is_no_answer() {
 
 #[test]
 fn without_an_answer_to_data_all_is_passed_on() {
-    let (mut dialogue, mut to_server) = (Dialogue::default(), Vec::new());
-    assert_eq!(dialogue.client(b"DATA\r\nx\r\n", &mut to_server), 6);
-    assert!(dialogue.is_waiting());
-    dialogue.give_up();
-    assert_eq!(dialogue.client(b"x\r\n", &mut to_server), 3);
-    assert_eq!((dialogue.opaque(), dialogue.is_waiting()), (Some(Opaque::Silence), false));
+    let (mut session, mut to_server) = (Session::default(), Vec::new());
+    assert_eq!(session.client(b"DATA\r\nx\r\n", &mut to_server), 6);
+    assert!(session.is_waiting());
+    session.give_up();
+    assert_eq!(session.client(b"x\r\n", &mut to_server), 3);
+    assert_eq!((session.not_followed(), session.is_waiting()), (Some(NotFollowed::NoReply), false));
 }
 
 #[test]
@@ -162,10 +162,10 @@ fn chunking_is_taken_out_of_the_reply_to_ehlo() {
         let (heard, _) = hear(&[GREETING, Client("ehlo x\r\n"), Server(reply)]);
         assert_eq!(heard.client, format!("220 host ESMTP\r\n{wanted}"));
     }
-    let (heard, dialogue) =
+    let (heard, session) =
         hear(&[GREETING, Client("NOOP\r\nEHLO x\r\n"), Server("250-x\r\n250 CHUNKING\r\n")]);
     assert!(heard.client.ends_with("250-x\r\n250 CHUNKING\r\n"));
-    assert_eq!(dialogue.size_limit(), None);
+    assert_eq!(session.size_limit(), None);
 }
 
 #[test]
@@ -174,8 +174,8 @@ fn the_size_limit_is_that_of_the_last_ehlo() {
         [("SIZE 10240000", Some(10_240_000)), ("SIZE", None), ("SIZE 0", None), ("size 5", Some(5))]
     {
         let reply = format!("250-h\r\n250-{line}\r\n250 DSN\r\n");
-        let (_, dialogue) = hear(&[GREETING, Client("EHLO x\r\n"), Server(&reply)]);
-        assert_eq!(dialogue.size_limit(), wanted, "{line}");
+        let (_, session) = hear(&[GREETING, Client("EHLO x\r\n"), Server(&reply)]);
+        assert_eq!(session.size_limit(), wanted, "{line}");
     }
 }
 
@@ -189,8 +189,8 @@ fn the_envelope_sender_is_that_of_the_mail_that_was_accepted() {
         ("MAIL FROM:<>", b""),
     ] {
         let client = format!("{command}\r\nMAIL FROM:<second@b>\r\n");
-        let (_, dialogue) = hear(&[GREETING, Client(&client), Server("250 ok\r\n503 nested\r\n")]);
-        assert_eq!(dialogue.envelope_sender(), Some(wanted), "{command}");
+        let (_, session) = hear(&[GREETING, Client(&client), Server("250 ok\r\n503 nested\r\n")]);
+        assert_eq!(session.envelope_sender(), Some(wanted), "{command}");
     }
 }
 
@@ -201,21 +201,21 @@ fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
         Client("BDAT 6 LAST\r\nDATA\r\nDATA\r\nx\r\n.\r\n"),
         Server("354 no\r\n"),
     ]);
-    assert_eq!(heard.opaque, Some(Opaque::Chunks));
+    assert_eq!(heard.not_followed, Some(NotFollowed::Bdat));
     assert_eq!(heard.server, "BDAT 6 LAST\r\nDATA\r\nDATA\r\nx\r\n.\r\n");
     let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\n"), Server("220 go\r\n\x16\x03")]);
-    assert_eq!(heard.opaque, Some(Opaque::Encrypted));
+    assert_eq!(heard.not_followed, Some(NotFollowed::StartTls));
     assert!(heard.client.ends_with("220 go\r\n\x16\x03"));
     // To Postfix a CR, VT or FF ends a word, too.
     for command in ["STARTTLS\rx\r\n", "starttls\u{b}\r\n", "STARTTLS\u{c}x\n"] {
         let (heard, _) = hear(&[GREETING, Client(command), Server("220 go\r\n\u{16}\u{3}")]);
-        assert_eq!(heard.opaque, Some(Opaque::Encrypted), "{command:?}");
+        assert_eq!(heard.not_followed, Some(NotFollowed::StartTls), "{command:?}");
     }
     let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\nNOOP\r\n"), Server("454 no\r\n")]);
-    assert_eq!(heard.opaque, None);
+    assert_eq!(heard.not_followed, None);
     let (heard, _) =
         hear(&[GREETING, Client("DATE\r\n"), Server("354 go\r\n"), Client("DATA\r\n.")]);
-    assert_eq!(heard.opaque, Some(Opaque::Reply));
+    assert_eq!(heard.not_followed, Some(NotFollowed::UnexpectedText));
     assert_eq!(heard.server, "DATE\r\nDATA\r\n.");
 }
 
@@ -223,7 +223,7 @@ fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
 fn an_end_that_is_none_for_some_servers_is_passed_on_and_ends_the_looking() {
     let text = "x\n.\nMAIL FROM:<evil@x>\r\nDATA\r\nx\r\n.\r\n";
     let (heard, _) = hear(&[GREETING, Client("DATA\r\n"), Server("354 go\r\n"), Client(text)]);
-    assert_eq!(heard.opaque, Some(Opaque::LoneDot));
+    assert_eq!(heard.not_followed, Some(NotFollowed::AmbiguousEnd));
     assert_eq!(heard.messages, ["x\n"]);
     assert_eq!(heard.server, text.replacen("x\n", "DATA\r\n<message>", 1));
 }
@@ -235,7 +235,7 @@ fn a_client_of_bare_lfs_is_followed() {
         Client("HELO x\nMAIL FROM:<a@b>\nRCPT TO:<c@d>\nDATA\nA: b\n\nx\n.\nQUIT\n"),
         Server("250 h\n250 o\n250 o\n354 go\n250 ok\n221 bye\n"),
     ]);
-    assert_eq!((heard.opaque, heard.messages), (None, vec!["A: b\n\nx\n".to_owned()]));
+    assert_eq!((heard.not_followed, heard.messages), (None, vec!["A: b\n\nx\n".to_owned()]));
     assert!(heard.server.ends_with("DATA\n<message>.\nQUIT\n"));
 }
 
@@ -252,13 +252,13 @@ fn odd_lines_are_passed_on() {
 fn after_a_reply_too_few_text_is_passed_on() {
     let text = "x\r\n.\r\nQUIT\r\n";
     let (heard, _) = hear(&[GREETING, Client("\r\nDATA\r\n"), Server("354 go\r\n"), Client(text)]);
-    assert_eq!(heard.opaque, Some(Opaque::Reply));
+    assert_eq!(heard.not_followed, Some(NotFollowed::UnexpectedText));
     assert_eq!(heard.server, format!("\r\nDATA\r\n{text}"));
 }
 
 #[test]
 fn another_server_is_told_the_name_and_its_answers_are_kept() {
-    let (_, mut dialogue) = hear(&[
+    let (_, mut session) = hear(&[
         GREETING,
         Client("EHLO me\r\n"),
         Server("250-h\r\n250 DSN\r\n"),
@@ -266,11 +266,11 @@ fn another_server_is_told_the_name_and_its_answers_are_kept() {
         Server("354 go\r\n"),
     ]);
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
-    dialogue.begin_again(&mut to_server);
+    session.begin_again(&mut to_server);
     assert_eq!(to_server, b"EHLO me\r\n");
-    dialogue.server(b"220 other\r\n250-h\r\n250 CHUNKING\r\n", &mut to_client);
+    session.server(b"220 other\r\n250-h\r\n250 CHUNKING\r\n", &mut to_client);
     assert_eq!(to_client, b"");
-    dialogue.client(b"RSET\r\n", &mut to_server);
-    dialogue.server(b"250 ok\r\n", &mut to_client);
+    session.client(b"RSET\r\n", &mut to_server);
+    session.server(b"250 ok\r\n", &mut to_client);
     assert_eq!(to_client, b"250 ok\r\n");
 }

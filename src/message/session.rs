@@ -1,57 +1,57 @@
-//! The dialogue of SMTP (RFC 5321) as far as it must be followed to find the messages in it: which octets
+//! The SMTP session (RFC 5321) as far as it must be followed to find the messages in it: which octets
 //! of the client are commands and which are text, and which reply of the server answers what. All
 //! octets are passed on as they are, but for messages, which are somebody else's to replace, and for
 //! CHUNKING in the reply to EHLO. What is not understood is passed on, too: at worst the rest of the
-//! dialogue is no longer looked at ([`Opaque`]). Any split of the input gives the same.
+//! session is no longer looked at ([`NotFollowed`]). Any split of the input gives the same.
 //!
 //! * **DATA** may be refused: only when the server answers 354 is what follows a message. So nothing
 //!   that comes after DATA is looked at, or passed on, before it was answered, be it pipelined or not.
 //! * **BDAT** is a second way to give a message, and one that no program uses by itself: CHUNKING is taken
 //!   out of the reply to EHLO (with BINARYMIME, which needs it), as `smtpd_discard_ehlo_keywords` would.
 //! * **SIZE** stays as it is. The limit is the server's own; the signed message is a little larger, and
-//!   where it would not fit, the message is to be sent as it came ([`Dialogue::size_limit`]). `SIZE=` of MAIL
+//!   where it would not fit, the message is to be sent as it came ([`Session::size_limit`]). `SIZE=` of MAIL
 //!   is an estimate (RFC 1870 §5) that Postfix compares with its limit and the free space only.
 
-mod content;
+mod data;
 
 use std::collections::VecDeque;
 use std::fmt;
 
 use super::limits::LINE_PIECE;
-use content::{Content, LineEnd};
-pub use content::{End, Stuffing};
+pub use data::{DataEnd, DotStuffing};
+use data::{LineEnd, MailData};
 
-/// Why the rest of a dialogue is passed on without a look.
+/// Why the rest of a session is passed on without a look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Opaque {
+pub enum NotFollowed {
     /// The client gives a message by BDAT, though that was not offered.
-    Chunks,
+    Bdat,
     /// The client and the server have begun to encrypt.
-    Encrypted,
+    StartTls,
     /// The text holds a line of one dot that is the end for some servers only: to sign what was before it
     /// might make commands of text, or text of commands.
-    LoneDot,
+    AmbiguousEnd,
     /// The server wants text for something that is not DATA.
-    Reply,
+    UnexpectedText,
     /// The server does not answer DATA.
-    Silence,
+    NoReply,
 }
 
-impl fmt::Display for Opaque {
+impl fmt::Display for NotFollowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Chunks => "given with BDAT",
-            Self::Encrypted => "given after STARTTLS",
-            Self::LoneDot => "a line of one dot that not every server takes for the end",
-            Self::Reply => "given after a command that is not known",
-            Self::Silence => "DATA was not answered",
+            Self::Bdat => "given with BDAT",
+            Self::StartTls => "given after STARTTLS",
+            Self::AmbiguousEnd => "a line of one dot that not every server takes for the end",
+            Self::UnexpectedText => "given after a command that is not known",
+            Self::NoReply => "DATA was not answered",
         })
     }
 }
 
-/// A dialogue between a client and a server.
+/// A session between a client and a server.
 #[derive(Debug)]
-pub struct Dialogue {
+pub struct Session {
     state: State,
     /// What the server has still to answer, the oldest first.
     awaited: VecDeque<Awaited>,
@@ -72,8 +72,8 @@ enum State {
     Commands,
     /// DATA was passed on, and is not answered.
     Waiting(LineEnd),
-    Content(Content),
-    Opaque(Opaque),
+    Data(MailData),
+    NotFollowed(NotFollowed),
 }
 
 #[derive(Debug)]
@@ -91,7 +91,7 @@ enum Awaited {
 /// A reply line that is longer is none.
 const LONGEST_REPLY: usize = 64 << 10;
 
-impl Default for Dialogue {
+impl Default for Session {
     fn default() -> Self {
         Self {
             state: State::Commands,
@@ -106,11 +106,11 @@ impl Default for Dialogue {
     }
 }
 
-impl Dialogue {
-    /// Whether a message comes next, to be read by [`Self::content`].
+impl Session {
+    /// Whether a message comes next, to be read by [`Self::data`].
     #[must_use]
-    pub fn is_in_content(&self) -> bool {
-        matches!(self.state, State::Content(_))
+    pub fn is_in_data(&self) -> bool {
+        matches!(self.state, State::Data(_))
     }
 
     /// Whether nothing more is passed on before DATA is answered.
@@ -121,15 +121,15 @@ impl Dialogue {
 
     /// The answer to DATA has been waited for long enough: perhaps the server waits for what is held back.
     pub fn give_up(&mut self) {
-        self.state = State::Opaque(Opaque::Silence);
+        self.state = State::NotFollowed(NotFollowed::NoReply);
     }
 
     /// Whether, and why, nothing is looked at any more.
     #[must_use]
-    pub fn opaque(&self) -> Option<Opaque> {
+    pub fn not_followed(&self) -> Option<NotFollowed> {
         match self.state {
-            State::Opaque(why) => Some(why),
-            State::Commands | State::Waiting(_) | State::Content(_) => None,
+            State::NotFollowed(why) => Some(why),
+            State::Commands | State::Waiting(_) | State::Data(_) => None,
         }
     }
 
@@ -151,9 +151,9 @@ impl Dialogue {
         let mut taken: usize = 0;
         for piece in octets.split_inclusive(|octet| *octet == b'\n') {
             match self.state {
-                State::Waiting(_) | State::Content(_) => break,
+                State::Waiting(_) | State::Data(_) => break,
                 State::Commands => self.command_piece(piece),
-                State::Opaque(_) => {}
+                State::NotFollowed(_) => {}
             }
             out.extend_from_slice(piece);
             taken = taken.saturating_add(piece.len());
@@ -186,7 +186,7 @@ impl Dialogue {
                 Awaited::Data
             }
             b"BDAT" => {
-                self.state = State::Opaque(Opaque::Chunks);
+                self.state = State::NotFollowed(NotFollowed::Bdat);
                 return;
             }
             _ => Awaited::Other,
@@ -195,25 +195,25 @@ impl Dialogue {
     }
 
     /// Takes octets of a message; what is surely part of it is appended to `message`, as it came.
-    pub fn content(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, End) {
-        let State::Content(content) = &mut self.state else { return (0, End::More) };
+    pub fn data(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
+        let State::Data(content) = &mut self.state else { return (0, DataEnd::NotYet) };
         content.feed(octets, message)
     }
 
     /// The octets of the line that ended the message, or of one that had begun to when the client left.
     #[must_use]
-    pub fn content_end(&self) -> &[u8] {
+    pub fn data_end(&self) -> &[u8] {
         match &self.state {
-            State::Content(content) => content.held(),
-            State::Commands | State::Waiting(_) | State::Opaque(_) => b"",
+            State::Data(content) => content.held(),
+            State::Commands | State::Waiting(_) | State::NotFollowed(_) => b"",
         }
     }
 
     /// The message was passed on to its end: commands come next.
-    pub fn content_ended(&mut self, end: End) {
+    pub fn end_data(&mut self, end: DataEnd) {
         self.state = match end {
-            End::Here | End::More => State::Commands,
-            End::Unclear => State::Opaque(Opaque::LoneDot),
+            DataEnd::Found | DataEnd::NotYet => State::Commands,
+            DataEnd::Ambiguous => State::NotFollowed(NotFollowed::AmbiguousEnd),
         };
         self.awaited.push_back(Awaited::Other);
     }
@@ -235,7 +235,7 @@ impl Dialogue {
     /// Takes octets of the server and appends what is for the client to `out`.
     pub fn server(&mut self, octets: &[u8], out: &mut Vec<u8>) {
         for piece in octets.split_inclusive(|octet| *octet == b'\n') {
-            if self.opaque().is_some() {
+            if self.not_followed().is_some() {
                 self.server_ended(out);
                 out.extend_from_slice(piece);
                 continue;
@@ -303,23 +303,22 @@ impl Dialogue {
         match self.awaited.pop_front() {
             Some(Awaited::Data) => {
                 self.state = match self.state {
-                    State::Waiting(line_end) if code == 354 => {
-                        State::Content(Content::new(line_end))
-                    }
-                    State::Waiting(_) | State::Commands | State::Content(_) | State::Opaque(_) => {
-                        State::Commands
-                    }
+                    State::Waiting(line_end) if code == 354 => State::Data(MailData::new(line_end)),
+                    State::Waiting(_)
+                    | State::Commands
+                    | State::Data(_)
+                    | State::NotFollowed(_) => State::Commands,
                 };
             }
             Some(Awaited::StartTls) if code == 220 => {
-                self.state = State::Opaque(Opaque::Encrypted);
+                self.state = State::NotFollowed(NotFollowed::StartTls);
             }
             Some(Awaited::Hello(hello)) if is_good => {
                 self.hello = Some(hello);
                 self.envelope_sender = None;
             }
             Some(Awaited::Mail(path)) if is_good => self.envelope_sender = Some(path),
-            _ if code == 354 => self.state = State::Opaque(Opaque::Reply),
+            _ if code == 354 => self.state = State::NotFollowed(NotFollowed::UnexpectedText),
             _ => {}
         }
     }

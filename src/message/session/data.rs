@@ -9,15 +9,15 @@ pub(super) enum LineEnd {
     Lf,
 }
 
-/// How far it was read.
+/// Whether the end of mail data was found (RFC 5321 §4.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum End {
+pub enum DataEnd {
     /// There is more to come.
-    More,
-    /// A line of one dot ended it.
-    Here,
-    /// A line of one dot that some servers take for the end, and others for text.
-    Unclear,
+    NotYet,
+    /// A line containing a single dot.
+    Found,
+    /// A line containing a single dot that ends the mail data for some servers, and is text for others.
+    Ambiguous,
 }
 
 /// A dot and more CRs are in more than one piece of a line to Postfix (`line_length_limit`), and so text.
@@ -25,7 +25,7 @@ const MOST_HELD: usize = 2048;
 
 /// Finds the end of a message.
 #[derive(Debug)]
-pub(super) struct Content {
+pub(super) struct MailData {
     line_end: LineEnd,
     /// The last line ended in CR LF, so that a dot may begin the end.
     after_crlf: bool,
@@ -35,7 +35,7 @@ pub(super) struct Content {
     held: Vec<u8>,
 }
 
-impl Content {
+impl MailData {
     pub(super) fn new(line_end: LineEnd) -> Self {
         Self {
             line_end,
@@ -52,14 +52,14 @@ impl Content {
     }
 
     /// Takes octets up to the end; appends what is surely part of the message to `message`.
-    pub(super) fn feed(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, End) {
+    pub(super) fn feed(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
         let mut rest = octets;
         while let Some((first, others)) = rest.split_first() {
             if !self.held.is_empty() {
                 match first {
                     b'\r' if self.held.len() < MOST_HELD => self.held.push(b'\r'),
                     // Text to Postfix; others may wait for the end of the line.
-                    b'\r' => return (octets.len().saturating_sub(rest.len()), End::Unclear),
+                    b'\r' => return (octets.len().saturating_sub(rest.len()), DataEnd::Ambiguous),
                     b'\n' => {
                         self.held.push(b'\n');
                         return (octets.len().saturating_sub(others.len()), self.verdict());
@@ -78,15 +78,15 @@ impl Content {
                 rest = self.text(rest, message);
             }
         }
-        (octets.len(), End::More)
+        (octets.len(), DataEnd::NotYet)
     }
 
     /// Postfix takes a dot with any CRs before the LF for the end, after any LF. Others want CR LF on both
     /// sides. A client that speaks as RFC 5321 wants it may carry the text of somebody who hopes that two
     /// servers differ.
-    fn verdict(&self) -> End {
+    fn verdict(&self) -> DataEnd {
         let is_strict = self.after_crlf && self.held == b".\r\n";
-        if is_strict || self.line_end == LineEnd::Lf { End::Here } else { End::Unclear }
+        if is_strict || self.line_end == LineEnd::Lf { DataEnd::Found } else { DataEnd::Ambiguous }
     }
 
     /// Copies up to the first dot that begins a line.
@@ -110,17 +110,17 @@ impl Content {
 /// Writes lines that end in LF as what stands after DATA: CR LF, and one dot more where a line begins
 /// with one.
 #[derive(Debug)]
-pub struct Stuffing {
+pub struct DotStuffing {
     at_line_start: bool,
 }
 
-impl Default for Stuffing {
+impl Default for DotStuffing {
     fn default() -> Self {
         Self { at_line_start: true }
     }
 }
 
-impl Stuffing {
+impl DotStuffing {
     /// Appends `text`, any piece of the lines, to `out`.
     pub fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) {
         for line in text.split_inclusive(|octet| *octet == b'\n') {
@@ -144,13 +144,13 @@ mod tests {
     use super::*;
 
     /// The message, what was held in the end, what was left, and how it ended; the same for every cut.
-    fn read(line_end: LineEnd, input: &[u8]) -> (String, String, String, End) {
+    fn read(line_end: LineEnd, input: &[u8]) -> (String, String, String, DataEnd) {
         let in_pieces = |size: usize| {
-            let mut content = Content::new(line_end);
+            let mut content = MailData::new(line_end);
             let mut message = Vec::new();
             let mut rest = input;
-            let mut end = End::More;
-            while !rest.is_empty() && end == End::More {
+            let mut end = DataEnd::NotYet;
+            while !rest.is_empty() && end == DataEnd::NotYet {
                 let (taken, seen) = content.feed(&rest[..size.min(rest.len())], &mut message);
                 rest = &rest[taken..];
                 end = seen;
@@ -165,16 +165,21 @@ mod tests {
         whole
     }
 
-    fn found(message: &str, held: &str, rest: &str, end: End) -> (String, String, String, End) {
+    fn found(
+        message: &str,
+        held: &str,
+        rest: &str,
+        end: DataEnd,
+    ) -> (String, String, String, DataEnd) {
         (message.into(), held.into(), rest.into(), end)
     }
 
     #[test]
     fn a_dot_between_line_ends_is_the_end() {
         let read = |input: &str| read(LineEnd::CrLf, input.as_bytes());
-        assert_eq!(read("x\r\n.\r\nQUIT\r\n"), found("x\r\n", ".\r\n", "QUIT\r\n", End::Here));
-        assert_eq!(read(".\r\n"), found("", ".\r\n", "", End::Here));
-        assert_eq!(read("x\r\n\r\n.\r\n"), found("x\r\n\r\n", ".\r\n", "", End::Here));
+        assert_eq!(read("x\r\n.\r\nQUIT\r\n"), found("x\r\n", ".\r\n", "QUIT\r\n", DataEnd::Found));
+        assert_eq!(read(".\r\n"), found("", ".\r\n", "", DataEnd::Found));
+        assert_eq!(read("x\r\n\r\n.\r\n"), found("x\r\n\r\n", ".\r\n", "", DataEnd::Found));
     }
 
     #[test]
@@ -183,7 +188,10 @@ mod tests {
             ["..\r\n", ".x\r\n.y\r\n", "x.\r\n .\r\n", ".\rx\r\n", "\r.\r\n", "x\r\n\r.\r\n"]
         {
             let input = format!("{text}.\r\n");
-            assert_eq!(read(LineEnd::CrLf, input.as_bytes()), found(text, ".\r\n", "", End::Here));
+            assert_eq!(
+                read(LineEnd::CrLf, input.as_bytes()),
+                found(text, ".\r\n", "", DataEnd::Found)
+            );
         }
     }
 
@@ -194,7 +202,7 @@ mod tests {
         {
             let input = format!("{message}{held}NOOP\r\n");
             let seen = read(LineEnd::CrLf, input.as_bytes());
-            assert_eq!(seen, found(message, held, "NOOP\r\n", End::Unclear), "{input:?}");
+            assert_eq!(seen, found(message, held, "NOOP\r\n", DataEnd::Ambiguous), "{input:?}");
         }
     }
 
@@ -202,17 +210,20 @@ mod tests {
     fn a_dot_and_crs_without_end_are_not_held() {
         for line_end in [LineEnd::CrLf, LineEnd::Lf] {
             let (held, rest) = ("\r".repeat(MOST_HELD - 1), "\r".repeat(3_000));
-            let mut content = Content::new(line_end);
+            let mut content = MailData::new(line_end);
             let mut message = Vec::new();
             let input = format!("x\r\n.{held}{rest}");
             let (taken, end) = content.feed(input.as_bytes(), &mut message);
-            assert_eq!((taken, end), (3 + MOST_HELD, End::Unclear));
+            assert_eq!((taken, end), (3 + MOST_HELD, DataEnd::Ambiguous));
             assert_eq!((message.as_slice(), content.held().len()), (&b"x\r\n"[..], MOST_HELD));
             // One less is text, once something follows it.
             let input = format!("x\r\n.{held}x");
-            let mut content = Content::new(line_end);
+            let mut content = MailData::new(line_end);
             message.clear();
-            assert_eq!(content.feed(input.as_bytes(), &mut message), (input.len(), End::More));
+            assert_eq!(
+                content.feed(input.as_bytes(), &mut message),
+                (input.len(), DataEnd::NotYet)
+            );
             assert_eq!(message, input.as_bytes());
         }
     }
@@ -223,21 +234,21 @@ mod tests {
         {
             let input = format!("{message}{held}NOOP\n");
             let seen = read(LineEnd::Lf, input.as_bytes());
-            assert_eq!(seen, found(message, held, "NOOP\n", End::Here), "{input:?}");
+            assert_eq!(seen, found(message, held, "NOOP\n", DataEnd::Found), "{input:?}");
         }
     }
 
     #[test]
     fn without_an_end_there_is_more_to_come() {
-        assert_eq!(read(LineEnd::CrLf, b"x\r\n.\r"), found("x\r\n", ".\r", "", End::More));
-        assert_eq!(read(LineEnd::CrLf, b"x"), found("x", "", "", End::More));
+        assert_eq!(read(LineEnd::CrLf, b"x\r\n.\r"), found("x\r\n", ".\r", "", DataEnd::NotYet));
+        assert_eq!(read(LineEnd::CrLf, b"x"), found("x", "", "", DataEnd::NotYet));
     }
 
     #[test]
     fn lines_are_written_with_cr_lf_and_stuffed() {
         let text = b".a\n..\nx.\n\n.";
         for size in 1..text.len() {
-            let mut stuffing = Stuffing::default();
+            let mut stuffing = DotStuffing::default();
             let mut out = Vec::new();
             for piece in text.chunks(size) {
                 stuffing.feed(piece, &mut out);

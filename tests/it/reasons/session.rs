@@ -1,4 +1,4 @@
-//! What the log says of messages inside a dialogue, with servers of every manner behind the wrapper.
+//! What the log says of messages inside a session, with servers of every manner behind the wrapper.
 
 use super::{DOMAIN, RESTORE, set_up, submit, text};
 use crate::support::Sandbox;
@@ -58,15 +58,15 @@ fn message(command: &str) -> String {
     )
 }
 
-/// Runs a whole dialogue: what the client reads.
-fn talk(sandbox: &Sandbox, script: &str, dialogue: &str) -> String {
-    let output = sandbox.sh("www-data", &format!("exec timeout 60 {script}"), dialogue.as_bytes());
+/// Runs a whole session: what the client reads.
+fn talk(sandbox: &Sandbox, script: &str, session: &str) -> String {
+    let output = sandbox.sh("www-data", &format!("exec timeout 60 {script}"), session.as_bytes());
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
+fn a_session_that_is_no_longer_understood_passes_and_is_logged() {
     let sandbox = set_up();
     // The server has five minutes to answer DATA: here poll(2) says at once that they are over. Which of the calls waits for
     // that answer depends on how much comes at a time.
@@ -78,14 +78,14 @@ fn a_dialogue_that_is_no_longer_understood_passes_and_is_logged() {
     ] {
         let calls: &[&str] =
             if manner == "silent" { &["6+2", "7+2", "5+2", "8+2", "6+3", "7+3"] } else { &[""] };
-        let dialogue = format!("EHLO x\r\n{before}{}QUIT\r\n", message(command));
+        let session = format!("EHLO x\r\n{before}{}QUIT\r\n", message(command));
         let (mut said, mut mark) = (String::new(), 0);
         for which in calls {
             serve(&sandbox, manner);
             mark = sandbox.mark();
             let under =
                 if which.is_empty() { String::new() } else { format!("{impatient}{which}") };
-            let output = submit(&sandbox, &under, "-bs", &dialogue);
+            let output = submit(&sandbox, &under, "-bs", &session);
             said = String::from_utf8_lossy(&output.stdout).into_owned();
             if output.status.success() {
                 break;
@@ -111,11 +111,11 @@ fn a_server_that_ends_inside_the_message_is_no_success() {
     for from in [DOMAIN, "unknown.test"] {
         let mark = sandbox.mark();
         let large = "0123456789\r\n".repeat(60_000);
-        let dialogue = format!(
+        let session = format!(
             "EHLO x\r\nMAIL FROM:<a@b.test>\r\nRCPT TO:<x@y.test>\r\nDATA\r\n{}{large}.\r\nQUIT\r\n",
             text(from).replace('\n', "\r\n")
         );
-        let said = talk(&sandbox, "sendmail -bs", &dialogue);
+        let said = talk(&sandbox, "sendmail -bs", &session);
         assert!(said.ends_with("354 go\r\n"), "{said}");
         let line = sandbox.logged(mark, &format!("from=<a@{from}>"));
         let end = "result=refused reason=\"the real sendmail ended inside the message\"";
@@ -125,18 +125,18 @@ fn a_server_that_ends_inside_the_message_is_no_success() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_that_cannot_be_handed_over_inside_a_dialogue_is_no_success() {
+fn a_message_that_cannot_be_handed_over_inside_a_session_is_no_success() {
     let sandbox = set_up();
     serve(&sandbox, "plain");
     let mut seen = false;
-    let dialogue = format!("EHLO x\r\n{}QUIT\r\n", message("DATA"));
+    let session = format!("EHLO x\r\n{}QUIT\r\n", message("DATA"));
     for number in 1..40 {
         let mark = sandbox.mark();
         let script = format!(
             "timeout 60 strace -o /dev/null -u www-data -e inject=poll:error=ENOMEM:when={number} \
              /usr/sbin/sendmail.dkim -bs"
         );
-        let output = sandbox.sh("root", &script, dialogue.as_bytes());
+        let output = sandbox.sh("root", &script, session.as_bytes());
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let log = std::fs::read(sandbox.path("/out/syslog")).unwrap();
         let log = String::from_utf8_lossy(&log[mark..]).into_owned();
@@ -151,7 +151,7 @@ fn a_message_that_cannot_be_handed_over_inside_a_dialogue_is_no_success() {
 
 #[test]
 #[ignore = "needs root"]
-fn without_a_second_process_a_dialogue_obeys_on_error() {
+fn without_a_second_process_a_session_obeys_on_error() {
     let sandbox = set_up();
     for (under, who, reason) in [
         (
@@ -162,7 +162,7 @@ fn without_a_second_process_a_dialogue_obeys_on_error() {
         (
             "exec strace -o /dev/null -u www-data -e inject=clone3:error=EAGAIN ",
             "root",
-            "cannot stand inside the dialogue: ",
+            "cannot stand inside the session: ",
         ),
     ] {
         for refuse in [false, true] {
@@ -171,9 +171,9 @@ fn without_a_second_process_a_dialogue_obeys_on_error() {
                 sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
             }
             let mark = sandbox.mark();
-            let dialogue = format!("EHLO x\r\n{}QUIT\r\n", message("DATA"));
+            let session = format!("EHLO x\r\n{}QUIT\r\n", message("DATA"));
             let script = format!("{under}/usr/sbin/sendmail.dkim -bs");
-            let output = sandbox.sh(who, &script, dialogue.as_bytes());
+            let output = sandbox.sh(who, &script, session.as_bytes());
             let line = sandbox.logged(mark, reason);
             let result = if refuse { "refused" } else { "unsigned" };
             assert!(line.contains(&format!("result={result} reason=\"{reason}")), "{line}");
@@ -199,7 +199,7 @@ print(child.communicate(sys.stdin.buffer.read(), timeout=60)[0].decode())";
 
 #[test]
 #[ignore = "needs root"]
-fn without_the_process_that_signs_a_dialogue_goes_on() {
+fn without_the_process_that_signs_a_session_goes_on() {
     let sandbox = set_up();
     sandbox.write("/opt/killer.py", KILLER);
     for refuse in [false, true] {
@@ -208,8 +208,8 @@ fn without_the_process_that_signs_a_dialogue_goes_on() {
             sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
         }
         let mark = sandbox.mark();
-        let dialogue = format!("EHLO x\r\n{0}{0}QUIT\r\n", message("DATA"));
-        let said = sandbox.sh("root", "python3 /opt/killer.py", dialogue.as_bytes());
+        let session = format!("EHLO x\r\n{0}{0}QUIT\r\n", message("DATA"));
+        let said = sandbox.sh("root", "python3 /opt/killer.py", session.as_bytes());
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
         let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
         let result = if refuse { "refused" } else { "unsigned" };

@@ -2,7 +2,7 @@
 //! without us, but for the messages that are replaced.
 #![no_main]
 
-#[path = "../../it/dialogue/model.rs"]
+#[path = "../../it/session/model.rs"]
 mod model;
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {

@@ -1,7 +1,7 @@
-//! A client, two kinds of server, and what each has to see when the dialogue stands between them. The servers
+//! A client, two kinds of server, and what each has to see when the session stands between them. The servers
 //! go by lines, read for themselves, and share no code with what is judged.
 
-use sendmail_dkim::message::dialogue::{Dialogue, End};
+use sendmail_dkim::message::session::{DataEnd, Session};
 
 /// Numbers made of octets: the same octets give the same numbers.
 struct Chance<'a>(std::iter::Cycle<std::slice::Iter<'a, u8>>, usize);
@@ -152,7 +152,7 @@ fn talk<'a>(
     pieces: &[u8],
     answers: &'a [u8],
 ) -> (Server<'a>, Vec<u8>, usize) {
-    let mut dialogue = Dialogue::default();
+    let mut session = Session::default();
     let mut server = Server::new(strict, answers);
     let mut chance = Chance::new(pieces);
     let mut script = script;
@@ -169,21 +169,21 @@ fn talk<'a>(
         }
         loop {
             let mut to_server = Vec::new();
-            let taken = if dialogue.is_in_content() {
-                let (taken, end) = dialogue.content(&waiting, &mut message);
-                if end != End::More {
-                    if replace && end == End::Here {
+            let taken = if session.is_in_data() {
+                let (taken, end) = session.data(&waiting, &mut message);
+                if end != DataEnd::NotYet {
+                    if replace && end == DataEnd::Found {
                         replaced = replaced.saturating_add(1);
                         to_server = [ANOTHER, b".\r\n"].concat();
                     } else {
-                        to_server = [message.as_slice(), dialogue.content_end()].concat();
+                        to_server = [message.as_slice(), session.data_end()].concat();
                     }
                     message.clear();
-                    dialogue.content_ended(end);
+                    session.end_data(end);
                 }
                 taken
             } else {
-                dialogue.client(&waiting, &mut to_server)
+                session.client(&waiting, &mut to_server)
             };
             waiting.drain(..taken);
             server.hear(&to_server);
@@ -195,7 +195,7 @@ fn talk<'a>(
         let left = server.said.get(server.delivered..).unwrap_or_default();
         if !left.is_empty() {
             let piece = left.get(..chance.below(9).saturating_add(1)).unwrap_or(left);
-            dialogue.server(piece, &mut to_client);
+            session.server(piece, &mut to_client);
             server.delivered = server.delivered.saturating_add(piece.len());
             moved = true;
         }
@@ -204,8 +204,8 @@ fn talk<'a>(
         }
     }
     // The client leaves, in the middle of a message perhaps.
-    server.hear(&[message.as_slice(), dialogue.content_end()].concat());
-    dialogue.server_ended(&mut to_client);
+    server.hear(&[message.as_slice(), session.data_end()].concat());
+    session.server_ended(&mut to_client);
     (server, to_client, replaced)
 }
 
