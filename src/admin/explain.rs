@@ -9,11 +9,10 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 use similar::TextDiff;
 
-use super::Args;
 use super::dry_run::{End, Explained, explain, sample, user_named};
 use super::output::{Failure, say, say_json};
 use super::store::rights;
-use super::verify::read_message;
+use super::{Args, input};
 use crate::config::OnError;
 use crate::dkim::Header;
 use crate::dkim::tag::TagList;
@@ -88,7 +87,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let request = Request::parse(&mut args)?;
     let message = match &request.from {
         Some(from) => sample(from),
-        None => read_message(request.path.as_deref())?,
+        None => input::message(request.path.as_deref())?,
     };
     let user = match &request.user {
         Some(name) => user_named(name).ok_or_else(|| {

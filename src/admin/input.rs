@@ -9,6 +9,7 @@ use std::path::Path;
 use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
+use super::output::Failure;
 use crate::submission::etc::LARGEST as LARGEST_CONFIGURATION;
 use crate::wrapper::keyring::LARGEST as LARGEST_KEY;
 
@@ -59,6 +60,15 @@ pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
         return read_into(Vec::new(), File::open(path)?, largest);
     }
     read(path, largest)
+}
+
+/// Reads a message from a file or, without one, from standard input.
+pub(super) fn message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
+    let (path, read) = match path {
+        Some(path) => (path, argument(path, MESSAGE)),
+        None => (Path::new("/dev/stdin"), stdin(MESSAGE)),
+    };
+    read.map_err(|error| Failure::reading(path, &error))
 }
 
 /// Reads standard input, of at most `largest` bytes.

@@ -13,7 +13,7 @@ use getrandom::SysRng;
 use lexopt::Arg;
 
 use super::output::{Failure, say, say_message};
-use super::verify::{Source, line, read_message};
+use super::signatures::{Source, line};
 use super::{Args, input};
 use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
@@ -61,7 +61,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     }
     let wrapper = wrapper.unwrap_or_else(default_wrapper);
     let message = match &path {
-        Some(path) => read_message(Some(path))?,
+        Some(path) => input::message(Some(path))?,
         None => SAMPLE.to_vec(),
     };
     let mut header = header(&message)?;
@@ -76,7 +76,8 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let captured = stage.0.join("captured");
     let captured = input::read(&captured, input::MESSAGE)
         .map_err(|error| Failure::reading(&captured, &error))?;
-    let verdicts = Source::Keys(stage.0.join("keys")).verify(&captured)?;
+    let verdicts =
+        Source::Keys(stage.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
 
     say_message(&marked(&message, &captured))?;
     say(&format!(

@@ -3,17 +3,14 @@
 mod body;
 mod decode;
 mod diagnose;
-mod edits;
+mod encoding;
+mod finding;
 mod header;
-mod maker;
-mod parts;
-mod source;
-mod suspect;
-mod wire;
+mod header_edits;
+mod signer;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use lexopt::{Arg, ValueExt as _};
 use serde::Serialize;
@@ -22,13 +19,12 @@ use super::Args;
 use super::dns::Dns;
 use super::input;
 use super::output::{Failure, say, say_json};
+use super::signatures::{Source, Verified, line};
 use crate::dkim::verify::MOST;
-use crate::dkim::{Fault, Lookup, Timestamp, Verdict, signature, verify};
+use crate::dkim::{Fault, Record, Verdict, signature};
 use crate::report;
 use diagnose::{Case, diagnose};
-use source::Records;
-pub(super) use source::{Source, record_text};
-use suspect::Suspect;
+use finding::Suspect;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl verify [--server ADDR[:PORT] | --keys DIR | --record FILE]
@@ -72,12 +68,13 @@ struct Told {
 
 pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let request = Request::parse(&mut args)?;
-    let message = read_message(request.message.as_deref())?;
-    let (verdicts, told) = request.source.explain(&message)?;
+    let message = input::message(request.message.as_deref())?;
+    let verified = request.source.verify(&message).map_err(Failure::data)?;
+    let (verdicts, told) = (&verified.verdicts, explain(&verified));
     if request.json {
         say_json(&told)?;
     } else {
-        say(&text(&verdicts, &told))?;
+        say(&text(verdicts, &told))?;
     }
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))
@@ -108,7 +105,7 @@ impl Request {
                     let file = PathBuf::from(args.parser.value()?);
                     let text = input::argument(&file, input::CONFIGURATION)
                         .map_err(|error| Failure::reading(&file, &error))?;
-                    Source::Record(record_text(&text))
+                    Source::Record(Record::text_in(&text))
                 }
                 Arg::Long("json") => {
                     json = true;
@@ -134,32 +131,6 @@ impl Request {
     }
 }
 
-/// A message from a file or, without one, from stdin.
-pub(super) fn read_message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
-    match path {
-        Some(path) => {
-            input::argument(path, input::MESSAGE).map_err(|error| Failure::reading(path, &error))
-        }
-        None => {
-            let read = input::stdin(input::MESSAGE);
-            read.map_err(|error| Failure::reading(Path::new("/dev/stdin"), &error))
-        }
-    }
-}
-
-/// `d=sample.com s=s1 pass`, or why not.
-pub(super) fn line(verdict: &Verdict) -> String {
-    let mut line = String::new();
-    if let (Some(domain), Some(selector)) = (&verdict.domain, &verdict.selector) {
-        line = format!("d={domain} s={selector} ");
-    }
-    match &verdict.result {
-        Ok(()) => line.push_str("pass"),
-        Err(fault) => line.push_str(&format!("fail: {}", report::chain(fault))),
-    }
-    line
-}
-
 fn text(verdicts: &[Verdict], told: &[Told]) -> String {
     let mut text = String::new();
     for (verdict, told) in verdicts.iter().zip(told) {
@@ -177,37 +148,16 @@ fn text(verdicts: &[Verdict], told: &[Told]) -> String {
     text
 }
 
-impl Source {
-    /// The verdict on every signature of a message, from the top of the header downwards.
-    pub(super) fn verify(&self, message: &[u8]) -> Result<Vec<Verdict>, Failure> {
-        Ok(self.explain(message)?.0)
+/// What is to be said of each signature.
+fn explain(verified: &Verified<'_>) -> Vec<Told> {
+    let Verified { header, body, now, verdicts, .. } = verified;
+    let mut told = Vec::new();
+    for (verdict, field) in verdicts.iter().zip(header.named(signature::NAME)) {
+        let case = Case { header, body, field, record: verified.record(verdict), now: *now };
+        told.push(Told::of(verdict, diagnose(&case, &verdict.result)));
     }
-
-    /// The same, and what is to be said of each.
-    fn explain(&self, message: &[u8]) -> Result<(Vec<Verdict>, Vec<Told>), Failure> {
-        let (header, body) = wire::split(message).map_err(Failure::data)?;
-        #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now = Timestamp(now);
-        let mut records = Records::of(self);
-        let verdicts =
-            verify(&header, body, now, &mut |domain, selector| records.find(domain, selector));
-        let mut told = Vec::new();
-        for (verdict, field) in verdicts.iter().zip(header.named(signature::NAME)) {
-            let found = match (&verdict.domain, &verdict.selector) {
-                (Some(domain), Some(selector)) => Some(records.find(domain, selector)),
-                _ => None,
-            };
-            let record = match &found {
-                Some(Lookup::Found(text)) => Some(text.as_slice()),
-                Some(Lookup::NotFound | Lookup::Failed(_)) | None => None,
-            };
-            let case = Case { header: &header, body, field, record, now };
-            told.push(Told::of(verdict, diagnose(&case, &verdict.result)));
-        }
-        told.extend(Told::further(header.count(signature::NAME).saturating_sub(MOST)));
-        Ok((verdicts, told))
-    }
+    told.extend(Told::further(header.count(signature::NAME).saturating_sub(MOST)));
+    told
 }
 
 impl Told {

@@ -207,6 +207,34 @@ impl Record {
         ))
     }
 
+    /// The text of the record in a file: the strings of a zone entry joined (RFC 1035 §5.1), or else all of the file.
+    pub fn text_in(file: &[u8]) -> Vec<u8> {
+        let file = file.trim_ascii();
+        // Quotes in it, as those of n="...", are its own.
+        if file.starts_with(b"v=") {
+            return file.to_vec();
+        }
+        let mut record = Vec::new();
+        let (mut inside, mut escaped, mut comment) = (false, false, false);
+        for byte in file {
+            match byte {
+                _ if comment => comment = *byte != b'\n',
+                _ if escaped => {
+                    escaped = false;
+                    record.push(*byte);
+                }
+                b'\\' if inside => escaped = true,
+                b'"' => inside = !inside,
+                b';' if !inside && !record.is_empty() => break,
+                // A comment may have quotes.
+                b';' if !inside => comment = true,
+                byte if inside => record.push(*byte),
+                _ => {}
+            }
+        }
+        if record.is_empty() { file.to_vec() } else { record }
+    }
+
     fn tags_before_key(&self) -> String {
         self.terms.before_key(self.key.algorithm())
     }
@@ -410,5 +438,25 @@ mod tests {
         let record = Record::new(key()).with_terms(terms);
         let entry = record.zone_entry(&selector, &domain, Owner::Absolute).unwrap();
         assert!(entry.contains("( \"v=DKIM1; n=\\\"a note\\\"; k=rsa; \"\n"), "{entry}");
+    }
+
+    #[test]
+    fn the_strings_of_a_zone_entry_are_joined() {
+        let entry = b"s._domainkey.x.\tIN\tTXT\t( \"v=DKIM1; n=\\\"a; b\\\"; \"\n\t  \"p=AB\"\n\t  \"CD\" )  ; \"c\"\n";
+        assert_eq!(Record::text_in(entry), b"v=DKIM1; n=\"a; b\"; p=ABCD");
+    }
+
+    #[test]
+    fn a_bare_record_is_taken_as_it_is() {
+        assert_eq!(Record::text_in(b" v=DKIM1; p=AB\n"), b"v=DKIM1; p=AB");
+        assert_eq!(Record::text_in(b"k=rsa; p=AB\n"), b"k=rsa; p=AB");
+        let note = b"v=DKIM1; n=\"a note\"; p=AB";
+        assert_eq!(Record::text_in(note), note);
+    }
+
+    #[test]
+    fn quotes_in_a_comment_are_no_strings() {
+        let entry = b"; the \"first\"\n;\ns._domainkey IN TXT \"v=DKIM1; \" \"p=AB\" ; \"last\"\n";
+        assert_eq!(Record::text_in(entry), b"v=DKIM1; p=AB");
     }
 }

@@ -2,16 +2,15 @@
 
 use std::ffi::OsString;
 use std::path::Path;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::configuration::{Configuration, Signer};
 use super::finding::Finding;
 use crate::admin::dns::Dns;
 use crate::admin::dry_run::{End, explain, sample, user_named};
 use crate::admin::input;
-use crate::admin::testkey::{Outcome, test_all};
-use crate::admin::verify::line;
-use crate::dkim::{Header, Lookup, Record, SigningKey, Timestamp, verify};
+use crate::admin::published::{Outcome, test_all};
+use crate::admin::signatures::{Verified, line};
+use crate::dkim::{Lookup, Record, SigningKey};
 use crate::submission::submitter::User;
 
 /// The published records against the keys.
@@ -89,21 +88,16 @@ fn submitter(signer: &Signer) -> Option<User> {
 
 /// The signatures that do not verify with the public half of their keys.
 fn faults(etc: &Path, signer: &Signer, message: &[u8]) -> Vec<String> {
-    // The wrapper wrote it: lines end in LF, and the header in an empty one.
-    let end = message.windows(2).position(|octets| octets == b"\n\n").unwrap_or_default();
-    let (header, body) = message.split_at(end.saturating_add(1).min(message.len()));
-    let Ok(header) = Header::parse(header) else {
-        return vec!["the signed message can't be read".to_owned()];
-    };
-    let body = body.strip_prefix(b"\n").unwrap_or(body);
-    #[expect(clippy::disallowed_methods, reason = "a look at the clock, as the wrapper takes one")]
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let folder = etc.join("keys").join(signer.folder());
-    let verdicts = verify(&header, body, Timestamp(now), &mut |_, selector| {
+    let verified = Verified::new(message, |_, selector| {
         let pem = input::key(&folder.join(format!("{selector}.private")));
         let key = pem.ok().and_then(|pem| SigningKey::from_pem(&*pem, 1024).ok());
         let text = key.and_then(|key| Record::new(key.public()).text().ok());
         text.map_or(Lookup::NotFound, |text| Lookup::Found(text.into_bytes()))
     });
+    let Ok(verified) = verified else {
+        return vec!["the signed message can't be read".to_owned()];
+    };
+    let verdicts = verified.verdicts;
     verdicts.iter().filter(|verdict| verdict.result.is_err()).map(line).collect()
 }

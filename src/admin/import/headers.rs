@@ -1,7 +1,7 @@
 //! `SignHeaders`, `OmitHeaders` and `OversignHeaders` → `headers` and `oversign`.
 
-use super::conf::{Files, Settings};
-use super::table::{LIVE, Table};
+use super::data_set::{LIVE, Table};
+use super::opendkim_conf::{Files, Settings};
 use crate::config::Signing;
 use crate::dkim::{Domain, FieldName, Recipe};
 
@@ -114,7 +114,7 @@ fn may_be_signed(name: &FieldName) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conf::tests::paper;
+    use super::super::opendkim_conf::tests::paper;
     use super::*;
 
     fn of(text: &str) -> (String, Vec<String>) {

@@ -1,13 +1,13 @@
 //! `dkimctl import`: a whole OpenDKIM set-up → domain files and keys. Overwrites nothing.
 
-mod conf;
+mod data_set;
+mod domain_files;
 mod headers;
 mod keys;
-mod old;
-mod rows;
-mod settings;
-mod table;
-mod tree;
+mod mapping;
+mod opendkim;
+mod opendkim_conf;
+mod senders;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -24,12 +24,12 @@ use super::store::{NewFile, Readers, Store};
 use super::{Args, input};
 use crate::config::{Host, Signing};
 use crate::wrapper::handoff::USUAL;
-pub use conf::Files;
-use conf::Settings;
+use domain_files::Tree;
 use keys::OldKey;
-use old::Old;
-use settings::Outcome;
-use tree::Tree;
+use mapping::Outcome;
+use opendkim::Old;
+pub use opendkim_conf::Files;
+use opendkim_conf::Settings;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl import [--dry-run] [--json] [OPENDKIM.CONF]
@@ -98,8 +98,8 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     let host = domains::host(&args.etc)?;
     let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
     let outcome = Outcome::of(&settings, &signing, &disk);
-    let found = rows::found(&old, &disk);
-    let mut tree = tree::build(&old, &found, &outcome.lines, &signing);
+    let found = senders::found(&old, &disk);
+    let mut tree = domain_files::build(&old, &found, &outcome.lines, &signing);
     tree.compare_beside(files_beside(&tree, &args.etc), &old, &found, &signing);
 
     let mut report = Report::new(outcome, host.as_ref(), &args.etc)?;
@@ -139,7 +139,7 @@ pub fn domain_files(
     let settings = Settings::read(conf, files)?;
     let old = Old::of(&settings, files)?;
     let lines = Outcome::of(&settings, host, files).lines;
-    Ok(tree::build(&old, &rows::found(&old, files), &lines, host).files)
+    Ok(domain_files::build(&old, &senders::found(&old, files), &lines, host).files)
 }
 
 impl Request {
@@ -205,7 +205,7 @@ impl Report {
                 etc.join("config.toml").display()
             )));
         };
-        let mut text = format!("{}sendmail = {sendmail:?}\n", tree::HEAD);
+        let mut text = format!("{}sendmail = {sendmail:?}\n", domain_files::HEAD);
         if let Some(wanted) = wanted {
             text.push_str(&format!("log_success = {wanted}\n"));
         }

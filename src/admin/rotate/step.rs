@@ -16,7 +16,6 @@ use crate::admin::store::rotation::{Rotation, Stage, State};
 use crate::admin::store::signers::{Signer, signers};
 use crate::admin::store::time::UtcTime;
 use crate::admin::store::{NewFile, Readers};
-use crate::admin::verify::record_text;
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, Selector, Terms};
 
@@ -258,7 +257,7 @@ impl Step<'_> {
         let algorithm = self.public_key(old)?.algorithm();
         let text = input::read(&KeyPaths::within(self.folder, old).record, input::CONFIGURATION)
             .unwrap_or_default();
-        let record = Record::parse(&record_text(&text));
+        let record = Record::parse(&Record::text_in(&text));
         Ok((algorithm, record.map(|record| record.terms().clone()).unwrap_or_default()))
     }
 

@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 use super::domains;
 use crate::admin::input;
 use crate::admin::output::{Failure, warn};
-use crate::admin::verify::record_text;
 use crate::dkim::key::SMALLEST;
 use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
 use crate::report;
@@ -153,7 +152,7 @@ pub(crate) fn record_value(folder: &Path, selector: &Selector) -> Result<String,
         Err(error) => return Err(Failure::reading(&paths.private, &error)),
     };
     let text = match input::read(&paths.record, input::CONFIGURATION) {
-        Ok(text) => record_text(&text),
+        Ok(text) => Record::text_in(&text),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(Failure::reading(&paths.record, &error)),
     };

@@ -1,8 +1,8 @@
 //! What was done to a body: each change that hops are known for is undone, and where the hash is then that
 //! of bh=, that was it. Pure.
 
-use super::parts::decoded;
-use super::suspect::Suspect;
+use super::encoding::decoded;
+use super::finding::Suspect;
 use crate::dkim::{Claims, Header};
 
 /// Lines behind added ones that are looked at: those that close a multipart, short as they are.

@@ -1,8 +1,8 @@
 //! Why a signature does not verify, or what it leaves open though it does. Pure.
 
-use super::suspect::Suspect;
+use super::finding::Suspect;
 use super::{body, header};
-use crate::admin::testkey::mend::mend;
+use crate::admin::published::mend;
 use crate::dkim::tag::TagList;
 use crate::dkim::verify::others;
 use crate::dkim::{Claims, Fault, Field, Header, Record, SignatureError, Timestamp};

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeSet;
 
-use super::edits::{Edit, edits};
-use super::maker::made_by;
-use super::suspect::Suspect;
+use super::finding::Suspect;
+use super::header_edits::{Edit, edits};
+use super::signer::made_by;
 use crate::dkim::tag::TagList;
 use crate::dkim::{Claims, Field, FieldName, Header, PublicKey};
 

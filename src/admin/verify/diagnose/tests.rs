@@ -1,5 +1,5 @@
 use super::*;
-use crate::admin::verify::wire::split;
+use crate::admin::signatures::split;
 use crate::dkim::{
     Canonicalization, Domain, FieldName, Lookup, Recipe, Selector, SigningKey, sign, signature,
     verify,

@@ -1,7 +1,7 @@
 //! Which signatures OpenDKIM puts on the mail of one sender (`dkimf_apply_signtable`, `mlfi_eoh`).
 
-use super::conf::{Files, Settings};
-use super::table::{Kind, Row, Table};
+use super::data_set::{Kind, Row, Table};
+use super::opendkim_conf::{Files, Settings};
 
 /// A set-up that signs.
 #[derive(Clone, Debug)]
@@ -182,7 +182,7 @@ fn is_identity(signer: &str, domain: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conf::tests::paper;
+    use super::super::opendkim_conf::tests::paper;
     use super::*;
 
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\

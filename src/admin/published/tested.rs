@@ -20,7 +20,7 @@ pub(in crate::admin) enum Outcome {
 
 impl Outcome {
     /// 0, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_OSERR`.
-    pub(super) fn code(self) -> u8 {
+    pub(in crate::admin) fn code(self) -> u8 {
         match self {
             Self::Ok => 0,
             Self::Wrong => 65,
@@ -91,7 +91,7 @@ impl Finding {
 }
 
 /// A line for each key, and one below it for each thing that is to be said of it.
-pub(super) fn text(tested: &[Tested]) -> String {
+pub(in crate::admin) fn text(tested: &[Tested]) -> String {
     let mut text = String::new();
     for one in tested {
         let at = one.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();

@@ -1,6 +1,6 @@
 //! OpenDKIM's data sets (opendkim(8)): a file, a refile or a list → rows, and which of them fit a text.
 
-use super::conf::Files;
+use super::opendkim_conf::Files;
 
 /// How the first column of a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +123,7 @@ pub(super) fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conf::tests::paper;
+    use super::super::opendkim_conf::tests::paper;
     use super::*;
 
     fn keys(value: &str) -> Vec<String> {

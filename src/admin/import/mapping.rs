@@ -1,8 +1,8 @@
 //! What becomes of each setting of opendkim.conf: taken, not needed here, or not to be had.
 
-use super::conf::{Files, Setting, Settings};
+use super::data_set::Table;
 use super::headers::headers;
-use super::table::Table;
+use super::opendkim_conf::{Files, Setting, Settings};
 use crate::config::Signing;
 
 /// The three lists, and what goes into the files.
@@ -328,7 +328,7 @@ const VERIFIER_NAMES: [&str; 24] = [
 
 #[cfg(test)]
 mod tests {
-    use super::super::conf::tests::paper;
+    use super::super::opendkim_conf::tests::paper;
     use super::*;
 
     fn outcome(text: &str) -> Outcome {

@@ -1,8 +1,8 @@
 //! What the rows of a `SigningTable` mean, and which senders tell one set-up from another.
 
-use super::conf::Files;
-use super::old::{By, Old};
-use super::table::{Kind, LIVE, Row, Table};
+use super::data_set::{Kind, LIVE, Row, Table};
+use super::opendkim::{By, Old};
+use super::opendkim_conf::Files;
 use crate::dkim::Domain;
 
 /// Whose mail a row is for.

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::old::{Fate, Made, Old};
-use super::rows::{Scope, Sender, any_domain, below, domains, scopes};
+use super::opendkim::{Fate, Made, Old};
+use super::senders::{Scope, Sender, any_domain, below, domains, scopes};
 use crate::admin::store::domains::parse;
 use crate::config::Signing;
 use crate::dkim::{Domain, Header, Identity, Selector};
@@ -48,7 +48,7 @@ pub(super) const HEAD: &str = "# Written by dkimctl import.\n";
 pub(super) fn build(old: &Old, found: &[Domain], lines: &str, host: &Signing) -> Tree {
     let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
     if let Some(any) = any_domain() {
-        let own = made(old, super::rows::NOBODY, &any, found);
+        let own = made(old, super::senders::NOBODY, &any, found);
         if !own.is_empty() {
             drafts.insert(DEFAULT.to_owned(), Draft { own, ..Draft::default() });
         }
@@ -87,7 +87,7 @@ fn draft(
     found: &[Domain],
     drafts: &BTreeMap<String, Draft>,
 ) -> Option<Draft> {
-    let nobody = super::rows::NOBODY;
+    let nobody = super::senders::NOBODY;
     let own = made(old, nobody, domain, found);
     let below = below(domain)?;
     let under = made(old, nobody, &below, found);
@@ -380,9 +380,9 @@ fn is_aligned(made: &Made, sender: &Domain) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::conf::Settings;
-    use super::super::conf::tests::paper;
-    use super::super::rows::found;
+    use super::super::opendkim_conf::Settings;
+    use super::super::opendkim_conf::tests::paper;
+    use super::super::senders::found;
     use super::*;
     use crate::config::DomainFile;
 

@@ -1,7 +1,7 @@
 //! The records of a name against the key that they should hold. Pure.
 
-use super::mend::{is_blank, mend};
 use super::mistake::Mistake;
+use super::repair::{is_blank, mend};
 use crate::dkim::tag::{TagList, base64, words};
 use crate::dkim::{PublicKey, Record, RecordError};
 

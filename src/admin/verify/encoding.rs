@@ -1,7 +1,7 @@
 //! Encodings of parts undone, as a hop that does not take 8-bit text has applied them (RFC 6152). Pure.
 
 use super::decode::{base64, quoted_printable};
-use super::suspect::Suspect;
+use super::finding::Suspect;
 use crate::dkim::Header;
 use crate::message::mime::{Info, Visit, Walk};
 

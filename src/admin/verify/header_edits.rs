@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::suspect::Suspect;
+use super::finding::Suspect;
 use crate::dkim::{Field, FieldName, Header};
 
 /// One field as it may have been.

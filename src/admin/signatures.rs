@@ -1,0 +1,205 @@
+//! The signatures of a message, verified against records from the DNS, from a folder of keys or from a file.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use super::dns::{Answer, Dns, Found, Txt};
+use super::input;
+use crate::dkim::{
+    Domain, Header, Lookup, NotAHeader, Record, Selector, SigningKey, Timestamp, Verdict, verify,
+};
+use crate::report;
+
+/// Where key records come from.
+#[derive(Debug)]
+pub(super) enum Source {
+    /// The DNS.
+    Dns(Dns),
+    /// A folder of keys and records.
+    Keys(PathBuf),
+    /// One for all.
+    Record(Vec<u8>),
+}
+
+/// A message, and what became of its signatures.
+#[derive(Debug)]
+pub(super) struct Verified<'a> {
+    pub(super) header: Header,
+    pub(super) body: &'a [u8],
+    pub(super) now: Timestamp,
+    /// From the top of the header downwards.
+    pub(super) verdicts: Vec<Verdict>,
+    /// Each record is looked up once.
+    records: HashMap<(Domain, Selector), Lookup>,
+}
+
+impl<'a> Verified<'a> {
+    /// Verifies all signatures of a message against the records that `find` has.
+    ///
+    /// # Errors
+    ///
+    /// A line of the header belongs to no field.
+    pub(super) fn new(
+        message: &'a [u8],
+        find: impl Fn(&Domain, &Selector) -> Lookup,
+    ) -> Result<Self, NotAHeader> {
+        let (header, body) = split(message)?;
+        #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
+        let now = Timestamp(now);
+        let mut records = HashMap::new();
+        let verdicts = verify(&header, body, now, &mut |domain, selector| {
+            let key = (domain.clone(), selector.clone());
+            records.entry(key).or_insert_with(|| find(domain, selector)).clone()
+        });
+        Ok(Self { header, body, now, verdicts, records })
+    }
+
+    /// The text of the record of a signature, where there is one.
+    pub(super) fn record(&self, verdict: &Verdict) -> Option<&[u8]> {
+        let key = (verdict.domain.clone()?, verdict.selector.clone()?);
+        match self.records.get(&key)? {
+            Lookup::Found(text) => Some(text),
+            Lookup::NotFound | Lookup::Failed(_) => None,
+        }
+    }
+}
+
+/// `d=sample.com s=s1 pass`, or why not.
+pub(super) fn line(verdict: &Verdict) -> String {
+    let mut line = String::new();
+    if let (Some(domain), Some(selector)) = (&verdict.domain, &verdict.selector) {
+        line = format!("d={domain} s={selector} ");
+    }
+    match &verdict.result {
+        Ok(()) => line.push_str("pass"),
+        Err(fault) => line.push_str(&format!("fail: {}", report::chain(fault))),
+    }
+    line
+}
+
+impl Source {
+    /// Verifies all signatures of a message.
+    ///
+    /// # Errors
+    ///
+    /// A line of the header belongs to no field.
+    pub(super) fn verify<'a>(&self, message: &'a [u8]) -> Result<Verified<'a>, NotAHeader> {
+        Verified::new(message, |domain, selector| self.find(domain, selector))
+    }
+
+    fn find(&self, domain: &Domain, selector: &Selector) -> Lookup {
+        match self {
+            Self::Record(text) => Lookup::Found(text.clone()),
+            Self::Keys(folder) => in_folder(&folder.join(domain.as_str()), selector),
+            Self::Dns(dns) => published(dns.txt(&format!("{selector}._domainkey.{domain}"))),
+        }
+    }
+}
+
+/// Of several records, which there should not be, the first that is one of a key (§3.6.2.2).
+fn published(answer: Answer) -> Lookup {
+    match answer.found {
+        Found::Records(records) => {
+            let texts: Vec<Vec<u8>> = records.iter().map(Txt::joined).collect();
+            let first = texts.iter().find(|text| Record::parse(text).is_ok()).or(texts.first());
+            first.map_or(Lookup::NotFound, |text| Lookup::Found(text.clone()))
+        }
+        Found::NoRecords | Found::NoName => Lookup::NotFound,
+        Found::Unknown(trouble) => Lookup::Failed(trouble.to_string()),
+    }
+}
+
+fn in_folder(folder: &Path, selector: &Selector) -> Lookup {
+    let failed = |path: &Path, error: &dyn std::fmt::Display| {
+        Lookup::Failed(format!("{}: {error}", path.display()))
+    };
+    let public = folder.join(format!("{selector}.txt"));
+    match input::read(&public, input::CONFIGURATION) {
+        Ok(text) => return Lookup::Found(Record::text_in(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return failed(&public, &error),
+    }
+    let private = folder.join(format!("{selector}.private"));
+    let pem = match input::key(&private) {
+        Ok(pem) => pem,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::NotFound,
+        Err(error) => return failed(&private, &error),
+    };
+    let text = SigningKey::from_pem(pem, 1024).and_then(|key| Record::new(key.public()).text());
+    text.map_or_else(|error| failed(&private, &error), |text| Lookup::Found(text.into_bytes()))
+}
+
+/// Header and body of a message; its lines end in CRLF or LF. The line that mbox files put before a
+/// message is none of it.
+///
+/// # Errors
+///
+/// A line of the header belongs to no field.
+pub(super) fn split(message: &[u8]) -> Result<(Header, &[u8]), NotAHeader> {
+    let message = match message.strip_prefix(b"From ") {
+        Some(rest) => after_line(rest).unwrap_or_default(),
+        None => message,
+    };
+    let (header, body) = message.split_at_checked(header_length(message)).unwrap_or_default();
+    let body = body.strip_prefix(b"\r\n").or_else(|| body.strip_prefix(b"\n")).unwrap_or(body);
+    Ok((Header::parse(header)?, body))
+}
+
+/// Up to the first empty line.
+fn header_length(message: &[u8]) -> usize {
+    let mut length = 0_usize;
+    for line in message.split_inclusive(|byte| *byte == b'\n') {
+        if matches!(line, b"\n" | b"\r\n") {
+            break;
+        }
+        length = length.saturating_add(line.len());
+    }
+    length
+}
+
+fn after_line(text: &[u8]) -> Option<&[u8]> {
+    let end = text.iter().position(|byte| *byte == b'\n')?;
+    text.get(end.saturating_add(1)..)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parts(message: &[u8]) -> (Vec<u8>, &[u8]) {
+        let (header, body) = split(message).unwrap();
+        (header.octets(), body)
+    }
+
+    #[test]
+    fn the_header_ends_at_the_first_empty_line() {
+        assert_eq!(parts(b"A: b\n\nc\n\nd"), (b"A: b\n".to_vec(), b"c\n\nd".as_slice()));
+        assert_eq!(parts(b"A: b\r\n\r\nc\r\n"), (b"A: b\r\n".to_vec(), b"c\r\n".as_slice()));
+        assert_eq!(parts(b"A: b\r\n c\r\n"), (b"A: b\r\n c\r\n".to_vec(), b"".as_slice()));
+        assert_eq!(parts(b"\nA: b\n"), (vec![], b"A: b\n".as_slice()));
+    }
+
+    #[test]
+    fn rfc6376_3_4_a_cr_that_is_no_line_end_is_text() {
+        let message = b"A: b\r\r\n\r\nc\r\r\n\r\r\nd\r\n";
+        assert_eq!(parts(message), (b"A: b\r\r\n".to_vec(), b"c\r\r\n\r\r\nd\r\n".as_slice()));
+    }
+
+    #[test]
+    fn lone_dots_and_lines_that_look_like_an_envelope_are_text() {
+        assert_eq!(parts(b"A: b\n\n.\nFrom c\n"), (b"A: b\n".to_vec(), b".\nFrom c\n".as_slice()));
+    }
+
+    #[test]
+    fn the_envelope_line_of_an_mbox_is_no_part_of_the_message() {
+        assert_eq!(parts(b"From a Mon Jan  1\nA: b\n\nc"), (b"A: b\n".to_vec(), b"c".as_slice()));
+    }
+
+    #[test]
+    fn a_line_that_is_no_field_is_an_error() {
+        assert!(split(b"A: b\nc\n\nd").is_err());
+    }
+}
