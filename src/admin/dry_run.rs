@@ -1,23 +1,24 @@
-//! What the wrapper would do with a message, by the same code, for `dkimctl` to tell. Nothing is sent.
+//! What the wrapper would do with a message, by the same code, for `dkimctl` to show. Nothing is sent.
 
 use std::ffi::OsString;
+use std::io;
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
 
 use nix::errno::Errno;
 
 use crate::argv::Mode;
-use crate::config::OnError;
+use crate::config::{Host, OnError};
+use crate::dkim::{Algorithm, Domain, Hashes, Selector};
 use crate::message::Reader;
 use crate::message::author::Author;
 use crate::policy::{Candidate, Plan};
 use crate::report;
-use crate::submission::etc::Etc;
+use crate::submission::configuration::Etc;
+use crate::submission::error::NotSigned;
 use crate::submission::intake::{Intake, Source};
-use crate::submission::signing::{Choice, Failed, Run, Way};
+use crate::submission::signing::Keys;
 use crate::submission::submitter::User;
-use crate::submission::trouble::guarded;
-use crate::wrapper::handoff::Call;
+use crate::submission::{Run, Way};
 use crate::wrapper::keyring::Keyring;
 use crate::wrapper::privilege::Held;
 
@@ -28,7 +29,7 @@ pub(super) struct Explained {
     /// Places of domain files in the order in which they are looked at.
     pub(super) lookup: Vec<Looked>,
     /// How it is to be signed, if it is.
-    pub(super) plan: Option<Rc<Plan>>,
+    pub(super) plan: Option<Plan>,
     pub(super) end: End,
 }
 
@@ -51,22 +52,27 @@ pub(super) enum End {
     NotRead(&'static str),
 }
 
-/// The octets of a message that is all there.
-struct Octets<'a>(&'a [u8]);
-
-impl Source for Octets<'_> {
+/// A message in memory.
+impl Source for &[u8] {
     fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
-        let length = piece.len().min(self.0.len());
-        let (taken, rest) = self.0.split_at(length);
-        self.0 = rest;
-        if let Some(piece) = piece.get_mut(..length) {
-            piece.copy_from_slice(taken);
-        }
-        Ok(length)
+        io::Read::read(self, piece).map_err(|_| Errno::EIO)
     }
 }
 
-/// Takes a message through the wrapper by `argv`, as that user, with the configuration in `etc`.
+impl Keys for Keyring<'_> {
+    fn sign(
+        &mut self,
+        _: &Domain,
+        plan: &Plan,
+        selector: &Selector,
+        hashes: &Hashes,
+    ) -> Result<(Algorithm, Vec<u8>), String> {
+        let signed = self.sign_with(&plan.folder, selector, plan.minimum_key_bits, hashes);
+        signed.map_err(|error| report::chain(&error))
+    }
+}
+
+/// What the wrapper would do with a message of that user, called with `argv`, by the configuration in `etc`.
 pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8]) -> Explained {
     let ended = |end| Explained { from: None, lookup: Vec::new(), plan: None, end };
     let submission = match Mode::parse(argv) {
@@ -75,54 +81,45 @@ pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
         Mode::PassThrough => return ended(End::NotRead("no message, or options that are refused")),
     };
     let etc = Etc::at(etc.to_owned());
-    let call = Call { argv: argv.to_vec(), ..Call::default() };
-    let mut run = Run::new(&call, &submission, Way::Alone);
-    run.user = user;
-    let end = match take(&mut run, &etc, message) {
-        Ok(end) => end,
-        Err((trouble, on_error)) => End::Failed(report::chain(&trouble), on_error),
+    let host = match etc.host() {
+        Ok(host) => host,
+        Err(broken) => return ended(End::Failed(report::chain(&broken.error), broken.on_error)),
     };
+    let held = match Held::acquire() {
+        Ok(held) => held,
+        Err(error) => return ended(End::Failed(report::chain(&error), OnError::Send)),
+    };
+    let mut run = Run::new(&etc, &host, &submission, Way::Alone);
+    run.user = user;
+    let mut intake = Intake::new(message, Reader::new(run.lone_dot()), host.most_kept());
+    let mut keys = Keyring { etc: &etc, held: &held };
+    let end = match run.sign(&mut intake, &mut keys, host.message_size_limit) {
+        Ok(signed) => {
+            let mut message = Vec::new();
+            let written = signed.write(&mut intake, |_, bytes| {
+                message.extend_from_slice(bytes);
+                Ok(())
+            });
+            match written {
+                Ok(()) => End::Signed { message, risk: signed.risk() },
+                Err(error) => End::Failed(report::chain(&error), run.on_error()),
+            }
+        }
+        Err(NotSigned::Skipped(reason)) => End::Unsigned(reason.to_string()),
+        Err(error) => End::Failed(report::chain(&error), run.on_error()),
+    };
+    let author = run.author.as_ref();
     Explained {
-        from: run.author.as_ref().map(Author::address),
-        lookup: run.author.as_ref().map(|author| lookup(&etc, author.domain())).unwrap_or_default(),
-        plan: run.plan.clone(),
+        from: author.map(Author::address),
+        lookup: author.map(|author| lookup(&etc, &host, author.domain())).unwrap_or_default(),
+        plan: run.plan,
         end,
     }
 }
 
-fn take(run: &mut Run<'_>, etc: &Etc, message: &[u8]) -> Result<End, Failed> {
-    let host = match etc.host() {
-        Ok(host) => host,
-        Err(broken) => return Ok(End::Failed(report::chain(&broken.error), broken.on_error)),
-    };
-    let held = match Held::take() {
-        Ok(held) => held,
-        Err(error) => return Ok(End::Failed(report::chain(&error), OnError::Send)),
-    };
-    let mut intake = Intake::new(Octets(message), Reader::new(run.lone_dot(&host)));
-    let mut keys = Keyring { etc, held: &held };
-    let choice = guarded(host.signing.on_error, || run.choose(&mut intake, etc, &host))?;
-    let mut job = match choice {
-        Choice::Sign(job) => job,
-        Choice::Skip(reason) => return Ok(End::Unsigned(reason.to_string())),
-    };
-    let limit = host.message_size_limit;
-    let signed = guarded(job.on_error(), || run.sign(&mut job, &mut intake, &mut keys, limit))?;
-    let mut message = Vec::new();
-    let written = signed.write(&mut intake, |_, octets| {
-        message.extend_from_slice(octets);
-        Ok(())
-    });
-    match written {
-        Ok(()) => Ok(End::Signed { message, risk: signed.risk() }),
-        Err(error) => Ok(End::Failed(report::chain(&error), job.on_error())),
-    }
-}
-
-/// The places of the file for a domain, up to the one that counts.
-fn lookup(etc: &Etc, domain: &crate::dkim::Domain) -> Vec<Looked> {
-    let used = etc.host().ok().and_then(|host| etc.policy(domain, &host).ok().flatten());
-    let used = used.map(|policy| policy.candidate);
+/// The places of the file for a domain, up to the one that is used.
+fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
+    let used = etc.policy(domain, host).ok().flatten().map(|policy| policy.candidate);
     let mut places = Vec::new();
     for candidate in Candidate::all(domain) {
         let path = etc.domains().join(candidate.file());

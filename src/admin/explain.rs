@@ -147,7 +147,7 @@ impl Request {
 
 impl Told {
     fn of(explained: &Explained, user: String, args: &Args, message: &[u8]) -> Self {
-        let plan = explained.plan.as_deref();
+        let plan = explained.plan.as_ref();
         let keys = plan.map(|plan| {
             let tree = args.etc.join("keys");
             let folder = tree.join(&plan.folder);

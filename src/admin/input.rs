@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::output::Failure;
-use crate::submission::etc::LARGEST as LARGEST_CONFIGURATION;
+use crate::submission::configuration::LARGEST as LARGEST_CONFIGURATION;
 use crate::wrapper::keyring::LARGEST as LARGEST_KEY;
 
 /// The largest `config.toml`, domain file, record or rotation state, in bytes. The wrapper reads no larger one.

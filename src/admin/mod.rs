@@ -126,8 +126,10 @@ fn subcommand(name: &OsString, etc: Option<PathBuf>, parser: Parser) -> Result<E
         clippy::disallowed_methods,
         reason = "no set-gid program; the administrator's own choice"
     )]
-    let named = || std::env::var_os(crate::submission::etc::VARIABLE).map(PathBuf::from);
-    let etc = etc.or_else(named).unwrap_or_else(|| PathBuf::from(crate::submission::etc::FOLDER));
+    let named = || std::env::var_os(crate::submission::configuration::VARIABLE).map(PathBuf::from);
+    let etc = etc
+        .or_else(named)
+        .unwrap_or_else(|| PathBuf::from(crate::submission::configuration::FOLDER));
     (found.run)(Args { etc, parser })
 }
 

@@ -23,7 +23,7 @@ use crate::message::address::Completion;
 use crate::message::author::Author;
 use crate::message::complete::{Submitter, complete_from};
 use crate::message::reader::Step;
-use crate::submission::etc::VARIABLE;
+use crate::submission::configuration::VARIABLE;
 
 pub(super) const HELP: &str = "\
 usage: dkimctl try [--wrapper FILE] [MESSAGE]

@@ -1,10 +1,157 @@
-//! One message, from its bytes to its signed form: what the wrapper does with a message, and what `dkimctl` shows of that.
+//! One message, from its bytes to its signed form. Its callers are the wrapper, and `dkimctl` to show what the wrapper would do.
+//!
+//! This module has no privilege, starts no process and runs no program. In what its callers differ comes in by two traits:
+//! [`Source`] gives the bytes, and [`Keys`] signs.
 
 #![forbid(unsafe_code)]
 
-pub(crate) mod etc;
+pub(crate) mod configuration;
+pub(crate) mod error;
 pub(crate) mod intake;
 pub(crate) mod signing;
 pub(crate) mod spool;
 pub(crate) mod submitter;
-pub(crate) mod trouble;
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use crate::argv::{LoneDot, Submission};
+use crate::config::{Host, OnError};
+use crate::dkim::{Domain, Header, Timestamp};
+use crate::message::address::Unstable;
+use crate::message::author::{Author, NoAuthor};
+use crate::message::complete;
+use crate::message::date::DateTime;
+use crate::policy::{Decision, Plan, Reason};
+use crate::report::{self, Entry, Outcome, Severity};
+use configuration::Etc;
+use error::{NotSigned, guarded};
+use intake::{Intake, Source};
+use signing::{Job, Keys, Signed};
+use submitter::User;
+
+/// How a message is submitted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As standard input.
+    Alone,
+    /// In an SMTP session: nothing is known of its author but the envelope sender.
+    Smtp,
+}
+
+/// One submission, from its arguments to its line in the log.
+pub(crate) struct Run<'a> {
+    etc: &'a Etc,
+    host: &'a Host,
+    submission: &'a Submission,
+    way: Way,
+    /// The submitter.
+    pub(crate) user: User,
+    now: DateTime,
+    unique: String,
+    /// Who the message is from, once that is known.
+    pub(crate) author: Option<Author>,
+    /// How it is to be signed, once that is decided.
+    pub(crate) plan: Option<Plan>,
+}
+
+impl<'a> Run<'a> {
+    /// A submission that begins now.
+    pub(crate) fn new(etc: &'a Etc, host: &'a Host, submission: &'a Submission, way: Way) -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the only reading of the clock")]
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let date = DateTime { seconds: now.as_secs(), offset: 0 };
+        let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
+        let user = User::real();
+        Self { etc, host, submission, way, user, now: date, unique, author: None, plan: None }
+    }
+
+    /// What a line containing a single dot is to the real sendmail.
+    pub(crate) fn lone_dot(&self) -> LoneDot {
+        self.host.lone_dot.max(self.submission.lone_dot)
+    }
+
+    /// What to do if the message can't be signed.
+    pub(crate) fn on_error(&self) -> OnError {
+        self.plan.as_ref().map_or(self.host.signing.on_error, |plan| plan.on_error)
+    }
+
+    /// Reads a message and signs it. The real sendmail accepts no message larger than `limit`.
+    pub(crate) fn sign(
+        &mut self,
+        intake: &mut Intake<impl Source>,
+        keys: &mut impl Keys,
+        limit: Option<u64>,
+    ) -> Result<Signed, NotSigned> {
+        guarded(|| {
+            let mut header = self.parse(intake)?;
+            let (author, plan) = self.decide(&header)?;
+            let plan = self.complete(&mut header, &author, plan)?;
+            let now = Timestamp(self.now.seconds);
+            let job = Job { header, author: &author, plan: self.plan.insert(plan), now };
+            let signed = job.sign(intake, keys)?;
+            if limit.is_some_and(|limit| signed.outgrows(limit, intake)) {
+                return Err(NotSigned::TooLarge);
+            }
+            Ok(signed)
+        })
+    }
+
+    /// The header, with its From fields as they will be sent.
+    fn parse(&self, intake: &mut Intake<impl Source>) -> Result<Header, NotSigned> {
+        let section = intake.read_header()?.ok_or(Reason::HeaderTooLarge)?;
+        let mut header = complete::fields(section).ok_or(Reason::BadHeader)?;
+        // The passwd entry of the submitter is needed only then.
+        let submitter = match self.way {
+            _ if header.count("From") > 0 => complete::Submitter::default(),
+            Way::Alone => self.user.submitter(self.submission),
+            Way::Smtp => complete::Submitter {
+                envelope_sender: self.submission.envelope_sender.clone(),
+                ..complete::Submitter::default()
+            },
+        };
+        complete::complete_from(&mut header, &submitter, &self.host.completion);
+        Ok(header)
+    }
+
+    /// Who the message is from, and how it is to be signed.
+    fn decide(&mut self, header: &Header) -> Result<(Domain, Plan), NotSigned> {
+        let author = &*self.author.insert(Author::of(header).map_err(Reason::NoAuthor)?);
+        let policy = self.etc.policy(author.domain(), self.host)?.ok_or(Reason::NotConfigured)?;
+        let caller = self.user.caller(&policy.file);
+        match policy.decide(author, header, self.submission.gateway, &caller)? {
+            Decision::Sign(plan) => Ok((author.domain().clone(), *plan)),
+            Decision::Skip(reason) => Err(reason.into()),
+        }
+    }
+
+    /// Completes the header. What could change in it afterwards is not signed.
+    fn complete(
+        &self,
+        header: &mut Header,
+        author: &Domain,
+        mut plan: Plan,
+    ) -> Result<Plan, NotSigned> {
+        let completion = &self.host.completion;
+        let unstable = complete::complete(header, completion, self.now, &self.unique, author);
+        if unstable.iter().any(|name| name.is("From")) {
+            return Err(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual)).into());
+        }
+        plan.recipe = plan.recipe.without(&unstable);
+        Ok(plan)
+    }
+
+    /// Writes the line of the message to the log.
+    pub(crate) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
+        let plan = self.plan.as_ref();
+        let from = self.author.as_ref().map(Author::address);
+        let entry = Entry {
+            uid: self.user.uid(),
+            from: from.as_deref(),
+            domain: plan.map(|plan| plan.recipe.domain()),
+            selectors: plan.map_or(&[], |plan| &plan.selectors),
+            outcome,
+            reason,
+        };
+        report::log(severity, &entry);
+    }
+}

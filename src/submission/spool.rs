@@ -1,5 +1,5 @@
-//! Octets on their way: in memory while there are few, in an unlinked file once there are many. The
-//! file keeps room in front, so that a header can be put before the body without moving the body.
+//! The bytes of a message: in memory while they are few, in an unlinked file once they are many. The file has room before
+//! the first byte, so that a header can be put before the body without moving the body.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -8,41 +8,37 @@ use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-use crate::wrapper::signals;
+/// Up to so many bytes are kept in memory, and handed over in a pipe: an ordinary user may make one of that size.
+const SMALL: usize = 1 << 20;
 
-/// What fits is handed over in a pipe: as large as an ordinary user may make one.
-pub(crate) const SMALL: usize = 1 << 20;
-
-/// Room before the octets in a file.
+/// Room before the first byte in a file. Bytes.
 const GAP: usize = 64 << 10;
 
-/// Octets of a file that are read, and where they are encoded written, at a time.
+/// Bytes that are read at a time.
 const READ: usize = 256 << 10;
 
-/// Where the file may be. SELinux lets mail programs write to both; the first is on a disk.
+/// The directories for the file. SELinux lets mail programs write to both; the first is on a disk.
 const FOLDERS: [&str; 2] = ["/var/tmp", "/tmp"];
 
-/// Octets that were put in, in order.
+/// Bytes in the order in which they were appended.
 #[derive(Debug)]
 pub(crate) enum Spool {
-    /// Fewer than [`SMALL`].
+    /// At most [`SMALL`].
     Memory(Vec<u8>),
     /// Any number, from offset [`GAP`] on.
     File(File),
 }
 
-/// Something to be read by the real sendmail from its offset on; nothing more can be written.
+/// A message for the real sendmail; nothing more can be appended.
 #[derive(Debug)]
-pub(crate) struct Sealed(pub(crate) SealedIn);
-
-#[derive(Debug)]
-pub(crate) enum SealedIn {
+pub(crate) enum Sealed {
+    /// All of it.
     Memory(Vec<u8>),
+    /// From the offset of the file on.
     File(File),
-    /// Standard input is still there, at the offset where it was.
-    Untouched,
 }
 
 impl Spool {
@@ -50,26 +46,26 @@ impl Spool {
         Self::Memory(Vec::new())
     }
 
-    /// Appends. After an error the octets are not in, and all that were in before still are.
-    pub(crate) fn append(&mut self, octets: &[u8]) -> io::Result<()> {
+    /// Appends all of the bytes, or after an error none.
+    pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::Memory(memory) if memory.len().saturating_add(octets.len()) <= SMALL => {
-                memory.extend_from_slice(octets);
+            Self::Memory(memory) if memory.len().saturating_add(bytes.len()) <= SMALL => {
+                memory.extend_from_slice(bytes);
                 Ok(())
             }
             Self::Memory(memory) => {
                 let mut file = create()?;
-                // Blocks for the room in front now: later there must be no want of them.
-                write_all(&mut file, &[0; GAP])?;
-                write_all(&mut file, memory)?;
-                write_all(&mut file, octets)?;
+                // Preallocates the room, so that writing the header later cannot fail with ENOSPC.
+                write_all(&mut file, &[0; GAP], Signal::SIGXFSZ)?;
+                write_all(&mut file, memory, Signal::SIGXFSZ)?;
+                write_all(&mut file, bytes, Signal::SIGXFSZ)?;
                 *self = Self::File(file);
                 Ok(())
             }
             Self::File(file) => {
                 let end = file.stream_position()?;
-                write_all(file, octets).inspect_err(|_| {
-                    // Half of the octets may be there: the next reader must not see them.
+                write_all(file, bytes, Signal::SIGXFSZ).inspect_err(|_| {
+                    // Half of the bytes may be there.
                     drop(file.set_len(end));
                     drop(file.seek(SeekFrom::Start(end)));
                 })
@@ -77,16 +73,16 @@ impl Spool {
         }
     }
 
-    /// Gives all octets from `offset` on to `take`, in pieces.
+    /// Gives all bytes from `offset` on to `each`, in pieces.
     pub(crate) fn read(
         &self,
         offset: u64,
-        mut take: impl FnMut(&[u8]) -> io::Result<()>,
+        mut each: impl FnMut(&[u8]) -> io::Result<()>,
     ) -> io::Result<()> {
         match self {
             Self::Memory(memory) => {
                 let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-                memory.get(offset..).unwrap_or_default().chunks(READ).try_for_each(take)
+                memory.get(offset..).unwrap_or_default().chunks(READ).try_for_each(each)
             }
             Self::File(file) => {
                 let mut piece = vec![0; READ];
@@ -99,14 +95,14 @@ impl Spool {
                     if read == 0 {
                         return Ok(());
                     }
-                    take(piece.get(..read).unwrap_or_default())?;
+                    each(piece.get(..read).unwrap_or_default())?;
                     at = at.saturating_add(read as u64);
                 }
             }
         }
     }
 
-    /// How many octets were put in.
+    /// How many bytes were appended.
     pub(crate) fn len(&self) -> io::Result<u64> {
         match self {
             Self::Memory(memory) => Ok(memory.len() as u64),
@@ -114,19 +110,19 @@ impl Spool {
         }
     }
 
-    /// The octets as they were put in.
+    /// The bytes as they were appended.
     pub(crate) fn seal(self) -> Result<Sealed, (Self, io::Error)> {
         match self {
-            Self::Memory(memory) => Ok(Sealed(SealedIn::Memory(memory))),
+            Self::Memory(memory) => Ok(Sealed::Memory(memory)),
             Self::File(mut file) => match file.seek(SeekFrom::Start(GAP as u64)) {
-                Ok(_) => Ok(Sealed(SealedIn::File(file))),
+                Ok(_) => Ok(Sealed::File(file)),
                 Err(error) => Err((Self::File(file), error)),
             },
         }
     }
 
-    /// `head` in place of the octets before `from`, and the rest up to `to` (and an LF, where one is
-    /// missing there). The octets from `from` on are not moved. After an error all is as before.
+    /// `head` in place of the bytes before `from`, then the bytes up to `to`, and an LF if the last of them is none. In a file
+    /// no byte from `from` on is moved. After an error all is as before.
     pub(crate) fn seal_with(
         self,
         head: &[u8],
@@ -144,16 +140,16 @@ impl Spool {
                 if whole.last() != Some(&b'\n') {
                     whole.push(b'\n');
                 }
-                Ok(Sealed(SealedIn::Memory(whole)))
+                Ok(Sealed::Memory(whole))
             }
             Self::File(mut file) => match put_head(&mut file, head, from, to) {
-                Ok(()) => Ok(Sealed(SealedIn::File(file))),
+                Ok(()) => Ok(Sealed::File(file)),
                 Err(error) => Err((Self::File(file), error)),
             },
         }
     }
 
-    /// Whether `head` fits before the octet at `from` without moving anything.
+    /// Whether `head` fits before the byte at `from` without moving anything.
     pub(crate) fn has_room(&self, head: &[u8], from: u64) -> bool {
         match self {
             Self::Memory(_) => true,
@@ -181,7 +177,7 @@ fn put_head(file: &mut File, head: &[u8], from: u64, to: u64) -> io::Result<()> 
         Ok(())
     };
     if let Err(error) = put() {
-        // These blocks are there: the octets go back.
+        // No new block is needed for these bytes.
         file.write_all_at(&before, begin)?;
         file.set_len(end)?;
         return Err(error);
@@ -190,7 +186,7 @@ fn put_head(file: &mut File, head: &[u8], from: u64, to: u64) -> io::Result<()> 
     Ok(())
 }
 
-/// A file without a name, for this user only.
+/// Creates a file without a name, for this user only.
 pub(crate) fn create() -> io::Result<File> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for folder in FOLDERS {
@@ -234,16 +230,19 @@ fn is_unsupported(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| NONE.contains(&Errno::from_raw(number)))
 }
 
-/// Writes under `RLIMIT_FSIZE` too: there the kernel sends SIGXFSZ, which would end us and the message.
-pub(crate) fn write_all(file: &mut File, octets: &[u8]) -> io::Result<()> {
-    signals::without(Signal::SIGXFSZ, || file.write_all(octets))
-}
-
-impl Sealed {
-    /// Standard input, which nobody has read.
-    pub(crate) fn untouched() -> Self {
-        Self(SealedIn::Untouched)
+/// Writes all bytes. An error is returned, and no signal ends this process: SIGXFSZ (setrlimit(2), `RLIMIT_FSIZE`), or
+/// SIGPIPE where the file is a pipe.
+pub(crate) fn write_all(file: &mut File, bytes: &[u8], raised: Signal) -> io::Result<()> {
+    let set = SigSet::from(raised);
+    let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
+    let result = file.write_all(bytes);
+    if result.is_err() {
+        // The signal is pending; it must not be when it is unblocked, here or after exec.
+        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
+        let _: Result<_, Errno> = signals.read_signal();
     }
+    before.thread_set_mask()?;
+    result
 }
 
 #[cfg(test)]
@@ -253,20 +252,19 @@ mod tests {
     use super::*;
 
     fn content(sealed: Sealed) -> Vec<u8> {
-        match sealed.0 {
-            SealedIn::Memory(memory) => memory,
-            SealedIn::File(mut file) => {
+        match sealed {
+            Sealed::Memory(memory) => memory,
+            Sealed::File(mut file) => {
                 let mut text = Vec::new();
                 file.read_to_end(&mut text).unwrap();
                 text
             }
-            SealedIn::Untouched => panic!(),
         }
     }
 
-    fn filled(octets: &[u8]) -> Spool {
+    fn filled(bytes: &[u8]) -> Spool {
         let mut spool = Spool::new();
-        for piece in octets.chunks(100_000) {
+        for piece in bytes.chunks(100_000) {
             spool.append(piece).unwrap();
         }
         spool
@@ -279,8 +277,8 @@ mod tests {
 
     #[test]
     fn what_was_put_in_comes_out() {
-        for octets in sizes() {
-            let spool = filled(&octets);
+        for bytes in sizes() {
+            let spool = filled(&bytes);
             let mut read = Vec::new();
             spool
                 .read(10, |piece| {
@@ -288,18 +286,18 @@ mod tests {
                     Ok(())
                 })
                 .unwrap();
-            assert_eq!(read, &octets[10..]);
-            assert_eq!(content(spool.seal().unwrap()), octets);
+            assert_eq!(read, &bytes[10..]);
+            assert_eq!(content(spool.seal().unwrap()), bytes);
         }
     }
 
     #[test]
     fn a_head_takes_the_place_of_what_is_before_the_body() {
-        for octets in sizes() {
+        for bytes in sizes() {
             for length in [0, 5, 20, 60_000] {
                 let head = vec![b'h'; length];
-                let sealed = filled(&octets).seal_with(&head, 10, octets.len() as u64).unwrap();
-                let wanted = [&head, &octets[10..], b"\n"].concat();
+                let sealed = filled(&bytes).seal_with(&head, 10, bytes.len() as u64).unwrap();
+                let wanted = [&head, &bytes[10..], b"\n"].concat();
                 assert_eq!(content(sealed), wanted, "{length}");
             }
         }

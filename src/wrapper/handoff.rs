@@ -1,28 +1,21 @@
-//! Becoming the real sendmail: finding it, giving it the message as standard input, and exec.
+//! The real sendmail: finds it, makes a message its standard input, and execs it.
 
 use std::error;
 use std::ffi::{CString, OsStr, OsString};
 use std::fmt;
 use std::fs::{File, Metadata};
 use std::io::{self, Seek as _, Write as _};
-use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd};
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
-use nix::spawn::{PosixSpawnAttr, PosixSpawnFileActions, PosixSpawnFlags, posix_spawn};
-use nix::sys::signal::{Signal, kill};
-use nix::sys::wait::{WaitStatus, waitpid};
-use nix::unistd::{Pid, dup2_stdin, execv, pipe2};
+use nix::sys::signal::Signal;
+use nix::unistd::{dup2_stdin, execv, pipe2};
 
 use super::privilege::Dropped;
-use super::signals;
-use super::stdin::Stdin;
-use crate::report::{Code, Exit};
-use crate::submission::intake::Intake;
-use crate::submission::spool::{Sealed, SealedIn, create, write_all};
+use crate::submission::spool::{Sealed, create, write_all};
 
 /// How this program was called, and so how the real sendmail is.
 #[derive(Debug, Default)]
@@ -37,10 +30,10 @@ pub struct Call {
 #[derive(Debug)]
 pub(crate) struct Real(PathBuf);
 
-/// There is no going on; nothing was handed over.
+/// The message was not handed over.
 #[derive(Debug)]
 pub(crate) enum HandoffError {
-    /// The administrator named it, or nobody did and it is in none of the usual places.
+    /// It is not where the administrator named it, or in none of the usual places; the administrator.
     Missing { path: PathBuf, source: io::Error },
     /// It is no executable file; the administrator.
     NotAProgram { path: PathBuf },
@@ -79,12 +72,12 @@ impl error::Error for HandoffError {
     }
 }
 
-/// Where the real one is when the configuration can't say: RHEL, its merged /usr/sbin, a diversion.
+/// Where the real sendmail is looked for if the configuration can't be read: RHEL, its merged /usr/sbin, a diversion.
 pub(crate) const USUAL: [&str; 3] =
     ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix", "/usr/sbin/sendmail.real"];
 
 impl Real {
-    /// The program at `path`, once it is sure that running it is no loop.
+    /// The program at `path`, if that is not this program: to run it would be a loop.
     pub(crate) fn at(path: &Path) -> Result<Self, HandoffError> {
         let path = path.to_owned();
         let found = match std::fs::metadata(&path) {
@@ -100,24 +93,31 @@ impl Real {
         Ok(Self(path))
     }
 
-    /// The first of the usual places that holds a program; the error is that of the first place.
-    pub(crate) fn usual() -> Result<Self, HandoffError> {
-        let [first, others @ ..] = USUAL;
-        Self::at(Path::new(first)).or_else(|error| {
-            others.iter().find_map(|path| Self::at(Path::new(path)).ok()).ok_or(error)
-        })
+    /// The program that the configuration names, else the first of the usual places that holds one. The error is that of the
+    /// first place.
+    pub(crate) fn find(named: Option<&Path>) -> Result<Self, HandoffError> {
+        if let Some(path) = named {
+            return Self::at(path);
+        }
+        let [first, others @ ..] = USUAL.map(Path::new);
+        Self::at(first)
+            .or_else(|error| others.into_iter().find_map(|path| Self::at(path).ok()).ok_or(error))
+    }
+
+    /// The kernel does not run it.
+    pub(super) fn failed(&self, source: Errno) -> HandoffError {
+        HandoffError::Exec { path: self.0.clone(), source }
     }
 }
 
-/// The same file, whatever links lead to it. Without proc(5) a loop can't be told.
+/// Whether it is the same file, whatever links lead to it. Without proc(5) a loop can't be detected.
 fn is_ourselves(found: &Metadata) -> bool {
     std::fs::metadata("/proc/self/exe")
         .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
 }
 
-/// Becomes the real sendmail with `message` as its standard input. Returns only if that fails.
-/// It is called as this program was; `-i` goes in where the message was rebuilt, and may hold
-/// a line of one dot, and no `-i` is there.
+/// Becomes the real sendmail with `message` as its standard input. Returns only if that fails. The arguments are those of this
+/// program. With `dash_i` a `-i` is added: a rebuilt message may hold a line containing a single dot.
 pub(crate) fn exec(
     real: &Real,
     call: &Call,
@@ -131,27 +131,27 @@ pub(crate) fn exec(
     }
 }
 
-/// Becomes the real sendmail, standard input and argv untouched.
-pub(crate) fn exec_untouched(real: &Real, call: &Call, dropped: Dropped) -> HandoffError {
-    exec(real, call, false, Sealed::untouched(), dropped)
+/// Becomes the real sendmail; standard input and arguments are untouched.
+pub(crate) fn exec_untouched(real: &Real, call: &Call, _: Dropped) -> HandoffError {
+    run(real, call, false)
 }
 
 fn run(real: &Real, call: &Call, dash_i: bool) -> HandoffError {
-    let failed = |source| HandoffError::Exec { path: real.0.clone(), source };
-    let (path, args) = match c_strings(real, call, dash_i) {
-        Ok(strings) => strings,
-        Err(errno) => return failed(errno),
-    };
     // Not std's Command: that one empties the signal mask.
-    match execv(&path, &args) {
-        Err(errno) => failed(errno),
+    let ended = c_strings(real, call, dash_i).and_then(|(path, args)| execv(&path, &args));
+    match ended {
+        Err(errno) => real.failed(errno),
         Ok(never) => match never {},
     }
 }
 
-/// The path and the arguments as exec(3) wants them.
-fn c_strings(real: &Real, call: &Call, dash_i: bool) -> Result<(CString, Vec<CString>), Errno> {
-    let text = |octets: &OsStr| CString::new(octets.as_bytes()).map_err(|_| Errno::EINVAL);
+/// The path and the arguments as exec(3) expects them.
+pub(super) fn c_strings(
+    real: &Real,
+    call: &Call,
+    dash_i: bool,
+) -> Result<(CString, Vec<CString>), Errno> {
+    let text = |bytes: &OsStr| CString::new(bytes.as_bytes()).map_err(|_| Errno::EINVAL);
     let mut args = Vec::with_capacity(call.argv.len().saturating_add(1));
     for arg in &call.argv {
         args.push(text(arg)?);
@@ -165,41 +165,16 @@ fn c_strings(real: &Real, call: &Call, dash_i: bool) -> Result<(CString, Vec<CSt
     Ok((text(real.0.as_os_str())?, args))
 }
 
-/// Starts the real sendmail as a child that finds all as it would after [`exec_untouched`], but for its
-/// standard input, and its standard output where another is given.
-pub(crate) fn spawn(
-    real: &Real,
-    call: &Call,
-    input: &impl AsFd,
-    output: Option<BorrowedFd<'_>>,
-    _: &Dropped,
-) -> Result<Pid, HandoffError> {
-    let started = || {
-        let (path, args) = c_strings(real, call, false)?;
-        let mut files = PosixSpawnFileActions::init()?;
-        files.add_dup2(input.as_fd().as_raw_fd(), 0)?;
-        if let Some(output) = output {
-            files.add_dup2(output.as_raw_fd(), 1)?;
-        }
-        let mut attributes = PosixSpawnAttr::init()?;
-        attributes.set_sigmask(&signals::callers_mask())?;
-        attributes.set_flags(PosixSpawnFlags::POSIX_SPAWN_SETSIGMASK)?;
-        posix_spawn(path.as_c_str(), &files, &attributes, &args, &call.environment)
-    };
-    started().map_err(|source| HandoffError::Exec { path: real.0.clone(), source })
-}
-
 /// Makes the message standard input.
 fn set_up(message: Sealed) -> io::Result<()> {
-    match message.0 {
-        SealedIn::Untouched => Ok(()),
-        SealedIn::File(file) => Ok(dup2_stdin(&file)?),
-        SealedIn::Memory(memory) => match fill_pipe(&memory) {
+    match message {
+        Sealed::File(file) => Ok(dup2_stdin(&file)?),
+        Sealed::Memory(memory) => match fill_pipe(&memory) {
             Ok(()) => Ok(()),
             // The user's pipes are full of other things (pipe-user-pages-soft).
             Err(_) => {
                 let mut file = create()?;
-                write_all(&mut file, &memory)?;
+                write_all(&mut file, &memory, Signal::SIGXFSZ)?;
                 file.rewind()?;
                 Ok(dup2_stdin(&file)?)
             }
@@ -207,7 +182,7 @@ fn set_up(message: Sealed) -> io::Result<()> {
     }
 }
 
-/// A pipe that holds the whole message: nobody has to stay behind and write.
+/// A pipe that holds the whole message: no process has to stay and write.
 fn fill_pipe(message: &[u8]) -> io::Result<()> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     if message.len() > DEFAULT_PIPE {
@@ -222,41 +197,3 @@ fn fill_pipe(message: &[u8]) -> io::Result<()> {
 
 /// Capacity of a new pipe (pipe(7)).
 const DEFAULT_PIPE: usize = 64 << 10;
-
-/// The last resort, where no file can be written: the real sendmail as a child that is fed the original bytes, those that
-/// were read and then the rest. Its exit code becomes ours.
-pub(crate) fn feed(
-    real: &Real,
-    call: &Call,
-    intake: &mut Intake<Stdin>,
-    dropped: &Dropped,
-) -> Result<Code, HandoffError> {
-    let (stdin, input) =
-        pipe2(OFlag::O_CLOEXEC).map_err(|errno| HandoffError::NoRoom(errno.into()))?;
-    signals::hold_pipe();
-    let child = spawn(real, call, &stdin, None, dropped)?;
-    drop(stdin);
-    let input = File::from(input);
-    let fed = intake.replay_to(&input);
-    // It may have read all it needs (a lone dot); any other error leaves the message incomplete, and it must not be sent.
-    if fed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-        // There is nobody to tell where that does not work.
-        let _: Result<(), Errno> = kill(child, Signal::SIGKILL);
-    }
-    drop(input);
-    let code = match wait(child) {
-        Some(WaitStatus::Exited(_, code)) => u8::try_from(code).ok(),
-        _ => None,
-    };
-    Ok(code.map_or(Exit::TempFail.into(), Code))
-}
-
-/// Waits for a child. `None` where the caller ignores SIGCHLD: then the kernel does not say how the child ended.
-pub(crate) fn wait(child: Pid) -> Option<WaitStatus> {
-    loop {
-        match waitpid(child, None) {
-            Err(Errno::EINTR) => {}
-            status => return status.ok(),
-        }
-    }
-}

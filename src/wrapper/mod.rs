@@ -1,226 +1,122 @@
 //! The wrapper: a pipeline of a few stages, of which one is privileged.
 //!
-//! What goes wrong before standard input was read is a failure of the call (exit code 75); what goes
-//! wrong afterwards sends the message as it was submitted, or refuses it where the administrator asked
-//! for that. Nothing is ever sent that was not read to its end.
+//! What goes wrong before standard input was read is a failure of the call (exit code 75). What goes wrong afterwards sends the
+//! message as it was submitted, or refuses it where the administrator asked for that. A message that was not read to its end is
+//! never sent.
 
+mod child;
 pub(crate) mod handoff;
 pub(crate) mod keyring;
 pub(crate) mod privilege;
 pub mod protocol;
-pub(crate) mod signals;
+mod signals;
 mod signer;
 mod smtp;
-pub(crate) mod stdin;
+mod start;
+mod stdin;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use handoff::Call;
 
 use crate::argv::{Mode, Submission};
-use crate::config::{Host, OnError};
-use crate::report::{self, Code, Outcome, Severity};
-use crate::submission::etc::{BrokenHost, Etc};
+use crate::config::OnError;
+use crate::message::Reader;
+use crate::report::{self, Code, Outcome};
+use crate::submission::configuration::Etc;
+use crate::submission::error::{self, NotSigned};
 use crate::submission::intake::{Intake, IntakeError};
-use crate::submission::signing::{Choice, Run, Signed, Way};
-use crate::submission::trouble::{self, Trouble, guarded};
-use handoff::{Real, exec, exec_untouched, feed};
+use crate::submission::{Run, Way};
+use handoff::{Real, exec, exec_untouched};
 use privilege::{Dropped, Held};
-use signer::Signer;
+use start::{Started, refuse, start};
 use stdin::Stdin;
 
-/// The program. Returns only where the message could not be handed over, or standard input had to be
-/// fed to a child.
+/// The program. Returns only if the message could not be handed over, or if the real sendmail ran as a child.
 pub fn main(call: &Call) -> Code {
-    // Whatever a panic leaves undone, the caller is told that the message was not accepted.
+    // Whatever a panic leaves undone, the caller learns that the message was not accepted.
     catch_unwind(AssertUnwindSafe(|| run(call)))
-        .unwrap_or_else(|_| report::fatal(&trouble::panicked()))
+        .unwrap_or_else(|_| report::fatal(&error::panicked()))
 }
 
 fn run(call: &Call) -> Code {
-    let held = match Held::take() {
+    let held = match Held::acquire() {
         Ok(held) => held,
         Err(error) => return report::fatal(&error),
     };
-    trouble::keep_quiet();
+    error::silence_panics();
     stdin::reopen_closed();
     let etc = Etc::find(held.is_privileged());
-    match Mode::parse(&call.argv) {
+    let ended = match Mode::parse(&call.argv) {
         Mode::Submit(submission) => submit(held, &etc, call, &submission),
-        Mode::Smtp if !smtp::is_inbound() => smtp::converse(held, &etc, call),
+        Mode::Smtp if !smtp::is_inbound() => smtp::run(held, &etc, call),
         Mode::PassThrough | Mode::Smtp => pass_through(held, &etc, call),
-    }
+    };
+    ended.unwrap_or_else(|code| code)
 }
 
-/// No message is read: the caller talks to the real program.
-fn pass_through(held: Held, etc: &Etc, call: &Call) -> Code {
-    let dropped = match held.give_up() {
-        Ok(dropped) => dropped,
-        Err(error) => return report::fatal(&error),
-    };
-    let real = match etc.host() {
-        Ok(host) => Real::at(&host.sendmail),
-        Err(broken) => broken.real(),
-    };
-    match real {
-        Ok(real) => report::fatal(&exec_untouched(&real, call, dropped)),
-        Err(error) => report::fatal(&error),
-    }
+/// No message is read: the caller talks to the real sendmail.
+fn pass_through(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
+    let dropped = held.give_up().map_err(|error| report::fatal(&error))?;
+    let sendmail = etc.host().map_or_else(|broken| broken.sendmail, |host| Some(host.sendmail));
+    let real = Real::find(sendmail.as_deref()).map_err(|error| report::fatal(&error))?;
+    Err(report::fatal(&exec_untouched(&real, call, dropped)))
 }
 
-impl BrokenHost {
-    fn real(&self) -> Result<Real, handoff::HandoffError> {
-        self.sendmail.as_deref().map_or_else(Real::usual, Real::at)
-    }
-}
-
-fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Code {
-    let mut run = Run::new(call, submission, Way::Alone);
-    let Begun { host, real, mut signer, dropped } = match run.begin(held, etc) {
-        Ok(begun) => begun,
-        Err(code) => return code,
-    };
-    let mut intake = Intake::of_stdin(run.lone_dot(&host));
-    let choice = guarded(host.signing.on_error, || run.choose(&mut intake, etc, &host));
-    let signed = match choice {
-        Ok(Choice::Sign(mut job)) => {
-            let (on_error, limit) = (job.on_error(), host.message_size_limit);
-            let sign = || run.sign(&mut job, &mut intake, &mut signer, limit);
-            guarded(on_error, sign).map(|signed| Ok((signed, on_error)))
-        }
-        Ok(Choice::Skip(reason)) => Ok(Err(reason)),
-        Err(failed) => Err(failed),
-    };
+/// Standard input is a message: it is signed, and becomes the standard input of the real sendmail.
+fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result<Code, Code> {
+    let Started { host, real, mut signer, dropped } = start(held, etc, call)?;
+    let mut run = Run::new(etc, &host, submission, Way::Alone);
+    let reader = Reader::new(run.lone_dot());
+    let mut intake = Intake::new(Stdin::here(), reader, host.most_kept());
+    let signed = run.sign(&mut intake, &mut signer, host.message_size_limit);
     drop(signer);
-    match signed {
-        Ok(Ok((signed, on_error))) => {
-            run.hand_over(&real, &mut intake, signed, (&host, on_error), dropped)
-        }
-        Ok(Err(reason)) => {
-            run.log(Severity::Info, Outcome::Unsigned, Some(&reason.to_string()));
-            run.send_as_submitted(&real, &mut intake, dropped)
-        }
-        Err((trouble, on_error)) => run.fail(&real, &mut intake, &trouble, on_error, dropped),
-    }
-}
-
-/// What is there before a message is read.
-struct Begun {
-    host: Host,
-    real: Real,
-    signer: Signer,
-    dropped: Dropped,
-}
-
-impl Run<'_> {
-    /// Reads `config.toml`, finds the real sendmail, and starts the process that signs. Where that does not work nothing has
-    /// been read, and this returns only where the real sendmail can't be run either.
-    fn begin(&self, held: Held, etc: &Etc) -> Result<Begun, Code> {
-        let host = match etc.host() {
-            Ok(host) => host,
-            Err(broken) => return Err(self.without_host(held, &broken)),
-        };
-        // Without the real sendmail there is nothing to do.
-        let real = Real::at(&host.sendmail).map_err(|error| report::fatal(&error))?;
-        let started = Signer::start(held, etc, &host).map_err(|error| report::fatal(&error))?;
-        match started {
-            (Ok(signer), dropped) => Ok(Begun { host, real, signer, dropped }),
-            (Err(error), dropped) => {
-                let reason = format!("cannot start the process that signs: {error}");
-                Err(self.go_without(&host, &real, &reason, dropped))
+    match signed.and_then(|signed| Ok((signed.risk(), signed.seal(&mut intake)?))) {
+        Ok((risk, message)) => {
+            if host.log_success {
+                run.log(report::Severity::Info, Outcome::Signed, risk);
             }
+            let dash_i = !submission.dash_i;
+            Err(report::fatal(&exec(&real, call, dash_i, message, dropped)))
         }
-    }
-
-    /// The signed message → the real sendmail.
-    fn hand_over(
-        &self,
-        real: &Real,
-        intake: &mut Intake<Stdin>,
-        signed: Signed,
-        (host, on_error): (&Host, OnError),
-        dropped: Dropped,
-    ) -> Code {
-        let risk = signed.risk();
-        let sealed = match signed.seal(intake) {
-            Ok(sealed) => sealed,
-            Err(error) => return self.fail(real, intake, &error.into(), on_error, dropped),
-        };
-        if host.log_success {
-            self.log(Severity::Info, Outcome::Signed, risk);
-        }
-        let dash_i = !self.submission.dash_i;
-        report::fatal(&exec(real, self.call, dash_i, sealed, dropped))
-    }
-
-    /// Signing did not work: send as submitted, or refuse.
-    fn fail(
-        &self,
-        real: &Real,
-        intake: &mut Intake<Stdin>,
-        trouble: &Trouble,
-        on_error: OnError,
-        dropped: Dropped,
-    ) -> Code {
-        let reason = report::chain(trouble);
-        if matches!(trouble, Trouble::Intake(IntakeError::Read(_))) && !intake.is_untouched() {
-            self.log(Severity::Error, Outcome::Refused, Some(&reason));
-            return report::complain(&format!("fatal: {reason}"));
-        }
-        match on_error {
-            OnError::Send => {
-                self.log(Severity::Error, Outcome::Unsigned, Some(&reason));
-                if matches!(trouble, Trouble::Bug(_)) {
-                    intake.distrust_reader();
+        Err(error) => {
+            let reason = report::chain(&error);
+            let log = |outcome| run.log(error.severity(), outcome, Some(&reason));
+            match &error {
+                NotSigned::Intake(IntakeError::Read(_)) if !intake.is_untouched() => {
+                    log(Outcome::Refused);
+                    return Err(report::complain(&format!("fatal: {reason}")));
                 }
-                self.send_as_submitted(real, intake, dropped)
+                NotSigned::Skipped(_) => {}
+                _ if run.on_error() == OnError::Refuse => {
+                    log(Outcome::Refused);
+                    return Err(refuse(&reason));
+                }
+                NotSigned::Bug(_) => intake.distrust_reader(),
+                _ => {}
             }
-            OnError::Refuse => self.refuse(&reason),
+            log(Outcome::Unsigned);
+            send_as_submitted(&real, call, &mut intake, dropped)
         }
     }
+}
 
-    fn refuse(&self, reason: &str) -> Code {
-        self.log(Severity::Error, Outcome::Refused, Some(reason));
-        report::complain(&format!("fatal: not signed, so not accepted: {reason}"))
+/// The original bytes and the original arguments.
+fn send_as_submitted(
+    real: &Real,
+    call: &Call,
+    intake: &mut Intake<Stdin>,
+    dropped: Dropped,
+) -> Result<Code, Code> {
+    // What can't be read (a directory as standard input), the real sendmail reports.
+    if intake.is_untouched() || intake.source().go_back() {
+        return Err(report::fatal(&exec_untouched(real, call, dropped)));
     }
-
-    /// The original octets and the original argv.
-    fn send_as_submitted(&self, real: &Real, intake: &mut Intake<Stdin>, dropped: Dropped) -> Code {
-        match intake.seal_original() {
-            Ok(sealed) => report::fatal(&exec(real, self.call, false, sealed, dropped)),
-            Err(error @ IntakeError::Read(_)) => report::fatal(&error),
-            Err(IntakeError::Keep(_) | IntakeError::TooLarge) => {
-                feed(real, self.call, intake, &dropped)
-                    .unwrap_or_else(|error| report::fatal(&error))
-            }
+    match intake.seal_original() {
+        Ok(message) => Err(report::fatal(&exec(real, call, false, message, dropped))),
+        Err(error @ IntakeError::Read(_)) => Err(report::fatal(&error)),
+        Err(IntakeError::Keep(_) | IntakeError::TooLarge) => {
+            child::feed(real, call, intake, &dropped).map_err(|error| report::fatal(&error))
         }
-    }
-
-    /// `config.toml` is broken: the message is not even read, the real program does that.
-    fn without_host(&self, held: Held, broken: &BrokenHost) -> Code {
-        let dropped = match held.give_up() {
-            Ok(dropped) => dropped,
-            Err(error) => return report::fatal(&error),
-        };
-        let reason = report::chain(&broken.error);
-        if broken.on_error == OnError::Refuse {
-            return self.refuse(&reason);
-        }
-        match broken.real() {
-            Ok(real) => {
-                self.log(Severity::Error, Outcome::Unsigned, Some(&reason));
-                report::fatal(&exec_untouched(&real, self.call, dropped))
-            }
-            Err(error) => report::fatal(&error),
-        }
-    }
-
-    /// Nothing has been read: the real sendmail takes standard input as it is, or the administrator wants no unsigned mail.
-    fn go_without(&self, host: &Host, real: &Real, reason: &str, dropped: Dropped) -> Code {
-        if host.signing.on_error == OnError::Refuse {
-            return self.refuse(reason);
-        }
-        self.log(Severity::Error, Outcome::Unsigned, Some(reason));
-        report::fatal(&exec_untouched(real, self.call, dropped))
     }
 }

@@ -73,11 +73,11 @@ impl From<Errno> for PrivilegeError {
 }
 
 impl Held {
-    /// To be called before anything else: the rights are the real user's from here on.
-    pub(crate) fn take() -> Result<Self, PrivilegeError> {
+    /// Lays the group aside. To be called first: from here on this process has the rights of the real user.
+    pub(crate) fn acquire() -> Result<Self, PrivilegeError> {
         let user = getresuid()?;
         if user.real != user.effective || user.real != user.saved {
-            // Nobody asks for set-uid; whoever set that bit gains nothing by it.
+            // A set-uid bit is not needed, and has no effect.
             setresuid(user.real, user.real, user.real)?;
         }
         let group = getresgid()?;

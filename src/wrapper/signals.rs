@@ -1,38 +1,21 @@
-//! The signals as the caller left them. Nothing is changed on the way to the real sendmail; only who has to write to
-//! pipes of others holds SIGPIPE back.
+//! The signals as the caller left them. Nothing is changed on the way to the real sendmail, but a process that writes to the
+//! pipe of another one blocks SIGPIPE.
 
-use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
-use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Held back by us, not by the caller.
+/// SIGPIPE is blocked by this program, not by its caller.
 static HELD: AtomicBool = AtomicBool::new(false);
 
-/// From here on a write to a pipe that nobody reads fails, and ends nobody. Not to be called where the real sendmail
-/// may still be what this process becomes.
+/// Blocks SIGPIPE: from here on a write to a pipe without a reader fails. Not to be called where this process may still become
+/// the real sendmail.
 pub(crate) fn hold_pipe() {
-    let before = pipe().thread_swap_mask(SigmaskHow::SIG_BLOCK);
+    let before = SigSet::from(Signal::SIGPIPE).thread_swap_mask(SigmaskHow::SIG_BLOCK);
     if before.is_ok_and(|before| !before.contains(Signal::SIGPIPE)) {
         HELD.store(true, Ordering::Relaxed);
     }
-}
-
-/// Does something that may raise a signal as well as return an error. The signal is blocked, and removed if it was raised.
-pub(crate) fn without<T>(signal: Signal, act: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
-    let mut set = SigSet::empty();
-    set.add(signal);
-    let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
-    let result = act();
-    if result.is_err() {
-        // The signal waits; it must not be there when it is unblocked, here or after exec.
-        let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
-        let _: Result<_, Errno> = signals.read_signal();
-    }
-    before.thread_set_mask()?;
-    result
 }
 
 /// The mask that the caller left, for a child.
@@ -44,16 +27,10 @@ pub(crate) fn callers_mask() -> SigSet {
     mask
 }
 
-/// So that a signal that is raised ends us as it would end the real sendmail.
+/// Unblocks a signal, so that raising it ends this program as it would end the real sendmail.
 pub(crate) fn let_go(signal: Signal) {
     if signal == Signal::SIGPIPE && HELD.load(Ordering::Relaxed) {
-        // Where that does not work the exit code says it.
-        let _: Result<(), Errno> = pipe().thread_unblock();
+        // The exit code reports the signal, too.
+        let _: Result<(), Errno> = SigSet::from(signal).thread_unblock();
     }
-}
-
-fn pipe() -> SigSet {
-    let mut pipe = SigSet::empty();
-    pipe.add(Signal::SIGPIPE);
-    pipe
 }

@@ -17,18 +17,19 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, pipe2};
 
-use super::handoff::wait;
-use super::keyring::{Keyring, KeyringError, Keys};
+use super::child::wait;
+use super::keyring::Keyring;
 use super::privilege::{Dropped, Held, PrivilegeError};
 use super::protocol::{REPLY, REQUEST, Request, read_reply, read_request, write_reply};
-use super::signals;
 use crate::config::Host;
 use crate::dkim::{Algorithm, Domain, Hashes, Selector};
 use crate::policy::Plan;
 use crate::report;
-use crate::submission::etc::Etc;
+use crate::submission::configuration::Etc;
+use crate::submission::error::panicked;
+use crate::submission::signing::Keys;
+use crate::submission::spool::write_all;
 use crate::submission::submitter::User;
-use crate::submission::trouble::panicked;
 
 /// The other end of the pipes: asks for signatures.
 #[derive(Debug)]
@@ -70,7 +71,7 @@ impl Signer {
         // Put back once the whole reply is here: after an error the next reply could be the one to this request.
         let mut requests = self.requests.take().ok_or_else(closed)?;
         // Where the other process was killed, this one must go on.
-        signals::without(Signal::SIGPIPE, || requests.write_all(&request.to_bytes()))?;
+        write_all(&mut requests, &request.to_bytes(), Signal::SIGPIPE)?;
         let mut reply = [0; REPLY];
         self.replies.read_exact(&mut reply)?;
         self.requests = Some(requests);
@@ -93,16 +94,14 @@ impl Keys for Signer {
         _: &Plan,
         selector: &Selector,
         hashes: &Hashes,
-    ) -> Result<(Algorithm, Vec<u8>), KeyringError> {
+    ) -> Result<(Algorithm, Vec<u8>), String> {
         let request = Request { author: author.as_str(), selector: selector.as_str(), hashes };
         match self.ask(&request) {
-            Ok(reply) => read_reply(&reply).map_err(KeyringError::Signer),
+            Ok(reply) => read_reply(&reply),
             Err(error) if ENDED.contains(&error.kind()) => {
-                Err(KeyringError::Signer("the process that signs has ended".to_owned()))
+                Err("the process that signs has ended".to_owned())
             }
-            Err(error) => {
-                Err(KeyringError::Signer(format!("cannot ask the process that signs: {error}")))
-            }
+            Err(error) => Err(format!("cannot ask the process that signs: {error}")),
         }
     }
 }
@@ -175,7 +174,7 @@ mod tests {
 
     #[test]
     fn nothing_but_a_configured_key_is_opened() {
-        let held = Held::take().unwrap();
+        let held = Held::acquire().unwrap();
         let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
         let service = Service { keyring: Keyring { etc: &etc, held: &held }, host: &host };
@@ -186,7 +185,7 @@ mod tests {
 
     #[test]
     fn the_process_ends_with_its_pipe() {
-        let held = Held::take().unwrap();
+        let held = Held::acquire().unwrap();
         let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
         let (signer, _) = Signer::start(held, &etc, &host).unwrap();

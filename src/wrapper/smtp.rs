@@ -1,78 +1,77 @@
-//! `-bs`: SMTP on standard input. The real sendmail runs as a child, the session is passed on between the
-//! two, and the messages in it are signed on the way.
+//! `-bs`: SMTP on standard input. The real sendmail runs as a child, the session is relayed between it and the client, and the
+//! messages in it are signed on the way.
 //!
-//! * The group is given up before the first octet is read; see [`super::signer`] for how messages are signed then.
-//! * Whatever the child does is as without us: what it says, its exit code, the signal that ends it. A signal
-//!   that ends us closes its standard input, which ends it, and a message that is not complete is not sent.
-//! * The child gets DATA at once, for only it knows the answer, and then nothing until the message has
-//!   been read: the signature stands before the text. So all of the message must come within the time that
-//!   the child waits for a line (`smtpd_timeout`, 300 s).
-//! * When a message is not to be sent unsigned (`on_error`), the child must not get it, and there is nothing
-//!   inside DATA to tell it so. Its session ends there, as when the client leaves; another child is
-//!   started, told the name in EHLO, and the client reads 451 where the answer to the message would be.
+//! * The group is given up before the first byte is read; see [`super::signer`] for how messages are signed then.
+//! * What the client sees is what it would see without this program: the replies, the exit code, the signal that ends the
+//!   child. A signal that ends this process closes the standard input of the child, which ends it, and no incomplete message
+//!   is sent.
+//! * The child gets DATA at once, for only the child knows the reply. Then it gets nothing until the message has been read,
+//!   because the signature precedes the text. So the whole message must arrive within the time that the child waits for a line
+//!   (`smtpd_timeout`, 300 s).
+//! * A message that must not be sent unsigned (`on_error`) must not reach the child, and after DATA there is no way to tell it
+//!   so. Its session ends there, as when the client leaves. Another child is started and gets the name in EHLO, and the client
+//!   reads 451 as the reply to its message.
 //! * On a TCP socket (inetd) it is mail from elsewhere: that passes through, see [`is_inbound`].
 
-mod child;
 mod relay;
 
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd as _;
 
-use super::Begun;
 use super::handoff::{Call, HandoffError};
 use super::privilege::Held;
 use super::signals;
 use super::signer::Signer;
+use super::start::{Started, leave_unread, start};
 use crate::argv::{LoneDot, Submission};
 use crate::config::{BEYOND, Host, OnError};
 use crate::message::Reader;
 use crate::message::session::{DataEnd, DotStuffing, NotFollowed};
 use crate::report::{self, Code, Outcome, Severity};
-use crate::submission::etc::Etc;
-use crate::submission::intake::{Intake, IntakeError};
-use crate::submission::signing::{Choice, Failed, Run, Signed, Way};
-use crate::submission::trouble::{Trouble, guarded};
+use crate::submission::configuration::Etc;
+use crate::submission::error::NotSigned;
+use crate::submission::intake::{Intake, IntakeError, Source as _};
+use crate::submission::signing::Signed;
+use crate::submission::{Run, Way};
 use relay::{Data, Next, Relay};
 
-/// Whether standard input is a TCP socket: whoever speaks there is on another host, or was taken for
-/// somebody there.
+/// Whether standard input is a TCP socket: the client is on another host, or may be.
 pub(super) fn is_inbound() -> bool {
     let stdin = io::stdin();
     // The address of a socket of another family is refused.
     stdin.as_fd().try_clone_to_owned().is_ok_and(|fd| TcpStream::from(fd).local_addr().is_ok())
 }
 
-/// What the client reads in place of an answer of the real sendmail.
+/// What the client reads in place of a reply of the real sendmail.
 const REFUSED: &str = "451 4.7.0 Error: not signed, so not accepted\r\n";
 const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing connection\r\n";
 
-/// Carries the session to its end.
-pub(super) fn converse(held: Held, etc: &Etc, call: &Call) -> Code {
-    let nobody = submission(None);
-    let run = Run::new(call, &nobody, Way::Smtp);
-    let Begun { host, real, mut signer, dropped } = match run.begin(held, etc) {
-        Ok(begun) => begun,
-        Err(code) => return code,
-    };
+/// Relays the session to its end.
+pub(super) fn run(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
+    let Started { host, real, mut signer, dropped } = start(held, etc, call)?;
     let mut relay = match Relay::start(&real, call, dropped) {
         Ok(relay) => relay,
         Err((error, dropped)) => {
             drop(signer);
-            let reason = format!("cannot stand inside the session: {}", report::chain(&error));
-            return run.go_without(&host, &real, &reason, dropped);
+            let reason = format!("cannot relay the SMTP session: {}", report::chain(&error));
+            return Err(leave_unread(call, Ok(&real), host.signing.on_error, &reason, dropped));
         }
     };
     signals::hold_pipe();
     let mut is_reported = false;
     loop {
-        match relay.next(is_reported) {
+        let next = relay.next(is_reported);
+        let submission = Submission {
+            lone_dot: LoneDot::IsText,
+            envelope_sender: relay.session.envelope_sender().map(<[u8]>::to_vec),
+            ..Submission::default()
+        };
+        let mut run = Run::new(etc, &host, &submission, Way::Smtp);
+        match next {
             Next::Message => {
-                let submission = submission(relay.session.envelope_sender());
-                let mut run = Run::new(call, &submission, Way::Smtp);
-                if let Err(error) = pass(&mut run, &mut relay, &mut signer, etc, &host) {
-                    return report::fatal(&error);
-                }
+                pass(&mut run, &mut relay, &mut signer, &host)
+                    .map_err(|error| report::fatal(&error))?;
                 is_reported = relay.session.not_followed().is_some();
             }
             Next::NotFollowed => {
@@ -80,48 +79,42 @@ pub(super) fn converse(held: Held, etc: &Etc, call: &Call) -> Code {
                 let reason = relay.session.not_followed().map(|why| why.to_string());
                 run.log(Severity::Info, Outcome::Unsigned, reason.as_deref());
             }
-            Next::Over => break,
+            Next::Over => return Ok(relay.finish()),
         }
     }
-    relay.finish()
 }
 
-fn submission(envelope_sender: Option<&[u8]>) -> Submission {
-    Submission {
-        lone_dot: LoneDot::IsText,
-        envelope_sender: envelope_sender.map(<[u8]>::to_vec),
-        ..Submission::default()
-    }
-}
-
-/// Reads one message and gives it to the real sendmail, signed where that can be.
+/// Reads one message and gives it to the real sendmail, signed if possible.
 fn pass(
     run: &mut Run<'_>,
     relay: &mut Relay<'_>,
     signer: &mut Signer,
-    etc: &Etc,
     host: &Host,
 ) -> Result<(), HandoffError> {
-    let mut intake = Intake::new(Data(relay), Reader::of_data());
-    let signed = guarded(host.signing.on_error, || sign(run, &mut intake, signer, etc, host));
+    let announced = relay.session.size_limit();
+    let limit = announced.into_iter().chain(host.message_size_limit).min();
+    let most = announced.map_or(u64::MAX, |limit| limit.saturating_add(BEYOND));
+    let mut intake = Intake::new(Data(relay), Reader::of_data(), most.min(host.most_kept()));
+    let signed = run.sign(&mut intake, signer, limit);
     let is_complete = intake.source().0.end() == DataEnd::Found;
     let given = match signed {
-        Ok(Ok(signed)) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
+        Ok(signed) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
             if host.log_success {
                 run.log(Severity::Info, Outcome::Signed, signed.risk());
             }
         }),
         // The client has left, or the end is not clear; nothing of it is signed.
-        Ok(Ok(_)) => {
+        Ok(_) => {
             give_original(run, &mut intake, Severity::Info, &NotFollowed::AmbiguousEnd.to_string())
         }
-        Ok(Err(reason)) => give_original(run, &mut intake, Severity::Info, &reason),
-        Err((Trouble::Intake(IntakeError::Read(errno)), _)) => Err(errno.into()),
-        Err((trouble, OnError::Send)) => {
-            give_original(run, &mut intake, Severity::Error, &report::chain(&trouble))
-        }
-        Err((trouble, OnError::Refuse)) => {
-            return refuse(run, &mut intake, &report::chain(&trouble));
+        Err(NotSigned::Intake(IntakeError::Read(errno))) => Err(errno.into()),
+        Err(error) => {
+            let (severity, reason) = (error.severity(), report::chain(&error));
+            let is_skipped = matches!(error, NotSigned::Skipped(_));
+            if !is_skipped && run.on_error() == OnError::Refuse {
+                return refuse(run, &mut intake, &reason);
+            }
+            give_original(run, &mut intake, severity, &reason)
         }
     };
     if let Err(error) = given {
@@ -130,41 +123,16 @@ fn pass(
     Ok(())
 }
 
-/// The message can't be given to its end.
+/// The message could not be given to its end.
 fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        // It has told the client itself, or not.
-        run.log(
-            Severity::Error,
-            Outcome::Refused,
-            Some("the real sendmail ended inside the message"),
-        );
+        // Its own reply, if there is one, is the one that the client gets.
+        let reason = "the real sendmail ended inside the message";
+        run.log(Severity::Error, Outcome::Refused, Some(reason));
         return relay.hang_up("");
     }
     run.log(Severity::Error, Outcome::Refused, Some(&format!("cannot hand it over: {error}")));
     relay.hang_up("421 4.3.0 Error: cannot hand over the message, closing connection\r\n");
-}
-
-/// The signed message, or why it is not to be signed.
-fn sign(
-    run: &mut Run<'_>,
-    intake: &mut Intake<Data<'_, '_>>,
-    signer: &mut Signer,
-    etc: &Etc,
-    host: &Host,
-) -> Result<Result<Signed, String>, Failed> {
-    let announced = intake.source().0.session.size_limit();
-    if let Some(limit) = announced {
-        intake.keep_at_most(limit.saturating_add(BEYOND));
-    }
-    match run.choose(intake, etc, host)? {
-        Choice::Sign(mut job) => {
-            let limit = announced.into_iter().chain(host.message_size_limit).min();
-            let on_error = job.on_error();
-            guarded(on_error, || run.sign(&mut job, intake, signer, limit)).map(Ok)
-        }
-        Choice::Skip(reason) => Ok(Err(reason.to_string())),
-    }
 }
 
 fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
@@ -178,14 +146,14 @@ fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result
     intake.source().0.end_signed()
 }
 
-/// The octets as they came. What the client did not finish is no message, and not worth a line in the log.
+/// The bytes as they came. What the client did not finish is no message, and not worth a line in the log.
 fn give_original(
     run: &Run<'_>,
     intake: &mut Intake<Data<'_, '_>>,
     severity: Severity,
     reason: &str,
 ) -> io::Result<()> {
-    intake.replay(|data, octets| data.0.put(octets))?;
+    intake.replay(|data, bytes| data.0.put(bytes), Data::read)?;
     let relay = &mut intake.source().0;
     let end = relay.end();
     relay.end_original()?;
@@ -200,8 +168,8 @@ fn refuse(
     intake: &mut Intake<Data<'_, '_>>,
     reason: &str,
 ) -> Result<(), HandoffError> {
-    // To the end of it: then the client listens.
-    let read = intake.replay(|_, _| Ok(()));
+    // The client expects a reply only after the end of its message.
+    let read = intake.replay(|_, _| Ok(()), Data::read);
     let relay = &mut intake.source().0;
     if let Err(error) = read {
         broken_off(run, relay, &error);
@@ -213,7 +181,7 @@ fn refuse(
     }
     match end {
         DataEnd::Found => return relay.refuse(REFUSED),
-        // Whether commands or text come next is for the child to say, and the child is not asked.
+        // Only the child would know whether commands or text come next.
         DataEnd::Ambiguous => relay.hang_up(HUNG_UP),
         DataEnd::NotYet => relay.hang_up(""),
     }

@@ -15,7 +15,7 @@ use crate::submission::intake::Source;
 /// Standard input, of which all is the message.
 #[derive(Debug)]
 pub(crate) struct Stdin {
-    /// Where it was when we came, if it can go back there.
+    /// Its offset when this program was started, if it can go back there.
     start: Option<i64>,
 }
 
@@ -28,12 +28,12 @@ impl Stdin {
         Self { start: if is_file { lseek(stdin.as_fd(), 0, Whence::SeekCur).ok() } else { None } }
     }
 
-    /// Goes back to where it was when we came, if that can be.
+    /// Goes back to the offset that it had when this program was started: whether that was possible.
     pub(crate) fn go_back(&self) -> bool {
         self.start.is_some_and(|start| lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok())
     }
 
-    /// Waits for bytes, or the end of them. EPIPE: nothing reads the other end of `pipe` any more.
+    /// Waits for bytes, or for their end. EPIPE: nothing reads the other end of `pipe` any more.
     pub(crate) fn wait_beside(&self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
         let stdin = io::stdin();
         let mut wait =
@@ -70,9 +70,11 @@ impl Source for Stdin {
     }
 }
 
-/// A closed standard input is an empty message to the real sendmail, and what it says to a closed output is
-/// lost; no file of ours must come to be there. For a set-gid program glibc puts `/dev/full` and `/dev/null` there,
-/// the first to be written and the second to be read only, so that nothing works; that is taken back.
+/// Opens `/dev/null` for each of the three standard descriptors that is closed. To the real sendmail a closed standard input is
+/// an empty message, and what it writes to a closed output is lost; no file of this program may get such a descriptor.
+///
+/// For a set-gid program glibc opens `/dev/full` write-only and `/dev/null` read-only in their place, so that no use of them
+/// works: these are replaced.
 pub(crate) fn reopen_closed() {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let is_closed = |fd: BorrowedFd<'_>, device, access| match fcntl(fd, FcntlArg::F_GETFL) {
@@ -93,10 +95,10 @@ pub(crate) fn reopen_closed() {
     let null = File::options().read(true).write(true).open("/dev/null");
     // The copy is never one of the three.
     let Ok(null) = null.and_then(|null| null.try_clone()) else { return };
-    let take_back = [dup2_stdin::<&File>, dup2_stdout, dup2_stderr];
-    for (is_closed, take_back) in is_closed.into_iter().zip(take_back) {
-        // Where that does not work, the real one complains, as of any descriptor that it can't use.
-        let _: Result<(), Errno> = if is_closed { take_back(&null) } else { Ok(()) };
+    let replace = [dup2_stdin::<&File>, dup2_stdout, dup2_stderr];
+    for (is_closed, replace) in is_closed.into_iter().zip(replace) {
+        // If that fails, the real sendmail reports it, as for any descriptor that it can't use.
+        let _: Result<(), Errno> = if is_closed { replace(&null) } else { Ok(()) };
     }
 }
 

@@ -95,7 +95,7 @@ const WRONG: &[Wrong] = &[
         "signed, it would be larger than message_size_limit",
     ),
     Wrong {
-        reason: "cannot read key /etc/sendmail-dkim/KEY: ",
+        reason: "cannot read /etc/sendmail-dkim/KEY: ",
         done: ":",
         under: "strace -f -o /dev/null -P /etc/sendmail-dkim/KEY -e inject=read:error=EIO",
         is_after_domain_file: true,

@@ -140,14 +140,14 @@ fn a_missing_key_sends_mail_unsigned() {
 #[test]
 #[ignore = "needs root"]
 fn a_folder_in_place_of_the_key_sends_mail_unsigned() {
-    with_broken("folder.test", "rm KEY; mkdir -m 755 KEY", "", "key KEY is not a regular file");
+    with_broken("folder.test", "rm KEY; mkdir -m 755 KEY", "", "KEY is not a regular file");
 }
 
 #[test]
 #[ignore = "needs root"]
 fn a_fifo_in_place_of_the_key_sends_mail_unsigned() {
     let fifo = "rm KEY; mkfifo -m 640 KEY; chgrp sendmail-dkim KEY";
-    with_broken("fifo.test", fifo, "", "key KEY is not a regular file");
+    with_broken("fifo.test", fifo, "", "KEY is not a regular file");
 }
 
 #[test]

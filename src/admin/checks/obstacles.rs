@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::configuration::Configuration;
 use super::finding::{Finding, Severity};
 use super::{install, keys};
-use crate::submission::etc::FOLDER;
+use crate::submission::configuration::FOLDER;
 
 /// A step that is missing before mail is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]

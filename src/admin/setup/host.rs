@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::dkim::Domain;
-use crate::submission::etc::FOLDER;
+use crate::submission::configuration::FOLDER;
 use crate::wrapper::handoff::USUAL;
 
 /// What `config.toml` can know of the host.

@@ -1,5 +1,5 @@
-//! Octets between the client and the real sendmail, which runs as a child. Nothing is ever waited for on one
-//! side while something could be done on the other.
+//! An SMTP session between the client and the real sendmail, which runs as a child. Neither side is waited for while something
+//! can be done for the other.
 
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -8,15 +8,12 @@ use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
-use super::child::Child;
 use crate::message::session::{DataEnd, Session};
 use crate::report::Code;
-use crate::submission::intake::Source;
+use crate::submission::intake::{PIECE, Source};
+use crate::wrapper::child::Child;
 use crate::wrapper::handoff::{Call, HandoffError, Real};
 use crate::wrapper::privilege::Dropped;
-
-/// Octets asked for at a time.
-const PIECE: usize = 64 << 10;
 
 /// What can be written to any pipe or socket that is said to be ready, without having to wait (`PIPE_BUF`).
 /// Ours is the blocking kind: it belongs to the caller, too, who would find it changed.
@@ -79,7 +76,7 @@ impl<'a> Relay<'a> {
         call: &'a Call,
         dropped: Dropped,
     ) -> Result<Self, (HandoffError, Dropped)> {
-        let child = match Child::start(real, call, &dropped) {
+        let child = match Child::of_session(real, call, &dropped) {
             Ok(child) => child,
             Err(error) => return Err((error, dropped)),
         };
@@ -257,7 +254,7 @@ impl<'a> Relay<'a> {
     /// be told in no other way that it does not get it.
     pub(super) fn refuse(&mut self, reply: &str) -> Result<(), HandoffError> {
         self.child.wait();
-        self.child = Child::start(self.real, self.call, &self.dropped)?;
+        self.child = Child::of_session(self.real, self.call, &self.dropped)?;
         self.end = DataEnd::NotYet;
         self.to_client.extend_from_slice(reply.as_bytes());
         self.session.begin_again(&mut self.to_child);
@@ -275,8 +272,8 @@ impl<'a> Relay<'a> {
     }
 
     /// Waits for the child; its end is ours.
-    pub(super) fn finish(mut self) -> Code {
-        self.child.leave()
+    pub(super) fn finish(self) -> Code {
+        self.child.end()
     }
 }
 

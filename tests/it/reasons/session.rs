@@ -162,7 +162,7 @@ fn without_a_second_process_a_session_obeys_on_error() {
         (
             "exec strace -o /dev/null -u www-data -e inject=clone3:error=EAGAIN ",
             "root",
-            "cannot stand inside the session: ",
+            "cannot relay the SMTP session: ",
         ),
     ] {
         for refuse in [false, true] {

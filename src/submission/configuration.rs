@@ -1,0 +1,208 @@
+//! The configuration directory: which one, and what its files say. Read with the rights of the real user.
+
+use std::cell::OnceCell;
+use std::error::Error;
+use std::fmt;
+use std::fs::{Metadata, OpenOptions};
+use std::io::{self, Read as _};
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use nix::fcntl::OFlag;
+
+use crate::config::{ConfigError, DomainFile, Host, OnError};
+use crate::dkim::{Domain, KeyError};
+use crate::policy::{Candidate, Policy};
+use crate::rights::{Breach, Rights, Rule};
+
+/// The directory of an installed wrapper.
+pub(crate) const FOLDER: &str = "/etc/sendmail-dkim";
+
+/// The environment variable that names another directory. Ignored where it could be used to abuse a privilege.
+pub(crate) const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
+
+/// No configuration file is larger. Bytes.
+pub(crate) const LARGEST: u64 = 64 << 10;
+
+/// The configuration directory of this run.
+#[derive(Debug)]
+pub(crate) struct Etc {
+    folder: PathBuf,
+    /// Who may write to it; known after the first file was read.
+    rule: OnceCell<Rule>,
+}
+
+/// A file or a directory of the configuration can't be used; the administrator causes it.
+#[derive(Debug)]
+pub(crate) struct FileError {
+    pub(crate) path: PathBuf,
+    pub(crate) fault: Fault,
+}
+
+/// What is wrong with a file.
+#[derive(Debug)]
+pub(crate) enum Fault {
+    /// It can't be opened or read.
+    Unreadable(io::Error),
+    /// It is a directory, a FIFO or a device.
+    NotAFile,
+    /// Another user than the administrator could have written it, or can read the key.
+    Untrusted(Breach),
+    /// It is larger than any file of its kind. Bytes.
+    TooLarge(u64),
+    /// It is not what the manual page describes.
+    Wrong(ConfigError),
+    /// It holds no usable key.
+    Key(KeyError),
+}
+
+impl Fault {
+    /// The error for a path.
+    pub(crate) fn of(self, path: &Path) -> FileError {
+        FileError { path: path.to_owned(), fault: self }
+    }
+}
+
+impl fmt::Display for FileError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let path = self.path.display();
+        match &self.fault {
+            Fault::Unreadable(_) => write!(f, "cannot read {path}"),
+            Fault::NotAFile => write!(f, "{path} is not a regular file"),
+            Fault::Untrusted(breach) => write!(f, "{path} {breach}"),
+            Fault::TooLarge(largest) => write!(f, "{path} is larger than {largest} bytes"),
+            Fault::Wrong(_) => write!(f, "{path}"),
+            Fault::Key(_) => write!(f, "key {path}"),
+        }
+    }
+}
+
+impl Error for FileError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match &self.fault {
+            Fault::Unreadable(error) => Some(error),
+            Fault::Wrong(error) => Some(error),
+            Fault::Key(error) => Some(error),
+            Fault::NotAFile | Fault::Untrusted(_) | Fault::TooLarge(_) => None,
+        }
+    }
+}
+
+/// `config.toml` can't be used, and what can be known of it all the same.
+#[derive(Debug)]
+pub(crate) struct BrokenHost {
+    pub(crate) error: FileError,
+    pub(crate) sendmail: Option<PathBuf>,
+    pub(crate) on_error: OnError,
+}
+
+impl Etc {
+    /// The directory of an installed wrapper, or the one that the environment names if no privilege is held.
+    pub(crate) fn find(is_privileged: bool) -> Self {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "read only where there is no privilege to abuse"
+        )]
+        let named = if is_privileged { None } else { std::env::var_os(VARIABLE) };
+        let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
+        Self::at(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
+    }
+
+    /// The directory that the administrator names.
+    pub(crate) fn at(folder: PathBuf) -> Self {
+        Self { folder, rule: OnceCell::new() }
+    }
+
+    /// The directory of the domain files.
+    pub(crate) fn domains(&self) -> PathBuf {
+        self.folder.join("domains")
+    }
+
+    /// The directory of the keys.
+    pub(crate) fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
+    /// Reads `config.toml`.
+    pub(crate) fn host(&self) -> Result<Host, BrokenHost> {
+        let path = self.folder.join("config.toml");
+        let broken = |error| BrokenHost { error, sendmail: None, on_error: OnError::default() };
+        let text = self.read(&path).map_err(broken)?;
+        Host::parse(&text).map_err(|error| {
+            let (sendmail, on_error) = Host::salvage(&text);
+            BrokenHost { error: Fault::Wrong(error).of(&path), sendmail, on_error }
+        })
+    }
+
+    /// Reads the file for an author domain: one open(2) for each place where it may be, whatever the number of domains.
+    pub(crate) fn policy(&self, author: &Domain, host: &Host) -> Result<Option<Policy>, FileError> {
+        for candidate in Candidate::all(author) {
+            let path = self.domains().join(candidate.file());
+            let text = match self.read(&path) {
+                Ok(text) => text,
+                // A domain of 253 bytes makes a name that no file can have.
+                Err(FileError { fault: Fault::Unreadable(error), .. })
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
+                    ) =>
+                {
+                    continue;
+                }
+                Err(error) => return Err(error),
+            };
+            let file = DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
+                .map_err(|error| Fault::Wrong(error).of(&path))?;
+            if candidate.fits(&file) {
+                let domains = self.domains();
+                judge(self.rule()?, &domains, &metadata(&domains)?)?;
+                return Ok(Some(Policy { candidate, file }));
+            }
+        }
+        Ok(None)
+    }
+
+    fn read(&self, path: &Path) -> Result<String, FileError> {
+        let unreadable = |error| Fault::Unreadable(error).of(path);
+        // O_NONBLOCK: a FIFO in place of a file must not hold up mail.
+        let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
+        let file = OpenOptions::new()
+            .read(true)
+            .custom_flags(flags.bits())
+            .open(path)
+            .map_err(unreadable)?;
+        // What was opened is judged, not what the path names now.
+        let found = file.metadata().map_err(unreadable)?;
+        if !found.is_file() {
+            return Err(Fault::NotAFile.of(path));
+        }
+        judge(self.rule()?, path, &found)?;
+        // Room for all, and for the read(2) that finds the end.
+        let room = usize::try_from(found.len().min(LARGEST)).unwrap_or_default().saturating_add(32);
+        let mut text = String::with_capacity(room);
+        let read = file.take(LARGEST.saturating_add(1)).read_to_string(&mut text);
+        if read.map_err(unreadable)? as u64 > LARGEST {
+            return Err(Fault::TooLarge(LARGEST).of(path));
+        }
+        Ok(text)
+    }
+
+    /// The rule for this directory, which is itself judged by it.
+    pub(crate) fn rule(&self) -> Result<Rule, FileError> {
+        if let Some(rule) = self.rule.get() {
+            return Ok(*rule);
+        }
+        let found = metadata(&self.folder)?;
+        let rule = Rule::of_owner(found.uid());
+        judge(rule, &self.folder, &found)?;
+        Ok(*self.rule.get_or_init(|| rule))
+    }
+}
+
+fn judge(rule: Rule, path: &Path, found: &Metadata) -> Result<(), FileError> {
+    rule.judge(Rights::from(found)).map_err(|breach| Fault::Untrusted(breach).of(path))
+}
+
+fn metadata(path: &Path) -> Result<Metadata, FileError> {
+    std::fs::metadata(path).map_err(|error| Fault::Unreadable(error).of(path))
+}

@@ -1,0 +1,106 @@
+//! Why a message is not signed, bugs of this program included.
+
+use std::error::Error;
+use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Mutex, PoisonError};
+
+use super::configuration::FileError;
+use super::intake::IntakeError;
+use crate::dkim::{RecipeError, SignError};
+use crate::policy::Reason;
+use crate::report::Severity;
+
+/// Why a message is not signed.
+#[derive(Debug)]
+pub(crate) enum NotSigned {
+    /// It is not to be signed. All other variants are errors.
+    Skipped(Reason),
+    /// The configuration can't be used.
+    Configuration(FileError),
+    /// The message can't be read or kept.
+    Intake(IntakeError),
+    /// There is no signature, and this is why.
+    Key(String),
+    /// The names in h= contradict each other.
+    Recipe(RecipeError),
+    /// The header can't be hashed.
+    Sign(SignError),
+    /// With its signature, or encoded, it is larger than the real sendmail accepts.
+    TooLarge,
+    /// A panic, and where it was.
+    Bug(String),
+}
+
+impl NotSigned {
+    /// How the log reports it.
+    pub(crate) fn severity(&self) -> Severity {
+        if matches!(self, Self::Skipped(_)) { Severity::Info } else { Severity::Error }
+    }
+}
+
+impl fmt::Display for NotSigned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skipped(reason) => reason.fmt(f),
+            Self::Configuration(error) => error.fmt(f),
+            Self::Intake(error) => error.fmt(f),
+            Self::Key(error) => f.write_str(error),
+            Self::Recipe(error) => error.fmt(f),
+            Self::Sign(error) => error.fmt(f),
+            Self::TooLarge => f.write_str("signed, it would be larger than message_size_limit"),
+            Self::Bug(place) => write!(f, "internal error at {place}, please report it"),
+        }
+    }
+}
+
+impl Error for NotSigned {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Configuration(error) => error.source(),
+            Self::Intake(error) => error.source(),
+            Self::Recipe(error) => error.source(),
+            Self::Sign(error) => error.source(),
+            Self::Skipped(_) | Self::Key(_) | Self::TooLarge | Self::Bug(_) => None,
+        }
+    }
+}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),*) => {
+        $(impl From<$error> for NotSigned {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })*
+    };
+}
+
+from!(
+    Skipped(Reason),
+    Configuration(FileError),
+    Intake(IntakeError),
+    Recipe(RecipeError),
+    Sign(SignError)
+);
+
+static PLACE: Mutex<String> = Mutex::new(String::new());
+
+/// Makes a panic write nothing to standard error: some callers take that for a failure. Its place is kept for the log.
+pub(crate) fn silence_panics() {
+    std::panic::set_hook(Box::new(|info| {
+        if let Some(place) = info.location() {
+            *PLACE.lock().unwrap_or_else(PoisonError::into_inner) = place.to_string();
+        }
+    }));
+}
+
+/// Calls `act`; a panic in it is one more error, and no mail is lost by it.
+pub(crate) fn guarded<T>(act: impl FnOnce() -> Result<T, NotSigned>) -> Result<T, NotSigned> {
+    catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err(panicked()))
+}
+
+/// The panic that was caught.
+pub(crate) fn panicked() -> NotSigned {
+    NotSigned::Bug(PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone())
+}
