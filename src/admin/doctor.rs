@@ -4,48 +4,39 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use lexopt::Arg;
 use nix::unistd::geteuid;
 
-use super::Args;
 use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, Severity};
 use super::checks::{install, keys, log, php, settings, signatures, units};
-use super::output::{Failure, say, say_json};
+use super::cli::{Args, JSON, Opt, Subcommand};
+use super::output::Failure;
 use super::postconf::Postfix;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl doctor [--offline] [--json]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "doctor",
+    usage: "",
+    options: &[Opt("--offline", "do not query DNS"), JSON],
+    about: "\
+Find what breaks signatures or loses mail on this host.
 
-Looks for what would break signatures or lose mail on this host: the wrapper
-and whether it is the host's sendmail, configuration and keys, settings of
-Postfix, units of services that send mail, PHP; then signs a trial message for
-each domain. Each finding has its evidence and a remedy. Changes nothing.
+Checks the wrapper and whether it is the active sendmail, the configuration and
+the keys, the settings of Postfix, the units of services that send mail, and
+PHP. Then signs a trial message for each domain. Each finding has its evidence
+and a remedy. Changes nothing. Only root can run it.
 
-  --offline  asks no DNS
-  --json     the findings as JSON
+Exits with 0 if there are only remarks, 1 for warnings, 2 for errors.
+",
+    run,
+};
 
-Exits with 0 if there is nothing but remarks, with 1 for warnings, with 2 for
-errors.
-";
-
-struct Request {
-    is_offline: bool,
-    is_json: bool,
-}
-
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let request = Request::parse(&mut args)?;
+fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !geteuid().is_root() {
         return Err(Failure::permission("only root can look at the keys and at all of Postfix"));
     }
-    let findings = findings(&args.etc, &request);
+    let findings = findings(&args.etc, args.has("--offline"));
     let worst = findings.iter().map(|finding| finding.severity).max();
-    if request.is_json {
-        say_json(&findings)?;
-    } else {
-        say(&text(&findings))?;
-    }
+    args.print(&findings, &text(&findings))?;
     Ok(match worst {
         None | Some(Severity::Info) => ExitCode::SUCCESS,
         Some(Severity::Warning) => ExitCode::from(1),
@@ -53,23 +44,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     })
 }
 
-impl Request {
-    fn parse(args: &mut Args) -> Result<Self, Failure> {
-        let mut request = Self { is_offline: false, is_json: false };
-        while let Some(arg) = args.parser.next()? {
-            match arg {
-                Arg::Long("offline") => request.is_offline = true,
-                Arg::Long("json") => request.is_json = true,
-                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
-                    return Err(arg.unexpected().into());
-                }
-            }
-        }
-        Ok(request)
-    }
-}
-
-fn findings(etc: &Path, request: &Request) -> Vec<Finding> {
+fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, |_| true, &mut findings);
     let postfix = Postfix::ask();
@@ -95,7 +70,7 @@ fn findings(etc: &Path, request: &Request) -> Vec<Finding> {
     findings.extend(units::findings());
     findings.extend(php::findings());
     findings.extend(log::findings(postfix.as_ref().ok()));
-    if !request.is_offline {
+    if !is_offline {
         findings.extend(signatures::published(etc));
     }
     if !is_broken {

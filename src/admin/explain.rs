@@ -1,51 +1,46 @@
 //! `dkimctl explain`: what the wrapper would do with a message, and why.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::{Arg, ValueExt as _};
 use nix::unistd::geteuid;
 use serde::Serialize;
 use similar::TextDiff;
 
+use super::cli::{Args, JSON, Opt, Subcommand};
 use super::dry_run::{End, Explained, explain, sample, user_named};
-use super::output::{Failure, say, say_json};
+use super::input;
+use super::output::Failure;
 use super::store::rights;
-use super::{Args, input};
 use crate::config::OnError;
 use crate::dkim::Header;
 use crate::dkim::tag::TagList;
 use crate::submission::submitter::User;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl explain [--user NAME] [--json] [FILE | --from ADDR]
-                       [-- SENDMAIL-ARGUMENT...]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "explain",
+    usage: "[FILE | --from ADDR] [-- SENDMAIL-ARGUMENT...]",
+    options: &[
+        Opt("--from ADDR", "use a short message From this address instead of a file"),
+        Opt("--user NAME", "act as if this user submits the message (default: the caller)"),
+        JSON,
+    ],
+    about: "\
+Explain what the wrapper would do with a message, and why.
 
-Takes a message (a file, else stdin) through the code of the wrapper, and says
-what that would do with it and why: where it looks for the domain file, which
-keys it uses and who can read them, what it changes, and what it signs. Sends
-nothing.
+Passes a message, from FILE or stdin, through the code of the wrapper and prints
+where the wrapper looks for the domain file, which keys it uses and who can read
+them, what it changes and what it signs. Sends nothing.
 
-  --from ADDR  a short message From that address, in place of a file
-  --user NAME  as if that user had submitted it (default: who calls)
-  --json       the same as JSON
+Arguments after `--` are the arguments of sendmail (default: -t -i).
 
-Arguments behind `--` are those of sendmail (default: -t -i).
-
-Exits with 0 if the message would be signed, with 1 if not.
-";
+Exits with 0 if the message would be signed, 1 if not.
+",
+    run,
+};
 
 const SIGN: &str = "sign";
 const REFUSE: &str = "refuse (exit code 75)";
-
-struct Request {
-    path: Option<PathBuf>,
-    from: Option<String>,
-    user: Option<String>,
-    is_json: bool,
-    argv: Vec<OsString>,
-}
 
 /// All that is told.
 #[derive(Debug, Serialize)]
@@ -83,66 +78,32 @@ struct Key {
     is_closed: bool,
 }
 
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let request = Request::parse(&mut args)?;
-    let message = match &request.from {
-        Some(from) => sample(from),
-        None => input::message(request.path.as_deref())?,
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let message = match (args.text("--from")?, args.file()) {
+        (Some(_), Some(_)) => return Err(Failure::usage("FILE and --from exclude each other")),
+        (Some(from), None) => sample(from),
+        (None, path) => input::message(path)?,
     };
-    let user = match &request.user {
+    let name = args.text("--user")?;
+    let user = match name {
         Some(name) => user_named(name).ok_or_else(|| {
             Failure::no_user(format_args!("no user {name:?} in the passwd data base"))
         })?,
         None => User::real(),
     };
-    let shown = match &request.user {
+    let shown = match name {
         Some(name) => format!("{name} (uid {})", user.uid()),
         None => format!("uid {}", user.uid()),
     };
-    let explained = explain(&args.etc, &request.argv, user, &message);
-    let told = Told::of(&explained, shown, &args, &message);
-    if request.is_json {
-        say_json(&told)?;
-    } else {
-        say(&told.text())?;
+    let mut argv = vec!["sendmail".into()];
+    argv.extend_from_slice(&args.rest);
+    if args.rest.is_empty() {
+        argv.extend(["-t".into(), "-i".into()]);
     }
+    let explained = explain(&args.etc, &argv, user, &message);
+    let told = Told::of(&explained, shown, args, &message);
+    args.print(&told, &told.text())?;
     Ok(if told.decision == SIGN { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-}
-
-impl Request {
-    fn parse(args: &mut Args) -> Result<Self, Failure> {
-        let mut request =
-            Self { path: None, from: None, user: None, is_json: false, argv: Vec::new() };
-        let parser = &mut args.parser;
-        // lexopt hides the `--` that parts the message from the arguments of sendmail.
-        let all: Vec<OsString> = parser.raw_args()?.collect();
-        let mut parts = all.splitn(2, |arg| arg == "--");
-        let own = parts.next().unwrap_or_default().to_vec();
-        let more = parts.next().unwrap_or_default();
-        let mut parser = lexopt::Parser::from_args(own);
-        while let Some(arg) = parser.next()? {
-            match arg {
-                Arg::Long("from") => request.from = Some(parser.value()?.string()?),
-                Arg::Long("user") => request.user = Some(parser.value()?.string()?),
-                Arg::Long("json") => request.is_json = true,
-                Arg::Value(value) if request.path.is_none() => {
-                    request.path = Some(PathBuf::from(value));
-                }
-                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
-                    return Err(arg.unexpected().into());
-                }
-            }
-        }
-        if request.from.is_some() && request.path.is_some() {
-            return Err(Failure::usage("a file and --from; say one of them"));
-        }
-        request.argv.push("sendmail".into());
-        request.argv.extend_from_slice(more);
-        if more.is_empty() {
-            request.argv.extend(["-t".into(), "-i".into()]);
-        }
-        Ok(request)
-    }
 }
 
 impl Told {

@@ -4,6 +4,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod cli;
 mod dns;
 mod doctor;
 mod dry_run;
@@ -24,125 +25,73 @@ mod testkey;
 mod trial;
 mod verify;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::{Arg, Parser};
+use cli::{Args, COMMON, Subcommand, rows};
+use output::{Failure, say, warn};
 
-use output::{Failure, say};
+use crate::submission::configuration::{FOLDER, VARIABLE};
 
-/// One subcommand.
-struct Subcommand {
-    name: &'static str,
-    /// Its `--help`, the line on its use first.
-    help: &'static str,
-    run: fn(Args) -> Result<ExitCode, Failure>,
-}
-
-const SUBCOMMANDS: &[Subcommand] = &[
-    Subcommand { name: "doctor", help: doctor::HELP, run: doctor::run },
-    Subcommand { name: "explain", help: explain::HELP, run: explain::run },
-    Subcommand { name: "genkey", help: genkey::HELP, run: genkey::run },
-    Subcommand { name: "import", help: import::HELP, run: import::run },
-    Subcommand { name: "record", help: record::HELP, run: record::run },
-    Subcommand { name: "rotate", help: rotate::HELP, run: rotate::run },
-    Subcommand { name: "setup", help: setup::HELP, run: setup::run },
-    Subcommand { name: "status", help: status::HELP, run: status::run },
-    Subcommand { name: "testkey", help: testkey::HELP, run: testkey::run },
-    Subcommand { name: "try", help: trial::HELP, run: trial::run },
-    Subcommand { name: "verify", help: verify::HELP, run: verify::run },
+const COMMANDS: &[&Subcommand] = &[
+    &doctor::COMMAND,
+    &explain::COMMAND,
+    &genkey::COMMAND,
+    &import::COMMAND,
+    &record::COMMAND,
+    &rotate::COMMAND,
+    &setup::COMMAND,
+    &status::COMMAND,
+    &testkey::COMMAND,
+    &trial::COMMAND,
+    &verify::COMMAND,
 ];
 
-/// What stands before the subcommand, and the arguments behind it.
-struct Args {
-    etc: PathBuf,
-    parser: Parser,
-}
+/// `dkimctl` without a subcommand.
+const DKIMCTL: Subcommand = Subcommand {
+    name: "",
+    usage: "SUBCOMMAND [ARGUMENT...]",
+    options: COMMON,
+    about: "\
+Manage keys, DNS records and configuration of sendmail.dkim(8).
 
-const HELP: &str = "\
-usage: dkimctl [--etc DIR] SUBCOMMAND [ARGUMENT...]
-
-Keys, records and checks for sendmail.dkim(8).
-
-  doctor  find what would break signatures or lose mail on this host
-  explain say what the wrapper would do with a message, and why
-  genkey  make a key for a domain, and show the DNS record to publish
-  import  make domain files and keys of an OpenDKIM set-up
-  record  show the DNS records to publish, in the form that a service wants
-  rotate  replace keys, one stage after the other, as fast as the DNS lets it
-  setup   fill config.toml from the host
-  status  show the keys, and how far their rotation is
-  testkey compare the published records with the keys
-  try     sign a message with a throw-away key, and show what comes out
-  verify  verify the signatures of a message
-
-  --etc DIR  the configuration folder (default: /etc/sendmail-dkim, or what
-             SENDMAIL_DKIM_ETC says)
-  --help     this text; after a subcommand, that of the subcommand
-  --version  the version
+The configuration directory is /etc/sendmail-dkim, unless the environment
+variable SENDMAIL_DKIM_ETC or --etc names another one.
 
 Exit codes are those of sysexits.h.
-";
+",
+    run: |_| Err(Failure::usage("no subcommand; see dkimctl --help")),
+};
 
 /// The program.
 #[must_use]
 pub fn main() -> ExitCode {
-    match run(std::env::args_os().skip(1).collect()) {
-        Ok(code) => code,
-        Err(failure) => failure.report(),
-    }
-}
-
-fn run(args: Vec<OsString>) -> Result<ExitCode, Failure> {
-    let mut parser = Parser::from_args(args);
-    let mut etc = None;
-    while let Some(arg) = parser.next()? {
-        match arg {
-            Arg::Long("etc") => etc = Some(PathBuf::from(parser.value()?)),
-            Arg::Long("help") | Arg::Short('h') => return say(HELP),
-            Arg::Long("version") | Arg::Short('V') => {
-                return say(concat!("dkimctl ", env!("CARGO_PKG_VERSION"), "\n"));
-            }
-            Arg::Value(name) => return subcommand(&name, etc, parser),
-            Arg::Long(_) | Arg::Short(_) => return Err(arg.unexpected().into()),
-        }
-    }
-    Err(Failure::usage("no subcommand; see dkimctl --help"))
-}
-
-fn subcommand(name: &OsString, etc: Option<PathBuf>, parser: Parser) -> Result<ExitCode, Failure> {
-    let found = SUBCOMMANDS.iter().find(|subcommand| name == subcommand.name);
-    let Some(found) = found else {
-        return Err(Failure::usage(format!("no subcommand {name:?}; see dkimctl --help")));
-    };
-    let mut ahead = parser.clone();
-    if let Ok(rest) = ahead.raw_args()
-        && rest.as_slice().iter().any(|arg| arg == "--help")
-    {
-        return say(found.help);
-    }
     #[expect(
         clippy::disallowed_methods,
         reason = "no set-gid program; the administrator's own choice"
     )]
-    let named = || std::env::var_os(crate::submission::configuration::VARIABLE).map(PathBuf::from);
-    let etc = etc
-        .or_else(named)
-        .unwrap_or_else(|| PathBuf::from(crate::submission::configuration::FOLDER));
-    (found.run)(Args { etc, parser })
+    let etc = std::env::var_os(VARIABLE);
+    let etc = etc.unwrap_or_else(|| FOLDER.into());
+    let mut args = Args::new(&DKIMCTL, etc.into());
+    let parsed = args.parse(std::env::args_os().skip(1).collect(), COMMANDS);
+    parsed.and_then(|()| run(&args)).unwrap_or_else(|failure| {
+        let code = failure.report();
+        if failure.is_usage() {
+            warn(args.command.synopsis());
+        }
+        code
+    })
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_help_names_every_subcommand() {
-        for subcommand in SUBCOMMANDS {
-            assert!(HELP.contains(&format!("\n  {}", subcommand.name)), "{}", subcommand.name);
-            let usage = format!("usage: dkimctl {}", subcommand.name);
-            assert!(subcommand.help.starts_with(&usage), "{}", subcommand.name);
-        }
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    if args.has("--version") {
+        return say(concat!("dkimctl ", env!("CARGO_PKG_VERSION"), "\n"));
     }
+    if args.has("--help") {
+        let subcommands =
+            COMMANDS.iter().map(|command| (command.name.to_owned(), command.summary()));
+        let is_top = args.command.name.is_empty();
+        let above = if is_top { format!("{}\n", rows(subcommands)) } else { String::new() };
+        return say(&args.command.help(&above));
+    }
+    (args.command.run)(args)
 }

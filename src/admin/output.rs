@@ -114,6 +114,11 @@ impl Failure {
         Self::new(code, format_args!("cannot change {path:?}: {error}"))
     }
 
+    /// Whether the command line is wrong.
+    pub(super) fn is_usage(&self) -> bool {
+        self.code == USAGE
+    }
+
     /// Says it, and gives the exit code.
     pub(super) fn report(&self) -> ExitCode {
         warn(&self.what);

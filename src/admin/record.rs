@@ -3,45 +3,51 @@
 mod format;
 
 use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lexopt::Arg;
-use lexopt::ValueExt as _;
 use serde::{Deserialize, Serialize};
 
-use super::Args;
+use super::cli::{Args, JSON, Opt, Subcommand};
 use super::input;
 use super::output::{Failure, say, say_json};
 use super::store::keys;
 use crate::dkim::{Domain, Selector};
 use format::Format;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl record DOMAIN... | --all | --merge FILE... [OPTION...]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "record",
+    usage: "DOMAIN... | --all | --merge FILE...",
+    options: &[
+        Opt("--all", "use every domain that has keys on this host"),
+        Opt("--merge", "read the records from FILE..., output of --json on other hosts"),
+        Opt("-s, --selector SELECTOR", "print only the record of this selector"),
+        Opt("--format zone|plain|route53|cloudflare|nsupdate|octodns", "print only records"),
+        Opt("--dmarc", "add the DMARC record, which replaces a published one"),
+        Opt("--ttl SECONDS", "time to live (default: that of the zone file, or 3600)"),
+        JSON,
+    ],
+    about: "\
+Print the DNS records to publish, in the format of a DNS service.
 
-Shows the records to publish for the keys of domains: of those that sign, of
-those that wait for their record, and of those that were revoked. Without
---format, shows them for people to read, with the DMARC record to go with them.
+Prints the records of keys that sign, of keys that wait for their record, and of
+revoked keys. Without --format, prints them for people to read, together with
+the DMARC record. The formats are:
+  zone        zone file
+  plain       one line for each record: name, tab, value
+  route53     change batch for the AWS command line
+  cloudflare  body of a request to dns_records/batch
+  nsupdate    input of nsupdate(1)
+  octodns     YAML of octoDNS, one document for each domain
 
-  --all                for every domain that has keys on this host
-  --merge FILE...      the records in these files, each the output of --json on
-                       one host of a fleet (`-` is stdin); an error where two
-                       hosts have different keys of the same name
-  --selector SELECTOR  this one alone
-  --format FORMAT      nothing but records, as
-                         zone        a zone file
-                         plain       a line each: name, tabulator, value
-                         route53     change batch for the AWS command line
-                         cloudflare  body of a request to dns_records/batch
-                         nsupdate    input of nsupdate(1)
-                         octodns     YAML of octoDNS, a document for each domain
-  --dmarc              the DMARC record too; it replaces one that is there
-  --ttl SECONDS        time to live, where not that of the zone (or 3600)
-  --json               records and names as JSON, for --merge or a script
+With --merge, `-` is stdin; two hosts with different keys of the same name are an
+error.
 
-Exits with 65 if a record or a key can't be used; the others are shown.
-";
+Exits with 65 if a record or a key is unusable; the others are printed.
+",
+    run,
+};
 
 /// A record of type TXT.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -64,58 +70,34 @@ struct Records {
     dmarc: Vec<TxtRecord>,
 }
 
-/// Where the records come from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Source {
-    /// The keys of the domains that are named.
-    #[default]
-    Named,
-    /// Those of all domains.
-    All,
-    /// Files.
-    Merge,
-}
-
-#[derive(Default)]
-struct Options {
-    source: Source,
-    /// Domains, or files.
-    names: Vec<String>,
-    selector: Option<Selector>,
-    format: Option<Format>,
-    dmarc: bool,
-    ttl: Option<u32>,
-    json: bool,
-}
-
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let options = Options::take(&mut args)?;
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let selector = args.value("--selector", Selector::parse)?;
+    let format = args.text("--format")?.and_then(Format::parse);
+    let ttl = args.value("--ttl", str::parse)?;
+    let (all, merge, has_operands) =
+        (args.has("--all"), args.has("--merge"), !args.operands.is_empty());
     let mut failures = Vec::new();
-    let mut records = match options.source {
-        Source::Merge => merged(&options.names)?,
-        Source::All => of_folders(&keys::folders(&args.etc)?, &mut failures)?,
-        Source::Named => {
-            let folders = options.names.iter().map(|name| folder(&args.etc, name));
+    let mut records = match (all, merge, has_operands) {
+        (false, true, true) => merged(&args.operands)?,
+        (true, false, false) => of_folders(&keys::folders(&args.etc)?, &mut failures)?,
+        (false, false, true) => {
+            let domains = args.domains()?;
+            let folders = domains.iter().map(|domain| keys::folder(&args.etc, domain));
             of_folders(&folders.collect::<Result<Vec<_>, _>>()?, &mut failures)?
         }
+        _ => return Err(Failure::usage("say one of: DOMAIN..., --all, --merge FILE...")),
     };
-    if let Some(selector) = &options.selector {
+    if let Some(selector) = &selector {
         records.retain(|record| record.selector.as_deref() == Some(selector.as_str()));
     }
     if records.is_empty() && failures.is_empty() {
-        let selector = options.selector.map_or_else(String::new, |one| format!(" named {one}"));
+        let selector = selector.map_or_else(String::new, |one| format!(" named {one}"));
         return Err(Failure::missing(format_args!(
             "there are no keys{selector}; dkimctl genkey makes one"
         )));
     }
-    options.show(records)?;
+    show(args, format, ttl, records)?;
     Ok(failures.iter().fold(ExitCode::SUCCESS, |_, failure| failure.report()))
-}
-
-fn folder(etc: &Path, name: &str) -> Result<(Domain, PathBuf), Failure> {
-    let domain = Domain::parse(name)
-        .map_err(|error| Failure::usage(format_args!("domain {name:?}: {error}")))?;
-    keys::folder(etc, &domain)
 }
 
 /// The records of all keys in the folders; what can't be used goes to `failures`.
@@ -141,8 +123,8 @@ fn of_folders(
 }
 
 /// The records of all hosts, each name once.
-fn merged(files: &[String]) -> Result<Vec<TxtRecord>, Failure> {
-    let mut by_name: BTreeMap<(String, String), (TxtRecord, &str)> = BTreeMap::new();
+fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
+    let mut by_name: BTreeMap<(String, String), (TxtRecord, &OsStr)> = BTreeMap::new();
     for file in files {
         let text = read(Path::new(file))?;
         let found: Records = serde_json::from_slice(&text)
@@ -196,76 +178,45 @@ fn dmarc(domain: &str) -> TxtRecord {
     }
 }
 
-impl Options {
-    fn take(args: &mut Args) -> Result<Self, Failure> {
-        let mut options = Self::default();
-        let parser = &mut args.parser;
-        while let Some(arg) = parser.next()? {
-            match arg {
-                Arg::Long("all") => options.source = Source::All,
-                Arg::Long("merge") => options.source = Source::Merge,
-                Arg::Long("dmarc") => options.dmarc = true,
-                Arg::Long("json") => options.json = true,
-                Arg::Long("ttl") => options.ttl = Some(parser.value()?.parse()?),
-                Arg::Short('s') | Arg::Long("selector") => {
-                    let text = parser.value()?.string()?;
-                    let selector = Selector::parse(&text);
-                    options.selector = Some(selector.map_err(|error| {
-                        Failure::usage(format_args!("selector {text:?}: {error}"))
-                    })?);
-                }
-                Arg::Long("format") => {
-                    let name = parser.value()?.string()?;
-                    let format = Format::parse(&name).ok_or_else(|| {
-                        Failure::usage(format_args!("no format {name:?}; see record --help"))
-                    });
-                    options.format = Some(format?);
-                }
-                Arg::Value(value) => options.names.push(value.string()?),
-                Arg::Short(_) | Arg::Long(_) => return Err(arg.unexpected().into()),
-            }
-        }
-        if options.names.is_empty() == (options.source == Source::All) {
-            return Ok(options);
-        }
-        Err(Failure::usage("say one of: DOMAIN..., --all, --merge FILE..."))
+fn show(
+    args: &Args,
+    format: Option<Format>,
+    ttl: Option<u32>,
+    mut records: Vec<TxtRecord>,
+) -> Result<ExitCode, Failure> {
+    let mut domains: Vec<&str> = records.iter().map(|one| one.domain.as_str()).collect();
+    domains.dedup();
+    let dmarc: Vec<TxtRecord> = domains.into_iter().map(dmarc).collect();
+    if args.has("--json") {
+        return say_json(&Records { records, dmarc });
     }
+    let Some(format) = format else {
+        return say(&for_people(&records, &dmarc, ttl));
+    };
+    if args.has("--dmarc") {
+        records.extend(dmarc);
+        records.sort_by(|one, other| one.domain.cmp(&other.domain));
+    }
+    say(&format.write(&records, ttl))
+}
 
-    fn show(&self, mut records: Vec<TxtRecord>) -> Result<ExitCode, Failure> {
-        let mut domains: Vec<&str> = records.iter().map(|one| one.domain.as_str()).collect();
-        domains.dedup();
-        let dmarc: Vec<TxtRecord> = domains.into_iter().map(dmarc).collect();
-        if self.json {
-            return say_json(&Records { records, dmarc });
+fn for_people(records: &[TxtRecord], dmarc: &[TxtRecord], ttl: Option<u32>) -> String {
+    let mut text = String::new();
+    for records in records.chunk_by(|one, other| one.domain == other.domain) {
+        let Some(domain) = records.first().map(|first| &first.domain) else { continue };
+        text.push_str(&format!(
+            "Publish in the zone of {domain}:\n\n{}\nor, where a form asks for it, as type TXT:\n\n",
+            Format::Zone.write(records, ttl)
+        ));
+        for TxtRecord { name, value, .. } in records {
+            text.push_str(&format!("  name   {name}\n  value  {value}\n\n"));
         }
-        let Some(format) = self.format else {
-            return say(&self.for_people(&records, &dmarc));
-        };
-        if self.dmarc {
-            records.extend(dmarc);
-            records.sort_by(|one, other| one.domain.cmp(&other.domain));
-        }
-        say(&format.write(&records, self.ttl))
     }
-
-    fn for_people(&self, records: &[TxtRecord], dmarc: &[TxtRecord]) -> String {
-        let mut text = String::new();
-        for records in records.chunk_by(|one, other| one.domain == other.domain) {
-            let Some(domain) = records.first().map(|first| &first.domain) else { continue };
-            text.push_str(&format!(
-                "Publish in the zone of {domain}:\n\n{}\nor, where a form asks for it, as type TXT:\n\n",
-                Format::Zone.write(records, self.ttl)
-            ));
-            for TxtRecord { name, value, .. } in records {
-                text.push_str(&format!("  name   {name}\n  value  {value}\n\n"));
-            }
-        }
-        text.push_str("With it, where neither the domain nor one above it has a DMARC record:\n\n");
-        text.push_str(&Format::Zone.write(dmarc, self.ttl));
-        text.push_str(
-            "\np=none asks receivers to look and do nothing; rua=mailto:ADDRESS gets their reports.\n\
-             A record _adsp._domainkey (ADSP, RFC 5617) is historic since 2013: delete it.\n",
-        );
-        text
-    }
+    text.push_str("With it, where neither the domain nor one above it has a DMARC record:\n\n");
+    text.push_str(&Format::Zone.write(dmarc, ttl));
+    text.push_str(
+        "\np=none asks receivers to look and do nothing; rua=mailto:ADDRESS gets their reports.\n\
+         A record _adsp._domainkey (ADSP, RFC 5617) is historic since 2013: delete it.\n",
+    );
+    text
 }

@@ -10,13 +10,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::UNIX_EPOCH;
 
-use lexopt::Arg;
-use lexopt::ValueExt as _;
-
-use super::Args;
+use super::cli::{Args, DRY_RUN, JSON, Opt, Subcommand};
 use super::dns::Dns;
 use super::input;
-use super::output::{Failure, say, say_json};
+use super::output::Failure;
 use super::store::Store;
 use super::store::keys::{self, KeyPaths};
 use super::store::rotation::{Rotation, Stage, State};
@@ -26,36 +23,41 @@ use crate::dkim::{Domain, Selector};
 use name::Template;
 use step::{Report, Step};
 
-pub(super) const HELP: &str = "\
-usage: dkimctl rotate DOMAIN... | --all [OPTION...]
-       dkimctl rotate status [DOMAIN...]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "rotate",
+    usage: "DOMAIN... | --all | status [DOMAIN...]",
+    options: &[
+        Opt("--all", "rotate the keys of every domain that has keys on this host"),
+        Opt("-s, --selector TEMPLATE", "name of the new key (default: {host}-{yyyymm})"),
+        Opt("--older AGE", "replace only keys that are older, as in 180d"),
+        Opt("--keep TIME", "how long to keep an old record published (default: 7d)"),
+        Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
+        DRY_RUN,
+        JSON,
+    ],
+    about: "\
+Replace keys stage by stage, as fast as DNS allows.
 
-Replaces the keys of domains, one stage after the other, each as soon as the DNS
-lets it. Call it as often as you like, or let sendmail-dkim-rotate.timer do so:
+Each run advances as far as DNS allows. Run it as often as you like, or enable
+sendmail-dkim-rotate.timer:
+  pending   A new key exists. Publish its record; the old key signs until every
+            server of the zone has the record.
+  retiring  The new key signs. The record of the old key must stay published for
+            mail in transit. If the new record vanishes from a server, the old
+            key signs again.
+  revoked   The old key is wiped. Publish its record with an empty p=, or delete
+            the record.
 
-  pending   a new key is made, and its record shown to be published; the old key
-            signs until every server of the zone has that record
-  retiring  the new key signs; the record of the old one stays published for mail
-            that is on its way; if the new record vanishes, the old key signs again
-  revoked   the old key is wiped; its record is shown with an empty p=, and may be
-            deleted later
+TEMPLATE may contain {host}, {type}, {yyyy}, {yyyymm} and {yyyymmdd}; a key that
+already has the resulting name is not replaced. Progress is recorded in
+keys/DOMAIN/rotation.toml; `rotate status` shows it.
 
-  --all                every domain that has keys on this host
-  --selector TEMPLATE  name of the new key, with {host}, {type}, {yyyy}, {yyyymm}
-                       and {yyyymmdd} filled in (default: {host}-{yyyymm}); a key
-                       that has this name already is not replaced
-  --older AGE          replace only keys that were made so long ago, as 180d
-  --keep TIME          how long an old record stays (default: 7d)
-  --server ADDR[:PORT] find the servers of the zone by this one, and not by those
-                       of /etc/resolv.conf
-  --dry-run            change nothing, and show what would be done
-  --json               show it as JSON
-
-How far it is stands in keys/DOMAIN/rotation.toml; `rotate status` shows it.
-Exits with 0 if nothing is wrong, though it may wait; with 69 if a server of a
-zone did not answer, or the key that signs is not published; with 75 if another
-rotate is at work.
-";
+Exits with 0 if nothing is wrong, even if it waits for a record; 69 if a server
+of a zone does not answer or the key that signs is not published; 75 if another
+rotate is running.
+",
+    run,
+};
 
 /// What holds for all domains of one call.
 struct Run {
@@ -70,23 +72,17 @@ struct Run {
     is_dry: bool,
 }
 
-struct Options {
-    domains: Vec<Domain>,
-    all: bool,
-    json: bool,
-}
-
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let mut ahead = args.parser.clone();
-    if matches!(ahead.next(), Ok(Some(Arg::Value(word))) if word == "status") {
-        return super::status::run(Args { etc: args.etc, parser: ahead });
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let domains = args.domains()?;
+    if args.has("--all") != domains.is_empty() {
+        return Err(Failure::usage("say either DOMAIN... or --all"));
     }
-    let (run, options) = Run::parse(&mut args)?;
-    let folders = if options.all {
+    let run = Run::new(args)?;
+    let folders = if domains.is_empty() {
         keys::folders(&run.etc)?
     } else {
         let folder = |domain| keys::folder(&run.etc, domain);
-        options.domains.iter().map(folder).collect::<Result<_, _>>()?
+        domains.iter().map(folder).collect::<Result<_, _>>()?
     };
     let (mut reports, mut failures, mut idle) = (Vec::new(), Vec::new(), String::new());
     for (domain, folder) in &folders {
@@ -100,11 +96,8 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
             Err(failure) => failures.push(failure),
         }
     }
-    if options.json {
-        say_json(&reports)?;
-    } else {
-        say(&reports.iter().map(|report| run.text(report)).chain([idle]).collect::<String>())?;
-    }
+    let text: String = reports.iter().map(|report| run.text(report)).chain([idle]).collect();
+    args.print(&reports, &text)?;
     let quiet = ExitCode::SUCCESS;
     let code = failures.iter().fold(quiet, |_, failure| failure.report());
     if failures.is_empty() && reports.iter().any(|report| report.trouble) {
@@ -114,50 +107,20 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
 }
 
 impl Run {
-    fn parse(args: &mut Args) -> Result<(Self, Options), Failure> {
-        let mut options = Options { domains: Vec::new(), all: false, json: false };
-        let (mut template, mut server) = (Template::default(), None);
-        let (mut older, mut keep, mut is_dry) = (0, KEEP, false);
-        let parser = &mut args.parser;
-        while let Some(arg) = parser.next()? {
-            match arg {
-                Arg::Long("all") => options.all = true,
-                Arg::Long("json") => options.json = true,
-                Arg::Long("dry-run") => is_dry = true,
-                Arg::Long("server") => server = Some(parser.value()?.string()?),
-                Arg::Long("older") => older = length("--older", &parser.value()?.string()?)?,
-                Arg::Long("keep") => keep = length("--keep", &parser.value()?.string()?)?,
-                Arg::Short('s') | Arg::Long("selector") => {
-                    let parsed = Template::parse(&parser.value()?.string()?);
-                    template = parsed.map_err(Failure::usage)?;
-                }
-                Arg::Value(value) => {
-                    let name = value.string()?;
-                    let domain = Domain::parse(&name);
-                    options.domains.push(domain.map_err(|error| {
-                        Failure::usage(format_args!("domain {name:?}: {error}"))
-                    })?);
-                }
-                Arg::Short(_) | Arg::Long(_) => return Err(arg.unexpected().into()),
-            }
-        }
-        if options.all != options.domains.is_empty() {
-            return Err(Failure::usage("say either DOMAIN... or --all"));
-        }
+    fn new(args: &Args) -> Result<Self, Failure> {
         let host = input::text(Path::new("/proc/sys/kernel/hostname"), input::CONFIGURATION)
             .unwrap_or_default();
-        let run = Self {
+        Ok(Self {
             etc: args.etc.clone(),
             store: Store::open(&args.etc)?,
-            dns: Dns::asked_for(server.as_deref())?,
+            dns: Dns::asked_for(args.text("--server")?)?,
             now: UtcTime::now(),
             host: name::host_label(&host),
-            template,
-            older,
-            keep,
-            is_dry,
-        };
-        Ok((run, options))
+            template: args.value("--selector", Template::parse)?.unwrap_or_default(),
+            older: args.value("--older", length)?.unwrap_or_default(),
+            keep: args.value("--keep", length)?.unwrap_or(KEEP),
+            is_dry: args.has("--dry-run"),
+        })
     }
 
     /// Begins what is to be begun, and goes on with all that has begun.
@@ -250,10 +213,8 @@ impl Run {
     }
 }
 
-fn length(option: &str, text: &str) -> Result<u64, Failure> {
-    time::parse_length(text).ok_or_else(|| {
-        Failure::usage(format_args!("{option} {text:?}: want a number with s, m, h, d or w, as 7d"))
-    })
+fn length(text: &str) -> Result<u64, &'static str> {
+    time::parse_length(text).ok_or("expected a number with s, m, h, d or w, as in 7d")
 }
 
 /// Seconds that an old record stays: longer than mail is in queues (`maximal_queue_lifetime`: 5 days).

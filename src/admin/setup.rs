@@ -3,87 +3,62 @@
 mod host;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
-use lexopt::Arg;
 use serde::{Serialize, Serializer};
 use similar::TextDiff;
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::output::{Failure, say, say_json};
+use super::cli::{Args, DRY_RUN, JSON, Opt, Subcommand};
+use super::input;
+use super::output::Failure;
 use super::store::{NewFile, Readers, Store};
-use super::{Args, input};
 use crate::config;
 use host::Host;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl setup [--dry-run] [--replace] [--json]
-                     [--sendmail FILE | --directories]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "setup",
+    usage: "[--sendmail FILE | --directories]",
+    options: &[
+        DRY_RUN,
+        Opt("--replace", "replace values that differ from what the host reports"),
+        JSON,
+        Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none that exists"),
+        Opt("--directories", "only create the directories and set the group of keys"),
+    ],
+    about: "\
+Fill in config.toml from the host.
 
-Fills config.toml from the host: finds the real sendmail, and asks Postfix what
-it puts behind bare addresses (myorigin, mydomain) and takes at most
-(message_size_limit). Comments and all other keys are kept. What is set
-otherwise stays as it is, and that is told; a real sendmail that is not there,
-or is the wrapper itself, is replaced.
+Finds the real sendmail, and asks Postfix what it appends to bare addresses
+(myorigin, mydomain) and its size limit (message_size_limit). Comments and all
+other keys are kept. A value that differs is kept and reported; a real sendmail
+that does not exist, or is the wrapper itself, is replaced.
 
-  --dry-run        change nothing, and show the change as a diff
-  --replace        take what the host says where the file says otherwise
-  --json           show what was set and kept as JSON
-  --sendmail FILE  set the real sendmail alone, to FILE, where config.toml names
-                   none that exists
-  --directories    only create the directories of the tree, and give keys to
-                   group sendmail-dkim where they belong to another one
-
-Exits with 0 if config.toml fits the host or was made to, with 66 if there is no
-real sendmail.
-";
+Exits with 0 if config.toml fits the host, 66 if there is no real sendmail.
+",
+    run,
+};
 
 /// What a host without config.toml gets, and what stands in it beside the keys.
 const EXAMPLE: &str = include_str!("../../packaging/etc/config.toml");
 
-#[derive(Default)]
-struct Options {
-    is_dry: bool,
-    replace: bool,
-    json: bool,
-    part: Part,
-}
-
-/// What is set up.
-#[derive(Default)]
-enum Part {
-    /// All that the host says.
-    #[default]
-    All,
-    /// The real sendmail, which is given; for alternatives/register.
-    Sendmail(PathBuf),
-    /// The directories; for packages and `make install`.
-    Directories,
-}
-
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let mut options = Options::default();
-    while let Some(arg) = args.parser.next()? {
-        match arg {
-            Arg::Long("dry-run") => options.is_dry = true,
-            Arg::Long("replace") => options.replace = true,
-            Arg::Long("json") => options.json = true,
-            Arg::Long("sendmail") => options.part = Part::Sendmail(args.parser.value()?.into()),
-            Arg::Long("directories") => options.part = Part::Directories,
-            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(arg.unexpected().into()),
-        }
-    }
-    let mut host = match &options.part {
-        Part::All => Host::ask(),
-        Part::Sendmail(path) if host::is_real(path) => Host::of(path),
-        Part::Sendmail(path) => {
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let sendmail = args.path("--sendmail");
+    let mut host = match (sendmail, args.has("--directories")) {
+        (None, false) => Host::ask(),
+        (Some(path), false) if host::is_real(path) => Host::of(path),
+        (Some(path), false) => {
             let what = format_args!("{path:?} is not a sendmail program other than the wrapper");
             return Err(Failure::missing(what));
         }
-        Part::Directories => return directories(&args.etc),
+        (None, true) => return directories(&args.etc),
+        (Some(_), true) => {
+            return Err(Failure::usage("--sendmail and --directories exclude each other"));
+        }
     };
-    if !options.is_dry {
+    let is_dry = args.has("--dry-run");
+    if !is_dry {
         Store::refuse_others(&args.etc)?;
     }
     let path = args.etc.join("config.toml");
@@ -94,8 +69,8 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     };
     let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
     file.settle_sendmail(&host);
-    if matches!(options.part, Part::All) {
-        file.settle_postfix(&host, options.replace);
+    if sendmail.is_none() {
+        file.settle_postfix(&host, args.has("--replace"));
     }
     if file.get("sendmail").is_none() {
         return Err(Failure::missing("there is no sendmail but the wrapper; install Postfix"));
@@ -103,12 +78,12 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     config::Host::parse(&file.text)
         .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
     let before = before.unwrap_or_default();
-    if !options.is_dry && file.text != before {
+    if !is_dry && file.text != before {
         let new = NewFile { path: &path, text: file.text.as_bytes(), readers: Readers::All };
         Store::create(&args.etc)?.replace(&new)?;
     }
     host.notes.append(&mut file.notes);
-    options.show(&path, &before, &file, &host.notes)
+    show(args, &path, &before, &file, &host.notes)
 }
 
 /// The directories of the tree, and the group that reads keys.
@@ -253,42 +228,33 @@ fn parse(path: &Path, text: &str) -> Result<DocumentMut, Failure> {
     })
 }
 
-impl Options {
-    fn show(
-        &self,
-        path: &Path,
-        before: &str,
-        file: &Editing,
-        notes: &[String],
-    ) -> Result<ExitCode, Failure> {
-        if self.json {
-            return say_json(&Shown {
-                file: path,
-                dry_run: self.is_dry,
-                keys: &file.outcomes,
-                notes,
-            });
-        }
-        let mut text = if self.is_dry {
-            let name = path.display().to_string();
-            let diff = TextDiff::from_lines(before, file.text.as_str());
-            diff.unified_diff().header(&name, &name).to_string()
+fn show(
+    args: &Args,
+    path: &Path,
+    before: &str,
+    file: &Editing,
+    notes: &[String],
+) -> Result<ExitCode, Failure> {
+    let is_dry = args.has("--dry-run");
+    let mut text = if is_dry {
+        let name = path.display().to_string();
+        let diff = TextDiff::from_lines(before, file.text.as_str());
+        diff.unified_diff().header(&name, &name).to_string()
+    } else {
+        let set = file.outcomes.iter().filter(|outcome| outcome.set);
+        let lines: String = set.map(Outcome::toml).collect();
+        let done = if lines.is_empty() { " nothing to change" } else { "" };
+        // Scripts ask for one part at each run, and mostly nothing is to do.
+        if lines.is_empty() && args.has("--sendmail") {
+            String::new()
         } else {
-            let set = file.outcomes.iter().filter(|outcome| outcome.set);
-            let lines: String = set.map(Outcome::toml).collect();
-            let done = if lines.is_empty() { " nothing to change" } else { "" };
-            // Scripts ask for one part at each run, and mostly nothing is to do.
-            if lines.is_empty() && !matches!(self.part, Part::All) {
-                String::new()
-            } else {
-                format!("# {}:{done}\n{lines}", path.display())
-            }
-        };
-        for note in notes {
-            text.push_str(&format!("note: {note}\n"));
+            format!("# {}:{done}\n{lines}", path.display())
         }
-        say(&text)
+    };
+    for note in notes {
+        text.push_str(&format!("note: {note}\n"));
     }
+    args.print(&Shown { file: path, dry_run: is_dry, keys: &file.outcomes, notes }, &text)
 }
 
 #[derive(Serialize)]

@@ -5,27 +5,29 @@ use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
-use lexopt::Arg;
-use lexopt::ValueExt as _;
 use serde::Serialize;
 
-use super::Args;
-use super::output::{Failure, say, say_json};
+use super::cli::{Args, JSON, Subcommand};
+use super::output::Failure;
 use super::store::keys::{self, KeyPaths};
 use super::store::rotation::{Stage, State};
 use super::store::signers::{Signer, signers};
 use super::store::time::UtcTime;
 use crate::dkim::{Domain, Record, Selector};
 
-pub(super) const HELP: &str = "\
-usage: dkimctl status [--json] [DOMAIN...]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "status",
+    usage: "[DOMAIN...]",
+    options: &[JSON],
+    about: "\
+Show the keys and the progress of their rotation.
 
-Shows the keys of all domains, or of these: whether they sign, their type, size
-and the day they were made, and how far a rotation is. Does not ask the DNS;
-that is what testkey is for.
-
-  --json  show it as JSON
-";
+Shows the keys of all domains, or of DOMAIN...: whether they sign, their type and
+size, the day of their creation, and the progress of a rotation. Does not query
+DNS; testkey does.
+",
+    run,
+};
 
 /// One key.
 #[derive(Debug, Serialize)]
@@ -52,23 +54,8 @@ struct Key {
     made: Option<String>,
 }
 
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let (mut json, mut domains) = (false, Vec::new());
-    while let Some(arg) = args.parser.next()? {
-        match arg {
-            Arg::Long("json") => json = true,
-            Arg::Value(value) => {
-                let name = value.string()?;
-                let domain = Domain::parse(&name);
-                domains.push(
-                    domain.map_err(|error| {
-                        Failure::usage(format_args!("domain {name:?}: {error}"))
-                    })?,
-                );
-            }
-            Arg::Short(_) | Arg::Long(_) => return Err(arg.unexpected().into()),
-        }
-    }
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let domains = args.domains()?;
     let folders = if domains.is_empty() {
         keys::folders(&args.etc)?
     } else {
@@ -79,7 +66,7 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     for (domain, folder) in &folders {
         found.extend(of_domain(&args.etc, domain, folder)?);
     }
-    if json { say_json(&found) } else { say(&table(&found)) }
+    args.print(&found, &table(&found))
 }
 
 fn of_domain(etc: &Path, domain: &Domain, folder: &Path) -> Result<Vec<Key>, Failure> {

@@ -10,11 +10,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use getrandom::SysRng;
-use lexopt::Arg;
 
+use super::cli::{Args, Opt, Subcommand};
+use super::input;
 use super::output::{Failure, say, say_message};
 use super::signatures::{Source, line};
-use super::{Args, input};
 use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
 use crate::dkim::{Header, Record, Selector, SigningKey};
@@ -25,19 +25,23 @@ use crate::message::complete::{Submitter, complete_from};
 use crate::message::reader::Step;
 use crate::submission::configuration::VARIABLE;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl try [--wrapper FILE] [MESSAGE]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "try",
+    usage: "[MESSAGE]",
+    options: &[Opt("--wrapper FILE", "wrapper to run (default: sendmail-dkim next to dkimctl)")],
+    about: "\
+Sign a message with a temporary key and print the result.
 
-Signs a message (or a sample) with a throw-away key for its From domain, by the
-real wrapper, hands it to a stand-in for the real sendmail, verifies what that
-one got, and shows it: added lines are marked by `+`. Changes nothing on the
-host, and needs no root.
+Runs the wrapper on MESSAGE, or on a sample, with a temporary key for its From
+domain. A stand-in for the real sendmail captures the signed message, whose
+signature is then verified. Added lines are marked with `+`. Changes nothing on
+the host; root is not required. If there is no sendmail-dkim next to dkimctl,
+runs /usr/sbin/sendmail.dkim.
 
-  --wrapper FILE  the wrapper (default: sendmail-dkim beside dkimctl, else
-                  /usr/sbin/sendmail.dkim)
-
-Exits with 0 if the signature verifies, with 1 if not.
-";
+Exits with 0 if the signature verifies, 1 if not.
+",
+    run,
+};
 
 const SAMPLE: &[u8] = b"From: Webmaster <webmaster@sample.com>\n\
     To: Somebody <test@example.net>\n\
@@ -50,17 +54,9 @@ const CAPTURE: &str = "#!/bin/sh\ncat >\"${0%/*}/captured\"\n";
 
 const SELECTOR: &str = "dkimselector";
 
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let (mut wrapper, mut path) = (None, None);
-    while let Some(arg) = args.parser.next()? {
-        match arg {
-            Arg::Long("wrapper") => wrapper = Some(PathBuf::from(args.parser.value()?)),
-            Arg::Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-            Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => return Err(arg.unexpected().into()),
-        }
-    }
-    let wrapper = wrapper.unwrap_or_else(default_wrapper);
-    let message = match &path {
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let wrapper = args.path("--wrapper").map_or_else(default_wrapper, Path::to_owned);
+    let message = match args.file() {
         Some(path) => input::message(Some(path))?,
         None => SAMPLE.to_vec(),
     };

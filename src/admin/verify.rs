@@ -9,16 +9,14 @@ mod header;
 mod header_edits;
 mod signer;
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use lexopt::{Arg, ValueExt as _};
 use serde::Serialize;
 
-use super::Args;
+use super::cli::{Args, JSON, Opt, SERVER, Subcommand};
 use super::dns::Dns;
 use super::input;
-use super::output::{Failure, say, say_json};
+use super::output::Failure;
 use super::signatures::{Source, Verified, line};
 use crate::dkim::verify::MOST;
 use crate::dkim::{Fault, Record, Verdict, signature};
@@ -26,33 +24,28 @@ use crate::report;
 use diagnose::{Case, diagnose};
 use finding::Suspect;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl verify [--server ADDR[:PORT] | --keys DIR | --record FILE]
-                      [--json] [MESSAGE]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "verify",
+    usage: "[--server ADDR[:PORT] | --keys DIR | --record FILE] [MESSAGE]",
+    options: &[
+        SERVER,
+        Opt("--keys DIR", "no DNS: use DIR/DOMAIN/SELECTOR.txt, else SELECTOR.private"),
+        Opt("--record FILE", "no DNS: use this record, as genkey writes it or bare"),
+        JSON,
+    ],
+    about: "\
+Verify the signatures of a message.
 
-Verifies the signatures of a message, up to 100 of them. The message comes
-from a file or stdin, its lines ending in LF or CRLF. One line for each
-signature; a failure says at which step.
-Then changes that hops are known for are undone, one after the other: where
-the signature fits then, it is named what was changed on the way.
-
-  --server ADDR[:PORT]  ask this DNS server, not those of /etc/resolv.conf
-  --keys DIR            no DNS: records from DIR/DOMAIN/SELECTOR.txt, or else
-                        the public half of SELECTOR.private
-  --record FILE         no DNS: one record for all, as genkey writes it, or
-                        bare (v=DKIM1; ...)
-  --json                the same for a script
+Verifies the first 100 signatures of MESSAGE or stdin, whose lines end with LF or
+CRLF. Prints one line for each signature; a failure names the step that failed.
+Then undoes the changes that mail systems are known to make, one after the other
+and in pairs, and reports those after which the signature verifies.
 
 Exits with 0 if there is a signature and all verify; 1 if there is none or one
-does not verify; 69 if the DNS did not answer, and all others verify.
-";
-
-/// What the command line asks for.
-struct Request {
-    source: Source,
-    json: bool,
-    message: Option<PathBuf>,
-}
+does not verify; 69 if DNS does not answer and all others verify.
+",
+    run,
+};
 
 /// What there is to say of one signature.
 #[derive(Debug, Serialize)]
@@ -66,16 +59,21 @@ struct Told {
     findings: Vec<Suspect>,
 }
 
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let request = Request::parse(&mut args)?;
-    let message = input::message(request.message.as_deref())?;
-    let verified = request.source.verify(&message).map_err(Failure::data)?;
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let source = match (args.text("--server")?, args.path("--keys"), args.path("--record")) {
+        (None, Some(folder), None) => Source::Keys(folder.to_owned()),
+        (None, None, Some(file)) => {
+            let text = input::argument(file, input::CONFIGURATION);
+            let text = text.map_err(|error| Failure::reading(file, &error))?;
+            Source::Record(Record::text_in(&text))
+        }
+        (server, None, None) => Source::Dns(Dns::asked_for(server)?),
+        _ => return Err(Failure::usage("--server, --keys and --record exclude each other")),
+    };
+    let message = input::message(args.file())?;
+    let verified = source.verify(&message).map_err(Failure::data)?;
     let (verdicts, told) = (&verified.verdicts, explain(&verified));
-    if request.json {
-        say_json(&told)?;
-    } else {
-        say(&text(verdicts, &told))?;
-    }
+    args.print(&told, &text(verdicts, &told))?;
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))
         || told.len() > verdicts.len();
@@ -90,46 +88,6 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
 
 /// `EX_UNAVAILABLE`
 const UNAVAILABLE: u8 = 69;
-
-impl Request {
-    fn parse(args: &mut Args) -> Result<Self, Failure> {
-        let (mut source, mut message, mut json) = (None, None, false);
-        while let Some(arg) = args.parser.next()? {
-            let given = match arg {
-                Arg::Long("server") => {
-                    let server = args.parser.value()?.string()?;
-                    Source::Dns(Dns::asked_for(Some(&server))?)
-                }
-                Arg::Long("keys") => Source::Keys(args.parser.value()?.into()),
-                Arg::Long("record") => {
-                    let file = PathBuf::from(args.parser.value()?);
-                    let text = input::argument(&file, input::CONFIGURATION)
-                        .map_err(|error| Failure::reading(&file, &error))?;
-                    Source::Record(Record::text_in(&text))
-                }
-                Arg::Long("json") => {
-                    json = true;
-                    continue;
-                }
-                Arg::Value(value) if message.is_none() => {
-                    message = Some(PathBuf::from(value));
-                    continue;
-                }
-                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
-                    return Err(arg.unexpected().into());
-                }
-            };
-            if source.replace(given).is_some() {
-                return Err(Failure::usage("--server, --keys and --record exclude one another"));
-            }
-        }
-        let source = match source {
-            Some(source) => source,
-            None => Source::Dns(Dns::asked_for(None)?),
-        };
-        Ok(Self { source, json, message })
-    }
-}
 
 fn text(verdicts: &[Verdict], told: &[Told]) -> String {
     let mut text = String::new();

@@ -14,14 +14,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use lexopt::Arg;
 use serde::Serialize;
 
 use super::checks::obstacles::{Missing, missing};
-use super::output::{Failure, say, say_json};
+use super::cli::{Args, DRY_RUN, JSON, Subcommand};
+use super::input;
+use super::output::Failure;
 use super::store::domains;
 use super::store::{NewFile, Readers, Store};
-use super::{Args, input};
 use crate::config::{Host, Signing};
 use crate::wrapper::handoff::USUAL;
 use domain_files::Tree;
@@ -31,30 +31,26 @@ use opendkim::Old;
 pub use opendkim_conf::Files;
 use opendkim_conf::Settings;
 
-pub(super) const HELP: &str = "\
-usage: dkimctl import [--dry-run] [--json] [OPENDKIM.CONF]
+pub(super) const COMMAND: Subcommand = Subcommand {
+    name: "import",
+    usage: "[OPENDKIM.CONF]",
+    options: &[DRY_RUN, JSON],
+    about: "\
+Create domain files and keys from an OpenDKIM configuration.
 
-Makes domain files and keys of an OpenDKIM set-up (default:
-/etc/opendkim.conf), and says of each setting whether it was taken, is not
-needed here, or can't be had. Both set-ups are asked about all senders that
-could tell them apart; where they differ, that is said too. Nothing is
-overwritten: where a file is there with another content, nothing is written.
+Reads OPENDKIM.CONF (default: /etc/opendkim.conf) and reports each setting as
+imported, not needed or not supported. Compares both configurations sender by
+sender and reports the differences. Nothing is ever overwritten: if a file
+exists with different content, nothing is written.
 
-  --dry-run  writes nothing, and shows the files as a diff
-  --json     the same as JSON
-
-Exits with 0 if all that OpenDKIM signs is signed here, with 1 if something
-can't be had or is left to do, with 73 if a file is in the way.
-";
+Exits with 0 if everything that OpenDKIM signs is signed here, 1 if a setting is
+not supported or a step is left to do, 73 if a file is in the way.
+",
+    run,
+};
 
 /// Where OpenDKIM looks.
 const CONF: &str = "/etc/opendkim.conf";
-
-struct Request {
-    path: PathBuf,
-    is_dry: bool,
-    is_json: bool,
-}
 
 /// All that is said in the end.
 #[derive(Debug, Serialize)]
@@ -83,12 +79,12 @@ struct Planned {
     octets: zeroize::Zeroizing<Vec<u8>>,
 }
 
-pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    let request = Request::parse(&mut args)?;
-    if !request.is_dry {
+fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let is_dry = args.has("--dry-run");
+    if !is_dry {
         Store::refuse_others(&args.etc)?;
     }
-    let path = request.path.display().to_string();
+    let path = args.file().unwrap_or(Path::new(CONF)).display().to_string();
     let disk = Disk;
     let settings = Settings::read(&path, &disk).map_err(|why| {
         Failure::no_input(format_args!("cannot read {path:?}: {why}; name the opendkim.conf"))
@@ -109,11 +105,11 @@ pub(super) fn run(mut args: Args) -> Result<ExitCode, Failure> {
     report.plan_domains(&tree, &args.etc);
     report.refuse_conflicts()?;
     report.look_for_losses();
-    if !request.is_dry {
+    if !is_dry {
         report.write(&args.etc)?;
         report.missing.extend(missing(&args.etc, |stem| tree.files.contains_key(stem)));
     }
-    report.say(&request)?;
+    args.print(&report, &report.text(is_dry))?;
     Ok(if report.missing.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -140,23 +136,6 @@ pub fn domain_files(
     let old = Old::of(&settings, files)?;
     let lines = Outcome::of(&settings, host, files).lines;
     Ok(domain_files::build(&old, &senders::found(&old, files), &lines, host).files)
-}
-
-impl Request {
-    fn parse(args: &mut Args) -> Result<Self, Failure> {
-        let (mut path, mut is_dry, mut is_json) = (None, false, false);
-        while let Some(arg) = args.parser.next()? {
-            match arg {
-                Arg::Long("dry-run") => is_dry = true,
-                Arg::Long("json") => is_json = true,
-                Arg::Value(value) if path.is_none() => path = Some(PathBuf::from(value)),
-                Arg::Short(_) | Arg::Long(_) | Arg::Value(_) => {
-                    return Err(arg.unexpected().into());
-                }
-            }
-        }
-        Ok(Self { path: path.unwrap_or_else(|| PathBuf::from(CONF)), is_dry, is_json })
-    }
 }
 
 /// The files of this host.
@@ -314,10 +293,7 @@ impl Report {
         Ok(())
     }
 
-    fn say(&self, request: &Request) -> Result<ExitCode, Failure> {
-        if request.is_json {
-            return say_json(self);
-        }
+    fn text(&self, is_dry: bool) -> String {
         let mut text = String::new();
         for (title, list) in [
             ("Taken", &self.taken),
@@ -331,7 +307,7 @@ impl Report {
                 text.push('\n');
             }
         }
-        if request.is_dry {
+        if is_dry {
             self.files.iter().for_each(|file| text.push_str(&file.diff()));
         } else {
             text.push_str("Files:\n");
@@ -340,8 +316,7 @@ impl Report {
                 text.push_str(&format!("  {}{state}\n", file.path.display()));
             }
         }
-        text.push_str(&self.next(request.is_dry));
-        say(&text)
+        text + &self.next(is_dry)
     }
 
     /// What is left to do. OpenDKIM may go only where all that it signs is signed here.

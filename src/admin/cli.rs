@@ -1,0 +1,247 @@
+//! The command line of `dkimctl`: one table for each subcommand. From the tables come the parser, `--help`, the completions
+//! and, in dkimctl(8), the synopsis and the options; a test compares them all.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use lexopt::{Arg, Parser};
+use serde::Serialize;
+use similar::get_close_matches;
+
+use super::output::{Failure, say, say_json};
+use crate::dkim::Domain;
+
+/// How an option is written, as `-d, --domain DOMAIN`, and what it does. A value `rsa|ed25519` is one of these words. An option
+/// with a value is accepted once, one without a value any number of times.
+#[derive(Debug)]
+pub(super) struct Opt(pub(super) &'static str, pub(super) &'static str);
+
+/// The options of `dkimctl` itself, before or after the subcommand.
+pub(super) const COMMON: &[Opt] = &[
+    Opt("--etc DIR", "configuration directory"),
+    Opt("-h, --help", "print this help, or the help of a subcommand"),
+    Opt("-V, --version", "print the version"),
+];
+
+pub(super) const DRY_RUN: Opt = Opt("--dry-run", "print what would change, and change nothing");
+pub(super) const JSON: Opt = Opt("--json", "print the result as JSON");
+pub(super) const SERVER: Opt =
+    Opt("--server ADDR[:PORT]", "query this DNS server instead of those in /etc/resolv.conf");
+
+/// A subcommand.
+pub(super) struct Subcommand {
+    pub(super) name: &'static str,
+    /// Its operands, and the options that are required or exclude each other: `[DOMAIN]` is one operand, `[DOMAIN...]` any
+    /// number, and what follows `[-- ` belongs to another program.
+    pub(super) usage: &'static str,
+    pub(super) options: &'static [Opt],
+    /// What it does: one line, then the details; the last paragraph explains the exit codes.
+    pub(super) about: &'static str,
+    pub(super) run: fn(&Args) -> Result<ExitCode, Failure>,
+}
+
+/// The command line of a subcommand.
+pub(super) struct Args {
+    /// The configuration directory.
+    pub(super) etc: PathBuf,
+    pub(super) command: &'static Subcommand,
+    options: Vec<(&'static str, OsString)>,
+    pub(super) operands: Vec<OsString>,
+    /// The arguments after `--`, where the usage of the subcommand has them.
+    pub(super) rest: Vec<OsString>,
+}
+
+impl Opt {
+    /// Its name, as `--domain`, and the placeholder of its value, which is empty for an option without one.
+    fn parts(&self) -> (&'static str, &'static str) {
+        let long = self.0.find("--").and_then(|at| self.0.get(at..)).unwrap_or_default();
+        long.split_once(' ').unwrap_or((long, ""))
+    }
+}
+
+impl Subcommand {
+    /// The first line of its `--help`, which is shown after an error in the command line too.
+    pub(super) fn synopsis(&self) -> String {
+        let words = ["usage: dkimctl", self.name, "[OPTION...]", self.usage];
+        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    }
+
+    /// What it does, in one line.
+    pub(super) fn summary(&self) -> &'static str {
+        self.about.split(".\n").next().unwrap_or_default()
+    }
+
+    /// Its `--help`, with a list of subcommands above the options.
+    pub(super) fn help(&self, subcommands: &str) -> String {
+        // Names are aligned, whether or not a letter precedes them.
+        let spelled = |option: &Opt| {
+            let indent = if option.0.starts_with("--") { "    " } else { "" };
+            (format!("{indent}{}", option.0), option.1)
+        };
+        let options = rows(self.options.iter().map(spelled));
+        let (summary, details) = self.about.split_once("\n\n").unwrap_or_default();
+        format!("{}\n\n{summary}\n\n{subcommands}{options}\n{details}", self.synopsis())
+    }
+
+    fn most_operands(&self) -> usize {
+        let own = self.usage.split("[-- ").next().unwrap_or_default();
+        let has_one = own.split('[').skip(1).any(|word| word.starts_with(char::is_uppercase));
+        if own.contains("...") { usize::MAX } else { usize::from(has_one) }
+    }
+}
+
+/// Two columns.
+pub(super) fn rows(rows: impl Iterator<Item = (String, &'static str)> + Clone) -> String {
+    let width = rows.clone().map(|(left, _)| left.len()).max().unwrap_or_default();
+    rows.map(|(left, right)| format!("  {left:width$}  {right}\n")).collect()
+}
+
+impl Args {
+    /// An empty command line.
+    pub(super) fn new(command: &'static Subcommand, etc: PathBuf) -> Self {
+        Self { etc, command, options: Vec::new(), operands: Vec::new(), rest: Vec::new() }
+    }
+
+    /// Reads the command line, up to `--help` or `--version`.
+    pub(super) fn parse(
+        &mut self,
+        line: Vec<OsString>,
+        commands: &'static [&'static Subcommand],
+    ) -> Result<(), Failure> {
+        let mut parser = Parser::from_args(line);
+        loop {
+            // lexopt does not report the `--` that precedes the arguments of sendmail.
+            if self.command.usage.contains("[-- ")
+                && let Some(mut raw) = parser.try_raw_args()
+                && raw.next_if(|arg| arg == "--").is_some()
+            {
+                self.rest = raw.collect();
+            }
+            let word = match parser.next()? {
+                None => return Ok(()),
+                Some(Arg::Value(word)) => {
+                    self.operand(word, commands)?;
+                    continue;
+                }
+                Some(Arg::Long(name)) => format!("--{name}"),
+                Some(Arg::Short(letter)) => format!("-{letter}"),
+            };
+            let options = self.command.options.iter().chain(COMMON);
+            let is_meant = |option: &&Opt| option.0.split([',', ' ']).any(|one| one == word);
+            let Some(option) = options.clone().find(is_meant) else {
+                return Err(unknown("option", &word, options.map(|option| option.parts().0)));
+            };
+            let (name, placeholder) = option.parts();
+            let value = if placeholder.is_empty() { OsString::new() } else { parser.value()? };
+            let mut words = placeholder.split('|');
+            if placeholder.contains('|') && !words.any(|word| value == word) {
+                let what = format!("{name} {value:?}: expected one of {placeholder}");
+                return Err(Failure::usage(what));
+            }
+            match name {
+                "--etc" => self.etc = value.into(),
+                _ if !placeholder.is_empty() && self.has(name) => {
+                    return Err(Failure::usage(format_args!("{name} is given twice")));
+                }
+                _ => self.options.push((name, value)),
+            }
+            if ["--help", "--version"].contains(&name) {
+                return Ok(());
+            }
+        }
+    }
+
+    /// Takes the next word that is no option: the subcommand, or one of its operands.
+    fn operand(
+        &mut self,
+        word: OsString,
+        commands: &'static [&'static Subcommand],
+    ) -> Result<(), Failure> {
+        let is_first = self.operands.is_empty() && self.options.is_empty();
+        if self.command.name.is_empty()
+            || is_first && self.command.name == "rotate" && word == "status"
+        {
+            let found = commands.iter().find(|command| word == command.name);
+            let names = commands.iter().map(|command| command.name);
+            self.command =
+                found.ok_or_else(|| unknown("subcommand", &word.to_string_lossy(), names))?;
+        } else if self.operands.len() >= self.command.most_operands() {
+            return Err(Failure::usage(format_args!("unexpected argument {word:?}")));
+        } else {
+            self.operands.push(word);
+        }
+        Ok(())
+    }
+
+    fn raw(&self, name: &str) -> Option<&OsStr> {
+        let mut known = self.command.options.iter().chain(COMMON);
+        debug_assert!(known.any(|option| option.parts().0 == name), "{name}");
+        self.options.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Whether an option is given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.raw(name).is_some()
+    }
+
+    /// The value of an option that is a path.
+    pub(super) fn path(&self, name: &str) -> Option<&Path> {
+        self.raw(name).map(Path::new)
+    }
+
+    /// The value of an option as text.
+    pub(super) fn text(&self, name: &str) -> Result<Option<&str>, Failure> {
+        let Some(value) = self.raw(name) else { return Ok(None) };
+        let not_text = || Failure::usage(format_args!("{name} {value:?}: not UTF-8 text"));
+        value.to_str().map(Some).ok_or_else(not_text)
+    }
+
+    /// The value of an option as `parse` reads it.
+    pub(super) fn value<T, E: Display>(
+        &self,
+        name: &str,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Failure> {
+        let parse = |text: &str| {
+            let failed = |error| Failure::usage(format_args!("{name} {text:?}: {error}"));
+            parse(text).map_err(failed)
+        };
+        self.text(name)?.map(parse).transpose()
+    }
+
+    /// The first operand as a path.
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.operands.first().map(Path::new)
+    }
+
+    /// All operands as domains.
+    pub(super) fn domains(&self) -> Result<Vec<Domain>, Failure> {
+        let domain = |operand: &OsString| {
+            let text = operand.to_string_lossy();
+            let failed = |error| Failure::usage(format_args!("domain {text:?}: {error}"));
+            Domain::parse(&text).map_err(failed)
+        };
+        self.operands.iter().map(domain).collect()
+    }
+
+    /// Prints a result: as JSON with `--json`, else as text.
+    pub(super) fn print(
+        &self,
+        json: &(impl Serialize + ?Sized),
+        text: &str,
+    ) -> Result<ExitCode, Failure> {
+        if self.has("--json") { say_json(json) } else { say(text) }
+    }
+}
+
+fn unknown(what: &str, word: &str, known: impl Iterator<Item = &'static str>) -> Failure {
+    let closest = get_close_matches(word, &known.collect::<Vec<_>>(), 1, 0.6);
+    let meant = closest.first().map(|closest| format!("did you mean {closest}?"));
+    let hint = meant.unwrap_or_else(|| "see --help".to_owned());
+    Failure::usage(format_args!("unknown {what} {word:?}; {hint}"))
+}
+
+#[cfg(test)]
+mod tests;
