@@ -1,30 +1,69 @@
-# Completion of dkimctl(8) for bash. It asks dkimctl itself: what a --help shows can be completed, and nothing is listed twice.
+# Completion of dkimctl(8) for bash.
+# Made of the tables in src/admin: UPDATE_EXPECT=1 cargo test --lib admin::cli writes this file.
 _dkimctl() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} program=$1 subcommand= at help
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} subcommand= options kind at
+    local etc=${SENDMAIL_DKIM_ETC:-/etc/sendmail-dkim}
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${COMP_WORDS[at]} in
-        --etc) ((at++)) ;;
+        --etc) ((at++)); etc=${COMP_WORDS[at]} ;;
         -*) ;;
-        *) subcommand=${COMP_WORDS[at]}; break ;;
+        *) subcommand=${subcommand:-${COMP_WORDS[at]}} ;;
         esac
     done
-    help=$("$program" $subcommand --help 2>/dev/null) || return
-    # The value of an option: a name in capitals behind it.
-    if [[ $before == -?* && $help =~ (^|[[:space:]])"$before"(,\ --[a-z-]+)?\ ([A-Z]+) ]]; then
-        case ${BASH_REMATCH[3]} in
-        DIR | FOLDER) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$word"); return ;;
-        FILE | PATH) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word"); return ;;
-        *) return ;;
-        esac
-    fi
-    if [[ $word == -* ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "--help $(grep -oE '^ +(-[a-zA-Z], )?--[a-z-]+' <<<"$help" | grep -oE -- '--[a-z-]+')" -- "$word")
-    elif [[ -z $subcommand ]]; then
-        mapfile -t COMPREPLY < <(compgen -W "$(sed -nE 's/^  ([a-z][a-z-]*)  .*/\1/p' <<<"$help")" -- "$word")
-    else
-        compopt -o filenames
-        mapfile -t COMPREPLY < <(compgen -f -- "$word")
-    fi
+    # bash splits --option=value into three words.
+    [[ $word == = ]] && word=
+    [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
+    case $subcommand in
+    '') kind='doctor explain genkey import record rotate setup status testkey try verify' ;;
+    doctor) kind= options='--offline --json' ;;
+    explain) kind=file options='--from --user --json' ;;
+    genkey) kind= options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --verbose --json' ;;
+    import) kind=file options='--dry-run --json' ;;
+    record) kind=domain options='--all --merge --selector --format --dmarc --ttl --json' ;;
+    rotate) kind=domain options='--all --selector --older --keep --server --dry-run --json' ;;
+    setup) kind= options='--dry-run --replace --json --sendmail --directories' ;;
+    status) kind=domain options='--json' ;;
+    testkey) kind=domain options='--server --authoritative --json' ;;
+    try) kind=file options='--wrapper' ;;
+    verify) kind=file options='--server --keys --record --json' ;;
+    esac
+    [[ $subcommand == record && " ${COMP_WORDS[*]} " == *' --merge '* ]] && kind=file
+    case $subcommand:$before in
+    *:--etc) kind=directory ;;
+    explain:--from) kind= ;;
+    explain:--user) kind=user ;;
+    genkey:-d | genkey:--domain) kind=domain ;;
+    genkey:-s | genkey:--selector) kind= ;;
+    genkey:--type) kind='rsa ed25519' ;;
+    genkey:-b | genkey:--bits) kind= ;;
+    genkey:-D | genkey:--directory) kind=directory ;;
+    genkey:-h | genkey:--hash-algorithms) kind= ;;
+    genkey:-n | genkey:--note) kind= ;;
+    record:-s | record:--selector) kind= ;;
+    record:--format) kind='zone plain route53 cloudflare nsupdate octodns' ;;
+    record:--ttl) kind= ;;
+    rotate:-s | rotate:--selector) kind= ;;
+    rotate:--older) kind= ;;
+    rotate:--keep) kind= ;;
+    rotate:--server) kind= ;;
+    setup:--sendmail) kind=file ;;
+    testkey:--server) kind= ;;
+    try:--wrapper) kind=file ;;
+    verify:--server) kind= ;;
+    verify:--keys) kind=directory ;;
+    verify:--record) kind=file ;;
+    *) [[ $word == -* ]] && kind="$options --etc --help --version" ;;
+    esac
+    case $kind in
+    directory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+    file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
+    domain)
+        kind=$(cd "$etc/domains" 2>/dev/null && ls | sed -n '/^default\.toml$/d; s/\.toml$//p')
+        mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word")
+        ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word") ;;
+    esac
 }
 complete -F _dkimctl dkimctl

@@ -1,41 +1,110 @@
-# Completion of dkimctl(8) for fish. It asks dkimctl itself: what a --help shows can be completed, and nothing is listed twice.
+# Completion of dkimctl(8) for fish.
+# Made of the tables in src/admin: UPDATE_EXPECT=1 cargo test --lib admin::cli writes this file.
 
-function __dkimctl_subcommand
+# The subcommand, and then the configuration directory, of the command line.
+function __dkimctl_words
     set -l words (commandline -opc)
+    set -l etc /etc/sendmail-dkim
+    set -q SENDMAIL_DKIM_ETC; and set etc $SENDMAIL_DKIM_ETC
+    set -l subcommand ''
     set -e words[1]
     while set -q words[1]
         switch $words[1]
             case --etc
                 set -e words[1]
+                set -q words[1]; and set etc $words[1]
             case '-*'
             case '*'
-                echo $words[1]
-                return
+                test -z $subcommand; and set subcommand $words[1]
         end
         set -e words[1]
     end
+    echo $subcommand
+    echo $etc
 end
 
-function __dkimctl_help
-    dkimctl (__dkimctl_subcommand) --help 2>/dev/null
+function __dkimctl_is
+    set -l words (__dkimctl_words)
+    test x$words[1] = x$argv[1]
 end
 
-# Subcommands where none is given yet; after an option with a value, or behind a subcommand, files.
-function __dkimctl_complete
-    set -l before (commandline -opc)[-1]
-    set -l value (__dkimctl_help | string match -r -- "(?:^|\s)$before(?:, --[a-z-]+)? ([A-Z]+)")[2]
-    if string match -q -- '-*' $before; and test -n "$value"
-        string match -qr '^(DIR|FOLDER|FILE|PATH)$' -- $value; and __fish_complete_path (commandline -ct)
-        return
-    end
-    if string match -q -- '-*' (commandline -ct)
-        __dkimctl_help | string replace -rf '^ +(?:-[a-zA-Z], )?(--[a-z-]+)(?: [A-Z]+)?(?: +(.*))?$' '$1\t$2'
-        echo --help
-    else if test -z (__dkimctl_subcommand)
-        __dkimctl_help | string replace -rf '^  ([a-z][a-z-]*)  +(.*)$' '$1\t$2'
-    else
-        __fish_complete_path (commandline -ct)
+function __dkimctl_domains
+    set -l words (__dkimctl_words)
+    for file in $words[2]/domains/*.toml
+        string match -v default (string replace -r '.*/(.*)\.toml$' '$1' -- $file)
     end
 end
 
-complete -c dkimctl -f -a '(__dkimctl_complete)'
+complete -c dkimctl -f
+complete -c dkimctl -l etc -x -a '(__fish_complete_directories (commandline -ct))' -d 'configuration directory'
+complete -c dkimctl -s h -l help -d 'print this help, or the help of a subcommand'
+complete -c dkimctl -s V -l version -d 'print the version'
+complete -c dkimctl -n '__dkimctl_is' -a doctor -d 'Find what breaks signatures or loses mail on this host'
+complete -c dkimctl -n '__dkimctl_is' -a explain -d 'Explain what the wrapper would do with a message, and why'
+complete -c dkimctl -n '__dkimctl_is' -a genkey -d 'Create a key for a domain and print the DNS record to publish'
+complete -c dkimctl -n '__dkimctl_is' -a import -d 'Create domain files and keys from an OpenDKIM configuration'
+complete -c dkimctl -n '__dkimctl_is' -a record -d 'Print the DNS records to publish, in the format of a DNS service'
+complete -c dkimctl -n '__dkimctl_is' -a rotate -d 'Replace keys stage by stage, as fast as DNS allows'
+complete -c dkimctl -n '__dkimctl_is' -a setup -d 'Fill in config.toml from the host'
+complete -c dkimctl -n '__dkimctl_is' -a status -d 'Show the keys and the progress of their rotation'
+complete -c dkimctl -n '__dkimctl_is' -a testkey -d 'Compare the published key records with the keys on this host'
+complete -c dkimctl -n '__dkimctl_is' -a try -d 'Sign a message with a temporary key and print the result'
+complete -c dkimctl -n '__dkimctl_is' -a verify -d 'Verify the signatures of a message'
+complete -c dkimctl -n '__dkimctl_is doctor' -l offline -d 'do not query DNS'
+complete -c dkimctl -n '__dkimctl_is doctor' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is explain' -l from -x -d 'use a short message From this address instead of a file'
+complete -c dkimctl -n '__dkimctl_is explain' -l user -x -a '(__fish_complete_users)' -d 'act as if this user submits the message (default: the caller)'
+complete -c dkimctl -n '__dkimctl_is explain' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is explain' -F
+complete -c dkimctl -n '__dkimctl_is genkey' -s d -l domain -x -a '(__dkimctl_domains)' -d 'signing domain (d=)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s s -l selector -x -d 'selector, the name of the key (s=)'
+complete -c dkimctl -n '__dkimctl_is genkey' -l type -x -a 'rsa ed25519' -d 'key type (default: rsa)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s b -l bits -x -d 'size of an RSA key, 1024 to 4096 (default: 2048)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s D -l directory -x -a '(__fish_complete_directories (commandline -ct))' -d 'write key and record to this directory only'
+complete -c dkimctl -n '__dkimctl_is genkey' -s a -l append-domain -d 'write the record name in full to SELECTOR.txt'
+complete -c dkimctl -n '__dkimctl_is genkey' -s h -l hash-algorithms -x -d 'accept only these hash algorithms (h=)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s n -l note -x -d 'note in the record (n=)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s r -l restrict -d 'restrict the key to email (s=email)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s S -l nosubdomains -d 'require the domain of d= in i= (t=s)'
+complete -c dkimctl -n '__dkimctl_is genkey' -l subdomains -d 'allow subdomains of d= in i=; overrides -S'
+complete -c dkimctl -n '__dkimctl_is genkey' -s t -l testmode -d 'mark the domain as testing DKIM (t=y)'
+complete -c dkimctl -n '__dkimctl_is genkey' -s v -l verbose -d 'report each step on stderr'
+complete -c dkimctl -n '__dkimctl_is genkey' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is import' -l dry-run -d 'print what would change, and change nothing'
+complete -c dkimctl -n '__dkimctl_is import' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is import' -F
+complete -c dkimctl -n '__dkimctl_is record' -l all -d 'use every domain that has keys on this host'
+complete -c dkimctl -n '__dkimctl_is record' -l merge -d 'read records that --json printed on other hosts'
+complete -c dkimctl -n '__dkimctl_is record' -s s -l selector -x -d 'print only the record of this selector'
+complete -c dkimctl -n '__dkimctl_is record' -l format -x -a 'zone plain route53 cloudflare nsupdate octodns' -d 'print only records'
+complete -c dkimctl -n '__dkimctl_is record' -l dmarc -d 'add the DMARC record, which replaces a published one'
+complete -c dkimctl -n '__dkimctl_is record' -l ttl -x -d 'time to live (default: that of the zone, or 3600)'
+complete -c dkimctl -n '__dkimctl_is record' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is record' -a '(__dkimctl_domains)'
+complete -c dkimctl -n '__dkimctl_is record; and __fish_contains_opt merge' -F
+complete -c dkimctl -n '__dkimctl_is rotate' -l all -d 'rotate every domain that has keys on this host'
+complete -c dkimctl -n '__dkimctl_is rotate' -s s -l selector -x -d 'name of the new key (default: {host}-{yyyymm})'
+complete -c dkimctl -n '__dkimctl_is rotate' -l older -x -d 'replace only keys that are older, as in 180d'
+complete -c dkimctl -n '__dkimctl_is rotate' -l keep -x -d 'how long an old record stays published (default: 7d)'
+complete -c dkimctl -n '__dkimctl_is rotate' -l server -x -d 'find the servers of the zone through this DNS server'
+complete -c dkimctl -n '__dkimctl_is rotate' -l dry-run -d 'print what would change, and change nothing'
+complete -c dkimctl -n '__dkimctl_is rotate' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is rotate' -a '(__dkimctl_domains)'
+complete -c dkimctl -n '__dkimctl_is setup' -l dry-run -d 'print what would change, and change nothing'
+complete -c dkimctl -n '__dkimctl_is setup' -l replace -d 'replace values that differ from what the host reports'
+complete -c dkimctl -n '__dkimctl_is setup' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is setup' -l sendmail -r -F -d 'set only the real sendmail, if config.toml has none'
+complete -c dkimctl -n '__dkimctl_is setup' -l directories -d 'only create the directories and set the group of keys'
+complete -c dkimctl -n '__dkimctl_is status' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is status' -a '(__dkimctl_domains)'
+complete -c dkimctl -n '__dkimctl_is testkey' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'
+complete -c dkimctl -n '__dkimctl_is testkey' -l authoritative -d 'query each server of the zone directly, bypassing caches'
+complete -c dkimctl -n '__dkimctl_is testkey' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is testkey' -a '(__dkimctl_domains)'
+complete -c dkimctl -n '__dkimctl_is try' -l wrapper -r -F -d 'wrapper to run (default: sendmail-dkim next to dkimctl)'
+complete -c dkimctl -n '__dkimctl_is try' -F
+complete -c dkimctl -n '__dkimctl_is verify' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'
+complete -c dkimctl -n '__dkimctl_is verify' -l keys -x -a '(__fish_complete_directories (commandline -ct))' -d 'no DNS: read DIR/DOMAIN/SELECTOR.txt or SELECTOR.private'
+complete -c dkimctl -n '__dkimctl_is verify' -l record -r -F -d 'no DNS: use this record, as genkey writes it or bare'
+complete -c dkimctl -n '__dkimctl_is verify' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is verify' -F

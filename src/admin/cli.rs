@@ -28,7 +28,7 @@ pub(super) const COMMON: &[Opt] = &[
 pub(super) const DRY_RUN: Opt = Opt("--dry-run", "print what would change, and change nothing");
 pub(super) const JSON: Opt = Opt("--json", "print the result as JSON");
 pub(super) const SERVER: Opt =
-    Opt("--server ADDR[:PORT]", "query this DNS server instead of those in /etc/resolv.conf");
+    Opt("--server ADDR[:PORT]", "query this DNS server, not those in /etc/resolv.conf");
 
 /// A subcommand.
 pub(super) struct Subcommand {
@@ -75,12 +75,7 @@ impl Subcommand {
 
     /// Its `--help`, with a list of subcommands above the options.
     pub(super) fn help(&self, subcommands: &str) -> String {
-        // Names are aligned, whether or not a letter precedes them.
-        let spelled = |option: &Opt| {
-            let indent = if option.0.starts_with("--") { "    " } else { "" };
-            (format!("{indent}{}", option.0), option.1)
-        };
-        let options = rows(self.options.iter().map(spelled));
+        let options = rows(self.options.iter().map(|Opt(spelled, help)| (*spelled, *help)));
         let (summary, details) = self.about.split_once("\n\n").unwrap_or_default();
         format!("{}\n\n{summary}\n\n{subcommands}{options}\n{details}", self.synopsis())
     }
@@ -92,10 +87,15 @@ impl Subcommand {
     }
 }
 
-/// Two columns.
-pub(super) fn rows(rows: impl Iterator<Item = (String, &'static str)> + Clone) -> String {
-    let width = rows.clone().map(|(left, _)| left.len()).max().unwrap_or_default();
-    rows.map(|(left, right)| format!("  {left:width$}  {right}\n")).collect()
+/// Two columns; what is too long for the left one gets a line of its own.
+pub(super) fn rows(rows: impl Iterator<Item = (&'static str, &'static str)> + Clone) -> String {
+    let widths = rows.clone().map(|(left, _)| left.len());
+    let width = widths.filter(|width| *width < 30).max().unwrap_or_default();
+    let row = |(left, right): (&str, &str)| match left.len() > width {
+        true => format!("  {left}\n  {:width$}  {right}\n", ""),
+        false => format!("  {left:width$}  {right}\n"),
+    };
+    rows.map(row).collect()
 }
 
 impl Args {

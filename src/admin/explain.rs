@@ -19,7 +19,7 @@ use crate::submission::submitter::User;
 
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "explain",
-    usage: "[FILE | --from ADDR] [-- SENDMAIL-ARGUMENT...]",
+    usage: "[FILE | --from ADDR] [-- ARGUMENT...]",
     options: &[
         Opt("--from ADDR", "use a short message From this address instead of a file"),
         Opt("--user NAME", "act as if this user submits the message (default: the caller)"),

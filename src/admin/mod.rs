@@ -87,8 +87,7 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
         return say(concat!("dkimctl ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     if args.has("--help") {
-        let subcommands =
-            COMMANDS.iter().map(|command| (command.name.to_owned(), command.summary()));
+        let subcommands = COMMANDS.iter().map(|command| (command.name, command.summary()));
         let is_top = args.command.name.is_empty();
         let above = if is_top { format!("{}\n", rows(subcommands)) } else { String::new() };
         return say(&args.command.help(&above));

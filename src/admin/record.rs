@@ -21,11 +21,11 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     usage: "DOMAIN... | --all | --merge FILE...",
     options: &[
         Opt("--all", "use every domain that has keys on this host"),
-        Opt("--merge", "read the records from FILE..., output of --json on other hosts"),
+        Opt("--merge", "read records that --json printed on other hosts"),
         Opt("-s, --selector SELECTOR", "print only the record of this selector"),
         Opt("--format zone|plain|route53|cloudflare|nsupdate|octodns", "print only records"),
         Opt("--dmarc", "add the DMARC record, which replaces a published one"),
-        Opt("--ttl SECONDS", "time to live (default: that of the zone file, or 3600)"),
+        Opt("--ttl SECONDS", "time to live (default: that of the zone, or 3600)"),
         JSON,
     ],
     about: "\
@@ -41,8 +41,8 @@ the DMARC record. The formats are:
   nsupdate    input of nsupdate(1)
   octodns     YAML of octoDNS, one document for each domain
 
-With --merge, `-` is stdin; two hosts with different keys of the same name are an
-error.
+With --merge, `-` is stdin. If two hosts have different keys of the same name,
+nothing is printed.
 
 Exits with 65 if a record or a key is unusable; the others are printed.
 ",

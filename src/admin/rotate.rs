@@ -27,10 +27,10 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     name: "rotate",
     usage: "DOMAIN... | --all | status [DOMAIN...]",
     options: &[
-        Opt("--all", "rotate the keys of every domain that has keys on this host"),
+        Opt("--all", "rotate every domain that has keys on this host"),
         Opt("-s, --selector TEMPLATE", "name of the new key (default: {host}-{yyyymm})"),
         Opt("--older AGE", "replace only keys that are older, as in 180d"),
-        Opt("--keep TIME", "how long to keep an old record published (default: 7d)"),
+        Opt("--keep TIME", "how long an old record stays published (default: 7d)"),
         Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
         DRY_RUN,
         JSON,

@@ -24,7 +24,7 @@ pub(super) const COMMAND: Subcommand = Subcommand {
         DRY_RUN,
         Opt("--replace", "replace values that differ from what the host reports"),
         JSON,
-        Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none that exists"),
+        Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none"),
         Opt("--directories", "only create the directories and set the group of keys"),
     ],
     about: "\
@@ -35,7 +35,7 @@ Finds the real sendmail, and asks Postfix what it appends to bare addresses
 other keys are kept. A value that differs is kept and reported; a real sendmail
 that does not exist, or is the wrapper itself, is replaced.
 
-Exits with 0 if config.toml fits the host, 66 if there is no real sendmail.
+Exits with 0 if config.toml fits the host now, 66 if there is no real sendmail.
 ",
     run,
 };

@@ -22,9 +22,8 @@ pub(super) const COMMAND: Subcommand = Subcommand {
     about: "\
 Show the keys and the progress of their rotation.
 
-Shows the keys of all domains, or of DOMAIN...: whether they sign, their type and
-size, the day of their creation, and the progress of a rotation. Does not query
-DNS; testkey does.
+Shows for each key of all domains, or of DOMAIN..., whether it signs, its type,
+its size and the day of its creation. Does not query DNS; testkey does.
 ",
     run,
 };

@@ -26,20 +26,21 @@ use finding::Suspect;
 
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "verify",
-    usage: "[--server ADDR[:PORT] | --keys DIR | --record FILE] [MESSAGE]",
+    usage: "[MESSAGE]",
     options: &[
         SERVER,
-        Opt("--keys DIR", "no DNS: use DIR/DOMAIN/SELECTOR.txt, else SELECTOR.private"),
+        Opt("--keys DIR", "no DNS: read DIR/DOMAIN/SELECTOR.txt or SELECTOR.private"),
         Opt("--record FILE", "no DNS: use this record, as genkey writes it or bare"),
         JSON,
     ],
     about: "\
 Verify the signatures of a message.
 
-Verifies the first 100 signatures of MESSAGE or stdin, whose lines end with LF or
+Verifies the first 100 signatures of MESSAGE or stdin; lines may end with LF or
 CRLF. Prints one line for each signature; a failure names the step that failed.
 Then undoes the changes that mail systems are known to make, one after the other
 and in pairs, and reports those after which the signature verifies.
+--server, --keys and --record exclude each other.
 
 Exits with 0 if there is a signature and all verify; 1 if there is none or one
 does not verify; 69 if DNS does not answer and all others verify.

@@ -122,6 +122,9 @@ fn dkimctl_reads_and_writes_files_in_one_place_each() {
     ];
     for path in sources(&admin) {
         let place = path.strip_prefix(&admin).unwrap().display().to_string();
+        if place.contains("/tests") {
+            continue;
+        }
         let text = code(&path);
         let names = |words: &[&str]| {
             let found = words.iter().filter(|word| text.contains(**word));

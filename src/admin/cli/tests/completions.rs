@@ -34,6 +34,22 @@ mod bash {
         }
     }
 
+    /// The cases of options with a value.
+    fn values() -> String {
+        let mut text = String::new();
+        text.push_str("    case $subcommand:$before in\n    *:--etc) kind=directory ;;\n");
+        for command in COMMANDS {
+            for option in command.options.iter().filter(|option| !option.parts().1.is_empty()) {
+                let spellings = spellings(option);
+                let spellings = spellings.iter().map(|one| format!("{}:{one}", command.name));
+                let spellings = spellings.collect::<Vec<_>>().join(" | ");
+                let kind = kind(Kind::of(option.parts().1));
+                text.push_str(&format!("    {spellings}) kind={kind} ;;\n"));
+            }
+        }
+        text
+    }
+
     pub(super) fn text() -> String {
         let mut text = format!(
             r#"# Completion of dkimctl(8) for bash.
@@ -70,16 +86,7 @@ _dkimctl() {{
                 "    [[ $subcommand == {name} && \" ${{COMP_WORDS[*]}} \" == *' --merge '* ]] && kind=file\n"
             ));
         }
-        text.push_str("    case $subcommand:$before in\n    *:--etc) kind=directory ;;\n");
-        for command in COMMANDS {
-            for option in command.options.iter().filter(|option| !option.parts().1.is_empty()) {
-                let spellings = spellings(option);
-                let spellings = spellings.iter().map(|one| format!("{}:{one}", command.name));
-                let spellings = spellings.collect::<Vec<_>>().join(" | ");
-                let kind = kind(Kind::of(option.parts().1));
-                text.push_str(&format!("    {spellings}) kind={kind} ;;\n"));
-            }
-        }
+        text.push_str(&values());
         let common = COMMON.iter().map(|option| option.parts().0.to_owned());
         let common = common.collect::<Vec<_>>().join(" ");
         text.push_str(&format!(
@@ -124,27 +131,23 @@ mod zsh {
 
     fn specification(option: &Opt) -> String {
         let (name, placeholder) = option.parts();
-        let spellings = spellings(option).join(",");
-        let spellings =
-            if spellings.contains(',') { format!("'{{{spellings}}}'") } else { spellings };
+        let has_value = !placeholder.is_empty();
+        // `-d+`, `--domain=`: the value is the rest of the word, or the next one.
+        let name_and_value = if has_value { format!("{name}=") } else { name.to_owned() };
+        let spellings = match letter(option) {
+            Some(letter) if has_value => format!("'{{-{letter}+,{name_and_value}}}'"),
+            Some(letter) => format!("'{{-{letter},{name}}}'"),
+            None => name_and_value,
+        };
         // --help and --version end the command line; other options are listed once.
         let alone = match (name, letter(option)) {
             ("--help" | "--version", _) => "(- *)".to_owned(),
             (_, Some(letter)) => format!("(-{letter} {name})"),
             (_, None) => String::new(),
         };
-        let value = if placeholder.is_empty() {
-            String::new()
-        } else {
-            // `-`, `=`: the value follows directly, after `=`, or as the next word.
-            format!(":{}:{}", escaped(placeholder), action(Kind::of(placeholder)))
-        };
-        let equals = if !placeholder.is_empty() && letter(option).is_none() { "=" } else { "" };
-        quoted_specification(&format!("{alone}{spellings}{equals}[{}]{value}", escaped(option.1)))
-    }
-
-    fn quoted_specification(text: &str) -> String {
-        format!("'{text}'").replace("''", "")
+        let value = format!(":{}:{}", escaped(placeholder), action(Kind::of(placeholder)));
+        let value = if has_value { value } else { String::new() };
+        format!("'{alone}{spellings}[{}]{value}'", escaped(option.1)).replace("''", "")
     }
 
     pub(super) fn text() -> String {
@@ -212,33 +215,7 @@ _dkimctl() {{
 mod fish {
     use super::*;
 
-    fn arguments(kind: Kind) -> String {
-        match kind {
-            Kind::Nothing => "-x".to_owned(),
-            Kind::Directory => "-x -a '(__fish_complete_directories (commandline -ct))'".to_owned(),
-            Kind::File => "-r -F".to_owned(),
-            Kind::Domain => "-x -a '(__dkimctl_domains)'".to_owned(),
-            Kind::User => "-x -a '(__fish_complete_users)'".to_owned(),
-            Kind::Words(words) => format!("-x -a '{}'", words.replace('|', " ")),
-        }
-    }
-
-    fn option(option: &Opt) -> String {
-        let (name, placeholder) = option.parts();
-        let letter = letter(option).map_or_else(String::new, |letter| format!(" -s {letter}"));
-        let value = if placeholder.is_empty() {
-            String::new()
-        } else {
-            format!(" {}", arguments(Kind::of(placeholder)))
-        };
-        format!("{letter} -l {}{value} -d {}", name.replace("--", ""), quoted(option.1))
-    }
-
-    pub(super) fn text() -> String {
-        let mut text = format!(
-            r"# Completion of dkimctl(8) for fish.
-{NOTE}
-
+    const FUNCTIONS: &str = r"
 # The subcommand, and then the configuration directory, of the command line.
 function __dkimctl_words
     set -l words (commandline -opc)
@@ -274,8 +251,32 @@ function __dkimctl_domains
 end
 
 complete -c dkimctl -f
-"
-        );
+";
+
+    fn arguments(kind: Kind) -> String {
+        match kind {
+            Kind::Nothing => "-x".to_owned(),
+            Kind::Directory => "-x -a '(__fish_complete_directories (commandline -ct))'".to_owned(),
+            Kind::File => "-r -F".to_owned(),
+            Kind::Domain => "-x -a '(__dkimctl_domains)'".to_owned(),
+            Kind::User => "-x -a '(__fish_complete_users)'".to_owned(),
+            Kind::Words(words) => format!("-x -a '{}'", words.replace('|', " ")),
+        }
+    }
+
+    fn option(option: &Opt) -> String {
+        let (name, placeholder) = option.parts();
+        let letter = letter(option).map_or_else(String::new, |letter| format!(" -s {letter}"));
+        let value = if placeholder.is_empty() {
+            String::new()
+        } else {
+            format!(" {}", arguments(Kind::of(placeholder)))
+        };
+        format!("{letter} -l {}{value} -d {}", name.replace("--", ""), quoted(option.1))
+    }
+
+    pub(super) fn text() -> String {
+        let mut text = format!("# Completion of dkimctl(8) for fish.\n{NOTE}\n{FUNCTIONS}");
         for common in COMMON {
             text.push_str(&format!("complete -c dkimctl{}\n", option(common)));
         }
@@ -294,14 +295,12 @@ complete -c dkimctl -f
             match Kind::of_operands(command) {
                 Kind::Domain => text.push_str(&format!("{is} -a '(__dkimctl_domains)'\n")),
                 Kind::File => text.push_str(&format!("{is} -F\n")),
-                _ => {}
+                Kind::Nothing | Kind::Directory | Kind::User | Kind::Words(_) => {}
             }
             if command.usage.contains("--merge FILE...") {
-                let merge = is.replace("'\n", "").replace(
-                    &format!("'__dkimctl_is {}'", command.name),
-                    &format!("'__dkimctl_is {}; and __fish_contains_opt merge'", command.name),
-                );
-                text.push_str(&format!("{merge} -F\n"));
+                let condition =
+                    format!("__dkimctl_is {}; and __fish_contains_opt merge", command.name);
+                text.push_str(&format!("complete -c dkimctl -n '{condition}' -F\n"));
             }
         }
         text

@@ -21,12 +21,12 @@ fn word(text: &str) -> String {
 
 /// The operands and alternatives of a usage: each pair of brackets is a line.
 fn usage(usage: &str) -> String {
-    let (mut lines, mut depth) = (String::new(), 0);
+    let (mut lines, mut is_open) = (String::new(), false);
     for text in usage.split(' ') {
         let opens = text.starts_with('[');
         let bare = text.strip_prefix('[').unwrap_or(text);
-        let closes =
-            depth + usize::from(opens) > 0 && bare.ends_with(']') && !(bare.ends_with("[:PORT]"));
+        is_open |= opens;
+        let closes = is_open && bare.ends_with(']') && !bare.ends_with("[:PORT]");
         let bare = if closes { bare.strip_suffix(']').unwrap() } else { bare };
         match (opens, lines.is_empty() || lines.ends_with('\n')) {
             (true, true) => lines.push_str(".Op "),
@@ -34,10 +34,9 @@ fn usage(usage: &str) -> String {
             (false, true) => lines.push('.'),
             (false, false) => lines.push(' '),
         }
-        depth += usize::from(opens);
         lines.push_str(&word(bare));
         if closes {
-            depth -= 1;
+            is_open = false;
             lines.push('\n');
         }
     }
@@ -180,7 +179,8 @@ fn the_manual_page_explains_each_option_and_the_exit_codes_as_the_help_does() {
         let exits = command.about.trim_end().rsplit("\n\n").next().unwrap().replace('\n', " ");
         let summary = format!("{}.", command.summary());
         for sentence in [summary, exits] {
-            if !name.is_empty() && !shown.contains(&sentence) {
+            let is_looked_for = sentence.contains("xit") || sentence.starts_with(command.summary());
+            if !name.is_empty() && is_looked_for && !shown.contains(&sentence) {
                 wrong.push(format!("{name}: lacks: {sentence}"));
             }
         }
