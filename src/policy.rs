@@ -57,7 +57,8 @@ impl Candidate {
     }
 }
 
-const DEFAULT: &str = "default";
+/// The name of the file for any other domain, without `.toml`, and of the directory of its keys.
+pub(crate) const DEFAULT: &str = "default";
 
 /// Who submits: the real user, whatever argv, environment or message say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use super::cli::{Args, JSON, Opt, Subcommand};
 use super::dry_run::{End, Explained, explain, sample, user_named};
 use super::input;
 use super::output::Failure;
+use super::store::keys::KeyFiles;
 use super::store::rights;
 use crate::config::OnError;
 use crate::dkim::Header;
@@ -113,7 +114,7 @@ impl Told {
             let tree = args.etc.join("keys");
             let folder = tree.join(&plan.folder);
             let key = |selector| {
-                let path = folder.join(format!("{selector}.private"));
+                let path = KeyFiles::within(&folder, selector).private;
                 let folders = [&tree, &folder].map(|folder| rights::folder(folder, &tree));
                 let steps = folders.into_iter().chain([rights::key(&path, &tree)]);
                 Key::of(path, steps.flatten())

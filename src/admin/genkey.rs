@@ -9,11 +9,11 @@ use serde_json::json;
 use super::checks::obstacles::{Missing, missing};
 use super::cli::{Args, JSON, Opt, Subcommand};
 use super::output::{Failure, say, say_json, warn};
-use super::store::keys::{KeyPaths, Wanted};
-use super::store::signers::{Signer, signers};
+use super::store::domains::{self, DomainConfig};
+use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
 use super::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
-use crate::dkim::{Algorithm, Domain, Record, Selector, SigningKey, Terms};
+use crate::dkim::{Algorithm, Domain, Selector, Terms};
 
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "genkey",
@@ -56,25 +56,25 @@ struct Request<'a> {
     args: &'a Args,
     domain: Domain,
     selector: Selector,
-    key: Wanted,
+    algorithm: Algorithm,
+    /// Of an RSA key.
+    bits: u32,
     terms: Terms,
 }
 
 fn run(args: &Args) -> Result<ExitCode, Failure> {
     let request = Request::new(args)?;
-    if let Wanted::Rsa(bits) = request.key
-        && bits < 2048
-    {
-        warn(format_args!("a key of {bits} bits is weak; 2048 is what receivers ask for"));
+    if request.bits < RSA_BITS {
+        let bits = request.bits;
+        warn(format_args!("a key of {bits} bits is weak; {RSA_BITS} is what receivers ask for"));
     }
     request.make(&args.etc)?.show(&args.etc, &request)
 }
 
 /// What there is now.
 struct Made {
-    key: SigningKey,
-    record: Record,
-    paths: KeyPaths,
+    key: NewKey,
+    paths: KeyFiles,
     /// The domain file.
     file: PathBuf,
 }
@@ -92,16 +92,14 @@ impl Request<'_> {
         let is_full = self.args.has("--append-domain");
         let owner = if is_full { Owner::Absolute } else { Owner::Relative };
         let paths = match directory {
-            Some(directory) => KeyPaths::within(directory, selector),
-            None => KeyPaths::of(etc, domain, selector),
+            Some(directory) => KeyFiles::within(directory, selector),
+            None => KeyFiles::within(&etc.join("keys").join(domain.as_str()), selector),
         };
         // Before the work; the files are made in a way that can't overwrite anyhow.
         paths.refuse_existing()?;
         self.tell("generating the private key");
-        let key = self.key.generate()?;
-        let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
-        let record = Record::new(key.public()).with_terms(self.terms.clone());
-        let entry = record.zone_entry(selector, domain, owner).map_err(Failure::software)?;
+        let key = NewKey::generate(self.algorithm, self.bits, self.terms.clone())?;
+        let (pem, entry) = (key.pem()?, key.entry(selector, domain, owner)?);
         let file = etc.join("domains").join(format!("{domain}.toml"));
         let selectors = format!("selectors = [\"{selector}\"]\n");
         let is_first = directory.is_none() && file.symlink_metadata().is_err();
@@ -125,7 +123,7 @@ impl Request<'_> {
         store.files(&files)?;
         self.tell(format_args!("the private key is in {}", paths.private.display()));
         self.tell(format_args!("the record is in {}", paths.record.display()));
-        Ok(Made { key, record, paths, file })
+        Ok(Made { key, paths, file })
     }
 }
 
@@ -135,8 +133,8 @@ impl Made {
         let (domain, selector) = (request.domain.as_str(), &request.selector);
         let mut steps = missing(etc, |stem| stem == domain);
         // Where that can't be told, a step above says why.
-        if let Ok(signers) = signers(etc, &request.domain)
-            && !signers.iter().flat_map(Signer::selectors).any(|one| one == selector)
+        if let Ok(configs) = domains::signing_for(etc, &request.domain)
+            && !configs.iter().flat_map(DomainConfig::selectors).any(|one| one == selector)
         {
             let file = self.file.display();
             steps.push(Missing::new(
@@ -149,7 +147,7 @@ impl Made {
 
     fn show(&self, etc: &Path, request: &Request<'_>) -> Result<ExitCode, Failure> {
         let (domain, selector) = (&request.domain, &request.selector);
-        let value = self.record.text().map_err(Failure::software)?;
+        let value = self.key.record.text().map_err(Failure::software)?;
         let missing = match request.args.path("--directory") {
             Some(directory) => vec![Missing::new(
                 "name the key in a domain file, as genkey does without -D",
@@ -161,9 +159,9 @@ impl Made {
             return say_json(&json!({
                 "domain": domain.as_str(),
                 "selector": selector.as_str(),
-                "type": self.key.algorithm().key_type(),
-                "bits": self.key.bits(),
-                "name": format!("{selector}._domainkey.{domain}"),
+                "type": self.key.key.algorithm().key_type(),
+                "bits": self.key.key.bits(),
+                "name": selector.record_name(domain),
                 "value": value,
                 "private": self.paths.private,
                 "record": self.paths.record,
@@ -171,7 +169,7 @@ impl Made {
                 "missing": missing,
             }));
         }
-        let entry = self.record.zone_entry(selector, domain, Owner::Absolute);
+        let entry = self.key.entry(selector, domain, Owner::Absolute)?;
         let so_far = if missing.is_empty() {
             format!("sendmail.dkim signs mail From {domain} with the key. What is left to do:")
         } else {
@@ -183,11 +181,10 @@ impl Made {
         );
         let steps = [vec![publish], missing].concat();
         say(&format!(
-            "Publish this record in the zone of {domain}:\n\n{}\n\
+            "Publish this record in the zone of {domain}:\n\n{entry}\n\
              or, where a form asks for it, as type TXT with\n\n  \
              name   {selector}._domainkey.{domain}\n  value  {value}\n\n\
              The key is in {}.\n{so_far}\n\n{}",
-            entry.map_err(Failure::software)?,
             self.paths.private.display(),
             Missing::list(&steps)
         ))
@@ -201,15 +198,16 @@ impl<'a> Request<'a> {
         let selector = args.value("--selector", Selector::parse)?;
         let selector = selector.ok_or_else(|| Failure::usage("no selector; say -s SELECTOR"))?;
         let algorithm = args.text("--type")?.and_then(Algorithm::of_key_type);
-        let key = match (algorithm, args.value("--bits", str::parse::<u32>)?) {
-            (Some(Algorithm::Ed25519Sha256), Some(_)) => {
+        let algorithm = algorithm.unwrap_or(Algorithm::RsaSha256);
+        let bits = match (algorithm, args.value("--bits", str::parse::<u32>)?) {
+            (Algorithm::Ed25519Sha256, Some(_)) => {
                 return Err(Failure::usage("an Ed25519 key has one size; leave -b out"));
             }
-            (_, Some(bits)) if (1024..=4096).contains(&bits) => Wanted::Rsa(bits),
+            (_, Some(bits)) if (1024..=4096).contains(&bits) => bits,
             (_, Some(bits)) => {
                 return Err(Failure::usage(format_args!("{bits} bits: a key has 1024 to 4096")));
             }
-            (algorithm, None) => Wanted::of(algorithm.unwrap_or(Algorithm::RsaSha256)),
+            (_, None) => RSA_BITS,
         };
         let hashes = |list: &str| Terms::default().with_hashes(list);
         let terms = args.value("--hash-algorithms", hashes)?.unwrap_or_default();
@@ -223,6 +221,6 @@ impl<'a> Request<'a> {
         {
             return Err(Failure::exists(format_args!("{directory:?} is no folder; make it first")));
         }
-        Ok(Self { args, domain, selector, key, terms })
+        Ok(Self { args, domain, selector, algorithm, bits, terms })
     }
 }

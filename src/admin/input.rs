@@ -1,7 +1,8 @@
 //! Reading files: regular ones only, up to a size. A FIFO or a device in the place of a file holds up no command, and a
 //! file without end fills no memory.
 
-use std::fs::{File, OpenOptions};
+use std::ffi::OsString;
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -69,6 +70,14 @@ pub(super) fn message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
         None => (Path::new("/dev/stdin"), stdin(MESSAGE)),
     };
     read.map_err(|error| Failure::reading(path, &error))
+}
+
+/// The names in a directory, sorted.
+pub(super) fn names(folder: &Path) -> io::Result<Vec<OsString>> {
+    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+    let mut names = entries.collect::<io::Result<Vec<_>>>()?;
+    names.sort();
+    Ok(names)
 }
 
 /// Reads standard input, of at most `largest` bytes.

@@ -47,7 +47,7 @@ fn test_domain(domain: &DomainKeys, dns: &Dns, authoritative: bool) -> Vec<Teste
         .collect();
     let mut all = Vec::new();
     for (selector, key) in &domain.keys {
-        let name = format!("{selector}._domainkey.{}", domain.domain);
+        let name = selector.record_name(&domain.domain);
         let test = Test { domain, selector, name, dns };
         match key {
             Ok(key) => {

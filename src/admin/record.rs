@@ -10,9 +10,9 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::cli::{Args, JSON, Opt, Subcommand};
-use super::input;
 use super::output::{Failure, say, say_json};
-use super::store::keys;
+use super::store::keys::KeyFolder;
+use super::{input, store};
 use crate::dkim::{Domain, Selector};
 use format::Format;
 
@@ -79,11 +79,8 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut failures = Vec::new();
     let mut records = match (all, merge, has_operands) {
         (false, true, true) => merged(&args.operands)?,
-        (true, false, false) => of_folders(&keys::folders(&args.etc)?, &mut failures)?,
-        (false, false, true) => {
-            let domains = args.domains()?;
-            let folders = domains.iter().map(|domain| keys::folder(&args.etc, domain));
-            of_folders(&folders.collect::<Result<Vec<_>, _>>()?, &mut failures)?
+        (true, false, false) | (false, false, true) => {
+            of_folders(&KeyFolder::chosen(&args.etc, &args.domains()?)?, &mut failures)?
         }
         _ => return Err(Failure::usage("say one of: DOMAIN..., --all, --merge FILE...")),
     };
@@ -102,17 +99,17 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 /// The records of all keys in the folders; what can't be used goes to `failures`.
 fn of_folders(
-    folders: &[(Domain, PathBuf)],
+    folders: &[KeyFolder],
     failures: &mut Vec<Failure>,
 ) -> Result<Vec<TxtRecord>, Failure> {
     let mut records = Vec::new();
-    for (domain, folder) in folders {
-        for selector in keys::selectors(folder)? {
-            match keys::record_value(folder, &selector) {
+    for folder in folders {
+        for selector in folder.selectors()? {
+            match folder.key(&selector).to_publish() {
                 Ok(value) => records.push(TxtRecord {
-                    domain: domain.to_string(),
+                    domain: folder.domain.to_string(),
+                    name: selector.record_name(&folder.domain),
                     selector: Some(selector.to_string()),
-                    name: format!("{selector}._domainkey.{domain}"),
                     value,
                 }),
                 Err(failure) => failures.push(failure),
@@ -153,10 +150,11 @@ fn usable(record: &TxtRecord) -> Result<(), String> {
     let domain = Domain::parse(&record.domain).map_err(|error| error.to_string())?;
     let selector = record.selector.as_deref().ok_or("a record without a selector")?;
     let selector = Selector::parse(selector).map_err(|error| error.to_string())?;
-    if record.name != format!("{selector}._domainkey.{domain}") {
+    if record.name != selector.record_name(&domain) {
         return Err(format!("{:?} is not the name of that key", record.name));
     }
-    keys::usable_value(&record.value).map_err(|error| format!("{}: {error}", record.name))
+    let value = store::keys::printable(record.value.clone().into_bytes());
+    value.map(drop).map_err(|error| format!("{}: {error}", record.name))
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {

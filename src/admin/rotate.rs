@@ -5,19 +5,17 @@ mod name;
 mod step;
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::UNIX_EPOCH;
 
 use super::cli::{Args, DRY_RUN, JSON, Opt, Subcommand};
 use super::dns::Dns;
 use super::input;
 use super::output::Failure;
 use super::store::Store;
-use super::store::keys::{self, KeyPaths};
+use super::store::domains::{self, DomainConfig};
+use super::store::keys::{KeyFiles, KeyFolder};
 use super::store::rotation::{Rotation, Stage, State};
-use super::store::signers::{Signer, signers};
 use super::store::time::{self, UtcTime};
 use crate::dkim::{Domain, Selector};
 use name::Template;
@@ -78,18 +76,13 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("say either DOMAIN... or --all"));
     }
     let run = Run::new(args)?;
-    let folders = if domains.is_empty() {
-        keys::folders(&run.etc)?
-    } else {
-        let folder = |domain| keys::folder(&run.etc, domain);
-        domains.iter().map(folder).collect::<Result<_, _>>()?
-    };
+    let folders = KeyFolder::chosen(&run.etc, &domains)?;
     let (mut reports, mut failures, mut idle) = (Vec::new(), Vec::new(), String::new());
-    for (domain, folder) in &folders {
-        match run.domain(domain, folder) {
+    for folder in &folders {
+        match run.domain(folder) {
             Ok(more) => {
                 if more.is_empty() {
-                    idle.push_str(&format!("{domain}: nothing to do\n"));
+                    idle.push_str(&format!("{}: nothing to do\n", folder.domain));
                 }
                 reports.extend(more);
             }
@@ -124,19 +117,20 @@ impl Run {
     }
 
     /// Begins what is to be begun, and goes on with all that has begun.
-    fn domain(&self, domain: &Domain, folder: &Path) -> Result<Vec<Report>, Failure> {
-        if folder.file_name().is_some_and(|name| name != domain.as_str()) {
+    fn domain(&self, folder: &KeyFolder) -> Result<Vec<Report>, Failure> {
+        let domain = &folder.domain;
+        if folder.path.file_name().is_some_and(|name| name != domain.as_str()) {
             return Err(Failure::usage(format_args!(
                 "{domain} is signed by default.toml, whose keys are those of no one domain"
             )));
         }
         let busy = || Failure::busy(format_args!("another rotate is at work on {domain}"));
-        let _lock = self.store.lock(folder)?.ok_or_else(busy)?;
+        let _lock = self.store.lock(&folder.path)?.ok_or_else(busy)?;
         // What another user may have written says nothing.
-        self.store.replaceable(&State::path(folder))?;
-        let mut state = State::read(folder)?;
+        self.store.replaceable(&State::path(&folder.path))?;
+        let mut state = State::read(&folder.path)?;
         // Noted before there is a key, so that a key is never there without a note.
-        if self.begin(domain, folder, &mut state)? && !self.is_dry {
+        if self.begin(folder, &mut state)? && !self.is_dry {
             state.write(&self.store)?;
         }
         let mut reports = Vec::new();
@@ -144,24 +138,26 @@ impl Run {
         for at in (0..state.rotations.len()).rev() {
             let Some(rotation) = state.rotations.get(at) else { continue };
             let report = Report::new(domain, rotation);
-            reports.push(Step { run: self, domain, folder, report }.go(&mut state, at)?);
+            reports.push(Step { run: self, folder, report }.go(&mut state, at)?);
         }
         reports.reverse();
         Ok(reports)
     }
 
     /// Notes a rotation for each selector that signs and is old enough. The key is made later.
-    fn begin(&self, domain: &Domain, folder: &Path, state: &mut State) -> Result<bool, Failure> {
-        let signers = signers(&self.etc, domain)?;
+    fn begin(&self, folder: &KeyFolder, state: &mut State) -> Result<bool, Failure> {
+        let configs = domains::signing_for(&self.etc, &folder.domain)?;
         // Those that can't be changed later are refused now, before there is a new key.
-        signers.iter().try_for_each(|signer| self.store.replaceable(&signer.path))?;
-        let active: BTreeSet<&Selector> = signers.iter().flat_map(Signer::selectors).collect();
+        configs.iter().try_for_each(|config| self.store.replaceable(&config.path))?;
+        let active: BTreeSet<&Selector> =
+            configs.iter().flat_map(DomainConfig::selectors).collect();
         let before = state.rotations.len();
         for old in active {
-            if state.of(old).is_some() || !self.is_old(folder, old)? {
+            let files = folder.key(old);
+            if state.of(old).is_some() || !self.is_old(&files)? {
                 continue;
             }
-            let key = keys::public_key(&KeyPaths::within(folder, old).private)?;
+            let key = files.public().map_err(|error| error.at(&files.private))?;
             let names = self.template.names(&self.host, self.now, key.algorithm());
             let names = names.map_err(Failure::usage)?;
             if names.contains(old) {
@@ -169,13 +165,14 @@ impl Run {
             }
             // No name is used for a second key (its old record may be remembered somewhere).
             let is_used = |name: &Selector| {
-                let paths = KeyPaths::within(folder, name);
+                let files = folder.key(name);
                 let known = |one: &Rotation| one.old == *name || one.new == *name;
-                paths.private.exists() || paths.record.exists() || state.rotations.iter().any(known)
+                files.private.exists() || files.record.exists() || state.rotations.iter().any(known)
             };
             let Some(new) = names.into_iter().find(|name| !is_used(name)) else {
                 return Err(Failure::exists(format_args!(
-                    "{domain}: all selectors of that name were used; name another with --selector"
+                    "{}: all selectors of that name were used; name another with --selector",
+                    folder.domain
                 )));
             };
             let stage = Stage::Pending;
@@ -184,12 +181,9 @@ impl Run {
         Ok(state.rotations.len() != before)
     }
 
-    fn is_old(&self, folder: &Path, selector: &Selector) -> Result<bool, Failure> {
-        let path = KeyPaths::within(folder, selector).private;
-        let made = fs::metadata(&path).and_then(|found| found.modified());
-        let made = made.map_err(|error| Failure::reading(&path, &error))?;
-        let made = made.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        Ok(UtcTime(made).after(self.older) <= self.now)
+    fn is_old(&self, files: &KeyFiles) -> Result<bool, Failure> {
+        let made = files.made().map_err(|error| Failure::reading(&files.private, &error))?;
+        Ok(made.after(self.older) <= self.now)
     }
 
     fn text(&self, report: &Report) -> String {

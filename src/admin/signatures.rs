@@ -7,8 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::dns::{Answer, Dns, Found, Txt};
 use super::input;
+use super::store::keys::KeyFiles;
 use crate::dkim::{
-    Domain, Header, Lookup, NotAHeader, Record, Selector, SigningKey, Timestamp, Verdict, verify,
+    Domain, Header, Lookup, NotAHeader, Record, Selector, Timestamp, Verdict, verify,
 };
 use crate::report;
 
@@ -94,7 +95,7 @@ impl Source {
         match self {
             Self::Record(text) => Lookup::Found(text.clone()),
             Self::Keys(folder) => in_folder(&folder.join(domain.as_str()), selector),
-            Self::Dns(dns) => published(dns.txt(&format!("{selector}._domainkey.{domain}"))),
+            Self::Dns(dns) => published(dns.txt(&selector.record_name(domain))),
         }
     }
 }
@@ -116,20 +117,20 @@ fn in_folder(folder: &Path, selector: &Selector) -> Lookup {
     let failed = |path: &Path, error: &dyn std::fmt::Display| {
         Lookup::Failed(format!("{}: {error}", path.display()))
     };
-    let public = folder.join(format!("{selector}.txt"));
-    match input::read(&public, input::CONFIGURATION) {
+    let files = KeyFiles::within(folder, selector);
+    match input::read(&files.record, input::CONFIGURATION) {
         Ok(text) => return Lookup::Found(Record::text_in(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return failed(&public, &error),
+        Err(error) => return failed(&files.record, &error),
     }
-    let private = folder.join(format!("{selector}.private"));
-    let pem = match input::key(&private) {
-        Ok(pem) => pem,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Lookup::NotFound,
-        Err(error) => return failed(&private, &error),
-    };
-    let text = SigningKey::from_pem(pem, 1024).and_then(|key| Record::new(key.public()).text());
-    text.map_or_else(|error| failed(&private, &error), |text| Lookup::Found(text.into_bytes()))
+    match files.public() {
+        Ok(key) => match Record::new(key).text() {
+            Ok(text) => Lookup::Found(text.into_bytes()),
+            Err(error) => failed(&files.private, &error),
+        },
+        Err(error) if error.is_missing() => Lookup::NotFound,
+        Err(error) => failed(&files.private, &error),
+    }
 }
 
 /// Header and body of a message; its lines end in CRLF or LF. The line that mbox files put before a

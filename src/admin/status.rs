@@ -1,7 +1,6 @@
 //! `dkimctl status`: the keys of all domains, and how far their rotations are.
 
 use std::collections::BTreeSet;
-use std::fs;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -9,9 +8,9 @@ use serde::Serialize;
 
 use super::cli::{Args, JSON, Subcommand};
 use super::output::Failure;
-use super::store::keys::{self, KeyPaths};
+use super::store::domains::{self, DomainConfig};
+use super::store::keys::KeyFolder;
 use super::store::rotation::{Stage, State};
-use super::store::signers::{Signer, signers};
 use super::store::time::UtcTime;
 use crate::dkim::{Domain, Record, Selector};
 
@@ -54,33 +53,25 @@ struct Key {
 }
 
 fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let domains = args.domains()?;
-    let folders = if domains.is_empty() {
-        keys::folders(&args.etc)?
-    } else {
-        let folder = |domain| keys::folder(&args.etc, domain);
-        domains.iter().map(folder).collect::<Result<_, _>>()?
-    };
     let mut found = Vec::new();
-    for (domain, folder) in &folders {
-        found.extend(of_domain(&args.etc, domain, folder)?);
+    for folder in &KeyFolder::chosen(&args.etc, &args.domains()?)? {
+        found.extend(of_domain(&args.etc, folder)?);
     }
     args.print(&found, &table(&found))
 }
 
-fn of_domain(etc: &Path, domain: &Domain, folder: &Path) -> Result<Vec<Key>, Failure> {
-    let signers = signers(etc, domain)?;
-    let signing: BTreeSet<&Selector> = signers.iter().flat_map(Signer::selectors).collect();
-    let state = State::read(folder)?;
-    let mut selectors: BTreeSet<Selector> = keys::selectors(folder)?.into_iter().collect();
+fn of_domain(etc: &Path, folder: &KeyFolder) -> Result<Vec<Key>, Failure> {
+    let configs = domains::signing_for(etc, &folder.domain)?;
+    let signing: BTreeSet<&Selector> = configs.iter().flat_map(DomainConfig::selectors).collect();
+    let state = State::read(&folder.path)?;
+    let mut selectors = folder.selectors()?;
     selectors.extend(signing.iter().copied().cloned());
     let key = |selector: &Selector| {
-        let paths = KeyPaths::within(folder, selector);
-        let text = keys::record_value(folder, selector).unwrap_or_default();
+        let files = folder.key(selector);
+        let text = files.to_publish().unwrap_or_default();
         let public = Record::parse(text.as_bytes()).ok().map(|record| record.key().clone());
-        let made = fs::metadata(&paths.private).and_then(|found| found.modified()).ok();
         let mut key = Key {
-            domain: domain.to_string(),
+            domain: folder.domain.to_string(),
             selector: selector.to_string(),
             signing: signing.contains(selector),
             stage: None,
@@ -89,7 +80,7 @@ fn of_domain(etc: &Path, domain: &Domain, folder: &Path) -> Result<Vec<Key>, Fai
             replaces: None,
             key_type: public.as_ref().map(|key| key.algorithm().key_type()),
             bits: public.as_ref().map(crate::dkim::PublicKey::bits),
-            made: made.map(|made| UtcTime::of(made).date()),
+            made: files.made().ok().map(UtcTime::date),
         };
         // A key may have come in by one rotation and go out by another: the latest counts.
         for rotation in &state.rotations {

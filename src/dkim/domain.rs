@@ -61,6 +61,11 @@ impl fmt::Display for Domain {
 pub struct Selector(Box<str>);
 
 impl Selector {
+    /// The name of its key record (§3.6.2.1).
+    pub fn record_name(&self, domain: &Domain) -> String {
+        format!("{self}._domainkey.{domain}")
+    }
+
     /// Takes a selector of any case.
     ///
     /// # Errors

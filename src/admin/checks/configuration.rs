@@ -9,41 +9,17 @@ use nix::unistd::{Group, User};
 
 use super::finding::Finding;
 use super::settings::Ours;
-use crate::admin::input;
-use crate::admin::store::domains;
-use crate::config::{DomainFile, Host};
-use crate::dkim::{Domain, Selector};
-use crate::policy::Candidate;
+use crate::admin::store::FileError;
+use crate::admin::store::domains::{self, DomainConfig};
+use crate::config::{ConfigError, DomainFile, Host};
+use crate::policy::DEFAULT;
 use crate::rights::{Rights, Rule};
 
 /// What the files say, as far as they can be used.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
     pub(crate) host: Option<Host>,
-    pub(crate) files: Vec<Signer>,
-}
-
-/// A domain file.
-#[derive(Debug)]
-pub(crate) struct Signer {
-    /// `None`: `default.toml`.
-    pub(crate) name: Option<Domain>,
-    pub(crate) file: DomainFile,
-}
-
-impl Signer {
-    /// The folder below `keys/`.
-    pub(crate) fn folder(&self) -> String {
-        let candidate = Candidate { domain: self.name.clone(), is_parent: false };
-        let name = candidate.file();
-        let own = name.strip_suffix(".toml").unwrap_or(&name);
-        self.file.domain.as_ref().map_or(own, Domain::as_str).to_owned()
-    }
-
-    /// All selectors that the file names.
-    pub(crate) fn selectors(&self) -> BTreeSet<&Selector> {
-        self.file.all_selectors().collect()
-    }
+    pub(crate) files: Vec<DomainConfig>,
 }
 
 impl Configuration {
@@ -58,26 +34,19 @@ impl Configuration {
         let rule = Rule::of_owner(fs::metadata(etc).map_or(0, |top| top.uid()));
         findings
             .extend([etc, &etc.join("domains")].into_iter().filter_map(|path| judge(path, rule)));
-        let Some(text) = read(&path, rule, findings) else { return configuration };
-        let host = match Host::parse(&text) {
-            Ok(host) => configuration.host.insert(host),
-            Err(error) => {
-                findings.push(Finding::error(
-                    "configuration",
-                    format!("{}: {error}: no mail is signed", path.display()),
-                    "mend that line; see sendmail-dkim.toml(5)",
-                ));
-                return configuration;
-            }
+        let read = domains::read_host(&path);
+        let Some(host) = usable(&path, read, rule, "no mail is signed", findings) else {
+            return configuration;
         };
+        let host = configuration.host.insert(host);
         // Without the folder no mail is signed, which is told below.
         for path in domains::paths(etc).unwrap_or_default() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             if !asked(&stem) {
                 continue;
             }
-            let name = if stem == "default" { None } else { Domain::parse(&stem).ok() };
-            if stem != "default" && name.as_ref().is_none_or(|name| name.as_str() != stem) {
+            let name = domains::named_after(&path);
+            if stem != DEFAULT && name.is_none_or(|name| name.as_str() != stem) {
                 findings.push(Finding::warning(
                     "configuration",
                     format!("{}: no mail can be From {stem:?}", path.display()),
@@ -85,17 +54,10 @@ impl Configuration {
                 ));
                 continue;
             }
-            let Some(text) = read(&path, rule, findings) else { continue };
-            match domains::parse(&path, &text, &host.signing) {
-                Ok(file) => {
-                    findings.extend(unknown(&path, &file));
-                    configuration.files.push(Signer { name, file });
-                }
-                Err(error) => findings.push(Finding::error(
-                    "configuration",
-                    format!("{}: {error}: the domain is not signed", path.display()),
-                    "mend that line; see sendmail-dkim.toml(5)",
-                )),
+            let read = DomainConfig::read(&path, &host.signing);
+            if let Some(file) = usable(&path, read, rule, "the domain is not signed", findings) {
+                findings.extend(unknown(&path, &file.file));
+                configuration.files.push(file);
             }
         }
         if configuration.files.is_empty() && findings.is_empty() {
@@ -111,15 +73,15 @@ impl Configuration {
     /// What settings of Postfix are compared with.
     pub(crate) fn ours(&self) -> Ours {
         let mut headers = BTreeSet::new();
-        for signer in &self.files {
-            headers.extend(signer.file.signing.headers.iter().cloned());
+        for config in &self.files {
+            headers.extend(config.file.signing.headers.iter().cloned());
         }
         let host = self.host.as_ref();
         Ours {
             completion: host.map(|host| host.completion.clone()).unwrap_or_default(),
             headers: headers.into_iter().collect(),
             message_size_limit: host.and_then(|host| host.message_size_limit),
-            domains: self.files.iter().filter_map(|signer| signer.name.clone()).collect(),
+            domains: self.files.iter().filter_map(|config| config.name.clone()).collect(),
         }
     }
 }
@@ -140,19 +102,30 @@ fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
     Some(Finding::warning("users", evidence, "mend `users` and `groups` in it"))
 }
 
-/// A file that every user must be able to read, and only its owner to write.
-fn read(path: &Path, rule: Rule, findings: &mut Vec<Finding>) -> Option<String> {
+/// What a file says that every user must be able to read, and only its owner to write.
+fn usable<T>(
+    path: &Path,
+    read: Result<T, FileError<ConfigError>>,
+    rule: Rule,
+    consequence: &str,
+    findings: &mut Vec<Finding>,
+) -> Option<T> {
     let shown = path.display();
-    let text = match input::text(path, input::CONFIGURATION) {
-        Ok(text) => text,
-        Err(error) => {
-            let remedy = "dkimctl setup, or write it; see sendmail-dkim.toml(5)";
-            findings.push(Finding::error("configuration", format!("{shown}: {error}"), remedy));
-            return None;
-        }
-    };
+    if let Err(error @ FileError::Unreadable(_)) = &read {
+        let remedy = "dkimctl setup, or write it; see sendmail-dkim.toml(5)";
+        findings.push(Finding::error("configuration", format!("{shown}: {error}"), remedy));
+        return None;
+    }
     findings.extend(judge(path, rule));
-    Some(text)
+    let wrong = |error| {
+        let evidence = format!("{shown}: {error}: {consequence}");
+        findings.push(Finding::error(
+            "configuration",
+            evidence,
+            "fix that line; see sendmail-dkim.toml(5)",
+        ));
+    };
+    read.map_err(wrong).ok()
 }
 
 /// Judges a directory or a file that the wrapper reads with the rights of whoever submits mail.

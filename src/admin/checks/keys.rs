@@ -2,31 +2,31 @@
 
 use std::path::Path;
 
-use super::configuration::{Configuration, Signer};
+use super::configuration::Configuration;
 use super::finding::Finding;
-use crate::admin::input;
+use crate::admin::store::domains::DomainConfig;
+use crate::admin::store::keys::{KeyFiles, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
-use crate::dkim::{Algorithm, Selector, SigningKey};
-use crate::report;
+use crate::dkim::Selector;
 
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tree = etc.join("keys");
     findings.extend(rights::folder(&tree, &tree).and_then(step));
     let mut seen = Vec::new();
-    for signer in &configuration.files {
-        let name = signer.folder();
-        let folder = tree.join(&name);
+    for config in &configuration.files {
+        let name = config.folder();
+        let folder = tree.join(name);
         if !seen.contains(&name) {
             findings.extend(rights::folder(&folder, &tree).and_then(step));
             seen.push(name);
         }
-        // Nobody signs by a file that exempts its domain.
-        if signer.file.users.as_ref().is_some_and(Vec::is_empty) && signer.file.groups.is_none() {
+        // No user signs by a file that exempts its domain.
+        if config.file.users.as_ref().is_some_and(Vec::is_empty) && config.file.groups.is_none() {
             continue;
         }
-        for selector in signer.selectors() {
-            findings.extend(key(&tree, &folder, selector, signer));
+        for selector in config.selectors() {
+            findings.extend(key(&tree, &folder, selector, config));
         }
     }
     findings
@@ -38,11 +38,11 @@ fn step(step: Step) -> Option<Finding> {
     Some(Finding::error("key_rights", evidence, step.remedy))
 }
 
-fn key(tree: &Path, folder: &Path, selector: &Selector, signer: &Signer) -> Vec<Finding> {
-    let path = folder.join(format!("{selector}.private"));
-    let shown = path.display();
-    let Some(found) = rights::key(&path, tree) else {
-        let name = signer.name.as_ref().map_or("DOMAIN", |name| name.as_str());
+fn key(tree: &Path, folder: &Path, selector: &Selector, config: &DomainConfig) -> Vec<Finding> {
+    let files = KeyFiles::within(folder, selector);
+    let shown = files.private.display();
+    let Some(found) = rights::key(&files.private, tree) else {
+        let name = config.name.as_ref().map_or("DOMAIN", |name| name.as_str());
         return vec![Finding::error(
             "key",
             format!("{shown} is not there: the domain is not signed"),
@@ -50,21 +50,16 @@ fn key(tree: &Path, folder: &Path, selector: &Selector, signer: &Signer) -> Vec<
         )];
     };
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
-    let pem = input::key(&path).unwrap_or_default();
-    match SigningKey::from_pem(&*pem, signer.file.signing.minimum_key_bits) {
-        Ok(key) => {
-            let bits = key.bits();
-            if key.algorithm() == Algorithm::RsaSha256 && bits < 2048 {
-                findings.push(Finding::warning(
-                    "key_size",
-                    format!("{shown} has {bits} bits; receivers ask for 2048"),
-                    "dkimctl genkey with a new selector; publish it, then name it in `selectors`",
-                ));
-            }
-        }
+    match files.key(config.file.signing.minimum_key_bits) {
+        Ok(key) if is_weak(&key) => findings.push(Finding::warning(
+            "key_size",
+            format!("{shown} has {} bits; receivers ask for {RSA_BITS}", key.bits()),
+            "dkimctl genkey with a new selector; publish it, then name it in `selectors`",
+        )),
+        Ok(_) => {}
         Err(error) => findings.push(Finding::error(
             "key",
-            format!("{shown}: {}: the domain is not signed", report::chain(&error)),
+            format!("{shown}: {error}: the domain is not signed"),
             "dkimctl genkey with a new selector",
         )),
     }

@@ -3,14 +3,15 @@
 use std::ffi::OsString;
 use std::path::Path;
 
-use super::configuration::{Configuration, Signer};
+use super::configuration::Configuration;
 use super::finding::Finding;
 use crate::admin::dns::Dns;
 use crate::admin::dry_run::{End, explain, sample, user_named};
-use crate::admin::input;
 use crate::admin::published::{Outcome, test_all};
 use crate::admin::signatures::{Verified, line};
-use crate::dkim::{Lookup, Record, SigningKey};
+use crate::admin::store::domains::DomainConfig;
+use crate::admin::store::keys::KeyFiles;
+use crate::dkim::{Lookup, Record};
 use crate::submission::submitter::User;
 
 /// The published records against the keys.
@@ -41,12 +42,12 @@ pub(crate) fn published(etc: &Path) -> Vec<Finding> {
 
 /// Trial messages for all domain files.
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
-    configuration.files.iter().filter_map(|signer| trial(etc, signer)).collect()
+    configuration.files.iter().filter_map(|config| trial(etc, config)).collect()
 }
 
-fn trial(etc: &Path, signer: &Signer) -> Option<Finding> {
-    let from = author(signer)?;
-    let user = submitter(signer)?;
+fn trial(etc: &Path, config: &DomainConfig) -> Option<Finding> {
+    let from = author(config)?;
+    let user = submitter(config)?;
     let argv: Vec<OsString> = ["sendmail", "-t", "-i"].map(OsString::from).to_vec();
     let explained = explain(etc, &argv, user, &sample(&from));
     let remedy = format!("dkimctl explain --from {from}");
@@ -59,7 +60,7 @@ fn trial(etc: &Path, signer: &Signer) -> Option<Finding> {
     };
     match explained.end {
         End::Signed { message, .. } => {
-            let faults = faults(etc, signer, &message);
+            let faults = faults(etc, config, &message);
             if faults.is_empty() { None } else { failed(faults.join("; ")) }
         }
         End::Unsigned(why) | End::Failed(why, _) => failed(why),
@@ -68,18 +69,18 @@ fn trial(etc: &Path, signer: &Signer) -> Option<Finding> {
 }
 
 /// Somebody whose mail the file is for.
-fn author(signer: &Signer) -> Option<String> {
-    let file = &signer.file;
+fn author(config: &DomainConfig) -> Option<String> {
+    let file = &config.file;
     if file.selectors.is_empty() {
         return file.rules.first().map(|rule| format!("{}@{}", rule.local, rule.domain));
     }
-    let domain = signer.name.as_ref().map_or("dkimctl.invalid", |name| name.as_str());
+    let domain = config.name.as_ref().map_or("dkimctl.invalid", |name| name.as_str());
     Some(format!("dkimctl-doctor@{domain}"))
 }
 
 /// Who may sign. `None` where nobody may, or only groups.
-fn submitter(signer: &Signer) -> Option<User> {
-    match (&signer.file.users, &signer.file.groups) {
+fn submitter(config: &DomainConfig) -> Option<User> {
+    match (&config.file.users, &config.file.groups) {
         (None, None) => Some(User::real()),
         (Some(users), _) => users.iter().find_map(|name| user_named(name)),
         (None, Some(_)) => None,
@@ -87,12 +88,11 @@ fn submitter(signer: &Signer) -> Option<User> {
 }
 
 /// The signatures that do not verify with the public half of their keys.
-fn faults(etc: &Path, signer: &Signer, message: &[u8]) -> Vec<String> {
-    let folder = etc.join("keys").join(signer.folder());
+fn faults(etc: &Path, config: &DomainConfig, message: &[u8]) -> Vec<String> {
+    let folder = etc.join("keys").join(config.folder());
     let verified = Verified::new(message, |_, selector| {
-        let pem = input::key(&folder.join(format!("{selector}.private")));
-        let key = pem.ok().and_then(|pem| SigningKey::from_pem(&*pem, 1024).ok());
-        let text = key.and_then(|key| Record::new(key.public()).text().ok());
+        let key = KeyFiles::within(&folder, selector).public();
+        let text = key.ok().and_then(|key| Record::new(key).text().ok());
         text.map_or(Lookup::NotFound, |text| Lookup::Found(text.into_bytes()))
     });
     let Ok(verified) = verified else {

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::admin::input;
 use crate::admin::output::Failure;
-use crate::admin::store::domains;
-use crate::config::DomainFile;
-use crate::dkim::{Domain, Identity, PublicKey, Selector, SigningKey};
-use crate::report::chain;
+use crate::admin::store::FileError;
+use crate::admin::store::domains::{self, DomainConfig};
+use crate::admin::store::keys::KeyFiles;
+use crate::dkim::{Domain, Identity, PublicKey, Selector};
 
 /// What one domain file asks for.
 pub(super) struct DomainKeys {
@@ -31,46 +30,41 @@ pub(super) type Found = Result<DomainKeys, (PathBuf, String)>;
 ///
 /// When the folder or `config.toml` cannot be read.
 pub(super) fn domain_files(etc: &Path, only: Option<&Domain>) -> Result<Vec<Found>, Failure> {
-    let paths = domains::paths(etc)?;
-    let host = domains::inherited(etc)?;
-    let found = paths.iter().filter_map(|path| {
-        let domain = domains::named_after(path);
-        let named = only.is_none() || domain.as_ref() == only;
-        let text = input::text(path, input::CONFIGURATION).map_err(|error| error.to_string());
-        let parse =
-            |text: String| domains::parse(path, &text, &host).map_err(|why| why.to_string());
-        let file = match text.and_then(parse) {
-            Ok(file) => file,
-            Err(why) => return named.then(|| Err((path.clone(), why))),
-        };
-        let domain = file.domain.clone().or(domain);
-        let named = named || domain.as_ref() == only;
-        domain.filter(|_| named).map(|domain| Ok(domain_keys(etc, domain, &file)))
+    let found = domains::all(etc)?.filter_map(|(path, read)| {
+        let named = only.is_none() || domains::named_after(&path).as_ref() == only;
+        match read {
+            Ok(config) => {
+                let is_asked = named || config.domain() == only;
+                is_asked.then(|| domain_keys(etc, &config)).flatten().map(Ok)
+            }
+            Err(why) => named.then(|| Err((path, why.to_string()))),
+        }
     });
     Ok(found.collect())
 }
 
-fn domain_keys(etc: &Path, domain: Domain, file: &DomainFile) -> DomainKeys {
+fn domain_keys(etc: &Path, config: &DomainConfig) -> Option<DomainKeys> {
+    let domain = config.domain()?.clone();
+    let folder = etc.join("keys").join(config.folder());
     let mut keys: Vec<(Selector, Result<PublicKey, String>)> = Vec::new();
-    let folder = etc.join("keys").join(domain.as_str());
-    for selector in file.all_selectors() {
+    for selector in config.file.all_selectors() {
         if keys.iter().all(|(known, _)| known != selector) {
-            let path = folder.join(format!("{selector}.private"));
-            keys.push((selector.clone(), public_half(&path)));
+            keys.push((selector.clone(), public_half(&KeyFiles::within(&folder, selector))));
         }
     }
-    let identity = file.identity.as_ref().map(Identity::domain);
-    DomainKeys {
+    let identity = config.file.identity.as_ref().map(Identity::domain);
+    Some(DomainKeys {
         identity_below: identity.is_some_and(|identity| *identity != domain),
-        subdomains: file.subdomains,
+        subdomains: config.file.subdomains,
         domain,
         keys,
-    }
+    })
 }
 
-fn public_half(path: &Path) -> Result<PublicKey, String> {
-    let pem =
-        input::key(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let key = SigningKey::from_pem(&*pem, 1024);
-    key.map(|key| key.public()).map_err(|error| format!("{}: {}", path.display(), chain(&error)))
+fn public_half(files: &KeyFiles) -> Result<PublicKey, String> {
+    let path = files.private.display();
+    files.public().map_err(|error| match error {
+        FileError::Unreadable(error) => format!("cannot read {path}: {error}"),
+        FileError::Invalid(_) => format!("{path}: {error}"),
+    })
 }

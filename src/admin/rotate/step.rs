@@ -3,21 +3,18 @@
 //! Each effect can be done again: what a crash cuts off, the next run does. The domain files are changed
 //! before the state is, and a key is wiped after the state says so.
 
-use std::path::Path;
-
 use serde::Serialize;
 
 use super::Run;
 use super::look::{Has, Sight, all, look, some_lack, some_unknown};
-use crate::admin::input;
 use crate::admin::output::Failure;
-use crate::admin::store::keys::{self, KeyPaths, Wanted};
+use crate::admin::store::domains::{self, DomainConfig};
+use crate::admin::store::keys::{KeyFolder, NewKey, RSA_BITS};
 use crate::admin::store::rotation::{Rotation, Stage, State};
-use crate::admin::store::signers::{Signer, signers};
 use crate::admin::store::time::UtcTime;
 use crate::admin::store::{NewFile, Readers};
 use crate::dkim::record::Owner;
-use crate::dkim::{Algorithm, Domain, PublicKey, Record, Selector, Terms};
+use crate::dkim::{Domain, PublicKey, Selector};
 
 /// What became of one rotation.
 #[derive(Debug, Serialize)]
@@ -52,8 +49,7 @@ pub(super) struct Publish {
 /// A rotation and what it is about.
 pub(super) struct Step<'a> {
     pub(super) run: &'a Run,
-    pub(super) domain: &'a Domain,
-    pub(super) folder: &'a Path,
+    pub(super) folder: &'a KeyFolder,
     pub(super) report: Report,
 }
 
@@ -111,10 +107,9 @@ impl Step<'_> {
     }
 
     fn pending(&mut self, rotation: &Rotation) -> Result<Option<Stage>, Failure> {
-        let paths = KeyPaths::within(self.folder, &rotation.new);
-        let signers = signers(&self.run.etc, self.domain)?;
-        if !paths.private.exists() {
-            self.make_key(rotation, &signers, &paths)?;
+        let configs = self.configs()?;
+        if !self.folder.key(&rotation.new).private.exists() {
+            self.make_key(rotation, &configs)?;
             if self.run.is_dry {
                 "then its record is to be published".clone_into(&mut self.report.next);
                 return Ok(None);
@@ -130,7 +125,7 @@ impl Step<'_> {
                 .clone_into(&mut self.report.next);
             return Ok(None);
         }
-        self.replace(&signers, &rotation.old, &rotation.new)?;
+        self.replace(&configs, &rotation.old, &rotation.new)?;
         let until = self.run.now.after(self.run.keep);
         self.report.done.push(format!("every server has the key, so {} signs", rotation.new));
         self.report.next =
@@ -147,7 +142,7 @@ impl Step<'_> {
             return self.fall_back(rotation);
         }
         // A crash may have come between the domain files and the state.
-        self.replace(&signers(&self.run.etc, self.domain)?, &rotation.old, &rotation.new)?;
+        self.replace(&self.configs()?, &rotation.old, &rotation.new)?;
         if !published || self.run.now < until {
             self.report.next =
                 format!("the record of {} has to stay published until {until}", rotation.old);
@@ -155,11 +150,11 @@ impl Step<'_> {
         }
         let text = format!(
             "{0}._domainkey\tIN\tTXT\t( \"{REVOKED}\" )  ; ----- DKIM key {0} for {1}, revoked\n",
-            rotation.old, self.domain
+            rotation.old, self.folder.domain
         );
         self.report.done.push(format!("nothing signed by {} is on its way any more", rotation.old));
         if !self.run.is_dry {
-            let path = KeyPaths::within(self.folder, &rotation.old).record;
+            let path = self.folder.key(&rotation.old).record;
             let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
             self.run.store.replace(&file)?;
         }
@@ -178,8 +173,7 @@ impl Step<'_> {
             );
             return Ok(None);
         }
-        let signers = signers(&self.run.etc, self.domain)?;
-        self.replace(&signers, &rotation.new, &rotation.old)?;
+        self.replace(&self.configs()?, &rotation.new, &rotation.old)?;
         let (new, old) = (&rotation.new, &rotation.old);
         self.report.done.push(format!("not every server has the key {new}, so {old} signs again"));
         "publish this record".clone_into(&mut self.report.next);
@@ -192,7 +186,7 @@ impl Step<'_> {
         at: usize,
         rotation: &Rotation,
     ) -> Result<Report, Failure> {
-        let paths = KeyPaths::within(self.folder, &rotation.old);
+        let paths = self.folder.key(&rotation.old);
         if paths.private.symlink_metadata().is_ok() {
             self.report.done.push(format!("the key {} is wiped", rotation.old));
             if !self.run.is_dry {
@@ -213,10 +207,8 @@ impl Step<'_> {
         } else if all(&sights, &Has::Revoked) {
             self.report.next = format!("the record of {} may be deleted", rotation.old);
         } else {
-            self.report.publish = Some(Publish {
-                name: format!("{}._domainkey.{}", rotation.old, self.domain),
-                value: REVOKED.to_owned(),
-            });
+            let name = rotation.old.record_name(&self.folder.domain);
+            self.report.publish = Some(Publish { name, value: REVOKED.to_owned() });
             "publish this record in the place of the old one, or delete that"
                 .clone_into(&mut self.report.next);
         }
@@ -224,57 +216,45 @@ impl Step<'_> {
         Ok(self.report)
     }
 
-    fn make_key(
-        &mut self,
-        rotation: &Rotation,
-        signers: &[Signer],
-        paths: &KeyPaths,
-    ) -> Result<(), Failure> {
-        let (algorithm, terms) = self.model(&rotation.old)?;
+    /// The domain files that sign for the domain.
+    fn configs(&self) -> Result<Vec<DomainConfig>, Failure> {
+        domains::signing_for(&self.run.etc, &self.folder.domain)
+    }
+
+    /// Makes the new key: of the type of the old one, with what the record of that says beside it.
+    fn make_key(&mut self, rotation: &Rotation, configs: &[DomainConfig]) -> Result<(), Failure> {
+        let algorithm = self.public_key(&rotation.old)?.algorithm();
         self.report.done.push(format!("the key {} ({algorithm}) is made", rotation.new));
         if self.run.is_dry {
             return Ok(());
         }
-        let minimum = signers.iter().map(Signer::minimum_key_bits).max().unwrap_or_default();
-        let wanted = match Wanted::of(algorithm) {
-            Wanted::Rsa(bits) => Wanted::Rsa(bits.max(minimum)),
-            Wanted::Ed25519 => Wanted::Ed25519,
-        };
-        let key = wanted.generate()?;
-        let record = Record::new(key.public()).with_terms(terms);
-        let entry = record.zone_entry(&rotation.new, self.domain, Owner::Relative);
-        let entry = entry.map_err(Failure::software)?;
-        let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
-        let record = NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All };
+        let minimum = configs.iter().map(|config| config.file.signing.minimum_key_bits).max();
+        let bits = minimum.unwrap_or_default().max(RSA_BITS);
+        let terms = self.folder.key(&rotation.old).terms();
+        let key = NewKey::generate(algorithm, bits, terms)?;
+        let entry = key.entry(&rotation.new, &self.folder.domain, Owner::Relative)?;
+        let files = self.folder.key(&rotation.new);
+        let (path, text) = (&files.record, entry.as_bytes());
         // A crash may have left that of a key which never was: the name is this rotation's.
-        self.run.store.replace(&record)?;
-        let key = NewFile { path: &paths.private, text: pem.as_bytes(), readers: Readers::Group };
-        self.run.store.files(&[key])
-    }
-
-    /// What the new key takes from the old one: its type, and what its record says beside it.
-    fn model(&self, old: &Selector) -> Result<(Algorithm, Terms), Failure> {
-        let algorithm = self.public_key(old)?.algorithm();
-        let text = input::read(&KeyPaths::within(self.folder, old).record, input::CONFIGURATION)
-            .unwrap_or_default();
-        let record = Record::parse(&Record::text_in(&text));
-        Ok((algorithm, record.map(|record| record.terms().clone()).unwrap_or_default()))
+        self.run.store.replace(&NewFile { path, text, readers: Readers::All })?;
+        let (path, pem) = (&files.private, key.pem()?);
+        self.run.store.files(&[NewFile { path, text: pem.as_bytes(), readers: Readers::Group }])
     }
 
     fn public_key(&self, selector: &Selector) -> Result<PublicKey, Failure> {
-        keys::public_key(&KeyPaths::within(self.folder, selector).private)
+        let files = self.folder.key(selector);
+        files.public().map_err(|error| error.at(&files.private))
     }
 
     fn look(&mut self, selector: &Selector, key: Option<&PublicKey>) -> Vec<Sight> {
-        let name = format!("{selector}._domainkey.{}", self.domain);
-        let sights = look(&self.run.dns, &name, key);
+        let sights = look(&self.run.dns, &selector.record_name(&self.folder.domain), key);
         self.report.trouble |= some_unknown(&sights);
         sights
     }
 
     fn publish(&mut self, selector: &Selector) -> Result<(), Failure> {
-        let name = format!("{selector}._domainkey.{}", self.domain);
-        let value = keys::record_value(self.folder, selector)?;
+        let name = selector.record_name(&self.folder.domain);
+        let value = self.folder.key(selector).to_publish()?;
         self.report.publish = Some(Publish { name, value });
         Ok(())
     }
@@ -282,17 +262,17 @@ impl Step<'_> {
     /// Lets one selector sign in the place of the other.
     fn replace(
         &mut self,
-        signers: &[Signer],
+        configs: &[DomainConfig],
         from: &Selector,
         to: &Selector,
     ) -> Result<(), Failure> {
-        for signer in signers.iter().filter(|signer| signer.selectors().any(|one| one == from)) {
-            let text = signer.with(from, to)?;
+        for config in configs.iter().filter(|config| config.selectors().contains(from)) {
+            let text = config.with(&self.run.etc, from, to)?;
             if !self.run.is_dry {
-                let (path, text) = (&signer.path, text.as_bytes());
+                let (path, text) = (&config.path, text.as_bytes());
                 self.run.store.replace(&NewFile { path, text, readers: Readers::All })?;
             }
-            self.report.done.push(format!("{}: {from} is {to} now", signer.path.display()));
+            self.report.done.push(format!("{}: {from} is {to} now", config.path.display()));
         }
         Ok(())
     }

@@ -1,51 +1,116 @@
-//! The domain files on the disk.
+//! `config.toml` and the domain files, read as the wrapper reads them.
 
-use std::fs;
-use std::io;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::error::FileError;
 use crate::admin::input;
 use crate::admin::output::Failure;
 use crate::config::{ConfigError, DomainFile, Host, Signing};
-use crate::dkim::Domain;
+use crate::dkim::{Domain, Selector};
+use crate::policy::DEFAULT;
+
+/// A domain file.
+#[derive(Debug)]
+pub(crate) struct DomainConfig {
+    pub(crate) path: PathBuf,
+    /// The domain that it is named after; `None`: `default.toml`.
+    pub(crate) name: Option<Domain>,
+    pub(crate) text: String,
+    pub(crate) file: DomainFile,
+}
+
+/// A domain file, or why it can't be used.
+pub(crate) type Read = Result<DomainConfig, FileError<ConfigError>>;
+
+impl DomainConfig {
+    /// Reads the domain file at `path`, which inherits from `host`.
+    pub(crate) fn read(path: &Path, host: &Signing) -> Read {
+        let text = input::text(path, input::CONFIGURATION).map_err(FileError::Unreadable)?;
+        let file = parse(path, &text, host).map_err(FileError::Invalid)?;
+        Ok(Self { path: path.to_owned(), name: named_after(path), text, file })
+    }
+
+    /// d=; `None`: that of each author.
+    pub(crate) fn domain(&self) -> Option<&Domain> {
+        self.file.domain.as_ref().or(self.name.as_ref())
+    }
+
+    /// The name of the directory of its keys.
+    pub(crate) fn folder(&self) -> &str {
+        self.domain().map_or(DEFAULT, Domain::as_str)
+    }
+
+    /// The selectors that sign, those of rules included.
+    pub(crate) fn selectors(&self) -> BTreeSet<&Selector> {
+        self.file.all_selectors().collect()
+    }
+}
 
 /// The paths of all domain files of a tree, in the order of their names.
 ///
 /// # Errors
-/// The folder can't be read.
+/// The directory can't be read.
 pub(crate) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
     let folder = etc.join("domains");
-    let failed = |error: io::Error| Failure::reading(&folder, &error);
-    let mut paths = Vec::new();
-    for entry in fs::read_dir(&folder).map_err(failed)? {
-        let path = entry.map_err(failed)?.path();
-        if path.extension().is_some_and(|extension| extension == "toml") {
-            paths.push(path);
+    let names = input::names(&folder).map_err(|error| Failure::reading(&folder, &error))?;
+    let paths = names.into_iter().map(|name| folder.join(name));
+    Ok(paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect())
+}
+
+/// All domain files of a tree, in the order of their names.
+///
+/// # Errors
+/// The directory or `config.toml` can't be read.
+pub(crate) fn all(etc: &Path) -> Result<impl Iterator<Item = (PathBuf, Read)>, Failure> {
+    let host = inherited(etc)?;
+    Ok(paths(etc)?.into_iter().map(move |path| {
+        let read = DomainConfig::read(&path, &host);
+        (path, read)
+    }))
+}
+
+/// The domain files that sign for a domain.
+///
+/// # Errors
+/// The directory or `config.toml` can't be read, or the file of the domain's own name has an error.
+pub(crate) fn signing_for(etc: &Path, domain: &Domain) -> Result<Vec<DomainConfig>, Failure> {
+    let mut found = Vec::new();
+    for (path, read) in all(etc)? {
+        match read {
+            Ok(config) if config.domain() == Some(domain) => found.push(config),
+            Err(FileError::Invalid(_)) if named_after(&path).as_ref() != Some(domain) => {
+                // Whose it is can't be known; testkey and doctor report it.
+            }
+            Err(error) => return Err(error.at(&path)),
+            Ok(_) => {}
         }
     }
-    paths.sort();
-    Ok(paths)
+    Ok(found)
 }
 
 /// The domain that a file is named after; `None`: `default.toml`, or no name of a domain.
 pub(crate) fn named_after(path: &Path) -> Option<Domain> {
     let name = path.file_stem().and_then(|name| name.to_str())?;
-    Domain::parse(name).ok().filter(|_| name != "default")
+    Domain::parse(name).ok().filter(|_| name != DEFAULT)
 }
 
-/// Reads `config.toml`; `None` where there is none yet.
+/// Reads `config.toml`.
+pub(crate) fn read_host(path: &Path) -> Result<Host, FileError<ConfigError>> {
+    let text = input::text(path, input::CONFIGURATION).map_err(FileError::Unreadable)?;
+    Host::parse(&text).map_err(FileError::Invalid)
+}
+
+/// What `config.toml` says; `None` where there is none yet.
 ///
 /// # Errors
 /// It can't be read or used: then the wrapper signs nothing, and no domain file means what it says.
 pub(crate) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
     let path = etc.join("config.toml");
-    let text = match input::text(&path, input::CONFIGURATION) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) => return Err(Failure::reading(&path, &error)),
-    };
-    let host = Host::parse(&text);
-    host.map(Some).map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
+    match read_host(&path) {
+        Err(error) if error.is_missing() => Ok(None),
+        read => read.map(Some).map_err(|error| error.at(&path)),
+    }
 }
 
 /// What domain files inherit from `config.toml`, or from the built-in defaults where there is none yet.

@@ -1,57 +1,72 @@
-//! Keys and their records as they lie on the disk.
+//! Keys and their records on the disk.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use getrandom::SysRng;
+use zeroize::Zeroizing;
+
 use super::domains;
+use super::domains::DomainConfig;
+use super::error::FileError;
+use super::time::UtcTime;
 use crate::admin::input;
 use crate::admin::output::{Failure, warn};
 use crate::dkim::key::SMALLEST;
-use crate::dkim::{Algorithm, Domain, PublicKey, Record, RecordError, Selector, SigningKey};
+use crate::dkim::record::Owner;
+use crate::dkim::{
+    Algorithm, Domain, KeyError, PublicKey, Record, RecordError, Selector, SigningKey, Terms,
+};
+use crate::policy::DEFAULT;
 use crate::report;
-use getrandom::SysRng;
 
-/// A key of that type and size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wanted {
-    Rsa(u32),
-    Ed25519,
+/// Bits of an RSA key that every receiver accepts and no attacker factors soon.
+pub(crate) const RSA_BITS: u32 = 2048;
+
+/// A key that was just made, and its record.
+pub(crate) struct NewKey {
+    pub(crate) key: SigningKey,
+    pub(crate) record: Record,
 }
 
-impl Wanted {
-    /// Those of a key that every receiver takes and nobody breaks soon.
-    pub(crate) const DEFAULT: Self = Self::Rsa(2048);
-
-    pub(crate) fn of(algorithm: Algorithm) -> Self {
-        match algorithm {
-            Algorithm::RsaSha256 => Self::DEFAULT,
-            Algorithm::Ed25519Sha256 => Self::Ed25519,
-        }
+impl NewKey {
+    /// Makes a key; `bits` are those of an RSA key.
+    pub(crate) fn generate(algorithm: Algorithm, bits: u32, terms: Terms) -> Result<Self, Failure> {
+        let key = match algorithm {
+            Algorithm::RsaSha256 => SigningKey::generate(bits, &mut SysRng),
+            Algorithm::Ed25519Sha256 => SigningKey::generate_ed25519(&mut SysRng),
+        };
+        let key = key.map_err(Failure::software)?;
+        let record = Record::new(key.public()).with_terms(terms);
+        Ok(Self { key, record })
     }
 
-    pub(crate) fn generate(self) -> Result<SigningKey, Failure> {
-        match self {
-            Self::Rsa(bits) => SigningKey::generate(bits, &mut SysRng),
-            Self::Ed25519 => SigningKey::generate_ed25519(&mut SysRng),
-        }
-        .map_err(Failure::software)
+    /// The content of the key file.
+    pub(crate) fn pem(&self) -> Result<Zeroizing<String>, Failure> {
+        self.key.to_pkcs8_pem().map_err(Failure::software)
+    }
+
+    /// The record as an entry of a zone file.
+    pub(crate) fn entry(
+        &self,
+        selector: &Selector,
+        domain: &Domain,
+        owner: Owner,
+    ) -> Result<String, Failure> {
+        self.record.zone_entry(selector, domain, owner).map_err(Failure::software)
     }
 }
 
-/// Where a key and its record are.
-pub(crate) struct KeyPaths {
+/// The files of a key.
+pub(crate) struct KeyFiles {
     pub(crate) private: PathBuf,
     pub(crate) record: PathBuf,
 }
 
-impl KeyPaths {
-    /// In the tree.
-    pub(crate) fn of(etc: &Path, domain: &Domain, selector: &Selector) -> Self {
-        Self::within(&etc.join("keys").join(domain.as_str()), selector)
-    }
-
+impl KeyFiles {
+    /// Those of a selector in the directory of a domain's keys.
     pub(crate) fn within(folder: &Path, selector: &Selector) -> Self {
         Self {
             private: folder.join(format!("{selector}.private")),
@@ -59,6 +74,7 @@ impl KeyPaths {
         }
     }
 
+    /// Refuses to make a key where there is one.
     pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
         for path in [&self.private, &self.record] {
             if path.symlink_metadata().is_ok() {
@@ -69,145 +85,165 @@ impl KeyPaths {
         }
         Ok(())
     }
-}
 
-/// The domains that have a folder of keys, and those folders.
-pub(crate) fn folders(etc: &Path) -> Result<Vec<(Domain, PathBuf)>, Failure> {
-    let mut folders = Vec::new();
-    for name in names(&etc.join("keys"))? {
-        let path = etc.join("keys").join(&name);
-        // `default` is no domain.
-        if let Ok(domain) = Domain::parse(&name)
-            && domain.as_str() == name
-            && path.is_dir()
-            && name != DEFAULT
-        {
-            folders.push((domain, path));
+    /// Reads the key.
+    pub(crate) fn key(&self, minimum_bits: u32) -> Result<SigningKey, FileError<KeyError>> {
+        let pem = input::key(&self.private).map_err(FileError::Unreadable)?;
+        SigningKey::from_pem(&*pem, minimum_bits).map_err(FileError::Invalid)
+    }
+
+    /// The public half of the key.
+    pub(crate) fn public(&self) -> Result<PublicKey, FileError<KeyError>> {
+        self.key(SMALLEST).map(|key| key.public())
+    }
+
+    /// When the key was made.
+    pub(crate) fn made(&self) -> io::Result<UtcTime> {
+        Ok(UtcTime::of(fs::metadata(&self.private)?.modified()?))
+    }
+
+    /// The text of the record's file; empty where there is none.
+    fn record_text(&self) -> Result<Vec<u8>, Failure> {
+        match input::read(&self.record, input::CONFIGURATION) {
+            Ok(text) => Ok(Record::text_in(&text)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(Failure::reading(&self.record, &error)),
         }
     }
-    Ok(folders)
-}
 
-/// The signing domain of mail From a domain, and the folder of its keys.
-pub(crate) fn folder(etc: &Path, domain: &Domain) -> Result<(Domain, PathBuf), Failure> {
-    let path = etc.join("domains").join(format!("{domain}.toml"));
-    let file = match input::text(&path, input::CONFIGURATION) {
-        Ok(text) => Some(
-            domains::parse(&path, &text, &domains::inherited(etc)?)
-                .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?,
-        ),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::reading(&path, &error)),
-    };
-    let has_file = file.is_some();
-    let domain = file.and_then(|file| file.domain).unwrap_or_else(|| domain.clone());
-    let keys = etc.join("keys");
-    let (own, default) = (keys.join(domain.as_str()), keys.join(DEFAULT));
-    if own.is_dir() {
-        return Ok((domain, own));
+    /// What the record says beside the key.
+    pub(crate) fn terms(&self) -> Terms {
+        let text = self.record_text().unwrap_or_default();
+        Record::parse(&text).map(|record| record.terms().clone()).unwrap_or_default()
     }
-    if !has_file && etc.join("domains/default.toml").exists() && default.is_dir() {
-        return Ok((domain, default));
-    }
-    Err(Failure::missing(format_args!(
-        "there are no keys of {domain} in {own:?}; dkimctl genkey makes one"
-    )))
-}
 
-/// The selectors of the keys and records in a folder.
-pub(crate) fn selectors(folder: &Path) -> Result<Vec<Selector>, Failure> {
-    let names = names(folder)?;
-    let selectors: BTreeSet<&str> = names
-        .iter()
-        .filter_map(|name| name.strip_suffix(".txt").or_else(|| name.strip_suffix(".private")))
-        .collect();
-    Ok(selectors.into_iter().filter_map(|name| Selector::parse(name).ok()).collect())
-}
-
-/// The names in a folder, sorted.
-fn names(folder: &Path) -> Result<Vec<String>, Failure> {
-    let failed = |error| Failure::reading(folder, &error);
-    let mut names = Vec::new();
-    for entry in fs::read_dir(folder).map_err(failed)? {
-        names.extend(entry.map_err(failed)?.file_name().into_string().ok());
-    }
-    names.sort();
-    Ok(names)
-}
-
-/// The text of a key's record: what SELECTOR.txt says, else the key alone.
-pub(crate) fn record_value(folder: &Path, selector: &Selector) -> Result<String, Failure> {
-    let paths = KeyPaths::within(folder, selector);
-    let private = match input::key(&paths.private) {
-        Ok(pem) => Some(read_key(&paths.private, &pem)?),
-        // Of a revoked key there is the record alone; and records are not secret.
-        Err(error)
-            if matches!(
-                error.kind(),
-                io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-            ) && paths.record.exists() =>
+    /// The text to publish: what the record's file says, else the key alone. Warns of a weak key.
+    pub(crate) fn to_publish(&self) -> Result<String, Failure> {
+        let key = match self.key(SMALLEST) {
+            Ok(key) => Some(key),
+            // Of a revoked key there is the record alone; and records are not secret.
+            Err(FileError::Unreadable(error))
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
+                ) && self.record.exists() =>
+            {
+                None
+            }
+            Err(error) => return Err(error.at(&self.private)),
+        };
+        if let Some(key) = &key
+            && is_weak(key)
         {
-            None
+            warn(format_args!(
+                "{} has {} bits, which is weak; receivers ask for {RSA_BITS}: dkimctl rotate",
+                self.private.display(),
+                key.bits()
+            ));
         }
-        Err(error) => return Err(Failure::reading(&paths.private, &error)),
-    };
-    let text = match input::read(&paths.record, input::CONFIGURATION) {
-        Ok(text) => Record::text_in(&text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(error) => return Err(Failure::reading(&paths.record, &error)),
-    };
-    let Some(key) = private else { return usable(&paths.record, text) };
-    if text.is_empty() {
-        return Record::new(key.public()).text().map_err(Failure::software);
+        let text = self.record_text()?;
+        if let Some(key) = &key {
+            if text.is_empty() {
+                return Record::new(key.public()).text().map_err(Failure::software);
+            }
+            if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
+                return Err(Failure::data(format_args!(
+                    "{} is not the record of the key beside it; remove it, and this shows the right one",
+                    self.record.display()
+                )));
+            }
+        }
+        printable(text)
+            .map_err(|what| Failure::data(format_args!("{}: {what}", self.record.display())))
     }
-    if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
-        return Err(Failure::data(format_args!(
-            "{} is not the record of the key beside it; remove it, and this shows the right one",
-            paths.record.display()
-        )));
-    }
-    usable(&paths.record, text)
 }
 
-fn usable(path: &Path, text: Vec<u8>) -> Result<String, Failure> {
-    let failed = |what: &str| Failure::data(format_args!("{}: {what}", path.display()));
-    let text = String::from_utf8(text).map_err(|_| failed("not printable text"))?;
-    usable_value(&text).map_err(|what| failed(&what))?;
-    Ok(text)
-}
-
-/// Whether that is the text of a key record, or of one that was revoked.
-pub(crate) fn usable_value(text: &str) -> Result<(), String> {
-    if !text.bytes().all(|octet| matches!(octet, b' '..=b'~')) {
+/// A text that may be published: the record of a key, or of one that was revoked.
+///
+/// # Errors
+/// Why it may not.
+pub(crate) fn printable(text: Vec<u8>) -> Result<String, String> {
+    let Ok(text) = String::from_utf8(text) else { return Err("not printable text".to_owned()) };
+    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
         return Err("not printable text".to_owned());
     }
     match Record::parse(text.as_bytes()) {
-        Ok(_) | Err(RecordError::Revoked) => Ok(()),
+        Ok(_) | Err(RecordError::Revoked) => Ok(text),
         Err(error) => Err(report::chain(&error)),
     }
 }
 
-/// The public half of the key in a file.
-pub(crate) fn public_key(path: &Path) -> Result<PublicKey, Failure> {
-    let pem = input::key(path).map_err(|error| Failure::reading(path, &error))?;
-    let key = SigningKey::from_pem(&*pem, SMALLEST);
-    let key = key.map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
-    Ok(key.public())
+/// Whether a key is smaller than receivers like it.
+pub(crate) fn is_weak(key: &SigningKey) -> bool {
+    key.algorithm() == Algorithm::RsaSha256 && key.bits() < RSA_BITS
 }
 
-/// Reads a private key of any size that may sign, and says so where it is weak.
-fn read_key(path: &Path, pem: &[u8]) -> Result<SigningKey, Failure> {
-    let key = SigningKey::from_pem(pem, SMALLEST)
-        .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
-    if key.algorithm() == Algorithm::RsaSha256 && key.bits() < 2048 {
-        warn(format_args!(
-            "{} has {} bits, which is weak; receivers ask for 2048: dkimctl rotate",
-            path.display(),
-            key.bits()
-        ));
+/// The directory of a domain's keys.
+pub(crate) struct KeyFolder {
+    pub(crate) domain: Domain,
+    pub(crate) path: PathBuf,
+}
+
+impl KeyFolder {
+    /// Those of all domains that have keys.
+    fn all(etc: &Path) -> Result<Vec<Self>, Failure> {
+        let keys = etc.join("keys");
+        let folder = |name: String| {
+            // `default` is no domain.
+            let domain = Domain::parse(&name).ok().filter(|domain| domain.as_str() == name)?;
+            let path = keys.join(&name);
+            (name != DEFAULT && path.is_dir()).then_some(Self { domain, path })
+        };
+        Ok(names(&keys)?.into_iter().filter_map(folder).collect())
     }
-    Ok(key)
+
+    /// Those of some domains, or without any of all that have keys.
+    pub(crate) fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<Self>, Failure> {
+        if domains.is_empty() {
+            return Self::all(etc);
+        }
+        domains.iter().map(|domain| Self::of(etc, domain)).collect()
+    }
+
+    /// That of the signing domain of mail From a domain.
+    fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
+        let path = etc.join("domains").join(format!("{domain}.toml"));
+        let has_file = !matches!(path.try_exists(), Ok(false));
+        let config = has_file.then(|| {
+            let read = DomainConfig::read(&path, &domains::inherited(etc)?);
+            read.map_err(|error| error.at(&path))
+        });
+        let own = config.transpose()?.and_then(|config| config.file.domain);
+        let domain = own.unwrap_or_else(|| domain.clone());
+        let keys = etc.join("keys");
+        let (own, default) = (keys.join(domain.as_str()), keys.join(DEFAULT));
+        if own.is_dir() {
+            return Ok(Self { domain, path: own });
+        }
+        if !has_file && etc.join("domains/default.toml").exists() && default.is_dir() {
+            return Ok(Self { domain, path: default });
+        }
+        Err(Failure::missing(format_args!(
+            "there are no keys of {domain} in {own:?}; dkimctl genkey makes one"
+        )))
+    }
+
+    /// The selectors of the keys and records in it.
+    pub(crate) fn selectors(&self) -> Result<BTreeSet<Selector>, Failure> {
+        let selector = |name: String| {
+            let name = name.strip_suffix(".txt").or_else(|| name.strip_suffix(".private"))?;
+            Selector::parse(name).ok()
+        };
+        Ok(names(&self.path)?.into_iter().filter_map(selector).collect())
+    }
+
+    /// The files of a key in it.
+    pub(crate) fn key(&self, selector: &Selector) -> KeyFiles {
+        KeyFiles::within(&self.path, selector)
+    }
 }
 
-/// The folder of the keys of `default.toml`.
-const DEFAULT: &str = "default";
+fn names(folder: &Path) -> Result<Vec<String>, Failure> {
+    let names = input::names(folder).map_err(|error| Failure::reading(folder, &error))?;
+    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+}

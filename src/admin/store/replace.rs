@@ -1,0 +1,90 @@
+//! One selector put in the place of another in the text of a domain file, all else as it is.
+
+use std::path::Path;
+
+use toml_edit::{Array, DocumentMut, Item, TableLike, TomlError, Value};
+
+use super::domains::{self, DomainConfig};
+use crate::admin::output::Failure;
+use crate::dkim::Selector;
+
+impl DomainConfig {
+    /// The text with one selector in the place of the other, wherever it signs.
+    ///
+    /// # Errors
+    /// The text would not be accepted; a bug.
+    pub(crate) fn with(
+        &self,
+        etc: &Path,
+        old: &Selector,
+        new: &Selector,
+    ) -> Result<String, Failure> {
+        let text = with(&self.text, old, new).map_err(Failure::software)?;
+        domains::parse(&self.path, &text, &domains::inherited(etc)?)
+            .map_err(|error| Failure::software(format_args!("{}: {error}", self.path.display())))?;
+        Ok(text)
+    }
+}
+
+fn with(text: &str, old: &Selector, new: &Selector) -> Result<String, TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    replace_in(document.as_table_mut(), old, new);
+    match document.get_mut("sign") {
+        Some(Item::ArrayOfTables(rules)) => {
+            rules.iter_mut().for_each(|rule| replace_in(rule, old, new));
+        }
+        Some(Item::Value(Value::Array(rules))) => {
+            let rules = rules.iter_mut().filter_map(Value::as_inline_table_mut);
+            rules.for_each(|rule| replace_in(rule, old, new));
+        }
+        Some(_) | None => {}
+    }
+    Ok(document.to_string())
+}
+
+fn replace_in(table: &mut dyn TableLike, old: &Selector, new: &Selector) {
+    let one = |value: &mut Value| {
+        // A selector may be written in capitals.
+        if value.as_str().is_some_and(|text| Selector::parse(text).as_ref() == Ok(old)) {
+            let spaces = value.decor().clone();
+            *value = Value::from(new.as_str());
+            *value.decor_mut() = spaces;
+        }
+    };
+    if let Some(value) = table.get_mut("selector").and_then(Item::as_value_mut) {
+        one(value);
+    }
+    let many = table.get_mut("selectors").and_then(Item::as_array_mut);
+    many.into_iter().flat_map(Array::iter_mut).for_each(one);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn replaced(text: &str) -> String {
+        let selector = |text| Selector::parse(text).unwrap();
+        with(text, &selector("old"), &selector("new")).unwrap()
+    }
+
+    #[test]
+    fn a_selector_is_replaced_wherever_it_signs_and_nothing_else_is() {
+        for (text, expected) in [
+            ("selector = 'old' # why\n", "selector = \"new\" # why\n"),
+            (
+                "# old\nselectors = [ \"ed\",\n  \"OLD\", # the first\n]\nusers = [\"old\"]\n",
+                "# old\nselectors = [ \"ed\",\n  \"new\", # the first\n]\nusers = [\"old\"]\n",
+            ),
+            (
+                "selectors = [\"x\"]\n[[sign]]\nfrom = \"old@x.test\"\nselector = \"old\"\n",
+                "selectors = [\"x\"]\n[[sign]]\nfrom = \"old@x.test\"\nselector = \"new\"\n",
+            ),
+            (
+                "selectors = [\"x\"]\nsign = [{ from = \"a@x.test\", selectors = [\"old\"] }]\n",
+                "selectors = [\"x\"]\nsign = [{ from = \"a@x.test\", selectors = [\"new\"] }]\n",
+            ),
+        ] {
+            assert_eq!(replaced(text), expected);
+        }
+    }
+}
