@@ -51,8 +51,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     findings.extend(install::findings(configuration.host.as_ref(), postfix.as_ref().ok()));
     match &postfix {
         Ok(postfix) => {
-            let ours = configuration.ours();
-            findings.extend(settings::findings(postfix, &ours));
+            findings.extend(settings::findings(postfix, &configuration));
         }
         Err(why) => findings.push(Finding::warning(
             "postconf",

@@ -1,6 +1,5 @@
 //! `config.toml` and the domain files, read as the wrapper reads them.
 
-use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -8,7 +7,6 @@ use std::path::Path;
 use nix::unistd::{Group, User};
 
 use super::finding::Finding;
-use super::settings::Ours;
 use crate::admin::store::FileError;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::config::{ConfigError, DomainFile, Host};
@@ -68,21 +66,6 @@ impl Configuration {
             ));
         }
         configuration
-    }
-
-    /// What settings of Postfix are compared with.
-    pub(crate) fn ours(&self) -> Ours {
-        let mut headers = BTreeSet::new();
-        for config in &self.files {
-            headers.extend(config.file.signing.headers.iter().cloned());
-        }
-        let host = self.host.as_ref();
-        Ours {
-            completion: host.map(|host| host.completion.clone()).unwrap_or_default(),
-            headers: headers.into_iter().collect(),
-            message_size_limit: host.and_then(|host| host.message_size_limit),
-            domains: self.files.iter().filter_map(|config| config.name.clone()).collect(),
-        }
     }
 }
 

@@ -1,50 +1,44 @@
 //! Settings of Postfix that change a message after it was signed, or that the wrapper has to know of.
 
+use super::configuration::Configuration;
 use super::finding::{Finding, Severity};
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
-use crate::dkim::{Domain, FieldName};
-use crate::message::address::Completion;
+use crate::dkim::Domain;
 use crate::message::limits::LONGEST_LINE;
-
-/// What the configuration of the wrapper says about the same things.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Ours {
-    pub(crate) completion: Completion,
-    /// All names that some domain signs.
-    pub(crate) headers: Vec<FieldName>,
-    pub(crate) domains: Vec<Domain>,
-    pub(crate) message_size_limit: Option<u64>,
-}
-
-/// One setting and when it is bad.
-struct Rule {
-    name: &'static str,
-    /// The programs of Postfix that read it; none: main.cf alone counts.
-    readers: &'static [&'static str],
-    severity: Severity,
-    is_bad: fn(&View<'_>, &'static str) -> bool,
-    why: &'static str,
-    remedy: &'static str,
-}
-
 use Severity::{Error, Info, Warning};
 
+/// Settings that are bad for the same reason: why, and what to do.
+struct Rule {
+    severity: Severity,
+    names: &'static [&'static str],
+    is_bad: fn(&View<'_>, &'static str) -> bool,
+    reason: [&'static str; 2],
+}
+
+/// The programs of Postfix that read a setting; none: main.cf alone applies.
+fn readers(name: &str) -> &'static [&'static str] {
+    match name {
+        "relayhost" | "sendmail_fix_line_endings" => &[],
+        "content_filter" => &["pickup"],
+        _ if name.starts_with("smtp_") => &["smtp"],
+        _ if name.starts_with("lmtp_") => &["lmtp"],
+        _ => CLEANUP,
+    }
+}
+
 const CLEANUP: &[&str] = &["cleanup"];
-const SMTP: &[&str] = &["smtp"];
-const LMTP: &[&str] = &["lmtp"];
 
 const fn rule(
     severity: Severity,
-    name: &'static str,
-    readers: &'static [&'static str],
+    names: &'static [&'static str],
     is_bad: fn(&View<'_>, &'static str) -> bool,
-    [why, remedy]: [&'static str; 2],
+    reason: [&'static str; 2],
 ) -> Rule {
-    Rule { name, readers, severity, is_bad, why, remedy }
+    Rule { severity, names, is_bad, reason }
 }
 
-const REWRITES: [&str; 2] = [
+const MAPS: [&str; 2] = [
     "it rewrites addresses in signed header fields",
     "map the envelope only, or have the From written right by the program that sends",
 ];
@@ -57,144 +51,90 @@ const HEADER: [&str; 2] = [
     "a REPLACE, IGNORE or STRIP in it changes the header after it was signed",
     "keep such actions off signed fields, or take those out of `headers`",
 ];
+const MILTER: [&str; 2] = [
+    "a milter that signs makes a second signature; one that changes mail breaks the first",
+    "take it out for local mail: non_smtpd_milters = (nothing)",
+];
+const FILTER: [&str; 2] = [
+    "the filter gets the signed message, and may change it before it goes out",
+    "give the pickup service -o content_filter=, or see that the filter changes nothing",
+];
+const ADDED: [&str; 2] = [
+    "fields are added to mail that passes through (-G) as well, signed or not",
+    "set it to no; the wrapper adds what local mail lacks",
+];
+const FOREIGN: [&str; 2] =
+    ["addresses of mail that passes through (-G) are rewritten, signed or not", "remove it"];
 const LINES: [&str; 2] = [
-    "lines that are left at 990 octets are broken after they were signed",
+    "lines that are left at 990 bytes are broken after they were signed",
     "set it to 998, the default, or to 0",
 ];
 const EIGHT_BIT: [&str; 2] = [
     "mail goes out as to a peer without 8BITMIME: bodies are rewritten where seven_bit is false",
     "take 8bitmime out of it, and leave seven_bit on",
 ];
+const RELAY: [&str; 2] = [
+    "this relay replaces Message-ID and Date, or rewrites From",
+    "take those out of h=: headers = [\"-Message-ID\", \"-Date\"]",
+];
+const LINE_ENDINGS: [&str; 2] =
+    ["it affects only mail that is not signed", "set it to always, the default"];
+const STRAY_CR: [&str; 2] = [
+    "a stray CR goes out as it is, in mail that is not signed; signed mail has none",
+    "set it to yes, the default since 3.5.24, 3.6.14, 3.7.10, 3.8.5",
+];
+const UNDISCLOSED: [&str; 2] = [
+    "Postfix adds To to mail without recipients in its header; that is signed without it",
+    "set it to nothing, the default since 2.8",
+];
+const CONVERSION: [&str; 2] =
+    ["bodies that the wrapper left as they are are rewritten", "set it to no, the default"];
 
-const RULES: [Rule; 32] = [
-    rule(Error, "smtp_generic_maps", SMTP, is_set, REWRITES),
-    rule(Error, "lmtp_generic_maps", LMTP, is_set, REWRITES),
+const RULES: [Rule; 19] = [
+    rule(Error, &["smtp_generic_maps", "lmtp_generic_maps"], is_set, MAPS),
     rule(
         Error,
-        "canonical_maps",
-        CLEANUP,
-        |view, name| classes(view, name, "canonical_classes"),
+        &[
+            "canonical_maps",
+            "sender_canonical_maps",
+            "recipient_canonical_maps",
+            "masquerade_domains",
+        ],
+        has_header_class,
         CLASSES,
     ),
-    rule(
-        Error,
-        "sender_canonical_maps",
-        CLEANUP,
-        |view, name| classes(view, name, "sender_canonical_classes"),
-        CLASSES,
-    ),
-    rule(
-        Error,
-        "recipient_canonical_maps",
-        CLEANUP,
-        |view, name| classes(view, name, "recipient_canonical_classes"),
-        CLASSES,
-    ),
-    rule(
-        Error,
-        "masquerade_domains",
-        CLEANUP,
-        |view, name| classes(view, name, "masquerade_classes"),
-        CLASSES,
-    ),
-    rule(Error, "body_checks", CLEANUP, is_set, BODY),
-    rule(Error, "smtp_body_checks", SMTP, is_set, BODY),
-    rule(Error, "lmtp_body_checks", LMTP, is_set, BODY),
-    rule(Error, "message_strip_characters", CLEANUP, is_set, BODY),
-    rule(Warning, "header_checks", CLEANUP, may_change, HEADER),
-    rule(Warning, "mime_header_checks", CLEANUP, changes_more, HEADER),
-    rule(Warning, "nested_header_checks", CLEANUP, changes_more, HEADER),
-    rule(Warning, "smtp_header_checks", SMTP, may_change, HEADER),
-    rule(Warning, "smtp_mime_header_checks", SMTP, may_change, HEADER),
-    rule(Warning, "smtp_nested_header_checks", SMTP, may_change, HEADER),
-    rule(Warning, "lmtp_header_checks", LMTP, may_change, HEADER),
-    rule(Warning, "lmtp_mime_header_checks", LMTP, may_change, HEADER),
-    rule(Warning, "lmtp_nested_header_checks", LMTP, may_change, HEADER),
+    rule(Error, &["body_checks", "smtp_body_checks", "lmtp_body_checks"], is_set, BODY),
+    rule(Error, &["message_strip_characters"], is_set, BODY),
+    rule(Warning, &["header_checks"], may_change, HEADER),
+    rule(Warning, &["mime_header_checks", "nested_header_checks"], changes_more, HEADER),
     rule(
         Warning,
-        "non_smtpd_milters",
-        CLEANUP,
-        is_set,
-        [
-            "a milter that signs makes a second signature; one that changes mail breaks the first",
-            "take it out for local mail: non_smtpd_milters = (nothing)",
-        ],
+        &["smtp_header_checks", "smtp_mime_header_checks", "smtp_nested_header_checks"],
+        may_change,
+        HEADER,
     ),
     rule(
         Warning,
-        "content_filter",
-        &["pickup"],
-        is_set,
-        [
-            "the filter gets the signed message, and may change it before it goes out",
-            "give the pickup service -o content_filter=, or see that the filter changes nothing",
-        ],
+        &["lmtp_header_checks", "lmtp_mime_header_checks", "lmtp_nested_header_checks"],
+        may_change,
+        HEADER,
     ),
+    rule(Warning, &["non_smtpd_milters"], is_set, MILTER),
+    rule(Warning, &["content_filter"], is_set, FILTER),
+    rule(Warning, &["always_add_missing_headers"], is_on, ADDED),
+    rule(Warning, &["remote_header_rewrite_domain"], is_set, FOREIGN),
+    rule(Warning, &["smtp_line_length_limit", "lmtp_line_length_limit"], is_short, LINES),
     rule(
         Warning,
-        "always_add_missing_headers",
-        CLEANUP,
-        is_on,
-        [
-            "fields are added to mail that passes through (-G) as well, signed or not",
-            "set it to no; the wrapper adds what local mail lacks",
-        ],
+        &["smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords"],
+        discards,
+        EIGHT_BIT,
     ),
-    rule(
-        Warning,
-        "remote_header_rewrite_domain",
-        CLEANUP,
-        is_set,
-        ["addresses of mail that passes through (-G) are rewritten, signed or not", "remove it"],
-    ),
-    rule(Warning, "smtp_line_length_limit", SMTP, is_short, LINES),
-    rule(Warning, "lmtp_line_length_limit", LMTP, is_short, LINES),
-    rule(Warning, "smtp_discard_ehlo_keywords", SMTP, discards, EIGHT_BIT),
-    rule(Warning, "lmtp_discard_lhlo_keywords", LMTP, discards, EIGHT_BIT),
-    rule(
-        Warning,
-        "relayhost",
-        &[],
-        rewrites_mail,
-        [
-            "this relay replaces Message-ID and Date, or rewrites From",
-            "take those out of h=: headers = [\"-Message-ID\", \"-Date\"]",
-        ],
-    ),
-    rule(
-        Info,
-        "sendmail_fix_line_endings",
-        &[],
-        |view, name| view.get(name).is_some_and(|value| value != "always"),
-        ["only mail that is not signed feels it", "set it to always, the default"],
-    ),
-    rule(
-        Info,
-        "cleanup_replace_stray_cr_lf",
-        CLEANUP,
-        |view, name| view.value(name) != "yes",
-        [
-            "a stray CR goes out as it is, in mail that is not signed; signed mail has none",
-            "set it to yes, the default since 3.5.24, 3.6.14, 3.7.10, 3.8.5",
-        ],
-    ),
-    rule(
-        Info,
-        "undisclosed_recipients_header",
-        CLEANUP,
-        is_set,
-        [
-            "Postfix adds To to mail without recipients in its header; that is signed without it",
-            "set it to nothing, the default since 2.8",
-        ],
-    ),
-    rule(
-        Info,
-        "force_mime_input_conversion",
-        CLEANUP,
-        is_on,
-        ["bodies that the wrapper left as they are are rewritten", "set it to no, the default"],
-    ),
+    rule(Warning, &["relayhost"], rewrites_mail, RELAY),
+    rule(Info, &["sendmail_fix_line_endings"], is_not_always, LINE_ENDINGS),
+    rule(Info, &["cleanup_replace_stray_cr_lf"], is_off, STRAY_CR),
+    rule(Info, &["undisclosed_recipients_header"], is_set, UNDISCLOSED),
+    rule(Info, &["force_mime_input_conversion"], is_on, CONVERSION),
 ];
 
 fn is_set(view: &View<'_>, name: &'static str) -> bool {
@@ -205,9 +145,18 @@ fn is_on(view: &View<'_>, name: &'static str) -> bool {
     view.value(name) == "yes"
 }
 
+fn is_off(view: &View<'_>, name: &'static str) -> bool {
+    view.value(name) != "yes"
+}
+
+fn is_not_always(view: &View<'_>, name: &'static str) -> bool {
+    view.get(name).is_some_and(|value| value != "always")
+}
+
 /// Set, and about header fields.
-fn classes(view: &View<'_>, name: &'static str, classes: &str) -> bool {
-    is_set(view, name) && view.value(classes).contains("header_")
+fn has_header_class(view: &View<'_>, name: &'static str) -> bool {
+    let (base, _) = name.rsplit_once('_').unwrap_or_default();
+    is_set(view, name) && view.value(&format!("{base}_classes")).contains("header_")
 }
 
 fn is_short(view: &View<'_>, name: &'static str) -> bool {
@@ -249,34 +198,36 @@ fn rewrites_mail(view: &View<'_>, name: &'static str) -> bool {
 }
 
 /// All that is to be said of the settings of Postfix.
-pub(crate) fn findings(postfix: &Postfix, ours: &Ours) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    for rule in &RULES {
-        let views = if rule.readers.is_empty() {
-            vec![postfix.view()]
-        } else {
-            postfix.views(rule.readers)
-        };
-        let mut evidence: Vec<String> = Vec::new();
-        for view in views.iter().filter(|view| (rule.is_bad)(view, rule.name)) {
-            let text = view.evidence(rule.name);
-            if !evidence.contains(&text) {
-                evidence.push(text);
-            }
-        }
-        if !evidence.is_empty() {
-            let evidence = format!("{}: {}", evidence.join("; "), rule.why);
-            findings.push(Finding::new(rule.severity, rule.name, evidence, rule.remedy));
-        }
-    }
+pub(crate) fn findings(postfix: &Postfix, configuration: &Configuration) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule.findings(postfix)).collect();
     let view = postfix.view();
     findings.extend(version(&view));
     findings.extend(header_from_format(&view));
-    findings.extend(dropped(postfix, ours));
-    findings.extend(origin(&view, ours));
-    findings.extend(dot_domain(&view, ours));
-    findings.extend(size_limit(&view, ours));
+    findings.extend(dropped(postfix, configuration));
+    findings.extend(origin(&view, configuration));
+    findings.extend(dot_domain(&view, configuration));
+    findings.extend(size_limit(&view, configuration));
     findings
+}
+
+impl Rule {
+    fn findings(&self, postfix: &Postfix) -> impl Iterator<Item = Finding> {
+        self.names.iter().filter_map(|name| {
+            let readers = readers(name);
+            let views =
+                if readers.is_empty() { vec![postfix.view()] } else { postfix.views(readers) };
+            let mut evidence: Vec<String> = Vec::new();
+            for view in views.iter().filter(|view| (self.is_bad)(view, name)) {
+                let text = view.evidence(name);
+                if !evidence.contains(&text) {
+                    evidence.push(text);
+                }
+            }
+            let [why, remedy] = self.reason;
+            let found = format!("{}: {why}", evidence.join("; "));
+            (!evidence.is_empty()).then(|| Finding::new(self.severity, name, found, remedy))
+        })
+    }
 }
 
 fn version(view: &View<'_>) -> Option<Finding> {
@@ -299,10 +250,11 @@ fn header_from_format(view: &View<'_>) -> Option<Finding> {
 }
 
 /// Fields that are signed and dropped.
-fn dropped(postfix: &Postfix, ours: &Ours) -> Option<Finding> {
+fn dropped(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> {
     let view = *postfix.views(CLEANUP).first()?;
     let names = view.value("message_drop_headers").split([',', ' ', '\t']);
-    let signed = |name: &&str| ours.headers.iter().any(|signed| signed.is(name));
+    let headers = || configuration.files.iter().flat_map(|config| &config.file.signing.headers);
+    let signed = |name: &&str| headers().any(|signed| signed.is(name));
     let lost: Vec<&str> = names.filter(signed).collect();
     if lost.is_empty() {
         return None;
@@ -316,10 +268,11 @@ fn dropped(postfix: &Postfix, ours: &Ours) -> Option<Finding> {
     Some(Finding::new(Warning, "message_drop_headers", evidence, remedy))
 }
 
-fn origin(view: &View<'_>, ours: &Ours) -> Option<Finding> {
+fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     let origin = Domain::parse(view.value("myorigin")).ok()?;
     let place = view.evidence("myorigin");
-    let known = ours.completion.origin.as_ref();
+    let host = configuration.host.as_ref();
+    let known = host.and_then(|host| host.completion.origin.as_ref());
     if known != Some(&origin) {
         let known = known.map_or("none", Domain::as_str);
         return Some(Finding::new(
@@ -332,7 +285,9 @@ fn origin(view: &View<'_>, ours: &Ours) -> Option<Finding> {
             format!("origin = \"{origin}\" in config.toml"),
         ));
     }
-    if ours.domains.is_empty() || ours.domains.iter().any(|domain| origin.is_within(domain)) {
+    let mut domains =
+        configuration.files.iter().filter_map(|config| config.name.as_ref()).peekable();
+    if domains.peek().is_none() || domains.any(|domain| origin.is_within(domain)) {
         return None;
     }
     Some(Finding::new(
@@ -346,8 +301,9 @@ fn origin(view: &View<'_>, ours: &Ours) -> Option<Finding> {
 }
 
 /// A domain without a dot, as in root@localhost.
-fn dot_domain(view: &View<'_>, ours: &Ours) -> Option<Finding> {
-    let known = ours.completion.dot_domain.as_ref().map(Domain::as_str);
+fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
+    let host = configuration.host.as_ref();
+    let known = host.and_then(|host| host.completion.dot_domain.as_ref()).map(Domain::as_str);
     let wanted = (view.value("append_dot_mydomain") == "yes").then(|| view.value("mydomain"));
     if known == wanted {
         return None;
@@ -370,8 +326,8 @@ fn dot_domain(view: &View<'_>, ours: &Ours) -> Option<Finding> {
 }
 
 /// Where the wrapper knows a limit, it is to be that of Postfix.
-fn size_limit(view: &View<'_>, ours: &Ours) -> Option<Finding> {
-    let known = ours.message_size_limit?;
+fn size_limit(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
+    let known = configuration.host.as_ref()?.message_size_limit?;
     let limit: u64 = view.value("message_size_limit").parse().ok()?;
     // 0: none.
     (limit != 0 && limit != known).then(|| {
@@ -384,21 +340,22 @@ fn size_limit(view: &View<'_>, ours: &Ours) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+
     use super::*;
     use crate::admin::postconf::tests::postfix;
+    use crate::admin::store::domains::DomainConfig;
+    use crate::config::Host;
 
     const CLEAN: &str = "myorigin = sample.com\nmydomain = sample.com\nappend_dot_mydomain = no\n\
         cleanup_replace_stray_cr_lf = yes\n";
 
     fn found(more: &str, settings: &str) -> Vec<&'static str> {
-        let domain = Domain::parse("sample.com").unwrap();
-        let ours = Ours {
-            completion: Completion { origin: Some(domain.clone()), dot_domain: None },
-            headers: crate::config::Signing::default().headers,
-            domains: vec![domain],
-            message_size_limit: None,
-        };
-        let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &ours);
+        let host = Host::parse("sendmail = \"/x\"\norigin = \"sample.com\"").unwrap();
+        let path = PathBuf::from("sample.com.toml");
+        let config = DomainConfig::parse(&path, "selectors = [\"s\"]".to_owned(), &host.signing);
+        let configuration = Configuration { host: Some(host), files: vec![config.unwrap()] };
+        let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &configuration);
         findings.iter().map(|finding| finding.check).collect()
     }
 

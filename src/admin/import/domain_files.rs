@@ -6,7 +6,7 @@ use std::path::Path;
 
 use super::opendkim::{Fate, Made, Old};
 use super::senders::{Scope, Sender, any_domain, below, domains, scopes};
-use crate::admin::store::domains::parse;
+use crate::admin::store::domains::DomainConfig;
 use crate::config::Signing;
 use crate::dkim::{Domain, Header, Identity, Selector};
 use crate::message::author::Author;
@@ -354,7 +354,7 @@ impl Tree {
                 .strip_suffix(".toml")
                 .and_then(|name| self.files.get(name).or_else(|| self.beside.get(name)));
             let Some(text) = text else { continue };
-            let file = parse(Path::new(&name), text, host).ok()?;
+            let file = DomainConfig::parse(Path::new(&name), text.clone(), host).ok()?.file;
             if candidate.fits(&file) {
                 let policy = Policy { candidate, file };
                 return Some(policy.decide(&author, &header, false, &Caller::default()));

@@ -27,8 +27,15 @@ impl DomainConfig {
     /// Reads the domain file at `path`, which inherits from `host`.
     pub(crate) fn read(path: &Path, host: &Signing) -> Read {
         let text = input::text(path, input::CONFIGURATION).map_err(FileError::Unreadable)?;
-        let file = parse(path, &text, host).map_err(FileError::Invalid)?;
-        Ok(Self { path: path.to_owned(), name: named_after(path), text, file })
+        Self::parse(path, text, host).map_err(FileError::Invalid)
+    }
+
+    /// Takes the text of the domain file at `path`, as the wrapper does. Nothing else in `dkimctl` may: a domain file is
+    /// valid or not only together with the `config.toml` that it changes.
+    pub(crate) fn parse(path: &Path, text: String, host: &Signing) -> Result<Self, ConfigError> {
+        let name = named_after(path);
+        let file = DomainFile::parse(&text, name.as_ref(), host)?;
+        Ok(Self { path: path.to_owned(), name, text, file })
     }
 
     /// d=; `None`: that of each author.
@@ -119,13 +126,4 @@ pub(crate) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
 /// As those of [`host`].
 pub(crate) fn inherited(etc: &Path) -> Result<Signing, Failure> {
     Ok(host(etc)?.map(|host| host.signing).unwrap_or_default())
-}
-
-/// Reads the text of the domain file at `path` as the wrapper does. Nothing else in `dkimctl` may: a
-/// domain file is valid or not only together with the `config.toml` that it changes.
-///
-/// # Errors
-/// Names the line and the key.
-pub(crate) fn parse(path: &Path, text: &str, host: &Signing) -> Result<DomainFile, ConfigError> {
-    DomainFile::parse(text, named_after(path).as_ref(), host)
 }

@@ -20,9 +20,8 @@ impl DomainConfig {
         new: &Selector,
     ) -> Result<String, Failure> {
         let text = with(&self.text, old, new).map_err(Failure::software)?;
-        domains::parse(&self.path, &text, &domains::inherited(etc)?)
-            .map_err(|error| Failure::software(format_args!("{}: {error}", self.path.display())))?;
-        Ok(text)
+        let replaced = Self::parse(&self.path, text, &domains::inherited(etc)?);
+        replaced.map(|replaced| replaced.text).map_err(Failure::software)
     }
 }
 
