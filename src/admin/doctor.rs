@@ -47,6 +47,9 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, |_| true, &mut findings);
+    let keys = keys::findings(etc, &configuration);
+    // With errors in those the trial would report the same again.
+    let is_broken = findings.iter().chain(&keys).any(Finding::is_error);
     let postfix = Postfix::ask();
     findings.extend(install::findings(configuration.host.as_ref(), postfix.as_ref().ok()));
     match &postfix {
@@ -59,13 +62,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
             "install Postfix, or call dkimctl with its postconf in PATH",
         )),
     }
-    findings.extend(keys::findings(etc, &configuration));
-    let broken = |finding: &Finding| {
-        finding.severity == Severity::Error
-            && ["configuration", "key", "key_rights"].contains(&finding.check)
-    };
-    // With those the trial would say the same once more.
-    let is_broken = findings.iter().any(broken);
+    findings.extend(keys);
     findings.extend(units::findings());
     findings.extend(php::findings());
     findings.extend(log::findings(postfix.as_ref().ok()));

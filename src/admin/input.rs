@@ -1,8 +1,7 @@
 //! Reading files: regular ones only, up to a size. A FIFO or a device in the place of a file holds up no command, and a
 //! file without end fills no memory.
 
-use std::ffi::OsString;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
@@ -72,9 +71,10 @@ pub(super) fn message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
     read.map_err(|error| Failure::reading(path, &error))
 }
 
-/// The names in a directory, sorted.
-pub(super) fn names(folder: &Path) -> io::Result<Vec<OsString>> {
-    let entries = fs::read_dir(folder)?.map(|entry| Ok(entry?.file_name()));
+/// The names in a directory, sorted; bytes that are not UTF-8 are replaced.
+pub(super) fn names(folder: &Path) -> io::Result<Vec<String>> {
+    let name = |entry: io::Result<DirEntry>| Ok(entry?.file_name().to_string_lossy().into_owned());
+    let entries = fs::read_dir(folder)?.map(name);
     let mut names = entries.collect::<io::Result<Vec<_>>>()?;
     names.sort();
     Ok(names)

@@ -187,7 +187,8 @@ impl Run {
     }
 
     fn text(&self, report: &Report) -> String {
-        let Report { domain, old, new, stage, since, .. } = report;
+        let Rotation { old, new, stage, since } = &report.rotation;
+        let (domain, stage) = (&report.domain, stage.name());
         let mut text = format!("{domain}: {old} -> {new}: {stage} since {since}\n");
         let would = if self.is_dry { "would be done: " } else { "" };
         for done in &report.done {

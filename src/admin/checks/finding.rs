@@ -36,6 +36,10 @@ impl Finding {
         Self { check, severity, evidence: evidence.into(), remedy: remedy.into() }
     }
 
+    pub(crate) fn is_error(&self) -> bool {
+        self.severity == Severity::Error
+    }
+
     pub(crate) fn error(
         check: &'static str,
         evidence: impl Into<String>,

@@ -23,21 +23,36 @@ const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bi
 /// Where units and the links of enabled ones are.
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
+/// Whether the wrapper is in its place, and all that the host and Postfix do to it.
 pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
-    let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
-    let Some((path, wrapper)) = found else {
-        let evidence = format!("none of {} is there", WRAPPERS.join(", "));
-        return vec![Finding::error("wrapper", evidence, "make install, or install the package")];
+    let mut findings = obstacles(host);
+    if let Ok((path, wrapper)) = installed() {
+        findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
+        findings.extend(enabled(host));
+    }
+    findings
+}
+
+/// What keeps all mail of the host from being signed.
+pub(crate) fn obstacles(host: Option<&Host>) -> Vec<Finding> {
+    let (path, wrapper) = match installed() {
+        Ok(found) => found,
+        Err(finding) => return vec![finding],
     };
-    let mut findings = Vec::new();
-    findings.extend(is_sendmail(&wrapper));
+    let mut findings: Vec<Finding> = is_sendmail(&wrapper).into_iter().collect();
     findings.extend(rights(path, &wrapper));
     findings.extend(mount(path));
     findings.extend(label(path));
     findings.extend(host.and_then(|host| real(&host.sendmail, &wrapper)));
-    findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
-    findings.extend(enabled(host));
     findings
+}
+
+fn installed() -> Result<(&'static str, Metadata), Finding> {
+    let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
+    found.ok_or_else(|| {
+        let evidence = format!("none of {} is there", WRAPPERS.join(", "));
+        Finding::error("wrapper", evidence, "make install, or install the package")
+    })
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {

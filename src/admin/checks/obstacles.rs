@@ -7,7 +7,7 @@ use std::path::Path;
 use serde::Serialize;
 
 use super::configuration::Configuration;
-use super::finding::{Finding, Severity};
+use super::finding::Finding;
 use super::{install, keys};
 use crate::submission::configuration::FOLDER;
 
@@ -42,11 +42,9 @@ pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> 
     findings.extend(keys::findings(etc, &configuration));
     let is_installed = fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER));
     if is_installed {
-        let found = install::findings(configuration.host.as_ref(), None);
-        // Mail is signed all the same.
-        findings.extend(found.into_iter().filter(|finding| finding.check != "postfix_enabled"));
+        findings.extend(install::obstacles(configuration.host.as_ref()));
     }
-    let errors = findings.into_iter().filter(|finding| finding.severity == Severity::Error);
+    let errors = findings.into_iter().filter(Finding::is_error);
     let steps = errors.map(|Finding { remedy, evidence, .. }| Missing { remedy, evidence });
     let elsewhere = (!is_installed).then(|| {
         Missing::new(

@@ -1,8 +1,7 @@
 //! Units of services that send mail: settings under which a set-gid program has no rights, or the queue
 //! can't be written. Read from the files, as systemctl(1) may have nobody to talk to.
 
-use std::collections::BTreeMap;
-use std::fs;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::finding::Finding;
@@ -19,44 +18,19 @@ const FOLDERS: [&str; 5] = [
 
 /// Services that programs send mail from.
 fn sends_mail(unit: &str) -> bool {
-    const NAMES: [&str; 12] = [
-        "apache2",
-        "atd",
-        "cron",
-        "crond",
-        "cronie",
-        "fcron",
-        "gitea",
-        "httpd",
-        "lighttpd",
-        "php-fpm",
-        "uwsgi",
-        "zabbix-server",
-    ];
+    const NAMES: &str =
+        "apache2 atd cron crond cronie fcron gitea httpd lighttpd uwsgi zabbix-server";
     let Some(name) = unit.strip_suffix(".service") else { return false };
     let base = name.split('@').next().unwrap_or(name);
-    NAMES.contains(&base) || (base.starts_with("php") && base.ends_with("fpm"))
+    NAMES.split(' ').any(|name| name == base) || (base.starts_with("php") && base.ends_with("fpm"))
 }
 
 pub(crate) fn findings() -> Vec<Finding> {
-    let mut units: BTreeMap<String, Vec<PathBuf>> = BTreeMap::new();
-    for folder in FOLDERS {
-        for name in names(Path::new(folder)) {
-            let unit = name.strip_suffix(".d").unwrap_or(&name);
-            if sends_mail(unit) {
-                units.entry(unit.to_owned()).or_default();
-            }
-        }
-    }
-    for (unit, files) in &mut units {
-        files.extend(files_of(unit));
-    }
-    units.iter().flat_map(|(unit, files)| judge(unit, &settings(files))).collect()
-}
-
-fn names(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+    let names =
+        FOLDERS.iter().flat_map(|folder| input::names(Path::new(folder)).unwrap_or_default());
+    let units = names.map(|name| name.strip_suffix(".d").unwrap_or(&name).to_owned());
+    let units: BTreeSet<String> = units.filter(|unit| sends_mail(unit)).collect();
+    units.iter().flat_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
 }
 
 /// The strongest unit file, then all drop-ins by their names, of each name the strongest.
@@ -66,9 +40,9 @@ fn files_of(unit: &str) -> Vec<PathBuf> {
     let mut drop_ins = BTreeMap::new();
     for folder in FOLDERS {
         let folder = Path::new(folder).join(format!("{unit}.d"));
-        for name in names(&folder).into_iter().filter(|name| name.ends_with(".conf")) {
-            drop_ins.insert(name.clone(), folder.join(name));
-        }
+        let names = input::names(&folder).unwrap_or_default().into_iter();
+        let names = names.filter(|name| name.ends_with(".conf"));
+        drop_ins.extend(names.map(|name| (name.clone(), folder.join(name))));
     }
     files.extend(drop_ins.into_values());
     files
@@ -153,30 +127,16 @@ fn judge(unit: &str, settings: &Settings) -> Vec<Finding> {
 /// With a `User=` that is not root, settings that are seccomp filters imply `NoNewPrivileges=` (systemd.exec(5); seen with
 /// systemd 252). Not so where the unit is root's, and its programs become others by themselves.
 fn implied(unit: &str, settings: &Settings) -> Option<Finding> {
-    const IMPLYING: [&str; 15] = [
-        "LockPersonality",
-        "MemoryDenyWriteExecute",
-        "PrivateDevices",
-        "ProtectClock",
-        "ProtectHostname",
-        "ProtectKernelLogs",
-        "ProtectKernelModules",
-        "ProtectKernelTunables",
-        "RestrictAddressFamilies",
-        "RestrictNamespaces",
-        "RestrictRealtime",
-        "RestrictSUIDSGID",
-        "SystemCallArchitectures",
-        "SystemCallFilter",
-        "SystemCallLog",
-    ];
+    const IMPLYING: &str = "LockPersonality MemoryDenyWriteExecute PrivateDevices ProtectClock ProtectHostname \
+        ProtectKernelLogs ProtectKernelModules ProtectKernelTunables RestrictAddressFamilies RestrictNamespaces \
+        RestrictRealtime RestrictSUIDSGID SystemCallArchitectures SystemCallFilter SystemCallLog";
     let value = |name: &str| settings.get(name).map_or("", |(value, _)| value);
     if ["", "root", "0"].contains(&value("User")) {
         return None;
     }
     let is_off =
         |name: &str| ["", "no", "false", "off", "0"].contains(&&*value(name).to_ascii_lowercase());
-    let found: Vec<&str> = IMPLYING.into_iter().filter(|name| !is_off(name)).collect();
+    let found: Vec<&str> = IMPLYING.split(' ').filter(|name| !is_off(name)).collect();
     let (_, place) = settings.get(*found.first()?)?;
     Some(Finding::warning(
         "unit",

@@ -10,7 +10,6 @@ mod opendkim_conf;
 mod senders;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -149,8 +148,7 @@ impl Files for Disk {
     }
 
     fn names(&self, folder: &str) -> Vec<String> {
-        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-        entries.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+        input::names(Path::new(folder)).unwrap_or_default()
     }
 }
 

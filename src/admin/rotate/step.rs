@@ -20,12 +20,8 @@ use crate::dkim::{Domain, PublicKey, Selector};
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) domain: String,
-    pub(super) old: String,
-    pub(super) new: String,
-    pub(super) stage: &'static str,
-    pub(super) since: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) until: Option<String>,
+    #[serde(flatten)]
+    pub(super) rotation: Rotation,
     /// What was done, or would be.
     pub(super) done: Vec<String>,
     /// What each server of the zone has for the name that it depends on.
@@ -55,30 +51,15 @@ pub(super) struct Step<'a> {
 
 impl Report {
     pub(super) fn new(domain: &Domain, rotation: &Rotation) -> Self {
-        let mut report = Self {
+        Self {
             domain: domain.to_string(),
-            old: rotation.old.to_string(),
-            new: rotation.new.to_string(),
-            stage: "",
-            since: String::new(),
-            until: None,
+            rotation: rotation.clone(),
             done: Vec::new(),
             servers: Vec::new(),
             publish: None,
             next: String::new(),
             trouble: false,
-        };
-        report.take(rotation);
-        report
-    }
-
-    fn take(&mut self, rotation: &Rotation) {
-        self.stage = rotation.stage.name();
-        self.since = rotation.since.to_string();
-        self.until = match rotation.stage {
-            Stage::Retiring { until } => Some(until.to_string()),
-            Stage::Pending | Stage::Revoked => None,
-        };
+        }
     }
 }
 
@@ -93,7 +74,7 @@ impl Step<'_> {
         };
         let Some(stage) = next else { return Ok(self.report) };
         let rotation = Rotation { stage, since: self.run.now, ..rotation };
-        self.report.take(&rotation);
+        self.report.rotation.clone_from(&rotation);
         if let Some(place) = state.rotations.get_mut(at) {
             place.clone_from(&rotation);
         }

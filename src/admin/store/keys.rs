@@ -244,6 +244,5 @@ impl KeyFolder {
 }
 
 fn names(folder: &Path) -> Result<Vec<String>, Failure> {
-    let names = input::names(folder).map_err(|error| Failure::reading(folder, &error))?;
-    Ok(names.into_iter().filter_map(|name| name.into_string().ok()).collect())
+    input::names(folder).map_err(|error| Failure::reading(folder, &error))
 }

@@ -3,7 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
+use serde::ser::SerializeMap as _;
+use serde::{Deserialize, Serialize, Serializer};
 use toml::value::Datetime;
 
 use super::folder::Readers;
@@ -35,6 +36,21 @@ pub(crate) enum Stage {
     },
     /// The key `old` is gone, and its record is to say so.
     Revoked,
+}
+
+/// As `--json` shows it.
+impl Serialize for Rotation {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let mut map = to.serialize_map(None)?;
+        map.serialize_entry("old", self.old.as_str())?;
+        map.serialize_entry("new", self.new.as_str())?;
+        map.serialize_entry("stage", self.stage.name())?;
+        map.serialize_entry("since", &self.since.to_string())?;
+        if let Stage::Retiring { until } = self.stage {
+            map.serialize_entry("until", &until.to_string())?;
+        }
+        map.end()
+    }
 }
 
 impl Stage {
