@@ -99,7 +99,8 @@ impl Request<'_> {
         paths.refuse_existing()?;
         self.tell("generating the private key");
         let key = NewKey::generate(self.algorithm, self.bits, self.terms.clone())?;
-        let (pem, entry) = (key.pem()?, key.entry(selector, domain, owner)?);
+        let pem = key.key.to_pkcs8_pem()?;
+        let entry = key.record.zone_entry(selector, domain, owner)?;
         let file = etc.join("domains").join(format!("{domain}.toml"));
         let selectors = format!("selectors = [\"{selector}\"]\n");
         let is_first = directory.is_none() && file.symlink_metadata().is_err();
@@ -147,7 +148,7 @@ impl Made {
 
     fn show(&self, etc: &Path, request: &Request<'_>) -> Result<ExitCode, Failure> {
         let (domain, selector) = (&request.domain, &request.selector);
-        let value = self.key.record.text().map_err(Failure::software)?;
+        let value = self.key.record.text()?;
         let missing = match request.args.path("--directory") {
             Some(directory) => vec![Missing::new(
                 "name the key in a domain file, as genkey does without -D",
@@ -169,7 +170,7 @@ impl Made {
                 "missing": missing,
             }));
         }
-        let entry = self.key.entry(selector, domain, Owner::Absolute)?;
+        let entry = self.key.record.zone_entry(selector, domain, Owner::Absolute)?;
         let so_far = if missing.is_empty() {
             format!("sendmail.dkim signs mail From {domain} with the key. What is left to do:")
         } else {

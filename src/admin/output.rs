@@ -7,6 +7,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
+use crate::dkim::KeyError;
+
 /// Why a subcommand could not do its work: an exit code of sysexits.h, and what to say.
 #[derive(Debug)]
 pub(super) struct Failure {
@@ -129,6 +131,13 @@ impl Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.what)
+    }
+}
+
+/// A key that was just made can't be written: a bug.
+impl From<KeyError> for Failure {
+    fn from(error: KeyError) -> Self {
+        Self::software(error)
     }
 }
 

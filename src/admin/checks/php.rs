@@ -59,26 +59,21 @@ fn judge(path: &Path, value: &str) -> Option<Finding> {
     let program = words.next()?;
     let shown = path.display();
     let ours = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/sbin/sendmail.dkim", "sendmail"];
-    if !ours.contains(&program) {
-        return Some(Finding::new(
-            Severity::Warning,
-            "php_sendmail_path",
-            format!("{shown}: sendmail_path = {value}: mail() goes past the wrapper"),
-            "sendmail_path = \"/usr/sbin/sendmail -t -i\"",
-        ));
-    }
     let keeps_dots =
         words.any(|word| word.starts_with("-oi") || (is_flags(word) && word.contains('i')));
-    (!keeps_dots).then(|| {
-        Finding::new(
-            Severity::Info,
-            "php_sendmail_path",
-            format!(
-                "{shown}: sendmail_path = {value}: without -i a line of one dot ends the message"
-            ),
-            "sendmail_path = \"/usr/sbin/sendmail -t -i\"",
-        )
-    })
+    let (severity, meaning) = if !ours.contains(&program) {
+        (Severity::Warning, "mail() goes past the wrapper")
+    } else if !keeps_dots {
+        (Severity::Info, "without -i a line containing a single dot ends the message")
+    } else {
+        return None;
+    };
+    Some(Finding::new(
+        severity,
+        "php_sendmail_path",
+        format!("{shown}: sendmail_path = {value}: {meaning}"),
+        "sendmail_path = \"/usr/sbin/sendmail -t -i\"",
+    ))
 }
 
 /// A word of options that take no value.

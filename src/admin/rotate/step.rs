@@ -213,12 +213,12 @@ impl Step<'_> {
         let bits = minimum.unwrap_or_default().max(RSA_BITS);
         let terms = self.folder.key(&rotation.old).terms();
         let key = NewKey::generate(algorithm, bits, terms)?;
-        let entry = key.entry(&rotation.new, &self.folder.domain, Owner::Relative)?;
+        let entry = key.record.zone_entry(&rotation.new, &self.folder.domain, Owner::Relative)?;
         let files = self.folder.key(&rotation.new);
         let (path, text) = (&files.record, entry.as_bytes());
         // A crash may have left that of a key which never was: the name is this rotation's.
         self.run.store.replace(&NewFile { path, text, readers: Readers::All })?;
-        let (path, pem) = (&files.private, key.pem()?);
+        let (path, pem) = (&files.private, key.key.to_pkcs8_pem()?);
         self.run.store.files(&[NewFile { path, text: pem.as_bytes(), readers: Readers::Group }])
     }
 

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
 use std::fs::{File, Permissions};
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, fchown};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
@@ -66,16 +66,11 @@ pub(super) struct Folder {
 const MOST_LINKS: usize = 40;
 
 impl Folder {
-    /// Opens a folder by its path.
-    pub(super) fn open(path: &Path) -> Result<Self, Failure> {
+    /// Opens a directory by its path. Where it `is_shared`, other users may make files in it, but rename or remove none that is
+    /// not theirs, as in /tmp.
+    pub(super) fn open(path: &Path, is_shared: bool) -> Result<Self, Failure> {
         let folder = Self::find(path)?;
-        folder.refuse_others(false).map(|()| folder)
-    }
-
-    /// The same for one in which others may make files, but rename or remove none that is not theirs, as in /tmp.
-    pub(super) fn open_shared(path: &Path) -> Result<Self, Failure> {
-        let folder = Self::find(path)?;
-        folder.refuse_others(true).map(|()| folder)
+        folder.refuse_others(is_shared).map(|()| folder)
     }
 
     fn find(path: &Path) -> Result<Self, Failure> {
@@ -159,6 +154,23 @@ impl Folder {
         made
     }
 
+    /// Opens a regular file that has no other name; `None`: anything else, of which no key is read.
+    pub(super) fn sole_file(&self, name: &OsStr, access: OFlag) -> Result<Option<File>, Failure> {
+        let path = self.path.join(name);
+        let failed = |error| Failure::changing(&path, &error);
+        let file = match openat(&self.file, name, access | QUIETLY, Mode::empty()) {
+            Ok(file) => File::from(file),
+            // A link, a FIFO.
+            Err(Errno::ELOOP | Errno::ENXIO) => return Ok(None),
+            Err(error) => return Err(failed(error.into())),
+        };
+        let found = file.metadata().map_err(failed)?;
+        if !found.is_file() || found.nlink() != 1 {
+            return Ok(None);
+        }
+        refuse(Rights::from(&found), &path).map(|()| Some(file))
+    }
+
     /// What has a name in this folder; `None`: nothing.
     pub(super) fn look(&self, name: &OsStr) -> Result<Option<FileStat>, Failure> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
@@ -195,6 +207,10 @@ impl Folder {
 /// A folder that may be looked through, but needs not be readable.
 const ANY: OFlag =
     OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
+
+/// Flags of a file that is opened by its name: no link is followed, nothing is waited for.
+pub(super) const QUIETLY: OFlag =
+    OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
 /// The steps of a path, `..` among them.
 fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {

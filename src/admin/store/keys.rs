@@ -6,7 +6,6 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use getrandom::SysRng;
-use zeroize::Zeroizing;
 
 use super::domains;
 use super::domains::DomainConfig;
@@ -15,7 +14,6 @@ use super::time::UtcTime;
 use crate::admin::input;
 use crate::admin::output::{Failure, warn};
 use crate::dkim::key::SMALLEST;
-use crate::dkim::record::Owner;
 use crate::dkim::{
     Algorithm, Domain, KeyError, PublicKey, Record, RecordError, Selector, SigningKey, Terms,
 };
@@ -38,24 +36,9 @@ impl NewKey {
             Algorithm::RsaSha256 => SigningKey::generate(bits, &mut SysRng),
             Algorithm::Ed25519Sha256 => SigningKey::generate_ed25519(&mut SysRng),
         };
-        let key = key.map_err(Failure::software)?;
+        let key = key?;
         let record = Record::new(key.public()).with_terms(terms);
         Ok(Self { key, record })
-    }
-
-    /// The content of the key file.
-    pub(crate) fn pem(&self) -> Result<Zeroizing<String>, Failure> {
-        self.key.to_pkcs8_pem().map_err(Failure::software)
-    }
-
-    /// The record as an entry of a zone file.
-    pub(crate) fn entry(
-        &self,
-        selector: &Selector,
-        domain: &Domain,
-        owner: Owner,
-    ) -> Result<String, Failure> {
-        self.record.zone_entry(selector, domain, owner).map_err(Failure::software)
     }
 }
 
@@ -144,7 +127,7 @@ impl KeyFiles {
         let text = self.record_text()?;
         if let Some(key) = &key {
             if text.is_empty() {
-                return Record::new(key.public()).text().map_err(Failure::software);
+                return Ok(Record::new(key.public()).text()?);
             }
             if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
                 return Err(Failure::data(format_args!(

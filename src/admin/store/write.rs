@@ -16,11 +16,10 @@ use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
-use super::folder::{Access, Folder, Readers, is, of_another_kind, refuse, rights};
+use super::folder::{Access, Folder, QUIETLY, Readers, is, of_another_kind, refuse, rights};
 use super::rights::GROUP;
 use crate::admin::output::{Failure, warn};
 use crate::dkim::Domain;
-use crate::rights::Rights;
 
 /// A file to be made, below the folder of the store.
 pub(crate) struct NewFile<'a> {
@@ -42,7 +41,7 @@ impl Store {
     /// # Errors
     /// It is not there; another user owns it, or may write to it.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        Ok(Self { top: Folder::open(path)?, access: Access::new() })
+        Ok(Self { top: Folder::open(path, false)?, access: Access::new() })
     }
 
     /// Refuses a tree that another user can write to, before anything in it is believed. One that is not there is fine.
@@ -55,7 +54,7 @@ impl Store {
     /// # Errors
     /// As for a tree; but others may write to it where they can rename or remove no file of another user.
     pub(crate) fn open_shared(path: &Path) -> Result<Self, Failure> {
-        Ok(Self { top: Folder::open_shared(path)?, access: Access::new() })
+        Ok(Self { top: Folder::open(path, true)?, access: Access::new() })
     }
 
     /// Opens a tree, and makes its folder where there is none.
@@ -66,7 +65,7 @@ impl Store {
         let access = Access::new();
         let name = path.file_name().unwrap_or(OsStr::new("."));
         let above = path.parent().filter(|above| !above.as_os_str().is_empty());
-        let above = Folder::open_shared(above.unwrap_or(Path::new(".")))?;
+        let above = Folder::open(above.unwrap_or(Path::new(".")), true)?;
         let top = above.make(name, &access, Readers::All)?;
         Ok(Self { top: Folder { path: path.to_owned(), ..top }, access })
     }
@@ -115,18 +114,9 @@ impl Store {
                 Some("txt") => Readers::All,
                 Some(_) | None => continue,
             };
-            let failed = |error| Failure::changing(&path, &error);
-            let flags = OFlag::O_RDONLY | QUIETLY;
-            let file = match openat(&folder.file, name.as_os_str(), flags, Mode::empty()) {
-                Ok(file) => File::from(file),
-                // Of a link no key is read.
-                Err(Errno::ELOOP) => continue,
-                Err(error) => return Err(failed(error.into())),
-            };
-            let found = file.metadata().map_err(failed)?;
-            if found.is_file() && found.nlink() == 1 {
-                refuse(Rights::from(&found), &path)?;
-                self.access.give(&file, readers, 0).map_err(failed)?;
+            if let Some(file) = folder.sole_file(&name, OFlag::O_RDONLY)? {
+                let given = self.access.give(&file, readers, 0);
+                given.map_err(|error| Failure::changing(&path, &error))?;
             }
         }
         let given = self.access.give(&folder.file, Readers::Group, 0o111);
@@ -181,20 +171,10 @@ impl Store {
     pub(crate) fn wipe(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::changing(path, &error);
         let (folder, name) = self.place(path)?;
-        let flags = OFlag::O_WRONLY | QUIETLY;
-        match openat(&folder.file, name.as_os_str(), flags, Mode::empty()).map(File::from) {
-            Ok(mut file) => {
-                let found = file.metadata().map_err(failed)?;
-                if found.is_file() && found.nlink() == 1 {
-                    refuse(Rights::from(&found), path)?;
-                    let length = usize::try_from(found.len().min(1 << 16)).unwrap_or_default();
-                    file.write_all(&vec![0; length]).map_err(failed)?;
-                    file.sync_all().map_err(failed)?;
-                }
-            }
-            // A link, a FIFO.
-            Err(Errno::ELOOP | Errno::ENXIO) => {}
-            Err(error) => return Err(failed(error.into())),
+        if let Some(mut file) = folder.sole_file(&name, OFlag::O_WRONLY)? {
+            let length = file.metadata().map_err(failed)?.len().min(1 << 16);
+            let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
+            file.write_all(&zeros).and_then(|()| file.sync_all()).map_err(failed)?;
         }
         folder.remove(&name).map_err(failed)
     }
@@ -210,19 +190,15 @@ impl Store {
         let outside =
             || Failure::software(format_args!("{path:?} is not below {:?}", self.top.path));
         let below = path.strip_prefix(&self.top.path).map_err(|_| outside())?;
-        let mut names = below.components().map(|component| match component {
-            Component::Normal(name) => Ok(name),
-            Component::CurDir
-            | Component::ParentDir
-            | Component::RootDir
-            | Component::Prefix(_) => Err(outside()),
-        });
-        let last = names.next_back().ok_or_else(outside)??;
         let mut folder = self.top.again()?;
-        for name in names {
-            folder = folder.enter(name?)?;
+        let mut last = None;
+        for component in below.components() {
+            let Component::Normal(name) = component else { return Err(outside()) };
+            if let Some(above) = last.replace(name) {
+                folder = folder.enter(above)?;
+            }
         }
-        Ok((folder, last.to_owned()))
+        Ok((folder, last.ok_or_else(outside)?.to_owned()))
     }
 
     fn draft(&self, file: &NewFile<'_>) -> Result<Draft, Failure> {
@@ -251,10 +227,6 @@ impl Store {
         Ok(written)
     }
 }
-
-/// Flags of a file that is opened by its name: no link is followed, nothing is waited for.
-const QUIETLY: OFlag =
-    OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
 /// A file under a name of its own, which it loses in the end.
 struct Draft {
