@@ -53,6 +53,14 @@ pub(super) fn text(path: &Path, largest: u64) -> io::Result<String> {
     String::from_utf8(read(path, largest)?).map_err(not_text)
 }
 
+/// Reads a text file below the configuration directory; `None` where there is none.
+pub(super) fn optional(path: &Path) -> Result<Option<String>, Failure> {
+    match text(path, CONFIGURATION) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        read => read.map(Some).map_err(|error| Failure::reading(path, &error)),
+    }
+}
+
 /// The same as [`read`] for a file of the command line. What the shell has opened, as for `<(command)`, may be a pipe: it is waited for
 /// as standard input is.
 pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {

@@ -78,50 +78,33 @@ fn read(text: &str, place: &str, settings: &mut Settings) {
     }
 }
 
-fn judge(unit: &str, settings: &Settings) -> Vec<Finding> {
-    let is_on = |name: &str| {
-        let value = settings.get(name).map(|(value, _)| value.to_ascii_lowercase());
-        value.is_some_and(|value| ["yes", "true", "on", "1"].contains(&value.as_str()))
+fn judge(unit: &str, settings: &Settings) -> Option<Finding> {
+    let value = |name: &str| settings.get(name).map_or("", |(value, _)| value);
+    let fault = |name: &str, meaning: &str, line: &str| {
+        let (value, place) = settings.get(name)?;
+        Some(Finding::error(
+            "unit",
+            format!("{place}: {name}={value}: {meaning}"),
+            format!("systemctl edit {unit}: {line} in [Service]; then restart it"),
+        ))
     };
-    let place = |name: &str| {
-        let found = settings.get(name);
-        found.map_or_else(String::new, |(value, place)| format!("{place}: {name}={value}"))
-    };
-    let drop_in =
-        |line: &str| format!("systemctl edit {unit}: {line} in [Service]; then restart it");
-    let mut findings = Vec::new();
-    for name in ["NoNewPrivileges", "DynamicUser", "PrivateUsers"] {
-        if is_on(name) {
-            findings.push(Finding::error(
-                "unit",
-                format!(
-                    "{}: the set-gid bit counts for nothing in there, neither ours nor that of \
-                     Postfix's postdrop: its mail is not signed, and not accepted",
-                    place(name)
-                ),
-                drop_in(&format!("{name}=no")),
-            ));
-            // Without the right no more is to be said.
-            return findings;
-        }
+    let is_on =
+        |name: &&str| ["yes", "true", "on", "1"].contains(&&*value(name).to_ascii_lowercase());
+    let without_rights = ["NoNewPrivileges", "DynamicUser", "PrivateUsers"].into_iter().find(is_on);
+    if let Some(name) = without_rights {
+        let meaning = "set-gid programs are disabled in this unit, sendmail.dkim and Postfix's postdrop among \
+                       them: its mail is not signed, and not accepted";
+        return fault(name, meaning, &format!("{name}=no"));
     }
-    if let Some(finding) = implied(unit, settings) {
-        return vec![finding];
-    }
-    let is_strict = settings.get("ProtectSystem").is_some_and(|(value, _)| value == "strict");
-    let writable = settings.get("ReadWritePaths").map_or("", |(value, _)| value);
-    let has_queue = writable.split_whitespace().any(|path| {
+    let has_queue = value("ReadWritePaths").split_whitespace().any(|path| {
         let path = path.trim_start_matches(['-', '+']).trim_end_matches('/');
         ["/var", "/var/spool", "/var/spool/postfix", "/var/spool/postfix/maildrop"].contains(&path)
     });
-    if is_strict && !has_queue {
-        findings.push(Finding::error(
-            "unit",
-            format!("{}: Postfix's queue can't be written in there", place("ProtectSystem")),
-            drop_in("ReadWritePaths=/var/spool/postfix"),
-        ));
-    }
-    findings
+    implied(unit, settings).or_else(|| {
+        let is_closed = value("ProtectSystem") == "strict" && !has_queue;
+        let meaning = "the queue of Postfix can't be written in this unit";
+        fault("ProtectSystem", meaning, "ReadWritePaths=/var/spool/postfix").filter(|_| is_closed)
+    })
 }
 
 /// With a `User=` that is not root, settings that are seccomp filters imply `NoNewPrivileges=` (systemd.exec(5); seen with

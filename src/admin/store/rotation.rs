@@ -1,6 +1,5 @@
 //! `keys/DOMAIN/rotation.toml`: how far the rotations of a domain are.
 
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::ser::SerializeMap as _;
@@ -101,11 +100,7 @@ impl State {
 
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = Self::path(folder);
-        let text = match input::text(&path, input::CONFIGURATION) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
-            Err(error) => return Err(Failure::reading(&path, &error)),
-        };
+        let text = input::optional(&path)?.unwrap_or_default();
         let failed = |what: &str| Failure::data(format_args!("{}: {what}", path.display()));
         let file: File = toml::from_str(&text).map_err(|error| failed(error.message()))?;
         let rotations = file.rotation.iter().map(Entry::parse).collect::<Result<_, String>>();
