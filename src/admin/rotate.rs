@@ -17,7 +17,7 @@ use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFiles, KeyFolder};
 use super::store::rotation::{Rotation, Stage, State};
 use super::store::time::{self, UtcTime};
-use crate::dkim::{Domain, Selector};
+use crate::dkim::Selector;
 use name::Template;
 use step::{Report, Step};
 

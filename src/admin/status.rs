@@ -12,7 +12,7 @@ use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
 use super::store::rotation::{Stage, State};
 use super::store::time::UtcTime;
-use crate::dkim::{Domain, Record, Selector};
+use crate::dkim::{Record, Selector};
 
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "status",
