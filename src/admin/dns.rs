@@ -1,36 +1,50 @@
-//! The DNS as `dkimctl` asks it: the TXT records of a name, and the servers of the zone that it is in.
+//! DNS lookups: the TXT records of a name, and the servers of its zone. A lookup blocks its thread; many run at once on as
+//! many threads ([`at_once`]).
 
 mod exchange;
 
-use std::net::{IpAddr, SocketAddr};
-use std::{error, fmt, io};
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
+use std::panic::resume_unwind;
+use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{error, fmt, io, thread};
 
-use hickory_resolver::proto::op::{Message, ResponseCode};
-use hickory_resolver::proto::rr::rdata::{A, AAAA, CNAME, NS, TXT};
-use hickory_resolver::proto::rr::{Name, RecordData, RecordType};
-use hickory_resolver::system_conf::read_system_conf;
+use hickory_proto::op::{Message, ResponseCode};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, TXT};
+use hickory_proto::rr::{Name, RecordData, RecordType};
+use resolv_conf::{Config, ScopedIp};
 
+use super::input;
 use super::output::Failure;
-use exchange::Exchange;
+use exchange::{Wait, ask};
 
-/// Where a server listens if nobody says otherwise.
+/// The port of DNS servers.
 const PORT: u16 = 53;
 
-/// No more aliases are followed; resolvers follow 8 to 16.
+/// The most aliases (CNAME) that are followed; resolvers follow 8 to 16.
 const MOST_ALIASES: usize = 8;
 
-/// A way to ask the DNS.
+/// Limits of the C library on resolv.conf(5).
+const MOST_RESOLVERS: usize = 3;
+const LONGEST_TIMEOUT: u32 = 30;
+const MOST_ATTEMPTS: u32 = 5;
+
+/// The most lookups at once. They wait most of the time, and a resolver should not notice them.
+const AT_ONCE: usize = 32;
+
+/// The DNS servers to ask.
 #[derive(Debug)]
 pub(super) struct Dns {
-    exchange: Exchange,
-    /// Those to ask, the first that answers counts.
+    /// In this order; the first answer is used.
     resolvers: Vec<SocketAddr>,
+    wait: Wait,
 }
 
-/// What is known of the TXT records of a name.
+/// The answer to a lookup of TXT records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// What the name is an alias (CNAME) of, and that of, and so on; mostly nothing.
+    /// The chain of aliases (CNAME) that the name leads to; usually empty.
     pub(super) aliases: Vec<String>,
     /// Whether the server says that it has authenticated all of the answer (DNSSEC; the bit AD).
     pub(super) authenticated: bool,
@@ -41,28 +55,14 @@ pub(super) struct Answer {
 /// The records of a name, or why there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// At least one.
-    Records(Vec<Txt>),
+    /// At least one, each with its strings joined (§3.6.2.2).
+    Records(Vec<Vec<u8>>),
     /// The name has no TXT record.
     NoRecords,
     /// There is no such name (NXDOMAIN).
     NoName,
-    /// It is not known whether there are any.
-    Unknown(Trouble),
-}
-
-/// One TXT record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Txt {
-    /// Its strings, each of 255 octets at most (RFC 1035 §3.3.14).
-    pub(super) strings: Vec<Vec<u8>>,
-}
-
-impl Txt {
-    /// The strings without anything between them, as DKIM wants them (§3.6.2.2).
-    pub(super) fn joined(&self) -> Vec<u8> {
-        self.strings.concat()
-    }
+    /// The lookup failed.
+    Unknown(LookupError),
 }
 
 /// A server that the zone of a name is delegated to.
@@ -72,84 +72,82 @@ pub(super) struct Authority {
     pub(super) zone: String,
     /// The server's name.
     pub(super) server: String,
-    /// Where it may be asked; nothing where that cannot be found out.
+    /// Its addresses; empty if they could not be looked up.
     pub(super) addresses: Vec<IpAddr>,
 }
 
-/// Why the DNS did not answer. Its operators or the network cause it.
+/// Why a lookup failed. The operators of the DNS or the network cause it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Trouble {
-    /// A name that the DNS has no form for.
+pub(super) enum LookupError {
+    /// The text is not a DNS name.
     Name(String),
     /// The server answers with an error: SERVFAIL, REFUSED and the like.
     Refused(SocketAddr, String),
-    /// Nothing came in time.
+    /// The records fail DNSSEC validation.
+    Bogus(SocketAddr),
+    /// No answer in time.
     Timeout(SocketAddr),
-    /// It could not be asked, or what it sent could not be read.
+    /// The server could not be reached, or its answer could not be parsed.
     Broken(SocketAddr, String),
-    /// The server is not one of the zone, though the zone names it.
+    /// The zone names the server, but the server does not serve the zone.
     Lame(SocketAddr),
     /// A server of a zone has no address.
     NoAddress(String),
-    /// No zone has the name.
+    /// No zone above the name has servers.
     NoZone(String),
-    /// One alias leads to another without an end.
+    /// The chain of aliases is too long, or a circle.
     Aliases,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for LookupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Name(name) => write!(f, "{name:?} is no name that the DNS could have"),
+            Self::Name(name) => write!(f, "{name:?} is not a DNS name"),
             Self::Refused(server, code) => write!(f, "the DNS server {server} answers {code}"),
+            Self::Bogus(server) => {
+                write!(f, "the DNS server {server} answers that the records fail DNSSEC validation")
+            }
             Self::Timeout(server) => write!(f, "no answer from the DNS server {server} in time"),
             Self::Broken(server, why) => write!(f, "the DNS server {server}: {why}"),
             Self::Lame(server) => write!(f, "the DNS server {server} does not serve the zone"),
             Self::NoAddress(server) => write!(f, "the DNS server {server} has no address"),
-            Self::NoZone(name) => write!(f, "no zone with servers has the name {name}"),
+            Self::NoZone(name) => write!(f, "no zone above {name} has servers"),
             Self::Aliases => write!(f, "more than {MOST_ALIASES} aliases (CNAME) in a row"),
         }
     }
 }
 
-impl error::Error for Trouble {}
+impl error::Error for LookupError {}
 
 impl Dns {
-    /// By the servers that /etc/resolv.conf names.
+    /// The servers of resolv.conf(5), and the wait that it sets. Its search list does not apply: names are complete.
     fn system() -> io::Result<Self> {
-        let (config, _) = read_system_conf().map_err(|error| {
+        let failed = |error: &dyn fmt::Display| {
             io::Error::other(format!("no DNS server in /etc/resolv.conf: {error}"))
-        })?;
-        // libc asks no more than three either.
-        let servers = config.name_servers().iter().take(3);
-        Self::by(servers.map(|server| SocketAddr::new(server.ip, PORT)).collect())
+        };
+        let text = input::read(Path::new("/etc/resolv.conf"), input::CONFIGURATION);
+        let config = Config::parse(text.map_err(|error| failed(&error))?);
+        let config = config.map_err(|error| failed(&error))?;
+        let servers = config.nameservers.iter().take(MOST_RESOLVERS);
+        let resolvers = servers.map(|ip| address(ip, PORT)).collect::<io::Result<Vec<_>>>()?;
+        if resolvers.is_empty() {
+            return Err(failed(&"it names none"));
+        }
+        let timeout = Duration::from_secs(u64::from(config.timeout.clamp(1, LONGEST_TIMEOUT)));
+        let attempts = config.attempts.clamp(1, MOST_ATTEMPTS);
+        Ok(Self { resolvers, wait: Wait { timeout, attempts } })
     }
 
-    /// As the option `--server` says, else by the system's.
+    /// The server of the option `--server`, or else those of the system.
     ///
     /// # Errors
     ///
-    /// When the option is no address, or the system has no server to ask.
+    /// The option is not an address, or the system has no DNS server.
     pub(super) fn asked_for(server: Option<&str>) -> Result<Self, Failure> {
-        let dns = match server {
-            Some(text) => {
-                let server = server_address(text).map_err(|_| {
-                    Failure::usage(format_args!("{text:?} is not ADDRESS or ADDRESS:PORT"))
-                })?;
-                Self::server(server)
-            }
-            None => Self::system(),
-        };
-        dns.map_err(Failure::system)
-    }
-
-    /// By one server.
-    fn server(server: SocketAddr) -> io::Result<Self> {
-        Self::by(vec![server])
-    }
-
-    fn by(resolvers: Vec<SocketAddr>) -> io::Result<Self> {
-        Ok(Self { exchange: Exchange::new()?, resolvers })
+        let Some(text) = server else { return Self::system().map_err(Failure::system) };
+        let server = server_address(text)
+            .map_err(|_| Failure::usage(format_args!("{text:?} is not ADDRESS or ADDRESS:PORT")))?;
+        Ok(Self { resolvers: vec![server], wait: Wait::DEFAULT })
     }
 
     /// The TXT records of a name.
@@ -157,10 +155,10 @@ impl Dns {
         self.answer(name, &self.resolvers, true)
     }
 
-    /// The same as one server of the zone has it now, whatever a resolver remembers.
+    /// The TXT records of a name as one server of its zone has them, past every cache.
     pub(super) fn txt_at(&self, authority: &Authority, name: &str) -> Answer {
         if authority.addresses.is_empty() {
-            return Answer::unknown(Trouble::NoAddress(authority.server.clone()));
+            return Answer::unknown(LookupError::NoAddress(authority.server.clone()));
         }
         let addresses: Vec<_> =
             authority.addresses.iter().map(|address| SocketAddr::new(*address, PORT)).collect();
@@ -171,17 +169,17 @@ impl Dns {
     ///
     /// # Errors
     ///
-    /// When they cannot be found out.
-    pub(super) fn authorities(&self, name: &str) -> Result<Vec<Authority>, Trouble> {
+    /// They could not be looked up.
+    pub(super) fn authorities(&self, name: &str) -> Result<Vec<Authority>, LookupError> {
         let mut zone = parse(name)?;
         let servers = loop {
-            let reply = self.exchange.ask(&self.resolvers, &zone, RecordType::NS, true)?;
+            let reply = ask(&self.resolvers, &zone, RecordType::NS, true, self.wait)?;
             let servers = data(&reply, &zone, |server: &NS| server.0.clone());
             if !servers.is_empty() {
                 break servers;
             }
             if zone.is_root() {
-                return Err(Trouble::NoZone(name.to_owned()));
+                return Err(LookupError::NoZone(name.to_owned()));
             }
             zone = zone.base_name();
         };
@@ -196,7 +194,7 @@ impl Dns {
     fn addresses(&self, server: &Name) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
         for kind in [RecordType::A, RecordType::AAAA] {
-            let Ok(reply) = self.exchange.ask(&self.resolvers, server, kind, true) else {
+            let Ok(reply) = ask(&self.resolvers, server, kind, true, self.wait) else {
                 continue;
             };
             let records = reply.answers.iter().map(|record| &record.data);
@@ -207,14 +205,14 @@ impl Dns {
         addresses
     }
 
-    /// Asks `servers`, and the resolvers for what the name is an alias of, if that is left open.
+    /// Asks `servers`; then the resolvers for the end of a chain of aliases, if the answer does not have it.
     fn answer(&self, name: &str, servers: &[SocketAddr], recursive: bool) -> Answer {
         let mut answer = Answer { aliases: Vec::new(), authenticated: true, found: Found::NoName };
         let asked = parse(name).and_then(|mut name| {
             let (mut servers, mut recursive) = (servers, recursive);
             loop {
-                let reply = self.exchange.ask(servers, &name, RecordType::TXT, recursive)?;
-                if let Some(found) = answer.take(&reply, &mut name)? {
+                let reply = ask(servers, &name, RecordType::TXT, recursive, self.wait)?;
+                if let Some(found) = answer.add(&reply, &mut name)? {
                     return Ok(found);
                 }
                 (servers, recursive) = (self.resolvers.as_slice(), true);
@@ -226,25 +224,23 @@ impl Dns {
 }
 
 impl Answer {
-    /// None, and why.
-    pub(super) fn unknown(trouble: Trouble) -> Self {
-        Self { aliases: Vec::new(), authenticated: false, found: Found::Unknown(trouble) }
+    /// The answer of a lookup that failed.
+    pub(super) fn unknown(error: LookupError) -> Self {
+        Self { aliases: Vec::new(), authenticated: false, found: Found::Unknown(error) }
     }
 
-    /// Takes one reply for `name`, which becomes the last alias in it. `None`: that one is to be asked for.
-    fn take(&mut self, reply: &Message, name: &mut Name) -> Result<Option<Found>, Trouble> {
+    /// Adds a reply about `name`, which becomes the last alias in the reply. `None`: the reply ends at that alias, so ask for it.
+    fn add(&mut self, reply: &Message, name: &mut Name) -> Result<Option<Found>, LookupError> {
         self.authenticated &= reply.metadata.authentic_data;
         let before = self.aliases.len();
         while let Some(alias) = alias(reply, name) {
             if self.aliases.len() >= MOST_ALIASES {
-                return Err(Trouble::Aliases);
+                return Err(LookupError::Aliases);
             }
             self.aliases.push(text(&alias));
             *name = alias;
         }
-        let records = data(reply, name, |txt: &TXT| Txt {
-            strings: txt.txt_data.iter().map(|s| s.to_vec()).collect(),
-        });
+        let records = data(reply, name, |txt: &TXT| txt.txt_data.concat());
         Ok(if !records.is_empty() {
             Some(Found::Records(records))
         } else if reply.metadata.response_code == ResponseCode::NXDomain {
@@ -257,23 +253,49 @@ impl Answer {
     }
 }
 
-/// Takes `ADDR[:PORT]`, an IPv6 address with a port in brackets.
-fn server_address(text: &str) -> Result<SocketAddr, std::net::AddrParseError> {
+/// Maps `ask` over `items` on several threads; the results are in the order of the items.
+pub(super) fn at_once<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut done = Vec::new();
+        loop {
+            let index = next.fetch_add(1, Ordering::Relaxed);
+            let Some(item) = items.get(index) else { return done };
+            done.push((index, ask(item)));
+        }
+    };
+    let mut all: Vec<(usize, R)> = thread::scope(|scope| {
+        let threads = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(work));
+        let threads: Vec<_> = threads.collect();
+        let ends = threads.into_iter().map(|thread| thread.join());
+        ends.flat_map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))).collect()
+    });
+    all.sort_by_key(|(index, _)| *index);
+    all.into_iter().map(|(_, result)| result).collect()
+}
+
+/// Parses `ADDR[:PORT]`, an IPv6 address with a port in brackets.
+fn server_address(text: &str) -> io::Result<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
-    match bare.parse::<IpAddr>() {
-        Ok(address) => Ok(SocketAddr::new(address, PORT)),
-        Err(_) => text.parse(),
+    match bare.parse::<ScopedIp>() {
+        Ok(ip) => address(&ip, PORT),
+        Err(_) => text.parse().map_err(io::Error::other),
     }
 }
 
-fn parse(name: &str) -> Result<Name, Trouble> {
-    let mut parsed = Name::from_ascii(name).map_err(|_| Trouble::Name(name.to_owned()))?;
-    // Whatever /etc/resolv.conf would like to add.
+/// The address with the interface of its scope (RFC 4007 §11), which getaddrinfo(3) knows the number of.
+fn address(ip: &ScopedIp, port: u16) -> io::Result<SocketAddr> {
+    let mut addresses = (ip.to_string(), port).to_socket_addrs()?;
+    addresses.next().ok_or(io::ErrorKind::AddrNotAvailable.into())
+}
+
+fn parse(name: &str) -> Result<Name, LookupError> {
+    let mut parsed = Name::from_ascii(name).map_err(|_| LookupError::Name(name.to_owned()))?;
     parsed.set_fqdn(true);
     Ok(parsed)
 }
 
-/// A name as people write it.
+/// A name in lower case, without the dot at its end.
 fn text(name: &Name) -> String {
     let text = name.to_lowercase().to_ascii();
     text.strip_suffix('.').filter(|text| !text.is_empty()).unwrap_or(&text).to_owned()
@@ -283,7 +305,7 @@ fn alias(reply: &Message, name: &Name) -> Option<Name> {
     data(reply, name, |alias: &CNAME| alias.0.clone()).into_iter().next()
 }
 
-/// What a reply holds of a name itself.
+/// The records of a name in a reply.
 fn data<R: RecordData, T>(reply: &Message, name: &Name, take: impl Fn(&R) -> T) -> Vec<T> {
     let own = reply.answers.iter().filter(|record| record.name == *name);
     own.filter_map(|record| R::try_borrow(&record.data)).map(take).collect()

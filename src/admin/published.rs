@@ -1,72 +1,137 @@
-//! What the DNS has for the keys of the tree, against the keys themselves.
+//! What the DNS has for the keys of the tree, compared with the keys themselves.
 
 mod compare;
 mod keys;
 mod mistake;
 mod repair;
-mod tested;
-mod typo;
 
 use std::path::Path;
 
-use super::dns::{Answer, Dns, Found, Txt};
+use serde::Serialize;
+
+use super::dns::{Answer, Dns, Found, at_once};
 use super::output::Failure;
 use crate::dkim::{Domain, PublicKey, Selector};
 use compare::{Expected, examine, is_key_record};
 use keys::DomainKeys;
 use mistake::{Mistake, Severity};
-pub(super) use repair::mend;
-use tested::Finding;
-pub(super) use tested::{Outcome, Tested, text};
+pub(super) use repair::repair;
 
-/// Tests every key of the tree, or those of one domain.
+/// The result for one key, the best first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub(super) enum Outcome {
+    /// The record is right.
+    Ok,
+    /// There is a record, and signatures do not verify with it.
+    Wrong,
+    /// There is no record, or the lookup failed.
+    Unavailable,
+    /// The key or the domain file cannot be read.
+    Unreadable,
+}
+
+impl Outcome {
+    /// 0, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_OSERR`; and the word for it.
+    fn code_and_word(self) -> (u8, &'static str) {
+        match self {
+            Self::Ok => (0, "ok"),
+            Self::Wrong => (65, "wrong"),
+            Self::Unavailable => (69, "unavailable"),
+            Self::Unreadable => (71, "unreadable"),
+        }
+    }
+
+    pub(super) fn code(self) -> u8 {
+        self.code_and_word().0
+    }
+}
+
+/// The findings about one key.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Tested {
+    /// The name of the record; the path of a domain file that cannot be used.
+    pub(super) name: String,
+    domain: Option<String>,
+    selector: Option<String>,
+    /// The server that was asked, if each server of the zone was.
+    server: Option<String>,
+    pub(super) outcome: Outcome,
+    dnssec: Option<&'static str>,
+    /// As published, each record's strings joined.
+    records: Vec<String>,
+    pub(super) findings: Vec<Finding>,
+}
+
+/// One finding about a key.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Finding {
+    severity: Severity,
+    /// A name for scripts.
+    what: &'static str,
+    pub(super) message: String,
+}
+
+impl Finding {
+    fn of(mistake: &Mistake) -> Self {
+        let (severity, what) = mistake.kind();
+        Self { severity, what, message: mistake.to_string() }
+    }
+
+    fn error(what: &'static str, message: String) -> Self {
+        Self { severity: Severity::Error, what, message }
+    }
+}
+
+/// A line for each key, and one below it for each finding.
+pub(super) fn text(tested: &[Tested]) -> String {
+    let mut text = String::new();
+    for one in tested {
+        let at = one.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();
+        let dnssec = one.dnssec.map(|dnssec| format!(" (DNSSEC: {dnssec})")).unwrap_or_default();
+        text.push_str(&format!("{}{at}: {}{dnssec}\n", one.name, one.outcome.code_and_word().1));
+        for finding in &one.findings {
+            text.push_str(&format!("  {}: {}\n", finding.severity, finding.message));
+        }
+    }
+    text
+}
+
+/// Tests every key of the tree, or those of one domain; with `authoritative` at each server of the zone.
 ///
 /// # Errors
 ///
-/// When the folder of the domain files cannot be read.
+/// The folder of the domain files cannot be read.
 pub(super) fn test_all(
     etc: &Path,
     dns: &Dns,
     only: Option<&Domain>,
     authoritative: bool,
 ) -> Result<Vec<Tested>, Failure> {
-    let mut all = Vec::new();
-    for found in keys::domain_files(etc, only)? {
-        match found {
-            Ok(domain) => all.extend(test_domain(&domain, dns, authoritative)),
-            Err((path, why)) => all.push(Tested::unreadable(path.display().to_string(), why)),
+    let files = keys::domain_files(etc, only)?;
+    let tested = at_once(&files, |file| match file {
+        Ok(domain) => {
+            let of_key = |(selector, key): &(Selector, _)| {
+                let name = selector.record_name(&domain.domain);
+                Test { domain, selector, name, dns }.run(key, authoritative)
+            };
+            domain.keys.iter().flat_map(of_key).collect()
         }
-    }
-    Ok(all)
-}
-
-fn test_domain(domain: &DomainKeys, dns: &Dns, authoritative: bool) -> Vec<Tested> {
-    let readable = domain.keys.iter();
-    let others: Vec<(String, PublicKey)> = readable
-        .filter_map(|(selector, key)| Some((selector.to_string(), key.as_ref().ok()?.clone())))
-        .collect();
-    let mut all = Vec::new();
-    for (selector, key) in &domain.keys {
-        let name = selector.record_name(&domain.domain);
-        let test = Test { domain, selector, name, dns };
-        match key {
-            Ok(key) => {
-                let expected = Expected {
-                    key,
-                    others: &others,
-                    identity_below: domain.identity_below,
-                    subdomains: domain.subdomains,
-                };
-                all.extend(test.run(&expected, authoritative));
-            }
-            Err(why) => all.push(Tested {
-                domain: Some(domain.domain.to_string()),
-                selector: Some(selector.to_string()),
-                ..Tested::unreadable(test.name, why.clone())
-            }),
+        Err((path, why)) => {
+            let finding = Finding::error("unreadable", why.clone());
+            vec![Tested {
+                name: path.display().to_string(),
+                domain: None,
+                selector: None,
+                server: None,
+                outcome: Outcome::Unreadable,
+                dnssec: None,
+                records: Vec::new(),
+                findings: vec![finding],
+            }]
         }
-    }
-    all
+    });
+    Ok(tested.concat())
 }
 
 /// One key and where to look for its record.
@@ -78,77 +143,97 @@ struct Test<'a> {
 }
 
 impl Test<'_> {
-    fn run(&self, expected: &Expected<'_>, authoritative: bool) -> Vec<Tested> {
+    fn run(&self, key: &Result<PublicKey, String>, authoritative: bool) -> Vec<Tested> {
+        let key = match key {
+            Ok(key) => key,
+            Err(why) => {
+                let finding = Finding::error("unreadable", why.clone());
+                return vec![self.tested(Outcome::Unreadable, vec![finding])];
+            }
+        };
         if !authoritative {
-            return vec![self.judge(&self.dns.txt(&self.name), expected, None)];
+            return vec![self.judge(&self.dns.txt(&self.name), key, None)];
         }
         match self.dns.authorities(&self.name) {
-            Ok(servers) => servers
-                .iter()
-                .map(|server| {
-                    let answer = self.dns.txt_at(server, &self.name);
-                    self.judge(&answer, expected, Some(&server.server))
-                })
-                .collect(),
-            Err(trouble) => vec![self.judge(&Answer::unknown(trouble), expected, None)],
+            Ok(servers) => {
+                let answers = at_once(&servers, |server| self.dns.txt_at(server, &self.name));
+                let answers = servers.iter().zip(&answers);
+                answers.map(|(at, answer)| self.judge(answer, key, Some(&at.server))).collect()
+            }
+            Err(error) => vec![self.judge(&Answer::unknown(error), key, None)],
         }
     }
 
-    fn judge(&self, answer: &Answer, expected: &Expected<'_>, server: Option<&str>) -> Tested {
+    fn tested(&self, outcome: Outcome, findings: Vec<Finding>) -> Tested {
+        Tested {
+            name: self.name.clone(),
+            domain: Some(self.domain.domain.to_string()),
+            selector: Some(self.selector.to_string()),
+            server: None,
+            outcome,
+            dnssec: None,
+            records: Vec::new(),
+            findings,
+        }
+    }
+
+    fn judge(&self, answer: &Answer, key: &PublicKey, server: Option<&str>) -> Tested {
         let mut findings = Vec::new();
         if !answer.aliases.is_empty() {
             findings.push(Finding::of(&Mistake::Alias(answer.aliases.clone())));
         }
-        let mut texts = Vec::new();
+        let mut texts: &[Vec<u8>] = &[];
         let outcome = match &answer.found {
             Found::Records(records) => {
-                texts.extend(records.iter().map(Txt::joined));
-                let mistakes = examine(&texts, expected);
+                texts = records;
+                let expected = Expected {
+                    key,
+                    others: &self.domain.readable(),
+                    identity_below: self.domain.identity_below,
+                    subdomains: self.domain.subdomains,
+                };
+                let mistakes = examine(records, &expected);
                 findings.extend(mistakes.iter().map(Finding::of));
-                let wrong = mistakes.iter().any(|one| one.severity() == Severity::Error);
-                if wrong { Outcome::Wrong } else { Outcome::Ok }
+                let is_wrong = mistakes.iter().any(|one| one.severity() == Severity::Error);
+                if is_wrong { Outcome::Wrong } else { Outcome::Ok }
             }
             Found::NoRecords | Found::NoName => {
                 findings.push(self.absent(answer));
                 Outcome::Unavailable
             }
-            Found::Unknown(trouble) => {
-                findings.push(Finding::error("dns", trouble.to_string()));
+            Found::Unknown(error) => {
+                findings.push(Finding::error("dns", error.to_string()));
                 Outcome::Unavailable
             }
         };
         let is_known = !matches!(answer.found, Found::Unknown(_));
         let dnssec = if answer.authenticated { "secure" } else { "unsigned" };
         Tested {
-            name: self.name.clone(),
-            domain: Some(self.domain.domain.to_string()),
-            selector: Some(self.selector.to_string()),
             server: server.map(str::to_owned),
-            outcome,
-            // Only a resolver says that.
+            // Only a resolver sets AD.
             dnssec: (is_known && server.is_none()).then_some(dnssec),
             records: texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect(),
-            findings,
+            ..self.tested(outcome, findings)
         }
     }
 
-    /// Why there is no record, as far as that can be seen.
+    /// Why there is no record, as far as the DNS shows that.
     fn absent(&self, answer: &Answer) -> Finding {
         if let Some(alias) = answer.aliases.last() {
             let message = format!("the name is an alias of {alias}, and there is no record");
             return Finding::error("no-record", message);
         }
-        // What a form or a zone file makes of a whole name without a dot at its end.
+        // A form or a zone file appends the zone to a whole name without a dot at its end.
         let zones = std::iter::successors(Some(self.domain.domain.clone()), Domain::parent);
         for name in zones.map(|zone| format!("{}.{zone}", self.name)) {
             if let Found::Records(records) = self.dns.txt(&name).found
-                && records.iter().any(|one| is_key_record(&String::from_utf8_lossy(&one.joined())))
+                && records.iter().any(|record| is_key_record(&String::from_utf8_lossy(record)))
             {
                 return Finding::of(&Mistake::Elsewhere(name));
             }
         }
         let message = match answer.found {
-            Found::NoRecords => "the name is there, but has no TXT record",
+            Found::NoRecords => "the name exists, but has no TXT record",
             Found::NoName | Found::Records(_) | Found::Unknown(_) => "there is no record",
         };
         Finding::error("no-record", message.to_owned())

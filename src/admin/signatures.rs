@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use super::dns::{Answer, Dns, Found, Txt};
+use super::dns::{Answer, Dns, Found};
 use super::input;
 use super::store::keys::KeyFiles;
 use crate::dkim::{
@@ -104,12 +104,11 @@ impl Source {
 fn published(answer: Answer) -> Lookup {
     match answer.found {
         Found::Records(records) => {
-            let texts: Vec<Vec<u8>> = records.iter().map(Txt::joined).collect();
-            let first = texts.iter().find(|text| Record::parse(text).is_ok()).or(texts.first());
+            let first = records.iter().find(|text| Record::parse(text).is_ok()).or(records.first());
             first.map_or(Lookup::NotFound, |text| Lookup::Found(text.clone()))
         }
         Found::NoRecords | Found::NoName => Lookup::NotFound,
-        Found::Unknown(trouble) => Lookup::Failed(trouble.to_string()),
+        Found::Unknown(error) => Lookup::Failed(error.to_string()),
     }
 }
 

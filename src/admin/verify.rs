@@ -22,7 +22,7 @@ use crate::dkim::verify::MOST;
 use crate::dkim::{Fault, Record, Verdict, signature};
 use crate::report;
 use diagnose::{Case, diagnose};
-use finding::Suspect;
+use finding::Finding;
 
 pub(super) const COMMAND: Subcommand = Subcommand {
     name: "verify",
@@ -57,7 +57,7 @@ struct Told {
     /// A name for the step that failed, which stays.
     fault: Option<&'static str>,
     message: Option<String>,
-    findings: Vec<Suspect>,
+    findings: Vec<Finding>,
 }
 
 fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -133,7 +133,7 @@ impl Told {
         })
     }
 
-    fn of(verdict: &Verdict, findings: Vec<Suspect>) -> Self {
+    fn of(verdict: &Verdict, findings: Vec<Finding>) -> Self {
         let fault = verdict.result.as_ref().err();
         Self {
             domain: verdict.domain.as_ref().map(ToString::to_string),

@@ -69,7 +69,7 @@ const CASES: [Case; 20] = [
         "2 TXT records",
     ),
     case("pieces", &[&["v=DKIM1; k=rsa; p=F"], &["R"]], "wrong", &["pieces"], "in 2 pieces"),
-    case("blank", &[&["v=DKIM1; k=rsa; p=F ", "R"]], "ok", &["blank-in-key"], "a blank inside p="),
+    case("blank", &[&["v=DKIM1; k=rsa; p=F ", "R"]], "ok", &["blank-in-key"], "a space inside p="),
     case("cut", &[&["v=DKIM1; k=rsa; p=F"]], "wrong", &["cut"], "p= is cut off after 200 of 392"),
     case("revoked", &[&["v=DKIM1; k=rsa; p="]], "wrong", &["revoked"], "revoked"),
     case(

@@ -5,7 +5,9 @@ use std::net::{Ipv4Addr, TcpListener, UdpSocket};
 use std::thread;
 use std::time::Duration;
 
-use hickory_resolver::proto::rr::{RData, Record};
+use hickory_proto::op::Query;
+use hickory_proto::rr::rdata::opt::EdnsOption;
+use hickory_proto::rr::{RData, Record};
 
 /// How a question came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,8 +21,8 @@ fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
     let socket = UdpSocket::bind(address).unwrap();
-    let answer = move |by, octets: &[u8]| {
-        let question = Message::from_vec(octets).unwrap();
+    let answer = move |by, bytes: &[u8]| {
+        let question = Message::from_vec(bytes).unwrap();
         let mut empty = question.clone().into_response();
         empty.edns = None;
         empty.metadata.authentic_data = false;
@@ -28,9 +30,9 @@ fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone
     };
     let by_udp = answer.clone();
     thread::spawn(move || {
-        let mut octets = [0; 4096];
-        while let Ok((length, peer)) = socket.recv_from(&mut octets) {
-            if let Some(reply) = by_udp(By::Udp, &octets[..length]) {
+        let mut bytes = [0; 4096];
+        while let Ok((length, peer)) = socket.recv_from(&mut bytes) {
+            if let Some(reply) = by_udp(By::Udp, &bytes[..length]) {
                 socket.send_to(&reply, peer).unwrap();
             }
         }
@@ -40,15 +42,15 @@ fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone
             let mut stream = stream.unwrap();
             let mut length = [0; 2];
             stream.read_exact(&mut length).unwrap();
-            let mut octets = vec![0; usize::from(u16::from_be_bytes(length))];
-            stream.read_exact(&mut octets).unwrap();
-            if let Some(reply) = answer(By::Tcp, &octets) {
+            let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
+            stream.read_exact(&mut bytes).unwrap();
+            if let Some(reply) = answer(By::Tcp, &bytes) {
                 let length = u16::try_from(reply.len()).unwrap().to_be_bytes();
                 stream.write_all(&[length.as_slice(), &reply].concat()).unwrap();
             }
         }
     });
-    Dns::server(address).unwrap()
+    Dns { resolvers: vec![address], wait: Wait::DEFAULT }
 }
 
 fn record(owner: &str, data: RData) -> Record {
@@ -69,7 +71,7 @@ fn asked(question: &Message) -> String {
 
 fn records(answer: &Answer) -> Vec<Vec<u8>> {
     let Found::Records(records) = &answer.found else { panic!("{answer:?}") };
-    records.iter().map(Txt::joined).collect()
+    records.clone()
 }
 
 #[test]
@@ -108,20 +110,26 @@ fn each_way_of_having_no_record_is_told_from_the_others() {
             "none.test" => ResponseCode::NoError,
             "absent.test" => ResponseCode::NXDomain,
             "broken.test" => ResponseCode::ServFail,
+            "bogus.test" => {
+                let reason = EdnsOption::Unknown(15, vec![0, 6]);
+                reply.edns.get_or_insert_default().options_mut().insert(reason);
+                ResponseCode::ServFail
+            }
             _ => return None,
         };
         Some(reply)
     });
     let server = dns.resolvers[0];
-    dns.exchange.patience = Duration::from_millis(300);
+    dns.wait.timeout = Duration::from_millis(300);
     let found = |name| dns.txt(name).found;
     assert_eq!(found("none.test"), Found::NoRecords);
     assert_eq!(found("absent.test"), Found::NoName);
-    let trouble = Trouble::Refused(server, "SERVFAIL".to_owned());
-    assert_eq!(found("broken.test"), Found::Unknown(trouble));
-    assert_eq!(found("silent.test"), Found::Unknown(Trouble::Timeout(server)));
+    let error = LookupError::Refused(server, "SERVFAIL".to_owned());
+    assert_eq!(found("broken.test"), Found::Unknown(error));
+    assert_eq!(found("bogus.test"), Found::Unknown(LookupError::Bogus(server)));
+    assert_eq!(found("silent.test"), Found::Unknown(LookupError::Timeout(server)));
     let long = "a.".repeat(200);
-    assert_eq!(found(&long), Found::Unknown(Trouble::Name(long.clone())));
+    assert_eq!(found(&long), Found::Unknown(LookupError::Name(long.clone())));
 }
 
 #[test]
@@ -151,7 +159,7 @@ fn aliases_are_followed_and_named() {
         (answer.aliases.join(" "), answer.found),
         ("nothing.test".to_owned(), Found::NoName)
     );
-    assert_eq!(dns.txt("ring.test").found, Found::Unknown(Trouble::Aliases));
+    assert_eq!(dns.txt("ring.test").found, Found::Unknown(LookupError::Aliases));
 }
 
 #[test]
@@ -181,9 +189,9 @@ fn the_servers_of_a_zone_are_those_of_the_nearest_cut_above() {
         [named("ns1.x.test", vec![IpAddr::from([127, 0, 0, 2])]), named("ns2.other.test", vec![])];
     assert_eq!(authorities, wanted);
     let answer = dns.txt_at(&authorities[1], "s._domainkey.x.test");
-    let no_address = Trouble::NoAddress("ns2.other.test".to_owned());
+    let no_address = LookupError::NoAddress("ns2.other.test".to_owned());
     assert_eq!(answer.found, Found::Unknown(no_address));
-    assert_eq!(dns.authorities("y.test"), Err(Trouble::NoZone("y.test".to_owned())));
+    assert_eq!(dns.authorities("y.test"), Err(LookupError::NoZone("y.test".to_owned())));
 }
 
 #[test]
@@ -195,7 +203,7 @@ fn what_a_server_of_the_zone_does_not_know_itself_is_no_answer() {
     });
     let at = |name| dns.answer(name, &dns.resolvers, false).found;
     assert_eq!(at("own.test"), Found::NoRecords);
-    assert_eq!(at("cached.test"), Found::Unknown(Trouble::Lame(dns.resolvers[0])));
+    assert_eq!(at("cached.test"), Found::Unknown(LookupError::Lame(dns.resolvers[0])));
 }
 
 #[test]
@@ -207,9 +215,45 @@ fn a_server_is_an_address_with_or_without_a_port() {
         ("[::1]", "[::1]:53"),
         ("[::1]:5353", "[::1]:5353"),
     ] {
-        assert_eq!(server_address(text), Ok(wanted.parse().unwrap()), "{text}");
+        assert_eq!(server_address(text).unwrap(), wanted.parse().unwrap(), "{text}");
     }
     for text in ["", "localhost", "127.0.0.1:", "127.0.0.1:x", "1.2.3"] {
         assert!(server_address(text).is_err(), "{text}");
     }
+}
+
+#[test]
+fn a_reply_to_another_question_is_ignored() {
+    let dns = serve(|_, question, mut reply| {
+        reply.add_answer(txt("x.test", &["right"]));
+        if asked(question) == "x.test" {
+            return Some(reply);
+        }
+        reply.queries.clear();
+        reply.add_query(Query::query(parse("x.test").unwrap(), RecordType::TXT));
+        Some(reply)
+    });
+    let dns = Dns { wait: Wait { timeout: Duration::from_millis(200), attempts: 2 }, ..dns };
+    assert_eq!(records(&dns.txt("x.test")), [b"right"]);
+    let timeout = LookupError::Timeout(dns.resolvers[0]);
+    assert_eq!(dns.txt("y.test").found, Found::Unknown(timeout));
+}
+
+#[test]
+fn many_lookups_run_at_once_and_keep_their_order() {
+    let dns = serve(|_, question, mut reply| {
+        let name = asked(question);
+        reply.add_answer(txt(&name, &[&name]));
+        Some(reply)
+    });
+    let names: Vec<String> = (0..200).map(|number| format!("{number}.test")).collect();
+    let answers = at_once(&names, |name| records(&dns.txt(name)).concat());
+    assert_eq!(answers, names.iter().map(|name| name.as_bytes()).collect::<Vec<_>>());
+}
+
+#[test]
+fn the_scope_of_a_link_local_server_is_kept() {
+    let SocketAddr::V6(address) = server_address("fe80::1%lo").unwrap() else { panic!() };
+    assert_ne!(address.scope_id(), 0);
+    assert!(server_address("fe80::1%nowhere").is_err());
 }

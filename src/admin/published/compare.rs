@@ -1,7 +1,7 @@
 //! The records of a name against the key that they should hold. Pure.
 
-use super::mistake::Mistake;
-use super::repair::{is_blank, mend};
+use super::mistake::{Mistake, Severity};
+use super::repair::{is_wsp, repair};
 use crate::dkim::tag::{TagList, base64, words};
 use crate::dkim::{PublicKey, Record, RecordError};
 
@@ -39,7 +39,7 @@ pub(crate) fn examine(records: &[Vec<u8>], expected: &Expected<'_>) -> Vec<Mista
     }
 }
 
-fn worst(found: &[Mistake]) -> Option<super::mistake::Severity> {
+fn worst(found: &[Mistake]) -> Option<Severity> {
     found.iter().map(Mistake::severity).max()
 }
 
@@ -53,7 +53,7 @@ fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
     [forward, backward]
         .iter()
         .any(|rest| {
-            let (text, _) = mend(&format!("{begin}{rest}"));
+            let (text, _) = repair(&format!("{begin}{rest}"));
             Record::parse(text.as_bytes()).is_ok_and(|record| record.key() == expected.key)
         })
         .then_some(Mistake::Pieces(texts.len()))
@@ -61,10 +61,10 @@ fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
 
 /// Whether a record is one of a key, or was meant to be.
 pub(super) fn is_key_record(text: &str) -> bool {
-    let text = text.trim_start_matches(|char| is_blank(char) || char == '"');
+    let text = text.trim_start_matches(|char| is_wsp(char) || char == '"');
     let has = |name: &str| {
         text.split(';').any(|spec| {
-            spec.split_once('=').is_some_and(|(found, _)| found.trim_matches(is_blank) == name)
+            spec.split_once('=').is_some_and(|(found, _)| found.trim_matches(is_wsp) == name)
         })
     };
     text.starts_with("v=DKIM") || has("p") || has("k")
@@ -74,12 +74,12 @@ fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
     if !is_key_record(text) {
         return vec![Mistake::NotAKey(text.chars().take(40).collect())];
     }
-    let (text, typos) = mend(text);
+    let (text, typos) = repair(text);
     let mut found: Vec<_> = typos.into_iter().map(Mistake::Typo).collect();
     let tags = match TagList::parse(text.as_bytes()) {
         Ok(tags) => tags,
         Err(error) => {
-            // One of the mistakes that were mended may be the cause of this one.
+            // A mistake that was repaired may be the cause of this error.
             if found.is_empty() {
                 found.push(Mistake::Unusable(RecordError::Syntax(error)));
             }
@@ -99,7 +99,7 @@ fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
 }
 
 fn is_error(mistake: &Mistake) -> bool {
-    mistake.severity() == super::mistake::Severity::Error
+    mistake.severity() == Severity::Error
 }
 
 /// What the record forbids.
@@ -134,11 +134,11 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     if says != is {
         return found.push(Mistake::KeyType { says: says.to_owned(), is });
     }
-    let there: String = p.chars().filter(|char| !is_blank(*char)).collect();
+    let there: String = p.chars().filter(|char| !is_wsp(*char)).collect();
     let Ok(wanted) = expected.key.to_base64() else { return };
-    let octets = base64(&there);
+    let bytes = base64(&there);
     let holds =
-        octets.as_ref().and_then(|octets| PublicKey::from_octets(expected.key.algorithm(), octets));
+        bytes.as_ref().and_then(|bytes| PublicKey::from_octets(expected.key.algorithm(), bytes));
     // Two texts may mean one key: a bare RSAPublicKey is taken everywhere.
     if holds.as_ref() != Some(expected.key) {
         found.push(match holds {
@@ -147,7 +147,7 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
             }
             Some(key) => Mistake::OtherKey(named(&key, expected)),
             None if alike(&there, &wanted) => Mistake::Damaged,
-            None if octets.is_none() => Mistake::Unusable(RecordError::Base64),
+            None if bytes.is_none() => Mistake::Unusable(RecordError::Base64),
             None => Mistake::Unusable(RecordError::Key),
         });
     } else if there.len() < p.len() {

@@ -20,6 +20,14 @@ pub(super) struct DomainKeys {
     pub(super) subdomains: bool,
 }
 
+impl DomainKeys {
+    /// The keys that can be read, by their selectors.
+    pub(super) fn readable(&self) -> Vec<(String, PublicKey)> {
+        let readable = self.keys.iter();
+        readable.filter_map(|(name, key)| Some((name.to_string(), key.clone().ok()?))).collect()
+    }
+}
+
 /// A domain file; or which, and why it cannot be used.
 pub(super) type Found = Result<DomainKeys, (PathBuf, String)>;
 

@@ -1,29 +1,31 @@
-//! What can be wrong with what is published, and how bad it is. Pure.
+//! What can be wrong with a published record, and how bad it is. Pure.
 
 use std::fmt;
 
-use super::typo::Typo;
-use crate::dkim::RecordError;
+use serde::Serialize;
 
-/// How much it matters.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+use crate::dkim::RecordError;
+use crate::report::chain;
+
+/// How much a mistake matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// Good to know.
     Note,
-    /// Signatures verify, and yet something should be done.
+    /// Signatures verify, but something should be changed.
     Warning,
-    /// Signatures with the key do not verify, or not with everybody.
+    /// Signatures with the key do not verify, or not at every receiver.
     Error,
 }
 
-impl Severity {
-    /// The word for it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
             Self::Note => "note",
             Self::Warning => "warning",
             Self::Error => "error",
-        }
+        })
     }
 }
 
@@ -36,19 +38,19 @@ pub(crate) enum Mistake {
     Pieces(usize),
     /// Something else is published under the name: what it begins with.
     NotAKey(String),
-    /// The text is not the one that was meant.
+    /// A mistake in the text that [`super::repair`] can correct.
     Typo(Typo),
     /// What else makes the record unusable.
     Unusable(RecordError),
-    /// p= has blanks in it.
+    /// p= contains WSP.
     BlankInKey,
-    /// Of p= only this many octets of so many are there.
+    /// Only the first bytes of p= are published.
     Cut { there: usize, of: usize },
     /// p= has an end, but the middle is missing or changed.
     Damaged,
     /// p= is empty.
     Revoked,
-    /// k= says one type, the key on disk is of the other.
+    /// k= is one type, the key on disk is of the other.
     KeyType { says: String, is: &'static str },
     /// h= without sha256.
     Hash(String),
@@ -70,118 +72,148 @@ pub(crate) enum Mistake {
     Elsewhere(String),
 }
 
+/// A mistake made when the text of a record was copied into a form or a zone file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Typo {
+    /// A character that no record may contain.
+    Character(char),
+    /// `\;` or `\"`.
+    Backslash(&'static str),
+    /// Quotes that are part of the record.
+    Quotes,
+    /// A tag without its name; the name by its value.
+    LostName { value: String, name: Option<&'static str> },
+    /// No `;` before this tag.
+    NoSeparator { before: &'static str },
+}
+
 impl Mistake {
     pub(crate) fn severity(&self) -> Severity {
-        match self {
-            Self::Alias(names) if names.len() < 2 => Severity::Note,
-            Self::StrictAndSubdomains => Severity::Note,
-            Self::BlankInKey | Self::Testing | Self::Weak(_) | Self::Alias(_) => Severity::Warning,
-            Self::SeveralRecords { .. }
-            | Self::Pieces(_)
-            | Self::NotAKey(_)
-            | Self::Typo(_)
-            | Self::Unusable(_)
-            | Self::Cut { .. }
-            | Self::Damaged
-            | Self::Revoked
-            | Self::KeyType { .. }
-            | Self::Hash(_)
-            | Self::Service(_)
-            | Self::OtherKey(_)
-            | Self::Strict
-            | Self::Elsewhere(_) => Severity::Error,
-        }
+        self.kind().0
     }
 
-    /// A name for scripts, which stays.
-    pub(crate) fn name(&self) -> &'static str {
+    /// Its severity, and a name for scripts that never changes.
+    pub(super) fn kind(&self) -> (Severity, &'static str) {
         match self {
-            Self::SeveralRecords { .. } => "several-records",
-            Self::Pieces(_) => "pieces",
-            Self::NotAKey(_) => "not-a-key",
-            Self::Typo(typo) => typo.name(),
-            Self::Unusable(_) => "unusable",
-            Self::BlankInKey => "blank-in-key",
-            Self::Cut { .. } => "cut",
-            Self::Damaged => "damaged",
-            Self::Revoked => "revoked",
-            Self::KeyType { .. } => "key-type",
-            Self::Hash(_) => "hash",
-            Self::Service(_) => "service",
-            Self::OtherKey(_) => "other-key",
-            Self::Testing => "testing",
-            Self::Strict => "strict",
-            Self::StrictAndSubdomains => "strict-and-subdomains",
-            Self::Weak(_) => "weak",
-            Self::Alias(_) => "alias",
-            Self::Elsewhere(_) => "elsewhere",
+            Self::SeveralRecords { .. } => (Severity::Error, "several-records"),
+            Self::Pieces(_) => (Severity::Error, "pieces"),
+            Self::NotAKey(_) => (Severity::Error, "not-a-key"),
+            Self::Typo(typo) => (Severity::Error, typo.name()),
+            Self::Unusable(_) => (Severity::Error, "unusable"),
+            Self::BlankInKey => (Severity::Warning, "blank-in-key"),
+            Self::Cut { .. } => (Severity::Error, "cut"),
+            Self::Damaged => (Severity::Error, "damaged"),
+            Self::Revoked => (Severity::Error, "revoked"),
+            Self::KeyType { .. } => (Severity::Error, "key-type"),
+            Self::Hash(_) => (Severity::Error, "hash"),
+            Self::Service(_) => (Severity::Error, "service"),
+            Self::OtherKey(_) => (Severity::Error, "other-key"),
+            Self::Testing => (Severity::Warning, "testing"),
+            Self::Strict => (Severity::Error, "strict"),
+            Self::StrictAndSubdomains => (Severity::Note, "strict-and-subdomains"),
+            Self::Weak(_) => (Severity::Warning, "weak"),
+            Self::Alias(names) if names.len() < 2 => (Severity::Note, "alias"),
+            Self::Alias(_) => (Severity::Warning, "alias"),
+            Self::Elsewhere(_) => (Severity::Error, "elsewhere"),
         }
     }
 }
 
-const CHAIN: &str = "the name begins a chain of aliases (CNAME)";
+impl Typo {
+    /// As that of [`Mistake::kind`].
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::Character(_) => "character",
+            Self::Backslash(_) => "backslash",
+            Self::Quotes => "quotes",
+            Self::LostName { .. } => "lost-name",
+            Self::NoSeparator { .. } => "no-separator",
+        }
+    }
+}
 
 impl fmt::Display for Mistake {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::SeveralRecords { count, keys } => write!(
-                f,
-                "{count} TXT records under the name, {keys} of them key records; there may be one only"
+        f.write_str(&match self {
+            Self::SeveralRecords { count, keys } => format!(
+                "{count} TXT records under the name, {keys} of them key records; publish only one"
             ),
-            Self::Pieces(count) => write!(
-                f,
+            Self::Pieces(count) => format!(
                 "the record was published in {count} pieces, each a TXT record; \
                  publish one record of several strings"
             ),
             Self::NotAKey(begin) => {
-                write!(f, "no key record but {begin:?}; a wildcard record, or the wrong name")
+                format!("not a key record but {begin:?}; a wildcard record, or the wrong name")
             }
-            Self::Typo(typo) => typo.fmt(f),
-            Self::Unusable(error) => write!(f, "{}", crate::report::chain(error)),
-            Self::BlankInKey => write!(
-                f,
-                "a blank inside p=; allowed, but not every verifier takes it: cut the text without one"
-            ),
-            Self::Cut { there, of } => write!(
-                f,
+            Self::Typo(typo) => typo.to_string(),
+            Self::Unusable(error) => chain(error),
+            Self::BlankInKey => "a space inside p=; allowed, but not every verifier accepts it: \
+                 split the text into strings without adding spaces"
+                .to_owned(),
+            Self::Cut { there, of } => format!(
                 "p= is cut off after {there} of {of} characters; a TXT string holds 255, \
                  a longer record needs several strings"
             ),
-            Self::Damaged => write!(f, "p= is damaged: parts of it are missing or changed"),
-            Self::Revoked => write!(f, "p= is empty: the key is revoked"),
-            Self::KeyType { says, is } => write!(f, "k={says}, but the key on disk is {is}"),
-            Self::Hash(says) => write!(f, "h={says} does not allow sha256, which signatures use"),
+            Self::Damaged => "p= is damaged: parts of it are missing or changed".to_owned(),
+            Self::Revoked => "p= is empty: the key is revoked".to_owned(),
+            Self::KeyType { says, is } => format!("k={says}, but the key on disk is {is}"),
+            Self::Hash(says) => format!("h={says} does not allow sha256, which signatures use"),
             Self::Service(says) => {
-                write!(f, "s={says} does not allow e-mail; leave it out, or say s=email")
+                format!("s={says} does not allow e-mail; remove it, or set s=email")
             }
-            Self::OtherKey(None) => write!(f, "it is the record of another key"),
+            Self::OtherKey(None) => "the record is for another key".to_owned(),
             Self::OtherKey(Some(selector)) => {
-                write!(f, "it is the record of another key: that of selector {selector}")
+                format!("the record is for another key: that of selector {selector}")
             }
-            Self::Testing => write!(
-                f,
-                "t=y: the domain is only testing, and receivers may treat its mail as unsigned"
-            ),
-            Self::Strict => write!(
-                f,
+            Self::Testing => {
+                "t=y: the domain is only testing DKIM; receivers may treat its mail as unsigned"
+                    .to_owned()
+            }
+            Self::Strict => {
                 "t=s, but \"identity\" is of a subdomain: no signature verifies; remove one of them"
-            ),
-            Self::StrictAndSubdomains => write!(
-                f,
-                "t=s does no harm to mail From subdomains as long as \"identity\" is not set"
-            ),
-            Self::Weak(bits) => {
-                write!(f, "the key has {bits} bits; 2048 is what receivers ask for")
+                    .to_owned()
             }
+            Self::StrictAndSubdomains => {
+                "t=s is harmless to mail From subdomains as long as \"identity\" is not set"
+                    .to_owned()
+            }
+            Self::Weak(bits) => format!("the key has {bits} bits; receivers expect at least 2048"),
             Self::Alias(names) => match names.as_slice() {
-                [name] => write!(f, "the name is an alias (CNAME) of {name}"),
-                names => write!(f, "{CHAIN}: {}; some resolvers give up", names.join(", then ")),
+                [name] => format!("the name is an alias (CNAME) of {name}"),
+                names => format!(
+                    "the name begins a chain of aliases (CNAME): {}; some resolvers give up",
+                    names.join(", then ")
+                ),
             },
-            Self::Elsewhere(name) => write!(
-                f,
-                "the record is at {name}: give the form the name without the domain, \
+            Self::Elsewhere(name) => format!(
+                "the record is at {name}: enter the name without the domain, \
                  or end it with a dot in a zone file"
             ),
+        })
+    }
+}
+
+impl fmt::Display for Typo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Character(char) => write!(
+                f,
+                "the character U+{:04X} in the record, as in text copied from a web page",
+                u32::from(*char)
+            ),
+            Self::Backslash(escaped) => write!(
+                f,
+                "{escaped} in the record; the backslash belongs in a zone file, not in a form"
+            ),
+            Self::Quotes => {
+                write!(f, "quotes in the record; they belong in a zone file, not in a form")
+            }
+            Self::LostName { value, name } => {
+                write!(f, "\"={value}\" without the name of its tag")?;
+                let Some(name) = name else { return Ok(()) };
+                write!(f, "; it should be {name}={value}")
+            }
+            Self::NoSeparator { before } => write!(f, "no \";\" before {before}="),
         }
     }
 }

@@ -1,17 +1,17 @@
-//! Mistakes in the text of a record: found by mending them. Pure.
+//! Mistakes in the text of a record, found by correcting them. Pure.
 
-use super::typo::Typo;
+use super::mistake::Typo;
 
 /// Tags of a record that people get wrong (§3.6.1, and g= of RFC 4871).
 const TAGS: [&str; 8] = ["v", "k", "h", "n", "p", "s", "t", "g"];
 
-/// What the text was meant to be, and what is wrong with it.
-pub(in crate::admin) fn mend(text: &str) -> (String, Vec<Typo>) {
+/// The text without its mistakes, and the mistakes.
+pub(in crate::admin) fn repair(text: &str) -> (String, Vec<Typo>) {
     let mut found = Vec::new();
     let mut text = text.to_owned();
     for step in [characters, escapes, quotes, lost_names, separators] {
-        if let Some(mended) = step(&text, &mut found) {
-            text = mended;
+        if let Some(repaired) = step(&text, &mut found) {
+            text = repaired;
         }
     }
     (text, found)
@@ -19,62 +19,60 @@ pub(in crate::admin) fn mend(text: &str) -> (String, Vec<Typo>) {
 
 /// What comes along when text is copied from a web page or a letter.
 fn characters(text: &str, found: &mut Vec<Typo>) -> Option<String> {
-    let odd = |char: char| !char.is_ascii() || (char.is_ascii_control() && !is_blank(char));
+    let odd = |char: char| !char.is_ascii() || (char.is_ascii_control() && !is_wsp(char));
     let is_quote = |char: char| matches!(char, '\u{201c}'..='\u{201f}');
-    let is_blank = |char: char| char.is_whitespace();
-    let notes = notes(text);
-    let first = text.char_indices().find(|(place, char)| odd(*char) && !within(&notes, *place))?.1;
+    let is_wsp = |char: char| char.is_whitespace();
+    let first = without_notes(text).chars().find(|char| odd(*char))?;
     found.push(Typo::Character(first));
-    let mended = text.chars().filter_map(|char| match char {
+    let repaired = text.chars().filter_map(|char| match char {
         char if is_quote(char) => Some('"'),
-        char if odd(char) && is_blank(char) => Some(' '),
+        char if odd(char) && is_wsp(char) => Some(' '),
         char => Some(char).filter(|char| !odd(*char)),
     });
-    Some(mended.collect())
+    Some(repaired.collect())
 }
 
-/// `\;` and `\"`, as a zone file or a shell wants them and a web form does not.
+/// `\;` and `\"`, which belong in a zone file or a shell and not in a web form.
 fn escapes(text: &str, found: &mut Vec<Typo>) -> Option<String> {
-    let notes = notes(text);
-    let is_there = |escaped: &&str| {
-        let mut places = text.match_indices(*escaped);
-        places.any(|(place, _)| *escaped == "\\;" || !within(&notes, place))
+    let escaped = match text.contains("\\;") {
+        true => "\\;",
+        false => without_notes(text).contains("\\\"").then_some("\\\"")?,
     };
-    let escaped = ["\\;", "\\\""].into_iter().find(is_there)?;
     found.push(Typo::Backslash(escaped));
     Some(text.replace("\\;", ";").replace("\\\"", "\""))
 }
 
 /// Quotes that a zone file has around a string, pasted into a form that adds its own.
 fn quotes(text: &str, found: &mut Vec<Typo>) -> Option<String> {
-    let notes = notes(text);
-    text.char_indices().find(|(place, char)| *char == '"' && !within(&notes, *place))?;
+    if !without_notes(text).contains('"') {
+        return None;
+    }
     found.push(Typo::Quotes);
     // Between two strings of a zone file there is nothing.
-    let mut mended = String::new();
+    let mut repaired = String::new();
     for (index, piece) in text.split('"').enumerate() {
-        let between = index % 2 == 0 && piece.trim_matches(is_blank).is_empty();
+        let between = index % 2 == 0 && piece.trim_matches(is_wsp).is_empty();
         if !between {
-            mended.push_str(piece);
+            repaired.push_str(piece);
         }
     }
-    Some(mended)
+    Some(repaired)
 }
 
 /// `;=rsa`: a name that a template or a shell has put nothing for.
 fn lost_names(text: &str, found: &mut Vec<Typo>) -> Option<String> {
     let before = found.len();
-    let mended = text.split(';').map(|spec| {
-        let Some(value) = spec.trim_matches(is_blank).strip_prefix('=') else {
+    let repaired = text.split(';').map(|spec| {
+        let Some(value) = spec.trim_matches(is_wsp).strip_prefix('=') else {
             return spec.to_owned();
         };
-        let value = value.trim_matches(is_blank);
+        let value = value.trim_matches(is_wsp);
         let name = guess(value);
         found.push(Typo::LostName { value: value.to_owned(), name });
         name.map_or_else(String::new, |name| format!(" {name}={value}"))
     });
-    let mended: Vec<_> = mended.collect();
-    (found.len() > before).then(|| mended.join(";"))
+    let repaired: Vec<_> = repaired.collect();
+    (found.len() > before).then(|| repaired.join(";"))
 }
 
 /// The tag that a value is one of.
@@ -93,59 +91,48 @@ fn guess(value: &str) -> Option<&'static str> {
 /// A tag that begins where another has not ended: `v=DKIM1 k=rsa`.
 fn separators(text: &str, found: &mut Vec<Typo>) -> Option<String> {
     let before = found.len();
-    let mut mended = Vec::new();
+    let mut repaired = Vec::new();
     for spec in text.split(';') {
         let mut rest = spec;
         while let Some((head, name, tail)) = swallowed(rest) {
             found.push(Typo::NoSeparator { before: name });
-            mended.push(head.to_owned());
+            repaired.push(head.to_owned());
             rest = tail;
         }
-        mended.push(rest.to_owned());
+        repaired.push(rest.to_owned());
     }
-    (found.len() > before).then(|| mended.join(";"))
+    (found.len() > before).then(|| repaired.join(";"))
 }
 
 /// Where the value of a tag holds another tag: what is before it, its name, and all from its name on.
 fn swallowed(spec: &str) -> Option<(&str, &'static str, &str)> {
     let (own, value) = spec.split_once('=')?;
-    if own.trim_matches(is_blank) == "n" {
+    if own.trim_matches(is_wsp) == "n" {
         return None;
     }
     let begin = spec.len().saturating_sub(value.len());
     value.char_indices().skip(1).find_map(|(place, _)| {
         let (head, tail) = spec.split_at_checked(begin.saturating_add(place))?;
         let (name, after) = tail.split_once('=')?;
-        let name = TAGS.into_iter().find(|tag| *tag == name.trim_matches(is_blank))?;
+        let name = TAGS.into_iter().find(|tag| *tag == name.trim_matches(is_wsp))?;
         // The = at the end of base64 is no tag.
-        let has_value = !after.trim_matches(|char| is_blank(char) || char == '=').is_empty();
-        let value = head.get(begin..)?.trim_matches(is_blank);
-        let apart = head.ends_with(is_blank);
+        let has_value = !after.trim_matches(|char| is_wsp(char) || char == '=').is_empty();
+        let value = head.get(begin..)?.trim_matches(is_wsp);
+        let apart = head.ends_with(is_wsp);
         let known = guess(value).is_some_and(|tag| tag != "p");
-        let starts = tail.starts_with(|char: char| !is_blank(char));
+        let starts = tail.starts_with(|char: char| !is_wsp(char));
         (has_value && starts && !value.is_empty() && (apart || known)).then_some((head, name, tail))
     })
 }
 
-/// Where in the text notes (n=) are: they may hold anything.
-fn notes(text: &str) -> Vec<(usize, usize)> {
-    let mut start = 0_usize;
-    let mut notes = Vec::new();
-    for spec in text.split(';') {
-        let end = start.saturating_add(spec.len());
-        if spec.split_once('=').is_some_and(|(name, _)| name.trim_matches(is_blank) == "n") {
-            notes.push((start, end));
-        }
-        start = end.saturating_add(1);
-    }
-    notes
+/// The text without its notes (n=), which may contain anything.
+fn without_notes(text: &str) -> String {
+    let is_note =
+        |spec: &str| spec.split_once('=').is_some_and(|(name, _)| name.trim_matches(is_wsp) == "n");
+    text.split(';').filter(|spec| !is_note(spec)).collect::<Vec<_>>().join(";")
 }
 
-fn within(places: &[(usize, usize)], place: usize) -> bool {
-    places.iter().any(|(start, end)| (*start..*end).contains(&place))
-}
-
-pub(super) fn is_blank(char: char) -> bool {
+pub(super) fn is_wsp(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 
@@ -155,8 +142,8 @@ mod tests {
 
     const P: &str = "p=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/";
 
-    fn mended(text: &str) -> (String, Vec<Typo>) {
-        mend(&text.replace("KEY", P))
+    fn repaired(text: &str) -> (String, Vec<Typo>) {
+        repair(&text.replace("KEY", P))
     }
 
     fn right(text: &str) -> String {
@@ -172,32 +159,32 @@ mod tests {
             "v = DKIM1 ; h=sha1 : sha256; t=y:s; s=*; KEY AB CD t=;",
             "",
         ] {
-            assert_eq!(mended(text), (right(text), vec![]), "{text}");
+            assert_eq!(repaired(text), (right(text), vec![]), "{text}");
         }
     }
 
     #[test]
     fn pasted_quotes_are_taken_off() {
         let wanted = (right("v=DKIM1; k=rsa; KEYAB"), vec![Typo::Quotes]);
-        assert_eq!(mended("\"v=DKIM1; k=rsa; KEYAB\""), wanted);
-        assert_eq!(mended("\"v=DKIM1; k=rsa; \" \"KEY\"\"AB\""), wanted);
-        assert_eq!(mended("v=DKIM1; k=rsa; \"KEYAB\""), wanted);
-        let (text, found) = mended("\u{201c}v=DKIM1; k=rsa; KEYAB\u{201d}");
+        assert_eq!(repaired("\"v=DKIM1; k=rsa; KEYAB\""), wanted);
+        assert_eq!(repaired("\"v=DKIM1; k=rsa; \" \"KEY\"\"AB\""), wanted);
+        assert_eq!(repaired("v=DKIM1; k=rsa; \"KEYAB\""), wanted);
+        let (text, found) = repaired("\u{201c}v=DKIM1; k=rsa; KEYAB\u{201d}");
         assert_eq!((text, found.len()), (wanted.0, 2));
     }
 
     #[test]
     fn escaped_semicolons_are_semicolons() {
         let wanted = (right("v=DKIM1; k=rsa; KEY"), vec![Typo::Backslash("\\;")]);
-        assert_eq!(mended("v=DKIM1\\; k=rsa\\; KEY"), wanted);
+        assert_eq!(repaired("v=DKIM1\\; k=rsa\\; KEY"), wanted);
     }
 
     #[test]
     fn a_lost_name_is_guessed_by_its_value() {
         let lost = |value: &str, name| Typo::LostName { value: value.to_owned(), name };
         let wanted = (right("v=DKIM1; k=rsa; KEY"), vec![lost("rsa", Some("k"))]);
-        assert_eq!(mended("v=DKIM1;=rsa; KEY"), wanted);
-        let (text, found) = mended("v=DKIM1; =what; KEY");
+        assert_eq!(repaired("v=DKIM1;=rsa; KEY"), wanted);
+        let (text, found) = repaired("v=DKIM1; =what; KEY");
         assert_eq!((text, found), (right("v=DKIM1;; KEY"), vec![lost("what", None)]));
     }
 
@@ -211,13 +198,13 @@ mod tests {
             ("v=DKIM1; KEY k=rsa", "v=DKIM1; KEY ;k=rsa", &["k"]),
         ] {
             let found = tags.iter().map(|tag| Typo::NoSeparator { before: tag }).collect();
-            assert_eq!(mended(text), (right(wanted), found), "{text}");
+            assert_eq!(repaired(text), (right(wanted), found), "{text}");
         }
     }
 
     #[test]
     fn what_a_web_page_adds_is_taken_out() {
-        let (text, found) = mended("v=DKIM1;\u{a0}k=rsa; KEY\u{200b}AB");
+        let (text, found) = repaired("v=DKIM1;\u{a0}k=rsa; KEY\u{200b}AB");
         assert_eq!(
             (text, found),
             (right("v=DKIM1; k=rsa; KEYAB"), vec![Typo::Character('\u{a0}')])

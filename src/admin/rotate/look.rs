@@ -67,7 +67,7 @@ fn has(found: Found, key: Option<&PublicKey>) -> Has {
     let [record] = records.as_slice() else {
         return Has::Other(format!("{} TXT records", records.len()));
     };
-    match Record::parse(&record.joined()) {
+    match Record::parse(record) {
         Ok(record) if Some(record.key()) == key => Has::Key,
         Ok(_) => Has::Other("another key".to_owned()),
         Err(RecordError::Revoked) => Has::Revoked,

@@ -2,7 +2,7 @@
 //! of bh=, that was it. Pure.
 
 use super::encoding::decoded;
-use super::finding::Suspect;
+use super::finding::Finding;
 use crate::dkim::{Claims, Header};
 
 /// Lines behind added ones that are looked at: those that close a multipart, short as they are.
@@ -22,13 +22,13 @@ const SMALL: usize = 1 << 20;
 const FEW: usize = 40;
 
 /// The change that was made, if it is one that can be undone.
-pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Suspect> {
+pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Finding> {
     let mut before = undone(header, body);
-    if let Some((suspect, _)) = before.find(|(_, body)| fits(claims, body)) {
-        return Some(suspect);
+    if let Some((finding, _)) = before.find(|(_, body)| fits(claims, body)) {
+        return Some(finding);
     }
-    if let Some(suspect) = added(claims, body) {
-        return Some(suspect);
+    if let Some(finding) = added(claims, body) {
+        return Some(finding);
     }
     if body.len() > SMALL {
         return None;
@@ -45,13 +45,13 @@ fn fits(claims: &Claims, body: &[u8]) -> bool {
 fn undone<'a>(
     header: &Header,
     body: &'a [u8],
-) -> impl Iterator<Item = (Suspect, Vec<u8>)> + use<'a> {
+) -> impl Iterator<Item = (Finding, Vec<u8>)> + use<'a> {
     let all = line_by_line(body).into_iter().chain(joined(body));
     all.chain(decoded(header, body)).filter(move |(_, before)| before != body)
 }
 
 /// What was done to lines, undone in all of them.
-fn line_by_line(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
+fn line_by_line(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
     let mut all = Vec::new();
     let lines = || body.split_inclusive(|octet| *octet == b'\n');
     let each = |undo: fn(&[u8]) -> Vec<u8>| lines().flat_map(undo).collect::<Vec<u8>>();
@@ -60,28 +60,28 @@ fn line_by_line(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
         line => line.to_vec(),
     });
     let from = "lines that begin with \"From \" got a \">\" in front, as mbox files want it";
-    all.push((Suspect::proven("from-quoted", from), unquoted));
+    all.push((Finding::proven("from-quoted", from), unquoted));
     let dots = each(|line| match line {
         [b'.', b'.', ..] => line.get(1..).unwrap_or_default().to_vec(),
         line => line.to_vec(),
     });
     let doubled =
         "a dot at the beginning of a line was doubled, as SMTP does in transit, and not undone";
-    all.push((Suspect::proven("dots-doubled", doubled), dots));
+    all.push((Finding::proven("dots-doubled", doubled), dots));
     let bare: Vec<u8> = each(|line| {
         let end = if line.ends_with(b"\r\n") { 2 } else { 0 };
         let (text, end) = line.split_at_checked(line.len().saturating_sub(end)).unwrap_or_default();
         let kept = text.iter().copied().filter(|octet| *octet != b'\r');
         kept.chain(end.iter().copied()).collect()
     });
-    all.push((Suspect::proven("cr-added", "CR was added in places that are no line ends"), bare));
+    all.push((Finding::proven("cr-added", "CR was added in places that are no line ends"), bare));
     let signature = each(|line| match line {
         b"--\r\n" => b"-- \r\n".to_vec(),
         b"--\n" => b"-- \n".to_vec(),
         line => line.to_vec(),
     });
     all.push((
-        Suspect::proven("blanks-lost", "blanks at the end of a line were dropped"),
+        Finding::proven("blanks-lost", "blanks at the end of a line were dropped"),
         signature,
     ));
     all
@@ -89,7 +89,7 @@ fn line_by_line(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
 
 /// Long lines that a hop broke are joined: all those of the length of the longest line that are followed by
 /// a line with a blank in front (`smtp_line_length_limit`), or by any line.
-fn joined(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
+fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
     let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
     let text = |line: &[u8]| {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
@@ -112,13 +112,13 @@ fn joined(body: &[u8]) -> Vec<(Suspect, Vec<u8>)> {
             let line = if continues { text(line) } else { line.to_vec() };
             before.extend_from_slice(line.get(begin..).unwrap_or_default());
         }
-        all.push((Suspect::proven("lines-broken", &what), before));
+        all.push((Finding::proven("lines-broken", &what), before));
     }
     all
 }
 
 /// Lines that were put at the end, before the end of a multipart, or in front.
-fn added(claims: &Claims, body: &[u8]) -> Option<Suspect> {
+fn added(claims: &Claims, body: &[u8]) -> Option<Finding> {
     let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
     let mut length = 0_usize;
     let short = lines.iter().rev().take_while(|line| {
@@ -147,7 +147,7 @@ fn added(claims: &Claims, body: &[u8]) -> Option<Suspect> {
     Some(lines_added(&lines, 0, banner))
 }
 
-fn lines_added(lines: &[&[u8]], first: usize, end: usize) -> Suspect {
+fn lines_added(lines: &[&[u8]], first: usize, end: usize) -> Finding {
     let added = lines.get(first..end).unwrap_or_default();
     let text = added.iter().map(|line| line.trim_ascii()).find(|line| !line.is_empty());
     let text: String = String::from_utf8_lossy(text.unwrap_or_default()).chars().take(60).collect();
@@ -157,5 +157,5 @@ fn lines_added(lines: &[&[u8]], first: usize, end: usize) -> Suspect {
     } else {
         format!("lines {number} to {end} of the body were added: {text:?} ...")
     };
-    Suspect::proven(if first == 0 { "banner" } else { "footer" }, &message)
+    Finding::proven(if first == 0 { "banner" } else { "footer" }, &message)
 }

@@ -1,8 +1,8 @@
 //! Why a signature does not verify, or what it leaves open though it does. Pure.
 
-use super::finding::Suspect;
+use super::finding::Finding;
 use super::{body, header};
-use crate::admin::published::mend;
+use crate::admin::published::repair;
 use crate::dkim::tag::TagList;
 use crate::dkim::verify::others;
 use crate::dkim::{Claims, Fault, Field, Header, Record, SignatureError, Timestamp};
@@ -19,7 +19,7 @@ pub(super) struct Case<'a> {
 }
 
 /// What there is to say beyond the verdict.
-pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspect> {
+pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
     let Ok(claims) = Claims::parse(case.field) else { return unreadable(case, result) };
     let record = case.record.and_then(|text| Record::parse(text).ok());
     match (result, &record) {
@@ -35,14 +35,14 @@ pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspe
 }
 
 /// The header is looked at too: one change of the way may have met both.
-fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Suspect> {
+fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Finding> {
     let unknown =
-        || Suspect::hint("unknown", "no change of a kind that is known here was found in the body");
+        || Finding::hint("unknown", "no change of a kind that is known here was found in the body");
     let mut found = vec![body::find(claims, case.header, case.body).unwrap_or_else(unknown)];
     let others = others(case.header, case.field);
     if claims.fits_header(&others, case.field, record.key()) {
         let intact = "the signed header fields are intact: it is the body alone that was changed";
-        found.push(Suspect::proven("header-intact", intact));
+        found.push(Finding::proven("header-intact", intact));
     } else {
         found.extend(header::find(claims, &others, case.field, record.key()));
     }
@@ -50,55 +50,55 @@ fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Suspec
 }
 
 /// What a field that cannot be verified says.
-fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Suspect> {
+fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
     let Ok(tags) = TagList::parse(case.field.value()) else { return Vec::new() };
     match (result, tags.get("a")) {
         (Err(Fault::Signature(SignatureError::Algorithm)), Some(algorithm)) => {
             let is_old = algorithm.eq_ignore_ascii_case("rsa-sha1");
             let rule = if is_old { ", which RFC 8301 forbids to accept" } else { "" };
-            vec![Suspect::proven("algorithm", &format!("a={algorithm}{rule}"))]
+            vec![Finding::proven("algorithm", &format!("a={algorithm}{rule}"))]
         }
         _ => Vec::new(),
     }
 }
 
 /// What is wrong with the text of the record, where that can be seen.
-fn mistakes(case: &Case<'_>) -> Vec<Suspect> {
+fn mistakes(case: &Case<'_>) -> Vec<Finding> {
     let text = String::from_utf8_lossy(case.record.unwrap_or_default());
-    let (mended, typos) = mend(&text);
+    let (repaired, typos) = repair(&text);
     // Mended it need not be right.
-    let is_all = Record::parse(mended.as_bytes()).is_ok();
-    let suspects = typos.iter().map(|typo| Suspect {
+    let is_all = Record::parse(repaired.as_bytes()).is_ok();
+    let findings = typos.iter().map(|typo| Finding {
         what: typo.name(),
         message: format!("in the key record: {typo}"),
         proven: is_all,
     });
-    suspects.collect()
+    findings.collect()
 }
 
-fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Suspect> {
+fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Finding> {
     let Some(expiration) = claims.expiration else { return Vec::new() };
     let ago = case.now.0.saturating_sub(expiration);
     let message = match ago / 86_400 {
         0 => format!("x= was over {ago} seconds ago"),
         days => format!("x= was over {days} days ago"),
     };
-    vec![Suspect::proven("expired", &message)]
+    vec![Finding::proven("expired", &message)]
 }
 
 /// What a signature that verifies does not say.
-fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Suspect> {
+fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(length) = claims.length {
         let whole = Claims { length: None, ..claims.clone() }.hash_body(case.body).length();
         let open = whole.saturating_sub(length);
         if open > 0 {
             let message = format!("the last {open} octets of the body are not signed (l={length})");
-            found.push(Suspect::proven("body-open", &message));
+            found.push(Finding::proven("body-open", &message));
         }
     }
     if record.testing() {
-        found.push(Suspect::proven("testing", "the domain says that it is only testing (t=y)"));
+        found.push(Finding::proven("testing", "the domain says that it is only testing (t=y)"));
     }
     found
 }

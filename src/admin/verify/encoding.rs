@@ -1,7 +1,7 @@
 //! Encodings of parts undone, as a hop that does not take 8-bit text has applied them (RFC 6152). Pure.
 
 use super::decode::{base64, quoted_printable};
-use super::finding::Suspect;
+use super::finding::Finding;
 use crate::dkim::Header;
 use crate::message::mime::{Info, Visit, Walk};
 
@@ -18,11 +18,11 @@ const MANY: usize = 20;
 pub(super) fn decoded<'a>(
     header: &Header,
     body: &'a [u8],
-) -> Box<dyn Iterator<Item = (Suspect, Vec<u8>)> + 'a> {
+) -> Box<dyn Iterator<Item = (Finding, Vec<u8>)> + 'a> {
     let info = Info::of(&header.octets(), "text/plain");
     if !info.is_multipart() {
-        let suspect = encoded(&info.encoding, "the whole body");
-        return Box::new(decode(&info.encoding, body).map(|before| (suspect, before)).into_iter());
+        let finding = encoded(&info.encoding, "the whole body");
+        return Box::new(decode(&info.encoding, body).map(|before| (finding, before)).into_iter());
     }
     let mut walk = Walk::new(&info);
     let mut pieces = Pieces::default();
@@ -36,9 +36,9 @@ pub(super) fn decoded<'a>(
     }))
 }
 
-fn encoded(encoding: &str, what: &str) -> Suspect {
+fn encoded(encoding: &str, what: &str) -> Finding {
     let message = format!("8-bit or long text was encoded as {encoding} on the way ({what})");
-    Suspect::proven("encoded", &message)
+    Finding::proven("encoded", &message)
 }
 
 /// Where in the headers of parts Content-Transfer-Encoding may have stood; `None`: nowhere.

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// One thing that differs from what was signed, or that should be known.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::admin) struct Suspect {
+pub(in crate::admin) struct Finding {
     /// A name for scripts, which stays.
     pub(super) what: &'static str,
     pub(super) message: String,
@@ -12,7 +12,7 @@ pub(in crate::admin) struct Suspect {
     pub(super) proven: bool,
 }
 
-impl Suspect {
+impl Finding {
     pub(super) fn proven(what: &'static str, message: &str) -> Self {
         Self { what, message: message.to_owned(), proven: true }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::Suspect;
+use super::finding::Finding;
 use super::header_edits::{Edit, edits};
 use super::signer::made_by;
 use crate::dkim::tag::TagList;
@@ -26,12 +26,12 @@ pub(super) fn find(
     others: &Header,
     field: &Field,
     key: &PublicKey,
-) -> Vec<Suspect> {
+) -> Vec<Finding> {
     let made = made_by(key, &claims.signature);
     if made == Some(false) {
         let message = "the signature was not made by the key that is published, or b= was changed; \
             what it says of the header cannot be seen";
-        return vec![Suspect::proven("other-key", message)];
+        return vec![Finding::proven("other-key", message)];
     }
     let edits = edits(others, &claims.signed);
     let trials = std::cell::Cell::new(
@@ -45,14 +45,14 @@ pub(super) fn find(
         })
     };
     if let Some(edit) = edits.iter().find(|edit| fits(&[edit])) {
-        return vec![edit.suspect.clone()];
+        return vec![edit.finding.clone()];
     }
     if edits.len() <= FEW {
         for (index, first) in edits.iter().enumerate() {
             let rest = edits.iter().skip(index.saturating_add(1));
             let mut rest = rest.filter(|second| second.index != first.index);
             if let Some(second) = rest.find(|second| fits(&[first, second])) {
-                return vec![first.suspect.clone(), second.suspect.clone()];
+                return vec![first.finding.clone(), second.finding.clone()];
             }
         }
     }
@@ -66,7 +66,7 @@ pub(super) fn find(
     let message = format!(
         "no change of a kind that is known here was found; it is in one of these fields{or_key}: {names}"
     );
-    hints.push(Suspect::hint("unknown", &message));
+    hints.push(Finding::hint("unknown", &message));
     hints
 }
 
@@ -87,7 +87,7 @@ fn applied(header: &Header, edits: &[&Edit]) -> Header {
 }
 
 /// What z= says of the signed fields (§3.5 z=), against those that are there.
-fn copied(others: &Header, field: &Field) -> Vec<Suspect> {
+fn copied(others: &Header, field: &Field) -> Vec<Finding> {
     let Ok(tags) = TagList::parse(field.value()) else { return Vec::new() };
     let copies = tags.get("z").unwrap_or_default().split('|').filter_map(|copy| {
         let (name, value) = copy.split_once(':')?;
@@ -103,13 +103,13 @@ fn copied(others: &Header, field: &Field) -> Vec<Suspect> {
         .filter(|(name, value)| !others.named(name).any(|one| words(one.value()) == words(value)))
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(&value).into_owned();
-            Suspect::hint("copy", &format!("by the copy in z=, {name} was {:?}", value.trim()))
+            Finding::hint("copy", &format!("by the copy in z=, {name} was {:?}", value.trim()))
         })
         .collect()
 }
 
 /// Names in h= that there is no field for: signed as absent, or taken out since.
-fn missing(claims: &Claims, others: &Header) -> Vec<Suspect> {
+fn missing(claims: &Claims, others: &Header) -> Vec<Finding> {
     let lower = |name: &[u8]| name.to_ascii_lowercase();
     let mut known: BTreeSet<_> = others.fields().iter().map(|field| lower(field.name())).collect();
     let names = claims.signed.iter().map(FieldName::as_str);
@@ -118,5 +118,5 @@ fn missing(claims: &Claims, others: &Header) -> Vec<Suspect> {
         return Vec::new();
     }
     let names = names.join(", ");
-    vec![Suspect::hint("missing", &format!("h= names fields that are not there: {names}"))]
+    vec![Finding::hint("missing", &format!("h= names fields that are not there: {names}"))]
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::finding::Suspect;
+use super::finding::Finding;
 use crate::dkim::{Field, FieldName, Header};
 
 /// One field as it may have been.
@@ -11,7 +11,7 @@ pub(super) struct Edit {
     pub(super) index: usize,
     /// `None`: it was not there.
     pub(super) field: Option<Field>,
-    pub(super) suspect: Suspect,
+    pub(super) finding: Finding,
 }
 
 /// Fields that hold addresses.
@@ -58,7 +58,7 @@ pub(super) fn edits(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
         all.push(Edit {
             index,
             field: None,
-            suspect: Suspect::proven("field-added", &format!("this {name} field was added")),
+            finding: Finding::proven("field-added", &format!("this {name} field was added")),
         });
         let mut way = Way { index, name: &name, field, all: &mut all, room: &mut room };
         way.line_breaks();
@@ -92,7 +92,7 @@ fn absent(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
         Some(Edit {
             index: header.fields().len(),
             field: Some(Field::parse(format!("{name}: {value}\r\n").as_bytes()).ok()?),
-            suspect: Suspect::proven("field-dropped", &format!("{name}: {value} was dropped")),
+            finding: Finding::proven("field-dropped", &format!("{name}: {value} was dropped")),
         })
     })
     .collect()
@@ -115,7 +115,7 @@ impl Way<'_> {
     }
 
     /// Adds one with this text behind the colon.
-    fn with(&mut self, value: &[u8], suspect: Suspect) {
+    fn with(&mut self, value: &[u8], finding: Finding) {
         if !self.has_room() {
             return;
         }
@@ -127,7 +127,7 @@ impl Way<'_> {
         let begin = octets.len().saturating_sub(self.field.value().len());
         let text = [octets.get(..begin).unwrap_or_default(), value].concat();
         if let Ok(field) = Field::parse(&text) {
-            self.all.push(Edit { index: self.index, field: Some(field), suspect });
+            self.all.push(Edit { index: self.index, field: Some(field), finding });
         }
     }
 
@@ -153,7 +153,7 @@ impl Way<'_> {
                 before.extend_from_slice(line);
             }
             let what = format!("a long line of {} was broken", self.name);
-            self.with(&before, Suspect::proven("lines-broken", &what));
+            self.with(&before, Finding::proven("lines-broken", &what));
         }
     }
 
@@ -171,9 +171,9 @@ impl Way<'_> {
                 continue;
             }
             let tag = format!("{:?} was put before the subject", before.trim());
-            self.with(after.as_bytes(), Suspect::proven("subject-tag", &tag));
+            self.with(after.as_bytes(), Finding::proven("subject-tag", &tag));
             let tail = format!("{:?} was put behind the subject", after.trim());
-            self.with(format!("{before}\r\n").as_bytes(), Suspect::proven("subject-tag", &tail));
+            self.with(format!("{before}\r\n").as_bytes(), Finding::proven("subject-tag", &tail));
         }
     }
 
@@ -183,20 +183,20 @@ impl Way<'_> {
         let name = self.name;
         let unquoted = text.replace('"', "");
         let quotes = format!("quotes were put into {name}");
-        self.with(unquoted.as_bytes(), Suspect::proven("quotes-added", &quotes));
+        self.with(unquoted.as_bytes(), Finding::proven("quotes-added", &quotes));
         for domain in domains(&text) {
             let what = format!("addresses in {name} were completed with @{domain}");
-            let suspect = Suspect::proven("domain-added", &what);
+            let finding = Finding::proven("domain-added", &what);
             let bare = text.replace(&format!("@{domain}"), "");
-            self.with(bare.as_bytes(), suspect.clone());
-            self.with(bare.replace('"', "").as_bytes(), suspect.clone());
+            self.with(bare.as_bytes(), finding.clone());
+            self.with(bare.replace('"', "").as_bytes(), finding.clone());
             // `<root>` became `root@domain`, and the other way round.
-            self.with(bare.replace(['<', '>'], "").as_bytes(), suspect);
+            self.with(bare.replace(['<', '>'], "").as_bytes(), finding);
             for (place, _) in domain.match_indices('.') {
                 let Some((host, parent)) = domain.split_at_checked(place) else { continue };
                 let what = format!("domains in {name} were completed with {parent}");
                 let short = text.replace(&domain, host);
-                self.with(short.as_bytes(), Suspect::proven("domain-added", &what));
+                self.with(short.as_bytes(), Finding::proven("domain-added", &what));
             }
         }
     }
@@ -206,7 +206,7 @@ impl Way<'_> {
         for name in FORMER {
             for field in header.named(name) {
                 let what = format!("From was rewritten; the one that was signed is now in {name}");
-                self.with(field.value(), Suspect::proven("from-rewritten", &what));
+                self.with(field.value(), Finding::proven("from-rewritten", &what));
             }
         }
     }
@@ -216,7 +216,7 @@ impl Way<'_> {
         for encoding in ENCODINGS.iter().filter(|encoding| **encoding != now) {
             let what = format!("Content-Transfer-Encoding was {encoding}, and is {now} now");
             let value = format!(" {encoding}\r\n");
-            self.with(value.as_bytes(), Suspect::proven("encoding-changed", &what));
+            self.with(value.as_bytes(), Finding::proven("encoding-changed", &what));
         }
     }
 
@@ -225,21 +225,21 @@ impl Way<'_> {
         let text = String::from_utf8_lossy(self.field.value()).into_owned();
         let lines: Vec<&str> = text.trim_end().split('\n').map(str::trim_end).collect();
         let name = self.name;
-        let suspect =
-            Suspect::proven("folding", &format!("the folding or blanks of {name} were changed"));
+        let finding =
+            Finding::proven("folding", &format!("the folding or blanks of {name} were changed"));
         let unfolded = |with: &str| {
             let rest = lines.iter().skip(1).map(|line| format!("{with}{}", line.trim_start()));
             let first = lines.first().copied().unwrap_or_default();
             format!("{first}{}\r\n", rest.collect::<String>())
         };
         for with in [" ", "\t", "\r\n\t", "\r\n ", "\r\n  "] {
-            self.with(unfolded(with).as_bytes(), suspect.clone());
+            self.with(unfolded(with).as_bytes(), finding.clone());
         }
         let joined = format!("{}\r\n", lines.concat());
-        self.with(joined.as_bytes(), suspect.clone());
+        self.with(joined.as_bytes(), finding.clone());
         let stripped = text.trim_start_matches([' ', '\t']);
-        self.with(stripped.as_bytes(), suspect.clone());
-        self.with(format!(" {stripped}").as_bytes(), suspect);
+        self.with(stripped.as_bytes(), finding.clone());
+        self.with(format!(" {stripped}").as_bytes(), finding);
     }
 }
 

@@ -1,5 +1,5 @@
 use super::*;
-use crate::admin::published::typo::Typo;
+use crate::admin::published::mistake::Typo;
 use crate::dkim::SigningKey;
 
 const RSA: &str = include_str!("../../../../tests/vectors/rfc6376-c.private");

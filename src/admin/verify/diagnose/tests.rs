@@ -44,11 +44,11 @@ fn signed(message: &str, canonicalization: &str) -> String {
 }
 
 /// The verdict on the signature of a message, and what is said of it.
-fn said(message: &str) -> (Result<(), Fault>, Vec<Suspect>) {
+fn said(message: &str) -> (Result<(), Fault>, Vec<Finding>) {
     said_with(message, &record())
 }
 
-fn said_with(message: &str, record: &[u8]) -> (Result<(), Fault>, Vec<Suspect>) {
+fn said_with(message: &str, record: &[u8]) -> (Result<(), Fault>, Vec<Finding>) {
     let (header, body) = split(message.as_bytes()).unwrap();
     let found = &mut |_: &Domain, _: &Selector| Lookup::Found(record.to_vec());
     let verdict = verify(&header, body, NOW, found).remove(0);
@@ -68,7 +68,7 @@ fn after(message: &str, canonicalization: &str, changes: &[(&str, &str)]) -> Vec
     }
     let (result, said) = said(&message);
     assert!(result.is_err(), "{message}");
-    let names = |one: &Suspect| if one.proven { one.what } else { "" };
+    let names = |one: &Finding| if one.proven { one.what } else { "" };
     said.iter().map(names).filter(|what| !what.is_empty()).collect()
 }
 
