@@ -5,12 +5,11 @@ use std::process::ExitCode;
 
 use nix::unistd::geteuid;
 use serde::Serialize;
-use similar::TextDiff;
 
 use super::cli::{Args, JSON, Opt, Subcommand};
 use super::dry_run::{End, Explained, explain, sample, user_named};
 use super::input;
-use super::output::Failure;
+use super::output::{Failure, diff};
 use super::store::keys::KeyFiles;
 use super::store::rights;
 use crate::config::OnError;
@@ -192,8 +191,7 @@ impl Told {
             .map(|name| name.trim().to_owned())
             .filter(|name| !name.is_empty())
             .collect();
-        let diff = TextDiff::from_lines(before.as_str(), rest);
-        self.changes = diff.unified_diff().header("submitted", "sent").to_string();
+        self.changes = diff(("submitted", &before), ("sent", rest));
     }
 
     /// An ordinary user's own tree is for that user alone, and no group.

@@ -6,85 +6,64 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use similar::{ChangeTag, TextDiff};
 
 use crate::dkim::KeyError;
 
-/// Why a subcommand could not do its work: an exit code of sysexits.h, and what to say.
+/// Why a subcommand failed: an exit code of sysexits.h, and a message.
 #[derive(Debug)]
 pub(super) struct Failure {
     code: u8,
     what: String,
 }
 
-/// `EX_USAGE`: the command line is wrong.
+/// Constructors of failures: each exit code of sysexits.h, and when it is used.
+macro_rules! failures {
+    ($($(#[doc = $when:literal])+ $name:ident = $code:literal,)+) => {
+        impl Failure {
+            $($(#[doc = $when])+
+            pub(super) fn $name(what: impl fmt::Display) -> Self {
+                Self::new($code, what)
+            })+
+        }
+    };
+}
+
+failures! {
+    /// `EX_USAGE`: the command line is wrong.
+    usage = 64,
+    /// `EX_DATAERR`: the message, the record or the key is wrong.
+    data = 65,
+    /// `EX_NOINPUT`: a file does not exist, or the caller may not read it.
+    missing = 66,
+    /// `EX_NOUSER`: there is no user of that name.
+    no_user = 67,
+    /// `EX_SOFTWARE`: a bug.
+    software = 70,
+    /// `EX_OSERR`: the system lacks what it should have.
+    system = 71,
+    /// `EX_CANTCREAT`: a file exists already.
+    exists = 73,
+    /// `EX_TEMPFAIL`: another process is at work; call it again later.
+    busy = 75,
+    /// `EX_NOPERM`: another user has to call it.
+    permission = 77,
+}
+
 const USAGE: u8 = 64;
-/// `EX_DATAERR`: the message, the record or the key is.
-const DATA: u8 = 65;
-/// `EX_NOINPUT`: a file to be read is not there, or not for the caller.
 const NO_INPUT: u8 = 66;
-/// `EX_NOUSER`: there is no user of that name.
-const NO_USER: u8 = 67;
-/// `EX_SOFTWARE`: our bug.
-const SOFTWARE: u8 = 70;
-/// `EX_OSERR`: the system lacks what it should have.
-const SYSTEM: u8 = 71;
-/// `EX_CANTCREAT`: a file is there already, or can't be made.
+/// `EX_CANTCREAT`: a file can't be made.
 const CANNOT_CREATE: u8 = 73;
 /// `EX_IOERR`: reading or writing failed.
 const IO: u8 = 74;
-/// `EX_TEMPFAIL`: call it again later.
-const TRY_LATER: u8 = 75;
-/// `EX_NOPERM`: somebody else has to call it.
 const NO_PERMISSION: u8 = 77;
 
 impl Failure {
-    fn new(code: u8, what: impl fmt::Display) -> Self {
-        Self { code, what: what.to_string() }
-    }
-
-    pub(super) fn usage(what: impl fmt::Display) -> Self {
-        Self::new(USAGE, what)
-    }
-
-    pub(super) fn data(what: impl fmt::Display) -> Self {
-        Self::new(DATA, what)
-    }
-
-    pub(super) fn software(what: impl fmt::Display) -> Self {
-        Self::new(SOFTWARE, what)
-    }
-
-    pub(super) fn system(what: impl fmt::Display) -> Self {
-        Self::new(SYSTEM, what)
-    }
-
-    /// `EX_UNAVAILABLE`: a server that should answer does not.
+    /// `EX_UNAVAILABLE`: a server does not answer.
     pub(super) const UNAVAILABLE: u8 = 69;
 
-    /// Somebody else is at it.
-    pub(super) fn busy(what: impl fmt::Display) -> Self {
-        Self::new(TRY_LATER, what)
-    }
-
-    /// What is needed is not there.
-    pub(super) fn missing(what: impl fmt::Display) -> Self {
-        Self::new(NO_INPUT, what)
-    }
-
-    pub(super) fn exists(what: impl fmt::Display) -> Self {
-        Self::new(CANNOT_CREATE, what)
-    }
-
-    pub(super) fn no_user(what: impl fmt::Display) -> Self {
-        Self::new(NO_USER, what)
-    }
-
-    pub(super) fn permission(what: impl fmt::Display) -> Self {
-        Self::new(NO_PERMISSION, what)
-    }
-
-    pub(super) fn no_input(what: impl fmt::Display) -> Self {
-        Self::new(NO_INPUT, what)
+    fn new(code: u8, what: impl fmt::Display) -> Self {
+        Self { code, what: what.to_string() }
     }
 
     /// A file can't be read.
@@ -104,16 +83,15 @@ impl Failure {
 
     /// A file or folder can't be made.
     pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
-        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let code = if is_denied { NO_PERMISSION } else { CANNOT_CREATE };
-        Self::new(code, format_args!("cannot create {path:?}: {error}"))
+        Self::new(
+            unless_denied(CANNOT_CREATE, error),
+            format_args!("cannot create {path:?}: {error}"),
+        )
     }
 
     /// A file can't be changed or removed.
     pub(super) fn changing(path: &Path, error: &io::Error) -> Self {
-        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
-        let code = if is_denied { NO_PERMISSION } else { IO };
-        Self::new(code, format_args!("cannot change {path:?}: {error}"))
+        Self::new(unless_denied(IO, error), format_args!("cannot change {path:?}: {error}"))
     }
 
     /// Whether the command line is wrong.
@@ -121,11 +99,15 @@ impl Failure {
         self.code == USAGE
     }
 
-    /// Says it, and gives the exit code.
+    /// Prints it, and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
         warn(&self.what);
         ExitCode::from(self.code)
     }
+}
+
+fn unless_denied(code: u8, error: &io::Error) -> u8 {
+    if error.kind() == io::ErrorKind::PermissionDenied { NO_PERMISSION } else { code }
 }
 
 impl fmt::Display for Failure {
@@ -150,11 +132,11 @@ impl From<lexopt::Error> for Failure {
 /// One line on stderr.
 pub(super) fn warn(what: impl fmt::Display) {
     let line = printable(&what.to_string()).replace('\n', "\\n");
-    // Nobody is left to tell if that fails.
+    // There is nowhere to report it if that fails.
     drop(io::stderr().lock().write_all(format!("dkimctl: {line}\n").as_bytes()));
 }
 
-/// Text on stdout, for people. A reader that has seen enough (`| head`) is no failure.
+/// Text on stdout, for people. A reader that stops early (`| head`) is no failure.
 pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
@@ -165,20 +147,36 @@ pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
     }
 }
 
-/// A value as JSON, for a script. What a terminal would not show is escaped as JSON has it: to the script it is the same.
+/// A value as JSON, for a script. What a terminal would not show is escaped as in JSON, which is the same to the script.
 pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::software)?;
     say(&format!("{}\n", printable_json(&text)))
 }
 
-/// A message, or a part of one, for people: bytes of no UTF-8 text are shown as `\xFF`.
-pub(super) fn say_message(message: &[u8]) -> Result<ExitCode, Failure> {
+/// The difference of two texts, each with its name, as a unified diff; empty if they are the same.
+pub(super) fn diff(
+    (before_name, before): (&str, &str),
+    (after_name, after): (&str, &str),
+) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    diff.unified_diff().header(before_name, after_name).to_string()
+}
+
+/// All of a text, the lines that are not in an earlier one marked by `+`.
+pub(super) fn marked(before: &str, after: &str) -> String {
+    let diff = TextDiff::from_lines(before, after);
+    let after = diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Delete);
+    after.map(|change| format!("{} {change}", change.tag())).collect()
+}
+
+/// A message as text: bytes that are not UTF-8 are shown as `\xFF`.
+pub(super) fn message_text(message: &[u8]) -> String {
     let mut text = String::with_capacity(message.len());
     for chunk in message.utf8_chunks() {
         text.push_str(chunk.valid());
         chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
     }
-    say(&text)
+    text
 }
 
 /// Text as a terminal may get it: line ends, tabs and all that can be seen stay as they are; control characters, what

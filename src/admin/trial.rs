@@ -1,7 +1,6 @@
 //! `dkimctl try`: the main job with nothing installed. The real wrapper, a throw-away key and folder,
 //! and in place of the real sendmail a stand-in that keeps what it gets.
 
-use std::collections::HashSet;
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, Write as _};
@@ -13,7 +12,7 @@ use getrandom::SysRng;
 
 use super::cli::{Args, Opt, Subcommand};
 use super::input;
-use super::output::{Failure, say, say_message};
+use super::output::{Failure, marked, message_text, say};
 use super::signatures::{Source, line};
 use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
@@ -75,7 +74,8 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
     let verdicts =
         Source::Keys(stage.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
 
-    say_message(&marked(&message, &captured))?;
+    let submitted = message_text(&message).replace("\r\n", "\n");
+    say(&marked(&submitted, &message_text(&captured)))?;
     say(&format!(
         "\nThe record to publish for this key:\n\n{}\n",
         record
@@ -115,20 +115,6 @@ fn default_wrapper() -> PathBuf {
     let own = env::current_exe().ok();
     let beside = own.and_then(|own| Some(own.parent()?.join("sendmail-dkim")));
     beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("/usr/sbin/sendmail.dkim"))
-}
-
-/// The message that was captured; lines that the submitted one has not got are marked.
-fn marked(submitted: &[u8], captured: &[u8]) -> Vec<u8> {
-    let lines = |text| <[u8]>::split(text, |octet: &u8| *octet == b'\n');
-    let without_cr = |line| <[u8]>::strip_suffix(line, b"\r").unwrap_or(line);
-    let known: HashSet<&[u8]> = lines(submitted).map(without_cr).collect();
-    let mut text = Vec::new();
-    for line in lines(captured.strip_suffix(b"\n").unwrap_or(captured)) {
-        text.extend_from_slice(if known.contains(line) || line.is_empty() { b"  " } else { b"+ " });
-        text.extend_from_slice(line);
-        text.push(b'\n');
-    }
-    text
 }
 
 /// A folder of this run's own, removed with all that is in it.

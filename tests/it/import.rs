@@ -50,7 +50,7 @@ fn a_tutorials_set_up_is_imported_by_one_command_and_signs() {
     let said = sandbox.root("head -n 1 /etc/opendkim/keys/sample.com/dkimselector.private");
     assert_eq!(said, "-----BEGIN RSA PRIVATE KEY-----\n");
     let said = sandbox.root("dkimctl import");
-    assert!(!said.contains("Can't be had"), "{said}");
+    assert!(!said.contains("Not supported"), "{said}");
     assert!(said.contains("All that OpenDKIM signs is signed here.") && farewell(&said), "{said}");
     assert!(said.contains("the key has 1024 bits"), "{said}");
     let rights = sandbox.root("stat -c '%a %U:%G' /etc/sendmail-dkim/keys/sample.com/*.private");
@@ -200,15 +200,15 @@ fn farewell(said: &str) -> bool {
 /// before the import; and what is said to be missing.
 const NOT_ALL: [(&str, &str, &str, &str); 12] = [
     ("k x.test:s:KEY", "*@x.test k", "file", "no key was imported"),
-    ("k x.test:s:KEY", "*@*.x.test k", "refile", "1 above can't be had"),
+    ("k x.test:s:KEY", "*@*.x.test k", "refile", "1 above not supported"),
     ("k x.test:s:KEY", "*@x.test other", "refile", "no key was imported"),
-    ("k x.test:s:KEY", "*@x.test k\n*@y.test other", "refile", "1 above can't be had"),
+    ("k x.test:s:KEY", "*@x.test k\n*@y.test other", "refile", "1 above not supported"),
     ("k x.test:s:/nowhere", "*@x.test k", "refile", "no key was imported"),
     (
         "k x.test:s:KEY\nl y.test:s:/nowhere",
         "*@x.test k\n*@y.test l",
         "refile",
-        "1 above can't be had",
+        "1 above not supported",
     ),
     (
         "k x.test:s:KEY\nl x.test:t:/nowhere",
@@ -222,14 +222,14 @@ const NOT_ALL: [(&str, &str, &str, &str); 12] = [
         "k x.test:s:KEY\nl y.test:s:KEY",
         "*@x.test k\n*@x.test l\n# MultipleSignatures",
         "refile",
-        "1 above can't be had",
+        "1 above not supported",
     ),
     // A file that was there before is for mail From y.test, and nobody may sign by it.
     (
         "k %:s:KEY",
         "* k\n# echo 'selector = \"s\"' >$etc/domains/y.test.toml; echo 'users = []' >>$etc/domains/y.test.toml",
         "refile",
-        "1 above can't be had",
+        "1 above not supported",
     ),
     (
         "k x.test:s:KEY",

@@ -1,149 +1,137 @@
-//! The old set-up → domain files and keys; then both are asked about the same senders, and what they do
-//! not agree about is said.
+//! An OpenDKIM set-up → domain files, and the keys that they name.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use super::opendkim::{Fate, Made, Old};
-use super::senders::{Scope, Sender, any_domain, below, domains, scopes};
-use crate::admin::store::domains::DomainConfig;
+use super::opendkim::{Fate, OpenDkim, Signature};
+use super::senders::{NO_USER, Scope, any_domain, below, domains, scopes};
 use crate::config::Signing;
-use crate::dkim::{Domain, Header, Identity, Selector};
-use crate::message::author::Author;
-use crate::policy::{Caller, Candidate, Decision, Policy};
+use crate::dkim::{Domain, Identity, Selector};
 
-/// What is to be written below the configuration folder.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Tree {
-    /// Texts by the names of domain files, without `.toml`.
-    pub(super) files: BTreeMap<String, String>,
-    /// Folder and selector → the old key: a path or the key itself.
-    pub(super) keys: BTreeMap<(String, String), String>,
-    /// What the new set-up does not do as the old one did.
-    pub(super) differences: Vec<String>,
-    /// What the administrator should look at.
-    pub(super) warnings: Vec<String>,
-    /// Texts of domain files that were there before, by their names.
-    beside: BTreeMap<String, String>,
+/// An OpenDKIM set-up, and what its signatures depend on besides.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) opendkim: &'a OpenDkim,
+    /// The domains that have a key file of their own, by a `%` in a path of the `KeyTable`.
+    pub(super) with_key: &'a [Domain],
+    /// What domain files inherit.
+    pub(super) host: &'a Signing,
 }
 
-/// A domain file in the making.
+/// The domain files and keys to write, and the remarks on them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Imported {
+    /// Texts by the names of domain files, without `.toml`.
+    pub(super) files: BTreeMap<String, String>,
+    /// Directory and selector → the key of OpenDKIM: a path or the key itself.
+    pub(super) keys: BTreeMap<(String, String), String>,
+    /// What the domain files do not do as OpenDKIM does.
+    pub(super) differences: Vec<String>,
+    /// What the administrator should check.
+    pub(super) warnings: Vec<String>,
+}
+
+/// A domain file before it has a text.
 #[derive(Clone, Debug, Default)]
 struct Draft {
-    own: Vec<Made>,
+    own: Vec<Signature>,
     subdomains: bool,
-    rules: Vec<(String, Vec<Made>)>,
-    /// Nobody may sign: another file would do for the domain, and must not.
+    rules: Vec<(String, Vec<Signature>)>,
+    /// No user may sign: another file would apply to the domain, and must not.
     is_exempt: bool,
 }
 
 /// The name of the file for any other domain.
-const DEFAULT: &str = "default";
+pub(super) const DEFAULT: &str = "default";
 
 /// The first line of each file.
 pub(super) const HEAD: &str = "# Written by dkimctl import.\n";
 
-/// Builds the tree. `found` are domains that have a key file by a `%` in its path; `lines` are the
-/// settings that go into each file.
-pub(super) fn build(old: &Old, found: &[Domain], lines: &str, host: &Signing) -> Tree {
-    let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
-    if let Some(any) = any_domain() {
-        let own = made(old, super::senders::NOBODY, &any, found);
-        if !own.is_empty() {
-            drafts.insert(DEFAULT.to_owned(), Draft { own, ..Draft::default() });
-        }
-    }
-    let domains = domains(old, found);
-    for domain in &domains {
-        if let Some(draft) = draft(old, domain, found, &drafts) {
-            drafts.insert(domain.as_str().to_owned(), draft);
-        }
-    }
-    let mut tree = Tree::default();
-    for (name, draft) in &drafts {
-        tree.add(name, draft, lines);
-    }
-    tree.warn(old);
-    tree.compare(old, &domains, found, host);
-    tree
-}
-
-/// The signatures of the mail of one sender, each once. Keys of a domain's own count where there are any.
-fn made(old: &Old, local: &str, domain: &Domain, found: &[Domain]) -> Vec<Made> {
-    let Fate::Signed(all) = old.fate(local, domain.as_str()) else { return Vec::new() };
-    let mut once: Vec<Made> = Vec::new();
-    for made in all {
-        if (!made.has_own_key || found.contains(domain)) && !once.contains(&made) {
-            once.push(made);
-        }
-    }
-    once
-}
-
-/// The file of a domain, unless others do for it.
-fn draft(
-    old: &Old,
-    domain: &Domain,
-    found: &[Domain],
-    drafts: &BTreeMap<String, Draft>,
-) -> Option<Draft> {
-    let nobody = super::senders::NOBODY;
-    let own = made(old, nobody, domain, found);
-    let below = below(domain)?;
-    let under = made(old, nobody, &below, found);
-    let rules: Vec<_> = scopes(old)
-        .into_iter()
-        .filter_map(|(_, scope)| match scope {
-            Scope::Address(local, at) if at == *domain => {
-                let made = made(old, &local, domain, found);
-                (made != own).then_some((local, made))
+impl Source<'_> {
+    /// Builds the domain files, and compares them with OpenDKIM; `lines` are the settings of each file.
+    pub(super) fn import(self, lines: &str) -> Imported {
+        let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
+        if let Some(any) = any_domain() {
+            let own = self.signatures(NO_USER, &any);
+            if !own.is_empty() {
+                drafts.insert(DEFAULT.to_owned(), Draft { own, ..Draft::default() });
             }
-            Scope::Address(..)
-            | Scope::Domain(_)
-            | Scope::Below(_)
-            | Scope::Any
-            | Scope::Other(..)
-            | Scope::Expression
-            | Scope::Nobody(_) => None,
-        })
-        .filter(|(_, made)| !made.is_empty())
-        .fold(Vec::new(), |mut rules: Vec<(String, Vec<Made>)>, rule| {
-            if !rules.iter().any(|(local, _)| *local == rule.0) {
-                rules.push(rule);
+        }
+        let domains = domains(self.opendkim, self.with_key);
+        for domain in &domains {
+            if let Some(draft) = self.draft(domain, &drafts) {
+                drafts.insert(domain.as_str().to_owned(), draft);
             }
-            rules
-        });
-    let others = inherited(drafts, domain);
-    if own.is_empty() && rules.is_empty() && !others.is_empty() {
-        return Some(Draft { own: others, is_exempt: true, ..Draft::default() });
+        }
+        let mut imported = Imported::default();
+        for (name, draft) in &drafts {
+            imported.add(name, draft, lines);
+        }
+        imported.warn(self.opendkim);
+        imported.compare(self, &domains);
+        imported
     }
-    let is_same = own == others && under == inherited(drafts, &below);
-    if (is_same || own.is_empty()) && rules.is_empty() {
-        return None;
+
+    /// The signatures of the mail of one sender, each once. Keys of a domain's own apply where there are any.
+    pub(super) fn signatures(self, local: &str, domain: &Domain) -> Vec<Signature> {
+        let Fate::Signed(all) = self.opendkim.fate(local, domain.as_str()) else {
+            return Vec::new();
+        };
+        let mut once: Vec<Signature> = Vec::new();
+        for signature in all {
+            let has_key = !signature.has_own_key || self.with_key.contains(domain);
+            if has_key && !once.contains(&signature) {
+                once.push(signature);
+            }
+        }
+        once
     }
-    let subdomains = !own.is_empty() && own == under;
-    Some(Draft { own, subdomains, rules, is_exempt: false })
+
+    /// The file of a domain, unless the files of others do for it.
+    fn draft(self, domain: &Domain, drafts: &BTreeMap<String, Draft>) -> Option<Draft> {
+        let own = self.signatures(NO_USER, domain);
+        let below = below(domain)?;
+        let of_below = self.signatures(NO_USER, &below);
+        let mut rules: Vec<(String, Vec<Signature>)> = Vec::new();
+        for (_, scope) in scopes(self.opendkim) {
+            let Scope::Address(local, at) = scope else { continue };
+            if at != *domain || rules.iter().any(|(known, _)| *known == local) {
+                continue;
+            }
+            let signatures = self.signatures(&local, domain);
+            if signatures != own && !signatures.is_empty() {
+                rules.push((local, signatures));
+            }
+        }
+        let others = inherited(drafts, domain);
+        if own.is_empty() && rules.is_empty() && !others.is_empty() {
+            return Some(Draft { own: others, is_exempt: true, ..Draft::default() });
+        }
+        let is_same = own == others && of_below == inherited(drafts, &below);
+        if (is_same || own.is_empty()) && rules.is_empty() {
+            return None;
+        }
+        let subdomains = !own.is_empty() && own == of_below;
+        Some(Draft { own, subdomains, rules, is_exempt: false })
+    }
 }
 
 /// The signatures that the files made so far give to a domain without one.
-fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Made> {
+fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Signature> {
     let parents = std::iter::successors(domain.parent(), Domain::parent);
     let mut parents = parents.filter_map(|parent| drafts.get(parent.as_str()));
     let parent = parents.find(|draft| draft.subdomains);
     let Some(draft) = parent.or_else(|| drafts.get(DEFAULT)) else { return Vec::new() };
-    let own = draft.own.iter().cloned().map(|mut made| {
-        if made.follows_sender && parent.is_none() {
-            domain.as_str().clone_into(&mut made.domain);
-        }
-        made
-    });
-    own.collect()
+    let mut own = draft.own.clone();
+    for signature in own.iter_mut().filter(|one| one.follows_sender && parent.is_none()) {
+        domain.as_str().clone_into(&mut signature.domain);
+    }
+    own
 }
 
-/// d= and s=, where they are names that a key can be published under; with anything else in them the key
-/// and the file would be in a place of their own.
-fn names(made: &Made) -> Option<(Domain, Selector)> {
-    Some((Domain::parse(&made.domain).ok()?, Selector::parse(&made.selector).ok()?))
+/// d= and s=, if they are names that a key can be published under; anything else would move the key and the file to
+/// another directory.
+fn names(signature: &Signature) -> Option<(Domain, Selector)> {
+    Some((Domain::parse(&signature.domain).ok()?, Selector::parse(&signature.selector).ok()?))
 }
 
 /// A text as TOML has it.
@@ -151,12 +139,11 @@ fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
 
-impl Tree {
+impl Imported {
     fn add(&mut self, name: &str, draft: &Draft, lines: &str) {
         let mut all = draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1));
-        // Of another domain a file can't speak, nor of what is no name; `compare` will tell.
-        let Some((first, (domain, selector))) = all.find_map(|made| Some((made, names(made)?)))
-        else {
+        // No file can sign for a d= that is no name; `compare` reports it.
+        let Some((first, (domain, selector))) = all.find_map(|one| Some((one, names(one)?))) else {
             return;
         };
         if draft.is_exempt {
@@ -168,8 +155,8 @@ impl Tree {
         let folder = if follows { DEFAULT } else { domain.as_str() };
         let mut text = HEAD.to_owned();
         let own = self.selectors(folder, &draft.own, &domain);
-        if own != "[]" {
-            text.push_str(&format!("selectors = {own}\n"));
+        if !own.is_empty() {
+            text.push_str(&format!("selectors = {own:?}\n"));
         }
         if folder != name {
             text.push_str(&format!("domain = \"{folder}\"\n"));
@@ -182,214 +169,75 @@ impl Tree {
             text.push_str(&format!("identity = {}\n", quoted(identity)));
         }
         text.push_str(lines);
-        let mut is_empty = own == "[]";
-        for (local, made) in draft.rules.iter().filter(|(local, _)| !local.is_empty()) {
-            let selectors = self.selectors(folder, made, &domain);
-            if selectors != "[]" {
+        let mut signs = !own.is_empty();
+        for (local, signatures) in draft.rules.iter().filter(|(local, _)| !local.is_empty()) {
+            let selectors = self.selectors(folder, signatures, &domain);
+            if !selectors.is_empty() {
                 let from = quoted(&format!("{local}@{name}"));
-                text.push_str(&format!("\n[[sign]]\nfrom = {from}\nselectors = {selectors}\n"));
-                is_empty = false;
+                text.push_str(&format!("\n[[sign]]\nfrom = {from}\nselectors = {selectors:?}\n"));
+                signs = true;
             }
         }
-        if is_empty {
-            return;
+        if signs {
+            self.files.insert(name.to_owned(), text);
         }
-        self.files.insert(name.to_owned(), text);
     }
 
-    /// The selectors of the signatures of a domain as a list, their keys noted.
-    fn selectors(&mut self, folder: &str, made: &[Made], domain: &Domain) -> String {
+    /// The selectors of the signatures of a domain; their keys are recorded.
+    fn selectors(&mut self, folder: &str, all: &[Signature], domain: &Domain) -> Vec<String> {
         let mut selectors: Vec<String> = Vec::new();
-        let usable = made.iter().filter_map(|made| Some((made, names(made)?)));
-        for (made, (_, selector)) in usable.filter(|(_, (other, _))| other == domain) {
-            let selector = selector.as_str().to_owned();
+        let usable = all.iter().filter_map(|one| Some((one, names(one)?)));
+        for (signature, (_, selector)) in usable.filter(|(_, (other, _))| other == domain) {
+            let (selector, key) = (selector.as_str().to_owned(), &signature.key);
             let place = (folder.to_owned(), selector.clone());
-            let known = self.keys.entry(place).or_insert_with(|| made.key.clone());
-            if *known != made.key {
+            let known = self.keys.entry(place).or_insert_with(|| key.clone());
+            if known != key {
                 self.differences.push(format!(
-                    "two keys for d={folder} s={selector}: {known} was taken, {} was not; \
-                     only one of them can be the published one",
-                    made.key
+                    "two keys for d={folder} s={selector}: {known} was imported, {key} was not; \
+                     only one of them can be the published one"
                 ));
             }
             if !selectors.contains(&selector) {
                 selectors.push(selector);
             }
         }
-        format!("{selectors:?}")
+        selectors
     }
 
-    /// Rows that do other than they look like.
-    fn warn(&mut self, old: &Old) {
-        for (row, scope) in scopes(old) {
+    /// Points out rows that do other than they look like.
+    fn warn(&mut self, opendkim: &OpenDkim) {
+        for (row, scope) in scopes(opendkim) {
             let place = format!("{}: {}", row.place, row.key);
             match scope {
-                Scope::Nobody(why) => {
+                Scope::NoSender(why) => {
                     self.warnings.push(format!("{place}: this row signs nothing: {why}"));
                 }
                 Scope::Expression => self.differences.push(format!(
-                    "{place}: OpenDKIM takes this for a regular expression; write a row for each \
+                    "{place}: to OpenDKIM this is a regular expression; write a row for each \
                      domain that it is for, and import again"
                 )),
                 Scope::Any => self.warnings.push(format!(
                     "{place}: this row is for mail From every domain, those of others included; \
-                     it became domains/default.toml: remove that if it was not meant"
+                     it became domains/default.toml: remove that file if you did not mean that"
                 )),
                 Scope::Address(..) | Scope::Domain(_) | Scope::Below(_) | Scope::Other(..) => {}
             }
         }
     }
-
-    /// Asks both set-ups about all senders that could tell them apart.
-    fn compare(&mut self, old: &Old, domains: &[Domain], found: &[Domain], host: &Signing) {
-        let mut senders: Vec<Sender> = Sender::any().into_iter().collect();
-        for domain in domains {
-            senders.push(Sender::at(domain));
-            senders.extend(Sender::below(domain));
-        }
-        for (row, scope) in scopes(old) {
-            match scope {
-                Scope::Address(local, domain) => {
-                    let name = format!("mail From {local}@{domain}");
-                    senders.push(Sender::of(&local, &domain, name));
-                }
-                Scope::Other(local, domain) => {
-                    let name = format!("mail that the row {} ({}) is for", row.key, row.place);
-                    senders.push(Sender::of(&local, &domain, name));
-                }
-                Scope::Domain(_)
-                | Scope::Below(_)
-                | Scope::Any
-                | Scope::Expression
-                | Scope::Nobody(_) => {}
-            }
-        }
-        for sender in senders {
-            let before = self.before(old, &sender, found);
-            let now = self.now(&sender, host);
-            if before != now {
-                let text = format!("{}: OpenDKIM {before}, here {now}", sender.name);
-                if !self.differences.contains(&text) {
-                    self.differences.push(text);
-                }
-            }
-        }
-    }
-
-    /// Asks about domains that have had files of their own before: for their mail those take effect, and not
-    /// a new file of a parent or `default.toml`. Mail that OpenDKIM does not sign is no loss.
-    pub(super) fn compare_beside(
-        &mut self,
-        beside: BTreeMap<String, String>,
-        old: &Old,
-        found: &[Domain],
-        host: &Signing,
-    ) {
-        let named = beside.keys().filter(|name| *name != DEFAULT);
-        let domains: Vec<Domain> = named.filter_map(|name| Domain::parse(name).ok()).collect();
-        self.beside = beside;
-        for domain in &domains {
-            for sender in [Sender::at(domain)].into_iter().chain(Sender::below(domain)) {
-                let (before, now) = (self.before(old, &sender, found), self.now(&sender, host));
-                if before != now && before != describe(std::iter::empty()) {
-                    self.differences.push(format!(
-                        "{}: OpenDKIM {before}, here {now}, by a domain file that was there before",
-                        sender.name
-                    ));
-                }
-            }
-        }
-    }
-
-    fn before(&mut self, old: &Old, sender: &Sender, found: &[Domain]) -> String {
-        if let Fate::Held(why) = old.fate(&sender.local, sender.domain.as_str()) {
-            let text = format!("{}: OpenDKIM holds it up: {why}", sender.name);
-            // A row for a domain that is named was meant to sign; a star may have no key for others.
-            let list = if sender.is_named() { &mut self.differences } else { &mut self.warnings };
-            if !list.contains(&text) {
-                list.push(text);
-            }
-        }
-        let made = made(old, &sender.local, &sender.domain, found);
-        if let Some(made) = made.iter().find(|made| !is_aligned(made, &sender.domain)) {
-            let text = format!(
-                "{}: d={} is neither its domain nor a parent of that: such a signature does \
-                 not count for DMARC",
-                sender.name, made.domain
-            );
-            if !self.warnings.contains(&text) {
-                self.warnings.push(text);
-            }
-        }
-        describe(made.iter().map(|made| {
-            let identity = made.identity.as_ref().map(|text| format!(" i={text}"));
-            let (d, s) = (made.domain.to_ascii_lowercase(), made.selector.to_ascii_lowercase());
-            format!("d={d} s={s}{}", identity.unwrap_or_default())
-        }))
-    }
-
-    /// What the wrapper will do, by its own code.
-    fn now(&self, sender: &Sender, host: &Signing) -> String {
-        let decision = self.decide(sender, host);
-        let Some(Ok(Decision::Sign(plan))) = decision else {
-            return describe(std::iter::empty());
-        };
-        let identity = plan.recipe.identity().map(|identity| format!(" i={identity}"));
-        let identity = identity.unwrap_or_default();
-        let domain = plan.recipe.domain();
-        describe(plan.selectors.iter().map(|selector| format!("d={domain} s={selector}{identity}")))
-    }
-
-    fn decide(
-        &self,
-        sender: &Sender,
-        host: &Signing,
-    ) -> Option<Result<Decision, crate::dkim::RecipeError>> {
-        let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
-        let header = Header::parse(from.as_bytes()).ok()?;
-        let author = Author::of(&header).ok()?;
-        for candidate in Candidate::all(author.domain()) {
-            let name = candidate.file();
-            let text = name
-                .strip_suffix(".toml")
-                .and_then(|name| self.files.get(name).or_else(|| self.beside.get(name)));
-            let Some(text) = text else { continue };
-            let file = DomainConfig::parse(Path::new(&name), text.clone(), host).ok()?.file;
-            if candidate.fits(&file) {
-                let policy = Policy { candidate, file };
-                return Some(policy.decide(&author, &header, false, &Caller::default()));
-            }
-        }
-        None
-    }
-}
-
-fn describe(signatures: impl Iterator<Item = String>) -> String {
-    let all: Vec<String> = signatures.collect();
-    if all.is_empty() {
-        "does not sign it".to_owned()
-    } else {
-        format!("signs by {}", all.join(", "))
-    }
-}
-
-/// What receivers take for a signature of the author.
-fn is_aligned(made: &Made, sender: &Domain) -> bool {
-    Domain::parse(&made.domain).is_ok_and(|domain| sender.is_within(&domain))
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::opendkim_conf::Settings;
     use super::super::opendkim_conf::tests::paper;
-    use super::super::senders::found;
+    use super::super::senders::with_key_file;
     use super::*;
     use crate::config::DomainFile;
 
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
         any %:s3:/k/%.key\nfixed %:s4:/k/s4\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
 
-    fn imported(conf: &str, signing: &str) -> Tree {
+    fn imported(conf: &str, signing: &str) -> Imported {
         let conf = format!("KeyTable /keys\nSigningTable {conf}\n");
         let files = paper(&[
             ("/c", &conf),
@@ -398,12 +246,13 @@ mod tests {
             ("/k/own.test.key", ""),
             ("/k/two.own.test.key", ""),
         ]);
-        let old = Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap();
-        build(&old, &found(&old, &files), "", &Signing::default())
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let with_key = with_key_file(&opendkim, &files);
+        Source { opendkim: &opendkim, with_key: &with_key, host: &Signing::default() }.import("")
     }
 
     /// The files without their first line, and what differs.
-    fn files(tree: &Tree) -> Vec<(&str, &str)> {
+    fn files(tree: &Imported) -> Vec<(&str, &str)> {
         let files = tree.files.iter();
         files.map(|(name, text)| (name.as_str(), text.strip_prefix(HEAD).unwrap())).collect()
     }
@@ -507,8 +356,9 @@ mod tests {
     fn what_is_no_name_becomes_no_file_and_no_folder() {
         for keys in ["x ../../x:s1:/k/one\n", "x a/b:s1:/k\n", "x sample.com:s/1:/k\n"] {
             let files = paper(&[("/c", "KeyTable /keys\nSigningTable csl:*=x\n"), ("/keys", keys)]);
-            let old = Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap();
-            let tree = build(&old, &[], "", &Signing::default());
+            let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+            let tree =
+                Source { opendkim: &opendkim, with_key: &[], host: &Signing::default() }.import("");
             assert!(tree.files.is_empty() && tree.keys.is_empty(), "{tree:?}");
             assert_eq!(tree.differences.len(), 1, "{tree:?}");
         }

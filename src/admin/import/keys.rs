@@ -1,4 +1,4 @@
-//! Keys of an OpenDKIM set-up: in a file or in the table itself, as PEM or as the base64 of DER.
+//! Keys of OpenDKIM: in a file or in the table itself, as PEM or as the base64 of DER.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, KeyError, Record, Selector, SigningKey};
 
 /// A key that can be used here.
-pub(super) struct OldKey {
+pub(super) struct ImportedKey {
     key: SigningKey,
     /// The file as it was, or the key in PKCS#8.
     pub(super) pem: Zeroizing<Vec<u8>>,
@@ -22,28 +22,28 @@ pub(super) struct OldKey {
 /// Verifiers refuse smaller keys (RFC 8301 §3.2).
 const SMALLEST: u32 = 1024;
 
-impl OldKey {
+impl ImportedKey {
     /// Reads the third column of a `KeyTable`, or `KeyFile`.
     ///
     /// # Errors
     /// Which key, and what is wrong with it.
     pub(super) fn read(source: &str, base: Option<&str>) -> Result<Self, String> {
         let is_path = ["/", "./", "../"].iter().any(|begin| source.starts_with(begin));
-        let (octets, origin) = if is_path {
+        let (bytes, origin) = if is_path {
             let path = base.map_or_else(|| source.into(), |base| Path::new(base).join(source));
-            let octets = input::key(&path).map_err(|error| format!("{path:?}: {error}"))?;
-            (octets, path.display().to_string())
+            let bytes = input::key(&path).map_err(|error| format!("{path:?}: {error}"))?;
+            (bytes, path.display().to_string())
         } else {
             (Zeroizing::new(source.as_bytes().to_vec()), "the KeyTable".to_owned())
         };
-        Self::of(octets, &origin)
+        Self::of(bytes, &origin)
     }
 
-    fn of(octets: Zeroizing<Vec<u8>>, origin: &str) -> Result<Self, String> {
-        let (key, pem) = match SigningKey::from_pem(&octets, SMALLEST) {
-            Ok(key) => (key, octets),
+    fn of(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Self, String> {
+        let (key, pem) = match SigningKey::from_pem(&bytes, SMALLEST) {
+            Ok(key) => (key, bytes),
             Err(KeyError::NotPem) => {
-                let key = from_base64(&octets).map_err(|error| format!("in {origin}: {error}"))?;
+                let key = from_base64(&bytes).map_err(|error| format!("in {origin}: {error}"))?;
                 let pem = key.to_pkcs8_pem().map_err(|error| error.to_string())?;
                 (key, Zeroizing::new(pem.as_bytes().to_vec()))
             }
@@ -70,10 +70,9 @@ impl OldKey {
 }
 
 /// The base64 of DER, PKCS#1 or PKCS#8, without the lines around it.
-fn from_base64(octets: &[u8]) -> Result<SigningKey, KeyError> {
-    let text: Zeroizing<Vec<u8>> = Zeroizing::new(
-        octets.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect(),
-    );
+fn from_base64(bytes: &[u8]) -> Result<SigningKey, KeyError> {
+    let text: Zeroizing<Vec<u8>> =
+        Zeroizing::new(bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
     let mut result = Err(KeyError::NotPem);
     for label in ["RSA PRIVATE KEY", "PRIVATE KEY"] {
         let mut pem = Zeroizing::new(format!("-----BEGIN {label}-----\n").into_bytes());
@@ -102,14 +101,14 @@ mod tests {
 
     #[test]
     fn a_key_in_a_file_is_kept_as_it_is() {
-        let key = OldKey::of(Zeroizing::new(PEM.as_bytes().to_vec()), "/k").unwrap();
+        let key = ImportedKey::of(Zeroizing::new(PEM.as_bytes().to_vec()), "/k").unwrap();
         assert_eq!((key.pem.as_slice(), key.rsa_bits), (PEM.as_bytes(), Some(1024)));
         assert_eq!(key.description, "rsa key of 1024 bits from /k");
     }
 
     #[test]
     fn a_bare_key_gets_its_pem_lines() {
-        let key = OldKey::read(&bare(), None).unwrap();
+        let key = ImportedKey::read(&bare(), None).unwrap();
         assert!(key.pem.starts_with(b"-----BEGIN PRIVATE KEY-----\n"));
         let same = SigningKey::from_pem(PEM, 1024).unwrap().public();
         assert_eq!(SigningKey::from_pem(&key.pem, 1024).unwrap().public(), same);
@@ -118,9 +117,9 @@ mod tests {
     #[test]
     fn what_is_no_key_is_said_to_be_none() {
         for text in ["", "MIIabc", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
-            assert!(OldKey::read(text, None).is_err(), "{text}");
+            assert!(ImportedKey::read(text, None).is_err(), "{text}");
         }
-        let error = OldKey::read("/nowhere/key", None).err().unwrap();
+        let error = ImportedKey::read("/nowhere/key", None).err().unwrap();
         assert!(error.starts_with("\"/nowhere/key\": "), "{error}");
     }
 }

@@ -1,90 +1,93 @@
-//! What becomes of each setting of opendkim.conf: taken, not needed here, or not to be had.
+//! What becomes of each setting of opendkim.conf: imported, not needed here, or not supported.
+
+use std::borrow::Cow;
 
 use super::data_set::Table;
 use super::headers::headers;
 use super::opendkim_conf::{Files, Setting, Settings};
-use crate::config::Signing;
+use crate::config::{OnError, Signing};
+use crate::dkim::Canonicalization;
+use Fate::{Imported, ImportedAs, NotNeeded, NotSupported};
 
-/// The three lists, and what goes into the files.
+/// The settings by their fates, and what goes into the files.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Outcome {
-    pub(super) taken: Vec<String>,
+pub(super) struct Mapping {
+    pub(super) imported: Vec<String>,
     pub(super) not_needed: Vec<String>,
-    pub(super) not_to_be_had: Vec<String>,
+    pub(super) not_supported: Vec<String>,
     /// Lines for each domain file.
     pub(super) lines: String,
     /// `log_success`, for config.toml.
     pub(super) log_success: Option<bool>,
 }
 
-/// Where a setting ends.
-enum End {
-    Taken,
+/// What becomes of a setting, and why.
+enum Fate {
+    Imported,
     /// As what.
-    TakenAs(String),
+    ImportedAs(String),
     NotNeeded(&'static str),
-    Lost(String),
+    NotSupported(Cow<'static, str>),
 }
 
-fn lost(what: &str) -> End {
-    End::Lost(what.to_owned())
+fn not_supported(why: &'static str) -> Fate {
+    NotSupported(why.into())
 }
 
-impl Outcome {
-    /// Sorts all settings. `host` is what holds without a line in the domain file.
+impl Mapping {
+    /// Maps all settings. `host` is what domain files inherit.
     pub(super) fn of(settings: &Settings, host: &Signing, files: &dyn Files) -> Self {
-        let mut outcome = Self::default();
+        let mut mapping = Self::default();
         for fault in &settings.faults {
-            outcome.not_to_be_had.push(format!("{fault}: mend it, and import again"));
+            mapping.not_supported.push(format!("{fault}: fix this line, and import again"));
         }
         for setting in &settings.all {
-            let end = outcome.end(setting, settings, host, files);
-            match end {
-                End::Taken => outcome.taken.push(setting.to_string()),
-                End::TakenAs(what) => outcome.taken.push(format!("{setting}: {what}")),
-                End::NotNeeded(why) => outcome.not_needed.push(format!("{setting}: {why}")),
-                End::Lost(what) => outcome.not_to_be_had.push(format!("{setting}: {what}")),
+            match mapping.fate(setting, settings, host, files) {
+                Imported => mapping.imported.push(setting.to_string()),
+                ImportedAs(what) => mapping.imported.push(format!("{setting}: {what}")),
+                NotNeeded(why) => mapping.not_needed.push(format!("{setting}: {why}")),
+                NotSupported(why) => mapping.not_supported.push(format!("{setting}: {why}")),
             }
         }
         let (lines, more) = headers(settings, host, files);
-        outcome.lines.push_str(&lines);
-        outcome.not_to_be_had.extend(more);
-        outcome
+        mapping.lines.push_str(&lines);
+        mapping.not_supported.extend(more);
+        mapping
     }
 
-    fn end(
+    fn fate(
         &mut self,
         setting: &Setting,
         settings: &Settings,
         host: &Signing,
         files: &dyn Files,
-    ) -> End {
+    ) -> Fate {
         let name = setting.name.to_ascii_lowercase();
         match name.as_str() {
             "domain" | "keyfile" if settings.value("KeyTable").is_some() => {
-                End::NotNeeded("beside a KeyTable OpenDKIM does not look at it either")
+                NotNeeded("OpenDKIM ignores it, too, where there is a KeyTable")
             }
             "mode" if setting.value.contains(['v', 'V']) => {
-                End::TakenAs("signing; verifying of incoming mail stays OpenDKIM's (Mode v)".into())
+                ImportedAs("signing; OpenDKIM still verifies incoming mail (Mode v)".to_owned())
             }
             "canonicalization" => self.canonicalization(&setting.value, host),
             "minimumkeybits" => self.minimum_key_bits(setting, host),
             "signaturettl" => self.lifetime(setting, host),
             "signaturealgorithm" => match setting.value.to_ascii_lowercase().as_str() {
-                "rsa-sha256" | "ed25519-sha256" => End::TakenAs("the key says it".to_owned()),
-                _ => End::TakenAs("as rsa-sha256: verifiers refuse rsa-sha1 (RFC 8301)".to_owned()),
+                "rsa-sha256" | "ed25519-sha256" => ImportedAs("the key type sets it".to_owned()),
+                _ => ImportedAs("as rsa-sha256: verifiers refuse rsa-sha1 (RFC 8301)".to_owned()),
             },
             "syslogsuccess" => {
                 self.log_success = setting.truth();
-                End::TakenAs("log_success".to_owned())
+                ImportedAs("log_success".to_owned())
             }
-            "internalhosts" | "externalignorelist" | "peerlist" => hosts(setting, files),
+            "internalhosts" => hosts(setting, files),
             "on-default" | "on-signatureerror" | "on-internalerror" => {
                 self.on_error(settings, host);
-                End::TakenAs("on_error".to_owned())
+                ImportedAs("on_error".to_owned())
             }
-            name if TABLES.contains(&name) => End::Taken,
-            name => by_name(name, setting),
+            name => in_table(name, setting)
+                .unwrap_or_else(|| not_supported("not a setting of OpenDKIM that is known here")),
         }
     }
 
@@ -95,245 +98,108 @@ impl Outcome {
         }
     }
 
-    fn canonicalization(&mut self, value: &str, host: &Signing) -> End {
+    fn canonicalization(&mut self, value: &str, host: &Signing) -> Fate {
         let (header, body) = value.split_once('/').unwrap_or((value, "simple"));
         let text = format!("{}/{}", header.to_ascii_lowercase(), body.to_ascii_lowercase());
-        match text.parse::<crate::dkim::Canonicalization>() {
+        match text.parse::<Canonicalization>() {
             Ok(wanted) => {
                 if wanted != host.canonicalization {
                     self.line("canonicalization", &format!("{text:?}"));
                 }
-                End::TakenAs(format!("canonicalization {text}"))
+                ImportedAs(format!("canonicalization {text}"))
             }
-            Err(error) => End::Lost(error.to_string()),
+            Err(error) => NotSupported(error.to_string().into()),
         }
     }
 
-    fn minimum_key_bits(&mut self, setting: &Setting, host: &Signing) -> End {
-        let Some(bits) = setting.number() else { return lost("no number") };
-        let Some(bits) = u32::try_from(bits).ok().filter(|bits| *bits <= 4096) else {
-            return lost("no key of that size is taken by verifiers; 4096 bits are the most");
-        };
-        if bits < 1024 {
-            return lost("keys below 1024 bits are refused by verifiers (RFC 8301); 1024 holds");
+    fn minimum_key_bits(&mut self, setting: &Setting, host: &Signing) -> Fate {
+        match setting.number().map(u32::try_from) {
+            None => not_supported("not a number"),
+            Some(Ok(..1024)) => not_supported(
+                "verifiers refuse keys of fewer than 1024 bits (RFC 8301); the minimum stays 1024",
+            ),
+            Some(Ok(bits @ ..=4096)) => {
+                if bits != host.minimum_key_bits {
+                    self.line("minimum_key_bits", &bits.to_string());
+                }
+                Imported
+            }
+            Some(_) => not_supported("verifiers accept no keys of more than 4096 bits"),
         }
-        if bits != host.minimum_key_bits {
-            self.line("minimum_key_bits", &bits.to_string());
-        }
-        End::Taken
     }
 
-    fn lifetime(&mut self, setting: &Setting, host: &Signing) -> End {
-        let Some(seconds) = setting.number() else { return lost("no number") };
-        let wanted = Some(seconds).filter(|seconds| *seconds > 0);
-        if wanted != host.expire
-            && let Some(seconds) = wanted
-        {
+    fn lifetime(&mut self, setting: &Setting, host: &Signing) -> Fate {
+        let Some(seconds) = setting.number() else { return not_supported("not a number") };
+        if seconds > 0 && Some(seconds) != host.expire {
             self.line("expire", &seconds.to_string());
         }
-        End::TakenAs("expire".to_owned())
+        ImportedAs("expire".to_owned())
     }
 
     fn on_error(&mut self, settings: &Settings, host: &Signing) {
         // The worst that can happen while signing.
         let names = ["On-SignatureError", "On-InternalError", "On-Default"];
         let value = names.iter().find_map(|name| settings.value(name)).unwrap_or_default();
-        let wanted = if value.to_ascii_lowercase().starts_with('a') { "send" } else { "refuse" };
-        let is_refuse = host.on_error == crate::config::OnError::Refuse;
-        if is_refuse != (wanted == "refuse") {
-            self.line("on_error", &format!("{wanted:?}"));
+        let (wanted, text) = match value.to_ascii_lowercase().starts_with('a') {
+            true => (OnError::Send, "\"send\""),
+            false => (OnError::Refuse, "\"refuse\""),
+        };
+        if host.on_error != wanted {
+            self.line("on_error", text);
         }
     }
 }
 
-/// Whose SMTP mail was signed: of no concern to sendmail(1), and lost for other hosts.
-fn hosts(setting: &Setting, files: &dyn Files) -> End {
-    if !setting.is("InternalHosts") {
-        return End::NotNeeded("no mail of other hosts passes here");
-    }
+/// The hosts whose SMTP mail OpenDKIM signs: sendmail(1) has to do with the mail of this host only.
+fn hosts(setting: &Setting, files: &dyn Files) -> Fate {
     const LOCAL: [&str; 5] = ["127.0.0.1", "::1", "localhost", "127.0.0.0/8", "[::1]"];
     let table = match Table::read(&setting.value, files) {
         Ok(table) => table,
-        Err(why) => return End::Lost(why),
+        Err(why) => return NotSupported(why.into()),
     };
     let others = table.rows.iter().map(|row| row.key.as_str());
     let others: Vec<&str> = others.filter(|host| !LOCAL.contains(host)).collect();
     if others.is_empty() {
-        return End::NotNeeded("what programs here give to sendmail is local");
+        return NotNeeded("mail that programs submit by sendmail is local");
     }
-    End::Lost(format!(
-        "mail that {} give to Postfix by SMTP does not pass sendmail; where that is signed by this \
-         host, keep OpenDKIM as its milter for smtpd (smtpd_milters)",
+    let why = format!(
+        "mail that {} send to Postfix by SMTP does not pass sendmail; if this host signs that mail, \
+         keep OpenDKIM as its milter for smtpd (smtpd_milters)",
         others.join(", ")
-    ))
+    );
+    NotSupported(why.into())
 }
 
-/// Settings that need no look at others.
-fn by_name(name: &str, setting: &Setting) -> End {
-    let end = of_daemon(name, setting).or_else(|| of_signer(name, setting));
-    end.unwrap_or_else(|| match name {
-        name if name.starts_with("on-") || VERIFIER_NAMES.contains(&name) => {
-            End::NotNeeded("it is about verifying incoming mail")
-        }
-        name if name.starts_with("ldap") => lost("no LDAP; write the tables as files"),
-        name if EXTINCT_NAMES.iter().any(|begin| name.starts_with(begin)) => {
-            End::NotNeeded("OpenDKIM itself does nothing with it any more")
-        }
-        _ => lost("OpenDKIM has no setting of that name that is known here"),
+/// The fates of all other settings; its first lines say how to read it.
+const TABLE: &str = include_str!("settings.txt");
+
+/// The fate of a setting by the table; `name` is in lower case.
+fn in_table(name: &str, setting: &Setting) -> Option<Fate> {
+    let fits = |rule: &str| match (rule.split_once('='), rule.strip_suffix('*')) {
+        (Some((known, "no")), _) => known == name && setting.truth() == Some(false),
+        (Some((known, value)), _) => known == name && setting.value.eq_ignore_ascii_case(value),
+        (None, Some(begin)) => name.starts_with(begin),
+        (None, None) => rule == name,
+    };
+    TABLE.lines().find_map(|line| {
+        let (fate, rest) = line.split_once(" | ")?;
+        let (names, why) = rest.split_once(" | ")?;
+        names.split(' ').any(fits).then(|| match fate.trim_end() {
+            "imported" => Imported,
+            "not needed" => NotNeeded(why),
+            _ => NotSupported(why.into()),
+        })
     })
 }
-
-/// What makes OpenDKIM a daemon with a log.
-fn of_daemon(name: &str, setting: &Setting) -> Option<End> {
-    let is_off = setting.truth() == Some(false);
-    Some(match name {
-        "socket" | "pidfile" | "umask" | "background" | "autorestart" | "autorestartcount"
-        | "autorestartrate" | "enablecoredumps" | "disablecryptoinit" | "softstart" => {
-            End::NotNeeded("there is no daemon")
-        }
-        "userid" => {
-            End::NotNeeded("there is no daemon; keys are root's, readable for group sendmail-dkim")
-        }
-        "logwhy" => End::NotNeeded("the reason is always logged"),
-        "syslog" if is_off => lost("each message gets a line; filter ident sendmail-dkim"),
-        "syslog" => End::NotNeeded("each message gets a line"),
-        "syslogfacility" if setting.value.eq_ignore_ascii_case("mail") => {
-            End::NotNeeded("the facility is mail")
-        }
-        "syslogfacility" => lost("the facility is mail; filter by the ident sendmail-dkim"),
-        "syslogname" => lost("the ident is sendmail-dkim"),
-        "logresults" | "milterdebug" | "softwareheader" | "keeptemporaryfiles"
-        | "temporarydirectory" | "statistics" | "statisticsname" | "statisticsprefix" => {
-            End::NotNeeded("dkimctl explain shows what is done with a message")
-        }
-        "nameservers"
-        | "dnstimeout"
-        | "resolverconfiguration"
-        | "trustanchorfile"
-        | "testpublickeys"
-        | "clockdrift"
-        | "dnsconnect" => End::NotNeeded("nothing is looked up when mail is signed"),
-        "changerootdirectory" => lost("move the keys out of it, and import again"),
-        _ => return None,
-    })
-}
-
-/// What has to do with the signing of single messages.
-fn of_signer(name: &str, setting: &Setting) -> Option<End> {
-    let is_off = setting.truth() == Some(false);
-    Some(match name {
-        "fixcrlf" => End::NotNeeded("line ends are always settled before the signature"),
-        "requiresafekeys" if is_off => lost("a key that others can read is never used"),
-        "requiresafekeys" => End::NotNeeded("a key that others can read is never used"),
-        "senderheaders" if setting.value.eq_ignore_ascii_case("From") => {
-            End::NotNeeded("the domain of From decides")
-        }
-        "senderheaders" => lost("the domain of From decides; receivers (DMARC) look there too"),
-        "dontsignmailto" => lost("recipients do not count; send such mail by the real sendmail"),
-        "removeoldsignatures" | "diagnostics" | "requestreports" | "requiredheaders" if is_off => {
-            End::NotNeeded("it is off")
-        }
-        "removeoldsignatures" => lost("signatures of others stay, and are no harm"),
-        "diagnostics" => lost("no z=; dkimctl verify and try show what was changed"),
-        "requestreports" => lost("no r=y; ask for DMARC reports (rua=) instead"),
-        "requiredheaders" => lost("a message with two From fields is sent, unsigned"),
-        "bodylengthdb" | "maximumsignedbytes" => lost("no l=: it lets others add to a message"),
-        "maximumheaders" | "strictheaders" | "ignoremalformedmail" => {
-            End::NotNeeded("malformed mail is sent as it is")
-        }
-        "setuppolicyscript"
-        | "screenpolicyscript"
-        | "finalpolicyscript"
-        | "conditionalsignatures"
-        | "resignall"
-        | "resignmailto"
-        | "replacerules"
-        | "replaceheaders"
-        | "luaonlysigning"
-        | "identityheader"
-        | "identityheaderremove"
-        | "sendermacro"
-        | "defaultsender"
-        | "selectcanonicalizationheader" => lost("there are no hooks and no per-message settings"),
-        "mta" | "macrolist" | "popdbfile" => {
-            lost("users and groups in the domain file say who may sign")
-        }
-        _ => return None,
-    })
-}
-
-/// What the tree is made of, and what `headers` takes.
-const TABLES: [&str; 13] = [
-    "keytable",
-    "signingtable",
-    "domain",
-    "keyfile",
-    "selector",
-    "subdomains",
-    "multiplesignatures",
-    "basedirectory",
-    "exemptdomains",
-    "signheaders",
-    "omitheaders",
-    "oversignheaders",
-    "mode",
-];
-
-/// Beginnings of names that are gone: ADSP, VBR, reputation.
-const EXTINCT_NAMES: [&str; 16] = [
-    "adsp",
-    "atps",
-    "bogus",
-    "disableadsp",
-    "flowdata",
-    "localadsp",
-    "nodiscardablemailto",
-    "ratelimit",
-    "reputation",
-    "sendadspreports",
-    "unprotectedpolicy",
-    "addallsignatureresults",
-    "vbr",
-    "x-header",
-    "resolvconf",
-    "domainkeyscompat",
-];
-
-const VERIFIER_NAMES: [&str; 24] = [
-    "allowsha1only",
-    "alwaysaddarheader",
-    "authservid",
-    "authservidwithjobid",
-    "captureunknownerrors",
-    "keepauthresults",
-    "maximumsignaturestoverify",
-    "minimum",
-    "mtacommand",
-    "mustbesigned",
-    "noheaderb",
-    "quarantine",
-    "querycache",
-    "redirectfailuresto",
-    "removearall",
-    "removearfrom",
-    "reportaddress",
-    "reportbccaddress",
-    "sendreports",
-    "smtpuri",
-    "stricttestmode",
-    "trustsignaturesfrom",
-    "unprotectedkey",
-    "weaksyntaxchecks",
-];
 
 #[cfg(test)]
 mod tests {
     use super::super::opendkim_conf::tests::paper;
     use super::*;
 
-    fn outcome(text: &str) -> Outcome {
+    fn outcome(text: &str) -> Mapping {
         let files = paper(&[("/c", text), ("/hosts", "127.0.0.1\nlocalhost\n192.0.2.0/24\n")]);
-        Outcome::of(&Settings::read("/c", &files).unwrap(), &Signing::default(), &files)
+        Mapping::of(&Settings::read("/c", &files).unwrap(), &Signing::default(), &files)
     }
 
     #[test]
@@ -342,7 +208,7 @@ mod tests {
             LogWhy yes\nUserID opendkim:opendkim\nSocket inet:8891@localhost\nSyslog yes\n\
             DontSignMailTo x@y.test\nNobodyKnows this\nOn-BadSignature accept\nADSPAction discard\n";
         let outcome = outcome(text);
-        let lists = [&outcome.taken, &outcome.not_needed, &outcome.not_to_be_had];
+        let lists = [&outcome.imported, &outcome.not_needed, &outcome.not_supported];
         assert_eq!(lists.map(Vec::len), [3, 6, 2], "{outcome:#?}");
         assert_eq!((outcome.lines.as_str(), outcome.log_success), ("", Some(true)));
     }
@@ -359,7 +225,7 @@ mod tests {
             ("On-Default reject\nOn-SignatureError accept\nOn-InternalError accept", ""),
         ] {
             let outcome = outcome(text);
-            assert_eq!((outcome.lines.as_str(), outcome.not_to_be_had.len()), (lines, 0), "{text}");
+            assert_eq!((outcome.lines.as_str(), outcome.not_supported.len()), (lines, 0), "{text}");
         }
     }
 
@@ -367,12 +233,21 @@ mod tests {
     fn hosts_that_send_by_smtp_are_lost_and_said_to_be() {
         assert_eq!(outcome("InternalHosts 127.0.0.1").not_needed.len(), 1);
         let outcome = outcome("InternalHosts refile:/hosts\nExternalIgnoreList /hosts\n");
-        assert!(outcome.not_to_be_had[0].contains("192.0.2.0/24"), "{outcome:?}");
+        assert!(outcome.not_supported[0].contains("192.0.2.0/24"), "{outcome:?}");
         assert_eq!(outcome.not_needed.len(), 1);
     }
 
     #[test]
-    fn small_keys_are_not_to_be_had() {
-        assert_eq!(outcome("MinimumKeyBits 512").not_to_be_had.len(), 1);
+    fn small_keys_are_not_supported() {
+        assert_eq!(outcome("MinimumKeyBits 512").not_supported.len(), 1);
+    }
+
+    #[test]
+    fn each_line_of_the_table_has_a_fate_names_and_a_reason() {
+        for line in TABLE.lines().filter(|line| !line.starts_with('#')) {
+            let columns: Vec<&str> = line.split(" | ").map(str::trim).collect();
+            assert!(["imported", "not needed", "not supported"].contains(&columns[0]), "{line}");
+            assert!(columns.len() == 3 && columns.iter().all(|one| !one.is_empty()), "{line}");
+        }
     }
 }

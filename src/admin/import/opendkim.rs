@@ -3,9 +3,9 @@
 use super::data_set::{Kind, Row, Table};
 use super::opendkim_conf::{Files, Settings};
 
-/// A set-up that signs.
+/// A configuration of OpenDKIM that signs.
 #[derive(Clone, Debug)]
-pub(super) struct Old {
+pub(super) struct OpenDkim {
     pub(super) by: By,
     pub(super) exempt: Option<Table>,
 }
@@ -21,7 +21,7 @@ pub(super) enum By {
 
 /// One signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Made {
+pub(super) struct Signature {
     /// d=
     pub(super) domain: String,
     /// s=
@@ -36,21 +36,21 @@ pub(super) struct Made {
     pub(super) has_own_key: bool,
 }
 
-/// What becomes of the mail of one sender.
+/// What OpenDKIM does with the mail of one sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Signed, or with none, sent as it is.
-    Signed(Vec<Made>),
-    /// Held up: a row names a key that no other row has, or that is broken.
+    /// Sent with these signatures, or with none.
+    Signed(Vec<Signature>),
+    /// Deferred: a row names a key that no other row has, or that is broken.
     Held(String),
 }
 
-impl Old {
-    /// The set-up of a configuration.
+impl OpenDkim {
+    /// Reads the tables that the settings name.
     ///
     /// # Errors
     /// Why it signs nothing.
-    pub(super) fn of(settings: &Settings, files: &dyn Files) -> Result<Self, String> {
+    pub(super) fn new(settings: &Settings, files: &dyn Files) -> Result<Self, String> {
         let mode = settings.value("Mode").unwrap_or("sv");
         if !mode.contains(['s', 'S']) {
             return Err(format!("Mode {mode}: this set-up signs nothing"));
@@ -83,7 +83,7 @@ impl Old {
         Ok(Self { by, exempt })
     }
 
-    /// What becomes of mail From `local`@`domain`.
+    /// What OpenDKIM does with mail From `local`@`domain`.
     pub(super) fn fate(&self, local: &str, domain: &str) -> Fate {
         if self.exempt.as_ref().is_some_and(|table| table.first(domain).is_some()) {
             return Fate::Signed(Vec::new());
@@ -96,7 +96,7 @@ impl Old {
                 if *subdomains && found.is_none() {
                     found = parents(domain).find(|parent| has(parent));
                 }
-                let made = found.map(|found| Made {
+                let signature = found.map(|found| Signature {
                     domain: found.to_owned(),
                     selector: selector.clone(),
                     key: key.clone(),
@@ -104,15 +104,15 @@ impl Old {
                     follows_sender: !has(found),
                     has_own_key: false,
                 });
-                Fate::Signed(made.into_iter().collect())
+                Fate::Signed(signature.into_iter().collect())
             }
             By::Tables { keys, signing, is_multiple } => {
                 let mut rows = rows(signing, local, domain);
                 if !is_multiple {
                     rows.truncate(1);
                 }
-                let made = rows.iter().map(|row| make(keys, row, domain));
-                made.collect::<Result<_, _>>().map_or_else(Fate::Held, Fate::Signed)
+                let signatures = rows.iter().map(|row| sign(keys, row, domain));
+                signatures.collect::<Result<_, _>>().map_or_else(Fate::Held, Fate::Signed)
             }
         }
     }
@@ -123,7 +123,7 @@ fn parents(domain: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(domain), |name| Some(name.split_once('.')?.1)).skip(1)
 }
 
-/// The rows of a `SigningTable` that fit a sender, in the order in which they count.
+/// The rows of a `SigningTable` that fit a sender, first match first.
 fn rows<'a>(signing: &'a Table, local: &str, domain: &str) -> Vec<&'a Row> {
     let address = format!("{local}@{domain}");
     if !address.is_ascii() {
@@ -142,17 +142,14 @@ fn rows<'a>(signing: &'a Table, local: &str, domain: &str) -> Vec<&'a Row> {
     names.iter().filter_map(|name| signing.first(name)).collect()
 }
 
-fn make(keys: &Table, row: &Row, sender: &str) -> Result<Made, String> {
+fn sign(keys: &Table, row: &Row, sender: &str) -> Result<Signature, String> {
     let (name, signer) = row.value.split_once(':').unwrap_or((&row.value, ""));
     let name = if name == "%" { sender } else { name };
     let entry = keys.named(name).ok_or_else(|| {
         format!("{}: {}: no row of KeyTable has the name {name:?}", row.place, row.key)
     })?;
-    let mut columns = entry.value.splitn(3, ':');
-    let columns = (columns.next(), columns.next(), columns.next());
-    let (Some(domain), Some(selector), Some(key)) = columns else {
-        return Err(format!("{}: {}: want domain:selector:key", entry.place, entry.key));
-    };
+    let (domain, selector, key) = key_columns(entry)
+        .ok_or_else(|| format!("{}: {}: expected domain:selector:key", entry.place, entry.key))?;
     // Since 2026 a row may end in the algorithm, which the key tells by itself.
     let algorithm = |text: &str| text.starts_with("rsa-") || text.starts_with("ed25519");
     let key = key.rsplit_once(':').filter(|(_, last)| algorithm(last)).map_or(key, |(key, _)| key);
@@ -163,7 +160,7 @@ fn make(keys: &Table, row: &Row, sender: &str) -> Result<Made, String> {
     let has_own_key = is_path && follows_sender && key.contains('%');
     let key = if is_path { key.replace('%', domain) } else { key.to_owned() };
     let signer = signer.replace('%', sender);
-    Ok(Made {
+    Ok(Signature {
         domain: domain.to_owned(),
         selector: selector.to_owned(),
         key,
@@ -171,6 +168,13 @@ fn make(keys: &Table, row: &Row, sender: &str) -> Result<Made, String> {
         follows_sender,
         has_own_key,
     })
+}
+
+/// The columns of a row of `KeyTable`: d=, s= and the key.
+pub(super) fn key_columns(row: &Row) -> Option<(&str, &str, &str)> {
+    let (domain, rest) = row.value.split_once(':')?;
+    let (selector, key) = rest.split_once(':')?;
+    Some((domain, selector, key))
 }
 
 /// i= within d=; OpenDKIM drops any other.
@@ -188,7 +192,7 @@ mod tests {
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
         any %:s3:/k/%/s3\nfixed %:s4:/k/s4:rsa-sha256\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
 
-    fn old(signing: &str, more: &str) -> Old {
+    fn opendkim(signing: &str, more: &str) -> OpenDkim {
         let files = paper(&[("/c", ""), ("/k", KEYS), ("/s", signing)]);
         let text = format!("KeyTable /k\n{more}");
         let files = {
@@ -196,13 +200,13 @@ mod tests {
             files.0.insert("/c", text);
             files
         };
-        Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap()
+        OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap()
     }
 
     /// Selectors and domains of a sender's signatures.
-    fn signs(old: &Old, sender: &str) -> String {
+    fn signs(opendkim: &OpenDkim, sender: &str) -> String {
         let (local, domain) = sender.split_once('@').unwrap();
-        match old.fate(local, domain) {
+        match opendkim.fate(local, domain) {
             Fate::Held(_) => "held".to_owned(),
             Fate::Signed(all) => {
                 let all = all.iter().map(|made| format!("{}/{}", made.domain, made.selector));
@@ -213,7 +217,8 @@ mod tests {
 
     #[test]
     fn the_first_row_of_a_refile_counts() {
-        let old = old("news@sample.com two\n*@sample.com one\n*@*.sample.com two\n", REFILE);
+        let opendkim =
+            opendkim("news@sample.com two\n*@sample.com one\n*@*.sample.com two\n", REFILE);
         for (sender, wanted) in [
             ("news@sample.com", "sample.com/s2"),
             ("NEWS@Sample.com", "sample.com/s2"),
@@ -221,7 +226,7 @@ mod tests {
             ("a@b.sample.com", "sample.com/s2"),
             ("a@other.test", ""),
         ] {
-            assert_eq!(signs(&old, sender), wanted, "{sender}");
+            assert_eq!(signs(&opendkim, sender), wanted, "{sender}");
         }
     }
 
@@ -230,7 +235,7 @@ mod tests {
 
     #[test]
     fn a_file_is_asked_for_address_domain_suffixes_and_star() {
-        let old = old(
+        let opendkim = opendkim(
             "*@sample.com two\n.sample.com one\nnews@.sample.com two\nsample.com two\nx@* any\n",
             FILE,
         );
@@ -241,35 +246,36 @@ mod tests {
             ("x@other.test", "other.test/s3"),
             ("y@other.test", ""),
         ] {
-            assert_eq!(signs(&old, sender), wanted, "{sender}");
+            assert_eq!(signs(&opendkim, sender), wanted, "{sender}");
         }
     }
 
     #[test]
     fn with_multiple_signatures_every_row_counts() {
         let multiple = format!("{REFILE}MultipleSignatures yes\n");
-        let old = old("*@sample.com one\n*@sample.com two\n* fixed\n", &multiple);
-        assert_eq!(signs(&old, "a@sample.com"), "sample.com/s1 sample.com/s2 sample.com/s4");
-        let Fate::Signed(made) = old.fate("a", "x.test") else { panic!() };
+        let opendkim = opendkim("*@sample.com one\n*@sample.com two\n* fixed\n", &multiple);
+        assert_eq!(signs(&opendkim, "a@sample.com"), "sample.com/s1 sample.com/s2 sample.com/s4");
+        let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
         assert_eq!(made[0].key, "/k/s4");
     }
 
     #[test]
     fn a_percent_sign_is_the_senders_domain() {
-        let old = old("*@hogehoge.jp %\n*@missing.test %\n*@sample.com one:%@%\n* any\n", REFILE);
-        assert_eq!(signs(&old, "a@hogehoge.jp"), "hogehoge.jp/s5");
-        assert_eq!(signs(&old, "a@missing.test"), "held");
-        assert_eq!(signs(&old, "a@x.test"), "x.test/s3");
-        let Fate::Signed(made) = old.fate("a", "x.test") else { panic!() };
+        let opendkim =
+            opendkim("*@hogehoge.jp %\n*@missing.test %\n*@sample.com one:%@%\n* any\n", REFILE);
+        assert_eq!(signs(&opendkim, "a@hogehoge.jp"), "hogehoge.jp/s5");
+        assert_eq!(signs(&opendkim, "a@missing.test"), "held");
+        assert_eq!(signs(&opendkim, "a@x.test"), "x.test/s3");
+        let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
         assert_eq!((made[0].key.as_str(), made[0].has_own_key), ("/k/x.test/s3", true));
     }
 
     #[test]
     fn a_signer_outside_the_domain_is_dropped() {
-        let old = old("*@sample.com one:@news.sample.com\n* one:@other.test\n", REFILE);
-        let Fate::Signed(made) = old.fate("a", "sample.com") else { panic!() };
+        let opendkim = opendkim("*@sample.com one:@news.sample.com\n* one:@other.test\n", REFILE);
+        let Fate::Signed(made) = opendkim.fate("a", "sample.com") else { panic!() };
         assert_eq!(made[0].identity.as_deref(), Some("@news.sample.com"));
-        let Fate::Signed(made) = old.fate("a", "x.test") else { panic!() };
+        let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
         assert_eq!((made[0].domain.as_str(), made[0].identity.as_deref()), ("sample.com", None));
     }
 
@@ -278,7 +284,7 @@ mod tests {
         let of = |more: &str| {
             let text = format!("Domain sample.com, hogehoge.jp\nKeyFile /k\nSelector s\n{more}");
             let files = paper(&[("/c", &text)]);
-            Old::of(&Settings::read("/c", &files).unwrap(), &files).unwrap()
+            OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap()
         };
         assert_eq!(signs(&of(""), "a@hogehoge.jp"), "hogehoge.jp/s");
         assert_eq!(signs(&of(""), "a@b.sample.com"), "");
@@ -290,7 +296,7 @@ mod tests {
     #[test]
     fn a_set_up_that_signs_nothing_says_why() {
         let files = paper(&[("/c", "Mode v\n"), ("/d", "Domain a.test\n")]);
-        let of = |path| Old::of(&Settings::read(path, &files).unwrap(), &files).unwrap_err();
+        let of = |path| OpenDkim::new(&Settings::read(path, &files).unwrap(), &files).unwrap_err();
         assert_eq!(of("/c"), "Mode v: this set-up signs nothing");
         assert_eq!(of("/d"), "neither KeyTable nor Selector");
     }

@@ -1,7 +1,7 @@
-//! What the rows of a `SigningTable` mean, and which senders tell one set-up from another.
+//! The senders that the rows of a `SigningTable` are for, and those that tell two configurations apart.
 
-use super::data_set::{Kind, LIVE, Row, Table};
-use super::opendkim::{By, Old};
+use super::data_set::{Kind, LIVE, Row};
+use super::opendkim::{By, OpenDkim, key_columns};
 use super::opendkim_conf::Files;
 use crate::dkim::Domain;
 
@@ -13,32 +13,32 @@ pub(super) enum Scope {
     /// Every domain below.
     Below(Domain),
     Any,
-    /// Something that no domain file can say, with a sender that it is for.
+    /// Senders that no domain file can describe, with one of them.
     Other(String, Domain),
-    /// OpenDKIM takes what is in it for a regular expression.
+    /// To OpenDKIM it is a regular expression.
     Expression,
-    /// Nobody's, and why.
-    Nobody(&'static str),
+    /// No sender matches it, and why.
+    NoSender(&'static str),
 }
 
-/// A local part and a label that no set-up names.
-pub(super) const NOBODY: &str = "dkimctl-import";
+/// A local part and a label that no configuration names.
+pub(super) const NO_USER: &str = "dkimctl-import";
 
-/// A domain that no set-up names.
+/// A domain that no configuration names.
 pub(super) fn any_domain() -> Option<Domain> {
     Domain::parse("dkimctl-import.invalid").ok()
 }
 
-/// A domain below another that no set-up names.
+/// A domain below another that no configuration names.
 pub(super) fn below(domain: &Domain) -> Option<Domain> {
-    Domain::parse(&format!("{NOBODY}.{domain}")).ok()
+    Domain::parse(&format!("{NO_USER}.{domain}")).ok()
 }
 
 impl Scope {
     pub(super) fn of(kind: Kind, row: &Row) -> Self {
         let key = row.key.to_ascii_lowercase();
         if !key.is_ascii() {
-            return Self::Nobody("OpenDKIM compares ASCII addresses only");
+            return Self::NoSender("OpenDKIM compares ASCII addresses only");
         }
         if key == "*" || (kind == Kind::Pattern && key == "*@*") {
             return Self::Any;
@@ -50,16 +50,14 @@ impl Scope {
     }
 
     fn of_exact(key: &str) -> Self {
-        const LITERAL: &str = "a `*` in a table that is not refile: stands for itself";
-        const UNUSABLE: &str = "it is no address and no domain";
         let domain = |text: &str| Domain::parse(text).ok();
-        if let Some((local, "*")) = key.rsplit_once('@').filter(|(local, _)| !local.contains('*')) {
-            return any_domain().map_or(Self::Any, |any| Self::Other(local.to_owned(), any));
-        }
-        if key.contains('*') {
-            return Self::Nobody(LITERAL);
-        }
         let scope = match key.rsplit_once('@') {
+            Some((local, "*")) if !local.contains('*') => {
+                any_domain().map(|any| Self::Other(local.to_owned(), any))
+            }
+            _ if key.contains('*') => {
+                return Self::NoSender("a `*` in a table that is not refile: stands for itself");
+            }
             Some((local, suffix)) => match suffix.strip_prefix('.') {
                 Some(parent) => domain(parent)
                     .and_then(|parent| below(&parent))
@@ -71,33 +69,24 @@ impl Scope {
                 None => domain(key).map(Self::Domain),
             },
         };
-        scope.unwrap_or(Self::Nobody(UNUSABLE))
+        scope.unwrap_or(Self::NoSender("it is not an address or a domain"))
     }
 
     fn of_pattern(key: &str) -> Self {
-        const UNUSABLE: &str = "it fits no address; a row for a domain is *@DOMAIN";
         let plain = |text: &str| !text.contains('*');
-        let domain = |text: &str| Domain::parse(text).ok().filter(|_| plain(text));
+        let domain = |text: &str| Domain::parse(text).ok();
         if key.contains(LIVE) {
             return Self::Expression;
         }
-        let scope = match key.rsplit_once('@') {
-            Some(("*", suffix)) => match suffix.strip_prefix("*.") {
-                Some(parent) if plain(parent) => domain(parent).map(Self::Below),
-                _ if plain(suffix) => domain(suffix).map(Self::Domain),
-                _ => Self::instance(key),
-            },
-            Some((local, suffix)) if plain(local) && plain(suffix) => {
-                domain(suffix).map(|domain| Self::Address(local.to_owned(), domain))
-            }
-            Some(_) => Self::instance(key),
-            None => match key.strip_prefix("*.") {
-                Some(parent) if plain(parent) => domain(parent).map(Self::Below),
-                _ if plain(key) => None,
-                _ => Self::instance(key),
-            },
+        let (local, suffix) = key.rsplit_once('@').unwrap_or(("*", key));
+        let scope = match (local, suffix.strip_prefix("*.")) {
+            ("*", Some(parent)) if plain(parent) => domain(parent).map(Self::Below),
+            _ if !plain(suffix) || local != "*" && !plain(local) => Self::instance(key),
+            _ if !key.contains('@') => None,
+            ("*", _) => domain(suffix).map(Self::Domain),
+            _ => domain(suffix).map(|domain| Self::Address(local.to_owned(), domain)),
         };
-        scope.unwrap_or(Self::Nobody(UNUSABLE))
+        scope.unwrap_or(Self::NoSender("it matches no address; a row for a domain is *@DOMAIN"))
     }
 
     /// A sender that an odd pattern is for.
@@ -105,19 +94,19 @@ impl Scope {
         let address = if key.contains('@') {
             key.to_owned()
         } else {
-            key.replacen('*', &format!("{NOBODY}@{NOBODY}"), 1)
+            key.replacen('*', &format!("{NO_USER}@{NO_USER}"), 1)
         };
         let (local, domain) = address.rsplit_once('@')?;
         let domain = match domain.strip_suffix('*') {
-            Some(domain) => format!("{domain}{NOBODY}.invalid"),
+            Some(domain) => format!("{domain}{NO_USER}.invalid"),
             None => domain.to_owned(),
         };
-        let domain = Domain::parse(&domain.replace('*', NOBODY)).ok()?;
-        Some(Self::Other(local.replace('*', NOBODY), domain))
+        let domain = Domain::parse(&domain.replace('*', NO_USER)).ok()?;
+        Some(Self::Other(local.replace('*', NO_USER), domain))
     }
 }
 
-/// A sender whose mail is looked at in both set-ups.
+/// A sender for whose mail both configurations are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sender {
     pub(super) local: String,
@@ -127,69 +116,66 @@ pub(super) struct Sender {
 }
 
 impl Sender {
-    pub(super) fn of(local: &str, domain: &Domain, name: String) -> Self {
-        Self { local: local.to_owned(), domain: domain.clone(), name }
-    }
-
+    /// A user of a domain whom no row names.
     pub(super) fn at(domain: &Domain) -> Self {
-        Self::of(NOBODY, domain, format!("mail From {domain}"))
-    }
-
-    /// Whether the set-up names the domain.
-    pub(super) fn is_named(&self) -> bool {
-        !self.domain.as_str().contains(NOBODY)
+        let name = format!("mail From {domain}");
+        Self { local: NO_USER.to_owned(), domain: domain.clone(), name }
     }
 
     pub(super) fn below(domain: &Domain) -> Option<Self> {
-        let below = below(domain)?;
-        Some(Self::of(NOBODY, &below, format!("mail From domains below {domain}")))
+        let name = format!("mail From domains below {domain}");
+        Some(Self { name, ..Self::at(&below(domain)?) })
     }
 
     pub(super) fn any() -> Option<Self> {
-        Some(Self::of(NOBODY, &any_domain()?, "mail From any other domain".to_owned()))
+        let name = "mail From any other domain".to_owned();
+        Some(Self { name, ..Self::at(&any_domain()?) })
+    }
+
+    /// Whether the configuration names the domain.
+    pub(super) fn is_named(&self) -> bool {
+        !self.domain.as_str().contains(NO_USER)
     }
 }
 
-/// The rows of a set-up that say whose mail is signed, with what each is for.
-pub(super) fn scopes(old: &Old) -> Vec<(&Row, Scope)> {
-    let of = |table: &'_ Table, row| Scope::of(table.kind, row);
-    match &old.by {
-        By::Tables { signing, .. } => {
-            signing.rows.iter().map(|row| (row, of(signing, row))).collect()
-        }
-        By::One { domains, .. } => domains.rows.iter().map(|row| (row, of(domains, row))).collect(),
-    }
+/// The rows of a configuration that name senders, with the senders that each is for.
+pub(super) fn scopes(opendkim: &OpenDkim) -> Vec<(&Row, Scope)> {
+    let table = match &opendkim.by {
+        By::Tables { signing, .. } => signing,
+        By::One { domains, .. } => domains,
+    };
+    table.rows.iter().map(|row| (row, Scope::of(table.kind, row))).collect()
 }
 
-/// The domains that a set-up names, those with many labels last; `found` are those of key files.
-pub(super) fn domains(old: &Old, found: &[Domain]) -> Vec<Domain> {
-    let mut all: Vec<Domain> = found.to_vec();
-    for (row, scope) in scopes(old) {
+/// The domains that a configuration names, those with many labels last; `with_key` are those of key files.
+pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
+    let mut all: Vec<Domain> = with_key.to_vec();
+    for (row, scope) in scopes(opendkim) {
         match scope {
             Scope::Address(_, domain) | Scope::Domain(domain) | Scope::Below(domain) => {
                 all.push(domain);
             }
             Scope::Other(..) => {
-                // What an odd row is for may be the domain in it, too.
+                // An odd row may be for the domain in it, too.
                 let suffix = row.key.rsplit('@').next().unwrap_or_default();
                 all.extend(Domain::parse(suffix.trim_start_matches(['*', '.'])).ok());
             }
-            Scope::Any | Scope::Expression | Scope::Nobody(_) => {}
+            Scope::Any | Scope::Expression | Scope::NoSender(_) => {}
         }
     }
-    if let By::Tables { keys, signing, .. } = &old.by
+    let mut keys: Vec<&Row> = opendkim.exempt.iter().flat_map(|table| &table.rows).collect();
+    if let By::Tables { keys: table, signing, .. } = &opendkim.by
         && signing.rows.iter().any(|row| row.value.starts_with('%'))
     {
         // A row of KeyTable is found by the name of the sender's domain.
-        all.extend(keys.rows.iter().filter_map(|row| Domain::parse(&row.key).ok()));
+        keys.extend(&table.rows);
     }
-    let exempt = old.exempt.iter().flat_map(|table| &table.rows);
-    all.extend(exempt.filter_map(|row| Domain::parse(&row.key).ok()));
-    let is_real = |domain: &Domain| {
+    all.extend(keys.iter().filter_map(|row| Domain::parse(&row.key).ok()));
+    all.retain(|domain| {
         let text = domain.as_str();
-        !text.contains("._domainkey.") && !text.ends_with("invalid") && !text.contains(NOBODY)
-    };
-    all.retain(|domain| is_real(domain) && domain.as_str().contains('.'));
+        let is_made_up = text.ends_with("invalid") || text.contains(NO_USER);
+        text.contains('.') && !text.contains("._domainkey.") && !is_made_up
+    });
     all.sort_by_cached_key(|domain| {
         (domain.as_str().matches('.').count(), domain.as_str().to_owned())
     });
@@ -197,27 +183,21 @@ pub(super) fn domains(old: &Old, found: &[Domain]) -> Vec<Domain> {
     all
 }
 
-/// The domains for which there is a key file by a row whose path has `%` for the sender's domain.
-pub(super) fn found(old: &Old, files: &dyn Files) -> Vec<Domain> {
-    let By::Tables { keys, .. } = &old.by else { return Vec::new() };
+/// The domains that have a key file by a row of `KeyTable` whose path has `%` for the sender's domain.
+pub(super) fn with_key_file(opendkim: &OpenDkim, files: &dyn Files) -> Vec<Domain> {
+    let By::Tables { keys, .. } = &opendkim.by else { return Vec::new() };
     let mut all = Vec::new();
     for row in &keys.rows {
-        let mut columns = row.value.splitn(3, ':');
-        let (Some("%"), Some(_), Some(path)) = (columns.next(), columns.next(), columns.next())
-        else {
-            continue;
-        };
-        let Some((before, after)) = path.split_once('%').filter(|_| path.starts_with('/')) else {
-            continue;
-        };
-        let Some((folder, begin)) = before.rsplit_once('/') else { continue };
+        let Some(("%", _, path)) = key_columns(row) else { continue };
+        let split = path.split_once('%').filter(|_| path.starts_with('/'));
+        let split = split.and_then(|(before, after)| Some((before.rsplit_once('/')?, after)));
+        let Some(((folder, begin), after)) = split else { continue };
         let end = after.split('/').next().unwrap_or_default();
         for name in files.names(folder) {
             let inside = name.strip_prefix(begin).and_then(|name| name.strip_suffix(end));
             let domain = inside.and_then(|name| Domain::parse(name).ok());
-            all.extend(
-                domain.filter(|domain| files.read(&path.replace('%', domain.as_str())).is_ok()),
-            );
+            let has_key = |domain: &Domain| files.read(&path.replace('%', domain.as_str())).is_ok();
+            all.extend(domain.filter(has_key));
         }
     }
     all
@@ -245,9 +225,9 @@ mod tests {
         assert_eq!(of("*.sample.com"), Scope::Below(sample()));
         assert_eq!((of("*"), of("*@*")), (Scope::Any, Scope::Any));
         assert_eq!(of("*@(a|b).test"), Scope::Expression);
-        assert_eq!(of("*-news@sample.com"), Scope::Other(format!("{NOBODY}-news"), sample()));
-        let beside = Domain::parse(&format!("{NOBODY}sample.com")).unwrap();
-        assert_eq!(of("*sample.com"), Scope::Other(NOBODY.into(), beside));
+        assert_eq!(of("*-news@sample.com"), Scope::Other(format!("{NO_USER}-news"), sample()));
+        let beside = Domain::parse(&format!("{NO_USER}sample.com")).unwrap();
+        assert_eq!(of("*sample.com"), Scope::Other(NO_USER.into(), beside));
     }
 
     #[test]
@@ -258,7 +238,7 @@ mod tests {
             (Kind::Exact, "*.sample.com"),
             (Kind::Exact, "a b"),
         ] {
-            assert!(matches!(scope(kind, key), Scope::Nobody(_)), "{key}");
+            assert!(matches!(scope(kind, key), Scope::NoSender(_)), "{key}");
         }
     }
 

@@ -1,0 +1,139 @@
+//! Asks OpenDKIM's configuration and the domain files about the same senders, and reports where they differ.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::domain_files::{DEFAULT, Imported, Source};
+use super::opendkim::{Fate, Signature};
+use super::senders::{Scope, Sender, scopes};
+use crate::admin::store::domains::DomainConfig;
+use crate::dkim::{Domain, Header};
+use crate::message::author::Author;
+use crate::policy::{Caller, Candidate, Decision, Policy};
+
+/// Texts of domain files by their names, without `.toml`.
+type Files = BTreeMap<String, String>;
+
+impl Imported {
+    /// Compares them for all senders that could tell them apart.
+    pub(super) fn compare(&mut self, source: Source<'_>, domains: &[Domain]) {
+        let mut senders: Vec<Sender> = Sender::any().into_iter().collect();
+        for domain in domains {
+            senders.push(Sender::at(domain));
+            senders.extend(Sender::below(domain));
+        }
+        for (row, scope) in scopes(source.opendkim) {
+            if let Scope::Address(local, domain) = scope {
+                let name = format!("mail From {local}@{domain}");
+                senders.push(Sender { local, domain, name });
+            } else if let Scope::Other(local, domain) = scope {
+                let name = format!("mail that the row {} ({}) is for", row.key, row.place);
+                senders.push(Sender { local, domain, name });
+            }
+        }
+        for sender in &senders {
+            let before = self.before(source, sender);
+            let now = self.now(source, sender, &Files::new());
+            if before != now {
+                let (before, now) = (describe(&before), describe(&now));
+                let text = format!("{}: OpenDKIM {before}, here {now}", sender.name);
+                push_once(&mut self.differences, text);
+            }
+        }
+    }
+
+    /// Compares them for domains with files that were there before: those files apply to their mail, not a new file of a
+    /// parent or `default.toml`. Mail that OpenDKIM does not sign is no loss.
+    pub(super) fn compare_beside(&mut self, source: Source<'_>, beside: &Files) {
+        let named = beside.keys().filter(|name| *name != DEFAULT);
+        for domain in named.filter_map(|name| Domain::parse(name).ok()) {
+            for sender in [Sender::at(&domain)].into_iter().chain(Sender::below(&domain)) {
+                let before = self.before(source, &sender);
+                let now = self.now(source, &sender, beside);
+                if before != now && !before.is_empty() {
+                    self.differences.push(format!(
+                        "{}: OpenDKIM {}, here {}, by a domain file that was there before",
+                        sender.name,
+                        describe(&before),
+                        describe(&now)
+                    ));
+                }
+            }
+        }
+    }
+
+    /// The signatures of OpenDKIM.
+    fn before(&mut self, source: Source<'_>, sender: &Sender) -> Vec<String> {
+        if let Fate::Held(why) = source.opendkim.fate(&sender.local, sender.domain.as_str()) {
+            // A row for a domain that is named was meant to sign; a star may have no key for others.
+            let list = if sender.is_named() { &mut self.differences } else { &mut self.warnings };
+            push_once(list, format!("{}: OpenDKIM holds it up: {why}", sender.name));
+        }
+        let signatures = source.signatures(&sender.local, &sender.domain);
+        if let Some(other) = signatures.iter().find(|one| !is_aligned(one, &sender.domain)) {
+            let text = format!(
+                "{}: d={} is neither its domain nor a parent of that: such a signature does \
+                 not count for DMARC",
+                sender.name, other.domain
+            );
+            push_once(&mut self.warnings, text);
+        }
+        let text = |one: &Signature| {
+            let (domain, selector) = (one.domain.to_ascii_lowercase(), &one.selector);
+            signature(&domain, &selector.to_ascii_lowercase(), one.identity.as_deref())
+        };
+        signatures.iter().map(text).collect()
+    }
+
+    /// The signatures of the wrapper, by its own code.
+    fn now(&self, source: Source<'_>, sender: &Sender, beside: &Files) -> Vec<String> {
+        let Some(Decision::Sign(plan)) = self.decide(source, sender, beside) else {
+            return Vec::new();
+        };
+        let identity = plan.recipe.identity().map(ToString::to_string);
+        let domain = plan.recipe.domain().as_str();
+        let selectors = plan.selectors.iter().map(|selector| selector.as_str());
+        selectors.map(|selector| signature(domain, selector, identity.as_deref())).collect()
+    }
+
+    fn decide(&self, source: Source<'_>, sender: &Sender, beside: &Files) -> Option<Decision> {
+        let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
+        let header = Header::parse(from.as_bytes()).ok()?;
+        let author = Author::of(&header).ok()?;
+        for candidate in Candidate::all(author.domain()) {
+            let name = candidate.file();
+            let stem = name.strip_suffix(".toml").unwrap_or(&name);
+            let Some(text) = self.files.get(stem).or_else(|| beside.get(stem)) else { continue };
+            let read = DomainConfig::parse(Path::new(&name), text.clone(), source.host);
+            let file = read.ok()?.file;
+            if candidate.fits(&file) {
+                let policy = Policy { candidate, file };
+                return policy.decide(&author, &header, false, &Caller::default()).ok();
+            }
+        }
+        None
+    }
+}
+
+fn push_once(list: &mut Vec<String>, text: String) {
+    if !list.contains(&text) {
+        list.push(text);
+    }
+}
+
+fn signature(domain: &str, selector: &str, identity: Option<&str>) -> String {
+    let identity = identity.map(|identity| format!(" i={identity}")).unwrap_or_default();
+    format!("d={domain} s={selector}{identity}")
+}
+
+fn describe(signatures: &[String]) -> String {
+    match signatures {
+        [] => "does not sign it".to_owned(),
+        all => format!("signs by {}", all.join(", ")),
+    }
+}
+
+/// Whether receivers accept it as a signature of the author (RFC 7489 §3.1.1, relaxed).
+fn is_aligned(signature: &Signature, sender: &Domain) -> bool {
+    Domain::parse(&signature.domain).is_ok_and(|domain| sender.is_within(&domain))
+}

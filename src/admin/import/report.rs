@@ -1,0 +1,245 @@
+//! The report of an import: what was imported and what was not, the files, and the steps that are left.
+
+use std::collections::BTreeSet;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use zeroize::Zeroizing;
+
+use super::domain_files::{HEAD, Imported};
+use super::keys::ImportedKey;
+use super::mapping::Mapping;
+use crate::admin::checks::obstacles::Missing;
+use crate::admin::input;
+use crate::admin::output::{Failure, diff};
+use crate::admin::store::{NewFile, Readers, Store};
+use crate::config::Host;
+use crate::wrapper::handoff::USUAL;
+
+#[derive(Debug, Serialize)]
+pub(super) struct Report {
+    #[serde(rename = "taken")]
+    imported: Vec<String>,
+    not_needed: Vec<String>,
+    #[serde(rename = "not_to_be_had")]
+    not_supported: Vec<String>,
+    warnings: Vec<String>,
+    files: Vec<Planned>,
+    written: bool,
+    /// The steps before all that OpenDKIM signs is signed here.
+    pub(super) missing: Vec<Missing>,
+}
+
+/// One file to write.
+#[derive(Debug, Serialize)]
+struct Planned {
+    path: PathBuf,
+    /// The content; of a key, what it is.
+    text: String,
+    /// The file exists already, with the same content.
+    is_there: bool,
+    #[serde(skip)]
+    key: Option<Zeroizing<Vec<u8>>>,
+}
+
+impl Report {
+    /// The settings, and `config.toml` if there is none.
+    pub(super) fn new(mapping: Mapping, host: Option<&Host>, etc: &Path) -> Result<Self, Failure> {
+        let mut report = Self {
+            imported: mapping.imported,
+            not_needed: mapping.not_needed,
+            not_supported: mapping.not_supported,
+            warnings: Vec::new(),
+            files: Vec::new(),
+            written: false,
+            missing: Vec::new(),
+        };
+        let path = etc.join("config.toml");
+        let line = mapping.log_success.map(|wanted| format!("log_success = {wanted}"));
+        if let Some(host) = host {
+            if let Some(line) = line.filter(|_| mapping.log_success != Some(host.log_success)) {
+                report.not_supported.push(format!(
+                    "{line}: {} exists already; write that line into it",
+                    path.display()
+                ));
+            }
+            return Ok(report);
+        }
+        let sendmail = USUAL.iter().find(|path| Path::new(path).exists());
+        let Some(sendmail) = sendmail else {
+            return Err(Failure::data(format_args!(
+                "no real sendmail in {}; write {} first (sendmail = \"/where/it/is\")",
+                USUAL.join(", "),
+                path.display()
+            )));
+        };
+        let line = line.map(|line| format!("{line}\n")).unwrap_or_default();
+        report.plan(path, format!("{HEAD}sendmail = {sendmail:?}\n{line}"), None);
+        Ok(report)
+    }
+
+    /// Adds the domain files and keys; relative paths of keys begin at `base`.
+    pub(super) fn add(&mut self, imported: &Imported, base: Option<&str>, etc: &Path) {
+        self.warnings.extend(imported.warnings.iter().cloned());
+        self.not_supported.extend(imported.differences.iter().cloned());
+        for ((folder, selector), source) in &imported.keys {
+            let what = format!("d={folder} s={selector}");
+            let key = match ImportedKey::read(source, base) {
+                Ok(key) => key,
+                Err(why) => {
+                    let text = format!("{what}: key {why}; nothing is signed with it");
+                    self.not_supported.push(text);
+                    continue;
+                }
+            };
+            if let Some(bits) = key.rsa_bits.filter(|bits| *bits < 2048) {
+                self.warnings.push(format!(
+                    "{what}: the key has {bits} bits; it is used, but receivers expect 2048: \
+                     make a new one with dkimctl genkey"
+                ));
+            }
+            let folder_path = etc.join("keys").join(folder);
+            match key.record(folder, selector) {
+                Ok(record) => self.plan(folder_path.join(format!("{selector}.txt")), record, None),
+                Err(why) => self.warnings.push(format!("{what}: no record: {why}")),
+            }
+            let text = format!("{}, for root and group sendmail-dkim\n", key.description);
+            self.plan(folder_path.join(format!("{selector}.private")), text, Some(key.pem));
+        }
+        for (name, text) in &imported.files {
+            self.plan(etc.join("domains").join(format!("{name}.toml")), text.clone(), None);
+        }
+    }
+
+    fn plan(&mut self, path: PathBuf, text: String, key: Option<Zeroizing<Vec<u8>>>) {
+        self.files.push(Planned { path, text, is_there: false, key });
+    }
+
+    /// An existing file stays. The same content is no conflict: import can be called again.
+    pub(super) fn refuse_conflicts(&mut self) -> Result<(), Failure> {
+        let mut conflicts = Vec::new();
+        for file in &mut self.files {
+            match input::read(&file.path, input::CONFIGURATION).map(Zeroizing::new) {
+                Ok(bytes) if *bytes == file.bytes() => file.is_there = true,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Ok(_) | Err(_) => conflicts.push(file.path.display().to_string()),
+            }
+        }
+        if conflicts.is_empty() {
+            return Ok(());
+        }
+        Err(Failure::exists(format_args!(
+            "nothing was written: these files exist with another content: {}",
+            conflicts.join(", ")
+        )))
+    }
+
+    /// What OpenDKIM does and the new files do not.
+    pub(super) fn look_for_losses(&mut self) {
+        if self.files.iter().all(|file| file.key.is_none()) {
+            self.missing.push(Missing::new(
+                "correct what is named above in OpenDKIM's tables, and import again",
+                "no key was imported: nothing is signed with what was",
+            ));
+        }
+        if !self.not_supported.is_empty() {
+            self.missing.push(Missing::new(
+                "go through what is not supported: correct it in OpenDKIM's configuration and import again, \
+                 write it into the domain files, or do without it",
+                format!("{} above not supported", self.not_supported.len()),
+            ));
+        }
+    }
+
+    pub(super) fn write(&mut self, etc: &Path) -> Result<(), Failure> {
+        let store = Store::create(etc)?;
+        store.folder(&etc.join("domains"), Readers::All)?;
+        store.folder(&etc.join("keys"), Readers::Group)?;
+        let new: Vec<&Planned> = self.files.iter().filter(|file| !file.is_there).collect();
+        let keys = new.iter().filter(|file| file.key.is_some());
+        for folder in keys.filter_map(|file| file.path.parent()).collect::<BTreeSet<_>>() {
+            store.folder(folder, Readers::Group)?;
+        }
+        let new = new.into_iter().map(|file| NewFile {
+            path: &file.path,
+            text: file.bytes(),
+            readers: if file.key.is_some() { Readers::Group } else { Readers::All },
+        });
+        store.files(&new.collect::<Vec<_>>())?;
+        self.written = true;
+        Ok(())
+    }
+
+    pub(super) fn text(&self, is_dry: bool) -> String {
+        let mut text = String::new();
+        for (title, list) in [
+            ("Imported", &self.imported),
+            ("Not needed", &self.not_needed),
+            ("Not supported", &self.not_supported),
+            ("To check", &self.warnings),
+        ] {
+            if !list.is_empty() {
+                text.push_str(&format!("{title}:\n  {}\n\n", list.join("\n  ")));
+            }
+        }
+        if is_dry {
+            text.extend(self.files.iter().map(Planned::diff));
+        } else {
+            text.push_str("Files:\n");
+            for file in &self.files {
+                let state = if file.is_there { " (was there already)" } else { "" };
+                text.push_str(&format!("  {}{state}\n", file.path.display()));
+            }
+        }
+        text + &self.next(is_dry)
+    }
+
+    /// The steps that are left. OpenDKIM may go only if all that it signs is signed here.
+    fn next(&self, is_dry: bool) -> String {
+        let mut steps = self.missing.clone();
+        let is_new = |file: &Planned| file.path.ends_with("config.toml") && !file.is_there;
+        if self.written && self.files.iter().any(is_new) {
+            let why = "config.toml is new; Postfix's settings complete it";
+            steps.push(Missing::new("dkimctl setup", why));
+        }
+        if !self.missing.is_empty() {
+            let list = Missing::list(&steps);
+            return format!(
+                "\nNot all that OpenDKIM signs is signed here: leave it as it is. What is left to do:\n\n{list}"
+            );
+        }
+        if is_dry {
+            return String::new();
+        }
+        steps.push(Missing::new(
+            "dkimctl testkey",
+            "the records stay as they are; import does not ask whether the DNS has them",
+        ));
+        steps.push(Missing::new(
+            "take OpenDKIM out of non_smtpd_milters in main.cf",
+            "all that it signs of the mail submitted on this host is signed here; both would sign it twice",
+        ));
+        format!(
+            "\nAll that OpenDKIM signs is signed here. What is left to do:\n\n{}",
+            Missing::list(&steps)
+        )
+    }
+}
+
+impl Planned {
+    fn bytes(&self) -> &[u8] {
+        self.key.as_ref().map_or(self.text.as_bytes(), |key| key.as_slice())
+    }
+
+    fn diff(&self) -> String {
+        let path = self.path.display();
+        if self.is_there {
+            return format!("{path}: no change\n");
+        }
+        if self.key.is_some() {
+            return format!("--- /dev/null\n+++ {path}\n{}", self.text);
+        }
+        diff(("/dev/null", ""), (&path.to_string(), &self.text))
+    }
+}
