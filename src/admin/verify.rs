@@ -48,13 +48,15 @@ does not verify; 69 if DNS does not answer and all others verify.
     run,
 };
 
-/// What there is to say of one signature.
-#[derive(Debug, Serialize)]
-struct Told {
+/// The report on one signature.
+#[derive(Debug, Default, Serialize)]
+struct Report {
+    #[serde(skip)]
+    line: String,
     domain: Option<String>,
     selector: Option<String>,
     result: &'static str,
-    /// A name for the step that failed, which stays.
+    /// A name for the step that failed, that never changes.
     fault: Option<&'static str>,
     message: Option<String>,
     findings: Vec<Finding>,
@@ -73,77 +75,61 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let message = input::message(args.file())?;
     let verified = source.verify(&message).map_err(Failure::data)?;
-    let (verdicts, told) = (&verified.verdicts, explain(&verified));
-    args.print(&told, &text(verdicts, &told))?;
+    let (verdicts, reports) = (&verified.verdicts, reports(&verified));
+    args.print(&reports, &text(&reports))?;
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))
-        || told.len() > verdicts.len();
+        || reports.len() > verdicts.len();
     Ok(if failed || verdicts.is_empty() {
         ExitCode::FAILURE
     } else if verdicts.iter().any(is_open) {
-        ExitCode::from(UNAVAILABLE)
+        ExitCode::from(Failure::UNAVAILABLE)
     } else {
         ExitCode::SUCCESS
     })
 }
 
-/// `EX_UNAVAILABLE`
-const UNAVAILABLE: u8 = 69;
-
-fn text(verdicts: &[Verdict], told: &[Told]) -> String {
+fn text(reports: &[Report]) -> String {
     let mut text = String::new();
-    for (verdict, told) in verdicts.iter().zip(told) {
-        text.push_str(&format!("{}\n", line(verdict)));
-        for finding in &told.findings {
+    for report in reports {
+        text.push_str(&format!("{}\n", report.line));
+        for finding in &report.findings {
             text.push_str(&format!("  {}\n", finding.message));
         }
     }
-    for further in told.iter().skip(verdicts.len()).filter_map(|told| told.message.as_ref()) {
-        text.push_str(&format!("fail: {further}\n"));
-    }
-    if verdicts.is_empty() {
-        text.push_str("no signature\n");
-    }
-    text
+    if reports.is_empty() { "no signature\n".to_owned() } else { text }
 }
 
-/// What is to be said of each signature.
-fn explain(verified: &Verified<'_>) -> Vec<Told> {
+/// The reports on all signatures.
+fn reports(verified: &Verified<'_>) -> Vec<Report> {
     let Verified { header, body, now, verdicts, .. } = verified;
-    let mut told = Vec::new();
+    let mut reports = Vec::new();
     for (verdict, field) in verdicts.iter().zip(header.named(signature::NAME)) {
         let case = Case { header, body, field, record: verified.record(verdict), now: *now };
-        told.push(Told::of(verdict, diagnose(&case, &verdict.result)));
-    }
-    told.extend(Told::further(header.count(signature::NAME).saturating_sub(MOST)));
-    told
-}
-
-impl Told {
-    /// Of so many signatures that are not looked at.
-    fn further(count: usize) -> Option<Self> {
-        let message = format!("{count} further signatures are not verified, only the first {MOST}");
-        (count > 0).then(|| Self {
-            domain: None,
-            selector: None,
-            result: "fail",
-            fault: Some("too-many"),
-            message: Some(message),
-            findings: Vec::new(),
-        })
-    }
-
-    fn of(verdict: &Verdict, findings: Vec<Finding>) -> Self {
         let fault = verdict.result.as_ref().err();
-        Self {
+        reports.push(Report {
+            line: line(verdict),
             domain: verdict.domain.as_ref().map(ToString::to_string),
             selector: verdict.selector.as_ref().map(ToString::to_string),
             result: if fault.is_some() { "fail" } else { "pass" },
             fault: fault.map(name),
             message: fault.map(|fault| report::chain(fault)),
-            findings,
-        }
+            findings: diagnose(&case, &verdict.result),
+        });
     }
+    let further = header.count(signature::NAME).saturating_sub(MOST);
+    if further > 0 {
+        let message =
+            format!("{further} further signatures are not verified, only the first {MOST}");
+        reports.push(Report {
+            line: format!("fail: {message}"),
+            result: "fail",
+            fault: Some("too-many"),
+            message: Some(message),
+            ..Report::default()
+        });
+    }
+    reports
 }
 
 fn name(fault: &Fault) -> &'static str {

@@ -90,7 +90,7 @@ const SENDERS: [&str; 12] = [
     "a@nobody.test",
 ];
 
-/// Senders of SENDERS that the two set-ups treat otherwise, and what import says "can't be had" of.
+/// Senders of SENDERS that the two set-ups treat otherwise, and what import reports as not supported.
 fn disagreement(sandbox: &Sandbox, number: usize, set_up: &SetUp) -> (Vec<String>, Vec<String>) {
     let SetUp(keys, signing, more) = set_up;
     let folder = format!("/var/lib/import.{number}");
@@ -353,7 +353,7 @@ fn import_exits_with_one_where_something_is_lost() {
     let output = import(&stage("DontSignMailTo x@y.test\n"), &[]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let shown = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(shown.contains("Can't be had:\n") && shown.contains("DontSignMailTo"), "{shown}");
+    assert!(shown.contains("Not supported:\n") && shown.contains("DontSignMailTo"), "{shown}");
 }
 
 #[test]

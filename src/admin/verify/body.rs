@@ -1,5 +1,4 @@
-//! What was done to a body: each change that hops are known for is undone, and where the hash is then that
-//! of bh=, that was it. Pure.
+//! Changes to a body: each change that hops are known to make is undone; one that gives the hash of bh= was made. Pure.
 
 use super::encoding::decoded;
 use super::finding::Finding;
@@ -16,7 +15,7 @@ const LONGEST_BANNER: usize = 50;
 /// No hop breaks lines shorter than this.
 const SHORTEST_BREAK: usize = 500;
 
-/// Two changes are looked for in bodies that are no larger. Octets.
+/// Two changes are looked for in bodies that are no larger. Bytes.
 const SMALL: usize = 1 << 20;
 /// And where the first of them may be one of no more than this many.
 const FEW: usize = 40;
@@ -46,51 +45,55 @@ fn undone<'a>(
     header: &Header,
     body: &'a [u8],
 ) -> impl Iterator<Item = (Finding, Vec<u8>)> + use<'a> {
-    let all = line_by_line(body).into_iter().chain(joined(body));
+    let all = line_by_line(body).chain(joined(body));
     all.chain(decoded(header, body)).filter(move |(_, before)| before != body)
 }
 
-/// What was done to lines, undone in all of them.
-fn line_by_line(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
-    let mut all = Vec::new();
-    let lines = || body.split_inclusive(|octet| *octet == b'\n');
-    let each = |undo: fn(&[u8]) -> Vec<u8>| lines().flat_map(undo).collect::<Vec<u8>>();
-    let unquoted = each(|line| match line {
-        [b'>', rest @ ..] if rest.starts_with(b"From ") => rest.to_vec(),
-        line => line.to_vec(),
-    });
-    let from = "lines that begin with \"From \" got a \">\" in front, as mbox files want it";
-    all.push((Finding::proven("from-quoted", from), unquoted));
-    let dots = each(|line| match line {
-        [b'.', b'.', ..] => line.get(1..).unwrap_or_default().to_vec(),
-        line => line.to_vec(),
-    });
-    let doubled =
-        "a dot at the beginning of a line was doubled, as SMTP does in transit, and not undone";
-    all.push((Finding::proven("dots-doubled", doubled), dots));
-    let bare: Vec<u8> = each(|line| {
-        let end = if line.ends_with(b"\r\n") { 2 } else { 0 };
-        let (text, end) = line.split_at_checked(line.len().saturating_sub(end)).unwrap_or_default();
-        let kept = text.iter().copied().filter(|octet| *octet != b'\r');
-        kept.chain(end.iter().copied()).collect()
-    });
-    all.push((Finding::proven("cr-added", "CR was added in places that are no line ends"), bare));
-    let signature = each(|line| match line {
+/// A change that a hop makes to single lines: its name, its description, and how to undo it in a line.
+type LineChange = (&'static str, &'static str, fn(&[u8]) -> Vec<u8>);
+
+const LINE_CHANGES: [LineChange; 4] = [
+    (
+        "from-quoted",
+        "lines that begin with \"From \" got a \">\" in front, as in mbox files",
+        |line| {
+            line.strip_prefix(b">")
+                .filter(|rest| rest.starts_with(b"From "))
+                .unwrap_or(line)
+                .to_vec()
+        },
+    ),
+    (
+        "dots-doubled",
+        "a dot at the beginning of a line was doubled (SMTP dot-stuffing) and not removed again",
+        |line| {
+            line.strip_prefix(b".").filter(|rest| rest.starts_with(b".")).unwrap_or(line).to_vec()
+        },
+    ),
+    ("cr-added", "CR was added in places that are no line ends", |line| {
+        let end: &[u8] = if line.ends_with(b"\r\n") { b"\r\n" } else { b"" };
+        let text = line.strip_suffix(end).unwrap_or(line);
+        text.iter().filter(|byte| **byte != b'\r').chain(end).copied().collect()
+    }),
+    ("blanks-lost", "spaces at the end of a line were dropped", |line| match line {
         b"--\r\n" => b"-- \r\n".to_vec(),
         b"--\n" => b"-- \n".to_vec(),
         line => line.to_vec(),
-    });
-    all.push((
-        Finding::proven("blanks-lost", "blanks at the end of a line were dropped"),
-        signature,
-    ));
-    all
+    }),
+];
+
+/// The bodies with one change undone in all lines.
+fn line_by_line(body: &[u8]) -> impl Iterator<Item = (Finding, Vec<u8>)> {
+    LINE_CHANGES.into_iter().map(|(what, message, undo)| {
+        let lines = body.split_inclusive(|byte| *byte == b'\n');
+        (Finding::proven(what, message), lines.flat_map(undo).collect())
+    })
 }
 
 /// Long lines that a hop broke are joined: all those of the length of the longest line that are followed by
 /// a line with a blank in front (`smtp_line_length_limit`), or by any line.
 fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
-    let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
+    let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
     let text = |line: &[u8]| {
         let line = line.strip_suffix(b"\n").unwrap_or(line);
         line.strip_suffix(b"\r").unwrap_or(line).to_vec()
@@ -99,7 +102,7 @@ fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
     if longest < SHORTEST_BREAK {
         return Vec::new();
     }
-    let what = format!("lines longer than {longest} octets were broken");
+    let what = format!("lines longer than {longest} bytes were broken");
     let mut all = Vec::new();
     for wants_blank in [true, false] {
         let mut before = Vec::with_capacity(body.len());
@@ -112,14 +115,14 @@ fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
             let line = if continues { text(line) } else { line.to_vec() };
             before.extend_from_slice(line.get(begin..).unwrap_or_default());
         }
-        all.push((Finding::proven("lines-broken", &what), before));
+        all.push((Finding::proven("lines-broken", what.as_str()), before));
     }
     all
 }
 
 /// Lines that were put at the end, before the end of a multipart, or in front.
 fn added(claims: &Claims, body: &[u8]) -> Option<Finding> {
-    let lines: Vec<&[u8]> = body.split_inclusive(|octet| *octet == b'\n').collect();
+    let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
     let mut length = 0_usize;
     let short = lines.iter().rev().take_while(|line| {
         length = length.saturating_add(line.len());
@@ -157,5 +160,5 @@ fn lines_added(lines: &[&[u8]], first: usize, end: usize) -> Finding {
     } else {
         format!("lines {number} to {end} of the body were added: {text:?} ...")
     };
-    Finding::proven(if first == 0 { "banner" } else { "footer" }, &message)
+    Finding::proven(if first == 0 { "banner" } else { "footer" }, message)
 }

@@ -2,7 +2,7 @@
 
 use base64::prelude::*;
 
-/// The text behind a quoted-printable one.
+/// The text that was encoded as quoted-printable.
 pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
     let mut decoded = Vec::with_capacity(text.len());
     let mut rest = text;
@@ -12,15 +12,15 @@ pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
             decoded.push(*first);
             continue;
         }
-        // A soft line break, with or without blanks behind the equals sign.
-        let line = after.iter().position(|octet| !matches!(octet, b' ' | b'\t' | b'\r'));
+        // A soft line break, with or without white space after the equals sign.
+        let line = after.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
         if let Some(end) = line.filter(|at| after.get(*at) == Some(&b'\n')) {
             rest = after.get(end.saturating_add(1)..).unwrap_or_default();
             continue;
         }
-        match after.split_at_checked(2).and_then(|(hex, after)| Some((octet(hex)?, after))) {
-            Some((octet, after)) => {
-                decoded.push(octet);
+        match after.split_at_checked(2).and_then(|(hex, after)| Some((byte(hex)?, after))) {
+            Some((byte, after)) => {
+                decoded.push(byte);
                 rest = after;
             }
             None => decoded.push(b'='),
@@ -29,13 +29,13 @@ pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
     decoded
 }
 
-fn octet(hex: &[u8]) -> Option<u8> {
+fn byte(hex: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
-/// The text behind base64; `None` if it is none.
+/// The text that was encoded as base64; `None` if it was not.
 pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
-    let text: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
+    let text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     BASE64_STANDARD.decode(text).ok()
 }
 

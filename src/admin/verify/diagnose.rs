@@ -56,7 +56,7 @@ fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
         (Err(Fault::Signature(SignatureError::Algorithm)), Some(algorithm)) => {
             let is_old = algorithm.eq_ignore_ascii_case("rsa-sha1");
             let rule = if is_old { ", which RFC 8301 forbids to accept" } else { "" };
-            vec![Finding::proven("algorithm", &format!("a={algorithm}{rule}"))]
+            vec![Finding::proven("algorithm", format!("a={algorithm}{rule}"))]
         }
         _ => Vec::new(),
     }
@@ -83,7 +83,7 @@ fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Finding> {
         0 => format!("x= was over {ago} seconds ago"),
         days => format!("x= was over {days} days ago"),
     };
-    vec![Finding::proven("expired", &message)]
+    vec![Finding::proven("expired", message)]
 }
 
 /// What a signature that verifies does not say.
@@ -93,8 +93,8 @@ fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Findin
         let whole = Claims { length: None, ..claims.clone() }.hash_body(case.body).length();
         let open = whole.saturating_sub(length);
         if open > 0 {
-            let message = format!("the last {open} octets of the body are not signed (l={length})");
-            found.push(Finding::proven("body-open", &message));
+            let message = format!("the last {open} bytes of the body are not signed (l={length})");
+            found.push(Finding::proven("body-open", message));
         }
     }
     if record.testing() {

@@ -1,4 +1,4 @@
-//! Encodings of parts undone, as a hop that does not take 8-bit text has applied them (RFC 6152). Pure.
+//! Undoes the encodings that a hop applies to parts where the next hop lacks 8BITMIME (RFC 6152). Pure.
 
 use super::decode::{base64, quoted_printable};
 use super::finding::Finding;
@@ -38,7 +38,7 @@ pub(super) fn decoded<'a>(
 
 fn encoded(encoding: &str, what: &str) -> Finding {
     let message = format!("8-bit or long text was encoded as {encoding} on the way ({what})");
-    Finding::proven("encoded", &message)
+    Finding::proven("encoded", message)
 }
 
 /// Where in the headers of parts Content-Transfer-Encoding may have stood; `None`: nowhere.
@@ -82,10 +82,7 @@ fn variants(parts: &[usize]) -> Vec<Variant> {
     all
 }
 
-fn is_encoded(encoding: &str) -> bool {
-    matches!(encoding, "quoted-printable" | "base64")
-}
-
+/// The text before its encoding; `None` if it is not encoded.
 fn decode(encoding: &str, text: &[u8]) -> Option<Vec<u8>> {
     match encoding {
         "quoted-printable" => Some(quoted_printable(text)),
@@ -99,9 +96,16 @@ fn decode(encoding: &str, text: &[u8]) -> Option<Vec<u8>> {
 struct Pieces(Vec<Piece>);
 
 enum Piece {
-    Header { number: usize, info: Info, section: Vec<u8> },
-    Text { part: usize, octets: Vec<u8> },
-    Other(Vec<u8>),
+    Header {
+        number: usize,
+        info: Info,
+        section: Vec<u8>,
+    },
+    /// `None`: the text of no part, and boundaries.
+    Text {
+        part: Option<usize>,
+        bytes: Vec<u8>,
+    },
 }
 
 impl Visit for Pieces {
@@ -110,17 +114,16 @@ impl Visit for Pieces {
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
-        let Some(part) = part else { return self.0.push(Piece::Other(piece.to_vec())) };
         match self.0.last_mut() {
-            Some(Piece::Text { part: last, octets }) if *last == part => {
-                octets.extend_from_slice(piece);
+            Some(Piece::Text { part: last, bytes }) if *last == part => {
+                bytes.extend_from_slice(piece);
             }
-            _ => self.0.push(Piece::Text { part, octets: piece.to_vec() }),
+            _ => self.0.push(Piece::Text { part, bytes: piece.to_vec() }),
         }
     }
 
     fn boundary(&mut self, piece: &[u8]) {
-        self.0.push(Piece::Other(piece.to_vec()));
+        self.text(None, piece);
     }
 }
 
@@ -129,9 +132,10 @@ impl Pieces {
     fn encoded(&self) -> Vec<usize> {
         let headers = self.0.iter().filter_map(|piece| match piece {
             Piece::Header { number, info, .. } => Some((*number, info)),
-            Piece::Text { .. } | Piece::Other(_) => None,
+            Piece::Text { .. } => None,
         });
-        let encoded = headers.filter(|(_, info)| info.is_leaf() && is_encoded(&info.encoding));
+        let encoded =
+            headers.filter(|(_, info)| info.is_leaf() && decode(&info.encoding, b"").is_some());
         encoded.map(|(number, _)| number).collect()
     }
 
@@ -155,15 +159,15 @@ impl Pieces {
                         None => body.extend_from_slice(section),
                     }
                 }
-                Piece::Text { part, octets } if place_of(*part).is_some() => {
-                    match decode(encoding, octets) {
+                Piece::Text { part, bytes } => {
+                    let is_encoded = part.is_some_and(|part| place_of(part).is_some());
+                    match decode(encoding, bytes).filter(|_| is_encoded) {
                         // The line end before a boundary belongs to the boundary.
                         Some(text) if text.ends_with(b"\n") => body.extend(text),
                         Some(text) => body.extend(text.iter().chain(b"\r\n")),
-                        None => body.extend_from_slice(octets),
+                        None => body.extend_from_slice(bytes),
                     }
                 }
-                Piece::Text { octets, .. } | Piece::Other(octets) => body.extend_from_slice(octets),
             }
         }
         body
@@ -175,7 +179,7 @@ fn with_encoding(section: &[u8], place: Option<usize>, encoding: &str) -> Vec<u8
     const NAME: &[u8] = b"content-transfer-encoding:";
     let is_encoding =
         |line: &&[u8]| line.get(..NAME.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(NAME));
-    let lines = section.split_inclusive(|octet| *octet == b'\n').filter(|line| !is_encoding(line));
+    let lines = section.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_encoding(line));
     let mut kept: Vec<Vec<u8>> = Vec::new();
     // With its continuations a field is one.
     for line in lines {

@@ -1,24 +1,24 @@
-//! What a diagnosis says.
+//! What a diagnosis finds.
 
 use serde::Serialize;
 
-/// One thing that differs from what was signed, or that should be known.
+/// One difference from what was signed, or something to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(in crate::admin) struct Finding {
-    /// A name for scripts, which stays.
+    /// A name for scripts that never changes.
     pub(super) what: &'static str,
     pub(super) message: String,
-    /// With this undone, the hash or the signature fits.
+    /// With this undone, the hash or the signature matches.
     pub(super) proven: bool,
 }
 
 impl Finding {
-    pub(super) fn proven(what: &'static str, message: &str) -> Self {
-        Self { what, message: message.to_owned(), proven: true }
+    pub(super) fn proven(what: &'static str, message: impl Into<String>) -> Self {
+        Self { what, message: message.into(), proven: true }
     }
 
-    pub(super) fn hint(what: &'static str, message: &str) -> Self {
-        Self { what, message: message.to_owned(), proven: false }
+    pub(super) fn hint(what: &'static str, message: impl Into<String>) -> Self {
+        Self { proven: false, ..Self::proven(what, message) }
     }
 
     /// This and another one.

@@ -1,5 +1,5 @@
-//! What was done to a signed header: each change that hops are known for is undone, and where the signature
-//! fits then, that was it. Pure.
+//! Changes to a signed header: each change that hops are known to make is undone; one that makes the signature verify was
+//! made. Pure.
 
 use std::collections::BTreeSet;
 
@@ -66,7 +66,7 @@ pub(super) fn find(
     let message = format!(
         "no change of a kind that is known here was found; it is in one of these fields{or_key}: {names}"
     );
-    hints.push(Finding::hint("unknown", &message));
+    hints.push(Finding::hint("unknown", message));
     hints
 }
 
@@ -103,7 +103,7 @@ fn copied(others: &Header, field: &Field) -> Vec<Finding> {
         .filter(|(name, value)| !others.named(name).any(|one| words(one.value()) == words(value)))
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(&value).into_owned();
-            Finding::hint("copy", &format!("by the copy in z=, {name} was {:?}", value.trim()))
+            Finding::hint("copy", format!("by the copy in z=, {name} was {:?}", value.trim()))
         })
         .collect()
 }
@@ -118,5 +118,5 @@ fn missing(claims: &Claims, others: &Header) -> Vec<Finding> {
         return Vec::new();
     }
     let names = names.join(", ");
-    vec![Finding::hint("missing", &format!("h= names fields that are not there: {names}"))]
+    vec![Finding::hint("missing", format!("h= names fields that are not there: {names}"))]
 }

@@ -1,4 +1,4 @@
-//! Ways back from a header to the one that may have been signed. Pure.
+//! Edits that undo the changes of hops to a header. Pure.
 
 use std::collections::BTreeSet;
 
@@ -27,13 +27,13 @@ const ADDRESSES: [&str; 9] = [
     "Resent-Sender",
 ];
 
-/// Where a list or a gateway puts the author that it took out of From.
+/// Fields in which a list or a gateway keeps the author that it replaced in From.
 const FORMER: [&str; 4] = ["X-Original-From", "Original-From", "Reply-To", "Sender"];
 
-/// Values of Content-Transfer-Encoding that a hop may have taken the place of.
+/// Values of Content-Transfer-Encoding that a hop may have replaced.
 const ENCODINGS: [&str; 5] = ["8bit", "7bit", "8BIT", "binary", "quoted-printable"];
 
-/// No hop breaks lines shorter than this.
+/// No hop breaks shorter lines. Bytes.
 const SHORTEST_BREAK: usize = 500;
 
 /// No more edits are tried, nor in more bytes.
@@ -55,67 +55,67 @@ pub(super) fn edits(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
             continue;
         }
         let name = String::from_utf8_lossy(field.name()).into_owned();
-        all.push(Edit {
-            index,
-            field: None,
-            finding: Finding::proven("field-added", &format!("this {name} field was added")),
-        });
-        let mut way = Way { index, name: &name, field, all: &mut all, room: &mut room };
-        way.line_breaks();
+        let finding = Finding::proven("field-added", format!("this {name} field was added"));
+        all.push(Edit { index, field: None, finding });
+        let text = String::from_utf8_lossy(field.value()).into_owned();
+        let mut edits =
+            FieldEdits { index, name: &name, field, text: &text, all: &mut all, room: &mut room };
+        edits.line_breaks();
         if field.is("Subject") {
-            way.subject();
+            edits.subject();
         }
         if ADDRESSES.iter().any(|address| field.is(address)) {
-            way.addresses();
+            edits.addresses();
         }
         if field.is("From") {
-            way.former(header);
+            edits.former(header);
         }
         if field.is("Content-Transfer-Encoding") {
-            way.encodings();
+            edits.encodings();
         }
-        way.blanks();
+        edits.white_space();
     }
     all.extend(absent(header, signed));
     all
 }
 
-/// Fields of one known value that a hop may have dropped.
+/// Fields with few possible values that a hop may have dropped.
 fn absent(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
-    let known = [("MIME-Version", "1.0")];
     let encodings = ENCODINGS.map(|encoding| ("Content-Transfer-Encoding", encoding));
+    let known = [("MIME-Version", "1.0")].into_iter().chain(encodings);
     let lost = known
-        .into_iter()
-        .chain(encodings)
         .filter(|(name, _)| header.count(name) == 0 && signed.iter().any(|signed| signed.is(name)));
     lost.filter_map(|(name, value)| {
         Some(Edit {
             index: header.fields().len(),
             field: Some(Field::parse(format!("{name}: {value}\r\n").as_bytes()).ok()?),
-            finding: Finding::proven("field-dropped", &format!("{name}: {value} was dropped")),
+            finding: Finding::proven("field-dropped", format!("{name}: {value} was dropped")),
         })
     })
     .collect()
 }
 
-/// The ways back of one field.
-struct Way<'a> {
+/// The edits of one field.
+struct FieldEdits<'a> {
     index: usize,
     name: &'a str,
     field: &'a Field,
+    /// The value of the field.
+    text: &'a str,
     all: &'a mut Vec<Edit>,
     /// Bytes that may still be tried.
     room: &'a mut usize,
 }
 
-impl Way<'_> {
-    /// Whether there is room for one more.
+impl FieldEdits<'_> {
+    /// Whether one more edit may be tried.
     fn has_room(&self) -> bool {
         self.all.len() < MOST && *self.room >= self.field.octets().len()
     }
 
-    /// Adds one with this text behind the colon.
-    fn with(&mut self, value: &[u8], finding: Finding) {
+    /// Adds an edit: the field with this value after its colon.
+    fn with(&mut self, value: impl AsRef<[u8]>, what: &'static str, message: impl Into<String>) {
+        let value = value.as_ref();
         if !self.has_room() {
             return;
         }
@@ -123,132 +123,116 @@ impl Way<'_> {
         if value == self.field.value() {
             return;
         }
-        let octets = self.field.octets();
-        let begin = octets.len().saturating_sub(self.field.value().len());
-        let text = [octets.get(..begin).unwrap_or_default(), value].concat();
+        let bytes = self.field.octets();
+        let begin = bytes.len().saturating_sub(self.field.value().len());
+        let text = [bytes.get(..begin).unwrap_or_default(), value].concat();
         if let Ok(field) = Field::parse(&text) {
+            let finding = Finding::proven(what, message);
             self.all.push(Edit { index: self.index, field: Some(field), finding });
         }
     }
 
-    /// A line of 998 octets that goes on in the next one.
+    /// A line of 998 bytes that continues on the next one.
     fn line_breaks(&mut self) {
-        let value = self.field.value();
         let is_long = |line: &[u8]| line.len() >= SHORTEST_BREAK;
-        if !self.field.octets().split_inclusive(|octet| *octet == b'\n').any(is_long) {
+        if !self.field.octets().split_inclusive(|byte| *byte == b'\n').any(is_long) {
             return;
         }
         for kept in ["", " "] {
-            let text = value.split_inclusive(|octet| *octet == b'\n');
             let mut before: Vec<u8> = Vec::new();
             let mut follows_long = false;
-            for line in text {
-                let line = if follows_long { line.get(1..).unwrap_or_default() } else { line };
+            for mut line in self.field.value().split_inclusive(|byte| *byte == b'\n') {
                 if follows_long {
-                    let end = before.trim_ascii_end().len();
-                    before.truncate(end);
+                    line = line.get(1..).unwrap_or_default();
+                    before.truncate(before.trim_ascii_end().len());
                     before.extend_from_slice(kept.as_bytes());
                 }
                 follows_long = is_long(line);
                 before.extend_from_slice(line);
             }
-            let what = format!("a long line of {} was broken", self.name);
-            self.with(&before, Finding::proven("lines-broken", &what));
+            self.with(before, "lines-broken", format!("a long line of {} was broken", self.name));
         }
     }
 
-    /// Words put before or behind.
+    /// Words put before or after the subject.
     fn subject(&mut self) {
-        let value = self.field.value().to_vec();
-        let text = String::from_utf8_lossy(&value).into_owned();
-        let places: Vec<usize> = text.match_indices(' ').map(|(place, _)| place).collect();
-        for place in places.into_iter().filter(|place| *place > 0) {
+        let text = self.text;
+        for (place, _) in text.match_indices(' ').filter(|(place, _)| *place > 0) {
             if !self.has_room() {
                 return;
             }
             let Some((before, after)) = text.split_at_checked(place) else { continue };
-            if before.trim().is_empty() || after.trim().is_empty() {
-                continue;
+            let (head, tail) = (before.trim(), after.trim());
+            if !head.is_empty() && !tail.is_empty() {
+                self.with(after, "subject-tag", format!("{head:?} was put before the subject"));
+                let message = format!("{tail:?} was put after the subject");
+                self.with(format!("{before}\r\n"), "subject-tag", message);
             }
-            let tag = format!("{:?} was put before the subject", before.trim());
-            self.with(after.as_bytes(), Finding::proven("subject-tag", &tag));
-            let tail = format!("{:?} was put behind the subject", after.trim());
-            self.with(format!("{before}\r\n").as_bytes(), Finding::proven("subject-tag", &tail));
         }
     }
 
-    /// What completes and quotes addresses.
+    /// Addresses that were completed or quoted.
     fn addresses(&mut self) {
-        let text = String::from_utf8_lossy(self.field.value()).into_owned();
-        let name = self.name;
-        let unquoted = text.replace('"', "");
-        let quotes = format!("quotes were put into {name}");
-        self.with(unquoted.as_bytes(), Finding::proven("quotes-added", &quotes));
-        for domain in domains(&text) {
-            let what = format!("addresses in {name} were completed with @{domain}");
-            let finding = Finding::proven("domain-added", &what);
+        let (text, name) = (self.text, self.name);
+        let message = format!("quotes were put into {name}");
+        self.with(text.replace('"', ""), "quotes-added", message);
+        for domain in domains(text) {
+            let message = format!("addresses in {name} were completed with @{domain}");
             let bare = text.replace(&format!("@{domain}"), "");
-            self.with(bare.as_bytes(), finding.clone());
-            self.with(bare.replace('"', "").as_bytes(), finding.clone());
+            self.with(&bare, "domain-added", &message);
+            self.with(bare.replace('"', ""), "domain-added", &message);
             // `<root>` became `root@domain`, and the other way round.
-            self.with(bare.replace(['<', '>'], "").as_bytes(), finding);
+            self.with(bare.replace(['<', '>'], ""), "domain-added", &message);
             for (place, _) in domain.match_indices('.') {
                 let Some((host, parent)) = domain.split_at_checked(place) else { continue };
-                let what = format!("domains in {name} were completed with {parent}");
-                let short = text.replace(&domain, host);
-                self.with(short.as_bytes(), Finding::proven("domain-added", &what));
+                let message = format!("domains in {name} were completed with {parent}");
+                self.with(text.replace(&domain, host), "domain-added", message);
             }
         }
     }
 
-    /// From taken out by a list or a gateway, and kept in another field.
+    /// From replaced by a list or a gateway, and kept in another field.
     fn former(&mut self, header: &Header) {
         for name in FORMER {
             for field in header.named(name) {
-                let what = format!("From was rewritten; the one that was signed is now in {name}");
-                self.with(field.value(), Finding::proven("from-rewritten", &what));
+                let message =
+                    format!("From was rewritten; the one that was signed is now in {name}");
+                self.with(field.value(), "from-rewritten", message);
             }
         }
     }
 
     fn encodings(&mut self) {
-        let now = String::from_utf8_lossy(self.field.value()).trim().to_owned();
+        let now = self.text.trim();
         for encoding in ENCODINGS.iter().filter(|encoding| **encoding != now) {
-            let what = format!("Content-Transfer-Encoding was {encoding}, and is {now} now");
-            let value = format!(" {encoding}\r\n");
-            self.with(value.as_bytes(), Finding::proven("encoding-changed", &what));
+            let message = format!("Content-Transfer-Encoding was {encoding}, and is {now} now");
+            self.with(format!(" {encoding}\r\n"), "encoding-changed", message);
         }
     }
 
-    /// Folding and blanks, which c=simple wants as they were.
-    fn blanks(&mut self) {
-        let text = String::from_utf8_lossy(self.field.value()).into_owned();
+    /// Folding and white space, which c=simple requires unchanged.
+    fn white_space(&mut self) {
+        let text = self.text;
+        let message = format!("the folding or white space of {} was changed", self.name);
         let lines: Vec<&str> = text.trim_end().split('\n').map(str::trim_end).collect();
-        let name = self.name;
-        let finding =
-            Finding::proven("folding", &format!("the folding or blanks of {name} were changed"));
-        let unfolded = |with: &str| {
-            let rest = lines.iter().skip(1).map(|line| format!("{with}{}", line.trim_start()));
-            let first = lines.first().copied().unwrap_or_default();
-            format!("{first}{}\r\n", rest.collect::<String>())
-        };
+        let (first, rest) = lines.split_first().unwrap_or((&"", &[]));
         for with in [" ", "\t", "\r\n\t", "\r\n ", "\r\n  "] {
-            self.with(unfolded(with).as_bytes(), finding.clone());
+            let rest: String =
+                rest.iter().map(|line| format!("{with}{}", line.trim_start())).collect();
+            self.with(format!("{first}{rest}\r\n"), "folding", &message);
         }
-        let joined = format!("{}\r\n", lines.concat());
-        self.with(joined.as_bytes(), finding.clone());
         let stripped = text.trim_start_matches([' ', '\t']);
-        self.with(stripped.as_bytes(), finding.clone());
-        self.with(format!(" {stripped}").as_bytes(), finding);
+        for value in [&format!("{}\r\n", lines.concat()), stripped, &format!(" {stripped}")] {
+            self.with(value, "folding", &message);
+        }
     }
 }
 
-/// What stands behind @ in a text, each once.
+/// The domains after @ in a text, each once.
 fn domains(text: &str) -> Vec<String> {
+    let is_end = |char: char| !(char.is_alphanumeric() || matches!(char, '.' | '-' | '_'));
     let mut found: Vec<String> = Vec::new();
-    for (_, rest) in text.match_indices('@').filter_map(|(place, _)| text.split_at_checked(place)) {
-        let is_end = |char: char| !(char.is_alphanumeric() || matches!(char, '.' | '-' | '_'));
-        let rest = rest.strip_prefix('@').unwrap_or(rest);
+    for rest in text.split('@').skip(1) {
         let domain = rest.split(is_end).next().unwrap_or_default();
         if found.len() >= MOST_DOMAINS {
             break;

@@ -1,4 +1,4 @@
-//! Whether a signature was made by a key, whatever it was that was signed. Pure.
+//! Whether a signature was made by a key, whatever was signed. Pure.
 
 use base64::prelude::*;
 use rsa::BoxedUint;
@@ -8,7 +8,7 @@ use rsa::traits::PublicKeyParts as _;
 
 use crate::dkim::PublicKey;
 
-/// What stands before a SHA-256 hash in a signature (RFC 8017 §9.2, note 1).
+/// What precedes a SHA-256 hash in a signature (RFC 8017 §9.2, note 1).
 const DIGEST_INFO: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
     0x00, 0x04, 0x20,
@@ -32,10 +32,10 @@ pub(super) fn made_by(key: &PublicKey, signature: &[u8]) -> Option<bool> {
 }
 
 /// 00 01 ff … ff 00 and the hash with its kind.
-fn is_padded_hash(octets: &[u8]) -> bool {
-    let Some(octets) = octets.strip_prefix(&[0, 1]) else { return false };
-    let filling = octets.iter().take_while(|octet| **octet == 0xff).count();
-    let rest = octets.get(filling..).and_then(|rest| rest.strip_prefix(&[0]));
+fn is_padded_hash(bytes: &[u8]) -> bool {
+    let Some(bytes) = bytes.strip_prefix(&[0, 1]) else { return false };
+    let filling = bytes.iter().take_while(|byte| **byte == 0xff).count();
+    let rest = bytes.get(filling..).and_then(|rest| rest.strip_prefix(&[0]));
     let hash = rest.and_then(|rest| rest.strip_prefix(&DIGEST_INFO));
     filling >= 8 && hash.is_some_and(|hash| hash.len() == 32)
 }

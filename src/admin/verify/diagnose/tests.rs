@@ -132,7 +132,7 @@ fn broken_lines_are_named_with_their_length() {
     }
     let mut message = signed(&message, "relaxed/relaxed");
     message = message.replace(broken[0].0, broken[0].1);
-    assert_eq!(said(&message).1[0].message, "lines longer than 998 octets were broken");
+    assert_eq!(said(&message).1[0].message, "lines longer than 998 bytes were broken");
     let header = format!("From: a@x.test\r\nSubject: {long}end\r\n\r\nx\r\n");
     let broken =
         [(long.as_str(), &*format!("{}\r\n {}", long.split_at(700).0, long.split_at(700).1))];
@@ -286,5 +286,5 @@ fn what_l_leaves_open_is_told() {
     let case = Case { header: &header, body, field, record: None, now: NOW };
     let record = Record::parse(&record()).unwrap();
     let said = reservations(&case, &claims, &record);
-    assert_eq!(said[0].message, "the last 7 octets of the body are not signed (l=3)");
+    assert_eq!(said[0].message, "the last 7 bytes of the body are not signed (l=3)");
 }
