@@ -115,6 +115,23 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
+impl ConfigError {
+    /// What is wrong at the byte `place` of a text.
+    pub(crate) fn at(text: &str, place: usize, what: impl Into<String>) -> Self {
+        let before = text.bytes().take(place);
+        let line = before.filter(|octet| *octet == b'\n').count().saturating_add(1);
+        Self { line: Some(line), what: what.into() }
+    }
+
+    /// What the parser of TOML says about a text.
+    pub(crate) fn of(text: &str, error: &toml::de::Error) -> Self {
+        match error.span() {
+            Some(span) => Self::at(text, span.start, error.message()),
+            None => Self { line: None, what: error.message().to_owned() },
+        }
+    }
+}
+
 /// Signed where present, and oversigned: fields of which a reader sees one, and an attacker would like to
 /// add another. Nothing that Postfix drops or adds later.
 const ONE_OF_EACH: [&str; 10] = [

@@ -76,10 +76,7 @@ pub(super) struct Keys<'a> {
 
 impl<'a> Keys<'a> {
     pub(super) fn parse(text: &'a str) -> Result<Self, ConfigError> {
-        let values = toml::from_str(text).map_err(|error| ConfigError {
-            line: error.span().map(|span| line(text, span.start)),
-            what: error.message().to_owned(),
-        })?;
+        let values = toml::from_str(text).map_err(|error| ConfigError::of(text, &error))?;
         Ok(Self { text, values })
     }
 
@@ -118,13 +115,12 @@ impl<'a> Keys<'a> {
     fn refuse(&self, why: &str, keys: &[(&str, Option<Range<usize>>)]) -> Result<(), ConfigError> {
         let found = keys.iter().find_map(|(key, span)| span.clone().map(|span| (key, span)));
         found.map_or(Ok(()), |(key, span)| {
-            let line = Some(line(self.text, span.start));
-            Err(ConfigError { line, what: format!("key `{key}` {why}") })
+            Err(ConfigError::at(self.text, span.start, format!("key `{key}` {why}")))
         })
     }
 
     fn error(&self, key: &str, span: &Range<usize>, what: impl std::fmt::Display) -> ConfigError {
-        ConfigError { line: Some(line(self.text, span.start)), what: format!("{key}: {what}") }
+        ConfigError::at(self.text, span.start, format!("{key}: {what}"))
     }
 
     /// The value of a text key, parsed; the error names the text.
@@ -392,9 +388,4 @@ fn parse_lifetime(text: &str) -> Option<u64> {
 
 fn span<T>(value: &Option<Spanned<T>>) -> Option<Range<usize>> {
     value.as_ref().map(Spanned::span)
-}
-
-fn line(text: &str, offset: usize) -> usize {
-    let before = text.as_bytes().iter().take(offset);
-    before.filter(|octet| **octet == b'\n').count().saturating_add(1)
 }
