@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde::ser::SerializeMap as _;
 use serde::{Deserialize, Serialize, Serializer};
+use toml::Spanned;
 use toml::value::Datetime;
 
 use super::folder::Readers;
@@ -11,6 +12,7 @@ use super::time::UtcTime;
 use super::write::{NewFile, Store};
 use crate::admin::input;
 use crate::admin::output::Failure;
+use crate::config::ConfigError;
 use crate::dkim::Selector;
 
 /// One selector on its way to take the place of another.
@@ -73,7 +75,7 @@ pub(crate) struct State {
 #[serde(deny_unknown_fields)]
 struct File {
     #[serde(default)]
-    rotation: Vec<Entry>,
+    rotation: Vec<Spanned<Entry>>,
 }
 
 #[derive(Deserialize)]
@@ -101,20 +103,30 @@ impl State {
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = Self::path(folder);
         let text = input::optional(&path)?.unwrap_or_default();
-        let failed = |what: &str| Failure::data(format_args!("{}: {what}", path.display()));
-        let file: File = toml::from_str(&text).map_err(|error| failed(error.message()))?;
-        let rotations = file.rotation.iter().map(Entry::parse).collect::<Result<_, String>>();
-        Ok(Self { rotations: rotations.map_err(|what| failed(&what))?, path })
+        let rotations = Self::parse(&text)
+            .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
+        Ok(Self { rotations, path })
+    }
+
+    /// The rotations in the text of a file.
+    pub(crate) fn parse(text: &str) -> Result<Vec<Rotation>, ConfigError> {
+        let file: File = toml::from_str(text).map_err(|error| ConfigError::of(text, &error))?;
+        let parse = |entry: &Spanned<Entry>| {
+            let parsed = entry.as_ref().parse();
+            parsed.map_err(|what| ConfigError::at(text, entry.span().start, what))
+        };
+        file.rotation.iter().map(parse).collect()
     }
 
     pub(crate) fn write(&self, store: &Store) -> Result<(), Failure> {
-        let text = self.text();
+        let text = Self::text(&self.rotations);
         store.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
     }
 
-    fn text(&self) -> String {
+    /// The text of a file.
+    pub(crate) fn text(rotations: &[Rotation]) -> String {
         let mut text = HEAD.to_owned();
-        for Rotation { old, new, stage, since } in &self.rotations {
+        for Rotation { old, new, stage, since } in rotations {
             text.push_str(&format!(
                 "\n[[rotation]]\nold = \"{old}\"\nnew = \"{new}\"\nstage = \"{}\"\nsince = {since}\n",
                 stage.name()
@@ -169,19 +181,34 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_can_be_read_by_eye() {
         let until = UtcTime(1_764_691_683);
-        let state = State {
-            path: PathBuf::new(),
-            rotations: vec![
-                rotation("a", "b", Stage::Revoked),
-                rotation("b", "c", Stage::Retiring { until }),
-                rotation("e", "f", Stage::Pending),
-            ],
-        };
-        let text = state.text();
+        let rotations = [
+            rotation("a", "b", Stage::Revoked),
+            rotation("b", "c", Stage::Retiring { until }),
+            rotation("e", "f", Stage::Pending),
+        ];
+        let text = State::text(&rotations);
         assert!(text.contains("\nold = \"b\"\nnew = \"c\"\nstage = \"retiring\"\nsince = 2025-11-25T16:08:03Z\nuntil = 2025-12-02T16:08:03Z\n"), "{text}");
-        let file: File = toml::from_str(&text).unwrap();
-        let read: Vec<Rotation> = file.rotation.iter().map(|one| one.parse().unwrap()).collect();
-        assert_eq!(read, state.rotations);
+        assert_eq!(State::parse(&text).unwrap(), rotations);
+    }
+
+    #[test]
+    fn an_error_names_its_line() {
+        let entry =
+            "[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"pending\"\nsince = 2025-11-25\n";
+        let error = |text: &str| State::parse(text).unwrap_err().to_string();
+        for (from, to, what) in [
+            ("since", "since = 2025-11-26\nsince", "line 11: "),
+            ("\"b\"", "b", "line 8: "),
+            ("\"b\"", "\"-b\"", "line 6: new = "),
+            ("pending", "retiring", "line 6: a key that retires needs key `until`"),
+            ("pending", "x", "line 6: stage = \"x\" is unknown"),
+            ("2025-11-25", "12:00:00", "line 6: since = 12:00:00: want a date"),
+            ("2025-11-25", "1969-12-31", "line 6: since = 1969-12-31: want a date"),
+            ("2025-11-25", "9999-12-31T23:59:59-00:01", "line 6: since = 9999-"),
+        ] {
+            let error = error(&format!("{entry}{}", entry.replace(from, to)));
+            assert!(error.starts_with(what), "{error}");
+        }
     }
 
     #[test]

@@ -41,7 +41,8 @@ impl UtcTime {
         let minutes = hours.saturating_mul(60).saturating_add(minutes).saturating_sub(offset);
         let day = days.saturating_mul(86_400);
         let seconds = day.saturating_add(minutes.saturating_mul(60)).saturating_add(seconds);
-        u64::try_from(seconds).ok().map(Self)
+        // An offset may make another year of the first or the last one that can be written.
+        u64::try_from(seconds).ok().filter(|seconds| *seconds < YEAR_10000).map(Self)
     }
 
     /// `20261125160803`
@@ -54,6 +55,9 @@ impl UtcTime {
         self.to_string().chars().take(10).collect()
     }
 }
+
+/// The first second that has no date of four digits.
+const YEAR_10000: u64 = 253_402_300_800;
 
 /// Days from 1970-01-01 to a day of the Gregorian calendar.
 #[expect(
