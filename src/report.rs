@@ -55,6 +55,10 @@ const IDENT: &str = "sendmail-dkim";
 /// An address longer than this is cut in the log (RFC 5321 §4.5.3.1 allows 64 + 1 + 255).
 const LONGEST_ADDRESS: usize = 320;
 
+/// A longer reason is cut, as one that quotes a whole file of the configuration would be: no daemon takes a line of any
+/// length. Characters.
+const LONGEST_REASON: usize = 1_000;
+
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Outcome {
@@ -101,7 +105,10 @@ impl fmt::Display for Entry<'_> {
             Outcome::Unsigned => " result=unsigned",
             Outcome::Refused => " result=refused",
         })?;
-        self.reason.map_or(Ok(()), |reason| write!(f, " reason={reason:?}"))
+        self.reason.map_or(Ok(()), |reason| {
+            let end = reason.char_indices().nth(LONGEST_REASON).map_or(reason.len(), |(at, _)| at);
+            write!(f, " reason={:?}", reason.get(..end).unwrap_or(reason))
+        })
     }
 }
 
@@ -238,5 +245,14 @@ mod tests {
         let long = "x".repeat(1_000);
         let line = Entry { from: Some(&long), ..entry() }.to_string();
         assert!(line.len() < 400);
+    }
+
+    #[test]
+    fn a_long_reason_is_cut_between_two_characters() {
+        for char in ["x", "ü", "\u{202e}", "\""] {
+            let reason = char.repeat(100_000);
+            let line = Entry { reason: Some(&reason), ..entry() }.to_string();
+            assert!(line.len() < 9_000 && line.ends_with('"'), "{char:?}: {}", line.len());
+        }
     }
 }
