@@ -1,4 +1,5 @@
 use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
@@ -63,9 +64,24 @@ fn inputs() -> Vec<(String, String, Vec<u8>)> {
     cases
 }
 
-fn submit(sandbox: &Sandbox, program: &str, recipient: &str, options: &str, input: &[u8]) {
-    let output = sandbox.sh("www-data", &format!("{program} {options} {recipient}"), input);
-    assert!(output.status.success() && output.stderr.is_empty(), "{options}: {output:?}");
+/// Submits each input to a recipient of its own, a few at a time, and returns what arrives, in the same order.
+fn submitted(sandbox: &Sandbox, program: &str, all: &[(String, &str, &[u8])]) -> Vec<Received> {
+    let next = AtomicUsize::new(0);
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some((recipient, options, input)) =
+                    all.get(next.fetch_add(1, Ordering::Relaxed))
+                {
+                    let script = format!("{program} {options} {recipient}");
+                    let output = sandbox.sh("www-data", &script, input);
+                    let is_accepted = output.status.success() && output.stderr.is_empty();
+                    assert!(is_accepted, "{options}: {output:?}");
+                }
+            });
+        }
+    });
+    all.iter().map(|(recipient, ..)| sandbox.received(recipient)).collect()
 }
 
 /// What a reader sees of each; see `tests/it/sandbox/content.py`.
@@ -77,13 +93,9 @@ fn content(sandbox: &Sandbox, messages: &[Received]) -> Vec<Value> {
 /// What they say without the wrapper, where no hop has to break a line.
 fn plain(sandbox: &Sandbox, inputs: &[(String, String, Vec<u8>)]) -> Vec<Value> {
     sandbox.root("postconf -e smtp_line_length_limit=0 && postfix reload 2>/dev/null");
-    let submitted = inputs.iter().map(|(_, options, input)| {
-        let recipient = sandbox.recipient();
-        submit(sandbox, "sendmail.postfix", &recipient, options, input);
-        recipient
-    });
-    let recipients: Vec<String> = submitted.collect();
-    let plain: Vec<Received> = recipients.iter().map(|one| sandbox.received(one)).collect();
+    let all = inputs.iter();
+    let all = all.map(|(_, options, input)| (sandbox.recipient(), &**options, &**input));
+    let plain = submitted(sandbox, "sendmail.postfix", &all.collect::<Vec<_>>());
     sandbox.root("postconf -X smtp_line_length_limit && postfix reload 2>/dev/null");
     content(sandbox, &plain)
 }
@@ -109,14 +121,11 @@ fn no_setting_and_no_hop_breaks_a_signature(
         let config = "sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = \"origin.example\"\n";
         let dot_domain = if dots { "append_dot_domain = \"example.test\"\n" } else { "" };
         sandbox.write("/etc/sendmail-dkim/config.toml", &format!("{config}{dot_domain}"));
-        let mut recipients = Vec::new();
-        for (_, options, input) in &inputs {
-            for recipient in [sandbox.recipient(), sandbox.recipient_7bit()] {
-                submit(&sandbox, "sendmail", &recipient, options, input);
-                recipients.push(recipient);
-            }
-        }
-        let received: Vec<Received> = recipients.iter().map(|one| sandbox.received(one)).collect();
+        let all = inputs.iter().flat_map(|(_, options, input)| {
+            let recipients = [sandbox.recipient(), sandbox.recipient_7bit()];
+            recipients.map(|recipient| (recipient, options.as_str(), input.as_slice()))
+        });
+        let received = submitted(&sandbox, "sendmail", &all.collect::<Vec<_>>());
         let failures = sandbox.failures(&received);
         assert!(failures.is_empty(), "{setting}\n{}", failures.join("\n"));
         let is_compared = !OF_THE_TEXT.contains(&setting);
