@@ -27,7 +27,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check test times attacks bench bench-gate argv backends callers cost faults signals kill load fuzz lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check test times attacks bench bench-gate argv backends callers cost faults signals kill load fuzz mutants lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -107,6 +107,9 @@ bench-gate: ## Compare the instructions of a submission with tests/bench/baselin
 # What the targets find is kept, and the next call goes on from there.
 fuzz: ## LONG. Run all fuzz targets for MINUTES=60. TARGETS="argv reader" for some, MESSAGES=FOLDER for more to start from.
 	TARGETS="$(TARGETS)" tests/fuzz/run $$(($(MINUTES) * 60 / $(words $(TARGETS)))) $(MESSAGES)
+
+mutants: ## LONG. Change the pure modules in MUTANTS=300 places, one by one, and run the unit tests. FILES="src/policy.rs": all places of a file.
+	tests/mutants/run $(FILES)
 
 lint: ## Check format, clippy and documentation.
 	$(CARGO) fmt --check
