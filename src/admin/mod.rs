@@ -9,6 +9,8 @@ mod dns;
 mod doctor;
 mod dry_run;
 mod explain;
+#[doc(hidden)]
+pub mod fuzzing;
 mod genkey;
 pub mod import;
 mod input;

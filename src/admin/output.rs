@@ -99,6 +99,11 @@ impl Failure {
         self.code == USAGE
     }
 
+    /// What to print.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Prints it, and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
         warn(&self.what);

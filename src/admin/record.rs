@@ -119,12 +119,17 @@ fn of_folders(
     Ok(records)
 }
 
-/// The records of all hosts, each name once.
+/// The records in files, each the output of `--json` on one host.
 fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
+    let texts = files.iter().map(|file| Ok((file.as_os_str(), read(Path::new(file))?)));
+    merge(&texts.collect::<Result<Vec<_>, Failure>>()?)
+}
+
+/// The records of all hosts, each name once. A text goes with the name of its file.
+fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
     let mut by_name: BTreeMap<(String, String), (TxtRecord, &OsStr)> = BTreeMap::new();
-    for file in files {
-        let text = read(Path::new(file))?;
-        let found: Records = serde_json::from_slice(&text)
+    for (file, text) in texts {
+        let found: Records = serde_json::from_slice(text)
             .map_err(|error| Failure::data(format_args!("{file:?}, from --json? {error}")))?;
         for record in found.records {
             usable(&record).map_err(|what| Failure::data(format_args!("{file:?}: {what}")))?;
@@ -143,6 +148,18 @@ fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
         }
     }
     Ok(by_name.into_values().map(|(record, _)| record).collect())
+}
+
+/// What is written of the records in texts, in a format, or as JSON where that is `None`; for the fuzz targets.
+pub(super) fn rewritten(
+    texts: &[(&OsStr, Vec<u8>)],
+    format: Option<&str>,
+) -> Result<String, Failure> {
+    let records = merge(texts)?;
+    Ok(match format.and_then(Format::parse) {
+        Some(format) => format.write(&records, None),
+        None => serde_json::json!(Records { records, dmarc: Vec::new() }).to_string(),
+    })
 }
 
 /// The names and the text come from elsewhere: nothing but a key record of that name may pass.

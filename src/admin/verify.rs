@@ -100,6 +100,11 @@ fn text(reports: &[Report]) -> String {
     if reports.is_empty() { "no signature\n".to_owned() } else { text }
 }
 
+/// What is printed of a message.
+pub(super) fn report_on(verified: &Verified<'_>) -> String {
+    text(&reports(verified))
+}
+
 /// The reports on all signatures.
 fn reports(verified: &Verified<'_>) -> Vec<Report> {
     let Verified { header, body, now, verdicts, .. } = verified;

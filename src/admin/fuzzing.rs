@@ -1,0 +1,53 @@
+//! What the fuzz targets see of the subcommands, and no other code uses. See `tests/fuzz`.
+
+use std::ffi::OsStr;
+
+use super::output::Failure;
+use super::signatures::Verified;
+use super::store::rotation::{Stage, State};
+use super::{record, verify};
+use crate::config::ConfigError;
+use crate::dkim::{Domain, Lookup, NotAHeader, Selector, Verdict};
+
+/// The verdicts on a message, and what `dkimctl verify` prints.
+///
+/// # Errors
+/// A line of its header belongs to no field.
+pub fn verified(
+    message: &[u8],
+    find: impl Fn(&Domain, &Selector) -> Lookup,
+) -> Result<(Vec<Verdict>, String), NotAHeader> {
+    let verified = Verified::new(message, find)?;
+    let text = verify::report_on(&verified);
+    Ok((verified.verdicts, text))
+}
+
+/// The rotations in a `rotation.toml`, each as its selectors, its stage and the seconds of its dates; and the text that is
+/// written for them.
+///
+/// # Errors
+/// As for a configuration file.
+#[expect(clippy::type_complexity, reason = "for one caller")]
+pub fn rotations(
+    text: &str,
+) -> Result<(Vec<(String, String, &'static str, u64, Option<u64>)>, String), ConfigError> {
+    let rotations = State::parse(text)?;
+    let all = rotations.iter().map(|one| {
+        let until = if let Stage::Retiring { until } = one.stage { Some(until.0) } else { None };
+        (one.old.to_string(), one.new.to_string(), one.stage.name(), one.since.0, until)
+    });
+    Ok((all.collect(), State::text(&rotations)))
+}
+
+/// What `dkimctl record --merge` writes of texts, in a format, or as JSON.
+///
+/// # Errors
+/// They hold no records that could be published.
+pub fn merged(texts: &[(&OsStr, Vec<u8>)], format: Option<&str>) -> Result<String, String> {
+    record::rewritten(texts, format).map_err(what)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
+fn what(failure: Failure) -> String {
+    failure.what().to_owned()
+}
