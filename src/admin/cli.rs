@@ -32,13 +32,10 @@ pub(super) const SERVER: Opt =
 
 /// A subcommand.
 pub(super) struct Subcommand {
-    pub(super) name: &'static str,
-    /// Its operands, and the options that are required or exclude each other: `[DOMAIN]` is one operand, `[DOMAIN...]` any
-    /// number, and what follows `[-- ` belongs to another program.
-    pub(super) usage: &'static str,
     pub(super) options: &'static [Opt],
-    /// What it does: one line, then the details; the last paragraph explains the exit codes.
-    pub(super) about: &'static str,
+    /// Its `--help` without the options: the synopsis, in which `[DOMAIN]` is one operand, `[DOMAIN...]` any number, and what
+    /// follows `[-- ` belongs to another program; what it does, in one line; details, the last of which are the exit codes.
+    pub(super) help: &'static str,
     pub(super) run: fn(&Args) -> Result<ExitCode, Failure>,
 }
 
@@ -63,32 +60,45 @@ impl Opt {
 
 impl Subcommand {
     /// The first line of its `--help`, which is shown after an error in the command line too.
-    pub(super) fn synopsis(&self) -> String {
-        let words = ["usage: dkimctl", self.name, "[OPTION...]", self.usage];
-        words.into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>().join(" ")
+    pub(super) fn synopsis(&self) -> &'static str {
+        self.help.lines().next().unwrap_or_default()
+    }
+
+    /// Its name; empty for `dkimctl` itself.
+    pub(super) fn name(&self) -> &'static str {
+        let word = self.synopsis().split(' ').nth(2);
+        word.filter(|word| !word.starts_with('[')).unwrap_or_default()
+    }
+
+    /// Its operands, and the options that are required or exclude each other.
+    fn usage(&self) -> &'static str {
+        self.synopsis().split_once("[OPTION...]").unwrap_or_default().1.trim_start()
     }
 
     /// What it does, in one line.
-    pub(super) fn summary(&self) -> &'static str {
-        self.about.split(".\n").next().unwrap_or_default()
+    fn summary(&self) -> &'static str {
+        self.help.lines().nth(2).unwrap_or_default().trim_end_matches('.')
     }
 
     /// Its `--help`, with a list of subcommands above the options.
-    pub(super) fn help(&self, subcommands: &str) -> String {
-        let options = rows(self.options.iter().map(|Opt(spelled, help)| (*spelled, *help)));
-        let (summary, details) = self.about.split_once("\n\n").unwrap_or_default();
-        format!("{}\n\n{summary}\n\n{subcommands}{options}\n{details}", self.synopsis())
+    pub(super) fn help(&self, subcommands: &[Self]) -> String {
+        let subcommands = subcommands.iter().map(|command| (command.name(), command.summary()));
+        let options = self.options.iter().map(|Opt(spelled, help)| (*spelled, *help));
+        let lists = [rows(subcommands), rows(options)].join("\n");
+        let details = self.help.splitn(3, "\n\n").nth(2).unwrap_or_default();
+        let (synopsis, summary) = (self.synopsis(), self.summary());
+        format!("{synopsis}\n\n{summary}.\n\n{}\n{details}", lists.trim_start_matches('\n'))
     }
 
     fn most_operands(&self) -> usize {
-        let own = self.usage.split("[-- ").next().unwrap_or_default();
+        let own = self.usage().split("[-- ").next().unwrap_or_default();
         let has_one = own.split('[').skip(1).any(|word| word.starts_with(char::is_uppercase));
         if own.contains("...") { usize::MAX } else { usize::from(has_one) }
     }
 }
 
 /// Two columns; what is too long for the left one gets a line of its own.
-pub(super) fn rows(rows: impl Iterator<Item = (&'static str, &'static str)> + Clone) -> String {
+fn rows(rows: impl Iterator<Item = (&'static str, &'static str)> + Clone) -> String {
     let widths = rows.clone().map(|(left, _)| left.len());
     let width = widths.filter(|width| *width < 30).max().unwrap_or_default();
     let row = |(left, right): (&str, &str)| match left.len() > width {
@@ -108,12 +118,12 @@ impl Args {
     pub(super) fn parse(
         &mut self,
         line: Vec<OsString>,
-        commands: &'static [&'static Subcommand],
+        commands: &'static [Subcommand],
     ) -> Result<(), Failure> {
         let mut parser = Parser::from_args(line);
         loop {
             // lexopt does not report the `--` that precedes the arguments of sendmail.
-            if self.command.usage.contains("[-- ")
+            if self.command.usage().contains("[-- ")
                 && let Some(mut raw) = parser.try_raw_args()
                 && raw.next_if(|arg| arg == "--").is_some()
             {
@@ -154,17 +164,13 @@ impl Args {
     }
 
     /// Takes the next word that is no option: the subcommand, or one of its operands.
-    fn operand(
-        &mut self,
-        word: OsString,
-        commands: &'static [&'static Subcommand],
-    ) -> Result<(), Failure> {
+    fn operand(&mut self, word: OsString, commands: &'static [Subcommand]) -> Result<(), Failure> {
         let is_first = self.operands.is_empty() && self.options.is_empty();
-        if self.command.name.is_empty()
-            || is_first && self.command.name == "rotate" && word == "status"
+        if self.command.name().is_empty()
+            || is_first && self.command.name() == "rotate" && word == "status"
         {
-            let found = commands.iter().find(|command| word == command.name);
-            let names = commands.iter().map(|command| command.name);
+            let found = commands.iter().find(|command| word == command.name());
+            let names = commands.iter().map(|command| command.name());
             self.command =
                 found.ok_or_else(|| unknown("subcommand", &word.to_string_lossy(), names))?;
         } else if self.operands.len() >= self.command.most_operands() {
@@ -204,11 +210,9 @@ impl Args {
         name: &str,
         parse: impl Fn(&str) -> Result<T, E>,
     ) -> Result<Option<T>, Failure> {
-        let parse = |text: &str| {
-            let failed = |error| Failure::usage(format_args!("{name} {text:?}: {error}"));
-            parse(text).map_err(failed)
-        };
-        self.text(name)?.map(parse).transpose()
+        let Some(text) = self.text(name)? else { return Ok(None) };
+        let failed = |error| Failure::usage(format_args!("{name} {text:?}: {error}"));
+        parse(text).map(Some).map_err(failed)
     }
 
     /// The first operand as a path.

@@ -9,15 +9,15 @@ use nix::unistd::geteuid;
 use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, Severity};
 use super::checks::{install, keys, log, php, settings, signatures, units};
-use super::cli::{Args, JSON, Opt, Subcommand};
+use super::cli::{Args, JSON, Opt};
 use super::output::Failure;
 use super::postconf::Postfix;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "doctor",
-    usage: "",
-    options: &[Opt("--offline", "do not query DNS"), JSON],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[Opt("--offline", "do not query DNS"), JSON];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl doctor [OPTION...]
+
 Find what breaks signatures or loses mail on this host.
 
 Checks the wrapper and whether it is the active sendmail, the configuration and
@@ -26,11 +26,9 @@ PHP. Then signs a trial message for each domain. Each finding has its evidence
 and a remedy. Changes nothing. Only root can run it.
 
 Exits with 0 if there are only remarks, 1 for warnings, 2 for errors.
-",
-    run,
-};
+";
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !geteuid().is_root() {
         return Err(Failure::permission("only root can look at the keys and at all of Postfix"));
     }

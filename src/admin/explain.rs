@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use super::cli::{Args, JSON, Opt, Subcommand};
+use super::cli::{Args, JSON, Opt};
 use super::dry_run::{End, Explained, explain, sample, user_named};
 use super::input;
 use super::output::{Failure, diff};
@@ -17,15 +17,15 @@ use crate::dkim::Header;
 use crate::dkim::tag::TagList;
 use crate::submission::submitter::User;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "explain",
-    usage: "[FILE | --from ADDR] [-- ARGUMENT...]",
-    options: &[
-        Opt("--from ADDR", "use a short message From this address instead of a file"),
-        Opt("--user NAME", "act as if this user submits the message (default: the caller)"),
-        JSON,
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt("--from ADDR", "use a short message From this address instead of a file"),
+    Opt("--user NAME", "act as if this user submits the message (default: the caller)"),
+    JSON,
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl explain [OPTION...] [FILE | --from ADDR] [-- ARGUMENT...]
+
 Explain what the wrapper would do with a message, and why.
 
 Passes a message, from FILE or stdin, through the code of the wrapper and prints
@@ -35,9 +35,7 @@ them, what it changes and what it signs. Sends nothing.
 Arguments after `--` are the arguments of sendmail (default: -t -i).
 
 Exits with 0 if the message would be signed, 1 if not.
-",
-    run,
-};
+";
 
 const SIGN: &str = "sign";
 const REFUSE: &str = "refuse (exit code 75)";
@@ -78,7 +76,7 @@ struct Key {
     is_closed: bool,
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let message = match (args.text("--from")?, args.file()) {
         (Some(_), Some(_)) => return Err(Failure::usage("FILE and --from exclude each other")),
         (Some(from), None) => sample(from),

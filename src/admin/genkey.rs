@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::checks::obstacles::{Missing, missing};
-use super::cli::{Args, JSON, Opt, Subcommand};
+use super::cli::{Args, JSON, Opt};
 use super::output::{Failure, say, say_json, warn};
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
@@ -15,26 +15,26 @@ use super::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Selector, Terms};
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "genkey",
-    usage: "-d DOMAIN -s SELECTOR",
-    options: &[
-        Opt("-d, --domain DOMAIN", "signing domain (d=)"),
-        Opt("-s, --selector SELECTOR", "selector, the name of the key (s=)"),
-        Opt("--type rsa|ed25519", "key type (default: rsa)"),
-        Opt("-b, --bits BITS", "size of an RSA key, 1024 to 4096 (default: 2048)"),
-        Opt("-D, --directory DIR", "write key and record to this directory only"),
-        Opt("-a, --append-domain", "write the record name in full to SELECTOR.txt"),
-        Opt("-h, --hash-algorithms LIST", "accept only these hash algorithms (h=)"),
-        Opt("-n, --note TEXT", "note in the record (n=)"),
-        Opt("-r, --restrict", "restrict the key to email (s=email)"),
-        Opt("-S, --nosubdomains", "require the domain of d= in i= (t=s)"),
-        Opt("--subdomains", "allow subdomains of d= in i=; overrides -S"),
-        Opt("-t, --testmode", "mark the domain as testing DKIM (t=y)"),
-        Opt("-v, --verbose", "report each step on stderr"),
-        JSON,
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt("-d, --domain DOMAIN", "signing domain (d=)"),
+    Opt("-s, --selector SELECTOR", "selector, the name of the key (s=)"),
+    Opt("--type rsa|ed25519", "key type (default: rsa)"),
+    Opt("-b, --bits BITS", "size of an RSA key, 1024 to 4096 (default: 2048)"),
+    Opt("-D, --directory DIR", "write key and record to this directory only"),
+    Opt("-a, --append-domain", "write the record name in full to SELECTOR.txt"),
+    Opt("-h, --hash-algorithms LIST", "accept only these hash algorithms (h=)"),
+    Opt("-n, --note TEXT", "note in the record (n=)"),
+    Opt("-r, --restrict", "restrict the key to email (s=email)"),
+    Opt("-S, --nosubdomains", "require the domain of d= in i= (t=s)"),
+    Opt("--subdomains", "allow subdomains of d= in i=; overrides -S"),
+    Opt("-t, --testmode", "mark the domain as testing DKIM (t=y)"),
+    Opt("-v, --verbose", "report each step on stderr"),
+    JSON,
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl genkey [OPTION...] -d DOMAIN -s SELECTOR
+
 Create a key for a domain and print the DNS record to publish.
 
 Creates the key, its DNS record and, if the domain has none, a domain file. Then
@@ -48,9 +48,7 @@ Files, below the configuration directory:
   domains/DOMAIN.toml           domain file
 
 Nothing is ever overwritten: if the key exists, the exit code is 73.
-",
-    run,
-};
+";
 
 struct Request<'a> {
     args: &'a Args,
@@ -62,7 +60,7 @@ struct Request<'a> {
     terms: Terms,
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let request = Request::new(args)?;
     if request.bits < RSA_BITS {
         let bits = request.bits;

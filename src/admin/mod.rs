@@ -29,31 +29,31 @@ mod verify;
 
 use std::process::ExitCode;
 
-use cli::{Args, COMMON, Subcommand, rows};
+use cli::{Args, COMMON, Subcommand};
 use output::{Failure, say, warn};
 
 use crate::submission::configuration::{FOLDER, VARIABLE};
 
-const COMMANDS: &[&Subcommand] = &[
-    &doctor::COMMAND,
-    &explain::COMMAND,
-    &genkey::COMMAND,
-    &import::COMMAND,
-    &record::COMMAND,
-    &rotate::COMMAND,
-    &setup::COMMAND,
-    &status::COMMAND,
-    &testkey::COMMAND,
-    &trial::COMMAND,
-    &verify::COMMAND,
+const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand { options: doctor::OPTIONS, help: doctor::HELP, run: doctor::run },
+    Subcommand { options: explain::OPTIONS, help: explain::HELP, run: explain::run },
+    Subcommand { options: genkey::OPTIONS, help: genkey::HELP, run: genkey::run },
+    Subcommand { options: import::OPTIONS, help: import::HELP, run: import::run },
+    Subcommand { options: record::OPTIONS, help: record::HELP, run: record::run },
+    Subcommand { options: rotate::OPTIONS, help: rotate::HELP, run: rotate::run },
+    Subcommand { options: setup::OPTIONS, help: setup::HELP, run: setup::run },
+    Subcommand { options: status::OPTIONS, help: status::HELP, run: status::run },
+    Subcommand { options: testkey::OPTIONS, help: testkey::HELP, run: testkey::run },
+    Subcommand { options: trial::OPTIONS, help: trial::HELP, run: trial::run },
+    Subcommand { options: verify::OPTIONS, help: verify::HELP, run: verify::run },
 ];
 
 /// `dkimctl` without a subcommand.
-const DKIMCTL: Subcommand = Subcommand {
-    name: "",
-    usage: "SUBCOMMAND [ARGUMENT...]",
+const DKIMCTL: &Subcommand = &Subcommand {
     options: COMMON,
-    about: "\
+    help: "\
+usage: dkimctl [OPTION...] SUBCOMMAND [ARGUMENT...]
+
 Manage keys, DNS records and configuration of sendmail.dkim(8).
 
 The configuration directory is /etc/sendmail-dkim, unless the environment
@@ -73,8 +73,8 @@ pub fn main() -> ExitCode {
     )]
     let etc = std::env::var_os(VARIABLE);
     let etc = etc.unwrap_or_else(|| FOLDER.into());
-    let mut args = Args::new(&DKIMCTL, etc.into());
-    let parsed = args.parse(std::env::args_os().skip(1).collect(), COMMANDS);
+    let mut args = Args::new(DKIMCTL, etc.into());
+    let parsed = args.parse(std::env::args_os().skip(1).collect(), SUBCOMMANDS);
     parsed.and_then(|()| run(&args)).unwrap_or_else(|failure| {
         let code = failure.report();
         if failure.is_usage() {
@@ -89,10 +89,8 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
         return say(concat!("dkimctl ", env!("CARGO_PKG_VERSION"), "\n"));
     }
     if args.has("--help") {
-        let subcommands = COMMANDS.iter().map(|command| (command.name, command.summary()));
-        let is_top = args.command.name.is_empty();
-        let above = if is_top { format!("{}\n", rows(subcommands)) } else { String::new() };
-        return say(&args.command.help(&above));
+        let is_top = args.command.name().is_empty();
+        return say(&args.command.help(if is_top { SUBCOMMANDS } else { &[] }));
     }
     (args.command.run)(args)
 }

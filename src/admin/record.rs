@@ -9,26 +9,26 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Args, JSON, Opt, Subcommand};
+use super::cli::{Args, JSON, Opt};
 use super::output::{Failure, say, say_json};
 use super::store::keys::KeyFolder;
 use super::{input, store};
 use crate::dkim::{Domain, Selector};
 use format::Format;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "record",
-    usage: "DOMAIN... | --all | --merge FILE...",
-    options: &[
-        Opt("--all", "use every domain that has keys on this host"),
-        Opt("--merge", "read records that --json printed on other hosts"),
-        Opt("-s, --selector SELECTOR", "print only the record of this selector"),
-        Opt("--format zone|plain|route53|cloudflare|nsupdate|octodns", "print only records"),
-        Opt("--dmarc", "add the DMARC record, which replaces a published one"),
-        Opt("--ttl SECONDS", "time to live (default: that of the zone, or 3600)"),
-        JSON,
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt("--all", "use every domain that has keys on this host"),
+    Opt("--merge", "read records that --json printed on other hosts"),
+    Opt("-s, --selector SELECTOR", "print only the record of this selector"),
+    Opt("--format zone|plain|route53|cloudflare|nsupdate|octodns", "print only records"),
+    Opt("--dmarc", "add the DMARC record, which replaces a published one"),
+    Opt("--ttl SECONDS", "time to live (default: that of the zone, or 3600)"),
+    JSON,
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl record [OPTION...] DOMAIN... | --all | --merge FILE...
+
 Print the DNS records to publish, in the format of a DNS service.
 
 Prints the records of keys that sign, of keys that wait for their record, and of
@@ -45,9 +45,7 @@ With --merge, `-` is stdin. If two hosts have different keys of the same name,
 nothing is printed.
 
 Exits with 65 if a record or a key is unusable; the others are printed.
-",
-    run,
-};
+";
 
 /// A record of type TXT.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +68,7 @@ struct Records {
     dmarc: Vec<TxtRecord>,
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let selector = args.value("--selector", Selector::parse)?;
     let format = args.text("--format")?.and_then(Format::parse);
     let ttl = args.value("--ttl", str::parse)?;

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::cli::{Args, DRY_RUN, JSON, Opt, Subcommand};
+use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::dns::Dns;
 use super::input;
 use super::output::Failure;
@@ -21,19 +21,19 @@ use crate::dkim::Selector;
 use name::Template;
 use step::{Report, Step};
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "rotate",
-    usage: "DOMAIN... | --all | status [DOMAIN...]",
-    options: &[
-        Opt("--all", "rotate every domain that has keys on this host"),
-        Opt("-s, --selector TEMPLATE", "name of the new key (default: {host}-{yyyymm})"),
-        Opt("--older AGE", "replace only keys that are older, as in 180d"),
-        Opt("--keep TIME", "how long an old record stays published (default: 7d)"),
-        Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
-        DRY_RUN,
-        JSON,
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt("--all", "rotate every domain that has keys on this host"),
+    Opt("-s, --selector TEMPLATE", "name of the new key (default: {host}-{yyyymm})"),
+    Opt("--older AGE", "replace only keys that are older, as in 180d"),
+    Opt("--keep TIME", "how long an old record stays published (default: 7d)"),
+    Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
+    DRY_RUN,
+    JSON,
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl rotate [OPTION...] DOMAIN... | --all | status [DOMAIN...]
+
 Replace keys stage by stage, as fast as DNS allows.
 
 Each run advances as far as DNS allows. Run it as often as you like, or enable
@@ -53,9 +53,7 @@ keys/DOMAIN/rotation.toml; `rotate status` shows it.
 Exits with 0 if nothing is wrong, even if it waits for a record; 69 if a server
 of a zone does not answer or the key that signs is not published; 75 if another
 rotate is running.
-",
-    run,
-};
+";
 
 /// What holds for all domains of one call.
 struct Run {
@@ -70,7 +68,7 @@ struct Run {
     is_dry: bool,
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let domains = args.domains()?;
     if args.has("--all") != domains.is_empty() {
         return Err(Failure::usage("say either DOMAIN... or --all"));

@@ -10,24 +10,24 @@ use serde::{Serialize, Serializer};
 use similar::TextDiff;
 use toml_edit::{DocumentMut, Item, Value};
 
-use super::cli::{Args, DRY_RUN, JSON, Opt, Subcommand};
+use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::input;
 use super::output::Failure;
 use super::store::{NewFile, Readers, Store};
 use crate::config;
 use host::Host;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "setup",
-    usage: "[--sendmail FILE | --directories]",
-    options: &[
-        DRY_RUN,
-        Opt("--replace", "replace values that differ from what the host reports"),
-        JSON,
-        Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none"),
-        Opt("--directories", "only create the directories and set the group of keys"),
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    DRY_RUN,
+    Opt("--replace", "replace values that differ from what the host reports"),
+    JSON,
+    Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none"),
+    Opt("--directories", "only create the directories and set the group of keys"),
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl setup [OPTION...] [--sendmail FILE | --directories]
+
 Fill in config.toml from the host.
 
 Finds the real sendmail, and asks Postfix what it appends to bare addresses
@@ -36,14 +36,12 @@ other keys are kept. A value that differs is kept and reported; a real sendmail
 that does not exist, or is the wrapper itself, is replaced.
 
 Exits with 0 if config.toml fits the host now, 66 if there is no real sendmail.
-",
-    run,
-};
+";
 
 /// What a host without config.toml gets, and what stands in it beside the keys.
 const EXAMPLE: &str = include_str!("../../packaging/etc/config.toml");
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let sendmail = args.path("--sendmail");
     let mut host = match (sendmail, args.has("--directories")) {
         (None, false) => Host::ask(),

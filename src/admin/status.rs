@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::cli::{Args, JSON, Subcommand};
+use super::cli::{Args, JSON, Opt};
 use super::output::Failure;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
@@ -14,18 +14,16 @@ use super::store::rotation::{Stage, State};
 use super::store::time::UtcTime;
 use crate::dkim::{Record, Selector};
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "status",
-    usage: "[DOMAIN...]",
-    options: &[JSON],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[JSON];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl status [OPTION...] [DOMAIN...]
+
 Show the keys and the progress of their rotation.
 
 Shows for each key of all domains, or of DOMAIN..., whether it signs, its type,
 its size and the day of its creation. Does not query DNS; testkey does.
-",
-    run,
-};
+";
 
 /// One key.
 #[derive(Debug, Serialize)]
@@ -52,7 +50,7 @@ struct Key {
     made: Option<String>,
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut found = Vec::new();
     for folder in &KeyFolder::chosen(&args.etc, &args.domains()?)? {
         found.extend(of_domain(&args.etc, folder)?);

@@ -2,20 +2,20 @@
 
 use std::process::ExitCode;
 
-use super::cli::{Args, JSON, Opt, SERVER, Subcommand};
+use super::cli::{Args, JSON, Opt, SERVER};
 use super::dns::Dns;
 use super::output::Failure;
 use super::published::{Outcome, test_all, text};
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "testkey",
-    usage: "[DOMAIN]",
-    options: &[
-        SERVER,
-        Opt("--authoritative", "query each server of the zone directly, bypassing caches"),
-        JSON,
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    SERVER,
+    Opt("--authoritative", "query each server of the zone directly, bypassing caches"),
+    JSON,
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl testkey [OPTION...] [DOMAIN]
+
 Compare the published key records with the keys on this host.
 
 Queries DNS for the record of every selector in the domain files, or in those of
@@ -24,11 +24,9 @@ DOMAIN, compares it with the key, and reports every mistake.
 Exits with the worst result: 0 if all records are correct, with or without
 warnings; 65 if a record is wrong; 69 if a record is missing or DNS does not
 answer; 71 if a key or a domain file cannot be read.
-",
-    run,
-};
+";
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let domains = args.domains()?;
     let only = domains.first();
     let dns = Dns::asked_for(args.text("--server")?)?;

@@ -10,7 +10,7 @@ use std::process::{Command, ExitCode, Stdio};
 
 use getrandom::SysRng;
 
-use super::cli::{Args, Opt, Subcommand};
+use super::cli::{Args, Opt};
 use super::input;
 use super::output::{Failure, marked, message_text, say};
 use super::signatures::{Source, line};
@@ -24,11 +24,12 @@ use crate::message::complete::{Submitter, complete_from};
 use crate::message::reader::Step;
 use crate::submission::configuration::VARIABLE;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "try",
-    usage: "[MESSAGE]",
-    options: &[Opt("--wrapper FILE", "wrapper to run (default: sendmail-dkim next to dkimctl)")],
-    about: "\
+pub(super) const OPTIONS: &[Opt] =
+    &[Opt("--wrapper FILE", "wrapper to run (default: sendmail-dkim next to dkimctl)")];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl try [OPTION...] [MESSAGE]
+
 Sign a message with a temporary key and print the result.
 
 Runs the wrapper on MESSAGE, or on a sample, with a temporary key for its From
@@ -38,9 +39,7 @@ the host; root is not required. If there is no sendmail-dkim next to dkimctl,
 runs /usr/sbin/sendmail.dkim.
 
 Exits with 0 if the signature verifies, 1 if not.
-",
-    run,
-};
+";
 
 const SAMPLE: &[u8] = b"From: Webmaster <webmaster@sample.com>\n\
     To: Somebody <test@example.net>\n\
@@ -53,7 +52,7 @@ const CAPTURE: &str = "#!/bin/sh\ncat >\"${0%/*}/captured\"\n";
 
 const SELECTOR: &str = "dkimselector";
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let wrapper = args.path("--wrapper").map_or_else(default_wrapper, Path::to_owned);
     let message = match args.file() {
         Some(path) => input::message(Some(path))?,

@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::cli::{Args, JSON, Opt, SERVER, Subcommand};
+use super::cli::{Args, JSON, Opt, SERVER};
 use super::dns::Dns;
 use super::input;
 use super::output::Failure;
@@ -24,16 +24,16 @@ use crate::report;
 use diagnose::{Case, diagnose};
 use finding::Finding;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "verify",
-    usage: "[MESSAGE]",
-    options: &[
-        SERVER,
-        Opt("--keys DIR", "no DNS: read DIR/DOMAIN/SELECTOR.txt or SELECTOR.private"),
-        Opt("--record FILE", "no DNS: use this record, as genkey writes it or bare"),
-        JSON,
-    ],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[
+    SERVER,
+    Opt("--keys DIR", "no DNS: read DIR/DOMAIN/SELECTOR.txt or SELECTOR.private"),
+    Opt("--record FILE", "no DNS: use this record, as genkey writes it or bare"),
+    JSON,
+];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl verify [OPTION...] [MESSAGE]
+
 Verify the signatures of a message.
 
 Verifies the first 100 signatures of MESSAGE or stdin; lines may end with LF or
@@ -44,9 +44,7 @@ and in pairs, and reports those after which the signature verifies.
 
 Exits with 0 if there is a signature and all verify; 1 if there is none or one
 does not verify; 69 if DNS does not answer and all others verify.
-",
-    run,
-};
+";
 
 /// The report on one signature.
 #[derive(Debug, Default, Serialize)]
@@ -62,7 +60,7 @@ struct Report {
     findings: Vec<Finding>,
 }
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let source = match (args.text("--server")?, args.path("--keys"), args.path("--record")) {
         (None, Some(folder), None) => Source::Keys(folder.to_owned()),
         (None, None, Some(file)) => {

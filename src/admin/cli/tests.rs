@@ -4,7 +4,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use super::super::{COMMANDS, DKIMCTL};
+use super::super::{DKIMCTL, SUBCOMMANDS};
 use super::*;
 
 mod completions;
@@ -57,7 +57,7 @@ impl Kind {
     }
 
     fn of_operands(command: &Subcommand) -> Self {
-        match (command.most_operands(), command.usage.contains("DOMAIN")) {
+        match (command.most_operands(), command.usage().contains("DOMAIN")) {
             (0, _) => Self::Nothing,
             (_, true) => Self::Domain,
             (_, false) => Self::File,
@@ -66,9 +66,9 @@ impl Kind {
 }
 
 fn parse(line: &[&str]) -> Result<Args, String> {
-    let mut args = Args::new(&DKIMCTL, "/etc/sendmail-dkim".into());
+    let mut args = Args::new(DKIMCTL, "/etc/sendmail-dkim".into());
     let line = line.iter().map(|word| (*word).into()).collect();
-    args.parse(line, COMMANDS).map(|()| args).map_err(|failure| failure.to_string())
+    args.parse(line, SUBCOMMANDS).map(|()| args).map_err(|failure| failure.to_string())
 }
 
 fn error(line: &[&str]) -> String {
@@ -77,7 +77,7 @@ fn error(line: &[&str]) -> String {
 
 #[test]
 fn every_option_is_one_line_in_the_help() {
-    for command in COMMANDS.iter().chain([&&DKIMCTL]) {
+    for command in SUBCOMMANDS.iter().chain([DKIMCTL]) {
         for option in command.options {
             let Opt(spelled, help) = option;
             let (name, placeholder) = option.parts();
@@ -86,14 +86,14 @@ fn every_option_is_one_line_in_the_help() {
             assert_eq!(*spelled, format!("{letter}{name}{value}{placeholder}"));
             assert!(!name.is_empty() && !help.is_empty() && !help.ends_with('.'), "{spelled}");
         }
-        let help = command.help("");
+        let help = command.help(&[]);
         for line in help.lines() {
-            assert!(line.chars().count() <= 80, "{}: {line}", command.name);
+            assert!(line.chars().count() <= 80, "{}: {line}", command.name());
         }
         let summary = command.summary();
         assert!(help.contains(&format!("\n\n{summary}.\n\n  ")), "{help}");
     }
-    let names: Vec<_> = COMMANDS.iter().map(|command| command.name).collect();
+    let names: Vec<_> = SUBCOMMANDS.iter().map(|command| command.name()).collect();
     assert!(names.is_sorted(), "{names:?}");
 }
 
@@ -166,7 +166,7 @@ fn two_hyphens_precede_operands_or_the_arguments_of_sendmail() {
 #[test]
 fn rotate_status_is_status() {
     let args = parse(&["--etc", "/x", "rotate", "status", "--json", "x.test"]).unwrap();
-    assert_eq!((args.command.name, args.operands.len()), ("status", 1));
+    assert_eq!((args.command.name(), args.operands.len()), ("status", 1));
     assert_eq!(error(&["rotate", "status", "--all"]), "unknown option \"--all\"; see --help");
-    assert_eq!(parse(&["rotate", "x.test", "status"]).unwrap().command.name, "rotate");
+    assert_eq!(parse(&["rotate", "x.test", "status"]).unwrap().command.name(), "rotate");
 }

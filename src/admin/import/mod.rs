@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::checks::obstacles::missing;
-use super::cli::{Args, DRY_RUN, JSON, Subcommand};
+use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::input;
 use super::output::Failure;
 use super::store::{Store, domains};
@@ -28,11 +28,11 @@ pub use opendkim_conf::Files;
 use opendkim_conf::Settings;
 use report::Report;
 
-pub(super) const COMMAND: Subcommand = Subcommand {
-    name: "import",
-    usage: "[OPENDKIM.CONF]",
-    options: &[DRY_RUN, JSON],
-    about: "\
+pub(super) const OPTIONS: &[Opt] = &[DRY_RUN, JSON];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl import [OPTION...] [OPENDKIM.CONF]
+
 Create domain files and keys from an OpenDKIM configuration.
 
 Reads OPENDKIM.CONF (default: /etc/opendkim.conf) and reports each setting as
@@ -42,14 +42,12 @@ exists with different content, nothing is written.
 
 Exits with 0 if everything that OpenDKIM signs is signed here, 1 if a setting is
 not supported or a step is left to do, 73 if a file is in the way.
-",
-    run,
-};
+";
 
 /// Where OpenDKIM looks.
 const CONF: &str = "/etc/opendkim.conf";
 
-fn run(args: &Args) -> Result<ExitCode, Failure> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_dry = args.has("--dry-run");
     if !is_dry {
         Store::refuse_others(&args.etc)?;

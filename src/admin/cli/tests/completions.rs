@@ -5,7 +5,7 @@ use super::*;
 const NOTE: &str = "# Made of the tables in src/admin: UPDATE_EXPECT=1 cargo test --lib admin::cli writes this file.";
 
 fn subcommands() -> String {
-    COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>().join(" ")
+    SUBCOMMANDS.iter().map(|command| command.name()).collect::<Vec<_>>().join(" ")
 }
 
 /// How a text is written in a shell.
@@ -38,10 +38,10 @@ mod bash {
     fn values() -> String {
         let mut text = String::new();
         text.push_str("    case $subcommand:$before in\n    *:--etc) kind=directory ;;\n");
-        for command in COMMANDS {
+        for command in SUBCOMMANDS {
             for option in command.options.iter().filter(|option| !option.parts().1.is_empty()) {
                 let spellings = spellings(option);
-                let spellings = spellings.iter().map(|one| format!("{}:{one}", command.name));
+                let spellings = spellings.iter().map(|one| format!("{}:{one}", command.name()));
                 let spellings = spellings.collect::<Vec<_>>().join(" | ");
                 let kind = kind(Kind::of(option.parts().1));
                 text.push_str(&format!("    {spellings}) kind={kind} ;;\n"));
@@ -73,15 +73,17 @@ _dkimctl() {{
 "#,
             subcommands()
         );
-        for command in COMMANDS {
+        for command in SUBCOMMANDS {
             let names = command.options.iter().map(|option| option.parts().0.to_owned());
             let names = names.collect::<Vec<_>>().join(" ");
             let kind = kind(Kind::of_operands(command));
-            text.push_str(&format!("    {}) kind={kind} options='{names}' ;;\n", command.name));
+            text.push_str(&format!("    {}) kind={kind} options='{names}' ;;\n", command.name()));
         }
         text.push_str("    esac\n");
-        for command in COMMANDS.iter().filter(|command| command.usage.contains("--merge FILE...")) {
-            let name = command.name;
+        for command in
+            SUBCOMMANDS.iter().filter(|command| command.usage().contains("--merge FILE..."))
+        {
+            let name = command.name();
             text.push_str(&format!(
                 "    [[ $subcommand == {name} && \" ${{COMP_WORDS[*]}} \" == *' --merge '* ]] && kind=file\n"
             ));
@@ -180,8 +182,8 @@ _dkimctl() {{
         local -a subcommands=(
 "#,
         );
-        for command in COMMANDS {
-            text.push_str(&format!("            '{}:{}'\n", command.name, command.summary()));
+        for command in SUBCOMMANDS {
+            text.push_str(&format!("            '{}:{}'\n", command.name(), command.summary()));
         }
         text.push_str(
             r"        )
@@ -191,13 +193,16 @@ _dkimctl() {{
         case $words[1] in
 ",
         );
-        for command in COMMANDS {
-            text.push_str(&format!("        {})\n            _arguments -s $common", command.name));
+        for command in SUBCOMMANDS {
+            text.push_str(&format!(
+                "        {})\n            _arguments -s $common",
+                command.name()
+            ));
             for option in command.options {
                 text.push_str(&format!(" \\\n                {}", specification(option)));
             }
             let mut operands = action(Kind::of_operands(command));
-            if command.usage.contains("--merge FILE...") {
+            if command.usage().contains("--merge FILE...") {
                 operands = format!("{{ (( $words[(I)--merge] )) && _files || {operands} }}");
             }
             match command.most_operands() {
@@ -280,15 +285,15 @@ complete -c dkimctl -f
         for common in COMMON {
             text.push_str(&format!("complete -c dkimctl{}\n", option(common)));
         }
-        for command in COMMANDS {
+        for command in SUBCOMMANDS {
             text.push_str(&format!(
                 "complete -c dkimctl -n '__dkimctl_is' -a {} -d {}\n",
-                command.name,
+                command.name(),
                 quoted(command.summary())
             ));
         }
-        for command in COMMANDS {
-            let is = format!("complete -c dkimctl -n '__dkimctl_is {}'", command.name);
+        for command in SUBCOMMANDS {
+            let is = format!("complete -c dkimctl -n '__dkimctl_is {}'", command.name());
             for one in command.options {
                 text.push_str(&format!("{is}{}\n", option(one)));
             }
@@ -297,9 +302,9 @@ complete -c dkimctl -f
                 Kind::File => text.push_str(&format!("{is} -F\n")),
                 Kind::Nothing | Kind::Directory | Kind::User | Kind::Words(_) => {}
             }
-            if command.usage.contains("--merge FILE...") {
+            if command.usage().contains("--merge FILE...") {
                 let condition =
-                    format!("__dkimctl_is {}; and __fish_contains_opt merge", command.name);
+                    format!("__dkimctl_is {}; and __fish_contains_opt merge", command.name());
                 text.push_str(&format!("complete -c dkimctl -n '{condition}' -F\n"));
             }
         }

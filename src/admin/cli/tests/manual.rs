@@ -48,9 +48,9 @@ fn usage(usage: &str) -> String {
 
 /// The synopsis of a subcommand: options, then operands.
 fn synopsis(command: &Subcommand) -> String {
-    let mut text = format!(".Nm\n.Cm {}\n", command.name);
+    let mut text = format!(".Nm\n.Cm {}\n", command.name());
     let is_in_usage = |option: &&Opt| {
-        let mut words = command.usage.split(['[', ']', ' ']);
+        let mut words = command.usage().split(['[', ']', ' ']);
         let spelled = [option.parts().0.to_owned(), format!("-{}", letter(option).unwrap_or('-'))];
         words.any(|word| word.len() > 1 && word != "--" && spelled.iter().any(|one| one == word))
     };
@@ -71,8 +71,8 @@ fn synopsis(command: &Subcommand) -> String {
             None => text.push_str(&format!(".Op Fl {}{value}\n", name.replacen('-', "", 1))),
         }
     }
-    if !command.usage.is_empty() {
-        text.push_str(&usage(command.usage));
+    if !command.usage().is_empty() {
+        text.push_str(&usage(command.usage()));
     }
     text
 }
@@ -140,11 +140,11 @@ fn the_synopses_of_the_manual_page_are_made_of_the_tables() {
     for part in parts {
         let (name, rest) = part.split_once('\n').unwrap();
         let (_, rest) = rest.split_once(".Pp\n").unwrap();
-        let command = COMMANDS.iter().find(|command| command.name == name).unwrap();
+        let command = SUBCOMMANDS.iter().find(|command| command.name() == name).unwrap();
         made.push_str(&format!("\n.Ss {name}\n{}.Pp\n{rest}", synopsis(command)));
         names.push(name);
     }
-    assert_eq!(names, COMMANDS.iter().map(|command| command.name).collect::<Vec<_>>());
+    assert_eq!(names, SUBCOMMANDS.iter().map(|command| command.name()).collect::<Vec<_>>());
     assert_file(PAGE, &made);
 }
 
@@ -152,8 +152,8 @@ fn the_synopses_of_the_manual_page_are_made_of_the_tables() {
 fn the_manual_page_explains_each_option_and_the_exit_codes_as_the_help_does() {
     let page = fs::read_to_string(project(PAGE)).unwrap();
     let mut wrong = Vec::new();
-    for command in COMMANDS.iter().chain([&&DKIMCTL]) {
-        let name = command.name;
+    for command in SUBCOMMANDS.iter().chain([DKIMCTL]) {
+        let name = command.name();
         let section = match name {
             "" => page.split("\n.Ss ").next().unwrap(),
             _ => page.split(&format!("\n.Ss {name}\n")).nth(1).unwrap(),
@@ -176,7 +176,7 @@ fn the_manual_page_explains_each_option_and_the_exit_codes_as_the_help_does() {
             }
         }
         let shown = text(section);
-        let exits = command.about.trim_end().rsplit("\n\n").next().unwrap().replace('\n', " ");
+        let exits = command.help.trim_end().rsplit("\n\n").next().unwrap().replace('\n', " ");
         let summary = format!("{}.", command.summary());
         for sentence in [summary, exits] {
             let is_looked_for = sentence.contains("xit") || sentence.starts_with(command.summary());
