@@ -8,27 +8,27 @@ use memchr::memchr;
 /// One of the two algorithms of §3.4.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Canon {
-    /// Tolerates next to nothing (§3.4.1, §3.4.3).
+    /// Tolerates almost no change (§3.4.1, §3.4.3).
     Simple,
-    /// Tolerates changes to blanks and to the case of field names (§3.4.2, §3.4.4).
+    /// Tolerates changes to whitespace and to the case of field names (§3.4.2, §3.4.4).
     Relaxed,
 }
 
 impl Canon {
-    /// Gives the canonical form of one field to `sink`, piece by piece, *without* the CRLF at its
+    /// Passes the canonical form of one field to `sink`, piece by piece, *without* the CRLF at its
     /// end, which the DKIM-Signature field goes without (§3.7).
     ///
-    /// `octets` are the field with or without its final line end.
-    pub fn field(self, octets: &[u8], mut sink: impl FnMut(&[u8])) {
-        let octets = without_line_end(octets);
+    /// `bytes` are the field with or without its final line end.
+    pub fn field(self, bytes: &[u8], mut sink: impl FnMut(&[u8])) {
+        let bytes = without_line_end(bytes);
         match self {
-            Self::Simple => simple_field(octets, sink),
+            Self::Simple => simple_field(bytes, sink),
             Self::Relaxed => {
-                let colon = octets.iter().position(|&octet| octet == b':').unwrap_or(octets.len());
-                let (name, value) = octets.split_at_checked(colon).unwrap_or((octets, &[]));
-                sink(name.trim_ascii_end().to_ascii_lowercase().as_slice());
+                let mut parts = bytes.splitn(2, |&byte| byte == b':');
+                let name = parts.next().unwrap_or_default().trim_ascii_end();
+                sink(&name.to_ascii_lowercase());
                 sink(b":");
-                relaxed_value(value.strip_prefix(b":").unwrap_or(value), sink);
+                relaxed_value(parts.next().unwrap_or_default(), sink);
             }
         }
     }
@@ -92,50 +92,50 @@ impl fmt::Display for NotACanonicalization {
 
 impl error::Error for NotACanonicalization {}
 
-/// Gives the canonical form of a body to a sink, whatever the pieces in which the body comes.
+/// Passes the canonical form of a body to a sink; the body comes in pieces of any size.
 ///
-/// Keeps counts of what it holds back, never the octets.
+/// Keeps counts of what it holds back, never the bytes.
 #[derive(Clone, Debug)]
 pub struct Body {
-    canon: Canon,
-    /// What goes to the sink with what comes next, as a line for itself is little.
+    pub(super) canon: Canon,
+    /// Output buffer: the sink gets large pieces instead of single lines.
     out: Vec<u8>,
-    /// Line ends not yet given on: they may turn out to be those at the end of the body.
+    /// Line ends held back: they may turn out to end the body.
     line_ends: u64,
     /// A CR came last: it may belong to a line end.
     cr: bool,
-    /// Blanks came last (relaxed only): they may turn out to be those at the end of a line.
-    blank: bool,
+    /// WSP came last (relaxed only): it may turn out to end a line.
+    wsp: bool,
     begun: bool,
 }
 
-/// Octets that are given to a sink at a time.
+/// Bytes that a sink gets at a time.
 const MANY: usize = 8 << 10;
 
 impl Body {
-    /// Starts at the first octet after the empty line.
+    /// Starts at the first byte after the empty line.
     pub fn new(canon: Canon) -> Self {
         Self {
             canon,
             out: Vec::with_capacity(MANY),
             line_ends: 0,
             cr: false,
-            blank: false,
+            wsp: false,
             begun: false,
         }
     }
 
-    /// Takes the next piece of the body.
-    pub fn update(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
-        if self.cr && octets.first().is_some_and(|&octet| octet != b'\n') {
+    /// Reads the next piece of the body.
+    pub fn update(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if self.cr && bytes.first().is_some_and(|&byte| byte != b'\n') {
             self.cr = false;
             self.text(b"\r", sink);
         }
-        let mut rest = octets;
+        let mut rest = bytes;
         while !rest.is_empty() {
-            let (kept, behind) = rest.split_at(self.kept_length(rest));
+            let (kept, after) = rest.split_at(self.kept_length(rest));
             self.kept(kept, sink);
-            rest = self.line(behind, sink);
+            rest = self.line(after, sink);
         }
         self.flush(sink);
     }
@@ -153,14 +153,14 @@ impl Body {
         self.flush(sink);
     }
 
-    /// How many octets are kept as they are, all but the line ends, which are LFs.
-    fn kept_length(&self, octets: &[u8]) -> usize {
+    /// How many bytes are kept as they are, all but the line ends, which are LFs.
+    fn kept_length(&self, bytes: &[u8]) -> usize {
         if self.canon == Canon::Simple {
-            return memchr(b'\r', octets).unwrap_or(octets.len());
+            return memchr(b'\r', bytes).unwrap_or(bytes.len());
         }
         let mut length: usize = 0;
-        while !self.blank
-            && let Some(block) = octets.get(length..).and_then(<[u8]>::first_chunk)
+        while !self.wsp
+            && let Some(block) = bytes.get(length..).and_then(<[u8]>::first_chunk)
             && !has_change(block)
         {
             length = length.saturating_add(block.len()).saturating_sub(1);
@@ -168,76 +168,75 @@ impl Body {
         length
     }
 
-    fn kept(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
-        let mut rest = octets;
-        while let Some((line, behind)) = split_at_line_end(rest) {
+    fn kept(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
+        let mut rest = bytes;
+        while let Some((line, after)) = split_at_line_end(rest) {
             self.give(line, sink);
             self.line_end();
-            rest = behind;
+            rest = after;
         }
         self.give(rest, sink);
     }
 
-    /// Takes one line, or what there is of it. Gives the octets behind.
-    fn line<'a>(&mut self, octets: &'a [u8], sink: &mut impl FnMut(&[u8])) -> &'a [u8] {
-        if let Some((line, behind)) = split_at_line_end(octets) {
+    /// Reads one line, or what there is of it. Returns the bytes after it.
+    fn line<'a>(&mut self, bytes: &'a [u8], sink: &mut impl FnMut(&[u8])) -> &'a [u8] {
+        if let Some((line, after)) = split_at_line_end(bytes) {
             self.text(line.strip_suffix(b"\r").unwrap_or(line), sink);
             self.line_end();
-            return behind;
+            return after;
         }
-        let text = octets.strip_suffix(b"\r");
+        let text = bytes.strip_suffix(b"\r");
         self.cr |= text.is_some();
-        self.text(text.unwrap_or(octets), sink);
+        self.text(text.unwrap_or(bytes), sink);
         &[]
     }
 
-    /// Octets of one line.
+    /// Bytes of one line.
     fn text(&mut self, line: &[u8], sink: &mut impl FnMut(&[u8])) {
         if self.canon == Canon::Simple {
             return self.give(line, sink);
         }
         let mut rest = line;
         while !rest.is_empty() {
-            let (blanks, tail) = rest.split_at(blanks_length(rest));
-            self.blank |= !blanks.is_empty();
-            let (words, tail) = tail.split_at(words_length(tail));
+            let (has_wsp, words, after) = split_words(rest);
+            self.wsp |= has_wsp;
             self.give(words, sink);
-            rest = tail;
+            rest = after;
         }
     }
 
-    /// Octets of which none is dropped, after what was held back before them.
-    fn give(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
-        if octets.is_empty() {
+    /// Passes on bytes of which none is dropped, after what was held back before them.
+    fn give(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if bytes.is_empty() {
             return;
         }
         for _ in 0..self.line_ends {
             self.put(b"\r\n", sink);
         }
         self.line_ends = 0;
-        if self.blank {
+        if self.wsp {
             self.put(b" ", sink);
-            self.blank = false;
+            self.wsp = false;
         }
-        self.put(octets, sink);
+        self.put(bytes, sink);
         self.begun = true;
     }
 
     fn line_end(&mut self) {
         self.cr = false;
-        // Blanks at the end of a line go (§3.4.4 a).
-        self.blank = false;
+        // WSP at the end of a line is dropped (§3.4.4 a).
+        self.wsp = false;
         self.line_ends = self.line_ends.saturating_add(1);
     }
 
-    fn put(&mut self, octets: &[u8], sink: &mut impl FnMut(&[u8])) {
-        if self.out.len().saturating_add(octets.len()) > MANY {
+    fn put(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
+        if self.out.len().saturating_add(bytes.len()) > MANY {
             self.flush(sink);
         }
-        if octets.len() > MANY {
-            sink(octets);
+        if bytes.len() > MANY {
+            sink(bytes);
         } else {
-            self.out.extend_from_slice(octets);
+            self.out.extend_from_slice(bytes);
         }
     }
 
@@ -249,21 +248,19 @@ impl Body {
     }
 }
 
-/// What is before the first LF, and what is behind it.
-fn split_at_line_end(octets: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (line, behind) = octets.split_at_checked(memchr(b'\n', octets)?)?;
-    Some((line, behind.get(1..)?))
+/// What is before the first LF, and what is after it.
+fn split_at_line_end(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, after) = bytes.split_at_checked(memchr(b'\n', bytes)?)?;
+    Some((line, after.get(1..)?))
 }
 
-fn without_line_end(octets: &[u8]) -> &[u8] {
-    match octets.strip_suffix(b"\n") {
-        Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
-        None => octets,
-    }
+/// Without the LF or CRLF at the end, if there is one.
+pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
+    bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line))
 }
 
-fn simple_field(octets: &[u8], mut sink: impl FnMut(&[u8])) {
-    for piece in octets.split_inclusive(|&octet| octet == b'\n') {
+fn simple_field(bytes: &[u8], mut sink: impl FnMut(&[u8])) {
+    for piece in bytes.split_inclusive(|&byte| byte == b'\n') {
         let line = without_line_end(piece);
         sink(line);
         if line.len() < piece.len() {
@@ -272,55 +269,48 @@ fn simple_field(octets: &[u8], mut sink: impl FnMut(&[u8])) {
     }
 }
 
-/// Unfolds, makes one space of each run of blanks, and none of those at either end (§3.4.2).
+/// Unfolds, makes one space of each run of WSP, and drops WSP at either end (§3.4.2).
 fn relaxed_value(value: &[u8], mut sink: impl FnMut(&[u8])) {
-    let (mut begun, mut blank) = (false, false);
-    for piece in value.split_inclusive(|&octet| octet == b'\n') {
+    let (mut begun, mut wsp) = (false, false);
+    for piece in value.split_inclusive(|&byte| byte == b'\n') {
         let mut rest = without_line_end(piece);
         while !rest.is_empty() {
-            let (blanks, tail) = rest.split_at(blanks_length(rest));
-            blank |= !blanks.is_empty();
-            let (words, tail) = tail.split_at(words_length(tail));
+            let (has_wsp, words, after) = split_words(rest);
+            wsp |= has_wsp;
             if !words.is_empty() {
-                if blank && begun {
+                if wsp && begun {
                     sink(b" ");
                 }
                 sink(words);
-                (begun, blank) = (true, false);
+                (begun, wsp) = (true, false);
             }
-            rest = tail;
+            rest = after;
         }
     }
 }
 
-/// WSP (§2.8).
-fn is_blank(octet: u8) -> bool {
-    matches!(octet, b' ' | b'\t')
-}
-
-fn blanks_length(octets: &[u8]) -> usize {
-    octets.iter().take_while(|octet| is_blank(**octet)).count()
-}
-
-/// Octets, none of them a blank at first, that the relaxed form keeps as they are: up to the first
-/// blank that is not a single space between two words.
-fn words_length(octets: &[u8]) -> usize {
+/// Whether a text begins with WSP (§2.8), and what the relaxed form keeps of it after that, up to the first WSP that
+/// is not a single space between two words; then the rest.
+fn split_words(text: &[u8]) -> (bool, &[u8], &[u8]) {
+    let wsp = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
+    let text = text.get(wsp..).unwrap_or_default();
     let changed = |pair: &[u8]| matches!(pair, [b'\t', _] | [b' ', b' ' | b'\t']);
-    octets.windows(2).position(changed).unwrap_or(match octets {
+    let (words, rest) = text.split_at(text.windows(2).position(changed).unwrap_or(match text {
         [words @ .., b' ' | b'\t'] => words.len(),
-        _ => octets.len(),
-    })
+        _ => text.len(),
+    }));
+    (wsp > 0, words, rest)
 }
 
-/// Octets that are looked at together, and the one behind them.
+/// Bytes that are compared together, and the one after them.
 const BLOCK: usize = 32 + 1;
 
-/// Whether the relaxed form may change something in a part of a body, but for the last octet. Without a branch,
-/// so that a compiler compares many octets at a time.
-fn has_change(octets: &[u8; BLOCK]) -> bool {
-    let next = octets.iter().skip(1);
-    octets.iter().zip(next).fold(false, |any, (&octet, &next)| {
-        any | (octet == b'\t') | (octet == b'\r') | (octet == b' ') & (next <= b' ')
+/// Whether the relaxed form may change something in a part of a body, but for the last byte. Without a branch,
+/// so that a compiler compares many bytes at a time.
+fn has_change(bytes: &[u8; BLOCK]) -> bool {
+    let next = bytes.iter().skip(1);
+    bytes.iter().zip(next).fold(false, |any, (&byte, &next)| {
+        any | (byte == b'\t') | (byte == b'\r') | (byte == b' ') & (next <= b' ')
     })
 }
 
@@ -330,9 +320,9 @@ mod tests {
 
     const BOTH: [Canon; 2] = [Canon::Simple, Canon::Relaxed];
 
-    fn field(canon: Canon, octets: &[u8]) -> Vec<u8> {
+    fn field(canon: Canon, bytes: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
-        canon.field(octets, |piece| out.extend_from_slice(piece));
+        canon.field(bytes, |piece| out.extend_from_slice(piece));
         out
     }
 
@@ -347,12 +337,12 @@ mod tests {
         out
     }
 
-    fn simple(octets: &[u8]) -> Vec<u8> {
-        body_of(Canon::Simple, &[octets])
+    fn simple(bytes: &[u8]) -> Vec<u8> {
+        body_of(Canon::Simple, &[bytes])
     }
 
-    fn relaxed(octets: &[u8]) -> Vec<u8> {
-        body_of(Canon::Relaxed, &[octets])
+    fn relaxed(bytes: &[u8]) -> Vec<u8> {
+        body_of(Canon::Relaxed, &[bytes])
     }
 
     #[test]
@@ -376,7 +366,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_blank_lines_is_an_empty_body() {
+    fn a_body_of_empty_lines_is_an_empty_body() {
         assert_eq!(simple(b"\n\r\n\n"), b"\r\n");
         assert_eq!(relaxed(b"\n \r\n\t \n \t"), b"");
     }
@@ -390,13 +380,13 @@ mod tests {
     }
 
     #[test]
-    fn blank_lines_before_the_end_stay() {
+    fn empty_lines_before_the_end_stay() {
         assert_eq!(simple(b"\n\na\n\n\nb\n\n"), b"\r\n\r\na\r\n\r\n\r\nb\r\n");
         assert_eq!(relaxed(b"\n \na\n\t\nb\n\n"), b"\r\n\r\na\r\n\r\nb\r\n");
     }
 
     #[test]
-    fn a_bare_cr_is_an_octet_like_any_other() {
+    fn a_bare_cr_is_an_byte_like_any_other() {
         assert_eq!(simple(b"a\rb\r\r\nc\r"), b"a\rb\r\r\nc\r\r\n");
         assert_eq!(relaxed(b"a \rb \r \r\n\r"), b"a \rb \r\r\n\r\r\n");
         assert_eq!(field(Canon::Simple, b"A: b\rc\r\n"), b"A: b\rc");
@@ -425,20 +415,20 @@ mod tests {
                     assert_eq!(body_of(canon, &pieces), whole, "{canon} {first} {second}");
                 }
             }
-            let octets: Vec<&[u8]> = body.chunks(1).collect();
-            assert_eq!(body_of(canon, &octets), whole);
+            let bytes: Vec<&[u8]> = body.chunks(1).collect();
+            assert_eq!(body_of(canon, &bytes), whole);
         }
     }
 
     #[test]
-    fn many_octets_at_a_time_give_the_same_as_each_for_itself() {
+    fn many_bytes_at_a_time_give_the_same_as_each_for_itself() {
         let text = b"some words of a text\nwhose lines are neither short nor very long\n".repeat(2);
         for odd in ["  ", "\t", "\r", " \n", "\r\n", "\n\n ", "\r\r\n", " \r\n", "x"] {
             for at in 0..text.len() {
                 let body = [&text[..at], odd.as_bytes(), &text[at..]].concat();
                 for canon in BOTH {
-                    let octets: Vec<&[u8]> = body.chunks(1).collect();
-                    assert_eq!(body_of(canon, &[&body]), body_of(canon, &octets), "{odd:?} {at}");
+                    let bytes: Vec<&[u8]> = body.chunks(1).collect();
+                    assert_eq!(body_of(canon, &[&body]), body_of(canon, &bytes), "{odd:?} {at}");
                 }
             }
         }
@@ -454,9 +444,9 @@ mod tests {
     }
 
     #[test]
-    fn a_relaxed_field_is_unfolded_and_has_no_blank_at_either_end() {
-        let octets = b"SUBJect \t:\r\n \r\n\t a\t b \r\n  c \t \r\n";
-        assert_eq!(field(Canon::Relaxed, octets), b"subject:a b c");
+    fn a_relaxed_field_is_unfolded_and_has_no_space_at_either_end() {
+        let bytes = b"SUBJect \t:\r\n \r\n\t a\t b \r\n  c \t \r\n";
+        assert_eq!(field(Canon::Relaxed, bytes), b"subject:a b c");
         assert_eq!(field(Canon::Relaxed, b"X: \t\n"), b"x:");
         assert_eq!(field(Canon::Relaxed, b"X:a:b"), b"x:a:b");
     }

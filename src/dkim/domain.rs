@@ -5,7 +5,7 @@ use std::{error, fmt};
 
 use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 
-/// A signing domain (SDID, §2.5): lower-case A-labels, 1 to 253 octets, no empty label, no trailing
+/// A signing domain (SDID, §2.5): lower-case A-labels, 1 to 253 bytes, no empty label, no trailing
 /// dot.
 ///
 /// As such it is also safe as the name of a file: it holds letters, digits, `-`, `_` and single
@@ -129,11 +129,11 @@ impl fmt::Display for Identity {
 /// Why a text is no domain, selector or identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DomainError {
-    /// Nothing, or more octets than the DNS has room for.
+    /// Nothing, or more bytes than the DNS has room for.
     Length(usize),
     /// Two dots in a row, or a dot at either end.
     EmptyLabel,
-    /// A label of more than 63 octets (RFC 1035 §2.3.4).
+    /// A label of more than 63 bytes (RFC 1035 §2.3.4).
     LongLabel,
     /// Something other than a letter, a digit, `-` or `_`.
     Character(char),
@@ -149,9 +149,9 @@ impl fmt::Display for DomainError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Length(0) => write!(f, "it is empty"),
-            Self::Length(octets) => write!(f, "it has {octets} octets, more than {MAXIMUM}"),
+            Self::Length(bytes) => write!(f, "it has {bytes} bytes, more than {MAXIMUM}"),
             Self::EmptyLabel => write!(f, "it has an empty label (a dot too many)"),
-            Self::LongLabel => write!(f, "it has a label of more than {MAXIMUM_LABEL} octets"),
+            Self::LongLabel => write!(f, "it has a label of more than {MAXIMUM_LABEL} bytes"),
             Self::Character(char) => write!(f, "{char:?} has no place in it"),
             Self::Hyphen => write!(f, "a label begins or ends with a hyphen"),
             Self::Unmappable => write!(f, "it is not a valid internationalized name"),
@@ -197,7 +197,7 @@ fn label_rules(label: &str) -> Result<(), DomainError> {
     }
 }
 
-/// Octets of a name in text form (RFC 1035 §2.3.4, without the root).
+/// Bytes of a name in text form (RFC 1035 §2.3.4, without the root).
 const MAXIMUM: usize = 253;
 const MAXIMUM_LABEL: usize = 63;
 
@@ -238,7 +238,7 @@ mod tests {
     }
 
     #[test]
-    fn a_domain_has_at_most_253_octets() {
+    fn a_domain_has_at_most_253_bytes() {
         let long = format!("{}.{}", "a.".repeat(94), "b".repeat(63));
         assert_eq!(long.len(), 252);
         assert!(Domain::parse(&format!("{long}c.d")).is_err());

@@ -29,10 +29,7 @@ impl Algorithm {
 
     /// The type of its keys (k=, §3.6.1, RFC 8463 §4).
     pub fn key_type(self) -> &'static str {
-        match self {
-            Self::RsaSha256 => "rsa",
-            Self::Ed25519Sha256 => "ed25519",
-        }
+        self.of(["rsa", "ed25519"])
     }
 
     /// The one whose keys are of that type.
@@ -42,9 +39,14 @@ impl Algorithm {
 
     /// The name in a=.
     fn name(self) -> &'static str {
+        self.of(["rsa-sha256", "ed25519-sha256"])
+    }
+
+    /// What belongs to this one of two, in the order of [`Self::ALL`].
+    pub(super) fn of<T>(self, [rsa, ed25519]: [T; 2]) -> T {
         match self {
-            Self::RsaSha256 => "rsa-sha256",
-            Self::Ed25519Sha256 => "ed25519-sha256",
+            Self::RsaSha256 => rsa,
+            Self::Ed25519Sha256 => ed25519,
         }
     }
 
@@ -97,20 +99,13 @@ impl SigningKey {
 
     fn from_pkcs1(pkcs1: &[u8], minimum_bits: u32) -> Result<Self, KeyError> {
         let modulus = RsaPrivateKeyRef::try_from(pkcs1).map_err(|_| KeyError::Malformed)?.modulus;
-        let bits = bit_length(modulus.as_bytes());
-        let minimum = minimum_bits.max(SMALLEST);
-        if bits < minimum {
-            return Err(KeyError::TooSmall { bits, minimum });
-        }
-        if bits > LARGEST {
-            return Err(KeyError::TooLarge { bits });
-        }
-        // This looks whether the numbers belong together, too.
+        fits_size(bit_length(modulus.as_bytes()), minimum_bits)?;
+        // This verifies that the numbers belong together, too.
         let key = rsa::PrivateKey::from_pkcs1_der(pkcs1).map_err(|_| KeyError::Malformed)?;
         Ok(Self(Private::Rsa(Box::new(key))))
     }
 
-    /// Takes a `CurvePrivateKey`: an OCTET STRING of 32 octets (RFC 8410 §7).
+    /// Takes a `CurvePrivateKey`: an OCTET STRING of 32 bytes (RFC 8410 §7).
     fn from_curve_private_key(der: &[u8]) -> Result<Self, KeyError> {
         let seed = der.strip_prefix(&[0x04, 0x20]).ok_or(KeyError::Malformed)?;
         let seed: &[u8; 32] = seed.try_into().map_err(|_| KeyError::Malformed)?;
@@ -123,12 +118,7 @@ impl SigningKey {
     ///
     /// The size is out of range, or the source of randomness fails.
     pub fn generate(bits: u32, random: &mut impl TryCryptoRng) -> Result<Self, KeyError> {
-        if bits < SMALLEST {
-            return Err(KeyError::TooSmall { bits, minimum: SMALLEST });
-        }
-        if bits > LARGEST {
-            return Err(KeyError::TooLarge { bits });
-        }
+        fits_size(bits, SMALLEST)?;
         let size = usize::try_from(bits).map_err(|_| KeyError::TooLarge { bits })?;
         let key = rsa::PrivateKey::new(random, size).map_err(|_| KeyError::NotGenerated)?;
         Ok(Self(Private::Rsa(Box::new(key))))
@@ -192,7 +182,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// The system has no random octets to blind the calculation with, or the key is broken.
+    /// The system has no random bytes to blind the calculation with, or the key is broken.
     #[inline(never)] // as above
     pub(super) fn sign(&self, hash: &[u8; 32]) -> Result<Vec<u8>, rsa::Error> {
         match &self.0 {
@@ -220,17 +210,17 @@ enum Public {
 
 impl PublicKey {
     /// Takes what p= holds. RSA: a SubjectPublicKeyInfo, which records have, or a bare
-    /// RSAPublicKey, which §3.6.1 names (erratum 3017). Ed25519: the 32 octets of the key themselves
+    /// RSAPublicKey, which §3.6.1 names (erratum 3017). Ed25519: the 32 bytes of the key themselves
     /// (RFC 8463 §4.2). `None` if it is something else, or has fewer than 1024 bits (RFC 8301 §3.2).
-    pub fn from_octets(algorithm: Algorithm, octets: &[u8]) -> Option<Self> {
+    pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
         match algorithm {
             Algorithm::RsaSha256 => {
-                let spki = rsa::PublicKey::from_public_key_der(octets).ok();
-                let key = spki.or_else(|| rsa::PublicKey::from_pkcs1_der(octets).ok())?;
+                let spki = rsa::PublicKey::from_public_key_der(bytes).ok();
+                let key = spki.or_else(|| rsa::PublicKey::from_pkcs1_der(bytes).ok())?;
                 Some(Self(Public::Rsa(key)))
             }
             Algorithm::Ed25519Sha256 => {
-                let key = ed25519_dalek::VerifyingKey::from_bytes(octets.try_into().ok()?).ok()?;
+                let key = ed25519_dalek::VerifyingKey::from_bytes(bytes.try_into().ok()?).ok()?;
                 Some(Self(Public::Ed25519(key)))
             }
         }
@@ -327,10 +317,10 @@ impl fmt::Display for KeyError {
 
 impl error::Error for KeyError {}
 
-/// Finds the first private key in a PEM text (RFC 7468): its label and its octets.
+/// Finds the first private key in a PEM text (RFC 7468): its label and its bytes.
 fn private_block(pem: &[u8]) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
     // Text around the blocks may be in any encoding; a block is ASCII.
-    let mut lines = pem.split(|&octet| octet == b'\n').map(<[u8]>::trim_ascii);
+    let mut lines = pem.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
     let mut instead = KeyError::NotPem;
     while let Some(line) = lines.next() {
         let Some(label) = line
@@ -363,18 +353,28 @@ fn private_block(pem: &[u8]) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
     Err(instead)
 }
 
-/// Bits of a number in octets, most significant first.
+/// Whether an RSA key of that size may sign.
+fn fits_size(bits: u32, minimum_bits: u32) -> Result<(), KeyError> {
+    let minimum = minimum_bits.max(SMALLEST);
+    match bits {
+        _ if bits < minimum => Err(KeyError::TooSmall { bits, minimum }),
+        _ if bits > LARGEST => Err(KeyError::TooLarge { bits }),
+        _ => Ok(()),
+    }
+}
+
+/// Bits of a number in bytes, most significant first.
 fn bit_length(number: &[u8]) -> u32 {
-    let zeros = number.iter().take_while(|&&octet| octet == 0).count();
+    let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     let significant = number.get(zeros..).unwrap_or_default();
-    let octets = u32::try_from(significant.len()).unwrap_or(u32::MAX);
-    let unused = significant.first().map_or(0, |octet| octet.leading_zeros());
-    octets.saturating_mul(8).saturating_sub(unused)
+    let bytes = u32::try_from(significant.len()).unwrap_or(u32::MAX);
+    let unused = significant.first().map_or(0, |byte| byte.leading_zeros());
+    bytes.saturating_mul(8).saturating_sub(unused)
 }
 
 /// The object identifier of Ed25519 (RFC 8410 §3).
 const ED25519_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-/// What stands before the 32 octets of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
+/// What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
 const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 /// Bits of every Ed25519 key (RFC 8032 §5.1).
@@ -466,17 +466,17 @@ mod tests {
     }
 
     #[test]
-    fn an_ed25519_public_key_is_32_octets_of_a_point() {
+    fn an_ed25519_public_key_is_32_bytes_of_a_point() {
         let algorithm = Algorithm::Ed25519Sha256;
         let public = SigningKey::from_pem(ED25519, 1024).unwrap().public();
-        let octets = BASE64_STANDARD.decode(public.to_base64().unwrap()).unwrap();
-        assert_eq!(PublicKey::from_octets(algorithm, &octets), Some(public));
-        assert_eq!(PublicKey::from_octets(algorithm, &octets[1..]), None);
-        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, &octets), None);
+        let bytes = BASE64_STANDARD.decode(public.to_base64().unwrap()).unwrap();
+        assert_eq!(PublicKey::from_bytes(algorithm, &bytes), Some(public));
+        assert_eq!(PublicKey::from_bytes(algorithm, &bytes[1..]), None);
+        assert_eq!(PublicKey::from_bytes(Algorithm::RsaSha256, &bytes), None);
         // No point of the curve has this for its y.
         let mut off = [0; 32];
         off[0] = 2;
-        assert_eq!(PublicKey::from_octets(algorithm, &off), None);
+        assert_eq!(PublicKey::from_bytes(algorithm, &off), None);
     }
 
     #[test]
@@ -502,10 +502,10 @@ mod tests {
         let public = SigningKey::from_pem(RFC6376, 1024).unwrap().public();
         let Public::Rsa(rsa) = &public.0 else { panic!("{public:?}") };
         let bare = rsa.to_pkcs1_der().unwrap();
-        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, bare.as_bytes()).unwrap(), public);
+        assert_eq!(PublicKey::from_bytes(Algorithm::RsaSha256, bare.as_bytes()).unwrap(), public);
         let spki = BASE64_STANDARD.decode(public.to_base64().unwrap()).unwrap();
-        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, &spki).unwrap(), public);
-        assert_eq!(PublicKey::from_octets(Algorithm::RsaSha256, b"\x30\x00"), None);
+        assert_eq!(PublicKey::from_bytes(Algorithm::RsaSha256, &spki).unwrap(), public);
+        assert_eq!(PublicKey::from_bytes(Algorithm::RsaSha256, b"\x30\x00"), None);
     }
 
     #[test]

@@ -35,8 +35,7 @@ impl Terms {
     ///
     /// The note has characters that would end it (`;`), or that a zone file takes for its own.
     pub fn with_note(self, note: &str) -> Result<Self, RecordError> {
-        let fits =
-            |octet: u8| matches!(octet, b' '..=b'~') && !matches!(octet, b';' | b'"' | b'\\');
+        let fits = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b';' | b'"' | b'\\');
         if !note.bytes().all(fits) {
             return Err(RecordError::Note);
         }
@@ -52,7 +51,7 @@ impl Terms {
     pub fn with_hashes(self, hashes: &str) -> Result<Self, RecordError> {
         let is_name = |name: &str| {
             !name.is_empty()
-                && name.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'-')
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
         };
         let names = || hashes.split(':');
         if !names().all(is_name) || !names().any(|name| name == "sha256") {
@@ -102,17 +101,17 @@ impl Record {
     ///
     /// The first tag that makes the record unusable. The domain's DNS operator can cause all of
     /// them.
-    pub fn parse(octets: &[u8]) -> Result<Self, RecordError> {
-        let tags = TagList::parse(octets).map_err(RecordError::Syntax)?;
+    pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
+        let tags = TagList::parse(bytes).map_err(RecordError::Syntax)?;
         // v= stands first if it is there at all, and with this value (§3.6.1 v=).
         let first = tags.tags().first().map(|tag| tag.name);
         if tags.get("v").is_some_and(|version| version != "DKIM1" || first != Some("v")) {
             return Err(RecordError::Version);
         }
-        let lists = |name, wanted: &[&str]| {
-            tags.get(name).is_none_or(|value| tag::words(value).any(|word| wanted.contains(&word)))
+        let lists = |name, word| {
+            tags.get(name).map(|value| tag::words(value).any(|listed: &str| listed == word))
         };
-        if !lists("h", &["sha256"]) {
+        if lists("h", "sha256") == Some(false) {
             return Err(RecordError::Hash);
         }
         let key_type = tags.get("k").unwrap_or("rsa");
@@ -120,7 +119,8 @@ impl Record {
         if tags.get("n").is_some_and(|note| !note.is_ascii()) {
             return Err(RecordError::Note);
         }
-        if !lists("s", &["*", "email"]) {
+        let is_for_email = lists("s", "email") == Some(true);
+        if lists("s", "*") == Some(false) && !is_for_email {
             return Err(RecordError::Service);
         }
         let key = match tags.get("p") {
@@ -128,20 +128,17 @@ impl Record {
             Some("") => return Err(RecordError::Revoked),
             Some(value) => tag::base64(value).ok_or(RecordError::Base64)?,
         };
-        let key = PublicKey::from_octets(algorithm, &key).ok_or(match algorithm {
+        let key = PublicKey::from_bytes(algorithm, &key).ok_or(match algorithm {
             Algorithm::RsaSha256 => RecordError::Key,
             Algorithm::Ed25519Sha256 => RecordError::Ed25519Key,
         })?;
-        let lists = |name, wanted| {
-            tags.get(name).is_some_and(|value| tag::words(value).any(|word| word == wanted))
-        };
         let hashes = tags.get("h").map(|value| tag::words(value).collect::<Vec<_>>().join(":"));
         let terms = Terms {
             note: tags.get("n").map(|note| note.trim_matches('"').to_owned()),
             hashes,
-            testing: lists("t", "y"),
-            strict: lists("t", "s"),
-            email: lists("s", "email") && !lists("s", "*"),
+            testing: lists("t", "y") == Some(true),
+            strict: lists("t", "s") == Some(true),
+            email: is_for_email && lists("s", "*") == Some(false),
         };
         Ok(Self { key, terms })
     }
@@ -175,7 +172,7 @@ impl Record {
         Ok(format!("{}p={}", self.tags_before_key(), self.key.to_base64()?))
     }
 
-    /// The record as an entry of a zone file, octet for octet as opendkim-genkey writes it.
+    /// The record as an entry of a zone file, byte for byte as opendkim-genkey writes it.
     ///
     /// # Errors
     ///
@@ -193,7 +190,7 @@ impl Record {
         // The note is the one thing in it that has quotes.
         let tags = self.tags_before_key().replace('"', "\\\"");
         let key = self.key.to_base64()?;
-        // A string of the DNS has at most 255 octets (RFC 1035 §3.3.14). After a last one of 250
+        // A string of the DNS has at most 255 bytes (RFC 1035 §3.3.14). After a last one of 250
         // opendkim-genkey writes one that is empty.
         let mut rest = key.as_str();
         let mut strings = String::new();
@@ -270,7 +267,7 @@ pub enum RecordError {
     Base64,
     /// p= is not an RSA key of 1024 bits or more.
     Key,
-    /// p= is not the 32 octets of an Ed25519 key (RFC 8463 §4.2).
+    /// p= is not the 32 bytes of an Ed25519 key (RFC 8463 §4.2).
     Ed25519Key,
     /// s= does not allow e-mail.
     Service,
@@ -288,7 +285,7 @@ impl fmt::Display for RecordError {
             Self::Revoked => "p= is empty: the key was revoked",
             Self::Base64 => "p= is not base64",
             Self::Key => "p= is not an RSA key of at least 1024 bits",
-            Self::Ed25519Key => "p= is not the 32 octets of an Ed25519 key",
+            Self::Ed25519Key => "p= is not the 32 bytes of an Ed25519 key",
             Self::Service => "s= does not allow e-mail",
         })
     }
@@ -404,11 +401,11 @@ mod tests {
     }
 
     fn entry(modulus: usize) -> (String, String) {
-        let length = |octets: usize| u16::try_from(octets).unwrap().to_be_bytes();
+        let length = |bytes: usize| u16::try_from(bytes).unwrap().to_be_bytes();
         let number = [&[0][..], &vec![0xff; modulus]].concat();
         let number = [&[2, 0x82][..], &length(number.len()), &number, &[2, 3, 1, 0, 1]].concat();
         let der = [&[0x30, 0x82][..], &length(number.len()), &number].concat();
-        let key = PublicKey::from_octets(Algorithm::RsaSha256, &der).unwrap();
+        let key = PublicKey::from_bytes(Algorithm::RsaSha256, &der).unwrap();
         let selector = Selector::parse("s").unwrap();
         let domain = Domain::parse("example.com").unwrap();
         let p = key.to_base64().unwrap();

@@ -196,7 +196,7 @@ pub enum SignError {
     NoFrom,
     /// The body was hashed by another canonicalization than c= will say; our bug.
     OtherCanonicalization,
-    /// The key can't be used, or the system has no random octets; the system causes it.
+    /// The key can't be used, or the system has no random bytes; the system causes it.
     Key(rsa::Error),
 }
 
@@ -239,12 +239,7 @@ impl Hashes {
     ///
     /// The private-key operation failed.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        let [rsa, ed25519] = &self.0;
-        let hash = match key.algorithm() {
-            Algorithm::RsaSha256 => rsa,
-            Algorithm::Ed25519Sha256 => ed25519,
-        };
-        key.sign(hash).map_err(SignError::Key)
+        key.sign(&key.algorithm().of(self.0)).map_err(SignError::Key)
     }
 }
 
@@ -287,7 +282,7 @@ impl Draft {
                 expiration: recipe.lifetime.map(|lifetime| now.0.saturating_add(lifetime)),
                 identity: recipe.identity.as_ref(),
                 signed: &names,
-                body_hash: body.octets(),
+                body_hash: body.bytes(),
             };
             unsigned.write()
         });
@@ -304,12 +299,7 @@ impl Draft {
     /// The field with the signature of the hash for that algorithm.
     #[must_use]
     pub fn finish(self, algorithm: Algorithm, signature: &[u8]) -> Signature {
-        let [rsa, ed25519] = self.texts;
-        let text = match algorithm {
-            Algorithm::RsaSha256 => rsa,
-            Algorithm::Ed25519Sha256 => ed25519,
-        };
-        text.sign(signature)
+        algorithm.of(self.texts).sign(signature)
     }
 }
 

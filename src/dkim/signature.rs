@@ -5,7 +5,7 @@ use std::fmt;
 
 use base64::prelude::*;
 
-use crate::dkim::canon::{Canon, Canonicalization};
+use crate::dkim::canon::{Canon, Canonicalization, without_line_end};
 use crate::dkim::domain::{Domain, Identity, Selector};
 use crate::dkim::header::{Field, FieldName};
 use crate::dkim::key::Algorithm;
@@ -21,7 +21,7 @@ pub struct Signature(String);
 impl Signature {
     /// The field, its name and its last line end included.
     #[must_use]
-    pub fn octets(&self) -> &[u8] {
+    pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
@@ -86,11 +86,11 @@ pub(super) struct Folded {
     column: usize,
 }
 
-/// Octets in a line, its end not counted (RFC 5322 §2.1.1 recommends 78 at most).
+/// Bytes in a line, its end not counted (RFC 5322 §2.1.1 recommends 78 at most).
 const LINE: usize = 77;
 
 impl Folded {
-    /// Adds a word: after a blank, or on the next line.
+    /// Adds a word: after a space, or on the next line.
     fn word(&mut self, word: &str) {
         if self.column.saturating_add(1).saturating_add(word.len()) > LINE {
             self.fold();
@@ -111,9 +111,9 @@ impl Folded {
     /// Adds i= in dkim-quoted-printable, which may be folded between two characters (§2.11).
     fn identity(&mut self, identity: &Identity) {
         let mut parts = vec!["i=".to_owned()];
-        parts.extend(identity.local().bytes().map(|octet| match octet {
-            b'!'..=b':' | b'<' | b'>'..=b'~' => char::from(octet).to_string(),
-            _ => format!("={octet:02X}"),
+        parts.extend(identity.local().bytes().map(|byte| match byte {
+            b'!'..=b':' | b'<' | b'>'..=b'~' => char::from(byte).to_string(),
+            _ => format!("={byte:02X}"),
         }));
         parts.push(format!("@{};", identity.domain()));
         let whole = parts.concat();
@@ -128,8 +128,8 @@ impl Folded {
     }
 
     /// Adds base64, which may be folded anywhere.
-    pub(super) fn base64(&mut self, octets: &[u8]) {
-        let text = BASE64_STANDARD.encode(octets);
+    pub(super) fn base64(&mut self, bytes: &[u8]) {
+        let text = BASE64_STANDARD.encode(bytes);
         let mut rest = text.as_str();
         while !rest.is_empty() {
             if self.column >= LINE {
@@ -183,7 +183,7 @@ pub struct Claims {
     pub expiration: Option<u64>,
     /// Whether the domain of i= is below d=.
     pub subdomain: bool,
-    /// l=, in octets of the canonical body.
+    /// l=, in bytes of the canonical body.
     pub length: Option<u64>,
     /// h=, in its order.
     pub signed: Vec<FieldName>,
@@ -307,7 +307,7 @@ fn canonicalization(text: Option<&str>) -> Result<Canonicalization, SignatureErr
 
 fn number(tags: &TagList<'_>, name: &'static str) -> Result<Option<u64>, SignatureError> {
     let Some(text) = tags.get(name) else { return Ok(None) };
-    let digits = text.bytes().all(|octet| octet.is_ascii_digit());
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
     // §3.5 allows up to 76 digits; more than fit mean a time that never comes.
     let number = if text.len() > 19 { Ok(u64::MAX) } else { text.parse() };
     number.ok().filter(|_| digits).map(Some).ok_or(SignatureError::Value(name))
@@ -315,17 +315,12 @@ fn number(tags: &TagList<'_>, name: &'static str) -> Result<Option<u64>, Signatu
 
 /// The field without the value of b=, and without its last line end (§3.7).
 pub(super) fn without_signature(field: &Field) -> Vec<u8> {
-    let octets = field.octets();
-    let place = TagList::parse(field.value())
-        .ok()
-        .and_then(|tags| tags.tag("b").map(|tag| tag.place.clone()))
-        .unwrap_or_default();
-    let begin = octets.len().saturating_sub(field.value().len());
-    let (from, to) = (begin.saturating_add(place.start), begin.saturating_add(place.end));
-    let mut text = octets.get(..from).unwrap_or_default().to_vec();
-    text.extend_from_slice(octets.get(to..).unwrap_or_default());
-    let end = text.strip_suffix(b"\n").map(|text| text.strip_suffix(b"\r").unwrap_or(text).len());
-    text.truncate(end.unwrap_or(text.len()));
+    let tags = TagList::parse(field.value());
+    let place = tags.ok().and_then(|tags| Some(tags.tag("b")?.place.clone())).unwrap_or_default();
+    let mut text = field.octets().to_vec();
+    let begin = text.len().saturating_sub(field.value().len());
+    text.drain(begin.saturating_add(place.start)..begin.saturating_add(place.end));
+    text.truncate(without_line_end(&text).len());
     text
 }
 
@@ -393,7 +388,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_is_longer_than_78_octets() {
+    fn no_line_is_longer_than_78_bytes() {
         let names: Vec<FieldName> =
             (0..40).map(|n| FieldName::parse(&"X".repeat(1 + n)).unwrap()).collect();
         let from = FieldName::parse("From").unwrap();
@@ -413,7 +408,7 @@ mod tests {
                 body_hash: &[0xff; 32],
             };
             let signature = unsigned.write().sign(&[0xee; 256]);
-            let text = std::str::from_utf8(signature.octets()).unwrap();
+            let text = std::str::from_utf8(signature.as_bytes()).unwrap();
             assert!(text.lines().all(|line| line.len() <= 78), "{text}");
             assert!(text.lines().all(|line| !line.ends_with(NAME) && !line.ends_with(": ")));
             assert!(text.starts_with("DKIM-Signature: v=1; a=rsa-sha256; c=relaxed/relaxed;"));

@@ -30,9 +30,9 @@ impl<'a> TagList<'a> {
     /// # Errors
     ///
     /// Which rule of §3.2 is broken. Its cause is whoever wrote the message or the record.
-    pub fn parse(octets: &'a [u8]) -> Result<Self, TagError> {
-        let text = str::from_utf8(octets).map_err(|_| TagError::Character)?;
-        let is_foreign = |char: char| char.is_control() && !is_blank(char);
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, TagError> {
+        let text = str::from_utf8(bytes).map_err(|_| TagError::Character)?;
+        let is_foreign = |char: char| char.is_control() && !is_fws(char);
         if text.contains(is_foreign) {
             return Err(TagError::Character);
         }
@@ -118,22 +118,22 @@ pub fn words(value: &str) -> impl Iterator<Item = &str> {
 pub fn base64(value: &str) -> Option<Vec<u8>> {
     use base64::prelude::*;
 
-    let text: String = value.chars().filter(|&char| !is_blank(char)).collect();
+    let text: String = value.chars().filter(|&char| !is_fws(char)).collect();
     BASE64_STANDARD.decode(text).ok()
 }
 
 /// Removes white space at both ends (FWS, §2.8; of whatever line ends).
 fn trim(text: &str) -> &str {
-    text.trim_matches(is_blank)
+    text.trim_matches(is_fws)
 }
 
-fn is_blank(char: char) -> bool {
+fn is_fws(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 
 fn is_name(text: &str) -> bool {
     text.starts_with(|char: char| char.is_ascii_alphabetic())
-        && text.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_')
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
 #[cfg(test)]
@@ -142,12 +142,12 @@ mod tests {
 
     #[test]
     fn tags_keep_their_order_and_lose_the_white_space_around_them() {
-        let octets = b" v =\r\n\t1 ; bb = x = y\n ;b=\tq r\r\n";
-        let list = TagList::parse(octets).unwrap();
+        let bytes = b" v =\r\n\t1 ; bb = x = y\n ;b=\tq r\r\n";
+        let list = TagList::parse(bytes).unwrap();
         let tags: Vec<_> = list.tags().iter().map(|tag| (tag.name, tag.value)).collect();
         assert_eq!(tags, [("v", "1"), ("bb", "x = y"), ("b", "q r")]);
-        assert_eq!(&octets[list.tag("b").unwrap().place.clone()], b"\tq r\r\n");
-        assert_eq!(&octets[list.tag("v").unwrap().place.clone()], b"\r\n\t1 ");
+        assert_eq!(&bytes[list.tag("b").unwrap().place.clone()], b"\tq r\r\n");
+        assert_eq!(&bytes[list.tag("v").unwrap().place.clone()], b"\r\n\t1 ");
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::fmt;
 use std::ptr;
 
 use crate::dkim::domain::{Domain, Selector};
-use crate::dkim::hash::{BodyHash, BodyHasher, header_hash};
+use crate::dkim::hash::{BodyHash, BodyHasher, SignedFields};
 use crate::dkim::header::{Field, Header};
 use crate::dkim::key::{Algorithm, PublicKey, SMALLEST};
 use crate::dkim::record::{Record, RecordError};
@@ -83,19 +83,10 @@ impl fmt::Display for Fault {
 
 impl error::Error for Fault {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Signature(error) => Some(error),
-            Self::Record(error) => Some(error),
-            Self::NoKey
-            | Self::LookupFailed(_)
-            | Self::OtherKeyType
-            | Self::KeyTooSmall(_)
-            | Self::Expired
-            | Self::Subdomain
-            | Self::BodyTooShort
-            | Self::Body
-            | Self::Header => None,
+        if let Self::Signature(error) = self {
+            return Some(error);
         }
+        if let Self::Record(error) = self { Some(error) } else { None }
     }
 }
 
@@ -154,7 +145,7 @@ fn verify_one(
     if claims.length.is_some_and(|length| hash.length() < length) {
         return Err(Fault::BodyTooShort);
     }
-    if claims.body_hash != hash.octets() {
+    if claims.body_hash != hash.bytes() {
         return Err(Fault::Body);
     }
     claims.fits_header(&others(header, field), field, key).then_some(()).ok_or(Fault::Header)
@@ -183,9 +174,8 @@ impl Claims {
     /// Whether b= of the field that these claims were read from is a signature by that key over that
     /// header, in which the field itself is not, and the field's bh=.
     pub fn fits_header(&self, others: &Header, field: &Field, key: &PublicKey) -> bool {
-        let canon = self.canonicalization.header;
-        let hash = header_hash(canon, others, &self.signed, &without_signature(field));
-        key.verifies(&hash, &self.signature)
+        let fields = SignedFields::new(self.canonicalization.header, others, &self.signed);
+        key.verifies(&fields.hash(&without_signature(field)), &self.signature)
     }
 }
 
@@ -232,7 +222,7 @@ mod tests {
         let key = SigningKey::from_pem(KEY, 1024).unwrap();
         let selector = Selector::parse("test").unwrap();
         let signature = sign(&header, &hasher.finish(), &recipe, &selector, &key, NOW).unwrap();
-        let signature = std::str::from_utf8(signature.octets()).unwrap();
+        let signature = std::str::from_utf8(signature.as_bytes()).unwrap();
         format!("{signature}{message}")
     }
 
@@ -283,7 +273,7 @@ mod tests {
         for (field, pem) in header.named(NAME).zip(keys) {
             let claims = Claims::parse(field).unwrap();
             let text = without_signature(field);
-            let hash = header_hash(Canon::Relaxed, &header, &claims.signed, &text);
+            let hash = SignedFields::new(Canon::Relaxed, &header, &claims.signed).hash(&text);
             let key = SigningKey::from_pem(pem, 1024).unwrap();
             assert_eq!(key.algorithm(), claims.algorithm);
             assert_eq!(key.sign(&hash).unwrap(), claims.signature);
@@ -315,7 +305,7 @@ mod tests {
         let field = header.named(NAME).next().unwrap();
         let claims = Claims::parse(field).unwrap();
         let text = without_signature(field);
-        let hash = header_hash(Canon::Simple, &header, &claims.signed, &text);
+        let hash = SignedFields::new(Canon::Simple, &header, &claims.signed).hash(&text);
         let key = SigningKey::from_pem(KEY, 1024).unwrap();
         assert_eq!(key.sign(&hash).unwrap(), claims.signature);
     }
@@ -329,7 +319,7 @@ mod tests {
         let text = format!(
             "{NAME}: v=1; a=rsa-sha256; c=relaxed/relaxed; l=0; d=x.test; s=s; h=From:{NAME}; bh={bh}; b="
         );
-        let hash = header_hash(Canon::Relaxed, &header, &names, text.as_bytes());
+        let hash = SignedFields::new(Canon::Relaxed, &header, &names).hash(text.as_bytes());
         let signature = SigningKey::from_pem(KEY, 1024).unwrap().sign(&hash).unwrap();
         format!("{text}{}\n{message}", BASE64_STANDARD.encode(signature))
     }
@@ -385,7 +375,7 @@ mod tests {
     }
 
     #[test]
-    fn blanks_at_line_ends_count_in_the_simple_forms_only() {
+    fn spaces_at_line_ends_count_in_the_simple_forms_only() {
         for canonicalization in all() {
             let message = signed(canonicalization, None).replacen("Hi.  ", "Hi.", 1);
             let wanted =

@@ -87,7 +87,7 @@ impl Job<'_> {
             let draft = Draft::new(&self.header, hash, &plan.recipe, selector, self.now)?;
             let signed = keys.sign(self.author, plan, selector, draft.hashes());
             let (algorithm, signature) = signed.map_err(NotSigned::Key)?;
-            head.extend_from_slice(draft.finish(algorithm, &signature).octets());
+            head.extend_from_slice(draft.finish(algorithm, &signature).as_bytes());
         }
         self.header.write_to(&mut head);
         head.push(b'\n');

@@ -138,7 +138,7 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     let Ok(wanted) = expected.key.to_base64() else { return };
     let bytes = base64(&there);
     let holds =
-        bytes.as_ref().and_then(|bytes| PublicKey::from_octets(expected.key.algorithm(), bytes));
+        bytes.as_ref().and_then(|bytes| PublicKey::from_bytes(expected.key.algorithm(), bytes));
     // Two texts may mean one key: a bare RSAPublicKey is taken everywhere.
     if holds.as_ref() != Some(expected.key) {
         found.push(match holds {

@@ -37,7 +37,7 @@ pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Find
 }
 
 fn fits(claims: &Claims, body: &[u8]) -> bool {
-    claims.hash_body(body).octets().as_slice() == claims.body_hash
+    claims.hash_body(body).bytes().as_slice() == claims.body_hash
 }
 
 /// The bodies that this one may have been made of, and how.
@@ -137,7 +137,7 @@ fn added(claims: &Claims, body: &[u8]) -> Option<Finding> {
             for line in lines.get(end..).unwrap_or_default() {
                 hasher.update(line);
             }
-            if hasher.finish().octets().as_slice() == claims.body_hash {
+            if hasher.finish().bytes().as_slice() == claims.body_hash {
                 return Some(lines_added(&lines, first, end));
             }
         }

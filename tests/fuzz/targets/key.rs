@@ -19,7 +19,7 @@ fn belong_together(key: &SigningKey, public: PublicKey) {
     let selector = Selector::parse("s").expect("a selector");
     let body: BodyHash = BodyHasher::new(Canon::Relaxed).finish();
     let Ok(signature) = sign(&header, &body, &recipe, &selector, key, Timestamp(1)) else { return };
-    let message = [signature.octets(), &header.octets()].concat();
+    let message = [signature.as_bytes(), &header.octets()].concat();
     let header = Header::parse(&message).expect("a header with its signature");
     let record = Record::new(public).text().expect("a record");
     let verdicts =
@@ -53,9 +53,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             check(format!("-----BEGIN {label}-----\n{der}\n-----END {label}-----\n").as_bytes());
     }
     for algorithm in Algorithm::ALL {
-        if let Some(key) = PublicKey::from_octets(algorithm, input) {
+        if let Some(key) = PublicKey::from_bytes(algorithm, input) {
             let octets = BASE64_STANDARD.decode(key.to_base64().expect("base64")).expect("base64");
-            assert_eq!(PublicKey::from_octets(algorithm, &octets).as_ref(), Some(&key));
+            assert_eq!(PublicKey::from_bytes(algorithm, &octets).as_ref(), Some(&key));
             assert_eq!(key.algorithm(), algorithm);
         }
     }

@@ -39,7 +39,7 @@ fn signed(message: &str, canonicalization: &str) -> String {
     let key = SigningKey::from_pem(KEY, 1024).unwrap();
     let selector = Selector::parse("s").unwrap();
     let signature = sign(&header, &hasher.finish(), &recipe, &selector, &key, NOW).unwrap();
-    let signature = std::str::from_utf8(signature.octets()).unwrap().replace('\n', "\r\n");
+    let signature = std::str::from_utf8(signature.as_bytes()).unwrap().replace('\n', "\r\n");
     format!("{signature}{message}")
 }
 
