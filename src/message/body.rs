@@ -1,13 +1,13 @@
-//! What Postfix would change in a body: each CR that ends no line becomes a space
-//! (`cleanup_replace_stray_cr_lf`). The reader has taken those that end one.
+//! What Postfix would change in a body: each CR that does not end a line becomes a space
+//! (`cleanup_replace_stray_cr_lf`). The reader has removed those that do.
 
 use memchr::memchr;
 
-/// Does it, in place. True if something was changed.
-pub fn settle(text: &mut [u8]) -> bool {
+/// Replaces stray CRs in place. True if there were any.
+pub fn replace_stray_crs(text: &mut [u8]) -> bool {
     let Some(first) = memchr(b'\r', text) else { return false };
     let rest = text.get_mut(first..).unwrap_or_default();
-    rest.iter_mut().filter(|octet| **octet == b'\r').for_each(|octet| *octet = b' ');
+    rest.iter_mut().filter(|byte| **byte == b'\r').for_each(|byte| *byte = b' ');
     true
 }
 
@@ -18,8 +18,8 @@ mod tests {
     #[test]
     fn a_stray_cr_becomes_a_space() {
         let mut text = *b"a\rb\r\rc\n";
-        assert!(settle(&mut text));
+        assert!(replace_stray_crs(&mut text));
         assert_eq!(&text, b"a b  c\n");
-        assert!(!settle(&mut text));
+        assert!(!replace_stray_crs(&mut text));
     }
 }

@@ -287,9 +287,9 @@ mod tests {
     use super::*;
 
     #[derive(Default)]
-    struct Told(String);
+    struct Found(String);
 
-    impl Visit for Told {
+    impl Visit for Found {
         fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]) {
             let length = section.len();
             self.0.push_str(&format!("[{number} in {parent}: {} {length}]", info.kind));
@@ -297,7 +297,7 @@ mod tests {
 
         fn text(&mut self, part: Option<usize>, piece: &[u8]) {
             let part = part.map_or("-".to_owned(), |part| part.to_string());
-            for line in piece.split_inclusive(|octet| *octet == b'\n') {
+            for line in piece.split_inclusive(|byte| *byte == b'\n') {
                 self.0.push_str(&format!("{part}:{}", String::from_utf8_lossy(line)));
             }
         }
@@ -313,15 +313,15 @@ mod tests {
 
     fn walk(header: &str, body: &str) -> String {
         let info = Info::of(header.as_bytes(), TEXT);
-        let told = |size: usize| {
-            let (mut walk, mut told) = (Walk::new(&info), Told::default());
-            body.as_bytes().chunks(size).for_each(|piece| walk.feed(piece, &mut told));
-            walk.finish(&mut told);
-            told.0
+        let found = |size: usize| {
+            let (mut walk, mut found) = (Walk::new(&info), Found::default());
+            body.as_bytes().chunks(size).for_each(|piece| walk.feed(piece, &mut found));
+            walk.finish(&mut found);
+            found.0
         };
-        let whole = told(body.len().max(1));
+        let whole = found(body.len().max(1));
         for size in 1..body.len() {
-            assert_eq!(told(size), whole, "pieces of {size}");
+            assert_eq!(found(size), whole, "pieces of {size}");
         }
         whole
     }
@@ -345,8 +345,8 @@ mod tests {
     fn of_an_unquoted_boundary_postfix_sees_what_is_before_a_special() {
         let header = "Content-Type: multipart/mixed; boundary=--=_b\n";
         let info = Info::of(header.as_bytes(), TEXT);
-        let wanted = Boundary { text: b"--=_b".to_vec(), seen: b"--".to_vec() };
-        assert_eq!(info.boundaries, [wanted]);
+        let expected = Boundary { text: b"--=_b".to_vec(), seen: b"--".to_vec() };
+        assert_eq!(info.boundaries, [expected]);
         assert_eq!(
             walk(header, "----=_b\n\n---- x\nA : b\n----=_b--\n"),
             "b:----=_b\n[1 in 0: text/plain 1]l1:---- x\n1:A : b\nb:----=_b--\n"
@@ -394,7 +394,7 @@ mod tests {
 
     #[test]
     fn to_postfix_a_line_belongs_to_the_innermost_boundary_that_it_sees_in_it() {
-        for (outer, inner, body, wanted) in [
+        for (outer, inner, body, expected) in [
             // The end of the outer one, and a part of the inner one to Postfix.
             ("-", "--=_x", "x\n-----\nA : b\n", "2:x\nb:-----\nl-:A : b\n"),
             ("-", "--=_x", "-----\n\n--y\n---z\n", "b:-----\n-:\n-:--y\nl-:---z\n"),
@@ -410,7 +410,7 @@ mod tests {
                 walk(&header, &format!("--{outer}\n{part}--{inner}\n\n{body}")),
                 format!(
                     "b:--{outer}\n[1 in 0: multipart/x {length}]b:--{inner}\n\
-                     [2 in 1: text/plain 1]{wanted}"
+                     [2 in 1: text/plain 1]{expected}"
                 )
             );
         }
@@ -427,8 +427,8 @@ mod tests {
     #[test]
     fn a_header_may_end_with_the_part_or_the_body() {
         let header = "Content-Type: multipart/mixed; boundary=b\n";
-        let told = walk(header, "--b\nA: b\n--b\nC: d\n");
-        assert_eq!(told, "b:--b\n[1 in 0: text/plain 5]b:--b\n[2 in 0: text/plain 5]");
+        let found = walk(header, "--b\nA: b\n--b\nC: d\n");
+        assert_eq!(found, "b:--b\n[1 in 0: text/plain 5]b:--b\n[2 in 0: text/plain 5]");
     }
 
     #[test]
@@ -464,12 +464,12 @@ mod tests {
         let mut all = Walk::new(&info);
         for number in 0..200 {
             let part = format!("--{number:04}\n{header}\n");
-            all.feed(part.as_bytes(), &mut Told::default());
+            all.feed(part.as_bytes(), &mut Found::default());
             assert!(all.postfix.0.len() <= MOST_OPEN);
-            let (mut walk, mut told) = (Walk::new(&info), Told::default());
-            walk.feed(part.as_bytes(), &mut told);
+            let (mut walk, mut found) = (Walk::new(&info), Found::default());
+            walk.feed(part.as_bytes(), &mut found);
             assert_eq!(walk.reader.0.len(), MOST_OPEN, "{number}");
-            assert_eq!(told.0.starts_with("b:"), number < MOST_OPEN, "{number}");
+            assert_eq!(found.0.starts_with("b:"), number < MOST_OPEN, "{number}");
         }
     }
 
@@ -478,9 +478,9 @@ mod tests {
         let field = |number: usize| format!("Content-Type: multipart/x; boundary={number:04}\n");
         let header: String = (0..200).map(field).collect();
         let info = Info::of(header.as_bytes(), TEXT);
-        let (mut walk, mut told) = (Walk::new(&info), Told::default());
-        walk.feed(b"--0100\nContent-Type: message/rfc822\n\nA: b\n\nx\n", &mut told);
-        assert_eq!(told.0, "b:--0100\n[1 in 0: message/rfc822 30][2 in 1: text/plain 6]2:x\n");
+        let (mut walk, mut found) = (Walk::new(&info), Found::default());
+        walk.feed(b"--0100\nContent-Type: message/rfc822\n\nA: b\n\nx\n", &mut found);
+        assert_eq!(found.0, "b:--0100\n[1 in 0: message/rfc822 30][2 in 1: text/plain 6]2:x\n");
     }
 
     #[test]

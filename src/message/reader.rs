@@ -384,13 +384,13 @@ mod tests {
             let place = &input[place[0]..place[1]];
             assert!(body == place || body.strip_suffix(b"\n") == Some(place), "not verbatim");
         }
-        let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         (text(reader.header()), text(&body), place.is_some())
     }
 
     /// As if what is passed had been given out.
-    fn pass<'a>(reader: &mut Reader, octets: &'a [u8], body: &mut Vec<u8>) -> &'a [u8] {
-        let (text, rest) = octets.split_at(reader.pass(octets));
+    fn pass<'a>(reader: &mut Reader, bytes: &'a [u8], body: &mut Vec<u8>) -> &'a [u8] {
+        let (text, rest) = bytes.split_at(reader.pass(bytes));
         body.extend_from_slice(text);
         rest
     }
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_cr_is_an_octet_like_any_other() {
+    fn a_bare_cr_is_a_byte_like_any_other() {
         assert_eq!(with_dash_i("A: b\rc\n\nx\ry\r\r z\n"), parts("A: b\rc\n", "x\ry\r\r z\n"));
     }
 
@@ -476,7 +476,7 @@ mod tests {
         {
             let text = format!("{}\n", "x".repeat(before));
             let (header, body) = ("A: b\n", format!("{text}{text}"));
-            for (lone_dot, odd, wanted) in [
+            for (lone_dot, odd, expected) in [
                 (LoneDot::Ends, ".\nrest\n", ""),
                 (LoneDot::Ends, "..\n", "..\n"),
                 (LoneDot::Ends, "x\r\n.\r\nrest", "x\n"),
@@ -484,10 +484,10 @@ mod tests {
                 (LoneDot::IsText, "x\r\n", "x\n"),
             ] {
                 let input = format!("{header}\n{body}{odd}");
-                let wanted = parts(header, &format!("{body}{wanted}"));
+                let expected = parts(header, &format!("{body}{expected}"));
                 for size in [1, 100, LINE_PIECE, input.len()] {
                     let (header, body, _) = read_in_pieces(lone_dot, input.as_bytes(), size);
-                    assert!((header, body) == wanted, "{before} {odd:?} in pieces of {size}");
+                    assert!((header, body) == expected, "{before} {odd:?} in pieces of {size}");
                 }
             }
         }
@@ -508,12 +508,12 @@ mod tests {
     }
 
     #[test]
-    fn blanks_before_the_colon_are_allowed() {
+    fn spaces_before_the_colon_are_allowed() {
         assert_eq!(with_dash_i("A : b\nC\t:d\n\nx\n"), parts("A : b\nC\t:d\n", "x\n"));
     }
 
     #[test]
-    fn a_line_of_blanks_continues_the_field() {
+    fn a_line_of_spaces_continues_the_field() {
         assert_eq!(with_dash_i("A: b\n \t\nC: d\n\nx\n"), parts("A: b\n \t\nC: d\n", "x\n"));
     }
 
@@ -527,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_that_begins_with_a_blank_is_all_body() {
+    fn a_message_that_begins_with_a_space_is_all_body() {
         assert_eq!(with_dash_i(" A: b\nC: d\n"), parts("", " A: b\nC: d\n"));
     }
 
@@ -553,7 +553,7 @@ mod tests {
     }
 
     #[test]
-    fn a_nul_is_an_octet_of_a_value_and_of_the_body() {
+    fn a_nul_is_a_byte_of_a_value_and_of_the_body() {
         assert_eq!(with_dash_i("A: b\0c\n\nx\0y\n"), parts("A: b\0c\n", "x\0y\n"));
     }
 
@@ -588,7 +588,7 @@ mod tests {
             }
             reader.finish(&mut body);
             assert_eq!(reader.body_in_input(), None);
-            let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             (text(reader.header()), text(&body))
         };
         let whole = read(input.len().max(1));
@@ -640,20 +640,20 @@ mod tests {
                 let line = format!("{}{}", "x".repeat(before), "\r".repeat(crs));
                 let pieces = line.as_bytes().chunks(LINE_PIECE);
                 let last = pieces.last().filter(|last| last.len() < LINE_PIECE).unwrap_or_default();
-                let last = last.iter().rev().take_while(|octet| **octet == b'\r').count();
+                let last = last.iter().rev().take_while(|byte| **byte == b'\r').count();
                 let (kept, _) = line.split_at(line.len() - last);
-                let wanted = format!("{kept}\n");
+                let expected = format!("{kept}\n");
                 let input = format!("A: b\n\n{line}\n");
                 for size in [1, 100, LINE_PIECE - 1, LINE_PIECE, input.len()] {
                     let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), size);
-                    assert!(body == wanted, "{before} {crs} in pieces of {size}");
+                    assert!(body == expected, "{before} {crs} in pieces of {size}");
                 }
                 // As the first line of the body, which the header ends with.
                 let input = format!("A: b\n: {line}\n");
                 let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), input.len());
                 let same = format!("A: b\n\n: {line}\n");
-                let (_, wanted, _) = read_in_pieces(LoneDot::IsText, same.as_bytes(), 100);
-                assert!(body == wanted, "{before} {crs}");
+                let (_, expected, _) = read_in_pieces(LoneDot::IsText, same.as_bytes(), 100);
+                assert!(body == expected, "{before} {crs}");
             }
         }
     }

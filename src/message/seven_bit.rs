@@ -37,8 +37,6 @@ pub struct Survey {
 struct Seen {
     /// The message itself is the first.
     parts: Vec<Part>,
-    /// Bytes of the line so far.
-    column: usize,
     /// A preamble, an epilogue, a boundary or a part header would have to be encoded and can't be.
     outside_differs: bool,
     /// There are more than [`MOST_PARTS`], or a part header is too large.
@@ -137,32 +135,19 @@ fn special(lines: &[u8]) -> u64 {
 
 const DEL: u8 = 0x7f;
 
-impl Seen {
-    /// Counts bytes of lines. True if one of the lines is too long with them.
-    fn makes_long_line(&mut self, bytes: &[u8]) -> bool {
-        let mut rest = bytes;
-        let mut is_long = false;
-        while self.column.saturating_add(rest.len()) > LONGEST_LINE {
-            // Lines that end within the room of one are short, however many they are.
-            let room = LONGEST_LINE.saturating_add(1).saturating_sub(self.column);
-            let end = memrchr(b'\n', rest.get(..room).unwrap_or_default());
-            is_long |= end.is_none();
-            let Some(end) = end.or_else(|| memchr(b'\n', rest)) else { break };
-            rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
-            self.column = 0;
-        }
-        let begun = memrchr(b'\n', rest).and_then(|end| rest.get(end.saturating_add(1)..));
-        self.column = match begun {
-            Some(begun) => begun.len(),
-            None => self.column.saturating_add(rest.len()),
-        };
-        is_long
+/// Whether one of the lines is too long. Pieces of a line are so only where it is.
+fn has_long_line(lines: &[u8]) -> bool {
+    let mut rest = lines;
+    while let Some(room) = rest.get(..=LONGEST_LINE) {
+        // Lines that end within the room of one are short, however many they are.
+        let Some(end) = memrchr(b'\n', room) else { return true };
+        rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
     }
+    false
 }
 
 impl Visit for Seen {
     fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]) {
-        self.column = 0;
         if number > MOST_PARTS {
             self.has_too_many = true;
             return;
@@ -173,12 +158,11 @@ impl Visit for Seen {
         let fixed = fixed_header(section).filter(|fixed| fixed != section);
         let header_differs = fixed.is_some();
         let sent = fixed.as_deref().filter(|_| !is_sealed).unwrap_or(section);
-        let is_long = |line: &[u8]| line.len() > LONGEST_LINE;
         self.outside_differs |= (is_sealed && header_differs)
             || info.is_torn
             || is_eight_bit(sent)
             || split_fields(sent).any(|field| field.len() > LONGEST_FIELD)
-            || sent.split(|byte| *byte == b'\n').any(is_long);
+            || has_long_line(sent);
         debug_assert_eq!(number, self.parts.len());
         let info = Info { boundaries: Vec::new(), ..info };
         self.parts.push(Part { info, parent, is_sealed, header_differs, ..Part::default() });
@@ -186,7 +170,7 @@ impl Visit for Seen {
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {
         let is_eight_bit = is_eight_bit(piece);
-        let is_long = self.makes_long_line(piece);
+        let is_long = has_long_line(piece);
         let Some(part) = part.and_then(|part| self.parts.get_mut(part)) else {
             self.outside_differs |= is_eight_bit || is_long;
             return;
@@ -206,7 +190,7 @@ impl Visit for Seen {
     }
 
     fn boundary(&mut self, piece: &[u8]) {
-        self.outside_differs |= self.makes_long_line(piece) || is_eight_bit(piece);
+        self.outside_differs |= has_long_line(piece) || is_eight_bit(piece);
     }
 
     fn misread(&mut self, part: Option<usize>) {
@@ -406,13 +390,13 @@ mod tests {
     fn ascii_that_is_labelled_8bit_is_labelled_anew() {
         assert_eq!(settled(TEXT, b"Hi\n"), (Some(("7bit", None)), "Hi\n".into()));
         let part = "--b\nContent-Transfer-Encoding: binary\nX: y\n\nHi\n--b--\n";
-        let wanted = part.replace("binary", "7bit");
-        assert_eq!(settled(MIXED, part.as_bytes()), (None, wanted));
+        let expected = part.replace("binary", "7bit");
+        assert_eq!(settled(MIXED, part.as_bytes()), (None, expected));
     }
 
     #[test]
     fn a_label_8bit_before_another_one_goes() {
-        for (last, text, wanted) in [
+        for (last, text, expected) in [
             ("7bit", "Hi\n", "7bit"),
             ("quoted-printable", "a=3Db\n", "quoted-printable"),
             ("base64", "QUJD\n", "base64"),
@@ -421,7 +405,7 @@ mod tests {
                 "Content-Type: text/plain\nContent-Transfer-Encoding: 8bit\n\
                  Content-Transfer-Encoding: {last}\n"
             );
-            assert_eq!(settled(&header, text.as_bytes()), (Some((wanted, None)), text.into()));
+            assert_eq!(settled(&header, text.as_bytes()), (Some((expected, None)), text.into()));
             let body = format!("--b\n{header}\n{text}--b--\n");
             let one = header.replacen("Content-Transfer-Encoding: 8bit\n", "", 1);
             assert_eq!(settled(MIXED, body.as_bytes()), (None, body.replace(&header, &one)));
@@ -470,7 +454,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_that_said_nothing_is_told_what_it_is() {
+    fn a_text_that_names_no_type_gets_one() {
         let label = |body: &[u8]| settled("Subject: x\n", body).0.unwrap();
         assert_eq!(label("gr\u{fc}n und blau\n".as_bytes()), ("quoted-printable", Some("utf-8")));
         assert_eq!(label(b"gr\xfcn und blau\n"), ("quoted-printable", Some("unknown-8bit")));
@@ -515,14 +499,14 @@ mod tests {
     }
 
     #[test]
-    fn quoted_printable_with_raw_bytes_is_mended() {
+    fn quoted_printable_with_raw_bytes_is_fixed() {
         let header = "Content-Transfer-Encoding: quoted-printable\nContent-Type: text/plain\n";
         let (_, got) = settled(header, "a=3Db gr\u{fc}n =\nx\n".as_bytes());
         assert_eq!(got, "a=3Db gr=C3=BCn =\nx\n");
     }
 
     #[test]
-    fn blanks_before_the_colon_of_a_part_header_go() {
+    fn spaces_before_the_colon_of_a_part_header_go() {
         let body = "--b\nContent-Type : text/plain\nX\t: a\0b\n\nHi\n--b--\n";
         let (_, got) = settled(MIXED, body.as_bytes());
         assert_eq!(got, "--b\nContent-Type: text/plain\nX: ab\n\nHi\n--b--\n");

@@ -37,7 +37,7 @@ pub(crate) struct Intake<S> {
     state: State,
     reader: Reader,
     body: Vec<u8>,
-    /// The body that was read is not what was submitted: [`body::settle`] changed it.
+    /// The body that was read is not what was submitted: [`body::replace_stray_crs`] changed it.
     is_settled: bool,
 }
 
@@ -140,7 +140,7 @@ impl<S: Source> Intake<S> {
     /// Reads the rest. `each` gets the body as it will be sent, in pieces.
     pub(crate) fn read_body(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), IntakeError> {
         loop {
-            self.is_settled |= body::settle(&mut self.body);
+            self.is_settled |= body::replace_stray_crs(&mut self.body);
             each(&self.body);
             self.body.clear();
             if self.state == State::Ended {
@@ -255,14 +255,14 @@ impl<S: Source> Intake<S> {
                 let (length, step) = reader.feed(rest, &mut text);
                 bytes = rest.get(length..).unwrap_or_default();
                 has_ended = step == Step::MessageEnds;
-                body::settle(&mut text);
+                body::replace_stray_crs(&mut text);
                 each(source, &text)?;
                 text.clear();
             }
             Ok(())
         })?;
         reader.finish(&mut text);
-        body::settle(&mut text);
+        body::replace_stray_crs(&mut text);
         each(source, &text)
     }
 

@@ -88,7 +88,7 @@ fn message(mut reader: Reader, input: &[u8]) {
     reader.finish(&mut text);
     pieces.push(text);
     for piece in &mut pieces {
-        body::settle(piece);
+        body::replace_stray_crs(piece);
     }
     sign(&reader, &pieces);
 }

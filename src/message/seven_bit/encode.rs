@@ -318,21 +318,21 @@ mod tests {
     }
 
     #[test]
-    fn each_octet_is_plain_or_not_wherever_it_stands() {
-        for octet in 0..=u8::MAX {
-            let is_plain = (32..=126).contains(&octet) && octet != b'=';
+    fn each_byte_is_plain_or_not_wherever_it_stands() {
+        for byte in 0..=u8::MAX {
+            let is_plain = (32..=126).contains(&byte) && byte != b'=';
             for before in 0..20 {
-                for behind in [0, 1, 7, 8, 20] {
-                    let text = [&b"x".repeat(before), &[octet][..], &b"y".repeat(behind)].concat();
+                for after in [0, 1, 7, 8, 20] {
+                    let text = [&b"x".repeat(before), &[byte][..], &b"y".repeat(after)].concat();
                     let length = if is_plain { text.len() } else { before };
-                    assert_eq!(plain_length(&text), length, "{octet} at {before}");
+                    assert_eq!(plain_length(&text), length, "{byte} at {before}");
                 }
             }
         }
     }
 
     #[test]
-    fn blanks_at_a_line_end_are_quoted() {
+    fn spaces_at_a_line_end_are_quoted() {
         assert_eq!(quoted(b"a \nb\t\n \n\n"), "a=20\nb=09\n=20\n\n");
     }
 
@@ -355,18 +355,21 @@ mod tests {
     }
 
     #[test]
-    fn what_may_not_begin_a_line_begins_none_behind_a_soft_line_break() {
-        for (odd, wanted) in [("--b", "=2D-b"), ("From x", "=46rom x"), (".", "=2E")] {
+    fn what_may_not_begin_a_line_begins_none_after_a_soft_line_break() {
+        for (odd, expected) in [("--b", "=2D-b"), ("From x", "=46rom x"), (".", "=2E")] {
             let text = "x".repeat(ENCODED_LINE - 1);
-            assert_eq!(quoted(format!("{text}{odd}\n").as_bytes()), format!("{text}=\n{wanted}\n"));
+            assert_eq!(
+                quoted(format!("{text}{odd}\n").as_bytes()),
+                format!("{text}=\n{expected}\n")
+            );
         }
     }
 
     #[test]
-    fn mending_keeps_what_is_encoded() {
-        let mend = Encoder::Quoted(Quoted::fixing());
+    fn fixing_keeps_what_is_encoded() {
+        let fixing = Encoder::Quoted(Quoted::fixing());
         let text = format!("a=3D=\n{}\u{fc}\n", "x=20".repeat(50));
-        let got = encoded(&mend, text.as_bytes(), true);
+        let got = encoded(&fixing, text.as_bytes(), true);
         assert_eq!(got.replace("=\n", ""), format!("a=3D{}=C3=BC\n", "x=20".repeat(50)));
         assert!(!got.contains("=2=\n") && !got.contains("==\n"), "{got}");
     }
@@ -387,7 +390,7 @@ mod tests {
 
     #[test]
     fn base64_of_many_rows_is_that_of_the_whole() {
-        let text: Vec<u8> = (0..=255).filter(|octet| *octet != b'\n').cycle().take(9_000).collect();
+        let text: Vec<u8> = (0..=255).filter(|byte| *byte != b'\n').cycle().take(9_000).collect();
         let (mut encoder, mut base64) = (Encoder::Base64(Base64::default()), Vec::new());
         encoder.feed(&text, &mut base64);
         encoder.finish(true, &mut base64);

@@ -40,7 +40,7 @@ pub(crate) fn sent(input: &[u8]) -> Option<Sent> {
         rest = &rest[taken..];
     }
     reader.finish(&mut text);
-    body::settle(&mut text);
+    body::replace_stray_crs(&mut text);
     let mut header = complete::fields(reader.header())?;
     complete::complete_from(&mut header, &complete::Submitter::default(), &completion);
     Author::of(&header).ok()?;
