@@ -2,7 +2,6 @@
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
-use std::hash::{Hash, Hasher};
 use std::{error, fmt};
 
 /// The name of a field (RFC 5322 §2.2): printable ASCII without the colon.
@@ -33,10 +32,6 @@ impl FieldName {
     pub fn is(&self, other: &str) -> bool {
         self.0.eq_ignore_ascii_case(other)
     }
-
-    fn lower(&self) -> impl Iterator<Item = u8> + '_ {
-        self.0.bytes().map(|octet| octet.to_ascii_lowercase())
-    }
 }
 
 impl PartialEq for FieldName {
@@ -55,16 +50,8 @@ impl PartialOrd for FieldName {
 
 impl Ord for FieldName {
     fn cmp(&self, other: &Self) -> Ordering {
-        self.lower().cmp(other.lower())
-    }
-}
-
-impl Hash for FieldName {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        for octet in self.lower() {
-            state.write_u8(octet);
-        }
-        state.write_u8(b':');
+        let lower = |name: &Self| name.0.to_ascii_lowercase();
+        lower(self).cmp(&lower(other))
     }
 }
 

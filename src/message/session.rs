@@ -18,6 +18,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::limits::LINE_PIECE;
+use super::syntax::quoted_string;
 pub use data::{DataEnd, DotStuffing};
 use data::{LineEnd, MailData};
 
@@ -127,10 +128,7 @@ impl Session {
     /// Whether, and why, nothing is looked at any more.
     #[must_use]
     pub fn not_followed(&self) -> Option<NotFollowed> {
-        match self.state {
-            State::NotFollowed(why) => Some(why),
-            State::Commands | State::Waiting(_) | State::Data(_) => None,
-        }
+        if let State::NotFollowed(why) = self.state { Some(why) } else { None }
     }
 
     /// The address in the last MAIL that was accepted; empty for the null sender.
@@ -203,10 +201,7 @@ impl Session {
     /// The octets of the line that ended the message, or of one that had begun to when the client left.
     #[must_use]
     pub fn data_end(&self) -> &[u8] {
-        match &self.state {
-            State::Data(content) => content.held(),
-            State::Commands | State::Waiting(_) | State::NotFollowed(_) => b"",
-        }
+        if let State::Data(data) = &self.state { data.held() } else { b"" }
     }
 
     /// The message was passed on to its end: commands come next.
@@ -346,15 +341,16 @@ fn path(command: &[u8]) -> Vec<u8> {
         let end = after.iter().position(u8::is_ascii_whitespace).unwrap_or(after.len());
         return after.get(..end).unwrap_or_default().to_vec();
     };
-    let mut quoted = false;
-    let mut escaped = false;
-    let end = inside.iter().position(|octet| {
-        let ends = *octet == b'>' && !quoted;
-        quoted ^= *octet == b'"' && !escaped;
-        escaped = *octet == b'\\' && !escaped;
-        ends
-    });
-    inside.get(..end.unwrap_or(inside.len())).unwrap_or_default().to_vec()
+    let mut end = 0_usize;
+    while let Some(rest @ [first, ..]) = inside.get(end..).filter(|rest| !rest.starts_with(b">")) {
+        end = end.saturating_add(match (first, rest.get(1)) {
+            (b'"', _) => quoted_string(rest).unwrap_or(rest.len()),
+            // Outside of quotes, too, Postfix goes by it.
+            (b'\\', Some(b'"' | b'\\')) => 2,
+            _ => 1,
+        });
+    }
+    inside.get(..end).unwrap_or(inside).to_vec()
 }
 
 #[cfg(test)]

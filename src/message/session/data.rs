@@ -1,9 +1,13 @@
-//! What stands between DATA and its end: where it ends, and how it is written (RFC 5321 §4.5.2).
+//! Mail data: where it ends, and dot-stuffing (RFC 5321 §4.5.2).
+
+use memchr::memmem;
+
+use crate::message::limits::LINE_PIECE;
 
 /// How the lines of the client end, as its DATA command did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineEnd {
-    /// As RFC 5321 wants it.
+    /// As RFC 5321 requires.
     CrLf,
     /// A script that was written for a lenient server.
     Lf,
@@ -20,95 +24,82 @@ pub enum DataEnd {
     Ambiguous,
 }
 
-/// A dot and more CRs are in more than one piece of a line to Postfix (`line_length_limit`), and so text.
-const MOST_HELD: usize = 2048;
-
 /// Finds the end of a message.
 #[derive(Debug)]
 pub(super) struct MailData {
     line_end: LineEnd,
-    /// The last line ended in CR LF, so that a dot may begin the end.
-    after_crlf: bool,
-    at_line_start: bool,
-    last_is_cr: bool,
-    /// A dot that begins a line, and the CRs after it: perhaps the end. No more than [`MOST_HELD`].
+    /// The last two bytes before the held ones, or before what comes next. After DATA a line begins.
+    before: [u8; 2],
+    /// A dot that begins a line, and the CRs after it: perhaps the end. No more than [`LINE_PIECE`].
     held: Vec<u8>,
 }
 
 impl MailData {
     pub(super) fn new(line_end: LineEnd) -> Self {
-        Self {
-            line_end,
-            after_crlf: line_end == LineEnd::CrLf,
-            at_line_start: true,
-            last_is_cr: false,
-            held: Vec::new(),
-        }
+        let before = if line_end == LineEnd::CrLf { *b"\r\n" } else { *b"\0\n" };
+        Self { line_end, before, held: Vec::new() }
     }
 
-    /// The octets of the line that ended it, or of one that had begun to.
+    /// The bytes of the line that ended it, or of one that had begun to.
     pub(super) fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// Takes octets up to the end; appends what is surely part of the message to `message`.
-    pub(super) fn feed(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
-        let mut rest = octets;
+    /// Takes bytes up to the end; appends what is surely part of the message to `message`.
+    pub(super) fn feed(&mut self, bytes: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
+        let mut rest = bytes;
         while let Some((first, others)) = rest.split_first() {
-            if !self.held.is_empty() {
-                match first {
-                    b'\r' if self.held.len() < MOST_HELD => self.held.push(b'\r'),
-                    // Text to Postfix; others may wait for the end of the line.
-                    b'\r' => return (octets.len().saturating_sub(rest.len()), DataEnd::Ambiguous),
-                    b'\n' => {
-                        self.held.push(b'\n');
-                        return (octets.len().saturating_sub(others.len()), self.verdict());
-                    }
-                    _ => {
-                        message.append(&mut self.held);
-                        continue;
-                    }
+            match first {
+                b'.' if self.held.is_empty() && self.before.ends_with(b"\n") => {
+                    self.held.push(b'.')
                 }
-                rest = others;
-            } else if self.at_line_start && *first == b'.' {
-                self.held.push(b'.');
-                self.at_line_start = false;
-                rest = others;
-            } else {
-                rest = self.text(rest, message);
+                _ if self.held.is_empty() => {
+                    rest = self.text(rest, message);
+                    continue;
+                }
+                // A dot and more CRs are in more than one piece of a line to Postfix, and so text; others may wait
+                // for the end of the line.
+                b'\r' if self.held.len() == LINE_PIECE => {
+                    return (bytes.len().saturating_sub(rest.len()), DataEnd::Ambiguous);
+                }
+                b'\r' => self.held.push(b'\r'),
+                b'\n' => {
+                    self.held.push(b'\n');
+                    return (bytes.len().saturating_sub(others.len()), self.verdict());
+                }
+                _ => {
+                    message.append(&mut self.held);
+                    self.before = [0; 2];
+                    continue;
+                }
             }
+            rest = others;
         }
-        (octets.len(), DataEnd::NotYet)
+        (bytes.len(), DataEnd::NotYet)
     }
 
-    /// Postfix takes a dot with any CRs before the LF for the end, after any LF. Others want CR LF on both
-    /// sides. A client that speaks as RFC 5321 wants it may carry the text of somebody who hopes that two
-    /// servers differ.
+    /// Postfix takes a dot with any CRs before the LF for the end, after any LF. Others require CR LF on both
+    /// sides. A client that follows RFC 5321 may pass on the text of a user who hopes that two servers differ.
     fn verdict(&self) -> DataEnd {
-        let is_strict = self.after_crlf && self.held == b".\r\n";
+        let is_strict = self.before == *b"\r\n" && self.held == b".\r\n";
         if is_strict || self.line_end == LineEnd::Lf { DataEnd::Found } else { DataEnd::Ambiguous }
     }
 
     /// Copies up to the first dot that begins a line.
-    fn text<'a>(&mut self, octets: &'a [u8], message: &mut Vec<u8>) -> &'a [u8] {
-        let mut length = octets.len();
-        for (index, pair) in octets.windows(2).enumerate() {
-            if pair == b"\n." {
-                length = index.saturating_add(1);
-                break;
-            }
-        }
-        let (text, rest) = octets.split_at_checked(length).unwrap_or((octets, &[]));
-        self.at_line_start = text.ends_with(b"\n");
-        self.after_crlf = text.ends_with(b"\r\n") || (text == b"\n" && self.last_is_cr);
-        self.last_is_cr = text.ends_with(b"\r");
+    fn text<'a>(&mut self, bytes: &'a [u8], message: &mut Vec<u8>) -> &'a [u8] {
+        let length = memmem::find(bytes, b"\n.").map_or(bytes.len(), |end| end.saturating_add(1));
+        let (text, rest) = bytes.split_at(length);
+        self.before = match text {
+            [.., before, last] => [*before, *last],
+            [last] => [self.before[1], *last],
+            [] => self.before,
+        };
         message.extend_from_slice(text);
         rest
     }
 }
 
-/// Writes lines that end in LF as what stands after DATA: CR LF, and one dot more where a line begins
-/// with one.
+/// Writes lines that end in LF as mail data: with CR LF, and one dot more where a line begins with a dot.
 #[derive(Debug)]
 pub struct DotStuffing {
     at_line_start: bool,
@@ -127,14 +118,11 @@ impl DotStuffing {
             if self.at_line_start && line.starts_with(b".") {
                 out.push(b'.');
             }
-            match line.strip_suffix(b"\n") {
-                Some(line) => {
-                    out.extend_from_slice(line);
-                    out.extend_from_slice(b"\r\n");
-                }
-                None => out.extend_from_slice(line),
-            }
             self.at_line_start = line.ends_with(b"\n");
+            out.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+            if self.at_line_start {
+                out.extend_from_slice(b"\r\n");
+            }
         }
     }
 }
@@ -209,13 +197,13 @@ mod tests {
     #[test]
     fn a_dot_and_crs_without_end_are_not_held() {
         for line_end in [LineEnd::CrLf, LineEnd::Lf] {
-            let (held, rest) = ("\r".repeat(MOST_HELD - 1), "\r".repeat(3_000));
+            let (held, rest) = ("\r".repeat(LINE_PIECE - 1), "\r".repeat(3_000));
             let mut content = MailData::new(line_end);
             let mut message = Vec::new();
             let input = format!("x\r\n.{held}{rest}");
             let (taken, end) = content.feed(input.as_bytes(), &mut message);
-            assert_eq!((taken, end), (3 + MOST_HELD, DataEnd::Ambiguous));
-            assert_eq!((message.as_slice(), content.held().len()), (&b"x\r\n"[..], MOST_HELD));
+            assert_eq!((taken, end), (3 + LINE_PIECE, DataEnd::Ambiguous));
+            assert_eq!((message.as_slice(), content.held().len()), (&b"x\r\n"[..], LINE_PIECE));
             // One less is text, once something follows it.
             let input = format!("x\r\n.{held}x");
             let mut content = MailData::new(line_end);
