@@ -1,22 +1,45 @@
 //! Addresses in header fields, found and judged as Postfix does it (tok822(3), `rewrite_tree`), so that
-//! nothing is left that it would rewrite: it writes a field anew as soon as one address in it changes.
+//! nothing is left that Postfix would rewrite: it writes a field anew as soon as one address in it changes.
 //!
-//! What is not a fixed point of Postfix's rewriting is mended in the text, the rest left as typed; what
-//! can't be mended with certainty is said to be unstable, and must not be signed.
+//! What is not a fixed point of Postfix's rewriting is fixed in the text, the rest left as typed. A field that
+//! can't be fixed with certainty is unstable, and must not be signed.
 
 mod list;
 mod token;
 
+use super::syntax::quoted;
 use crate::dkim::Domain;
 pub use list::{Address, Addresses, addresses};
-use token::{Kind, Token};
+pub use token::Unstable;
+pub(super) use token::{Kind, Token, tokens};
+
+/// Fields in which Postfix completes addresses (`header_opts`), Resent-* aside: those are not signed.
+pub(super) const ADDRESS_FIELDS: [&str; 12] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "Errors-To",
+    "Return-Path",
+    "Return-Receipt-To",
+    "Disposition-Notification-To",
+    "Mail-Followup-To",
+    "To",
+    "Cc",
+    "Bcc",
+    "Apparently-To",
+];
+
+/// Whether it is the name of a Resent field (RFC 5322 §3.6.6).
+pub(super) fn is_resent(name: &[u8]) -> bool {
+    name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
+}
 
 /// How the host completes an address (Postfix: `myorigin`, `append_dot_mydomain`, `mydomain`).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Completion {
-    /// Goes behind an address without a domain.
+    /// Appended to an address without a domain.
     pub origin: Option<Domain>,
-    /// Goes behind a domain without a dot, where `append_dot_mydomain` is on.
+    /// Appended to a domain without a dot, where `append_dot_mydomain` is on.
     pub dot_domain: Option<Domain>,
 }
 
@@ -24,160 +47,100 @@ pub struct Completion {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phrases {
     /// `Company, Inc. <info@e.com>` is meant as one mailbox (From, Sender, Reply-To).
-    Mend,
+    Quote,
     /// A word before a comma is a recipient.
     Keep,
 }
 
-/// What Postfix makes of the addresses of one field.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Settled {
-    /// Nothing: the value goes out as it is.
-    AsIs,
-    /// Nothing, once the value is this one.
-    Mended(Vec<u8>),
-    /// Something that is not foreseen here.
-    Unstable(Unstable),
-}
-
-/// Why the fate of an address is not known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Unstable {
-    /// A quoted string, comment or domain literal has no end, or a bracket no partner.
-    Unbalanced,
-    /// More addresses than Postfix looks at (`header_address_token_limit`).
-    TooMany,
-    /// A form that Postfix takes apart: comments inside, `%`, `!`, words side by side with dots.
-    Unusual,
-    /// No domain, and no `origin` is configured.
-    NoOrigin,
-    /// A vertical tab or a form feed, which verifiers take differently.
-    OddBlank,
-}
-
-impl std::fmt::Display for Unstable {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Unbalanced => "a quote or bracket has no partner",
-            Self::TooMany => "too many addresses",
-            Self::Unusual => "an address of a form that Postfix rewrites",
-            Self::NoOrigin => "an address without a domain, and no origin in config.toml",
-            Self::OddBlank => "a vertical tab or a form feed",
-        })
-    }
-}
-
-/// Mends the value of an address field (what stands behind the colon) so that Postfix will not.
+/// Fixes the body of an address field so that Postfix has nothing to rewrite. `None`: it is a fixed point already.
+///
+/// # Errors
+/// Postfix would do something that is not foreseen here; the writer of the field caused it.
 ///
 /// ```
-/// use sendmail_dkim::message::address::{Completion, Phrases, Settled, settle};
+/// use sendmail_dkim::message::address::{Completion, Phrases, fixed};
 /// let host = Completion { origin: sendmail_dkim::dkim::Domain::parse("web.example").ok(), dot_domain: None };
-/// let settled = settle(b" root (Cron Daemon)\n", &host, Phrases::Mend);
-/// assert_eq!(settled, Settled::Mended(b" root@web.example (Cron Daemon)\n".to_vec()));
+/// let body = fixed(b" root (Cron Daemon)\n", &host, Phrases::Quote);
+/// assert_eq!(body, Ok(Some(b" root@web.example (Cron Daemon)\n".to_vec())));
 /// ```
-#[must_use]
-pub fn settle(value: &[u8], completion: &Completion, phrases: Phrases) -> Settled {
-    let mended = match phrases {
-        Phrases::Mend => quote_phrase(value),
-        Phrases::Keep => None,
-    };
-    let text = mended.as_deref().unwrap_or(value);
-    let edits = match edits(text, completion) {
-        Ok(edits) => edits,
-        Err(why) => return Settled::Unstable(why),
-    };
+pub fn fixed(
+    body: &[u8],
+    completion: &Completion,
+    phrases: Phrases,
+) -> Result<Option<Vec<u8>>, Unstable> {
+    let quoted = if phrases == Phrases::Quote { quote_phrase(body) } else { None };
+    let text = quoted.as_deref().unwrap_or(body);
+    let edits = edits(text, completion)?;
     if edits.is_empty() {
-        return mended.map_or(Settled::AsIs, Settled::Mended);
+        return Ok(quoted);
     }
     let text = apply(text, &edits);
-    // The proof that the mended text is a fixed point: nothing more is found to mend.
-    match self::edits(&text, completion) {
-        Ok(none) if none.is_empty() => Settled::Mended(text),
-        Ok(_) => Settled::Unstable(Unstable::Unusual),
-        Err(why) => Settled::Unstable(why),
-    }
+    // The proof that the text is a fixed point: nothing more is found to fix.
+    if self::edits(&text, completion)?.is_empty() { Ok(Some(text)) } else { Err(Unstable::Unusual) }
 }
 
-/// Octets `from..to` of a value to be replaced.
-#[derive(Debug)]
-pub(super) struct Edit {
-    pub(super) from: usize,
-    pub(super) to: usize,
-    pub(super) text: Vec<u8>,
+/// Bytes `from..to` of a text to be replaced.
+struct Edit {
+    from: usize,
+    to: usize,
+    text: Vec<u8>,
 }
 
-fn edits(value: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
+/// The edits of all addresses, in the order of the text.
+fn edits(body: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
     let mut edits = Vec::new();
-    let addresses = addresses(value)?;
+    let addresses = addresses(body)?;
     for address in addresses.iter() {
-        address?.settle(value, completion, &mut edits)?;
+        address?.fix(body, completion, &mut edits)?;
     }
-    // Quotes may be all that keeps the two apart, and what goes behind the one would join the other.
+    // Quotes may be all that keeps two addresses apart: what is appended to one would join the other.
     if !edits.is_empty() && addresses.abut() {
         return Err(Unstable::Unusual);
     }
     Ok(edits)
 }
 
-/// The places of the comments of any structured value, parentheses included.
-pub(super) fn comments(value: &[u8]) -> Result<Vec<(usize, usize)>, Unstable> {
-    Ok(token::comments(&token::scan(value)?).collect())
-}
-
-/// The value with all edits made, in whatever order they come; no two overlap.
-pub(super) fn apply(value: &[u8], edits: &[Edit]) -> Vec<u8> {
-    let mut edits: Vec<&Edit> = edits.iter().collect();
-    edits.sort_by_key(|edit| edit.from);
-    let mut text = Vec::with_capacity(value.len().saturating_add(64));
+fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
+    let mut text = Vec::with_capacity(body.len().saturating_add(64));
     let mut done = 0;
     for edit in edits {
-        text.extend_from_slice(value.get(done..edit.from).unwrap_or_default());
+        text.extend_from_slice(body.get(done..edit.from).unwrap_or_default());
         text.extend_from_slice(&edit.text);
         done = edit.to;
     }
-    text.extend_from_slice(value.get(done..).unwrap_or_default());
+    text.extend_from_slice(body.get(done..).unwrap_or_default());
     text
 }
 
-/// Quotes the display name of the one `<address>` at the end of a value, where it holds a comma or a
-/// colon that would make Postfix see more than one address, or a dot: RFC 5322 §3.2.5 wants it quoted,
+/// Quotes the display name of the one `<address>` at the end of a body, where it holds a comma or a
+/// colon that would make Postfix see more than one address, or a dot: RFC 5322 §3.2.5 requires quotes,
 /// Postfix takes it either way, and Sendmail puts the quotes there itself.
-fn quote_phrase(value: &[u8]) -> Option<Vec<u8>> {
-    let tokens = token::scan(value).ok()?;
-    let last = tokens.iter().rposition(|token| token.kind != Kind::Comment)?;
+fn quote_phrase(body: &[u8]) -> Option<Vec<u8>> {
+    let tokens = tokens(body).ok()?;
+    let last = tokens.iter().rfind(|token| token.kind != Kind::Comment)?;
     let open = tokens.iter().position(|token| token.kind == Kind::Special(b'<'))?;
     let brackets = tokens.iter().filter(|token| matches!(token.kind, Kind::Special(b'<' | b'>')));
     let phrase = tokens.get(..open)?;
-    let separates = |token: &Token| matches!(token.kind, Kind::Special(b',' | b':' | b';'));
-    let is_dotted = phrase.iter().any(|token| token.kind == Kind::Special(b'.'))
-        && phrase.iter().all(|token| token.kind != Kind::Comment);
-    let is_list = phrase.iter().any(|token| token.kind == Kind::Special(b'@'));
-    if tokens.get(last)?.kind != Kind::Special(b'>')
-        || brackets.count() != 2
-        || is_list
-        || !(phrase.iter().any(separates) || is_dotted)
-    {
+    let has = |specials: &[u8]| {
+        let is_one = |kind| matches!(kind, Kind::Special(special) if specials.contains(&special));
+        phrase.iter().any(|token| is_one(token.kind))
+    };
+    let has_comment = phrase.iter().any(|token| token.kind == Kind::Comment);
+    let needs_quotes = has(b",:;") || has(b".") && !has_comment;
+    if last.kind != Kind::Special(b'>') || brackets.count() != 2 || has(b"@") || !needs_quotes {
         return None;
     }
     let (from, to) = (phrase.first()?.from, phrase.last()?.to);
-    let words = value.get(from..to)?;
-    // An encoded word inside quotes would no longer be one (RFC 2047 §5).
+    let words = body.get(from..to)?;
+    // An encoded-word inside quotes would no longer be one (RFC 2047 §5).
     if words.windows(2).any(|pair| pair == b"=?") {
         return None;
     }
-    let mut quoted = vec![b'"'];
-    for octet in words {
-        match octet {
-            b'"' | b'\n' => {}
-            b'\\' => quoted.extend_from_slice(b"\\\\"),
-            _ => quoted.push(*octet),
-        }
-    }
-    quoted.push(b'"');
-    Some(apply(value, &[Edit { from, to, text: quoted }]))
+    let text = quoted(words.iter().copied().filter(|byte| !matches!(byte, b'"' | b'\n')));
+    Some(apply(body, &[Edit { from, to, text }]))
 }
 
-/// Octets that make Postfix quote a local part; a dot does so at an end or beside another.
+/// Bytes that make Postfix quote a local part; a dot does so at an end or next to another.
 fn must_quote(local: &[u8]) -> bool {
     local.is_empty()
         || local.starts_with(b".")
@@ -185,132 +148,107 @@ fn must_quote(local: &[u8]) -> bool {
         || local.windows(2).any(|pair| pair == b"..")
         || local
             .iter()
-            .any(|octet| *octet <= b' ' || *octet == 127 || b"()<>@,;:\\\"[]".contains(octet))
+            .any(|byte| *byte <= b' ' || *byte == 127 || b"()<>@,;:\\\"[]".contains(byte))
 }
 
 impl Address<'_> {
-    /// The edits that make a fixed point of this address.
-    fn settle(
+    /// Appends the edits that make a fixed point of this address.
+    fn fix(
         &self,
-        value: &[u8],
+        body: &[u8],
         completion: &Completion,
         edits: &mut Vec<Edit>,
     ) -> Result<(), Unstable> {
-        let is_nothing = self.local.is_empty() && self.domain.is_empty();
-        if is_nothing && !self.has_at && self.route.is_none() {
+        if self.local.is_empty() && self.domain.is_none() && self.route.is_none() {
             return Ok(()); // `<>`
         }
+        let (Some(first), Some(last)) = (self.local.first(), self.local.last()) else {
+            return Err(Unstable::Unusual);
+        };
+        let (from, to) = (first.from, last.to);
+        let local = body.get(from..to).ok_or(Unstable::Unusual)?;
+        let fixed = self.fixed_local(local)?;
         if let Some((from, to)) = self.route {
             edits.push(Edit { from, to, text: Vec::new() });
         }
-        self.settle_local(value, edits)?;
-        let Some(end) = self.local.last().map(|token| token.to) else {
-            return Err(Unstable::Unusual);
-        };
-        if !self.has_at {
-            if self.local.iter().any(|token| matches!(token.kind, Kind::Special(b'!' | b'%'))) {
-                return self.turn_around(value, edits);
-            }
-            let origin = completion.origin.as_ref().ok_or(Unstable::NoOrigin)?;
-            let text = format!("@{}", origin.as_str()).into_bytes();
-            edits.push(Edit { from: end, to: end, text });
+        let Some(domain) = self.domain else {
+            let text = match turned_around(local).filter(|_| first.kind != Kind::Quoted) {
+                Some(turned) => turned?,
+                None => {
+                    let origin = completion.origin.as_ref().ok_or(Unstable::NoOrigin)?;
+                    [fixed.as_deref().unwrap_or(local), b"@", origin.as_str().as_bytes()].concat()
+                }
+            };
+            edits.push(Edit { from, to, text });
             return Ok(());
-        }
-        self.settle_domain(completion, edits)
+        };
+        edits.extend(fixed.map(|text| Edit { from, to, text }));
+        fix_domain(domain, completion, edits)
     }
 
-    /// `host!user` → `user@host` (`swap_bangpath`), else `user%host` → `user@host`
-    /// (`allow_percent_hack`). What comes of it is looked at once more.
-    fn turn_around(&self, value: &[u8], edits: &mut Vec<Edit>) -> Result<(), Unstable> {
-        let (Some(first), Some(last)) = (self.local.first(), self.local.last()) else {
-            return Err(Unstable::Unusual);
-        };
-        let (from, to) = (first.from, last.to);
-        let typed = value.get(from..to).ok_or(Unstable::Unusual)?;
-        let split = |at: Option<usize>| {
-            let (left, right) = typed.split_at_checked(at?)?;
-            Some((left, right.get(1..)?))
-        };
-        let bang = split(typed.iter().position(|octet| *octet == b'!'));
-        let percent = split(typed.iter().rposition(|octet| *octet == b'%'));
-        let ((Some((host, user)), _) | (None, Some((user, host)))) = (bang, percent) else {
-            return Err(Unstable::Unusual);
-        };
-        if user.is_empty() || host.is_empty() {
-            return Err(Unstable::Unusual);
-        }
-        // A local part that has to be quoted is the next look's matter, and too much for it.
-        while edits.last().is_some_and(|edit| edit.from >= from && edit.to <= to) {
-            edits.pop();
-        }
-        edits.push(Edit { from, to, text: [user, b"@", host].concat() });
-        Ok(())
-    }
-
-    fn settle_local(&self, value: &[u8], edits: &mut Vec<Edit>) -> Result<(), Unstable> {
-        let (Some(first), Some(last)) = (self.local.first(), self.local.last()) else {
-            return Err(Unstable::Unusual);
-        };
-        let (from, to) = (first.from, last.to);
-        let text = value.get(from..to).ok_or(Unstable::Unusual)?;
-        if let ([_], Kind::Quoted) = (self.local, first.kind) {
-            let inner = text.get(1..text.len().saturating_sub(1)).ok_or(Unstable::Unusual)?;
-            if inner.iter().any(|octet| matches!(octet, b'\\' | b'\n')) {
+    /// The local part with quotes where they are needed and nowhere else. `None`: as it is.
+    fn fixed_local(&self, local: &[u8]) -> Result<Option<Vec<u8>>, Unstable> {
+        if let [Token { kind: Kind::Quoted, .. }] = self.local {
+            let inner = local.get(1..local.len().saturating_sub(1)).ok_or(Unstable::Unusual)?;
+            if inner.iter().any(|byte| matches!(byte, b'\\' | b'\n')) {
                 return Err(Unstable::Unusual);
             }
-            if !must_quote(inner) {
-                edits.push(Edit { from, to, text: inner.to_vec() });
-            }
-            return Ok(());
+            return Ok(Some(inner.to_vec()).filter(|inner| !must_quote(inner)));
         }
-        let adjacent = self.local.windows(2).all(|pair| match pair {
-            [left, right] => left.to == right.from,
-            _ => true,
-        });
-        let plain = self.local.iter().all(|token| {
+        let mut pairs = self.local.iter().zip(self.local.iter().skip(1));
+        let is_joined = pairs.all(|(left, right)| left.to == right.from);
+        let is_plain = |token: &Token| {
             matches!(token.kind, Kind::Atom | Kind::Special(b'.' | b'%' | b'!' | b'|'))
-        });
-        if !adjacent || !plain {
+        };
+        if !is_joined || !self.local.iter().all(is_plain) {
             return Err(Unstable::Unusual);
         }
-        if must_quote(text) {
-            let quoted = [b"\"", text, b"\""].concat();
-            edits.push(Edit { from, to, text: quoted });
-        }
-        Ok(())
+        Ok(Some([b"\"", local, b"\""].concat()).filter(|_| must_quote(local)))
     }
+}
 
-    fn settle_domain(
-        &self,
-        completion: &Completion,
-        edits: &mut Vec<Edit>,
-    ) -> Result<(), Unstable> {
-        if let [only] = self.domain
-            && only.kind == Kind::Literal
-        {
-            return Ok(());
-        }
-        let (labels, dot) = match self.domain.split_last() {
-            Some((last, labels)) if last.kind == Kind::Special(b'.') => (labels, Some(last)),
-            _ => (self.domain, None),
-        };
-        let alternate = labels.iter().enumerate().all(|(index, token)| {
-            token.kind == if index % 2 == 0 { Kind::Atom } else { Kind::Special(b'.') }
-        });
-        let Some(last) = labels.last().filter(|last| alternate && last.kind == Kind::Atom) else {
-            return Err(Unstable::Unusual);
-        };
-        if let Some(dot) = dot {
-            edits.push(Edit { from: dot.from, to: dot.to, text: Vec::new() });
-        }
-        if labels.len() == 1
-            && let Some(domain) = &completion.dot_domain
-        {
+/// `host!user` → `user@host` (`swap_bangpath`), else `user%host` → `user@host` (`allow_percent_hack`).
+/// A local part that has to be quoted then is found when the result is looked at again.
+fn turned_around(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
+    let bang = local.iter().position(|byte| *byte == b'!');
+    let at = bang.or_else(|| local.iter().rposition(|byte| *byte == b'%'))?;
+    let (left, right) = local.split_at(at);
+    let right = right.get(1..).unwrap_or_default();
+    let (user, host) = if bang.is_some() { (right, left) } else { (left, right) };
+    let is_whole = !user.is_empty() && !host.is_empty();
+    Some(if is_whole { Ok([user, b"@", host].concat()) } else { Err(Unstable::Unusual) })
+}
+
+/// Appends `.mydomain` to a single label, and removes a trailing dot.
+fn fix_domain(
+    domain: &[Token],
+    completion: &Completion,
+    edits: &mut Vec<Edit>,
+) -> Result<(), Unstable> {
+    if let [Token { kind: Kind::Literal, .. }] = domain {
+        return Ok(());
+    }
+    let (labels, dot) = match domain.split_last() {
+        Some((last, labels)) if last.kind == Kind::Special(b'.') => (labels, Some(last)),
+        _ => (domain, None),
+    };
+    let alternate = labels.iter().enumerate().all(|(index, token)| {
+        token.kind == if index % 2 == 0 { Kind::Atom } else { Kind::Special(b'.') }
+    });
+    let Some(last) = labels.last().filter(|last| alternate && last.kind == Kind::Atom) else {
+        return Err(Unstable::Unusual);
+    };
+    match (&completion.dot_domain, dot) {
+        // To Postfix it has a dot, until that is gone.
+        (Some(_), Some(_)) if labels.len() == 1 => return Err(Unstable::Unusual),
+        (Some(domain), _) if labels.len() == 1 => {
             let text = format!(".{}", domain.as_str()).into_bytes();
             edits.push(Edit { from: last.to, to: last.to, text });
         }
-        Ok(())
+        (_, Some(dot)) => edits.push(Edit { from: dot.from, to: dot.to, text: Vec::new() }),
+        (_, None) => {}
     }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -321,16 +259,16 @@ mod tests {
         Completion { origin: Some(Domain::parse("myorigin.example").unwrap()), dot_domain: None }
     }
 
-    fn settled_by(completion: &Completion, value: &str, phrases: Phrases) -> String {
-        match settle(value.as_bytes(), completion, phrases) {
-            Settled::AsIs => value.into(),
-            Settled::Mended(text) => String::from_utf8(text).unwrap(),
-            Settled::Unstable(why) => format!("{why:?}"),
+    fn fixed_by(completion: &Completion, value: &str, phrases: Phrases) -> String {
+        match fixed(value.as_bytes(), completion, phrases) {
+            Ok(None) => value.into(),
+            Ok(Some(text)) => String::from_utf8(text).unwrap(),
+            Err(why) => format!("{why:?}"),
         }
     }
 
-    fn settled(value: &str) -> String {
-        settled_by(&host(), value, Phrases::Mend)
+    fn fixed_here(value: &str) -> String {
+        fixed_by(&host(), value, Phrases::Quote)
     }
 
     #[test]
@@ -361,7 +299,7 @@ mod tests {
             "root@localhost",
             "a@e.com,\n\tb@e.com\n",
         ] {
-            assert_eq!(settled(value), value);
+            assert_eq!(fixed_here(value), value);
         }
     }
 
@@ -376,15 +314,15 @@ mod tests {
             ("\"john doe\"", "\"john doe\"@myorigin.example"),
             ("John Doe", "John@myorigin.example Doe@myorigin.example"),
         ] {
-            assert_eq!(settled(value), wanted);
+            assert_eq!(fixed_here(value), wanted);
         }
     }
 
     #[test]
     fn without_an_origin_a_bare_address_is_unstable() {
         let nobody = Completion::default();
-        assert_eq!(settled_by(&nobody, "root", Phrases::Mend), "NoOrigin");
-        assert_eq!(settled_by(&nobody, "root@e.com", Phrases::Mend), "root@e.com");
+        assert_eq!(fixed_by(&nobody, "root", Phrases::Quote), "NoOrigin");
+        assert_eq!(fixed_by(&nobody, "root@e.com", Phrases::Quote), "root@e.com");
     }
 
     #[test]
@@ -395,7 +333,7 @@ mod tests {
             (" A, \"B\" C\n <f@e.com> (x)\n", " \"A, B C\"\n <f@e.com> (x)\n"),
             ("Company, Inc. <info>", "\"Company, Inc.\" <info@myorigin.example>"),
         ] {
-            assert_eq!(settled(value), wanted);
+            assert_eq!(fixed_here(value), wanted);
         }
     }
 
@@ -409,18 +347,18 @@ mod tests {
             ("Dr. =?utf-8?q?=C3=9C?= <u@e.com>", "Dr. =?utf-8?q?=C3=9C?= <u@e.com>"),
             ("J. Doe (x) <j@e.com>", "J. Doe (x) <j@e.com>"),
         ] {
-            assert_eq!(settled(value), wanted);
+            assert_eq!(fixed_here(value), wanted);
         }
         let value = "Johnny B. Goode <jb@e.com>";
-        assert_eq!(settled_by(&host(), value, Phrases::Keep), value);
+        assert_eq!(fixed_by(&host(), value, Phrases::Keep), value);
     }
 
     #[test]
     fn a_word_before_a_comma_is_a_recipient_in_a_destination_field() {
         let value = "root, Joe <joe@e.com>";
         let wanted = "root@myorigin.example, Joe <joe@e.com>";
-        assert_eq!(settled_by(&host(), value, Phrases::Keep), wanted);
-        assert_eq!(settled("a@e.com, Joe <joe@e.com>"), "a@e.com, Joe <joe@e.com>");
+        assert_eq!(fixed_by(&host(), value, Phrases::Keep), wanted);
+        assert_eq!(fixed_here("a@e.com, Joe <joe@e.com>"), "a@e.com, Joe <joe@e.com>");
     }
 
     #[test]
@@ -431,24 +369,24 @@ mod tests {
             ("john.@e.com", "\"john.\"@e.com"),
             (".john@e.com", "\".john\"@e.com"),
         ] {
-            assert_eq!(settled(value), wanted);
+            assert_eq!(fixed_here(value), wanted);
         }
     }
 
     #[test]
     fn routes_and_trailing_dots_go() {
-        assert_eq!(settled("user@e.com."), "user@e.com");
-        assert_eq!(settled("<@r.example:u@e.com>"), "<u@e.com>");
-        assert_eq!(settled("X <@a.example,@b.example: u@e.com>"), "X <u@e.com>");
+        assert_eq!(fixed_here("user@e.com."), "user@e.com");
+        assert_eq!(fixed_here("<@r.example:u@e.com>"), "<u@e.com>");
+        assert_eq!(fixed_here("X <@a.example,@b.example: u@e.com>"), "X <u@e.com>");
     }
 
     #[test]
     fn bang_paths_and_percents_are_turned_around() {
-        assert_eq!(settled("user%x.example"), "user@x.example");
-        assert_eq!(settled("X <host!user>"), "X <user@host>");
-        assert_eq!(settled("a!b!c, d%e%f"), "b!c@a, d%e@f");
-        assert_eq!(settled("a!b%c"), "b%c@a");
-        assert_eq!(settled("a!b@c.example"), "a!b@c.example");
+        assert_eq!(fixed_here("user%x.example"), "user@x.example");
+        assert_eq!(fixed_here("X <host!user>"), "X <user@host>");
+        assert_eq!(fixed_here("a!b!c, d%e%f"), "b!c@a, d%e@f");
+        assert_eq!(fixed_here("a!b%c"), "b%c@a");
+        assert_eq!(fixed_here("a!b@c.example"), "a!b@c.example");
     }
 
     #[test]
@@ -458,7 +396,7 @@ mod tests {
         for (value, wanted) in
             [("root@web01", "root@web01.example.org"), ("u@[192.0.2.1]", "u@[192.0.2.1]")]
         {
-            assert_eq!(settled_by(&completion, value, Phrases::Mend), wanted);
+            assert_eq!(fixed_by(&completion, value, Phrases::Quote), wanted);
         }
     }
 
@@ -488,9 +426,9 @@ mod tests {
             "=?utf-8?Q?M=C3=BCller?=, Hans: <h@e.com> x",
         ] {
             assert!(
-                matches!(settle(value.as_bytes(), &host(), Phrases::Mend), Settled::Unstable(_)),
+                fixed(value.as_bytes(), &host(), Phrases::Quote).is_err(),
                 "{value}: {}",
-                settled(value)
+                fixed_here(value)
             );
         }
     }
@@ -498,6 +436,6 @@ mod tests {
     #[test]
     fn more_addresses_than_postfix_looks_at_are_unstable() {
         let many = "user@example.com,".repeat(2_000);
-        assert_eq!(settled(&many), "TooMany");
+        assert_eq!(fixed_here(&many), "TooMany");
     }
 }

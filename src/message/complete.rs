@@ -1,12 +1,12 @@
-//! Adds to a header what Postfix would add, and mends what Postfix would rewrite (cleanup(8)), so that
-//! it goes out as it was signed. The fields that can't be proved stable are named, to be left out of h=.
+//! Adds to a header what Postfix would add, and fixes what Postfix would rewrite (cleanup(8)), so that
+//! it is sent as it was signed. The fields that can't be proved stable are named, to be left out of h=.
 
-use super::address::{Completion, Phrases, Settled, addresses, settle};
+use super::address::{ADDRESS_FIELDS, Completion, Phrases, addresses, fixed, is_resent};
 use super::date::DateTime;
-use super::fold::folded;
+use super::fold::Writer;
 use super::limits::{LONGEST_FIELD, LONGEST_LINE, MOST_ADDED};
-use super::syntax::{cleaned, field_name, has_odd_blank, split_fields};
-use super::words;
+use super::syntax::{cleaned, field_name, has_odd_blank, is_one_of, quoted, split_fields};
+use super::words::{self, Text};
 use crate::dkim::{Domain, Field, FieldName, Header};
 
 /// What is known about a submission beside its text.
@@ -19,22 +19,6 @@ pub struct Submitter {
     /// The full name by Postfix's rule: `-F`, else `NAME`, else the passwd entry.
     pub full_name: Option<Vec<u8>>,
 }
-
-/// Fields in which Postfix completes addresses (`header_opts`), Resent-* aside: those are not signed.
-pub(super) const ADDRESS_FIELDS: [&str; 12] = [
-    "From",
-    "Sender",
-    "Reply-To",
-    "Errors-To",
-    "Return-Path",
-    "Return-Receipt-To",
-    "Disposition-Notification-To",
-    "Mail-Followup-To",
-    "To",
-    "Cc",
-    "Bcc",
-    "Apparently-To",
-];
 
 /// Fields in which one mailbox with an unquoted comma in its display name is usual.
 const ORIGINATOR_FIELDS: [&str; 3] = ["From", "Sender", "Reply-To"];
@@ -59,24 +43,25 @@ pub fn fields(section: &[u8]) -> Option<Header> {
     split_fields(section).map(field).collect::<Option<_>>().map(Header::new)
 }
 
-/// Adds From where it is missing, and mends it. To be done before the author is looked for.
+/// Adds From where it is missing, and fixes it. To be done before the author is looked for.
 pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Completion) {
+    let mut room = MOST_ADDED;
     // With any Resent-* field Postfix adds Resent-From instead.
     if header.count("From") == 0
         && !has_resent(header)
-        && let Some(field) = from_field(submitter, completion)
+        && let Some(mut field) = from_field(submitter)
+        && fix_addresses(&mut field, completion, &mut room)
     {
         header.fields_mut().push(field);
     }
-    let mut room = MOST_ADDED;
     for field in header.fields_mut().iter_mut().filter(|field| field.is("From")) {
         // An unstable From is the author's matter: see there.
-        mend(field, completion, &mut room);
+        fix_addresses(field, completion, &mut room);
     }
 }
 
-/// Adds Message-ID and Date where they are missing, as Postfix does, at the end; mends the addresses.
-/// `unique` is the part of a Message-ID before the `@`. Gives the names that must not be signed.
+/// Adds Message-ID and Date where they are missing, as Postfix does, at the end; fixes the addresses and the text.
+/// `unique` is the part of a Message-ID before the `@`. Returns the names that must not be signed.
 pub fn complete(
     header: &mut Header,
     completion: &Completion,
@@ -87,19 +72,19 @@ pub fn complete(
     let mut unstable = Vec::new();
     let declared = header.named("Content-Type").next();
     let declared = declared.and_then(|field| words::declared_charset(field.value()));
-    // A text that somebody else has signed is not ours to write anew.
+    // A text that another program has signed is not written anew.
     let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
     let mut room = MOST_ADDED;
     for field in header.fields_mut() {
-        let mut keeps = mend(field, completion, &mut room);
-        if !is_signed && settle_text(field, declared.as_deref(), &mut room) {
+        let mut is_stable = fix_addresses(field, completion, &mut room);
+        if !is_signed && fix_text(field, declared.as_deref(), &mut room) {
             // Folding may have gone through an address.
-            keeps &= mend(field, completion, &mut room);
+            is_stable &= fix_addresses(field, completion, &mut room);
         }
-        keeps &= is_short(field) && !has_odd_blank(field.octets());
+        is_stable &= is_short(field) && !has_odd_blank(field.octets());
         let name =
             std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
-        if let (false, Some(name)) = (keeps, name) {
+        if let (false, Some(name)) = (is_stable, name) {
             unstable.push(name);
         }
     }
@@ -115,14 +100,12 @@ pub fn complete(
 }
 
 /// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
-fn settle_text(field: &mut Field, declared: Option<&str>, room: &mut usize) -> bool {
+fn fix_text(field: &mut Field, declared: Option<&str>, room: &mut usize) -> bool {
     // It is not signed either way.
     if field.octets().len() > LONGEST_FIELD {
         return false;
     }
-    let ascii = words::ascii_value(field.name(), field.value(), declared);
-    let octets = ascii.map(|value| [field.name(), b":", value.as_slice()].concat());
-    let octets = folded(octets.as_deref().unwrap_or(field.octets()));
+    let octets = words::field(field.name(), field.value(), declared);
     octets != field.octets() && replace(field, &octets, room)
 }
 
@@ -159,14 +142,9 @@ fn add(header: &mut Header, field: &str) {
     header.fields_mut().extend(Field::parse(field.as_bytes()));
 }
 
-/// Whether a message was sent once more by somebody (RFC 5322 §3.6.6).
+/// Whether a message was sent again by another user (RFC 5322 §3.6.6).
 pub(crate) fn has_resent(header: &Header) -> bool {
     header.fields().iter().any(|field| is_resent(field.name()))
-}
-
-/// Whether it is the name of a Resent field (RFC 5322 §3.6.6).
-pub(super) fn is_resent(name: &[u8]) -> bool {
-    name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
 }
 
 fn is_short(field: &Field) -> bool {
@@ -176,46 +154,45 @@ fn is_short(field: &Field) -> bool {
 }
 
 /// Makes a fixed point of an address field. False where that can't be done.
-fn mend(field: &mut Field, completion: &Completion, room: &mut usize) -> bool {
-    if !ADDRESS_FIELDS.iter().any(|name| field.is(name)) {
+fn fix_addresses(field: &mut Field, completion: &Completion, room: &mut usize) -> bool {
+    if !is_one_of(field.name(), &ADDRESS_FIELDS) {
         return true;
     }
-    let is_originator = ORIGINATOR_FIELDS.iter().any(|name| field.is(name));
-    let phrases = if is_originator { Phrases::Mend } else { Phrases::Keep };
-    match settle(field.value(), completion, phrases) {
-        Settled::AsIs => true,
-        Settled::Mended(value) => {
-            let octets = [field.name(), b":", &value].concat();
-            replace(field, &octets, room)
-        }
-        Settled::Unstable(_) => false,
+    let is_originator = is_one_of(field.name(), &ORIGINATOR_FIELDS);
+    let phrases = if is_originator { Phrases::Quote } else { Phrases::Keep };
+    match fixed(field.value(), completion, phrases) {
+        Ok(None) => true,
+        Ok(Some(value)) => replace(field, &[field.name(), b":", &value].concat(), room),
+        Err(_) => false,
     }
 }
 
 /// The From that Postfix would make: the envelope sender, else the login name, with the full name.
-fn from_field(submitter: &Submitter, completion: &Completion) -> Option<Field> {
+fn from_field(submitter: &Submitter) -> Option<Field> {
     let address = match &submitter.envelope_sender {
         Some(typed) => bare_address(typed)?,
         None => submitter.login.clone()?.into_bytes(),
     };
-    let mut value = b" ".to_vec();
-    let name = submitter.full_name.as_deref().map(phrase).filter(|name| !name.is_empty());
-    // Postfix gives no name to MAILER-DAEMON.
-    match name.filter(|_| !address.is_empty()) {
-        Some(name) => {
-            // Behind encoded words the address has a line of its own.
-            let blank: &[u8] = if name.starts_with(b"=?") { b"\n " } else { b" " };
-            value.extend([name.as_slice(), blank, b"<", &address, b">\n"].concat());
+    let name = submitter.full_name.as_deref().unwrap_or_default().trim_ascii();
+    let mut text = Text { writer: Writer::new(b"From:"), charset: words::charset(name, None) };
+    text.writer.text(b" ");
+    if address.is_empty() {
+        // Postfix gives no name to MAILER-DAEMON.
+        text.writer.text(b"MAILER-DAEMON");
+    } else if name.is_empty() {
+        text.writer.text(&address);
+    } else {
+        if name.is_ascii() {
+            text.writer.text(&phrase(name));
+            text.writer.text(b" ");
+        } else {
+            text.encoded_words("", name, "");
+            // After encoded-words the address has a line of its own.
+            text.writer.text(b"\n ");
         }
-        None if address.is_empty() => value.extend_from_slice(b"MAILER-DAEMON\n"),
-        None => value.extend([address.as_slice(), b"\n"].concat()),
+        text.writer.text(&[b"<", address.as_slice(), b">"].concat());
     }
-    let value = match settle(&value, completion, Phrases::Keep) {
-        Settled::AsIs => value,
-        Settled::Mended(value) => value,
-        Settled::Unstable(_) => return None,
-    };
-    Field::parse(&[b"From:", value.as_slice()].concat()).ok()
+    Field::parse(&text.writer.finish()).ok()
 }
 
 /// `Name <a@b>` or `a@b` → `a@b`; empty for the null sender.
@@ -229,28 +206,14 @@ fn bare_address(typed: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A display name: as it is where it is all words, quoted where it has specials, encoded where it is
-/// not ASCII (RFC 2047).
+/// A display name: as it is where it is all atoms (RFC 5322 §3.2.3), else quoted.
 fn phrase(name: &[u8]) -> Vec<u8> {
-    let name = name.trim_ascii();
-    if !name.is_ascii() {
-        return words::encoded_words(name, words::charset(name, None));
-    }
-    let is_word =
-        |octet: u8| octet.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~ ".contains(&octet);
-    let plain = name.iter().filter(|octet| !octet.is_ascii_control());
-    if name.iter().all(|octet| is_word(*octet)) {
+    let is_atom =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~ ".contains(byte);
+    if name.iter().all(is_atom) {
         return name.to_vec();
     }
-    let mut quoted = vec![b'"'];
-    for octet in plain {
-        if matches!(octet, b'"' | b'\\') {
-            quoted.push(b'\\');
-        }
-        quoted.push(*octet);
-    }
-    quoted.push(b'"');
-    quoted
+    quoted(name.iter().copied().filter(|byte| !byte.is_ascii_control()))
 }
 
 /// The full name in a passwd entry (GECOS): up to the first of `,;%`, with the login name, its first

@@ -1,47 +1,169 @@
-//! Long lines of a header field, folded at blanks that are there (RFC 5322 §2.2.3): the relaxed
-//! canonicalization does not see it, and no hop has to cut the line itself.
+//! The writer of header text. It knows the column it is at: no line with an encoded-word is longer than 76
+//! characters (RFC 2047 §2), and other lines are folded (RFC 5322 §2.2.3) only where a hop would break them.
+//!
+//! A line is folded before whitespace that is there, which the relaxed canonicalization does not see. Whitespace
+//! is added only around an encoded-word that touches other tokens. Each byte is looked at once.
 
-use super::limits::LONGEST_LINE;
+use super::limits::{ENCODED_LINE, LONGEST_LINE};
+use super::syntax::is_wsp;
 
 /// The field with its long lines folded where that can be done.
 #[must_use]
 pub fn folded(field: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(field.len());
-    for (index, line) in field.split_inclusive(|octet| *octet == b'\n').enumerate() {
-        // Nothing but a blank behind the colon is more than some verifiers take.
-        let colon = line.iter().position(|octet| *octet == b':').filter(|_| index == 0);
-        fold_line(line, colon.map_or(0, |colon| colon.saturating_add(2)), &mut text);
-    }
-    text
+    let colon = field.iter().position(|byte| *byte == b':').unwrap_or_default();
+    let (name, body) = field.split_at(colon.saturating_add(1).min(field.len()));
+    let mut writer = Writer { is_new: false, ..Writer::new(name) };
+    writer.text(body);
+    writer.finish()
 }
 
-fn fold_line(line: &[u8], begin: usize, text: &mut Vec<u8>) {
-    let is_space = |octet: &u8| matches!(octet, b' ' | b'\t');
-    // Behind this there is nothing but whitespace.
-    let end = line.trim_ascii_end().len();
-    let (mut from, mut begin) = (0_usize, begin);
-    while line.len().saturating_sub(from) > LONGEST_LINE.saturating_add(1) {
-        let spaces = line.get(begin..end).unwrap_or_default().iter();
-        let spaces = spaces.take_while(|octet| octet.is_ascii_whitespace()).count();
-        let first = begin.saturating_add(spaces);
-        let limit = from.saturating_add(LONGEST_LINE);
-        // The last space that keeps the line short, and has text before it and behind it.
-        let cut = line.get(from..limit).and_then(|part| part.iter().rposition(is_space));
-        let cut = cut.map(|at| from.saturating_add(at)).filter(|cut| first < *cut && *cut < end);
-        // A word, or a run of spaces, that is longer than a line stands with what is beside it.
-        let next = || {
-            let beyond = limit.max(first.saturating_add(1));
-            let at = line.get(beyond..end)?.iter().position(is_space)?;
-            Some(beyond.saturating_add(at))
-        };
-        let Some(cut) = cut.or_else(next) else { break };
-        text.extend_from_slice(line.get(from..cut).unwrap_or_default());
-        text.push(b'\n');
-        from = cut;
-        begin = cut.saturating_add(1);
-    }
-    text.extend_from_slice(line.get(from..).unwrap_or_default());
+/// Writes one field.
+#[derive(Debug)]
+pub(super) struct Writer {
+    out: Vec<u8>,
+    /// Where the line begins in `out`.
+    line: usize,
+    /// Text before this place is no reason to fold: some verifiers fail if nothing but a space follows the colon.
+    name: usize,
+    /// The line has text, so that it may be folded.
+    has_text: bool,
+    /// The longest that the line may be.
+    limit: usize,
+    /// The last place where the line can be folded, and the last one after a comma.
+    last: Option<usize>,
+    comma: Option<usize>,
+    /// The field is written anew, and encoded-words that were there have the limit of others.
+    is_new: bool,
 }
+
+impl Writer {
+    /// A writer of the body of a field. `name` has its colon.
+    pub(super) fn new(name: &[u8]) -> Self {
+        Self {
+            out: name.to_vec(),
+            line: 0,
+            name: name.len().saturating_add(1),
+            has_text: false,
+            limit: LONGEST_LINE,
+            last: None,
+            comma: None,
+            is_new: true,
+        }
+    }
+
+    /// The whole field.
+    pub(super) fn finish(self) -> Vec<u8> {
+        self.out
+    }
+
+    /// Writes text as it is; it may be folded at its whitespace.
+    pub(super) fn text(&mut self, text: &[u8]) {
+        for run in text.split_inclusive(|byte| is_wsp(*byte) || *byte == b'\n') {
+            let (word, wsp) = match run.split_last() {
+                Some((b' ' | b'\t', word)) => run.split_at(word.len()),
+                _ => (run.strip_suffix(b"\n").unwrap_or(run), &[][..]),
+            };
+            let is_text = !word.trim_ascii().is_empty();
+            self.out.extend_from_slice(word);
+            self.has_text |= is_text && self.out.len() > self.name;
+            if self.is_new && word.windows(2).any(|pair| pair == b"=?") {
+                self.limit = ENCODED_LINE;
+            }
+            self.out.extend_from_slice(wsp);
+            if is_text {
+                self.shorten();
+            }
+            if run.ends_with(b"\n") {
+                self.end_line();
+            } else if !wsp.is_empty() && self.has_text {
+                self.may_fold();
+            }
+        }
+    }
+
+    /// Writes text that must not be folded inside.
+    pub(super) fn whole(&mut self, text: &[u8]) {
+        self.out.extend_from_slice(text);
+        self.has_text = true;
+        self.shorten();
+    }
+
+    /// Writes an encoded-word and what touches it: on the next line if there is no room for it on this one.
+    pub(super) fn encoded_word(&mut self, word: &[u8]) {
+        self.limit = ENCODED_LINE;
+        let length = word.len();
+        while self.column().saturating_add(length) > ENCODED_LINE
+            && let Some(at) = self.place()
+        {
+            self.fold(at);
+        }
+        if self.column().saturating_add(length) > ENCODED_LINE && (self.has_text || self.name > 0) {
+            let is_after_wsp = self.out.last().is_some_and(|last| is_wsp(*last));
+            self.fold(self.out.len().saturating_sub(usize::from(is_after_wsp)));
+        }
+        self.out.extend_from_slice(word);
+        self.has_text = true;
+        self.last = Some(self.out.len());
+    }
+
+    /// Bytes that an encoded-word may have which is written next, and what touches it.
+    pub(super) fn room(&self) -> usize {
+        let room = ENCODED_LINE.saturating_sub(self.column());
+        // It will begin a line.
+        if self.has_text || room < SHORTEST { ENCODED_LINE.saturating_sub(1) } else { room }
+    }
+
+    fn column(&self) -> usize {
+        self.out.len().saturating_sub(self.line)
+    }
+
+    /// Whitespace was written: the line may be folded before it.
+    fn may_fold(&mut self) {
+        let at = self.out.len().saturating_sub(1);
+        // The last one that makes a short line; where there is none, the next one.
+        if self.last.is_none() || at.saturating_sub(self.line) < self.limit {
+            self.last = Some(at);
+            if at.checked_sub(1).is_some_and(|before| self.out.get(before) == Some(&b',')) {
+                self.comma = Some(at);
+            }
+        }
+    }
+
+    /// Folds a line that has become too long.
+    fn shorten(&mut self) {
+        while self.column() > self.limit
+            && let Some(at) = self.place()
+        {
+            self.fold(at);
+        }
+    }
+
+    /// Where to fold: after a comma that is not too far to the left, else as late as can be.
+    fn place(&self) -> Option<usize> {
+        let far = self.line.saturating_add(ENCODED_LINE / 3);
+        let is_encoded = self.limit == ENCODED_LINE;
+        self.comma.filter(|comma| is_encoded && *comma >= far).or(self.last)
+    }
+
+    fn fold(&mut self, at: usize) {
+        let is_wsp = self.out.get(at).is_some_and(|byte| is_wsp(*byte));
+        let end: &[u8] = if is_wsp { b"\n" } else { b"\n " };
+        self.out.splice(at..at, end.iter().copied());
+        (self.line, self.name) = (at.saturating_add(1), 0);
+        self.last = self.last.filter(|last| *last > at).map(|last| last.saturating_add(end.len()));
+        self.comma = None;
+    }
+
+    fn end_line(&mut self) {
+        self.out.push(b'\n');
+        (self.line, self.name) = (self.out.len(), 0);
+        (self.has_text, self.limit) = (false, LONGEST_LINE);
+        (self.last, self.comma) = (None, None);
+    }
+}
+
+/// Room for an encoded-word of one character in any charset with a short name; with less, it begins a line.
+const SHORTEST: usize = 30;
 
 #[cfg(test)]
 mod tests {

@@ -78,19 +78,59 @@ fn enclosed(text: &[u8], open: Option<u8>, close: u8) -> Option<usize> {
     None
 }
 
-/// What is between quotes or parentheses as a reader sees it: each quoted-pair (RFC 5322 §3.2.1) is its
-/// character, and the line ends of folding are gone.
-pub(crate) fn unescaped(content: &[u8]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(content.len());
-    let mut bytes = content.iter();
+/// What a reader sees of text with quoted-pairs (RFC 5322 §3.2.1): each is its character. The other bytes of
+/// `left_out` are no text: the line ends of folding, and around words the quotes.
+pub(crate) fn unescaped(text: &[u8], left_out: &[u8]) -> Vec<u8> {
+    let mut seen = Vec::with_capacity(text.len());
+    let mut bytes = text.iter();
     while let Some(byte) = bytes.next() {
         match byte {
-            b'\\' => text.extend(bytes.next()),
-            b'\r' | b'\n' => {}
-            byte => text.push(*byte),
+            b'\\' => seen.extend(bytes.next()),
+            byte if left_out.contains(byte) => {}
+            byte => seen.push(*byte),
         }
     }
-    text
+    seen
+}
+
+/// A quoted-string (RFC 5322 §3.2.4) of the text.
+pub(crate) fn quoted(text: impl IntoIterator<Item = u8>) -> Vec<u8> {
+    let mut quoted = vec![b'"'];
+    for byte in text {
+        if matches!(byte, b'"' | b'\\') {
+            quoted.push(b'\\');
+        }
+        quoted.push(byte);
+    }
+    quoted.push(b'"');
+    quoted
+}
+
+/// What is between the semicolons that are outside of quoted strings.
+pub(crate) fn split_at_semicolons(body: &[u8]) -> Vec<&[u8]> {
+    let (mut segments, mut rest) = (Vec::new(), body);
+    let mut end = 0_usize;
+    while let Some(byte) = rest.get(end) {
+        if *byte == b'"' {
+            let quoted = rest.get(end..).and_then(quoted_string);
+            end = quoted.map_or(rest.len(), |length| end.saturating_add(length));
+            continue;
+        }
+        if *byte == b';' {
+            let (segment, after) = rest.split_at(end);
+            segments.push(segment);
+            (rest, end) = (after.get(1..).unwrap_or_default(), 0);
+            continue;
+        }
+        end = end.saturating_add(1);
+    }
+    segments.push(rest);
+    segments
+}
+
+/// Whether a field name is one of `names`, in whatever case.
+pub(crate) fn is_one_of(name: &[u8], names: &[&str]) -> bool {
+    names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
 /// The value of a parameter (RFC 2045 §5.1), without its quotes. Comments are nothing.
@@ -124,11 +164,11 @@ pub(crate) fn value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     let length = quoted_string(text);
     let content = text.get(1..length.map_or(text.len(), |length| length.saturating_sub(1)));
     let rest = length.and_then(|length| text.get(length..));
-    (unescaped(content.unwrap_or_default()), rest.unwrap_or_default())
+    (unescaped(content.unwrap_or_default(), b"\r\n"), rest.unwrap_or_default())
 }
 
 /// A field body without the comments that are outside of its quoted strings.
-fn without_comments(body: &[u8]) -> Vec<u8> {
+pub(crate) fn without_comments(body: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(body.len());
     let mut rest = body;
     while let Some(first) = rest.first() {
@@ -160,7 +200,7 @@ mod tests {
 
     #[test]
     fn a_quoted_pair_is_its_character() {
-        assert_eq!(unescaped(b"a\\\\b\\)\\\"\n c\\"), b"a\\b)\" c");
+        assert_eq!(unescaped(b"a\\\\b\\)\\\"\n c\\", b"\n"), b"a\\b)\" c");
     }
 
     #[test]

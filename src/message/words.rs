@@ -1,14 +1,18 @@
-//! Header text that is not ASCII → encoded words (RFC 2047) and extended parameters (RFC 2231), so that
+//! Header text that is not ASCII → encoded-words (RFC 2047) and extended parameters (RFC 2231), so that
 //! no hop needs SMTPUTF8. Addresses are left alone: an address in UTF-8 has no other form.
 
 mod word;
 
+use std::collections::BTreeMap;
+
 use base64::prelude::*;
 
-use super::address::{Addresses, Edit, addresses, apply, comments};
-use super::complete::{ADDRESS_FIELDS, is_resent};
+use super::address::{ADDRESS_FIELDS, Kind, Token, addresses, is_resent, tokens};
+use super::fold::{Writer, folded};
 use super::limits::LONGEST_CHARSET;
-use super::syntax::parameter;
+use super::syntax::{
+    is_one_of, parameter, split_at_semicolons, unescaped, value, without_comments,
+};
 use word::{Word, split_words};
 
 /// Fields of a syntax that has no place for encoded words but in comments.
@@ -34,31 +38,31 @@ const STRUCTURED: [&str; 16] = [
 /// Fields that have no place for them at all (RFC 2047 §5, RFC 6376 §3.5).
 const WITHOUT_WORDS: [&str; 2] = ["DKIM-Signature", "Received"];
 
-fn is_one_of(name: &[u8], names: &[&str]) -> bool {
-    names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
+/// The field without 8-bit bytes where that can be done, and its lines short. `declared` is the charset that the
+/// message says its text is in.
+#[must_use]
+pub fn field(name: &[u8], body: &[u8], declared: Option<&str>) -> Vec<u8> {
+    ascii_field(name, body, declared).unwrap_or_else(|| folded(&[name, b":", body].concat()))
 }
 
-/// The value of a field without 8-bit octets. `None` where it has none, or where that can't be done.
-/// `declared` is the charset that the message says its text is in.
-#[must_use]
-pub fn ascii_value(name: &[u8], value: &[u8], declared: Option<&str>) -> Option<Vec<u8>> {
-    if value.is_ascii() {
+/// `None` where the field has no 8-bit bytes, or some that have no place for another form.
+fn ascii_field(name: &[u8], body: &[u8], declared: Option<&str>) -> Option<Vec<u8>> {
+    if body.is_ascii() || is_one_of(name, &WITHOUT_WORDS) {
         return None;
     }
-    let charset = charset(value, declared);
+    let writer = Writer::new(&[name, b":"].concat());
+    let mut text = Text { writer, charset: charset(body, declared) };
     if is_one_of(name, &["Content-Type", "Content-Disposition"]) {
-        return parameters(value, charset);
+        text.parameters(body)?;
+    } else if is_one_of(name, &ADDRESS_FIELDS) || is_resent(name) {
+        let list = addresses(body).ok()?;
+        text.structured(body, list.tokens(), &list.phrases().collect())?;
+    } else if is_one_of(name, &STRUCTURED) {
+        text.structured(body, &tokens(body).ok()?, &BTreeMap::new())?;
+    } else {
+        text.unstructured(&split_words(body));
     }
-    if is_one_of(name, &ADDRESS_FIELDS) || is_resent(name) {
-        return display_names(value, charset);
-    }
-    if is_one_of(name, &WITHOUT_WORDS) {
-        return None;
-    }
-    if is_one_of(name, &STRUCTURED) {
-        return encoded_comments(value, charset);
-    }
-    Some(unstructured(value, charset))
+    Some(text.writer.finish()).filter(|field| field.is_ascii())
 }
 
 /// UTF-8 where it is that; else what the message declares; else that it is not known (RFC 1428).
@@ -105,234 +109,184 @@ fn character(text: &[u8], charset: &str) -> usize {
     }
 }
 
-/// Text → encoded words on lines of their own, which leave room for a field name before the first: a
-/// line has 76 octets at most (RFC 2047 §2).
-pub(super) fn encoded_words(text: &[u8], charset: &str) -> Vec<u8> {
-    let most = (60_usize.saturating_sub(charset.len().saturating_add(7)) / 4).saturating_mul(3);
-    let words = pieces(text, most, charset)
-        .map(|piece| format!("=?{charset}?B?{}?=", BASE64_STANDARD.encode(piece)));
-    words.collect::<Vec<_>>().join("\n ").into_bytes()
+/// How much of a text goes into `most` bytes without cutting a character; at least one character.
+fn characters_in(text: &[u8], most: usize, charset: &str) -> usize {
+    let mut cut = 0_usize;
+    while let Some(ahead) = text.get(cut..).filter(|ahead| !ahead.is_empty()) {
+        let next = cut.saturating_add(character(ahead, charset)).min(text.len());
+        if next > most && cut > 0 {
+            break;
+        }
+        cut = next;
+    }
+    cut
 }
 
-/// Pieces of at most `most` octets that cut no character.
-fn pieces<'a>(text: &'a [u8], most: usize, charset: &str) -> impl Iterator<Item = &'a [u8]> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        if rest.is_empty() {
+/// Writes a text in one charset.
+pub(super) struct Text<'a> {
+    pub(super) writer: Writer,
+    pub(super) charset: &'a str,
+}
+
+impl Text<'_> {
+    /// Writes text as encoded-words, with `open` before the first and `close` after the last of them.
+    pub(super) fn encoded_words(&mut self, open: &str, text: &[u8], close: &str) {
+        let charset = self.charset;
+        let (mut open, mut rest) = (open, text);
+        while !rest.is_empty() {
+            let around = format!("{open}=?{charset}?B??={close}").len();
+            let most = (self.writer.room().saturating_sub(around) / 4).saturating_mul(3);
+            let (piece, after) = rest.split_at(characters_in(rest, most, charset));
+            let piece = BASE64_STANDARD.encode(piece);
+            let close = if after.is_empty() { close } else { "" };
+            self.writer.encoded_word(format!("{open}=?{charset}?B?{piece}?={close}").as_bytes());
+            (open, rest) = ("", after);
+            if !rest.is_empty() {
+                self.writer.text(b" ");
+            }
+        }
+    }
+
+    /// Runs of words that are not ASCII become encoded-words; all else stays. WSP between two encoded-words
+    /// is no text (RFC 2047 §6.2), so where it is next to one that was there it goes inside.
+    fn unstructured(&mut self, words: &[Word<'_>]) {
+        let mut rest = words;
+        let mut is_after_encoded = false;
+        while let Some(word) = rest.first() {
+            // What touches an encoded-word is no text to a reader without WSP between the two.
+            let is_glued = word.wsp.is_empty() && rest.len() < words.len();
+            self.writer.text(if is_glued { b" " } else { word.wsp });
+            let length = rest.iter().take_while(|word| word.is_raw()).count();
+            let (run, after) = rest.split_at(length.max(1));
+            rest = after;
+            if length == 0 {
+                self.writer.text(&word.text);
+                is_after_encoded = word.is_encoded();
+                continue;
+            }
+            let next = after.first().filter(|next| next.is_encoded());
+            let all = run
+                .iter()
+                .flat_map(|word| [word.wsp, &word.text])
+                .skip(usize::from(!is_after_encoded));
+            let all = all.chain(next.map(|next| next.wsp)).flatten().copied();
+            let text: Vec<u8> = all.filter(|byte| *byte != b'\n').collect();
+            self.encoded_words("", &text, "");
+            is_after_encoded = false;
+        }
+    }
+
+    /// Phrases and comments that are not ASCII become encoded-words; all other tokens stay. `phrases`: where each
+    /// begins and ends.
+    fn structured(
+        &mut self,
+        body: &[u8],
+        tokens: &[Token],
+        phrases: &BTreeMap<usize, usize>,
+    ) -> Option<()> {
+        let mut done = 0;
+        for token in tokens {
+            if token.from < done {
+                continue;
+            }
+            self.writer.text(body.get(done..token.from)?);
+            let text = body.get(token.from..token.to)?;
+            let phrase = phrases.get(&token.from).and_then(|to| body.get(token.from..*to));
+            done = token.to;
+            if let Some(phrase) = phrase.filter(|phrase| !phrase.is_ascii()) {
+                self.phrase(phrase)?;
+                done = token.from.saturating_add(phrase.len());
+            } else if matches!(token.kind, Kind::Quoted | Kind::Literal) && text.is_ascii() {
+                self.writer.whole(text);
+            } else if text.is_ascii() {
+                self.writer.text(text);
+            } else if token.kind == Kind::Comment {
+                let content = text.get(1..text.len().saturating_sub(1))?;
+                self.encoded_words("(", &unescaped(content, b"\r\n"), ")");
+            } else {
+                return None;
+            }
+        }
+        self.writer.text(body.get(done..)?);
+        Some(())
+    }
+
+    /// A display name or the name of a group, without comments.
+    fn phrase(&mut self, phrase: &[u8]) -> Option<()> {
+        if !phrase.windows(2).any(|pair| pair == b"=?") {
+            self.encoded_words("", &unescaped(phrase, b"\"\r\n"), "");
+            return Some(());
+        }
+        // Encoded-words next to raw bytes: which of them a reader decodes is not certain.
+        let words = split_words(phrase);
+        if words.iter().any(Word::is_raw) {
             return None;
         }
-        let mut cut = 0_usize;
-        while let Some(ahead) = rest.get(cut..).filter(|ahead| !ahead.is_empty()) {
-            let next = cut.saturating_add(character(ahead, charset)).min(rest.len());
-            if next > most && cut > 0 {
-                break;
+        self.unstructured(&words);
+        Some(())
+    }
+
+    /// `name="value"` → `name*=charset''value` (RFC 2231 §4) for each parameter that is not ASCII.
+    fn parameters(&mut self, body: &[u8]) -> Option<()> {
+        for (index, segment) in split_at_semicolons(body).into_iter().enumerate() {
+            if index > 0 {
+                self.writer.text(b";");
             }
-            cut = next;
-        }
-        let (piece, after) = rest.split_at_checked(cut)?;
-        rest = after;
-        Some(piece)
-    })
-}
-
-/// Runs of words that are not ASCII become encoded words; all else stays. Blanks between two encoded
-/// words are no text (RFC 2047 §6.2), so where one stood before or behind already they go inside.
-fn unstructured(value: &[u8], charset: &str) -> Vec<u8> {
-    let words = split_words(value);
-    let mut out = Vec::new();
-    let mut index = 0;
-    while let Some(word) = words.get(index) {
-        if !word.is_raw() {
-            word.write_blanks(&mut out);
-            out.extend_from_slice(word.mended().as_deref().unwrap_or(word.text));
-            index = index.saturating_add(1);
-            continue;
-        }
-        let run = words.get(index..).unwrap_or_default();
-        let length = run.iter().take_while(|word| word.is_raw()).count();
-        let before = index.checked_sub(1).and_then(|before| words.get(before));
-        let behind = run.get(length);
-        let mut text = Vec::new();
-        if before.is_some_and(Word::is_encoded) {
-            text.extend(word.unfolded());
-        }
-        for (place, word) in run.iter().take(length).enumerate() {
-            if place > 0 {
-                text.extend(word.unfolded());
+            if segment.is_ascii() {
+                self.writer.text(segment);
+                continue;
             }
-            text.extend_from_slice(word.text);
+            let equals = segment.iter().position(|byte| *byte == b'=')?;
+            let (name, rest) = segment.split_at(equals);
+            // The type itself, or a parameter that is extended already.
+            if index == 0 || name.contains(&b'*') || !name.is_ascii() {
+                return None;
+            }
+            let (text, _) = value(without_comments(rest.get(1..)?).trim_ascii_start());
+            let name = name.trim_ascii_end();
+            self.writer.text(name.get(..name.len().saturating_sub(name.trim_ascii().len()))?);
+            self.extended(name.trim_ascii(), &text);
+            if segment.ends_with(b"\n") {
+                self.writer.text(b"\n");
+            }
         }
-        if let Some(behind) = behind.filter(|behind| behind.is_encoded()) {
-            text.extend(behind.unfolded());
-        }
-        word.write_blanks(&mut out);
-        out.extend(encoded_words(&text, charset));
-        index = index.saturating_add(length);
+        Some(())
     }
-    out
-}
 
-/// A structured value whose only text beyond ASCII is in comments, as in a Date with the name of the day.
-fn encoded_comments(value: &[u8], charset: &str) -> Option<Vec<u8>> {
-    let places = comments(value).ok()?.into_iter();
-    let out = apply(value, &comment_edits(places, value, charset)?);
-    out.is_ascii().then_some(out)
-}
-
-/// Display names and comments of an address field.
-fn display_names(value: &[u8], charset: &str) -> Option<Vec<u8>> {
-    let list = addresses(value).ok()?;
-    let out = apply(value, &edits(&list, value, charset)?);
-    out.is_ascii().then_some(out)
-}
-
-fn edits(list: &Addresses, value: &[u8], charset: &str) -> Option<Vec<Edit>> {
-    let mut edits = comment_edits(list.comments(), value, charset)?;
-    for (from, to) in list.phrases() {
-        let phrase = value.get(from..to)?;
-        if phrase.is_ascii() {
-            continue;
+    /// One parameter, in pieces where it is long (RFC 2231 §3, §4.1).
+    fn extended(&mut self, name: &[u8], text: &[u8]) {
+        let mut pieces = vec![format!("{}''", self.charset)];
+        for byte in text {
+            let encoded = if byte.is_ascii_alphanumeric() || b".-_".contains(byte) {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            };
+            match pieces.last_mut() {
+                Some(piece) if piece.len() < PIECE => piece.push_str(&encoded),
+                _ => pieces.push(encoded),
+            }
         }
-        // Encoded words beside raw octets: which of them a reader decodes is not certain.
-        if phrase.windows(2).any(|pair| pair == b"=?") {
-            edits.push(Edit { from, to, text: mended_words(phrase)? });
-            continue;
+        let is_one = pieces.len() == 1;
+        for (number, piece) in pieces.iter().enumerate() {
+            let number = if is_one { String::new() } else { format!("*{number}") };
+            self.writer.text(if number.is_empty() || number == "*0" { b"" } else { b";\n " });
+            self.writer.text(&[name, number.as_bytes(), b"*=", piece.as_bytes()].concat());
         }
-        edits.push(Edit { from, to, text: encoded_words(&unquoted(phrase), charset) });
-    }
-    Some(edits)
-}
-
-/// Each comment that is not ASCII as encoded words.
-fn comment_edits(
-    places: impl Iterator<Item = (usize, usize)>,
-    value: &[u8],
-    charset: &str,
-) -> Option<Vec<Edit>> {
-    let mut edits = Vec::new();
-    for (from, to) in places {
-        let inner = value.get(from.saturating_add(1)..to.saturating_sub(1))?;
-        if !inner.is_ascii() {
-            let text = [b"(", encoded_words(&unescaped(inner), charset).as_slice(), b")"].concat();
-            edits.push(Edit { from, to, text });
-        }
-    }
-    Some(edits)
-}
-
-/// A phrase whose raw octets are all in encoded words.
-fn mended_words(phrase: &[u8]) -> Option<Vec<u8>> {
-    let mut text = Vec::new();
-    for word in split_words(phrase) {
-        text.extend_from_slice(word.blanks);
-        if word.text.is_ascii() {
-            text.extend_from_slice(word.text);
-        } else {
-            text.extend(word.mended()?);
-        }
-    }
-    Some(text)
-}
-
-/// Quoted strings without their quotes, folding taken out.
-fn unquoted(phrase: &[u8]) -> Vec<u8> {
-    let mut escaped = false;
-    let kept = phrase.iter().filter(|octet| match octet {
-        _ if escaped => {
-            escaped = false;
-            true
-        }
-        b'\\' => {
-            escaped = true;
-            false
-        }
-        octet => !matches!(octet, b'"' | b'\n'),
-    });
-    kept.copied().collect()
-}
-
-fn unescaped(comment: &[u8]) -> Vec<u8> {
-    comment.iter().copied().filter(|octet| !matches!(octet, b'\\' | b'\n')).collect()
-}
-
-/// `name="value"` → `name*=charset''value` (RFC 2231 §4) for each parameter that is not ASCII.
-fn parameters(value: &[u8], charset: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::new();
-    for (index, segment) in segments(value).into_iter().enumerate() {
-        if index > 0 {
-            out.push(b';');
-        }
-        if segment.is_ascii() {
-            out.extend_from_slice(segment);
-            continue;
-        }
-        let equals = segment.iter().position(|octet| *octet == b'=')?;
-        let (name, rest) = segment.split_at_checked(equals)?;
-        // The type itself, or a parameter that is extended already.
-        if index == 0 || name.contains(&b'*') || !name.is_ascii() {
-            return None;
-        }
-        let bare = name.trim_ascii();
-        let text = parameter(&[b";x=", rest.get(1..)?].concat(), b"x")?;
-        let blanks = name.len().saturating_sub(name.trim_ascii_start().len());
-        out.extend_from_slice(name.get(..blanks)?);
-        extended(bare, &text, charset, &mut out);
-        if segment.ends_with(b"\n") {
-            out.push(b'\n');
-        }
-    }
-    out.is_ascii().then_some(out)
-}
-
-/// One parameter, in pieces where it is long (RFC 2231 §3, §4.1).
-fn extended(name: &[u8], text: &[u8], charset: &str, out: &mut Vec<u8>) {
-    let mut pieces = vec![format!("{charset}''")];
-    for octet in text {
-        let encoded = if octet.is_ascii_alphanumeric() || b".-_".contains(octet) {
-            char::from(*octet).to_string()
-        } else {
-            format!("%{octet:02X}")
-        };
-        match pieces.last_mut() {
-            Some(piece) if piece.len() < PIECE => piece.push_str(&encoded),
-            _ => pieces.push(encoded),
-        }
-    }
-    if let [only] = pieces.as_slice() {
-        out.extend_from_slice(&[name, b"*=", only.as_bytes()].concat());
-        return;
-    }
-    for (number, piece) in pieces.iter().enumerate() {
-        if number > 0 {
-            out.extend_from_slice(b";\n ");
-        }
-        out.extend_from_slice(name);
-        out.extend_from_slice(format!("*{number}*={piece}").as_bytes());
     }
 }
 
-/// Octets in a piece of an extended parameter, about.
+/// Bytes in a piece of an extended parameter, about.
 const PIECE: usize = 55;
-
-/// What stands between semicolons outside of quoted strings.
-fn segments(value: &[u8]) -> Vec<&[u8]> {
-    let (mut quoted, mut escaped) = (false, false);
-    value
-        .split(|octet| {
-            match octet {
-                _ if escaped => escaped = false,
-                b'\\' if quoted => escaped = true,
-                b'"' => quoted = !quoted,
-                _ => {}
-            }
-            *octet == b';' && !quoted
-        })
-        .collect()
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn ascii_value(name: &[u8], value: &[u8], declared: Option<&str>) -> Option<Vec<u8>> {
+        let field = ascii_field(name, value, declared)?;
+        Some(field.strip_prefix(name)?.strip_prefix(b":")?.to_vec())
+    }
 
     fn ascii(name: &str, value: &str) -> Option<String> {
         let value = ascii_value(name.as_bytes(), value.as_bytes(), None)?;
@@ -475,5 +429,79 @@ mod tests {
     #[test]
     fn fields_without_a_place_for_words_are_left_alone() {
         assert_eq!(ascii("References", " <\u{fc}@x>\n"), None);
+    }
+
+    /// The bytes of each encoded-word, and what is between them; folding and the WSP between two are no text.
+    fn decoded(field: &str) -> Vec<u8> {
+        let (mut text, mut rest) = (Vec::new(), field.replace('\n', ""));
+        while let Some((before, after)) = rest.split_once("=?utf-8?B?") {
+            let is_between = before.trim().is_empty() && !text.is_empty();
+            text.extend(before.bytes().filter(|_| !is_between));
+            let (word, after) = after.split_once("?=").unwrap();
+            text.extend(BASE64_STANDARD.decode(word).unwrap());
+            rest = after.to_owned();
+        }
+        text.extend(rest.bytes());
+        text
+    }
+
+    #[test]
+    fn rfc2047_2_no_word_is_longer_than_75_and_no_line_with_one_than_76() {
+        let lengths = [0, 1, 5, 29, 47, 60, 61, 62, 63, 64, 66, 67, 68, 76, 80, 200];
+        let texts =
+            [("Subject", "", ""), ("To", "x@y.example, ", " <a@b.example>, C D <c@d.example>")];
+        for (before, raw, after) in lengths.into_iter().flat_map(|before| {
+            (1..40)
+                .chain([100, 300])
+                .flat_map(move |raw| [0, 1, 40, 90].map(|after| (before, raw, after)))
+        }) {
+            for (name, open, close) in texts {
+                let words = |length: usize| "ab ".repeat(length / 3) + &"c".repeat(length % 3);
+                let raw = ["\u{fc}", "\u{4e9c}", "\u{1f600}x"][raw % 3].repeat(raw);
+                let body = format!(" {open}{} {raw}{close} {}\n", words(before), words(after));
+                let field = field(name.as_bytes(), body.as_bytes(), None);
+                let field = String::from_utf8(field).unwrap();
+                let has_word = |line: &&str| line.contains("=?");
+                assert!(field.lines().filter(has_word).all(|line| line.len() <= 76), "{field}");
+                let words = field.split("=?utf-8?B?").skip(1);
+                assert!(words.map(|word| word.find("?=").unwrap() + 12).all(|length| length <= 75));
+                let text = String::from_utf8(decoded(&field)).unwrap();
+                assert_eq!(
+                    text.replace(' ', ""),
+                    format!("{name}:{body}").replace([' ', '\n'], "")
+                );
+                assert!(field.lines().all(|line| !line.trim().is_empty()), "{field}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_line_is_folded_where_a_person_would_fold_it() {
+        let sixty = "abcde ".repeat(10);
+        let word =
+            |length| format!("=?utf-8?B?{}?=", BASE64_STANDARD.encode("\u{fc}".repeat(length)));
+        for (name, body, wanted) in [
+            // Before the encoded-word rather than inside of it, and never right after the colon.
+            ("Subject", format!(" {sixty}Gr\u{fc}\u{df}e\n"), format!(" {}\n =?utf-8?B?R3LDvMOfZQ==?=\n", sixty.trim())),
+            ("Subject", format!(" {}\n", "\u{fc}".repeat(30)),
+                format!(" {}\n {}\n", word(19), word(11)),
+            ),
+            // After a comma rather than inside of a mailbox.
+            ("To", " \u{fc} <a@example.com>, Christopher Robin <christopher@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n Christopher Robin <christopher@example.com>\n".to_owned()),
+            // Never inside of a quoted-string.
+            ("To", " \u{fc} <a@example.com>, x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned()),
+        ] {
+            let field = field(name.as_bytes(), body.as_bytes(), None);
+            assert_eq!(String::from_utf8(field).unwrap(), format!("{name}:{wanted}"));
+        }
+    }
+
+    #[test]
+    fn an_escaped_backslash_of_a_comment_stays() {
+        let got = ascii("To", " a@x.test (a\\\\b\\) \u{fc})").unwrap();
+        assert_eq!(
+            got,
+            format!(" a@x.test (=?utf-8?B?{}?=)", BASE64_STANDARD.encode("a\\b) \u{fc}"))
+        );
     }
 }

@@ -2,25 +2,24 @@
 //! address and all to the left of it, up to one of `, ; : >`, is a phrase; `name: … ;` is a group;
 //! elsewhere words joined by operators are one address, and words side by side are several.
 
-use super::Unstable;
-use super::token::{self, Kind, Token, scan};
+use super::token::{Kind, Token, Unstable, tokens};
 
 /// The addresses of one field, and the tokens they are made of.
 #[derive(Debug)]
 pub struct Addresses {
     tokens: Vec<Token>,
     /// Ranges of `tokens`, from the last address to the first.
-    found: Vec<(usize, usize)>,
+    found: Ranges,
     /// Ranges of `tokens` that are display names and names of groups, comments among them.
-    phrases: Vec<(usize, usize)>,
+    phrases: Ranges,
 }
 
 /// One address, without its phrase.
 #[derive(Debug)]
 pub struct Address<'a> {
     pub(super) local: &'a [Token],
-    pub(super) has_at: bool,
-    pub(super) domain: &'a [Token],
+    /// What is after the `@`, where there is one.
+    pub(super) domain: Option<&'a [Token]>,
     /// The octets of a source route `@a,@b:` with the blanks behind it.
     pub(super) route: Option<(usize, usize)>,
 }
@@ -30,11 +29,8 @@ pub struct Address<'a> {
 /// # Errors
 /// When Postfix may see other addresses than those found here; the writer of the field caused it.
 pub fn addresses(value: &[u8]) -> Result<Addresses, Unstable> {
-    let tokens = scan(value)?;
-    let mut finder =
-        Finder { tokens: &tokens, end: tokens.len(), found: Vec::new(), phrases: Vec::new() };
-    finder.run()?;
-    let Finder { found, phrases, .. } = finder;
+    let tokens = tokens(value)?;
+    let (found, phrases) = find(&tokens)?;
     Ok(Addresses { tokens, found, phrases })
 }
 
@@ -62,12 +58,11 @@ impl Addresses {
         })
     }
 
-    /// The octets of all comments.
-    pub(in crate::message) fn comments(&self) -> impl Iterator<Item = (usize, usize)> {
-        token::comments(&self.tokens)
+    pub(in crate::message) fn tokens(&self) -> &[Token] {
+        &self.tokens
     }
 
-    /// The octets of display names and names of groups, without the comments around and inside them.
+    /// Where display names and names of groups begin and end, without the comments around and inside them.
     pub(in crate::message) fn phrases(&self) -> impl Iterator<Item = (usize, usize)> {
         self.phrases.iter().flat_map(|(from, to)| {
             let tokens = self.tokens.get(*from..*to).unwrap_or_default();
@@ -100,7 +95,7 @@ impl<'a> Address<'a> {
         if parts.next().is_some() {
             return Err(Unstable::Unusual);
         }
-        Ok(Self { local, has_at: domain.is_some(), domain: domain.unwrap_or_default(), route })
+        Ok(Self { local, domain, route })
     }
 
     /// The local part and the domain as typed, blanks left out; no domain where there is no `@`.
@@ -110,111 +105,82 @@ impl<'a> Address<'a> {
             let octets = tokens.iter().filter_map(|token| value.get(token.from..token.to));
             octets.collect::<Vec<_>>().concat()
         };
-        (text(self.local), self.has_at.then(|| text(self.domain)))
+        (text(self.local), self.domain.map(text))
     }
 }
 
-/// Walks from the last token to the first.
-struct Finder<'a> {
-    tokens: &'a [Token],
-    /// Tokens before this one are to be looked at.
-    end: usize,
-    found: Vec<(usize, usize)>,
-    phrases: Vec<(usize, usize)>,
-}
+/// Ranges of tokens, from the last to the first.
+type Ranges = Vec<(usize, usize)>;
 
-impl Finder<'_> {
-    fn run(&mut self) -> Result<(), Unstable> {
-        let mut in_group = false;
-        while let Some(kind) = self.before() {
-            match kind {
-                Kind::Comment | Kind::Special(b',') => self.step(),
-                Kind::Special(b';') => {
-                    in_group = true;
-                    self.step();
-                }
-                Kind::Special(b':') if in_group => {
-                    in_group = false;
-                    self.step();
-                    self.phrase();
-                }
-                Kind::Special(b'>') => {
-                    self.angle()?;
-                    self.phrase();
-                }
-                Kind::Special(b':') => return Err(Unstable::Unusual),
-                Kind::Special(b'<' | b'(' | b')' | b'[' | b']' | b'"') => {
+/// The addresses and the phrases, found from the last token to the first.
+fn find(tokens: &[Token]) -> Result<(Ranges, Ranges), Unstable> {
+    let (mut found, mut phrases) = (Vec::new(), Vec::new());
+    let mut in_group = false;
+    let mut left = tokens;
+    while let Some((last, before)) = left.split_last() {
+        left = match last.kind {
+            Kind::Comment | Kind::Special(b',') => before,
+            Kind::Special(b';') => {
+                in_group = true;
+                before
+            }
+            Kind::Special(b':') if in_group => {
+                in_group = false;
+                before_phrase(before, &mut phrases)
+            }
+            Kind::Special(b'>') => {
+                let is_bracket = |token: &Token| matches!(token.kind, Kind::Special(b'<' | b'>'));
+                let open = before.iter().rposition(is_bracket).ok_or(Unstable::Unbalanced)?;
+                let (before, inside) = before.split_at(open);
+                if inside.first().is_some_and(|bracket| bracket.kind == last.kind) {
                     return Err(Unstable::Unbalanced);
                 }
-                Kind::Atom | Kind::Quoted | Kind::Literal | Kind::Special(_) => self.bare()?,
+                found.push((open.saturating_add(1), open.saturating_add(inside.len())));
+                before_phrase(before, &mut phrases)
             }
-        }
-        Ok(())
-    }
-
-    fn before(&self) -> Option<Kind> {
-        let index = self.end.checked_sub(1)?;
-        self.tokens.get(index).map(|token| token.kind)
-    }
-
-    fn step(&mut self) {
-        self.end = self.end.saturating_sub(1);
-    }
-
-    /// `<…>`, from its end.
-    fn angle(&mut self) -> Result<(), Unstable> {
-        self.step();
-        let to = self.end;
-        loop {
-            match self.before() {
-                Some(Kind::Special(b'<')) => break,
-                None | Some(Kind::Special(b'>')) => return Err(Unstable::Unbalanced),
-                Some(_) => self.step(),
+            Kind::Special(b':') => return Err(Unstable::Unusual),
+            Kind::Special(b'<' | b'(' | b')' | b'[' | b']' | b'"') => {
+                return Err(Unstable::Unbalanced);
             }
-        }
-        self.found.push((self.end, to));
-        self.step();
-        Ok(())
-    }
-
-    /// The words of a display name or of the name of a group.
-    fn phrase(&mut self) {
-        let to = self.end;
-        while let Some(kind) = self.before() {
-            if matches!(kind, Kind::Special(b',' | b';' | b':' | b'>')) {
-                break;
+            Kind::Atom | Kind::Quoted | Kind::Literal | Kind::Special(_) => {
+                let before = before_bare(left)?;
+                found.push((before.len(), left.len()));
+                before
             }
-            self.step();
-        }
-        self.phrases.push((self.end, to));
+        };
     }
+    Ok((found, phrases))
+}
 
-    /// Words joined by operators, from their end. Two words without an operator are two addresses.
-    fn bare(&mut self) -> Result<(), Unstable> {
-        let to = self.end;
-        let mut after_word = false;
-        while let Some(kind) = self.before() {
-            match kind {
-                Kind::Atom | Kind::Quoted | Kind::Literal if after_word => break,
-                Kind::Atom | Kind::Quoted | Kind::Literal => after_word = true,
-                Kind::Special(b'@' | b'.' | b'%' | b'!' | b'|') => after_word = false,
-                Kind::Comment if !after_word || self.joins_over_comment() => {
+/// Adds the phrase (RFC 5322 §3.2.5) at the end: a display name, or the name of a group. Returns what is before it.
+fn before_phrase<'a>(left: &'a [Token], phrases: &mut Ranges) -> &'a [Token] {
+    let ends = |token: &Token| matches!(token.kind, Kind::Special(b',' | b';' | b':' | b'>'));
+    let from = left.iter().rposition(ends).map_or(0, |at| at.saturating_add(1));
+    phrases.push((from, left.len()));
+    left.split_at(from).0
+}
+
+/// What is before the words at the end that are joined by operators. Two words without an operator are two
+/// addresses.
+fn before_bare(tokens: &[Token]) -> Result<&[Token], Unstable> {
+    let mut after_word = false;
+    let mut left = tokens;
+    while let Some((last, before)) = left.split_last() {
+        match last.kind {
+            Kind::Atom | Kind::Quoted | Kind::Literal if after_word => break,
+            Kind::Atom | Kind::Quoted | Kind::Literal => after_word = true,
+            Kind::Special(_) if last.joins() => after_word = false,
+            Kind::Comment => {
+                // An operator to the left of the comments joins, too.
+                let next = before.iter().rfind(|token| token.kind != Kind::Comment);
+                if !after_word || next.is_some_and(Token::joins) {
                     return Err(Unstable::Unusual);
                 }
-                Kind::Comment | Kind::Special(_) => break,
+                break;
             }
-            self.step();
+            Kind::Special(_) => break,
         }
-        self.found.push((self.end, to));
-        Ok(())
+        left = before;
     }
-
-    /// An operator to the left of the comments before the current word.
-    fn joins_over_comment(&self) -> bool {
-        let left = self.tokens.get(..self.end).unwrap_or_default();
-        let before = left.iter().rev().find(|token| token.kind != Kind::Comment);
-        before.is_some_and(|token| {
-            matches!(token.kind, Kind::Special(b'@' | b'.' | b'%' | b'!' | b'|'))
-        })
-    }
+    Ok(left)
 }

@@ -1,19 +1,47 @@
 //! The tokens of an address field (RFC 5322 §3.2, with Postfix's operators `|`, `%` and `!`).
 
-use super::Unstable;
+use std::fmt;
+
 use crate::message::limits::MOST_TOKENS;
 use crate::message::syntax::{comment, domain_literal, has_odd_blank, is_fws, quoted_string};
 
+/// Why the fate of an address is not known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unstable {
+    /// A quoted string, comment or domain literal has no end, or a bracket no partner.
+    Unbalanced,
+    /// More addresses than Postfix looks at (`header_address_token_limit`).
+    TooMany,
+    /// A form that Postfix takes apart: comments inside, `%`, `!`, words side by side with dots.
+    Unusual,
+    /// No domain, and no `origin` is configured.
+    NoOrigin,
+    /// A vertical tab or a form feed, which verifiers take differently.
+    OddBlank,
+}
+
+impl fmt::Display for Unstable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unbalanced => "a quote or bracket has no partner",
+            Self::TooMany => "too many addresses",
+            Self::Unusual => "an address of a form that Postfix rewrites",
+            Self::NoOrigin => "an address without a domain, and no origin in config.toml",
+            Self::OddBlank => "a vertical tab or a form feed",
+        })
+    }
+}
+
 /// A token and where it stands in the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Token {
-    pub(super) kind: Kind,
-    pub(super) from: usize,
-    pub(super) to: usize,
+pub(in crate::message) struct Token {
+    pub(in crate::message) kind: Kind,
+    pub(in crate::message) from: usize,
+    pub(in crate::message) to: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::message) enum Kind {
     Atom,
     /// `"…"`, quotes included.
     Quoted,
@@ -24,10 +52,17 @@ pub(super) enum Kind {
     Special(u8),
 }
 
+impl Token {
+    /// Whether it is an operator that joins words to one address.
+    pub(super) fn joins(&self) -> bool {
+        matches!(self.kind, Kind::Special(b'@' | b'.' | b'%' | b'!' | b'|'))
+    }
+}
+
 const SPECIALS: &[u8] = b"()<>@,;:\\\".[]|%!";
 
 /// All tokens of `value`, in order.
-pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
+pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     if has_odd_blank(value) {
         return Err(Unstable::OddBlank);
     }
@@ -56,12 +91,6 @@ pub(super) fn scan(value: &[u8]) -> Result<Vec<Token>, Unstable> {
         from = to;
     }
     Ok(tokens)
-}
-
-/// The places of the comments among the tokens.
-pub(super) fn comments(tokens: &[Token]) -> impl Iterator<Item = (usize, usize)> {
-    let comments = tokens.iter().filter(|token| token.kind == Kind::Comment);
-    comments.map(|token| (token.from, token.to))
 }
 
 fn is_atom(octet: u8) -> bool {

@@ -51,7 +51,7 @@ impl MailData {
         while let Some((first, others)) = rest.split_first() {
             match first {
                 b'.' if self.held.is_empty() && self.before.ends_with(b"\n") => {
-                    self.held.push(b'.')
+                    self.held.push(b'.');
                 }
                 _ if self.held.is_empty() => {
                     rest = self.text(rest, message);

@@ -28,10 +28,11 @@ pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
             return None;
         }
         let value = cleaned(value);
-        let short = Some(&value).filter(|value| value.len() <= LONGEST_FIELD);
-        let ascii = short.and_then(|value| words::ascii_value(name, value, declared.as_deref()));
-        let value = ascii.unwrap_or(value);
-        text.extend_from_slice(&folded(&[name, b":", value.as_slice()].concat()));
+        text.extend(if value.len() <= LONGEST_FIELD {
+            words::field(name, &value, declared.as_deref())
+        } else {
+            folded(&[name, b":", value.as_slice()].concat())
+        });
         if text.len() > LARGEST_FIXED {
             return None;
         }
