@@ -1,7 +1,6 @@
 //! What the DNS has for the keys of the tree, compared with the keys themselves.
 
 mod compare;
-mod keys;
 mod mistake;
 mod repair;
 
@@ -11,9 +10,10 @@ use serde::Serialize;
 
 use super::dns::{Answer, Dns, Found, at_once};
 use super::output::Failure;
-use crate::dkim::{Domain, PublicKey, Selector};
+use super::store::domains::{self, DomainConfig};
+use super::store::keys::KeyFiles;
+use crate::dkim::{Domain, Identity, PublicKey, Selector};
 use compare::{Expected, examine, is_key_record};
-use keys::DomainKeys;
 use mistake::{Mistake, Severity};
 pub(super) use repair::repair;
 
@@ -63,6 +63,17 @@ pub(super) struct Tested {
     pub(super) findings: Vec<Finding>,
 }
 
+impl Tested {
+    fn new(name: String, outcome: Outcome, findings: Vec<Finding>) -> Self {
+        let (domain, selector, server, dnssec) = (None, None, None, None);
+        Self { name, domain, selector, server, outcome, dnssec, records: Vec::new(), findings }
+    }
+
+    fn unreadable(name: String, why: String) -> Self {
+        Self::new(name, Outcome::Unreadable, vec![Finding::error("unreadable", why)])
+    }
+}
+
 /// One finding about a key.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Finding {
@@ -97,46 +108,56 @@ pub(super) fn text(tested: &[Tested]) -> String {
     text
 }
 
-/// Tests every key of the tree, or those of one domain; with `authoritative` at each server of the zone.
+/// Tests every key of the tree, or those of one domain; with `authoritative` at each server of the zone. `default.toml` is
+/// left out unless it sets d=.
 ///
 /// # Errors
 ///
-/// The folder of the domain files cannot be read.
+/// The directory of the domain files or `config.toml` cannot be read.
 pub(super) fn test_all(
     etc: &Path,
     dns: &Dns,
     only: Option<&Domain>,
     authoritative: bool,
 ) -> Result<Vec<Tested>, Failure> {
-    let files = keys::domain_files(etc, only)?;
-    let tested = at_once(&files, |file| match file {
-        Ok(domain) => {
-            let of_key = |(selector, key): &(Selector, _)| {
-                let name = selector.record_name(&domain.domain);
-                Test { domain, selector, name, dns }.run(key, authoritative)
-            };
-            domain.keys.iter().flat_map(of_key).collect()
-        }
-        Err((path, why)) => {
-            let finding = Finding::error("unreadable", why.clone());
-            vec![Tested {
-                name: path.display().to_string(),
-                domain: None,
-                selector: None,
-                server: None,
-                outcome: Outcome::Unreadable,
-                dnssec: None,
-                records: Vec::new(),
-                findings: vec![finding],
-            }]
-        }
+    let files = domains::all(etc)?.filter(|(path, read)| {
+        let domain = read.as_ref().ok().and_then(DomainConfig::domain);
+        only.is_none() || domains::named_after(path).as_ref() == only || domain == only
+    });
+    let tested = at_once(&files.collect::<Vec<_>>(), |(path, read)| match read {
+        Ok(config) => test_domain(etc, config, dns, authoritative),
+        Err(error) => vec![Tested::unreadable(path.display().to_string(), error.to_string())],
     });
     Ok(tested.concat())
 }
 
+/// A selector, and its key; or why the key cannot be read.
+type Key<'a> = (&'a Selector, Result<PublicKey, String>);
+
+fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, authoritative: bool) -> Vec<Tested> {
+    let Some(domain) = config.domain() else { return Vec::new() };
+    let folder = etc.join("keys").join(config.folder());
+    let mut keys: Vec<Key<'_>> = Vec::new();
+    for selector in config.file.all_selectors() {
+        if keys.iter().all(|(known, _)| *known != selector) {
+            let files = KeyFiles::within(&folder, selector);
+            let key = files.public().map_err(|error| error.at(&files.private).to_string());
+            keys.push((selector, key));
+        }
+    }
+    let of_key = |(selector, key): &Key<'_>| {
+        let name = selector.record_name(domain);
+        Test { domain, config, keys: &keys, selector, name, dns }.run(key, authoritative)
+    };
+    keys.iter().flat_map(of_key).collect()
+}
+
 /// One key and where to look for its record.
 struct Test<'a> {
-    domain: &'a DomainKeys,
+    domain: &'a Domain,
+    config: &'a DomainConfig,
+    /// All keys of the domain file.
+    keys: &'a [Key<'a>],
     selector: &'a Selector,
     name: String,
     dns: &'a Dns,
@@ -147,8 +168,8 @@ impl Test<'_> {
         let key = match key {
             Ok(key) => key,
             Err(why) => {
-                let finding = Finding::error("unreadable", why.clone());
-                return vec![self.tested(Outcome::Unreadable, vec![finding])];
+                let tested = Tested::unreadable(self.name.clone(), why.clone());
+                return vec![self.with_names(tested)];
             }
         };
         if !authoritative {
@@ -164,17 +185,9 @@ impl Test<'_> {
         }
     }
 
-    fn tested(&self, outcome: Outcome, findings: Vec<Finding>) -> Tested {
-        Tested {
-            name: self.name.clone(),
-            domain: Some(self.domain.domain.to_string()),
-            selector: Some(self.selector.to_string()),
-            server: None,
-            outcome,
-            dnssec: None,
-            records: Vec::new(),
-            findings,
-        }
+    fn with_names(&self, tested: Tested) -> Tested {
+        let domain = Some(self.domain.to_string());
+        Tested { domain, selector: Some(self.selector.to_string()), ..tested }
     }
 
     fn judge(&self, answer: &Answer, key: &PublicKey, server: Option<&str>) -> Tested {
@@ -186,11 +199,15 @@ impl Test<'_> {
         let outcome = match &answer.found {
             Found::Records(records) => {
                 texts = records;
+                let others = self.keys.iter().filter_map(|(selector, key)| {
+                    Some((selector.to_string(), key.as_ref().ok()?.clone()))
+                });
+                let identity = self.config.file.identity.as_ref().map(Identity::domain);
                 let expected = Expected {
                     key,
-                    others: &self.domain.readable(),
-                    identity_below: self.domain.identity_below,
-                    subdomains: self.domain.subdomains,
+                    others: &others.collect::<Vec<_>>(),
+                    identity_below: identity.is_some_and(|identity| identity != self.domain),
+                    subdomains: self.config.file.subdomains,
                 };
                 let mistakes = examine(records, &expected);
                 findings.extend(mistakes.iter().map(Finding::of));
@@ -208,13 +225,13 @@ impl Test<'_> {
         };
         let is_known = !matches!(answer.found, Found::Unknown(_));
         let dnssec = if answer.authenticated { "secure" } else { "unsigned" };
-        Tested {
+        self.with_names(Tested {
             server: server.map(str::to_owned),
             // Only a resolver sets AD.
             dnssec: (is_known && server.is_none()).then_some(dnssec),
             records: texts.iter().map(|text| String::from_utf8_lossy(text).into_owned()).collect(),
-            ..self.tested(outcome, findings)
-        }
+            ..Tested::new(self.name.clone(), outcome, findings)
+        })
     }
 
     /// Why there is no record, as far as the DNS shows that.
@@ -224,7 +241,7 @@ impl Test<'_> {
             return Finding::error("no-record", message);
         }
         // A form or a zone file appends the zone to a whole name without a dot at its end.
-        let zones = std::iter::successors(Some(self.domain.domain.clone()), Domain::parent);
+        let zones = std::iter::successors(Some(self.domain.clone()), Domain::parent);
         for name in zones.map(|zone| format!("{}.{zone}", self.name)) {
             if let Found::Records(records) = self.dns.txt(&name).found
                 && records.iter().any(|record| is_key_record(&String::from_utf8_lossy(record)))
