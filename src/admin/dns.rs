@@ -17,7 +17,7 @@ use resolv_conf::{Config, ScopedIp};
 
 use super::input;
 use super::output::Failure;
-use exchange::{Wait, ask};
+use exchange::{Question, Wait};
 
 /// The port of DNS servers.
 const PORT: u16 = 53;
@@ -173,7 +173,8 @@ impl Dns {
     pub(super) fn authorities(&self, name: &str) -> Result<Vec<Authority>, LookupError> {
         let mut zone = parse(name)?;
         let servers = loop {
-            let reply = ask(&self.resolvers, &zone, RecordType::NS, true, self.wait)?;
+            let reply =
+                Question::new(&zone, RecordType::NS, true, self.wait).ask(&self.resolvers)?;
             let servers = data(&reply, &zone, |server: &NS| server.0.clone());
             if !servers.is_empty() {
                 break servers;
@@ -194,7 +195,8 @@ impl Dns {
     fn addresses(&self, server: &Name) -> Vec<IpAddr> {
         let mut addresses = Vec::new();
         for kind in [RecordType::A, RecordType::AAAA] {
-            let Ok(reply) = ask(&self.resolvers, server, kind, true, self.wait) else {
+            let Ok(reply) = Question::new(server, kind, true, self.wait).ask(&self.resolvers)
+            else {
                 continue;
             };
             let records = reply.answers.iter().map(|record| &record.data);
@@ -211,7 +213,8 @@ impl Dns {
         let asked = parse(name).and_then(|mut name| {
             let (mut servers, mut recursive) = (servers, recursive);
             loop {
-                let reply = ask(servers, &name, RecordType::TXT, recursive, self.wait)?;
+                let reply =
+                    Question::new(&name, RecordType::TXT, recursive, self.wait).ask(servers)?;
                 if let Some(found) = answer.add(&reply, &mut name)? {
                     return Ok(found);
                 }
@@ -267,7 +270,7 @@ pub(super) fn at_once<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> R + Syn
     let mut all: Vec<(usize, R)> = thread::scope(|scope| {
         let threads = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(work));
         let threads: Vec<_> = threads.collect();
-        let ends = threads.into_iter().map(|thread| thread.join());
+        let ends = threads.into_iter().map(thread::ScopedJoinHandle::join);
         ends.flat_map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))).collect()
     });
     all.sort_by_key(|(index, _)| *index);

@@ -203,10 +203,7 @@ fn printable(text: &str) -> String {
 fn printable_json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
-        let is_plain = char == '\n' || matches!(char, ' '..='~');
-        if is_plain
-            || !char.is_ascii() && printable(char.encode_utf8(&mut [0; 4])).starts_with(char)
-        {
+        if printable(char.encode_utf8(&mut [0; 4])).starts_with(char) {
             shown.push(char);
         } else {
             let units = &mut [0; 2];

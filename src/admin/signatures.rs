@@ -113,22 +113,25 @@ fn published(answer: Answer) -> Lookup {
 }
 
 fn in_folder(folder: &Path, selector: &Selector) -> Lookup {
-    let failed = |path: &Path, error: &dyn std::fmt::Display| {
-        Lookup::Failed(format!("{}: {error}", path.display()))
-    };
     let files = KeyFiles::within(folder, selector);
     match input::read(&files.record, input::CONFIGURATION) {
-        Ok(text) => return Lookup::Found(Record::text_in(&text)),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return failed(&files.record, &error),
+        Ok(text) => Lookup::Found(Record::text_in(&text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => of_key(&files),
+        Err(error) => Lookup::Failed(format!("{}: {error}", files.record.display())),
     }
+}
+
+/// The record that a key file should have.
+pub(super) fn of_key(files: &KeyFiles) -> Lookup {
+    let failed = |error: &dyn std::fmt::Display| {
+        Lookup::Failed(format!("{}: {error}", files.private.display()))
+    };
     match files.public() {
-        Ok(key) => match Record::new(key).text() {
-            Ok(text) => Lookup::Found(text.into_bytes()),
-            Err(error) => failed(&files.private, &error),
-        },
+        Ok(key) => Record::new(key)
+            .text()
+            .map_or_else(|error| failed(&error), |text| Lookup::Found(text.into_bytes())),
         Err(error) if error.is_missing() => Lookup::NotFound,
-        Err(error) => failed(&files.private, &error),
+        Err(error) => failed(&error),
     }
 }
 

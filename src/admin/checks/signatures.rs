@@ -8,10 +8,9 @@ use super::finding::Finding;
 use crate::admin::dns::Dns;
 use crate::admin::dry_run::{End, explain, sample, user_named};
 use crate::admin::published::{Outcome, test_all};
-use crate::admin::signatures::{Verified, line};
+use crate::admin::signatures::{Verified, line, of_key};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::KeyFiles;
-use crate::dkim::{Lookup, Record};
 use crate::submission::submitter::User;
 
 /// The published records against the keys.
@@ -90,11 +89,8 @@ fn submitter(config: &DomainConfig) -> Option<User> {
 /// The signatures that do not verify with the public half of their keys.
 fn faults(etc: &Path, config: &DomainConfig, message: &[u8]) -> Vec<String> {
     let folder = etc.join("keys").join(config.folder());
-    let verified = Verified::new(message, |_, selector| {
-        let key = KeyFiles::within(&folder, selector).public();
-        let text = key.ok().and_then(|key| Record::new(key).text().ok());
-        text.map_or(Lookup::NotFound, |text| Lookup::Found(text.into_bytes()))
-    });
+    let verified =
+        Verified::new(message, |_, selector| of_key(&KeyFiles::within(&folder, selector)));
     let Ok(verified) = verified else {
         return vec!["the signed message can't be read".to_owned()];
     };

@@ -7,7 +7,7 @@ use super::domain_files::{DEFAULT, Imported, Source};
 use super::opendkim::{Fate, Signature};
 use super::senders::{Scope, Sender, scopes};
 use crate::admin::store::domains::DomainConfig;
-use crate::dkim::{Domain, Header};
+use crate::dkim::{Domain, Header, Selector};
 use crate::message::author::Author;
 use crate::policy::{Caller, Candidate, Decision, Policy};
 
@@ -92,7 +92,7 @@ impl Imported {
         };
         let identity = plan.recipe.identity().map(ToString::to_string);
         let domain = plan.recipe.domain().as_str();
-        let selectors = plan.selectors.iter().map(|selector| selector.as_str());
+        let selectors = plan.selectors.iter().map(Selector::as_str);
         selectors.map(|selector| signature(domain, selector, identity.as_deref())).collect()
     }
 

@@ -1,6 +1,6 @@
 //! OpenDKIM's data sets (opendkim(8)): a file, a refile or a list → rows, and which of them fit a text.
 
-use super::opendkim_conf::Files;
+use super::opendkim_conf::{Files, Settings};
 
 /// How the first column of a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +31,19 @@ pub(super) struct Table {
 const LONGEST: usize = 1023;
 
 impl Table {
+    /// Reads the data set of a setting, if there is one of that name.
+    ///
+    /// # Errors
+    /// As those of [`Self::read`], with the setting.
+    pub(super) fn of(
+        settings: &Settings,
+        name: &str,
+        files: &dyn Files,
+    ) -> Result<Option<Self>, String> {
+        let Some(value) = settings.value(name) else { return Ok(None) };
+        Self::read(value, files).map(Some).map_err(|why| format!("{name} {value}: {why}"))
+    }
+
     /// Reads what the value of a setting names.
     ///
     /// # Errors

@@ -1,26 +1,25 @@
 //! `SignHeaders`, `OmitHeaders` and `OversignHeaders` → `headers` and `oversign`.
 
+use std::collections::BTreeSet;
+
 use super::data_set::{LIVE, Table};
 use super::opendkim_conf::{Files, Settings};
 use crate::config::Signing;
 use crate::dkim::{Domain, FieldName, Recipe};
 
-/// The lines of a domain file, and what can't be had.
+/// The lines of a domain file, and what is not supported.
 pub(super) fn headers(
     settings: &Settings,
     host: &Signing,
     files: &dyn Files,
 ) -> (String, Vec<String>) {
-    let mut lost = Vec::new();
+    let mut lost = BTreeSet::new();
     let mut read = |name: &str| -> Vec<String> {
-        let Some(value) = settings.value(name) else { return Vec::new() };
-        match Table::read(value, files) {
-            Ok(table) => table.rows.into_iter().map(|row| row.key).collect(),
-            Err(why) => {
-                lost.push(format!("{name} {value}: {why}"));
-                Vec::new()
-            }
-        }
+        let table = Table::of(settings, name, files).unwrap_or_else(|why| {
+            lost.insert(why);
+            None
+        });
+        table.into_iter().flat_map(|table| table.rows).map(|row| row.key).collect()
     };
     let (sign, omit, oversign) =
         (read("SignHeaders"), read("OmitHeaders"), read("OversignHeaders"));
@@ -33,7 +32,7 @@ pub(super) fn headers(
         change(&mut headers, item, "SignHeaders", &mut lost);
     }
     for item in &omit {
-        // `*` stands for what is never signed anyhow.
+        // `*` is what is never signed anyway.
         if item == "*" || item.starts_with('-') {
             continue;
         }
@@ -47,7 +46,7 @@ pub(super) fn headers(
         change(&mut over, item, "OversignHeaders", &mut lost);
         change(&mut headers, item, "OversignHeaders", &mut lost);
     }
-    // What must be signed is, whatever the list says (§5.4).
+    // From must be signed (§5.4).
     if let Ok(from) = FieldName::parse("From")
         && !headers.contains(&from)
     {
@@ -60,9 +59,7 @@ pub(super) fn headers(
     if over != inherited {
         lines.push_str(&line("oversign", &host.oversign, &over));
     }
-    lost.sort();
-    lost.dedup();
-    (lines, lost)
+    (lines, lost.into_iter().collect())
 }
 
 /// Changes to what the host says where that is all, else the whole list.
@@ -80,7 +77,7 @@ fn line(key: &str, usual: &[FieldName], names: &[FieldName]) -> String {
 }
 
 /// Adds or takes away one name; what does not survive delivery is not added.
-fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut Vec<String>) {
+fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut BTreeSet<String>) {
     let typed = item.trim_start_matches(['+', '-']);
     if item == "*" {
         return;
@@ -88,14 +85,14 @@ fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut Vec<
     let name = match FieldName::parse(typed) {
         Ok(name) if !typed.contains(LIVE) && !typed.contains(['*', '.', '+']) => name,
         _ => {
-            lost.push(format!("{setting}: {item:?} is a pattern; name the fields in `headers`"));
+            lost.insert(format!("{setting}: {item:?} is a pattern; name the fields in `headers`"));
             return;
         }
     };
     if item.starts_with('-') {
         names.retain(|other| *other != name);
     } else if !may_be_signed(&name) {
-        lost.push(format!("{setting}: {typed} does not survive delivery, so it is not signed"));
+        lost.insert(format!("{setting}: {typed} does not survive delivery, so it is not signed"));
     } else if !names.contains(&name) {
         names.push(name);
     }

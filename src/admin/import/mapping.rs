@@ -1,6 +1,7 @@
 //! What becomes of each setting of opendkim.conf: imported, not needed here, or not supported.
 
 use std::borrow::Cow;
+use std::fmt;
 
 use super::data_set::Table;
 use super::headers::headers;
@@ -83,33 +84,29 @@ impl Mapping {
             }
             "internalhosts" => hosts(setting, files),
             "on-default" | "on-signatureerror" | "on-internalerror" => {
-                self.on_error(settings, host);
-                ImportedAs("on_error".to_owned())
+                self.on_error(settings, host)
             }
             name => in_table(name, setting)
                 .unwrap_or_else(|| not_supported("not a setting of OpenDKIM that is known here")),
         }
     }
 
-    fn line(&mut self, key: &str, value: &str) {
-        let line = format!("{key} = {value}\n");
-        if !self.lines.contains(&line) {
+    /// Adds a line, unless domain files inherit its value.
+    fn line<T: fmt::Debug + PartialEq + ?Sized>(&mut self, key: &str, value: &T, inherited: &T) {
+        let line = format!("{key} = {value:?}\n");
+        if value != inherited && !self.lines.contains(&line) {
             self.lines.push_str(&line);
         }
     }
 
     fn canonicalization(&mut self, value: &str, host: &Signing) -> Fate {
         let (header, body) = value.split_once('/').unwrap_or((value, "simple"));
-        let text = format!("{}/{}", header.to_ascii_lowercase(), body.to_ascii_lowercase());
-        match text.parse::<Canonicalization>() {
-            Ok(wanted) => {
-                if wanted != host.canonicalization {
-                    self.line("canonicalization", &format!("{text:?}"));
-                }
-                ImportedAs(format!("canonicalization {text}"))
-            }
-            Err(error) => NotSupported(error.to_string().into()),
+        let text = format!("{header}/{body}").to_ascii_lowercase();
+        if let Err(error) = text.parse::<Canonicalization>() {
+            return NotSupported(error.to_string().into());
         }
+        self.line("canonicalization", &text, &host.canonicalization.to_string());
+        ImportedAs(format!("canonicalization {text}"))
     }
 
     fn minimum_key_bits(&mut self, setting: &Setting, host: &Signing) -> Fate {
@@ -119,9 +116,7 @@ impl Mapping {
                 "verifiers refuse keys of fewer than 1024 bits (RFC 8301); the minimum stays 1024",
             ),
             Some(Ok(bits @ ..=4096)) => {
-                if bits != host.minimum_key_bits {
-                    self.line("minimum_key_bits", &bits.to_string());
-                }
+                self.line("minimum_key_bits", &bits, &host.minimum_key_bits);
                 Imported
             }
             Some(_) => not_supported("verifiers accept no keys of more than 4096 bits"),
@@ -130,23 +125,20 @@ impl Mapping {
 
     fn lifetime(&mut self, setting: &Setting, host: &Signing) -> Fate {
         let Some(seconds) = setting.number() else { return not_supported("not a number") };
-        if seconds > 0 && Some(seconds) != host.expire {
-            self.line("expire", &seconds.to_string());
+        if seconds > 0 {
+            self.line("expire", &seconds, &host.expire.unwrap_or_default());
         }
         ImportedAs("expire".to_owned())
     }
 
-    fn on_error(&mut self, settings: &Settings, host: &Signing) {
+    fn on_error(&mut self, settings: &Settings, host: &Signing) -> Fate {
         // The worst that can happen while signing.
         let names = ["On-SignatureError", "On-InternalError", "On-Default"];
         let value = names.iter().find_map(|name| settings.value(name)).unwrap_or_default();
-        let (wanted, text) = match value.to_ascii_lowercase().starts_with('a') {
-            true => (OnError::Send, "\"send\""),
-            false => (OnError::Refuse, "\"refuse\""),
-        };
-        if host.on_error != wanted {
-            self.line("on_error", text);
-        }
+        let text = |is_sent| if is_sent { "send" } else { "refuse" };
+        let is_sent = value.to_ascii_lowercase().starts_with('a');
+        self.line("on_error", text(is_sent), text(host.on_error == OnError::Send));
+        ImportedAs("on_error".to_owned())
     }
 }
 

@@ -55,13 +55,7 @@ impl OpenDkim {
         if !mode.contains(['s', 'S']) {
             return Err(format!("Mode {mode}: this set-up signs nothing"));
         }
-        let read = |name: &str| -> Result<Option<Table>, String> {
-            let value = settings.value(name);
-            let table = value.map(|value| {
-                Table::read(value, files).map_err(|why| format!("{name} {value}: {why}"))
-            });
-            table.transpose()
-        };
+        let read = |name: &str| Table::of(settings, name, files);
         let exempt = read("ExemptDomains")?;
         let by = match (read("KeyTable")?, read("SigningTable")?) {
             (Some(keys), Some(signing)) => {

@@ -10,58 +10,55 @@ pub(in crate::admin) fn repair(text: &str) -> (String, Vec<Typo>) {
     let mut found = Vec::new();
     let mut text = text.to_owned();
     for step in [characters, escapes, quotes, lost_names, separators] {
-        if let Some(repaired) = step(&text, &mut found) {
-            text = repaired;
-        }
+        text = step(&text, &mut found);
     }
     (text, found)
 }
 
 /// What comes along when text is copied from a web page or a letter.
-fn characters(text: &str, found: &mut Vec<Typo>) -> Option<String> {
+fn characters(text: &str, found: &mut Vec<Typo>) -> String {
     let odd = |char: char| !char.is_ascii() || (char.is_ascii_control() && !is_wsp(char));
     let is_quote = |char: char| matches!(char, '\u{201c}'..='\u{201f}');
     let is_wsp = |char: char| char.is_whitespace();
-    let first = without_notes(text).chars().find(|char| odd(*char))?;
+    let first = without_notes(text).chars().find(|char| odd(*char));
+    let Some(first) = first else { return text.to_owned() };
     found.push(Typo::Character(first));
     let repaired = text.chars().filter_map(|char| match char {
         char if is_quote(char) => Some('"'),
         char if odd(char) && is_wsp(char) => Some(' '),
         char => Some(char).filter(|char| !odd(*char)),
     });
-    Some(repaired.collect())
+    repaired.collect()
 }
 
 /// `\;` and `\"`, which belong in a zone file or a shell and not in a web form.
-fn escapes(text: &str, found: &mut Vec<Typo>) -> Option<String> {
-    let escaped = match text.contains("\\;") {
-        true => "\\;",
-        false => without_notes(text).contains("\\\"").then_some("\\\"")?,
-    };
-    found.push(Typo::Backslash(escaped));
-    Some(text.replace("\\;", ";").replace("\\\"", "\""))
+fn escapes(text: &str, found: &mut Vec<Typo>) -> String {
+    if text.contains("\\;") {
+        found.push(Typo::Backslash("\\;"));
+    } else if without_notes(text).contains("\\\"") {
+        found.push(Typo::Backslash("\\\""));
+    } else {
+        return text.to_owned();
+    }
+    text.replace("\\;", ";").replace("\\\"", "\"")
 }
 
 /// Quotes that a zone file has around a string, pasted into a form that adds its own.
-fn quotes(text: &str, found: &mut Vec<Typo>) -> Option<String> {
+fn quotes(text: &str, found: &mut Vec<Typo>) -> String {
     if !without_notes(text).contains('"') {
-        return None;
+        return text.to_owned();
     }
     found.push(Typo::Quotes);
     // Between two strings of a zone file there is nothing.
-    let mut repaired = String::new();
-    for (index, piece) in text.split('"').enumerate() {
-        let between = index % 2 == 0 && piece.trim_matches(is_wsp).is_empty();
-        if !between {
-            repaired.push_str(piece);
-        }
-    }
-    Some(repaired)
+    let pieces = text.split('"').enumerate();
+    let is_between = |index: usize, piece: &str| {
+        index.is_multiple_of(2) && piece.trim_matches(is_wsp).is_empty()
+    };
+    pieces.filter(|(index, piece)| !is_between(*index, piece)).map(|(_, piece)| piece).collect()
 }
 
 /// `;=rsa`: a name that a template or a shell has put nothing for.
-fn lost_names(text: &str, found: &mut Vec<Typo>) -> Option<String> {
-    let before = found.len();
+fn lost_names(text: &str, found: &mut Vec<Typo>) -> String {
     let repaired = text.split(';').map(|spec| {
         let Some(value) = spec.trim_matches(is_wsp).strip_prefix('=') else {
             return spec.to_owned();
@@ -71,8 +68,7 @@ fn lost_names(text: &str, found: &mut Vec<Typo>) -> Option<String> {
         found.push(Typo::LostName { value: value.to_owned(), name });
         name.map_or_else(String::new, |name| format!(" {name}={value}"))
     });
-    let repaired: Vec<_> = repaired.collect();
-    (found.len() > before).then(|| repaired.join(";"))
+    repaired.collect::<Vec<_>>().join(";")
 }
 
 /// The tag that a value is one of.
@@ -89,19 +85,18 @@ fn guess(value: &str) -> Option<&'static str> {
 }
 
 /// A tag that begins where another has not ended: `v=DKIM1 k=rsa`.
-fn separators(text: &str, found: &mut Vec<Typo>) -> Option<String> {
-    let before = found.len();
+fn separators(text: &str, found: &mut Vec<Typo>) -> String {
     let mut repaired = Vec::new();
     for spec in text.split(';') {
         let mut rest = spec;
         while let Some((head, name, tail)) = swallowed(rest) {
             found.push(Typo::NoSeparator { before: name });
-            repaired.push(head.to_owned());
+            repaired.push(head);
             rest = tail;
         }
-        repaired.push(rest.to_owned());
+        repaired.push(rest);
     }
-    (found.len() > before).then(|| repaired.join(";"))
+    repaired.join(";")
 }
 
 /// Where the value of a tag holds another tag: what is before it, its name, and all from its name on.

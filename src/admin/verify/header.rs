@@ -34,56 +34,39 @@ pub(super) fn find(
         return vec![Finding::proven("other-key", message)];
     }
     let edits = edits(others, &claims.signed);
-    let trials = std::cell::Cell::new(
-        MOST_HASHED.checked_div(others.octets().len().max(1_000)).unwrap_or_default(),
-    );
-    let fits = |edits: &[&Edit]| {
-        let left = trials.get().checked_sub(1);
-        left.is_some_and(|left| {
-            trials.set(left);
-            claims.fits_header(&applied(others, edits), field, key)
-        })
-    };
-    if let Some(edit) = edits.iter().find(|edit| fits(&[edit])) {
-        return vec![edit.finding.clone()];
-    }
-    if edits.len() <= FEW {
-        for (index, first) in edits.iter().enumerate() {
+    let most = MOST_HASHED.checked_div(others.octets().len().max(1_000)).unwrap_or_default();
+    let pairs =
+        edits.iter().enumerate().filter(|_| edits.len() <= FEW).flat_map(|(index, first)| {
             let rest = edits.iter().skip(index.saturating_add(1));
-            let mut rest = rest.filter(|second| second.index != first.index);
-            if let Some(second) = rest.find(|second| fits(&[first, second])) {
-                return vec![first.finding.clone(), second.finding.clone()];
-            }
-        }
+            let rest = rest.filter(|second| second.index != first.index);
+            rest.map(move |second| vec![first, second])
+        });
+    let mut trials = edits.iter().map(|edit| vec![edit]).chain(pairs).take(most);
+    let fits = |edits: &Vec<&Edit>| claims.fits_header(&applied(others, edits), field, key);
+    if let Some(made) = trials.find(fits) {
+        return made.into_iter().map(|edit| edit.finding.clone()).collect();
     }
     let mut hints = copied(others, field);
     if hints.is_empty() {
         hints = missing(claims, others);
     }
-    let names: Vec<_> = claims.signed.iter().map(ToString::to_string).collect();
     let or_key = if made == Some(true) { "" } else { ", or the key is another one" };
-    let names = names.join(", ");
     let message = format!(
-        "no change of a kind that is known here was found; it is in one of these fields{or_key}: {names}"
+        "no change of a kind that is known here was found; it is in one of these fields{or_key}: {}",
+        claims.signed.iter().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
     );
     hints.push(Finding::hint("unknown", message));
     hints
 }
 
 fn applied(header: &Header, edits: &[&Edit]) -> Header {
+    let edit_of = |index| edits.iter().find(|edit| edit.index == index);
     let fields = header.fields().iter().enumerate().filter_map(|(index, field)| {
-        match edits.iter().find(|edit| edit.index == index) {
-            Some(edit) => edit.field.clone(),
-            None => Some(field.clone()),
-        }
+        edit_of(index).map_or_else(|| Some(field.clone()), |edit| edit.field.clone())
     });
-    let mut fields: Vec<Field> = fields.collect();
-    // What was taken out is put back at the end.
-    let end = header.fields().len();
-    fields.extend(
-        edits.iter().filter(|edit| edit.index == end).filter_map(|edit| edit.field.clone()),
-    );
-    Header::new(fields)
+    // A dropped field is put back at the end.
+    let added = edits.iter().filter(|edit| edit.index == header.fields().len());
+    Header::new(fields.chain(added.filter_map(|edit| edit.field.clone())).collect())
 }
 
 /// What z= says of the signed fields (§3.5 z=), against those that are there.
