@@ -199,7 +199,7 @@ fn printable(text: &str) -> String {
     shown
 }
 
-/// The same for JSON, whose strings escape what is below U+0020 anyhow.
+/// The same for JSON, whose strings already escape what is below U+0020.
 fn printable_json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {

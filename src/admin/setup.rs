@@ -7,12 +7,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::{Serialize, Serializer};
-use similar::TextDiff;
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::input;
-use super::output::Failure;
+use super::output::{Failure, diff};
 use super::store::{NewFile, Readers, Store};
 use crate::config;
 use host::Host;
@@ -236,8 +235,7 @@ fn show(
     let is_dry = args.has("--dry-run");
     let mut text = if is_dry {
         let name = path.display().to_string();
-        let diff = TextDiff::from_lines(before, file.text.as_str());
-        diff.unified_diff().header(&name, &name).to_string()
+        diff((&name, before), (&name, &file.text))
     } else {
         let set = file.outcomes.iter().filter(|outcome| outcome.set);
         let lines: String = set.map(Outcome::toml).collect();

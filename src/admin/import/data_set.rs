@@ -5,7 +5,7 @@ use super::opendkim_conf::{Files, Settings};
 /// How the first column of a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
-    /// `file:`, `csl:`: letter by letter, `*` included.
+    /// `file:`, `csl:`: byte by byte, `*` included.
     Exact,
     /// `refile:`: `*` stands for anything.
     Pattern,
@@ -27,7 +27,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
 }
 
-/// OpenDKIM reads lines in pieces of that many octets.
+/// OpenDKIM reads lines in pieces of that many bytes.
 const LONGEST: usize = 1023;
 
 impl Table {
@@ -47,10 +47,10 @@ impl Table {
     /// Reads what the value of a setting names.
     ///
     /// # Errors
-    /// It is a data base, or a file that can't be read.
+    /// It is a database, or a file that can't be read.
     pub(super) fn read(value: &str, files: &dyn Files) -> Result<Self, String> {
         let comma = value.find(',').unwrap_or(usize::MAX);
-        // A colon behind the first comma is part of a list.
+        // A colon after the first comma is part of a list.
         let prefix = value.split_once(':').filter(|(kind, _)| kind.len() < comma);
         let Some((kind, rest)) = prefix else {
             return match value.strip_prefix('/') {
@@ -72,9 +72,7 @@ impl Table {
         for (index, line) in text.lines().enumerate() {
             let place = format!("{path}:{}", index.saturating_add(1));
             if line.len() > LONGEST {
-                return Err(format!(
-                    "{place}: longer than {LONGEST} octets, which OpenDKIM splits"
-                ));
+                return Err(format!("{place}: longer than {LONGEST} bytes, which OpenDKIM splits"));
             }
             let line = line.split('#').next().unwrap_or_default().trim();
             if line.is_empty() {
@@ -120,7 +118,7 @@ impl Table {
 /// Characters of a refile row that OpenDKIM leaves to the regular expression they are part of.
 pub(super) const LIVE: [char; 10] = ['[', ']', '(', ')', '|', '?', '^', '$', '\\', '{'];
 
-/// Whether a pattern fits all of a text: `*` stands for any octets.
+/// Whether a pattern fits all of a text: `*` matches any bytes.
 pub(super) fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! An OpenDKIM set-up → domain files, and the keys that they name.
+//! An OpenDKIM configuration → domain files, and the keys that they name.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use super::senders::{NO_USER, Scope, any_domain, below, domains, scopes};
 use crate::config::Signing;
 use crate::dkim::{Domain, Identity, Selector};
 
-/// An OpenDKIM set-up, and what its signatures depend on besides.
+/// An OpenDKIM configuration, and what its signatures depend on besides.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     pub(super) opendkim: &'a OpenDkim,
@@ -371,7 +371,7 @@ mod tests {
         let text = &tree.files["sample.com"];
         let file = DomainFile::parse(text, domain.as_ref(), &Signing::default()).unwrap();
         assert_eq!(file.rules[0].local, "\u{1}\"\\");
-        // Nobody sends without a local part.
+        // No user sends without a local part.
         let tree = imported("csl:@sample.com=one", "");
         assert!(tree.files.is_empty() && tree.differences.len() == 1, "{tree:?}");
     }

@@ -1,4 +1,4 @@
-//! `dkimctl import`: a whole OpenDKIM set-up → domain files and keys. Overwrites nothing.
+//! `dkimctl import`: an OpenDKIM configuration → domain files and keys. Overwrites nothing.
 
 mod compare;
 mod data_set;
@@ -110,9 +110,9 @@ struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
-        let octets =
+        let bytes =
             input::read(Path::new(path), input::FOREIGN).map_err(|error| error.to_string())?;
-        Ok(String::from_utf8_lossy(&octets).into_owned())
+        Ok(String::from_utf8_lossy(&bytes).into_owned())
     }
 
     fn names(&self, folder: &str) -> Vec<String> {

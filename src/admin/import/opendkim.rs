@@ -53,7 +53,7 @@ impl OpenDkim {
     pub(super) fn new(settings: &Settings, files: &dyn Files) -> Result<Self, String> {
         let mode = settings.value("Mode").unwrap_or("sv");
         if !mode.contains(['s', 'S']) {
-            return Err(format!("Mode {mode}: this set-up signs nothing"));
+            return Err(format!("Mode {mode}: this configuration signs nothing"));
         }
         let read = |name: &str| Table::of(settings, name, files);
         let exempt = read("ExemptDomains")?;
@@ -291,7 +291,7 @@ mod tests {
     fn a_set_up_that_signs_nothing_says_why() {
         let files = paper(&[("/c", "Mode v\n"), ("/d", "Domain a.test\n")]);
         let of = |path| OpenDkim::new(&Settings::read(path, &files).unwrap(), &files).unwrap_err();
-        assert_eq!(of("/c"), "Mode v: this set-up signs nothing");
+        assert_eq!(of("/c"), "Mode v: this configuration signs nothing");
         assert_eq!(of("/d"), "neither KeyTable nor Selector");
     }
 }

@@ -2,12 +2,12 @@
 
 use std::fmt;
 
-/// Files of the old set-up, for the parts that only think.
+/// The files of OpenDKIM, read by the caller.
 pub trait Files {
     /// What a file says.
     ///
     /// # Errors
-    /// Why that can't be had.
+    /// Why it can't be read.
     fn read(&self, path: &str) -> Result<String, String>;
     /// The names in a folder; none where it can't be read.
     fn names(&self, folder: &str) -> Vec<String>;
@@ -16,7 +16,7 @@ pub trait Files {
 /// One line of opendkim.conf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// As typed; case does not count.
+    /// As typed; case does not matter.
     pub(super) name: String,
     pub(super) value: String,
     pub(super) file: String,
@@ -57,7 +57,7 @@ impl fmt::Display for Setting {
     }
 }
 
-/// All settings that count: of a name that stands twice, the last one.
+/// All settings that apply: the last one of each name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub(super) all: Vec<Setting>,
@@ -75,11 +75,11 @@ impl Settings {
     /// The file itself can't be read.
     pub(super) fn read(path: &str, files: &dyn Files) -> Result<Self, String> {
         let mut settings = Self::default();
-        settings.take(path, &files.read(path)?, files, 0);
+        settings.parse(path, &files.read(path)?, files, 0);
         Ok(settings)
     }
 
-    fn take(&mut self, file: &str, text: &str, files: &dyn Files, depth: usize) {
+    fn parse(&mut self, file: &str, text: &str, files: &dyn Files, depth: usize) {
         for (index, line) in text.lines().enumerate() {
             let line_number = index.saturating_add(1);
             let line = line.split(['#', '\r']).next().unwrap_or_default().trim();
@@ -111,7 +111,7 @@ impl Settings {
             return;
         }
         match files.read(path) {
-            Ok(text) => self.take(path, &text, files, depth.saturating_add(1)),
+            Ok(text) => self.parse(path, &text, files, depth.saturating_add(1)),
             Err(why) => self.faults.push(format!("{place} {path}: {why}")),
         }
     }

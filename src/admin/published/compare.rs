@@ -18,7 +18,7 @@ pub(crate) struct Expected<'a> {
     pub(crate) subdomains: bool,
 }
 
-/// All that is to be said of the TXT records of a name, at least one.
+/// The mistakes in the TXT records of a name, at least one.
 pub(crate) fn examine(records: &[Vec<u8>], expected: &Expected<'_>) -> Vec<Mistake> {
     let texts: Vec<String> =
         records.iter().map(|record| String::from_utf8_lossy(record).into_owned()).collect();
@@ -43,7 +43,7 @@ fn worst(found: &[Mistake]) -> Option<Severity> {
     found.iter().map(Mistake::severity).max()
 }
 
-/// Whether the records, put together in some order, are the one that is wanted.
+/// Whether the records, joined in some order, are the one record that should be there.
 fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
     let first = texts.iter().position(|text| is_key_record(text))?;
     let others = || texts.iter().enumerate().filter(|(index, _)| *index != first);
@@ -89,7 +89,7 @@ fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
     let before = found.len();
     restrictions(&tags, expected, &mut found);
     key(&tags, expected, &mut found);
-    // Whatever else our own verifier does not like.
+    // Whatever else the verifier refuses.
     if found.iter().skip(before).all(|mistake| !is_error(mistake))
         && let Err(error) = Record::parse(text.as_bytes())
     {

@@ -4,7 +4,7 @@ use super::encoding::decoded;
 use super::finding::Finding;
 use crate::dkim::{Claims, Header};
 
-/// Lines behind added ones that are looked at: those that close a multipart, short as they are.
+/// The most lines after added ones: those that close a multipart.
 const TAIL: usize = 8;
 /// All of them together, in bytes.
 const LONGEST_TAIL: usize = 4 << 10;
@@ -22,18 +22,13 @@ const FEW: usize = 40;
 
 /// The change that was made, if it is one that can be undone.
 pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Finding> {
-    let mut before = undone(header, body);
-    if let Some((finding, _)) = before.find(|(_, body)| fits(claims, body)) {
-        return Some(finding);
-    }
-    if let Some(finding) = added(claims, body) {
-        return Some(finding);
-    }
-    if body.len() > SMALL {
-        return None;
-    }
-    let mut before = undone(header, body).take(FEW);
-    before.find_map(|(first, body)| Some(first.and(&added(claims, &body)?)))
+    let single = undone(header, body).find(|(_, before)| fits(claims, before));
+    let single = single.map(|(finding, _)| finding).or_else(|| added(claims, body));
+    single.or_else(|| {
+        let most = if body.len() > SMALL { 0 } else { FEW };
+        let mut firsts = undone(header, body).take(most);
+        firsts.find_map(|(first, before)| Some(first.and(&added(claims, &before)?)))
+    })
 }
 
 fn fits(claims: &Claims, body: &[u8]) -> bool {
@@ -91,33 +86,34 @@ fn line_by_line(body: &[u8]) -> impl Iterator<Item = (Finding, Vec<u8>)> {
 }
 
 /// Long lines that a hop broke are joined: all those of the length of the longest line that are followed by
-/// a line with a blank in front (`smtp_line_length_limit`), or by any line.
+/// a line that begins with a space (`smtp_line_length_limit`), or by any line.
 fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
     let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
-    let text = |line: &[u8]| {
-        let line = line.strip_suffix(b"\n").unwrap_or(line);
-        line.strip_suffix(b"\r").unwrap_or(line).to_vec()
-    };
     let longest = lines.iter().map(|line| text(line).len()).max().unwrap_or_default();
     if longest < SHORTEST_BREAK {
         return Vec::new();
     }
-    let what = format!("lines longer than {longest} bytes were broken");
-    let mut all = Vec::new();
-    for wants_blank in [true, false] {
+    let undo = |begin: &[u8]| {
         let mut before = Vec::with_capacity(body.len());
         let mut continues = false;
         for (index, line) in lines.iter().enumerate() {
-            let begin = usize::from(wants_blank && continues);
+            let skipped = if continues { begin.len() } else { 0 };
             let next = lines.get(index.saturating_add(1));
-            let is_full = text(line).len() == longest;
-            continues = is_full && next.is_some_and(|next| !wants_blank || next.starts_with(b" "));
-            let line = if continues { text(line) } else { line.to_vec() };
-            before.extend_from_slice(line.get(begin..).unwrap_or_default());
+            continues =
+                text(line).len() == longest && next.is_some_and(|next| next.starts_with(begin));
+            let line = if continues { text(line) } else { line };
+            before.extend_from_slice(line.get(skipped..).unwrap_or_default());
         }
-        all.push((Finding::proven("lines-broken", what.as_str()), before));
-    }
-    all
+        let message = format!("lines longer than {longest} bytes were broken");
+        (Finding::proven("lines-broken", message), before)
+    };
+    vec![undo(b" "), undo(b"")]
+}
+
+/// A line without its end.
+fn text(line: &[u8]) -> &[u8] {
+    let line = line.strip_suffix(b"\n").unwrap_or(line);
+    line.strip_suffix(b"\r").unwrap_or(line)
 }
 
 /// Lines that were put at the end, before the end of a multipart, or in front.

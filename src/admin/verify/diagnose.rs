@@ -18,7 +18,7 @@ pub(super) struct Case<'a> {
     pub(super) now: Timestamp,
 }
 
-/// What there is to say beyond the verdict.
+/// The findings beyond the verdict.
 pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
     let Ok(claims) = Claims::parse(case.field) else { return unreadable(case, result) };
     let record = case.record.and_then(|text| Record::parse(text).ok());
@@ -49,7 +49,7 @@ fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Findin
     found
 }
 
-/// What a field that cannot be verified says.
+/// The finding about a field that cannot be parsed.
 fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
     let Ok(tags) = TagList::parse(case.field.value()) else { return Vec::new() };
     match (result, tags.get("a")) {
@@ -66,7 +66,7 @@ fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
 fn mistakes(case: &Case<'_>) -> Vec<Finding> {
     let text = String::from_utf8_lossy(case.record.unwrap_or_default());
     let (repaired, typos) = repair(&text);
-    // Mended it need not be right.
+    // The repaired text need not be right.
     let is_all = Record::parse(repaired.as_bytes()).is_ok();
     let findings = typos.iter().map(|typo| Finding {
         what: typo.name(),
