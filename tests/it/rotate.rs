@@ -205,7 +205,11 @@ fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
     ));
     assert_eq!(rotate_once_there_is(sandbox, domain, "key key")["stage"], "retiring");
     // One that does not answer does not make a key sign, nor one that signs already stop.
-    sandbox.root("knotc -c /tmp/second/knot.conf stop >/dev/null");
+    // knotc does not wait for the end of the server.
+    sandbox.root(
+        "server=$(cat /tmp/second/knot.pid); knotc -c /tmp/second/knot.conf stop >/dev/null
+         timeout 20 sh -c \"while kill -0 $server 2>/dev/null; do sleep 0.05; done\"",
+    );
     end_retirement(sandbox, domain);
     let output = sandbox.sh("root", &format!("dkimctl rotate --json {domain}"), b"");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
