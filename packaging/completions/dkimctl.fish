@@ -25,7 +25,7 @@ end
 
 function __dkimctl_is
     set -l words (__dkimctl_words)
-    test x$words[1] = x$argv[1]
+    test "$words[1]" = "$argv[1]"
 end
 
 function __dkimctl_domains

@@ -220,7 +220,7 @@ _dkimctl() {{
 mod fish {
     use super::*;
 
-    const FUNCTIONS: &str = r"
+    const FUNCTIONS: &str = r#"
 # The subcommand, and then the configuration directory, of the command line.
 function __dkimctl_words
     set -l words (commandline -opc)
@@ -245,7 +245,7 @@ end
 
 function __dkimctl_is
     set -l words (__dkimctl_words)
-    test x$words[1] = x$argv[1]
+    test "$words[1]" = "$argv[1]"
 end
 
 function __dkimctl_domains
@@ -256,7 +256,7 @@ function __dkimctl_domains
 end
 
 complete -c dkimctl -f
-";
+"#;
 
     fn arguments(kind: Kind) -> String {
         match kind {
