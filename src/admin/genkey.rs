@@ -193,14 +193,14 @@ impl Made {
 impl<'a> Request<'a> {
     fn new(args: &'a Args) -> Result<Self, Failure> {
         let domain = args.value("--domain", Domain::parse)?;
-        let domain = domain.ok_or_else(|| Failure::usage("no domain; say -d DOMAIN"))?;
+        let domain = domain.ok_or_else(|| Failure::usage("no domain: use -d DOMAIN"))?;
         let selector = args.value("--selector", Selector::parse)?;
-        let selector = selector.ok_or_else(|| Failure::usage("no selector; say -s SELECTOR"))?;
+        let selector = selector.ok_or_else(|| Failure::usage("no selector: use -s SELECTOR"))?;
         let algorithm = args.text("--type")?.and_then(Algorithm::of_key_type);
         let algorithm = algorithm.unwrap_or(Algorithm::RsaSha256);
         let bits = match (algorithm, args.value("--bits", str::parse::<u32>)?) {
             (Algorithm::Ed25519Sha256, Some(_)) => {
-                return Err(Failure::usage("an Ed25519 key has one size; leave -b out"));
+                return Err(Failure::usage("an Ed25519 key has a fixed size: omit -b"));
             }
             (_, Some(bits)) if (1024..=4096).contains(&bits) => bits,
             (_, Some(bits)) => {
@@ -218,7 +218,9 @@ impl<'a> Request<'a> {
         if let Some(directory) = args.path("--directory")
             && !directory.is_dir()
         {
-            return Err(Failure::exists(format_args!("{directory:?} is no folder; make it first")));
+            return Err(Failure::exists(format_args!(
+                "{directory:?} is not a directory: create it first"
+            )));
         }
         Ok(Self { args, domain, selector, algorithm, bits, terms })
     }

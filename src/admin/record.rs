@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         (true, false, false) | (false, false, true) => {
             of_folders(&KeyFolder::chosen(&args.etc, &args.domains()?)?, &mut failures)?
         }
-        _ => return Err(Failure::usage("say one of: DOMAIN..., --all, --merge FILE...")),
+        _ => return Err(Failure::usage("expected one of DOMAIN..., --all, --merge FILE...")),
     };
     if let Some(selector) = &selector {
         records.retain(|record| record.selector.as_deref() == Some(selector.as_str()));

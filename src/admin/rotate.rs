@@ -71,7 +71,7 @@ struct Run {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let domains = args.domains()?;
     if args.has("--all") != domains.is_empty() {
-        return Err(Failure::usage("say either DOMAIN... or --all"));
+        return Err(Failure::usage("expected either DOMAIN... or --all"));
     }
     let run = Run::new(args)?;
     let folders = KeyFolder::chosen(&run.etc, &domains)?;
