@@ -5,13 +5,17 @@
 
 #![forbid(unsafe_code)]
 
+mod error;
 mod keys;
+mod signing;
 
-use std::fmt;
 use std::path::PathBuf;
 
+pub use error::ConfigError;
+pub use signing::{OnError, Signing};
+
 use crate::argv::LoneDot;
-use crate::dkim::{Canon, Canonicalization, Domain, FieldName, Identity, Recipe, Selector};
+use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use keys::{Keys, RuleKeys};
 
@@ -62,123 +66,6 @@ pub struct Rule {
     pub domain: Domain,
     /// At least one.
     pub selectors: Vec<Selector>,
-}
-
-/// What to do with a message that should be signed and can't be.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum OnError {
-    /// Send it as it was submitted.
-    #[default]
-    Send,
-    /// Give it back to the caller: exit code 75.
-    Refuse,
-}
-
-/// The settings that a domain file may override.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Signing {
-    /// `on_error`
-    pub on_error: OnError,
-    /// c=
-    pub canonicalization: Canonicalization,
-    /// Smaller RSA keys are refused; in bits.
-    pub minimum_key_bits: u32,
-    /// h=, where present; From among them.
-    pub headers: Vec<FieldName>,
-    /// Named once more in h= where present, so that none can be added; a part of `headers`.
-    pub oversign: Vec<FieldName>,
-    /// x= − t=, in seconds.
-    pub expire: Option<u64>,
-    /// Whether the body is made 7-bit before it is signed.
-    pub seven_bit: bool,
-    /// Whether mail that passes through (`Received:`, `-G`) is signed.
-    pub sign_forwarded: bool,
-}
-
-/// What is wrong with a configuration text; the administrator causes it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    /// Counted from 1; `None` where something is missing.
-    pub line: Option<usize>,
-    /// What is wrong, naming the key.
-    pub what: String,
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.line {
-            Some(line) => write!(f, "line {line}: {}", self.what),
-            None => f.write_str(&self.what),
-        }
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-impl ConfigError {
-    /// What is wrong at the byte `place` of a text.
-    pub(crate) fn at(text: &str, place: usize, what: impl Into<String>) -> Self {
-        let before = text.bytes().take(place);
-        let line = before.filter(|octet| *octet == b'\n').count().saturating_add(1);
-        Self { line: Some(line), what: what.into() }
-    }
-
-    /// What the parser of TOML says about a text.
-    pub(crate) fn of(text: &str, error: &toml::de::Error) -> Self {
-        match error.span() {
-            Some(span) => Self::at(text, span.start, error.message()),
-            None => Self { line: None, what: error.message().to_owned() },
-        }
-    }
-}
-
-/// Signed where present, and oversigned: fields of which a reader sees one, and an attacker would like to
-/// add another. Nothing that Postfix drops or adds later.
-const ONE_OF_EACH: [&str; 10] = [
-    "From",
-    "Reply-To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "To",
-    "Cc",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-];
-
-/// Signed where present: the rest of §5.4.1, and what RFC 8058 §4 wants.
-const OTHERS: [&str; 11] = [
-    "In-Reply-To",
-    "References",
-    "List-Id",
-    "List-Help",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "List-Subscribe",
-    "List-Post",
-    "List-Owner",
-    "List-Archive",
-    "Autocrypt",
-];
-
-fn names(names: &[&str]) -> Vec<FieldName> {
-    names.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
-}
-
-impl Default for Signing {
-    fn default() -> Self {
-        Self {
-            on_error: OnError::Send,
-            canonicalization: Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed },
-            minimum_key_bits: 1024,
-            headers: names(&[ONE_OF_EACH.as_slice(), &OTHERS].concat()),
-            oversign: names(&ONE_OF_EACH),
-            expire: None,
-            seven_bit: true,
-            sign_forwarded: false,
-        }
-    }
 }
 
 /// A message of more bytes is not signed where no `message_size_limit` is set.
@@ -278,17 +165,10 @@ impl RuleKeys {
     }
 }
 
-/// The one place that knows which names may stand in h=: a trial recipe.
-fn try_names(headers: &[FieldName], oversign: &[FieldName]) -> Result<(), String> {
-    let Ok(domain) = Domain::parse("example.com") else { return Ok(()) };
-    Recipe::new(domain, headers.to_vec(), oversign.to_vec())
-        .map(|_| ())
-        .map_err(|error| error.to_string())
-}
-
 #[cfg(test)]
 #[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
 mod tests {
+    use super::signing::{ONE_OF_EACH, OTHERS};
     use super::*;
 
     const MINIMAL: &str = "sendmail = \"/usr/sbin/sendmail.postfix\"\n";

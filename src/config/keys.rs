@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{ConfigError, OnError, Signing, try_names};
+use super::error::ConfigError;
+use super::signing::{OnError, Signing, try_names};
 use crate::argv::LoneDot;
 use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
 
@@ -251,7 +252,7 @@ impl<'a> Keys<'a> {
 
     pub(super) fn signing(&self, base: &Signing) -> Result<Signing, ConfigError> {
         let values = &self.values;
-        let on_error = self.parsed("on_error", &values.on_error, parse_on_error)?;
+        let on_error = self.parsed("on_error", &values.on_error, OnError::parse)?;
         let canonicalization = self.parsed(
             "canonicalization",
             &values.canonicalization,
@@ -361,16 +362,8 @@ pub(super) fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
         value.get_ref().as_str().map(str::to_owned)
     };
     let sendmail = text_of("sendmail").map(PathBuf::from).filter(|path| path.is_absolute());
-    let on_error = text_of("on_error").and_then(|text| parse_on_error(&text).ok());
+    let on_error = text_of("on_error").and_then(|text| OnError::parse(&text).ok());
     (sendmail, on_error.unwrap_or_default())
-}
-
-fn parse_on_error(text: &str) -> Result<OnError, String> {
-    match text {
-        "send" => Ok(OnError::Send),
-        "refuse" => Ok(OnError::Refuse),
-        _ => Err(format!("{text:?} is neither \"send\" nor \"refuse\"")),
-    }
 }
 
 fn parse_lifetime(text: &str) -> Option<u64> {
