@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::support::project;
 
+mod imports;
+
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
