@@ -1,20 +1,23 @@
-//! A sendmail-compatible wrapper that signs each message with DKIM and becomes the real sendmail.
+//! A sendmail-compatible wrapper that signs each message with DKIM, then execs the real sendmail.
 //!
 //! ```text
 //! argv ─ argv::Mode::parse ─► Mode ── PassThrough ─► exec, standard input untouched
 //!         │ Submit             └─ Smtp ─► wrapper::smtp: the real sendmail as a child, and on the way to it
 //!         │                               message::Session ─► each message ─► the same, written back
 //!         ▼
-//! stdin ─ message::Reader ─► header ─ message::complete, message::author ─► author domain
-//!         │                           policy::Policy::decide ─► Decision ── Skip ─► the original octets
-//!         │                           wrapper: Held::with(open the keys), then Held::give_up
+//! wrapper::start ─ fork ─► wrapper::signer: waits for a hash, Held::with(open the key), signs
+//!         │ Held::give_up                                                  ▲ submission::Keys
+//!         ▼                                                                │
+//! submission::Run ─ Source ─► message::Reader ─► header ─ message::complete, message::author ─► author domain
+//!         │                                               policy::Policy::decide ─► Decision ── Skip ─► the original bytes
 //!         ├─► Spool (memory, or an unlinked file)
-//!         └─► body ─ dkim::BodyHasher ─► dkim::sign ─► the signature, just before the header
+//!         └─► body ─ dkim::BodyHasher ─► dkim::Draft ─► Keys ─► the signature, just before the header
 //! exec(real sendmail, argv, the signed message as standard input)
 //! ```
 //!
-//! Dependencies point downward only: `wrapper`, `admin` → `policy`, `config`, `argv`, `message` → `dkim`.
-//! All but `wrapper`, `admin` and `report` are pure: octets in, values out.
+//! Dependencies point downward only: `wrapper`, `admin` → `submission` → `policy`, `config`, `argv`, `message` → `dkim`, and files
+//! import each other in no circle. `submission` has no privilege and starts no process; `dkimctl explain` uses it, too.
+//! All but `wrapper`, `admin`, `submission` and `report` are pure: bytes in, values out.
 //!
 //! In this crate a bare `§` is a section of RFC 6376; sections of other texts carry their number.
 

@@ -96,7 +96,7 @@ fn pass(
     let most = announced.map_or(u64::MAX, |limit| limit.saturating_add(BEYOND));
     let mut intake = Intake::new(Data(relay), Reader::of_data(), most.min(host.most_kept()));
     let signed = run.sign(&mut intake, signer, limit);
-    let is_complete = intake.source().0.end() == DataEnd::Found;
+    let is_complete = intake.source().0.end == DataEnd::Found;
     let given = match signed {
         Ok(signed) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
             if host.log_success {
@@ -143,7 +143,7 @@ fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result
         stuffing.feed(text, &mut lines);
         data.0.put(&lines)
     })?;
-    intake.source().0.end_signed()
+    intake.source().0.end_data(Some(b".\r\n"))
 }
 
 /// The bytes as they came. What the client did not finish is no message, and not worth a line in the log.
@@ -155,8 +155,8 @@ fn give_original(
 ) -> io::Result<()> {
     intake.replay(|data, bytes| data.0.put(bytes), Data::read)?;
     let relay = &mut intake.source().0;
-    let end = relay.end();
-    relay.end_original()?;
+    let end = relay.end;
+    relay.end_data(None)?;
     if end != DataEnd::NotYet {
         run.log(severity, Outcome::Unsigned, Some(reason));
     }
@@ -175,7 +175,7 @@ fn refuse(
         broken_off(run, relay, &error);
         return Ok(());
     }
-    let end = relay.end();
+    let end = relay.end;
     if end != DataEnd::NotYet {
         run.log(Severity::Error, Outcome::Refused, Some(reason));
     }

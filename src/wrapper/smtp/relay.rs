@@ -2,7 +2,7 @@
 //! can be done for the other.
 
 use std::io;
-use std::os::fd::{AsFd as _, BorrowedFd};
+use std::os::fd::AsFd;
 
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
@@ -15,12 +15,12 @@ use crate::wrapper::child::Child;
 use crate::wrapper::handoff::{Call, HandoffError, Real};
 use crate::wrapper::privilege::Dropped;
 
-/// What can be written to any pipe or socket that is said to be ready, without having to wait (`PIPE_BUF`).
-/// Ours is the blocking kind: it belongs to the caller, too, who would find it changed.
-const SURELY: usize = 4096;
+/// Bytes that can be written without waiting to any pipe or socket that poll(2) reports as ready (`PIPE_BUF`). Standard output
+/// is not made non-blocking: the caller, to which it belongs, would find it changed.
+const WRITE: usize = 4096;
 
-/// How long the child may take to answer DATA when the client says more before. Milliseconds; it has never
-/// been seen to matter, as a server answers each line.
+/// How long the child may take to answer DATA if the client sends more before that. Milliseconds. It has never been seen to
+/// matter, as a server answers each line.
 const PATIENCE: i32 = 300_000;
 
 /// The session and its two sides.
@@ -31,14 +31,15 @@ pub(super) struct Relay<'a> {
     dropped: Dropped,
     pub(super) session: Session,
     child: Child,
-    /// What the client said, as far as nothing was done with it.
+    /// What the client sent and was not looked at yet.
     from_client: Vec<u8>,
     to_client: Vec<u8>,
     to_child: Vec<u8>,
     client_left: bool,
-    /// Octets of a message that were found, and not given out.
+    /// Bytes of the message that were found, and not read yet.
     content: Vec<u8>,
-    end: DataEnd,
+    /// How the message ended that was read.
+    pub(super) end: DataEnd,
     piece: Vec<u8>,
 }
 
@@ -46,7 +47,7 @@ pub(super) struct Relay<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Message,
-    /// The rest of the session is not looked at.
+    /// The rest of the session is relayed as it is.
     NotFollowed,
     Over,
 }
@@ -59,18 +60,8 @@ enum Side {
     ToChild,
 }
 
-impl Side {
-    fn wait(self, fd: BorrowedFd<'_>) -> (Self, PollFd<'_>) {
-        let flags = match self {
-            Self::FromClient | Self::FromChild => PollFlags::POLLIN,
-            Self::ToClient | Self::ToChild => PollFlags::POLLOUT,
-        };
-        (self, PollFd::new(fd, flags))
-    }
-}
-
 impl<'a> Relay<'a> {
-    /// Nothing has been read where it fails: another way may be taken.
+    /// Starts the real sendmail. After an error nothing was read: it can still get standard input as it is.
     pub(super) fn start(
         real: &'a Real,
         call: &'a Call,
@@ -96,7 +87,7 @@ impl<'a> Relay<'a> {
         })
     }
 
-    /// Passes on what is no message. `is_reported`: that was said already.
+    /// Relays up to the next message. `is_reported`: [`Next::NotFollowed`] was returned before.
     pub(super) fn next(&mut self, is_reported: bool) -> Next {
         loop {
             if self.to_child.is_empty() {
@@ -124,25 +115,27 @@ impl<'a> Relay<'a> {
     /// Waits until something can be done, and does it.
     fn turn(&mut self, hears_client: bool) -> Result<(), Errno> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
-        let mut sides = Vec::with_capacity(4);
-        let takes_more = self.child.input.is_some() && self.from_client.is_empty();
-        if hears_client && !self.client_left && takes_more {
-            sides.push(Side::FromClient.wait(stdin.as_fd()));
-        }
-        if !self.to_client.is_empty() {
-            sides.push(Side::ToClient.wait(stdout.as_fd()));
-        }
-        if let Some(input) = self.child.input.as_ref().filter(|_| !self.to_child.is_empty()) {
-            sides.push(Side::ToChild.wait(input.as_fd()));
-        }
-        // A client that does not listen is let wait, as it would be by the real one.
-        if let Some(output) = self.child.output.as_ref().filter(|_| self.to_client.len() < PIECE) {
-            sides.push(Side::FromChild.wait(output.as_fd()));
-        }
-        if sides.is_empty() {
+        let hears_client = hears_client && !self.client_left && self.from_client.is_empty();
+        let Child { input, output, .. } = &self.child;
+        let from_client = input.as_ref().filter(|_| hears_client).map(|_| stdin.as_fd());
+        let to_client = (!self.to_client.is_empty()).then(|| stdout.as_fd());
+        let to_child = input.as_ref().filter(|_| !self.to_child.is_empty()).map(AsFd::as_fd);
+        // A client that does not read has to wait, as the real sendmail would make it wait.
+        let from_child = output.as_ref().filter(|_| self.to_client.len() < PIECE).map(AsFd::as_fd);
+        let sides = [
+            (Side::FromClient, from_client, PollFlags::POLLIN),
+            (Side::ToClient, to_client, PollFlags::POLLOUT),
+            (Side::ToChild, to_child, PollFlags::POLLOUT),
+            (Side::FromChild, from_child, PollFlags::POLLIN),
+        ];
+        let open = sides.into_iter().filter_map(|(side, fd, flags)| {
+            let fd = PollFd::new(fd?, flags);
+            Some((side, fd))
+        });
+        let (sides, mut fds): (Vec<_>, Vec<_>) = open.unzip();
+        if fds.is_empty() {
             return Err(Errno::EPIPE);
         }
-        let (sides, mut fds): (Vec<_>, Vec<_>) = sides.into_iter().unzip();
         let is_held =
             self.session.is_waiting() && (self.client_left || !self.from_client.is_empty());
         let timeout = if is_held { PATIENCE } else { -1 };
@@ -161,60 +154,54 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
+    /// Reads from one side, or writes to it.
     fn serve(&mut self, side: Side) {
-        let again = |errno: &Errno| matches!(errno, Errno::EAGAIN | Errno::EINTR);
-        match side {
-            Side::FromClient => match read(io::stdin().as_fd(), &mut self.piece) {
-                Err(errno) if again(&errno) => {}
-                Ok(0) | Err(_) => self.client_left = true,
-                Ok(length) => {
-                    self.from_client
-                        .extend_from_slice(self.piece.get(..length).unwrap_or_default());
-                }
-            },
+        let done = match side {
+            Side::FromClient => read(io::stdin().as_fd(), &mut self.piece),
+            Side::ToClient => {
+                let bytes = self.to_client.get(..WRITE).unwrap_or(&self.to_client);
+                write(io::stdout().as_fd(), bytes)
+            }
             Side::FromChild => {
                 let Some(output) = &self.child.output else { return };
-                match read(output, &mut self.piece) {
-                    Err(errno) if again(&errno) => {}
-                    Ok(0) | Err(_) => {
-                        self.child.output = None;
-                        self.session.server_ended(&mut self.to_client);
-                    }
-                    Ok(length) => {
-                        let octets = self.piece.get(..length).unwrap_or_default();
-                        self.session.server(octets, &mut self.to_client);
-                    }
-                }
-            }
-            Side::ToClient => {
-                let octets = self.to_client.get(..SURELY).unwrap_or(&self.to_client);
-                match write(io::stdout().as_fd(), octets) {
-                    Err(errno) if again(&errno) => {}
-                    // The real one is to find out as it would by itself: when it says something.
-                    Err(_) => {
-                        self.to_client.clear();
-                        self.child.output = None;
-                    }
-                    Ok(length) => drop(self.to_client.drain(..length)),
-                }
+                read(output, &mut self.piece)
             }
             Side::ToChild => {
                 let Some(input) = &self.child.input else { return };
-                match write(input, &self.to_child) {
-                    Err(errno) if again(&errno) => {}
-                    Err(_) => {
-                        self.to_child.clear();
-                        self.child.input = None;
-                    }
-                    Ok(length) => drop(self.to_child.drain(..length)),
-                }
+                write(input, &self.to_child)
             }
+        };
+        // An error is the end of this side.
+        let length = match done {
+            Err(Errno::EAGAIN | Errno::EINTR) => return,
+            done => done.unwrap_or(0),
+        };
+        let bytes = self.piece.get(..length).unwrap_or_default();
+        match (side, length) {
+            (Side::FromClient, 0) => self.client_left = true,
+            (Side::FromClient, _) => self.from_client.extend_from_slice(bytes),
+            // The real sendmail learns of it as it would without this program: when it writes.
+            (Side::ToClient, 0) => {
+                self.to_client.clear();
+                self.child.output = None;
+            }
+            (Side::ToClient, _) => drop(self.to_client.drain(..length)),
+            (Side::FromChild, 0) => {
+                self.child.output = None;
+                self.session.server_ended(&mut self.to_client);
+            }
+            (Side::FromChild, _) => self.session.server(bytes, &mut self.to_client),
+            (Side::ToChild, 0) => {
+                self.to_child.clear();
+                self.child.input = None;
+            }
+            (Side::ToChild, _) => drop(self.to_child.drain(..length)),
         }
     }
 
-    /// Gives octets to the real sendmail.
-    pub(super) fn put(&mut self, octets: &[u8]) -> io::Result<()> {
-        self.to_child.extend_from_slice(octets);
+    /// Gives bytes to the real sendmail.
+    pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.to_child.extend_from_slice(bytes);
         while !self.to_child.is_empty() {
             self.turn(false)?;
         }
@@ -224,34 +211,18 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// How the message ended that was read.
-    pub(super) fn end(&self) -> DataEnd {
-        self.end
-    }
-
-    /// The message was given in the form in which it came; now how it ended. Where the client has left in
-    /// the middle, the real one gets as much, and sees that it is not all.
-    pub(super) fn end_original(&mut self) -> io::Result<()> {
-        let line = self.session.data_end().to_vec();
-        self.put(&line)?;
-        self.ended();
-        Ok(())
-    }
-
-    /// The message was given in a form of our own.
-    pub(super) fn end_signed(&mut self) -> io::Result<()> {
-        self.put(b".\r\n")?;
-        self.ended();
-        Ok(())
-    }
-
-    fn ended(&mut self) {
+    /// Completes the message that was given to the real sendmail by what the client sent after it, or by another line.
+    pub(super) fn end_data(&mut self, line: Option<&[u8]>) -> io::Result<()> {
+        // If the client has left in the middle, that is nothing: the real sendmail sees that the message is not complete.
+        let sent = self.session.data_end().to_vec();
+        self.put(line.unwrap_or(&sent))?;
         let end = std::mem::replace(&mut self.end, DataEnd::NotYet);
         self.session.end_data(end);
+        Ok(())
     }
 
-    /// Answers the message by itself, and goes on with another child: the one that waits for the message can
-    /// be told in no other way that it does not get it.
+    /// Sends a reply to the message in place of the real sendmail. Another child takes the place of the one that waits for the
+    /// message, as there is no other way to tell that one that the message does not come.
     pub(super) fn refuse(&mut self, reply: &str) -> Result<(), HandoffError> {
         self.child.wait();
         self.child = Child::of_session(self.real, self.call, &self.dropped)?;
@@ -261,7 +232,7 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Ends the session inside a message, of which the child must not take what it has for all.
+    /// Ends the session inside a message. The child must not take the part that it has for the whole.
     pub(super) fn hang_up(&mut self, reply: &str) {
         self.child.input = None;
         self.to_child.clear();
@@ -271,13 +242,13 @@ impl<'a> Relay<'a> {
         self.client_left = true;
     }
 
-    /// Waits for the child; its end is ours.
+    /// Waits for the end of the child, which becomes that of this program.
     pub(super) fn finish(self) -> Code {
         self.child.end()
     }
 }
 
-/// The message that comes next, as it comes.
+/// The message that the client sends.
 #[derive(Debug)]
 pub(super) struct Data<'r, 'a>(pub(super) &'r mut Relay<'a>);
 
@@ -286,10 +257,9 @@ impl Source for Data<'_, '_> {
         let relay = &mut *self.0;
         loop {
             if !relay.content.is_empty() {
-                let length = relay.content.len().min(piece.len());
-                for (place, octet) in piece.iter_mut().zip(relay.content.drain(..length)) {
-                    *place = octet;
-                }
+                let read = io::Read::read(&mut relay.content.as_slice(), piece);
+                let length = read.unwrap_or_default();
+                drop(relay.content.drain(..length));
                 return Ok(length);
             }
             if relay.end != DataEnd::NotYet {
