@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::checks::obstacles::{Missing, missing};
 use super::cli::{Args, JSON, Opt};
-use super::output::{Failure, say, say_json, warn};
-use super::store::domains::{self, DomainConfig};
+use super::output::{Failure, warn};
+use super::store::domains;
 use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
 use super::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
@@ -50,92 +50,127 @@ Files, below the configuration directory:
 Nothing is ever overwritten: if the key exists, the exit code is 73.
 ";
 
-struct Request<'a> {
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let domain = args.value("--domain", Domain::parse)?;
+    let domain = domain.ok_or_else(|| Failure::usage("no domain: use -d DOMAIN"))?;
+    let selector = args.value("--selector", Selector::parse)?;
+    let selector = selector.ok_or_else(|| Failure::usage("no selector: use -s SELECTOR"))?;
+    let (algorithm, bits) = kind(args)?;
+    let terms = terms(args)?;
+    let directory = args.path("--directory");
+    if let Some(directory) = directory.filter(|path| !path.is_dir()) {
+        return Err(Failure::exists(format_args!(
+            "{directory:?} is not a directory: create it first"
+        )));
+    }
+    if bits < RSA_BITS {
+        warn(format_args!("a key of {bits} bits is weak; {RSA_BITS} is what receivers ask for"));
+    }
+    let own = || args.etc.join("keys").join(domain.as_str());
+    let files = KeyFiles::within(&directory.map_or_else(own, Path::to_owned), &selector);
+    // Before the work; the files are made in a way that can't overwrite anyhow.
+    files.refuse_existing()?;
+    report(args, "generating the private key");
+    let key = NewKey::generate(algorithm, bits, terms)?;
+    let made = Made { args, domain, selector, directory, files, key };
+    made.write()?;
+    report(args, format_args!("the private key is in {}", made.files.private.display()));
+    report(args, format_args!("the record is in {}", made.files.record.display()));
+    made.show()
+}
+
+/// Reports a step on stderr, if that is asked for.
+fn report(args: &Args, what: impl Display) {
+    if args.has("--verbose") {
+        warn(what);
+    }
+}
+
+/// The type of the key, and the size of an RSA key.
+fn kind(args: &Args) -> Result<(Algorithm, u32), Failure> {
+    let algorithm = args.text("--type")?.and_then(Algorithm::of_key_type);
+    let algorithm = algorithm.unwrap_or(Algorithm::RsaSha256);
+    match (algorithm, args.value("--bits", str::parse::<u32>)?) {
+        (_, None) => Ok((algorithm, RSA_BITS)),
+        (Algorithm::Ed25519Sha256, Some(_)) => {
+            Err(Failure::usage("an Ed25519 key has a fixed size: omit -b"))
+        }
+        (_, Some(bits)) if (1024..=4096).contains(&bits) => Ok((algorithm, bits)),
+        (_, Some(bits)) => Err(Failure::usage(format_args!("{bits} bits: a key has 1024 to 4096"))),
+    }
+}
+
+/// What the record says beside the key.
+fn terms(args: &Args) -> Result<Terms, Failure> {
+    let hashes = |list: &str| Terms::default().with_hashes(list);
+    let terms = args.value("--hash-algorithms", hashes)?.unwrap_or_default();
+    let noted = args.value("--note", |note| terms.clone().with_note(note))?;
+    let mut terms = noted.unwrap_or(terms);
+    terms.email = args.has("--restrict");
+    terms.strict = args.has("--nosubdomains") && !args.has("--subdomains");
+    terms.testing = args.has("--testmode");
+    Ok(terms)
+}
+
+/// A new key and its place.
+struct Made<'a> {
     args: &'a Args,
     domain: Domain,
     selector: Selector,
-    algorithm: Algorithm,
-    /// Of an RSA key.
-    bits: u32,
-    terms: Terms,
-}
-
-pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let request = Request::new(args)?;
-    if request.bits < RSA_BITS {
-        let bits = request.bits;
-        warn(format_args!("a key of {bits} bits is weak; {RSA_BITS} is what receivers ask for"));
-    }
-    request.make(&args.etc)?.show(&args.etc, &request)
-}
-
-/// What there is now.
-struct Made {
+    /// Outside of the tree.
+    directory: Option<&'a Path>,
+    files: KeyFiles,
     key: NewKey,
-    paths: KeyFiles,
-    /// The domain file.
-    file: PathBuf,
 }
 
-impl Request<'_> {
-    fn tell(&self, what: impl Display) {
-        if self.args.has("--verbose") {
-            warn(what);
-        }
-    }
-
-    fn make(&self, etc: &Path) -> Result<Made, Failure> {
-        let (domain, selector) = (&self.domain, &self.selector);
-        let directory = self.args.path("--directory");
+impl Made<'_> {
+    fn write(&self) -> Result<(), Failure> {
+        let (etc, is_own) = (&self.args.etc, self.directory.is_none());
         let is_full = self.args.has("--append-domain");
         let owner = if is_full { Owner::Absolute } else { Owner::Relative };
-        let paths = match directory {
-            Some(directory) => KeyFiles::within(directory, selector),
-            None => KeyFiles::within(&etc.join("keys").join(domain.as_str()), selector),
-        };
-        // Before the work; the files are made in a way that can't overwrite anyhow.
-        paths.refuse_existing()?;
-        self.tell("generating the private key");
-        let key = NewKey::generate(self.algorithm, self.bits, self.terms.clone())?;
-        let pem = key.key.to_pkcs8_pem()?;
-        let entry = key.record.zone_entry(selector, domain, owner)?;
-        let file = etc.join("domains").join(format!("{domain}.toml"));
-        let selectors = format!("selectors = [\"{selector}\"]\n");
-        let is_first = directory.is_none() && file.symlink_metadata().is_err();
-        let readers = if directory.is_some() { Readers::Owner } else { Readers::Group };
+        let entry = self.key.record.zone_entry(&self.selector, &self.domain, owner)?;
+        let pem = self.key.key.to_pkcs8_pem()?;
+        let readers = if is_own { Readers::Group } else { Readers::Owner };
+        let (private, record, file) = (&self.files.private, &self.files.record, self.domain_file());
+        let selectors = format!("selectors = [\"{}\"]\n", self.selector);
         let mut files = vec![
-            NewFile { path: &paths.record, text: entry.as_bytes(), readers: Readers::All },
-            NewFile { path: &paths.private, text: pem.as_bytes(), readers },
+            NewFile { path: record, text: entry.as_bytes(), readers: Readers::All },
+            NewFile { path: private, text: pem.as_bytes(), readers },
         ];
-        let store = match directory {
+        let store = match self.directory {
             Some(directory) => Store::open_shared(directory)?,
             None => Store::create(etc)?,
         };
-        if directory.is_none() {
-            store.keys_folder(domain)?;
+        if is_own {
+            store.keys_folder(&self.domain)?;
         }
-        if is_first {
+        if is_own && file.symlink_metadata().is_err() {
             store.folder(&etc.join("domains"), Readers::All)?;
             // The last: a domain file without its key would make errors of mail.
             files.push(NewFile { path: &file, text: selectors.as_bytes(), readers: Readers::All });
         }
-        store.files(&files)?;
-        self.tell(format_args!("the private key is in {}", paths.private.display()));
-        self.tell(format_args!("the record is in {}", paths.record.display()));
-        Ok(Made { key, paths, file })
+        store.files(&files)
     }
-}
 
-impl Made {
+    fn domain_file(&self) -> PathBuf {
+        self.args.etc.join("domains").join(format!("{}.toml", self.domain))
+    }
+
     /// What is missing before mail is signed with the key, but for its record.
-    fn missing(&self, etc: &Path, request: &Request<'_>) -> Vec<Missing> {
-        let (domain, selector) = (request.domain.as_str(), &request.selector);
-        let mut steps = missing(etc, |stem| stem == domain);
+    fn missing(&self) -> Vec<Missing> {
+        if let Some(directory) = self.directory {
+            return vec![Missing::new(
+                "name the key in a domain file, as genkey does without -D",
+                format!("nothing signs with a key in {}", directory.display()),
+            )];
+        }
+        let mut steps = missing(&self.args.etc, |stem| stem == self.domain.as_str());
         // Where that can't be told, a step above says why.
-        if let Ok(configs) = domains::signing_for(etc, &request.domain)
-            && !configs.iter().flat_map(DomainConfig::selectors).any(|one| one == selector)
+        if let Ok(configs) = domains::signing_for(&self.args.etc, &self.domain)
+            && !configs.iter().any(|config| config.selectors().contains(&self.selector))
         {
-            let file = self.file.display();
+            let (selector, file) = (&self.selector, self.domain_file());
+            let file = file.display();
             steps.push(Missing::new(
                 format!("add \"{selector}\" to `selectors` in {file}, once the DNS has the record"),
                 format!("{file} was there already and does not name the key"),
@@ -144,31 +179,11 @@ impl Made {
         steps
     }
 
-    fn show(&self, etc: &Path, request: &Request<'_>) -> Result<ExitCode, Failure> {
-        let (domain, selector) = (&request.domain, &request.selector);
-        let value = self.key.record.text()?;
-        let missing = match request.args.path("--directory") {
-            Some(directory) => vec![Missing::new(
-                "name the key in a domain file, as genkey does without -D",
-                format!("nothing signs with a key in {}", directory.display()),
-            )],
-            None => self.missing(etc, request),
-        };
-        if request.args.has("--json") {
-            return say_json(&json!({
-                "domain": domain.as_str(),
-                "selector": selector.as_str(),
-                "type": self.key.key.algorithm().key_type(),
-                "bits": self.key.key.bits(),
-                "name": selector.record_name(domain),
-                "value": value,
-                "private": self.paths.private,
-                "record": self.paths.record,
-                "signing": missing.is_empty(),
-                "missing": missing,
-            }));
-        }
-        let entry = self.key.record.zone_entry(selector, domain, Owner::Absolute)?;
+    fn show(&self) -> Result<ExitCode, Failure> {
+        let Self { domain, selector, key: NewKey { key, record }, .. } = self;
+        let (name, value) = (selector.record_name(domain), record.text()?);
+        let missing = self.missing();
+        let entry = record.zone_entry(selector, domain, Owner::Absolute)?;
         let so_far = if missing.is_empty() {
             format!("sendmail.dkim signs mail From {domain} with the key. What is left to do:")
         } else {
@@ -178,50 +193,26 @@ impl Made {
             format!("publish the record, and ask for it: dkimctl testkey {domain}"),
             "genkey does not ask the DNS; without the record no receiver can verify the signature",
         );
-        let steps = [vec![publish], missing].concat();
-        say(&format!(
+        let text = format!(
             "Publish this record in the zone of {domain}:\n\n{entry}\n\
              or, where a form asks for it, as type TXT with\n\n  \
-             name   {selector}._domainkey.{domain}\n  value  {value}\n\n\
+             name   {name}\n  value  {value}\n\n\
              The key is in {}.\n{so_far}\n\n{}",
-            self.paths.private.display(),
-            Missing::list(&steps)
-        ))
-    }
-}
-
-impl<'a> Request<'a> {
-    fn new(args: &'a Args) -> Result<Self, Failure> {
-        let domain = args.value("--domain", Domain::parse)?;
-        let domain = domain.ok_or_else(|| Failure::usage("no domain: use -d DOMAIN"))?;
-        let selector = args.value("--selector", Selector::parse)?;
-        let selector = selector.ok_or_else(|| Failure::usage("no selector: use -s SELECTOR"))?;
-        let algorithm = args.text("--type")?.and_then(Algorithm::of_key_type);
-        let algorithm = algorithm.unwrap_or(Algorithm::RsaSha256);
-        let bits = match (algorithm, args.value("--bits", str::parse::<u32>)?) {
-            (Algorithm::Ed25519Sha256, Some(_)) => {
-                return Err(Failure::usage("an Ed25519 key has a fixed size: omit -b"));
-            }
-            (_, Some(bits)) if (1024..=4096).contains(&bits) => bits,
-            (_, Some(bits)) => {
-                return Err(Failure::usage(format_args!("{bits} bits: a key has 1024 to 4096")));
-            }
-            (_, None) => RSA_BITS,
-        };
-        let hashes = |list: &str| Terms::default().with_hashes(list);
-        let terms = args.value("--hash-algorithms", hashes)?.unwrap_or_default();
-        let noted = args.value("--note", |note| terms.clone().with_note(note))?;
-        let mut terms = noted.unwrap_or(terms);
-        terms.email = args.has("--restrict");
-        terms.strict = args.has("--nosubdomains") && !args.has("--subdomains");
-        terms.testing = args.has("--testmode");
-        if let Some(directory) = args.path("--directory")
-            && !directory.is_dir()
-        {
-            return Err(Failure::exists(format_args!(
-                "{directory:?} is not a directory: create it first"
-            )));
-        }
-        Ok(Self { args, domain, selector, algorithm, bits, terms })
+            self.files.private.display(),
+            Missing::list(&[&[publish], missing.as_slice()].concat())
+        );
+        let json = json!({
+            "domain": domain.as_str(),
+            "selector": selector.as_str(),
+            "type": key.algorithm().key_type(),
+            "bits": key.bits(),
+            "name": name,
+            "value": value,
+            "private": self.files.private,
+            "record": self.files.record,
+            "signing": missing.is_empty(),
+            "missing": missing,
+        });
+        self.args.print(&json, &text)
     }
 }

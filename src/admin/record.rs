@@ -14,7 +14,7 @@ use super::output::{Failure, say, say_json};
 use super::store::keys::KeyFolder;
 use super::{input, store};
 use crate::dkim::{Domain, Selector};
-use format::Format;
+use format::{Format, TxtRecord};
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--all", "use every domain that has keys on this host"),
@@ -46,18 +46,6 @@ nothing is printed.
 
 Exits with 65 if a record or a key is unusable; the others are printed.
 ";
-
-/// A record of type TXT.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-struct TxtRecord {
-    domain: String,
-    /// `None` for a record that is not a key's.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    selector: Option<String>,
-    /// In full, without a dot at its end.
-    name: String,
-    value: String,
-}
 
 /// What `--json` shows and `--merge` reads.
 #[derive(Debug, Default, Serialize, Deserialize)]

@@ -5,7 +5,7 @@ mod name;
 mod step;
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use super::cli::{Args, DRY_RUN, JSON, Opt};
@@ -19,7 +19,7 @@ use super::store::rotation::{Rotation, Stage, State};
 use super::store::time::{self, UtcTime};
 use crate::dkim::Selector;
 use name::Template;
-use step::{Report, Step};
+use step::{Report, Run, Step};
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--all", "rotate every domain that has keys on this host"),
@@ -54,19 +54,6 @@ Exits with 0 if nothing is wrong, even if it waits for a record; 69 if a server
 of a zone does not answer or the key that signs is not published; 75 if another
 rotate is running.
 ";
-
-/// What holds for all domains of one call.
-struct Run {
-    etc: PathBuf,
-    store: Store,
-    dns: Dns,
-    now: UtcTime,
-    host: String,
-    template: Template,
-    older: u64,
-    keep: u64,
-    is_dry: bool,
-}
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let domains = args.domains()?;

@@ -2,7 +2,6 @@
 
 mod host;
 
-use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -59,11 +58,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Store::refuse_others(&args.etc)?;
     }
     let path = args.etc.join("config.toml");
-    let before = match input::text(&path, input::CONFIGURATION) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
-        Err(error) => return Err(Failure::reading(&path, &error)),
-    };
+    let before = input::optional(&path)?;
     let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
     file.settle_sendmail(&host);
     if sendmail.is_none() {

@@ -8,15 +8,14 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use getrandom::SysRng;
-
 use super::cli::{Args, Opt};
 use super::input;
 use super::output::{Failure, marked, message_text, say};
 use super::signatures::{Source, line};
+use super::store::keys::{NewKey, RSA_BITS};
 use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
-use crate::dkim::{Header, Record, Selector, SigningKey};
+use crate::dkim::{Algorithm, Header, Record, Selector, Terms};
 use crate::message::Reader;
 use crate::message::address::Completion;
 use crate::message::author::Author;
@@ -77,9 +76,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     say(&marked(&submitted, &message_text(&captured)))?;
     say(&format!(
         "\nThe record to publish for this key:\n\n{}\n",
-        record
-            .zone_entry(&selector, author.domain(), Owner::Absolute)
-            .map_err(Failure::software)?
+        record.zone_entry(&selector, author.domain(), Owner::Absolute)?
     ))?;
     let own = verdicts.iter().find(|verdict| verdict.domain.as_ref() == Some(author.domain()));
     match own {
@@ -148,10 +145,10 @@ impl Stage {
         self.write("config.toml", config.as_bytes(), 0o600)?;
         let file = format!("selectors = [\"{selector}\"]\n");
         self.write(&format!("domains/{domain}.toml"), file.as_bytes(), 0o600)?;
-        let key = SigningKey::generate(2048, &mut SysRng).map_err(Failure::software)?;
-        let pem = key.to_pkcs8_pem().map_err(Failure::software)?;
+        let key = NewKey::generate(Algorithm::RsaSha256, RSA_BITS, Terms::default())?;
+        let pem = key.key.to_pkcs8_pem()?;
         self.write(&format!("keys/{domain}/{selector}.private"), pem.as_bytes(), 0o600)?;
-        Ok(Record::new(key.public()))
+        Ok(key.record)
     }
 
     /// The wrapper, or a copy without its set-gid bit. A privileged one does not take our folder for

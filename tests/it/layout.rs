@@ -154,6 +154,63 @@ fn dkimctl_reads_and_writes_files_in_one_place_each() {
     }
 }
 
+/// The names right below `prefix` in the paths of a text, those of groups too.
+fn names_below(text: &str, prefix: &str) -> Vec<String> {
+    let text: String = text.split_whitespace().collect();
+    let first = |path: &str| {
+        let mut words = path.split(|char: char| !char.is_alphanumeric() && char != '_');
+        words.next().unwrap().to_owned()
+    };
+    let mut names = Vec::new();
+    for (at, _) in text.match_indices(prefix) {
+        let rest = &text[at + prefix.len()..];
+        let Some(group) = rest.strip_prefix('{') else {
+            names.push(first(rest));
+            continue;
+        };
+        let (mut depth, mut start) = (0, 0);
+        for (at, char) in group.char_indices() {
+            match char {
+                '{' => depth += 1,
+                '}' if depth > 0 => depth -= 1,
+                '}' => {
+                    names.push(first(&group[start..at]));
+                    break;
+                }
+                ',' if depth == 0 => {
+                    names.push(first(&group[start..at]));
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+    }
+    names
+}
+
+#[test]
+fn what_subcommands_share_is_below_them() {
+    assert_eq!(
+        names_below("use super::{a::b, c::{d, e},\n f}; use super::g::{h};", "super::"),
+        ["a", "c", "f", "g"]
+    );
+    let admin = project("src/admin");
+    let place = |path: &Path| path.strip_prefix(&admin).unwrap().display().to_string();
+    let module = |path: &Path| place(path).split(['/', '.']).next().unwrap().to_owned();
+    let files = sources(&admin);
+    let offers = files.iter().filter(|path| code(path).contains("pub(super) fn run(args: &Args)"));
+    let commands: BTreeSet<String> = offers.map(|path| module(path)).collect();
+    assert_eq!(commands.len(), subcommands().len(), "{commands:?}");
+    for path in files.iter().filter(|path| place(path) != "mod.rs") {
+        let depth = place(path).trim_end_matches("/mod.rs").matches('/').count() + 1;
+        let code = code(path);
+        let mut names = names_below(&code, "crate::admin::");
+        names.extend(names_below(&code, &"super::".repeat(depth)));
+        names.retain(|name| commands.contains(name) && *name != module(path));
+        assert!(names.is_empty(), "{} imports {names:?}", place(path));
+    }
+}
+
 #[test]
 fn dependencies_point_downward() {
     let order = ["dkim", "message", "argv", "config", "policy"];

@@ -1,8 +1,19 @@
 //! Records in the forms that DNS services take.
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use super::TxtRecord;
+/// A record of type TXT.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(super) struct TxtRecord {
+    pub(super) domain: String,
+    /// `None` for a record that is not a key's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) selector: Option<String>,
+    /// In full, without a dot at its end.
+    pub(super) name: String,
+    pub(super) value: String,
+}
 
 /// A form of writing records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,18 +3,34 @@
 //! Each effect can be done again: what a crash cuts off, the next run does. The domain files are changed
 //! before the state is, and a key is wiped after the state says so.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
 
-use super::Run;
 use super::look::{Has, Sight, all, look, some_lack, some_unknown};
+use super::name::Template;
+use crate::admin::dns::Dns;
 use crate::admin::output::Failure;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::{KeyFolder, NewKey, RSA_BITS};
 use crate::admin::store::rotation::{Rotation, Stage, State};
 use crate::admin::store::time::UtcTime;
-use crate::admin::store::{NewFile, Readers};
+use crate::admin::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
 use crate::dkim::{Domain, PublicKey, Selector};
+
+/// What holds for all domains of one call.
+pub(super) struct Run {
+    pub(super) etc: PathBuf,
+    pub(super) store: Store,
+    pub(super) dns: Dns,
+    pub(super) now: UtcTime,
+    pub(super) host: String,
+    pub(super) template: Template,
+    pub(super) older: u64,
+    pub(super) keep: u64,
+    pub(super) is_dry: bool,
+}
 
 /// What became of one rotation.
 #[derive(Debug, Serialize)]
