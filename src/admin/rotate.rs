@@ -121,8 +121,16 @@ impl Run {
         let mut reports = Vec::new();
         // From the last one on: one that is over is taken out.
         for at in (0..state.rotations.len()).rev() {
-            let Some(rotation) = state.rotations.get(at) else { continue };
-            let report = Report::new(domain, rotation);
+            let Some(rotation) = state.rotations.get(at).cloned() else { continue };
+            let report = Report {
+                domain: domain.to_string(),
+                rotation,
+                done: Vec::new(),
+                servers: Vec::new(),
+                publish: None,
+                next: "".into(),
+                trouble: false,
+            };
             reports.push(Step { run: self, folder, report }.go(&mut state, at)?);
         }
         reports.reverse();

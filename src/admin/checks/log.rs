@@ -11,7 +11,7 @@ use crate::admin::postconf::Postfix;
 /// Where syslog daemons put facility mail.
 const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
 
-/// Octets at the end of a log that are looked at.
+/// Bytes at the end of a log that are looked at.
 const TAIL: u64 = 4 << 20;
 
 /// What is looked for, what it means, and what to do.
@@ -39,9 +39,9 @@ fn tail(path: &Path) -> std::io::Result<String> {
     let mut file = input::open(path)?;
     let length = file.metadata()?.len();
     file.seek(SeekFrom::Start(length.saturating_sub(TAIL)))?;
-    let mut octets = Vec::new();
-    file.take(TAIL).read_to_end(&mut octets)?;
-    Ok(String::from_utf8_lossy(&octets).into_owned())
+    let mut bytes = Vec::new();
+    file.take(TAIL).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 fn signs(file: &str, text: &str) -> Vec<Finding> {

@@ -27,8 +27,8 @@ pub(crate) fn findings() -> Vec<Finding> {
             continue;
         }
         seen.push(real);
-        let octets = input::read(&path, input::FOREIGN).unwrap_or_default();
-        let text = String::from_utf8_lossy(&octets);
+        let bytes = input::read(&path, input::FOREIGN).unwrap_or_default();
+        let text = String::from_utf8_lossy(&bytes);
         findings.extend(text.lines().filter_map(setting).filter_map(|value| judge(&path, value)));
     }
     findings

@@ -8,13 +8,13 @@ use crate::dkim::Domain;
 use crate::message::limits::LONGEST_LINE;
 use Severity::{Error, Info, Warning};
 
-/// Settings that are bad for the same reason: why, and what to do.
-struct Rule {
-    severity: Severity,
-    names: &'static [&'static str],
-    is_bad: fn(&View<'_>, &'static str) -> bool,
-    reason: [&'static str; 2],
-}
+/// Settings that are bad in the same way: how bad, which, when, and with why and what to do.
+struct Rule(
+    Severity,
+    &'static [&'static str],
+    fn(&View<'_>, &'static str) -> bool,
+    [&'static str; 2],
+);
 
 /// The programs of Postfix that read a setting; none: main.cf alone applies.
 fn readers(name: &str) -> &'static [&'static str] {
@@ -28,15 +28,6 @@ fn readers(name: &str) -> &'static [&'static str] {
 }
 
 const CLEANUP: &[&str] = &["cleanup"];
-
-const fn rule(
-    severity: Severity,
-    names: &'static [&'static str],
-    is_bad: fn(&View<'_>, &'static str) -> bool,
-    reason: [&'static str; 2],
-) -> Rule {
-    Rule { severity, names, is_bad, reason }
-}
 
 const MAPS: [&str; 2] = [
     "it rewrites addresses in signed header fields",
@@ -91,8 +82,8 @@ const CONVERSION: [&str; 2] =
     ["bodies that the wrapper left as they are are rewritten", "set it to no, the default"];
 
 const RULES: [Rule; 19] = [
-    rule(Error, &["smtp_generic_maps", "lmtp_generic_maps"], is_set, MAPS),
-    rule(
+    Rule(Error, &["smtp_generic_maps", "lmtp_generic_maps"], is_set, MAPS),
+    Rule(
         Error,
         &[
             "canonical_maps",
@@ -103,38 +94,38 @@ const RULES: [Rule; 19] = [
         has_header_class,
         CLASSES,
     ),
-    rule(Error, &["body_checks", "smtp_body_checks", "lmtp_body_checks"], is_set, BODY),
-    rule(Error, &["message_strip_characters"], is_set, BODY),
-    rule(Warning, &["header_checks"], may_change, HEADER),
-    rule(Warning, &["mime_header_checks", "nested_header_checks"], changes_more, HEADER),
-    rule(
+    Rule(Error, &["body_checks", "smtp_body_checks", "lmtp_body_checks"], is_set, BODY),
+    Rule(Error, &["message_strip_characters"], is_set, BODY),
+    Rule(Warning, &["header_checks"], may_change, HEADER),
+    Rule(Warning, &["mime_header_checks", "nested_header_checks"], changes_more, HEADER),
+    Rule(
         Warning,
         &["smtp_header_checks", "smtp_mime_header_checks", "smtp_nested_header_checks"],
         may_change,
         HEADER,
     ),
-    rule(
+    Rule(
         Warning,
         &["lmtp_header_checks", "lmtp_mime_header_checks", "lmtp_nested_header_checks"],
         may_change,
         HEADER,
     ),
-    rule(Warning, &["non_smtpd_milters"], is_set, MILTER),
-    rule(Warning, &["content_filter"], is_set, FILTER),
-    rule(Warning, &["always_add_missing_headers"], is_on, ADDED),
-    rule(Warning, &["remote_header_rewrite_domain"], is_set, FOREIGN),
-    rule(Warning, &["smtp_line_length_limit", "lmtp_line_length_limit"], is_short, LINES),
-    rule(
+    Rule(Warning, &["non_smtpd_milters"], is_set, MILTER),
+    Rule(Warning, &["content_filter"], is_set, FILTER),
+    Rule(Warning, &["always_add_missing_headers"], is_on, ADDED),
+    Rule(Warning, &["remote_header_rewrite_domain"], is_set, FOREIGN),
+    Rule(Warning, &["smtp_line_length_limit", "lmtp_line_length_limit"], is_short, LINES),
+    Rule(
         Warning,
         &["smtp_discard_ehlo_keywords", "lmtp_discard_lhlo_keywords"],
         discards,
         EIGHT_BIT,
     ),
-    rule(Warning, &["relayhost"], rewrites_mail, RELAY),
-    rule(Info, &["sendmail_fix_line_endings"], is_not_always, LINE_ENDINGS),
-    rule(Info, &["cleanup_replace_stray_cr_lf"], is_off, STRAY_CR),
-    rule(Info, &["undisclosed_recipients_header"], is_set, UNDISCLOSED),
-    rule(Info, &["force_mime_input_conversion"], is_on, CONVERSION),
+    Rule(Warning, &["relayhost"], rewrites_mail, RELAY),
+    Rule(Info, &["sendmail_fix_line_endings"], is_not_always, LINE_ENDINGS),
+    Rule(Info, &["cleanup_replace_stray_cr_lf"], is_off, STRAY_CR),
+    Rule(Info, &["undisclosed_recipients_header"], is_set, UNDISCLOSED),
+    Rule(Info, &["force_mime_input_conversion"], is_on, CONVERSION),
 ];
 
 fn is_set(view: &View<'_>, name: &'static str) -> bool {
@@ -212,20 +203,20 @@ pub(crate) fn findings(postfix: &Postfix, configuration: &Configuration) -> Vec<
 
 impl Rule {
     fn findings(&self, postfix: &Postfix) -> impl Iterator<Item = Finding> {
-        self.names.iter().filter_map(|name| {
+        let Self(severity, names, is_bad, [why, remedy]) = self;
+        names.iter().filter_map(move |name| {
             let readers = readers(name);
             let views =
                 if readers.is_empty() { vec![postfix.view()] } else { postfix.views(readers) };
             let mut evidence: Vec<String> = Vec::new();
-            for view in views.iter().filter(|view| (self.is_bad)(view, name)) {
+            for view in views.iter().filter(|view| is_bad(view, name)) {
                 let text = view.evidence(name);
                 if !evidence.contains(&text) {
                     evidence.push(text);
                 }
             }
-            let [why, remedy] = self.reason;
             let found = format!("{}: {why}", evidence.join("; "));
-            (!evidence.is_empty()).then(|| Finding::new(self.severity, name, found, remedy))
+            (!evidence.is_empty()).then(|| Finding::new(*severity, name, found, *remedy))
         })
     }
 }

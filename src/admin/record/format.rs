@@ -89,7 +89,7 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// The value in strings of at most 255 octets (RFC 1035 §3.3.14). Where there are several, p= begins
+/// The value in strings of at most 255 bytes (RFC 1035 §3.3.14). Where there are several, p= begins
 /// one, so that people find it.
 fn strings(value: &str) -> Vec<&str> {
     if value.len() <= 255 {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn no_string_is_longer_than_255_octets() {
+    fn no_string_is_longer_than_255_bytes() {
         let value = format!("v=DKIM1; k=rsa; p={}", "A".repeat(700));
         let strings = strings(&value);
         assert_eq!(strings.concat(), value);

@@ -3,7 +3,8 @@
 //! Each effect can be done again: what a crash cuts off, the next run does. The domain files are changed
 //! before the state is, and a key is wiped after the state says so.
 
-use std::path::PathBuf;
+use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
@@ -17,7 +18,7 @@ use crate::admin::store::rotation::{Rotation, Stage, State};
 use crate::admin::store::time::UtcTime;
 use crate::admin::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
-use crate::dkim::{Domain, PublicKey, Selector};
+use crate::dkim::{PublicKey, Selector};
 
 /// What holds for all domains of one call.
 pub(super) struct Run {
@@ -46,7 +47,7 @@ pub(super) struct Report {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<Publish>,
     /// What it waits for.
-    pub(super) next: String,
+    pub(super) next: Cow<'static, str>,
     /// Whether a server did not answer.
     pub(super) trouble: bool,
 }
@@ -65,17 +66,11 @@ pub(super) struct Step<'a> {
     pub(super) report: Report,
 }
 
-impl Report {
-    pub(super) fn new(domain: &Domain, rotation: &Rotation) -> Self {
-        Self {
-            domain: domain.to_string(),
-            rotation: rotation.clone(),
-            done: Vec::new(),
-            servers: Vec::new(),
-            publish: None,
-            next: String::new(),
-            trouble: false,
-        }
+impl Run {
+    /// Puts a file in its place, unless nothing is to be changed.
+    fn write(&self, path: &Path, text: &str) -> Result<(), Failure> {
+        let file = NewFile { path, text: text.as_bytes(), readers: Readers::All };
+        if self.is_dry { Ok(()) } else { self.store.replace(&file) }
     }
 }
 
@@ -108,41 +103,36 @@ impl Step<'_> {
         if !self.folder.key(&rotation.new).private.exists() {
             self.make_key(rotation, &configs)?;
             if self.run.is_dry {
-                "then its record is to be published".clone_into(&mut self.report.next);
+                self.report.next = "then its record is to be published".into();
                 return Ok(None);
             }
         }
         let key = self.public_key(&rotation.new)?;
-        let sights = self.look(&rotation.new, Some(&key));
-        let published = all(&sights, &Has::Key);
-        self.report.servers = sights;
-        if !published {
+        self.report.servers = self.look(&rotation.new, Some(&key));
+        if !all(&self.report.servers, &Has::Key) {
             self.publish(&rotation.new)?;
-            "publish this record; once every server of the zone has it, the next run lets it sign"
-                .clone_into(&mut self.report.next);
+            self.report.next =
+                "publish this record; once every server of the zone has it, the next run lets it sign"
+                    .into();
             return Ok(None);
         }
         self.replace(&configs, &rotation.old, &rotation.new)?;
         let until = self.run.now.after(self.run.keep);
         self.report.done.push(format!("every server has the key, so {} signs", rotation.new));
-        self.report.next =
-            format!("the record of {} has to stay published until {until}", rotation.old);
+        self.stays_published(rotation, until);
         Ok(Some(Stage::Retiring { until }))
     }
 
     fn retiring(&mut self, rotation: &Rotation, until: UtcTime) -> Result<Option<Stage>, Failure> {
         let key = self.public_key(&rotation.new)?;
-        let sights = self.look(&rotation.new, Some(&key));
-        let (lack, published) = (some_lack(&sights), all(&sights, &Has::Key));
-        self.report.servers = sights;
-        if lack {
+        self.report.servers = self.look(&rotation.new, Some(&key));
+        if some_lack(&self.report.servers) {
             return self.fall_back(rotation);
         }
         // A crash may have come between the domain files and the state.
         self.replace(&self.configs()?, &rotation.old, &rotation.new)?;
-        if !published || self.run.now < until {
-            self.report.next =
-                format!("the record of {} has to stay published until {until}", rotation.old);
+        if !all(&self.report.servers, &Has::Key) || self.run.now < until {
+            self.stays_published(rotation, until);
             return Ok(None);
         }
         let text = format!(
@@ -150,30 +140,32 @@ impl Step<'_> {
             rotation.old, self.folder.domain
         );
         self.report.done.push(format!("nothing signed by {} is on its way any more", rotation.old));
-        if !self.run.is_dry {
-            let path = self.folder.key(&rotation.old).record;
-            let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
-            self.run.store.replace(&file)?;
-        }
+        self.run.write(&self.folder.key(&rotation.old).record, &text)?;
         Ok(Some(Stage::Revoked))
+    }
+
+    fn stays_published(&mut self, rotation: &Rotation, until: UtcTime) {
+        let old = &rotation.old;
+        self.report.next =
+            format!("the record of {old} has to stay published until {until}").into();
     }
 
     /// The key that signs has vanished from the DNS: the old one is still there for that.
     fn fall_back(&mut self, rotation: &Rotation) -> Result<Option<Stage>, Failure> {
-        self.publish(&rotation.new)?;
-        let old = self.public_key(&rotation.old)?;
-        if !all(&self.look(&rotation.old, Some(&old)), &Has::Key) {
+        let (new, old) = (&rotation.new, &rotation.old);
+        self.publish(new)?;
+        let key = self.public_key(old)?;
+        if !all(&self.look(old, Some(&key)), &Has::Key) {
             self.report.trouble = true;
             self.report.next = format!(
-                "publish this record: {} signs, and not every server has its key, nor that of {}",
-                rotation.new, rotation.old
-            );
+                "publish this record: {new} signs, and not every server has its key, nor that of {old}"
+            )
+            .into();
             return Ok(None);
         }
-        self.replace(&self.configs()?, &rotation.new, &rotation.old)?;
-        let (new, old) = (&rotation.new, &rotation.old);
+        self.replace(&self.configs()?, new, old)?;
         self.report.done.push(format!("not every server has the key {new}, so {old} signs again"));
-        "publish this record".clone_into(&mut self.report.next);
+        self.report.next = "publish this record".into();
         Ok(Some(Stage::Pending))
     }
 
@@ -183,33 +175,31 @@ impl Step<'_> {
         at: usize,
         rotation: &Rotation,
     ) -> Result<Report, Failure> {
-        let paths = self.folder.key(&rotation.old);
+        let old = &rotation.old;
+        let paths = self.folder.key(old);
         if paths.private.symlink_metadata().is_ok() {
-            self.report.done.push(format!("the key {} is wiped", rotation.old));
+            self.report.done.push(format!("the key {old} is wiped"));
             if !self.run.is_dry {
                 self.run.store.wipe(&paths.private)?;
             }
         }
-        let sights = self.look(&rotation.old, None);
-        if all(&sights, &Has::Nothing) {
-            self.report
-                .done
-                .push(format!("the record of {} is gone, and so is this", rotation.old));
-            "nothing".clone_into(&mut self.report.next);
+        self.report.servers = self.look(old, None);
+        if all(&self.report.servers, &Has::Nothing) {
+            self.report.done.push(format!("the record of {old} is gone, and so is this"));
+            self.report.next = "nothing".into();
             if !self.run.is_dry {
                 self.run.store.remove(&paths.record)?;
                 drop(state.rotations.remove(at));
                 state.write(&self.run.store)?;
             }
-        } else if all(&sights, &Has::Revoked) {
-            self.report.next = format!("the record of {} may be deleted", rotation.old);
+        } else if all(&self.report.servers, &Has::Revoked) {
+            self.report.next = format!("the record of {old} may be deleted").into();
         } else {
-            let name = rotation.old.record_name(&self.folder.domain);
+            let name = old.record_name(&self.folder.domain);
             self.report.publish = Some(Publish { name, value: REVOKED.to_owned() });
-            "publish this record in the place of the old one, or delete that"
-                .clone_into(&mut self.report.next);
+            self.report.next =
+                "publish this record in the place of the old one, or delete that".into();
         }
-        self.report.servers = sights;
         Ok(self.report)
     }
 
@@ -231,9 +221,8 @@ impl Step<'_> {
         let key = NewKey::generate(algorithm, bits, terms)?;
         let entry = key.record.zone_entry(&rotation.new, &self.folder.domain, Owner::Relative)?;
         let files = self.folder.key(&rotation.new);
-        let (path, text) = (&files.record, entry.as_bytes());
         // A crash may have left that of a key which never was: the name is this rotation's.
-        self.run.store.replace(&NewFile { path, text, readers: Readers::All })?;
+        self.run.write(&files.record, &entry)?;
         let (path, pem) = (&files.private, key.key.to_pkcs8_pem()?);
         self.run.store.files(&[NewFile { path, text: pem.as_bytes(), readers: Readers::Group }])
     }
@@ -265,10 +254,7 @@ impl Step<'_> {
     ) -> Result<(), Failure> {
         for config in configs.iter().filter(|config| config.selectors().contains(from)) {
             let text = config.with(&self.run.etc, from, to)?;
-            if !self.run.is_dry {
-                let (path, text) = (&config.path, text.as_bytes());
-                self.run.store.replace(&NewFile { path, text, readers: Readers::All })?;
-            }
+            self.run.write(&config.path, &text)?;
             self.report.done.push(format!("{}: {from} is {to} now", config.path.display()));
         }
         Ok(())

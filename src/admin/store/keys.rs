@@ -102,39 +102,33 @@ impl KeyFiles {
 
     /// The text to publish: what the record's file says, else the key alone. Warns of a weak key.
     pub(crate) fn to_publish(&self) -> Result<String, Failure> {
-        let key = match self.key(SMALLEST) {
-            Ok(key) => Some(key),
+        let text = self.record_text()?;
+        match self.key(SMALLEST) {
+            Ok(key) => {
+                if is_weak(&key) {
+                    warn(format_args!(
+                        "{} has {} bits, which is weak; receivers ask for {RSA_BITS}: dkimctl rotate",
+                        self.private.display(),
+                        key.bits()
+                    ));
+                }
+                if text.is_empty() {
+                    return Ok(Record::new(key.public()).text()?);
+                }
+                if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
+                    return Err(Failure::data(format_args!(
+                        "{} is not the record of the key beside it; remove it, and this shows the right one",
+                        self.record.display()
+                    )));
+                }
+            }
             // Of a revoked key there is the record alone; and records are not secret.
             Err(FileError::Unreadable(error))
                 if matches!(
                     error.kind(),
                     io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied
-                ) && self.record.exists() =>
-            {
-                None
-            }
+                ) && self.record.exists() => {}
             Err(error) => return Err(error.at(&self.private)),
-        };
-        if let Some(key) = &key
-            && is_weak(key)
-        {
-            warn(format_args!(
-                "{} has {} bits, which is weak; receivers ask for {RSA_BITS}: dkimctl rotate",
-                self.private.display(),
-                key.bits()
-            ));
-        }
-        let text = self.record_text()?;
-        if let Some(key) = &key {
-            if text.is_empty() {
-                return Ok(Record::new(key.public()).text()?);
-            }
-            if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
-                return Err(Failure::data(format_args!(
-                    "{} is not the record of the key beside it; remove it, and this shows the right one",
-                    self.record.display()
-                )));
-            }
         }
         printable(text)
             .map_err(|what| Failure::data(format_args!("{}: {what}", self.record.display())))

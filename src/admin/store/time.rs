@@ -26,23 +26,23 @@ impl UtcTime {
     }
 
     /// Takes a date, with or without a time of day; without an offset it is UTC.
+    #[expect(
+        clippy::arithmetic_side_effects,
+        reason = "years of 4 digits: nowhere near the width of i64"
+    )]
     pub(crate) fn parse(text: &Datetime) -> Option<Self> {
         let date = text.date?;
-        let time = text.time;
         let days = days(i64::from(date.year), i64::from(date.month), i64::from(date.day));
-        let part = |part: Option<u8>| i64::from(part.unwrap_or_default());
-        let hours = part(time.map(|time| time.hour));
-        let minutes = part(time.map(|time| time.minute));
-        let seconds = part(time.and_then(|time| time.second));
+        let time = text.time.map(|time| (time.hour, time.minute, time.second.unwrap_or_default()));
+        let (hour, minute, second) = time.unwrap_or_default();
         let offset = match text.offset {
             Some(Offset::Custom { minutes }) => i64::from(minutes),
             Some(Offset::Z) | None => 0,
         };
-        let minutes = hours.saturating_mul(60).saturating_add(minutes).saturating_sub(offset);
-        let day = days.saturating_mul(86_400);
-        let seconds = day.saturating_add(minutes.saturating_mul(60)).saturating_add(seconds);
+        let minutes = days * 1_440 + i64::from(hour) * 60 + i64::from(minute) - offset;
+        let seconds = u64::try_from(minutes * 60 + i64::from(second)).ok()?;
         // An offset may make another year of the first or the last one that can be written.
-        u64::try_from(seconds).ok().filter(|seconds| *seconds < YEAR_10000).map(Self)
+        (seconds < YEAR_10000).then_some(Self(seconds))
     }
 
     /// `20261125160803`
