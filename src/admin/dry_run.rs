@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use serde::Serialize;
 
 use crate::argv::Mode;
 use crate::config::{Host, OnError};
@@ -34,6 +35,7 @@ pub(super) struct Explained {
 }
 
 /// A place of a domain file.
+#[derive(Debug, Serialize)]
 pub(super) struct Looked {
     pub(super) path: PathBuf,
     /// What was found there.

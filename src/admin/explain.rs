@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::cli::{Args, JSON, Opt};
-use super::dry_run::{End, Explained, explain, sample, user_named};
+use super::dry_run::{End, Explained, Looked, explain, sample, user_named};
 use super::input;
 use super::output::{Failure, diff};
 use super::store::keys::KeyFiles;
@@ -37,15 +37,14 @@ Arguments after `--` are the arguments of sendmail (default: -t -i).
 Exits with 0 if the message would be signed, 1 if not.
 ";
 
-const SIGN: &str = "sign";
 const REFUSE: &str = "refuse (exit code 75)";
 
-/// All that is told.
+/// All that is reported.
 #[derive(Debug, Serialize)]
-struct Told {
+struct Explanation {
     from: Option<String>,
     user: String,
-    lookup: Vec<Place>,
+    lookup: Vec<Looked>,
     domain: Option<String>,
     selectors: Vec<String>,
     keys: Vec<Key>,
@@ -56,12 +55,6 @@ struct Told {
     /// From the message as submitted to that as sent, signatures aside.
     changes: String,
     signatures: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Place {
-    path: PathBuf,
-    found: &'static str,
 }
 
 #[derive(Debug, Serialize)]
@@ -99,13 +92,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         argv.extend(["-t".into(), "-i".into()]);
     }
     let explained = explain(&args.etc, &argv, user, &message);
-    let told = Told::of(&explained, shown, args, &message);
-    args.print(&told, &told.text())?;
-    Ok(if told.decision == SIGN { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let explanation = Explanation::of(explained, shown, args, &message);
+    args.print(&explanation, &explanation.text())?;
+    let is_signed = !explanation.signatures.is_empty();
+    Ok(if is_signed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-impl Told {
-    fn of(explained: &Explained, user: String, args: &Args, message: &[u8]) -> Self {
+impl Explanation {
+    fn of(explained: Explained, user: String, args: &Args, message: &[u8]) -> Self {
         let plan = explained.plan.as_ref();
         let keys = plan.map(|plan| {
             let tree = args.etc.join("keys");
@@ -118,14 +112,10 @@ impl Told {
             };
             plan.selectors.iter().map(key).collect()
         });
-        let mut told = Self {
-            from: explained.from.clone(),
+        let mut this = Self {
+            from: explained.from,
             user,
-            lookup: explained
-                .lookup
-                .iter()
-                .map(|looked| Place { path: looked.path.clone(), found: looked.found })
-                .collect(),
+            lookup: explained.lookup,
             domain: plan.map(|plan| plan.recipe.domain().to_string()),
             selectors: plan
                 .map(|plan| plan.selectors.iter().map(ToString::to_string).collect())
@@ -137,36 +127,35 @@ impl Told {
             changes: String::new(),
             signatures: Vec::new(),
         };
-        match &explained.end {
+        match explained.end {
             // Root opened the key, and the wrapper could not.
-            End::Signed { .. } if told.has_closed_key() => {
-                told.reason = Some("the wrapper's group can't read the key".to_owned());
+            End::Signed { .. } if this.has_closed_key() => {
+                this.reason = Some("the wrapper's group can't read the key".to_owned());
                 if plan.is_some_and(|plan| plan.on_error == OnError::Refuse) {
-                    told.decision = REFUSE;
+                    this.decision = REFUSE;
                 }
             }
             End::Signed { message: signed, risk } => {
-                told.decision = SIGN;
-                told.reason = risk.map(str::to_owned);
-                told.take(message, signed);
+                this.decision = "sign";
+                this.reason = risk.map(str::to_owned);
+                this.take(message, &signed);
             }
-            End::Unsigned(reason) => told.reason = Some(reason.clone()),
-            End::Failed(reason, on_error) => {
-                let mut reason = reason.clone();
+            End::Unsigned(reason) => this.reason = Some(reason),
+            End::Failed(mut reason, on_error) => {
                 if plan.is_some() && !geteuid().is_root() {
                     reason.push_str(" (of keys, only root can tell by this command)");
                 }
-                told.reason = Some(reason);
-                if *on_error == OnError::Refuse {
-                    told.decision = REFUSE;
+                this.reason = Some(reason);
+                if on_error == OnError::Refuse {
+                    this.decision = REFUSE;
                 }
             }
             End::NotRead(reason) => {
-                told.decision = "leave it to the real sendmail";
-                told.reason = Some((*reason).to_owned());
+                this.decision = "leave it to the real sendmail";
+                this.reason = Some(reason.to_owned());
             }
         }
-        told
+        this
     }
 
     /// The signatures, what they sign, and what else is another than was submitted.

@@ -165,7 +165,7 @@ impl Made<'_> {
             )];
         }
         let mut steps = missing(&self.args.etc, |stem| stem == self.domain.as_str());
-        // Where that can't be told, a step above says why.
+        // Where the domain files can't be read, a step above says why.
         if let Ok(configs) = domains::signing_for(&self.args.etc, &self.domain)
             && !configs.iter().any(|config| config.selectors().contains(&self.selector))
         {

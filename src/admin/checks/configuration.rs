@@ -33,11 +33,11 @@ impl Configuration {
         findings
             .extend([etc, &etc.join("domains")].into_iter().filter_map(|path| judge(path, rule)));
         let read = domains::read_host(&path);
-        let Some(host) = usable(&path, read, rule, "no mail is signed", findings) else {
+        let Some(host) = usable(&path, read, rule, ": no mail is signed", findings) else {
             return configuration;
         };
         let host = configuration.host.insert(host);
-        // Without the folder no mail is signed, which is told below.
+        // Without the folder no mail is signed, which is found below.
         for path in domains::paths(etc).unwrap_or_default() {
             let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
             if !asked(&stem) {
@@ -53,7 +53,7 @@ impl Configuration {
                 continue;
             }
             let read = DomainConfig::read(&path, &host.signing);
-            if let Some(file) = usable(&path, read, rule, "the domain is not signed", findings) {
+            if let Some(file) = usable(&path, read, rule, ": the domain is not signed", findings) {
                 findings.extend(unknown(&path, &file.file));
                 configuration.files.push(file);
             }
@@ -71,18 +71,16 @@ impl Configuration {
 
 /// Names of users and groups that this host has not got.
 fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
-    let users = file.users.iter().flatten();
-    let is_user = |name: &String| User::from_name(name).ok().flatten().is_some();
-    let groups = file.groups.iter().flatten();
-    let is_group = |name: &String| Group::from_name(name).ok().flatten().is_some();
-    let users = users.filter(|name| !is_user(name));
-    let unknown: Vec<&str> =
-        users.chain(groups.filter(|name| !is_group(name))).map(String::as_str).collect();
+    let no_user = |name: &&String| !matches!(User::from_name(name), Ok(Some(_)));
+    let no_group = |name: &&String| !matches!(Group::from_name(name), Ok(Some(_)));
+    let users = file.users.iter().flatten().filter(no_user);
+    let groups = file.groups.iter().flatten().filter(no_group);
+    let unknown: Vec<&str> = users.chain(groups).map(String::as_str).collect();
     if unknown.is_empty() {
         return None;
     }
-    let evidence = format!("{}: nobody here is {}", path.display(), unknown.join(", "));
-    Some(Finding::warning("users", evidence, "mend `users` and `groups` in it"))
+    let evidence = format!("{}: unknown users or groups: {}", path.display(), unknown.join(", "));
+    Some(Finding::warning("users", evidence, "fix `users` and `groups` in it"))
 }
 
 /// What a file says that every user must be able to read, and only its owner to write.
@@ -93,20 +91,17 @@ fn usable<T>(
     consequence: &str,
     findings: &mut Vec<Finding>,
 ) -> Option<T> {
-    let shown = path.display();
-    if let Err(error @ FileError::Unreadable(_)) = &read {
-        let remedy = "dkimctl setup, or write it; see sendmail-dkim.toml(5)";
-        findings.push(Finding::error("configuration", format!("{shown}: {error}"), remedy));
-        return None;
-    }
-    findings.extend(judge(path, rule));
+    let is_there = !matches!(read, Err(FileError::Unreadable(_)));
+    findings.extend(judge(path, rule).filter(|_| is_there));
     let wrong = |error| {
-        let evidence = format!("{shown}: {error}: {consequence}");
-        findings.push(Finding::error(
-            "configuration",
-            evidence,
-            "fix that line; see sendmail-dkim.toml(5)",
-        ));
+        let (consequence, remedy) = match error {
+            FileError::Unreadable(_) => {
+                ("", "dkimctl setup, or write it; see sendmail-dkim.toml(5)")
+            }
+            FileError::Invalid(_) => (consequence, "fix that line; see sendmail-dkim.toml(5)"),
+        };
+        let evidence = format!("{}: {error}{consequence}", path.display());
+        findings.push(Finding::error("configuration", evidence, remedy));
     };
     read.map_err(wrong).ok()
 }

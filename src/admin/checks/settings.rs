@@ -226,7 +226,7 @@ fn version(view: &View<'_>) -> Option<Finding> {
     let patch: u32 = version.strip_prefix("3.5.")?.parse().ok()?;
     (patch <= 7).then(|| {
         let evidence = format!(
-            "Postfix {version}: a field with a line above 2048 octets breaks the header (fixed in 3.5.8)"
+            "Postfix {version}: a field with a line above 2048 bytes breaks the header (fixed in 3.5.8)"
         );
         Finding::new(Warning, "mail_version", evidence, "update Postfix")
     })

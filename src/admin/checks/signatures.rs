@@ -49,25 +49,18 @@ fn trial(etc: &Path, config: &DomainConfig) -> Option<Finding> {
     let user = submitter(config)?;
     let argv: Vec<OsString> = ["sendmail", "-t", "-i"].map(OsString::from).to_vec();
     let explained = explain(etc, &argv, user, &sample(&from));
-    let remedy = format!("dkimctl explain --from {from}");
-    let failed = |why: String| {
-        Some(Finding::error(
-            "trial",
-            format!("mail From {from} is not signed: {why}"),
-            remedy.clone(),
-        ))
+    let why = match explained.end {
+        End::Signed { message, .. } => faults(etc, config, &message).join("; "),
+        End::Unsigned(why) | End::Failed(why, _) => why,
+        End::NotRead(why) => why.to_owned(),
     };
-    match explained.end {
-        End::Signed { message, .. } => {
-            let faults = faults(etc, config, &message);
-            if faults.is_empty() { None } else { failed(faults.join("; ")) }
-        }
-        End::Unsigned(why) | End::Failed(why, _) => failed(why),
-        End::NotRead(why) => failed(why.to_owned()),
-    }
+    (!why.is_empty()).then(|| {
+        let evidence = format!("mail From {from} is not signed: {why}");
+        Finding::error("trial", evidence, format!("dkimctl explain --from {from}"))
+    })
 }
 
-/// Somebody whose mail the file is for.
+/// An author whose mail the file is for.
 fn author(config: &DomainConfig) -> Option<String> {
     let file = &config.file;
     if file.selectors.is_empty() {
@@ -77,7 +70,7 @@ fn author(config: &DomainConfig) -> Option<String> {
     Some(format!("dkimctl-doctor@{domain}"))
 }
 
-/// Who may sign. `None` where nobody may, or only groups.
+/// Who may sign. `None` where no user may, or only groups.
 fn submitter(config: &DomainConfig) -> Option<User> {
     match (&config.file.users, &config.file.groups) {
         (None, None) => Some(User::real()),

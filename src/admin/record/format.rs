@@ -77,7 +77,7 @@ impl Format {
     }
 }
 
-/// Seconds, where a service wants to be told.
+/// Seconds, where a service requires a time to live.
 const TTL: u32 = 3600;
 
 /// Runs of records of one domain.
