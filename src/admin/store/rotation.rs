@@ -105,7 +105,7 @@ impl State {
         let text = input::optional(&path)?.unwrap_or_default();
         let rotations = Self::parse(&text)
             .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
-        Ok(Self { rotations, path })
+        Ok(Self { path, rotations })
     }
 
     /// The rotations in the text of a file.
