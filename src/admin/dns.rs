@@ -25,8 +25,7 @@ const PORT: u16 = 53;
 /// The most aliases (CNAME) that are followed; resolvers follow 8 to 16.
 const MOST_ALIASES: usize = 8;
 
-/// Limits of the C library on resolv.conf(5).
-const MOST_RESOLVERS: usize = 3;
+/// Limits of the C library on `timeout` and `attempts` of resolv.conf(5).
 const LONGEST_TIMEOUT: u32 = 30;
 const MOST_ATTEMPTS: u32 = 5;
 
@@ -127,9 +126,10 @@ impl Dns {
         };
         let text = input::read(Path::new("/etc/resolv.conf"), input::CONFIGURATION);
         let config = Config::parse(text.map_err(|error| failed(&error))?);
-        let config = config.map_err(|error| failed(&error))?;
-        let servers = config.nameservers.iter().take(MOST_RESOLVERS);
-        let resolvers = servers.map(|ip| address(ip, PORT)).collect::<io::Result<Vec<_>>>()?;
+        let mut config = config.map_err(|error| failed(&error))?;
+        config.glibc_normalize();
+        let resolvers: Vec<_> =
+            config.nameservers.iter().flat_map(|ip| address(ip, PORT)).collect();
         if resolvers.is_empty() {
             return Err(failed(&"it names none"));
         }

@@ -4,6 +4,7 @@ mod compare;
 mod mistake;
 mod repair;
 
+use std::fmt;
 use std::path::Path;
 
 use serde::Serialize;
@@ -17,34 +18,19 @@ use compare::{Expected, examine, is_key_record};
 use mistake::{Mistake, Severity};
 pub(super) use repair::repair;
 
-/// The result for one key, the best first.
+/// The result for one key and its exit code, the best first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
+#[repr(u8)]
 pub(super) enum Outcome {
     /// The record is right.
-    Ok,
-    /// There is a record, and signatures do not verify with it.
-    Wrong,
-    /// There is no record, or the lookup failed.
-    Unavailable,
-    /// The key or the domain file cannot be read.
-    Unreadable,
-}
-
-impl Outcome {
-    /// 0, `EX_DATAERR`, `EX_UNAVAILABLE`, `EX_OSERR`; and the word for it.
-    fn code_and_word(self) -> (u8, &'static str) {
-        match self {
-            Self::Ok => (0, "ok"),
-            Self::Wrong => (65, "wrong"),
-            Self::Unavailable => (69, "unavailable"),
-            Self::Unreadable => (71, "unreadable"),
-        }
-    }
-
-    pub(super) fn code(self) -> u8 {
-        self.code_and_word().0
-    }
+    Ok = 0,
+    /// There is a record, and signatures do not verify with it (`EX_DATAERR`).
+    Wrong = 65,
+    /// There is no record, or the lookup failed (`EX_UNAVAILABLE`).
+    Unavailable = 69,
+    /// The key or the domain file cannot be read (`EX_OSERR`).
+    Unreadable = 71,
 }
 
 /// The findings about one key.
@@ -97,12 +83,13 @@ impl Finding {
 /// A line for each key, and one below it for each finding.
 pub(super) fn text(tested: &[Tested]) -> String {
     let mut text = String::new();
+    let word = |value: &dyn fmt::Debug| format!("{value:?}").to_lowercase();
     for one in tested {
         let at = one.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();
         let dnssec = one.dnssec.map(|dnssec| format!(" (DNSSEC: {dnssec})")).unwrap_or_default();
-        text.push_str(&format!("{}{at}: {}{dnssec}\n", one.name, one.outcome.code_and_word().1));
+        text.push_str(&format!("{}{at}: {}{dnssec}\n", one.name, word(&one.outcome)));
         for finding in &one.findings {
-            text.push_str(&format!("  {}: {}\n", finding.severity, finding.message));
+            text.push_str(&format!("  {}: {}\n", word(&finding.severity), finding.message));
         }
     }
     text

@@ -248,7 +248,7 @@ fn many_lookups_run_at_once_and_keep_their_order() {
     });
     let names: Vec<String> = (0..200).map(|number| format!("{number}.test")).collect();
     let answers = at_once(&names, |name| records(&dns.txt(name)).concat());
-    assert_eq!(answers, names.iter().map(|name| name.as_bytes()).collect::<Vec<_>>());
+    assert_eq!(answers, names.iter().map(String::as_bytes).collect::<Vec<_>>());
 }
 
 #[test]

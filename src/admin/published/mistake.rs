@@ -19,16 +19,6 @@ pub(crate) enum Severity {
     Error,
 }
 
-impl fmt::Display for Severity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Note => "note",
-            Self::Warning => "warning",
-            Self::Error => "error",
-        })
-    }
-}
-
 /// Something about a published record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
