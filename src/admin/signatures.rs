@@ -143,29 +143,15 @@ pub(super) fn of_key(files: &KeyFiles) -> Lookup {
 /// A line of the header belongs to no field.
 pub(super) fn split(message: &[u8]) -> Result<(Header, &[u8]), NotAHeader> {
     let message = match message.strip_prefix(b"From ") {
-        Some(rest) => after_line(rest).unwrap_or_default(),
+        Some(rest) => rest.splitn(2, |byte| *byte == b'\n').nth(1).unwrap_or_default(),
         None => message,
     };
-    let (header, body) = message.split_at_checked(header_length(message)).unwrap_or_default();
+    let lines = message.split_inclusive(|byte| *byte == b'\n');
+    let header = lines.take_while(|line| !matches!(*line, b"\n" | b"\r\n"));
+    let length = header.map(<[u8]>::len).sum();
+    let (header, body) = message.split_at_checked(length).unwrap_or_default();
     let body = body.strip_prefix(b"\r\n").or_else(|| body.strip_prefix(b"\n")).unwrap_or(body);
     Ok((Header::parse(header)?, body))
-}
-
-/// Up to the first empty line.
-fn header_length(message: &[u8]) -> usize {
-    let mut length = 0_usize;
-    for line in message.split_inclusive(|byte| *byte == b'\n') {
-        if matches!(line, b"\n" | b"\r\n") {
-            break;
-        }
-        length = length.saturating_add(line.len());
-    }
-    length
-}
-
-fn after_line(text: &[u8]) -> Option<&[u8]> {
-    let end = text.iter().position(|byte| *byte == b'\n')?;
-    text.get(end.saturating_add(1)..)
 }
 
 #[cfg(test)]

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::domain_files::{DEFAULT, Imported, Source};
+use super::domain_files::{Imported, Source};
 use super::opendkim::{Fate, Signature};
 use super::senders::{Scope, Sender, scopes};
 use crate::admin::store::domains::DomainConfig;
 use crate::dkim::{Domain, Header, Selector};
 use crate::message::author::Author;
-use crate::policy::{Caller, Candidate, Decision, Policy};
+use crate::policy::{Caller, Candidate, DEFAULT, Decision, Policy};
 
 /// Texts of domain files by their names, without `.toml`.
 type Files = BTreeMap<String, String>;

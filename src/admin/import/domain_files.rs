@@ -6,6 +6,7 @@ use super::opendkim::{Fate, OpenDkim, Signature};
 use super::senders::{NO_USER, Scope, any_domain, below, domains, scopes};
 use crate::config::Signing;
 use crate::dkim::{Domain, Identity, Selector};
+use crate::policy::DEFAULT;
 
 /// An OpenDKIM configuration, and what its signatures depend on besides.
 #[derive(Clone, Copy)]
@@ -39,9 +40,6 @@ struct Draft {
     /// No user may sign: another file would apply to the domain, and must not.
     is_exempt: bool,
 }
-
-/// The name of the file for any other domain.
-pub(super) const DEFAULT: &str = "default";
 
 /// The first line of each file.
 pub(super) const HEAD: &str = "# Written by dkimctl import.\n";
