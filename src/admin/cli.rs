@@ -170,7 +170,7 @@ impl Args {
             || is_first && self.command.name() == "rotate" && word == "status"
         {
             let found = commands.iter().find(|command| word == command.name());
-            let names = commands.iter().map(|command| command.name());
+            let names = commands.iter().map(Subcommand::name);
             self.command =
                 found.ok_or_else(|| unknown("subcommand", &word.to_string_lossy(), names))?;
         } else if self.operands.len() >= self.command.most_operands() {

@@ -93,7 +93,7 @@ fn every_option_is_one_line_in_the_help() {
         let summary = command.summary();
         assert!(help.contains(&format!("\n\n{summary}.\n\n  ")), "{help}");
     }
-    let names: Vec<_> = SUBCOMMANDS.iter().map(|command| command.name()).collect();
+    let names: Vec<_> = SUBCOMMANDS.iter().map(Subcommand::name).collect();
     assert!(names.is_sorted(), "{names:?}");
 }
 

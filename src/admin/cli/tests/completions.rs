@@ -5,7 +5,7 @@ use super::*;
 const NOTE: &str = "# Made of the tables in src/admin: UPDATE_EXPECT=1 cargo test --lib admin::cli writes this file.";
 
 fn subcommands() -> String {
-    SUBCOMMANDS.iter().map(|command| command.name()).collect::<Vec<_>>().join(" ")
+    SUBCOMMANDS.iter().map(Subcommand::name).collect::<Vec<_>>().join(" ")
 }
 
 /// How a text is written in a shell.

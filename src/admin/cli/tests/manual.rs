@@ -144,7 +144,7 @@ fn the_synopses_of_the_manual_page_are_made_of_the_tables() {
         made.push_str(&format!("\n.Ss {name}\n{}.Pp\n{rest}", synopsis(command)));
         names.push(name);
     }
-    assert_eq!(names, SUBCOMMANDS.iter().map(|command| command.name()).collect::<Vec<_>>());
+    assert_eq!(names, SUBCOMMANDS.iter().map(Subcommand::name).collect::<Vec<_>>());
     assert_file(PAGE, &made);
 }
 
