@@ -95,15 +95,13 @@ enum Asked {
 #[derive(Debug, Default)]
 struct Options {
     asked: Asked,
-    /// `-bv` asks for a report, `-qRsite` and `-qIid` for work on the queue.
-    reads_nothing: bool,
     /// On the command line, or in the header with `-t`.
     has_recipients: bool,
     submission: Submission,
 }
 
 impl Options {
-    /// Takes the options up to the first recipient. `None`: Postfix stops here, refusing or done.
+    /// Takes the options up to the first recipient. `None`: no message is read, whatever follows.
     fn read(&mut self, args: &[OsString]) -> Option<()> {
         let mut parser = Parser::from_args(args);
         // getopt knows no `-f=x`: the value of that is `=x`.
@@ -130,9 +128,8 @@ impl Options {
         let [first, rest @ ..] = raw.as_slice() else { return false };
         let first = first.as_bytes();
         let is_flush = first == b"-q";
-        let is_verp = first == b"-XV"
-            || (first == b"-V" && rest.first().is_some_and(|next| next.len() == 2))
-            || (first.starts_with(b"-V") && first.len() == 4);
+        // `-V+=` and `-XV` need no care: getopt reads them as Postfix means them.
+        let is_verp = first == b"-V" && rest.first().is_some_and(|next| next.len() == 2);
         if is_flush {
             self.asked = Asked::Other;
         }
@@ -170,12 +167,8 @@ impl Options {
                     self.submission.lone_dot = LoneDot::IsText;
                 }
             }
-            'q' => match parser.value().ok()?.as_bytes().first() {
-                Some(b'R' | b'I') => self.reads_nothing = true,
-                // A time: nothing to do, or the daemon's. Anything else is refused.
-                _ => return None,
-            },
-            // Unknown letters, and -n, which Postfix documents as ignored and refuses.
+            // `-qRsite` and `-qIid` are for the queue, a time is for the daemon. Postfix refuses unknown letters, and -n, which it
+            // documents as ignored.
             _ => return None,
         }
         Some(())
@@ -186,8 +179,8 @@ impl Options {
         match value.first()? {
             b'm' => self.asked = Asked::Enqueue,
             b's' => self.asked = Asked::Smtp,
-            b'v' => self.reads_nothing = true,
             b'd' | b'l' | b'h' | b'H' | b'i' | b'p' => self.asked = Asked::Other,
+            // `-bv` asks for a report.
             _ => return None,
         }
         Some(())
@@ -195,10 +188,8 @@ impl Options {
 
     fn into_mode(self) -> Mode {
         match self.asked {
-            Asked::Enqueue if self.has_recipients && !self.reads_nothing => {
-                Mode::Submit(self.submission)
-            }
-            Asked::Smtp if !self.has_recipients && !self.reads_nothing => Mode::Smtp,
+            Asked::Enqueue if self.has_recipients => Mode::Submit(self.submission),
+            Asked::Smtp if !self.has_recipients => Mode::Smtp,
             Asked::Enqueue | Asked::Smtp | Asked::Other => Mode::PassThrough,
         }
     }
@@ -260,6 +251,34 @@ mod tests {
     }
 
     #[test]
+    fn options_that_change_nothing_here_are_no_usage_errors() {
+        for line in [
+            "s -v a",
+            "s -m a",
+            "s -x a",
+            "s -c a",
+            "s -U a",
+            "s -B8BITMIME a",
+            "s -B 7BIT a",
+            "s -O a=b c",
+            "s -N never a",
+        ] {
+            assert_eq!(submission(line), Submission::default(), "{line}");
+        }
+    }
+
+    #[test]
+    fn dash_g_is_the_mail_of_somebody_else() {
+        assert!(submission("s -G a").gateway && submission("s -iG a").gateway);
+        assert!(!submission("s -F -G a").gateway);
+    }
+
+    #[test]
+    fn the_last_full_name_counts() {
+        assert_eq!(submission("s -F x -Fy a").full_name.unwrap(), b"y");
+    }
+
+    #[test]
     fn usage_errors_pass_through() {
         for line in [
             "sendmail -n a@b",
@@ -287,7 +306,14 @@ mod tests {
     fn the_last_mode_wins() {
         submission("sendmail -bp -bm a@b");
         assert_eq!(mode("sendmail -bm -bs"), Mode::Smtp);
+        submission("sendmail -I -bm a@b");
         submission("sendmail -q -bm a@b");
+        submission("sendmail -q -q -bm a@b");
+        assert_eq!(mode("sendmail -q a@b"), Mode::PassThrough);
+        // What reads no message stays so.
+        for line in ["sendmail -bv -bm a@b", "sendmail -qRsite -bm a@b", "sendmail -qIid -bm a"] {
+            assert_eq!(mode(line), Mode::PassThrough, "{line}");
+        }
     }
 
     #[test]

@@ -258,9 +258,18 @@ mod tests {
 
     #[test]
     fn a_lifetime_has_a_unit_or_is_in_seconds() {
-        for (text, seconds) in [("\"14d\"", 1_209_600), ("\"36h\"", 129_600), ("3600", 3_600)] {
+        for (text, seconds) in [
+            ("\"14d\"", 1_209_600),
+            ("\"36h\"", 129_600),
+            ("\"5m\"", 300),
+            ("\"5s\"", 5),
+            ("3600", 3_600),
+        ] {
             let signing = host(&format!("expire = {text}")).unwrap().signing;
             assert_eq!(signing.expire, Some(seconds));
+        }
+        for text in ["0", "\"0d\"", "\"5\"", "\"5w\"", "\"99999999999999999d\""] {
+            assert!(host(&format!("expire = {text}")).is_err(), "{text}");
         }
     }
 
@@ -318,6 +327,38 @@ mod tests {
         let file = domain("selectors = [\"a\"]\non_error = \"refuse\"\n").unwrap();
         assert_eq!(file.signing.on_error, OnError::Refuse);
         assert_eq!(file.signing.headers, Signing::default().headers);
+    }
+
+    #[test]
+    fn each_key_has_the_value_that_is_written() {
+        let text = "origin = \"web.example\"\nappend_dot_domain = \"dot.example\"\nlone_dot = \"text\"\n\
+            log_success = false\nminimum_key_bits = 2048\non_error = \"send\"\n";
+        let found = host(text).unwrap();
+        let domain_of = |text| Domain::parse(text).ok();
+        assert_eq!(found.completion.origin, domain_of("web.example"));
+        assert_eq!(found.completion.dot_domain, domain_of("dot.example"));
+        assert_eq!((found.lone_dot, found.log_success), (LoneDot::IsText, false));
+        assert_eq!(found.signing.minimum_key_bits, 2048);
+        assert_eq!(found.signing.on_error, OnError::Send);
+        let found = host("lone_dot = \"ends\"\nlog_success = true\n").unwrap();
+        assert_eq!((found.lone_dot, found.log_success), (LoneDot::Ends, true));
+        let text = "selectors = [\"a\", \"b\"]\ndomain = \"b.example\"\nidentity = \"x@news.b.example\"\n\
+            subdomains = true\nusers = [\"u\"]\ngroups = [\"g\"]\n[[sign]]\nfrom = \"a@c.example\"\n\
+            selectors = [\"c\"]\n";
+        let found = domain(text).unwrap();
+        assert_eq!(found.domain, domain_of("b.example"));
+        assert_eq!(found.identity, Identity::parse("x@news.b.example").ok());
+        assert!(found.subdomains && !domain("selector = \"a\"").unwrap().subdomains);
+        assert_eq!(found.users, Some(vec!["u".to_owned()]));
+        assert_eq!(found.groups, Some(vec!["g".to_owned()]));
+        let names: Vec<&str> = found.all_selectors().map(Selector::as_str).collect();
+        assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn a_little_more_is_kept_than_the_real_sendmail_accepts() {
+        assert_eq!(host("").unwrap().most_kept(), (128 << 20) + (1 << 20));
+        assert_eq!(host("message_size_limit = 1000").unwrap().most_kept(), 1000 + (1 << 20));
     }
 
     #[test]

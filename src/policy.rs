@@ -370,6 +370,31 @@ mod tests {
     }
 
     #[test]
+    fn each_reason_has_words_of_its_own() {
+        let no_author = Reason::NoAuthor(NoAuthor::NoFrom);
+        assert_eq!(no_author.to_string(), NoAuthor::NoFrom.to_string());
+        let mut all: Vec<String> = [
+            no_author,
+            Reason::NotConfigured,
+            Reason::Forwarded,
+            Reason::Resent,
+            Reason::Gateway,
+            Reason::AlreadySigned,
+            Reason::NoRule,
+            Reason::NotAllowed,
+            Reason::HeaderTooLarge,
+            Reason::BadHeader,
+        ]
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+        all.sort();
+        assert!(all.iter().all(|text| text.len() > 5), "{all:?}");
+        all.dedup();
+        assert_eq!(all.len(), 10, "{all:?}");
+    }
+
+    #[test]
     fn only_the_named_users_and_groups_sign() {
         let policy = |text: &str| policy(Some("sample.com"), &format!("{SELECTOR}{text}\n"));
         plan(&policy("users = [\"www-data\"]"), FROM);
