@@ -206,3 +206,20 @@ fn judge(rule: Rule, path: &Path, found: &Metadata) -> Result<(), FileError> {
 fn metadata(path: &Path) -> Result<Metadata, FileError> {
     std::fs::metadata(path).map_err(|error| Fault::Unreadable(error).of(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_domain_that_is_too_long_for_the_name_of_a_file_has_none() {
+        let folder = std::env::temp_dir().join(format!("sendmail-dkim.{}", std::process::id()));
+        std::fs::create_dir_all(folder.join("domains")).unwrap();
+        let host = Host::parse("sendmail = \"/x\"").unwrap();
+        let label = "a".repeat(63);
+        let name = format!("{label}.{label}.{label}.{}", "a".repeat(61));
+        let found = Etc::at(folder.clone()).policy(&Domain::parse(&name).unwrap(), &host);
+        std::fs::remove_dir_all(folder).unwrap();
+        assert!(matches!(found, Ok(None)), "{found:?}");
+    }
+}

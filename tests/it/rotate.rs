@@ -285,6 +285,19 @@ fn both_keys_of_a_domain_are_replaced_by_keys_of_their_type() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_new_key_is_no_smaller_than_the_domain_file_allows() {
+    let domain = "bits.test";
+    let sandbox = sandbox_with(domain);
+    let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
+    sandbox.root(&format!("echo 'minimum_key_bits = 3072' >>{file}"));
+    let pending = rotate(sandbox, domain);
+    // In base64 a key of 2,048 bits has 392 bytes, one of 3,072 bits 564.
+    let value = pending["publish"]["value"].as_str().unwrap();
+    assert!(value.len() > 564, "{pending}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
     let domain = "dry.test";
     let sandbox = sandbox_with(domain);

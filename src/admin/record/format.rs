@@ -204,6 +204,16 @@ mod tests {
     }
 
     #[test]
+    fn names_are_absolute_where_a_service_could_add_the_zone() {
+        let name = "s._domainkey.x.test";
+        let record = record("v=DKIM1; p=");
+        assert_eq!(route53(&record, 1)["ResourceRecordSet"]["Name"], format!("{name}."));
+        assert!(zone(&record, None).starts_with(&format!("{name}.\t")));
+        assert!(nsupdate(&record, 1).contains(&format!("update add {name}. ")));
+        assert_eq!(cloudflare(&record, 1)["name"], name);
+    }
+
+    #[test]
     fn an_update_is_sent_for_each_domain() {
         let other = TxtRecord { domain: "y.test".to_owned(), ..record("v=DKIM1; p=A") };
         let records = [record("v=DKIM1; p=A"), record("v=DKIM1; p=B"), other];
