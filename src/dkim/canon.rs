@@ -452,6 +452,21 @@ mod tests {
     }
 
     #[test]
+    fn long_lines_keep_their_place() {
+        let long = "x".repeat(20_000);
+        for text in [format!("a\n{long}\nb\n{long}{long}\nc\n"), format!("{long}\na\n")] {
+            for canon in [Canon::Simple, Canon::Relaxed] {
+                let mut given = Vec::new();
+                let mut sink = |piece: &[u8]| given.extend_from_slice(piece);
+                let mut body = Body::new(canon);
+                body.update(text.as_bytes(), &mut sink);
+                body.finish(&mut sink);
+                assert!(given == text.replace('\n', "\r\n").into_bytes(), "{canon}");
+            }
+        }
+    }
+
+    #[test]
     fn a_single_word_of_c_is_the_header_and_the_body_is_simple() {
         let relaxed_simple = Canonicalization { header: Canon::Relaxed, body: Canon::Simple };
         assert_eq!("relaxed".parse(), Ok(relaxed_simple));

@@ -210,6 +210,13 @@ mod tests {
     }
 
     #[test]
+    fn rfc6376_3_6_2_1_the_record_is_below_the_domain() {
+        let (selector, domain) =
+            (Selector::parse("a.b").unwrap(), Domain::parse("x.test").unwrap());
+        assert_eq!(selector.record_name(&domain), "a.b._domainkey.x.test");
+    }
+
+    #[test]
     fn a_domain_is_kept_in_lower_case_a_labels() {
         assert_eq!(domain("Sample.COM").as_str(), "sample.com");
         assert_eq!(domain("bücher.example").as_str(), "xn--bcher-kva.example");

@@ -363,7 +363,9 @@ mod tests {
     fn the_identity_is_within_the_domain() {
         let recipe = recipe(&["From"], &[]).unwrap();
         let identity = |text| Identity::parse(text).unwrap();
-        assert!(recipe.clone().with_identity(identity("@news.sample.com")).is_ok());
+        assert_eq!(recipe.identity(), None);
+        let within = recipe.clone().with_identity(identity("@news.sample.com")).unwrap();
+        assert_eq!(within.identity(), Some(&identity("@news.sample.com")));
         assert!(recipe.with_identity(identity("@sample.org")).is_err());
     }
 

@@ -188,7 +188,8 @@ mod tests {
     use crate::dkim::canon::{Canon, Canonicalization};
     use crate::dkim::header::FieldName;
     use crate::dkim::key::SigningKey;
-    use crate::dkim::sign::{Recipe, sign};
+    use crate::dkim::sign::{Recipe, SignError, sign};
+    use crate::dkim::tag::TagList;
 
     const RFC6376: &str = include_str!("../../tests/vectors/rfc6376-a2.eml");
     const RECORD: &str = include_str!("../../tests/vectors/rfc6376-a2.txt");
@@ -308,6 +309,20 @@ mod tests {
         let hash = SignedFields::new(Canon::Simple, &header, &claims.signed).hash(&text);
         let key = SigningKey::from_pem(KEY, 1024).unwrap();
         assert_eq!(key.sign(&hash).unwrap(), claims.signature);
+    }
+
+    #[test]
+    fn a_fault_names_its_cause() {
+        let cause = |error: &dyn error::Error| error.source().map(ToString::to_string);
+        let syntax = TagList::parse(b"=").unwrap_err();
+        let (field, record) = (SignatureError::Syntax(syntax), RecordError::Syntax(syntax));
+        assert_eq!(cause(&field), Some(syntax.to_string()));
+        assert_eq!(cause(&record), Some(syntax.to_string()));
+        assert_eq!(cause(&Fault::Signature(field)), Some(field.to_string()));
+        assert_eq!(cause(&Fault::Record(record)), Some(record.to_string()));
+        assert_eq!(cause(&Fault::NoKey), None);
+        let key = SignError::Key(rsa::Error::Verification);
+        assert_eq!(cause(&key), Some(rsa::Error::Verification.to_string()));
     }
 
     /// Signs a message as it may be signed elsewhere: h= names DKIM-Signature.
