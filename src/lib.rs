@@ -30,5 +30,5 @@ pub mod message;
 pub mod policy;
 pub mod report;
 mod rights;
-mod submission;
+pub mod submission;
 pub mod wrapper;

@@ -209,24 +209,35 @@ impl Dns {
 
     /// Asks `servers`; then the resolvers for the end of a chain of aliases, if the answer does not have it.
     fn answer(&self, name: &str, servers: &[SocketAddr], recursive: bool) -> Answer {
-        let mut answer = Answer { aliases: Vec::new(), authenticated: true, found: Found::NoName };
+        let (mut servers, mut recursive) = (servers, recursive);
+        Answer::of(name, |name| {
+            let question = Question::new(name, RecordType::TXT, recursive, self.wait);
+            let reply = question.ask(servers);
+            (servers, recursive) = (self.resolvers.as_slice(), true);
+            reply
+        })
+    }
+}
+
+impl Answer {
+    /// What the replies to questions for TXT records come to: one for the name, and one for each alias that the reply before
+    /// ends with.
+    pub(super) fn of(
+        name: &str,
+        mut ask: impl FnMut(&Name) -> Result<Message, LookupError>,
+    ) -> Self {
+        let mut answer = Self { aliases: Vec::new(), authenticated: true, found: Found::NoName };
         let asked = parse(name).and_then(|mut name| {
-            let (mut servers, mut recursive) = (servers, recursive);
             loop {
-                let reply =
-                    Question::new(&name, RecordType::TXT, recursive, self.wait).ask(servers)?;
-                if let Some(found) = answer.add(&reply, &mut name)? {
+                if let Some(found) = answer.add(&ask(&name)?, &mut name)? {
                     return Ok(found);
                 }
-                (servers, recursive) = (self.resolvers.as_slice(), true);
             }
         });
         answer.found = asked.unwrap_or_else(Found::Unknown);
         answer
     }
-}
 
-impl Answer {
     /// The answer of a lookup that failed.
     pub(super) fn unknown(error: LookupError) -> Self {
         Self { aliases: Vec::new(), authenticated: false, found: Found::Unknown(error) }

@@ -1,13 +1,32 @@
 //! What the fuzz targets see of the subcommands, and no other code uses. See `tests/fuzz`.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
+use std::process::ExitCode;
 
+use hickory_proto::op::Message;
+
+use super::dns::{Answer, LookupError};
 use super::output::Failure;
-use super::signatures::Verified;
+use super::signatures::{Verified, published};
 use super::store::rotation::{Stage, State};
 use super::{record, verify};
 use crate::config::ConfigError;
 use crate::dkim::{Domain, Lookup, NotAHeader, Selector, Verdict};
+
+/// `dkimctl` with these arguments.
+pub fn dkimctl(args: Vec<OsString>) -> ExitCode {
+    super::called("/nonexistent".into(), args)
+}
+
+/// The aliases of a name and its key record, by the replies to a question for each.
+pub fn answered(name: &str, replies: &[&[u8]]) -> (Vec<String>, Lookup) {
+    let mut replies = replies.iter();
+    let answer = Answer::of(name, |name| {
+        let reply = replies.next().and_then(|reply| Message::from_vec(reply).ok());
+        reply.ok_or_else(|| LookupError::NoAddress(name.to_ascii()))
+    });
+    (answer.aliases.clone(), published(answer))
+}
 
 /// The verdicts on a message, and what `dkimctl verify` prints.
 ///

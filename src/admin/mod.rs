@@ -27,6 +27,7 @@ mod testkey;
 mod trial;
 mod verify;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
 use cli::{Args, COMMON, Subcommand};
@@ -72,9 +73,12 @@ pub fn main() -> ExitCode {
         reason = "no set-gid program; the administrator's own choice"
     )]
     let etc = std::env::var_os(VARIABLE);
-    let etc = etc.unwrap_or_else(|| FOLDER.into());
+    called(etc.unwrap_or_else(|| FOLDER.into()), std::env::args_os().skip(1).collect())
+}
+
+fn called(etc: OsString, words: Vec<OsString>) -> ExitCode {
     let mut args = Args::new(DKIMCTL, etc.into());
-    let parsed = args.parse(std::env::args_os().skip(1).collect(), SUBCOMMANDS);
+    let parsed = args.parse(words, SUBCOMMANDS);
     parsed.and_then(|()| run(&args)).unwrap_or_else(|failure| {
         let code = failure.report();
         if failure.is_usage() {

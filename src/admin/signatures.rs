@@ -101,7 +101,7 @@ impl Source {
 }
 
 /// Of several records, which there should not be, the first that is one of a key (§3.6.2.2).
-fn published(answer: Answer) -> Lookup {
+pub(super) fn published(answer: Answer) -> Lookup {
     match answer.found {
         Found::Records(records) => {
             let first = records.iter().find(|text| Record::parse(text).is_ok()).or(records.first());

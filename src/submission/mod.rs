@@ -7,6 +7,8 @@
 
 pub(crate) mod configuration;
 pub(crate) mod error;
+#[doc(hidden)]
+pub mod fuzzing;
 pub(crate) mod intake;
 pub(crate) mod signing;
 pub(crate) mod spool;

@@ -45,6 +45,12 @@ fn record(own: &[u8], selector: &str) -> Vec<u8> {
     }
 }
 
+/// Whether the value has that tag, and between tags.
+fn has_tag(value: &str, tag: &str) -> bool {
+    let before = value.split_once(tag).map(|(before, _)| before);
+    before.is_some_and(|before| before.ends_with([';', ' ', '\n', '\t']))
+}
+
 /// The field with its `@` replaced by what the peer computes.
 fn made(header: &Header, field: &Field, body: &[u8]) -> Option<Field> {
     let value = std::str::from_utf8(field.value()).ok()?;
@@ -78,7 +84,7 @@ fn made(header: &Header, field: &Field, body: &[u8]) -> Option<Field> {
 
 /// What is shown has a line for each signature, and the verdicts are those of the peer, where both can read the signature and
 /// the record.
-fn compare(header: &Header, body: &[u8]) {
+fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
     let own = header.named(RECORD).next().map_or(b"".as_slice(), |field| field.value());
     let own = own.trim_ascii().to_vec();
     let mut find = |_: &Domain, selector: &Selector| Lookup::Found(record(&own, selector.as_str()));
@@ -89,7 +95,8 @@ fn compare(header: &Header, body: &[u8]) {
     // One more says how many are not looked at.
     let further = usize::from(header.count(NAME) > verdicts.len());
     assert_eq!(lines, (verdicts.len() + further).max(1), "{shown}");
-    let Some(fields) = peer::fields(header) else { return };
+    let ours = verdicts.iter().map(|verdict| verdict.result.clone()).collect();
+    let Some(fields) = peer::fields(header) else { return ours };
     let theirs = peer::verify(&fields, body, {
         let own = own.clone();
         move |selector| record(&own, selector)
@@ -116,6 +123,7 @@ fn compare(header: &Header, body: &[u8]) {
         let text = String::from_utf8_lossy(field.octets()).into_owned();
         assert!(agrees, "{:?}, the peer: {theirs:?}\n{text}", ours.result);
     }
+    ours
 }
 
 /// It has an empty line that ends in CRLF, where the targets look for one that ends in LF alone.
@@ -129,21 +137,42 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if ends_early(&header) {
         return;
     }
+    let mut is_made = Vec::new();
     for at in (0..header.fields().len()).rev() {
         let field = &header.fields()[at];
-        if field.is(NAME)
-            && let Some(made) = made(&header, field, body)
-        {
+        if !field.is(NAME) {
+            continue;
+        }
+        // Those with the record of the message may be of any key, and one that signs others is made before these are.
+        let value = String::from_utf8_lossy(field.value()).into_owned();
+        let is_whole = has_tag(&value, "bh=@") && has_tag(&value, "b=@");
+        let is_whole = is_whole && value.matches("=@").count() == 2;
+        let made = made(&header, field, body);
+        is_made.push(made.as_ref().is_some_and(|made| {
+            Claims::parse(made).is_ok_and(|claims| {
+                is_whole
+                    && claims.selector.as_str() != "x"
+                    && !claims.signed.iter().any(|name| name.is(NAME))
+            })
+        }));
+        if let Some(made) = made {
             header.fields_mut()[at] = made;
         }
     }
-    compare(&header, body);
+    let verdicts = compare(&header, body);
+    for (verdict, is_made) in verdicts.iter().zip(is_made.iter().rev()) {
+        let is_good = matches!(
+            verdict,
+            Ok(()) | Err(Fault::Expired | Fault::BodyTooShort | Fault::OtherKeyType)
+        );
+        assert!(is_good || !is_made, "{verdict:?}");
+    }
     // Another byte, where chance says.
     let chance = input.iter().fold(0_usize, |sum, octet| sum * 7 % 9973 + usize::from(*octet));
     let mut text = [header.octets().as_slice(), b"\n", body].concat();
     let place = chance % text.len();
     text[place] = if chance & 1 > 0 { text[place] ^ 0x20 } else { b' ' };
     if let Some((header, body)) = message(&text).filter(|(header, _)| !ends_early(header)) {
-        compare(&header, body);
+        drop(compare(&header, body));
     }
 });

@@ -1,0 +1,92 @@
+//! The whole way of a message, for the fuzz target `submission` alone. See `tests/fuzz`.
+
+use std::ffi::OsString;
+use std::io::Read as _;
+use std::path::Path;
+
+use nix::errno::Errno;
+
+use super::configuration::Etc;
+use super::intake::{Intake, Source};
+use super::signing::Keys;
+use super::spool::Sealed;
+use super::{Run, Way};
+use crate::argv::Mode;
+use crate::dkim::{Algorithm, Domain, Hashes, Selector, SigningKey};
+use crate::message::Reader;
+use crate::policy::Plan;
+use crate::report;
+
+/// Bytes in the pieces that the target makes of them.
+struct Pieces<F>(F);
+
+impl<F: FnMut(&mut [u8]) -> usize> Source for Pieces<F> {
+    fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
+        Ok((self.0)(piece))
+    }
+}
+
+/// One key for all.
+struct OneKey<'a>(&'a SigningKey);
+
+impl Keys for OneKey<'_> {
+    fn sign(
+        &mut self,
+        _: &Domain,
+        _: &Plan,
+        _: &Selector,
+        hashes: &Hashes,
+    ) -> Result<(Algorithm, Vec<u8>), String> {
+        let signature = hashes.sign(self.0).map_err(|error| report::chain(&error))?;
+        Ok((self.0.algorithm(), signature))
+    }
+}
+
+/// What a message becomes.
+#[derive(Debug)]
+pub enum Submitted {
+    /// It is signed.
+    Signed {
+        /// What the real sendmail reads.
+        sealed: Vec<u8>,
+        /// What it is given in an SMTP session.
+        written: Vec<u8>,
+    },
+    /// It is not, and this is what the real sendmail reads.
+    Unsigned(Vec<u8>),
+}
+
+/// Takes the bytes that `read` has through the submission by `argv`, with the configuration in `etc`. `None`: they are no
+/// submission, or cannot be kept.
+pub fn submitted(
+    etc: &Path,
+    argv: &[OsString],
+    read: impl FnMut(&mut [u8]) -> usize,
+    key: &SigningKey,
+) -> Option<Submitted> {
+    let Mode::Submit(submission) = Mode::parse(argv) else { return None };
+    let etc = Etc::at(etc.to_owned());
+    let host = etc.host().ok()?;
+    let mut run = Run::new(&etc, &host, &submission, Way::Alone);
+    let mut intake = Intake::new(Pieces(read), Reader::new(run.lone_dot()), host.most_kept());
+    let Ok(signed) = run.sign(&mut intake, &mut OneKey(key), host.message_size_limit) else {
+        return Some(Submitted::Unsigned(content(intake.seal_original().ok()?)?));
+    };
+    let mut written = Vec::new();
+    let put = |_: &mut _, bytes: &[u8]| {
+        written.extend_from_slice(bytes);
+        Ok(())
+    };
+    signed.write(&mut intake, put).ok()?;
+    Some(Submitted::Signed { sealed: content(signed.seal(&mut intake).ok()?)?, written })
+}
+
+fn content(sealed: Sealed) -> Option<Vec<u8>> {
+    match sealed {
+        Sealed::Memory(bytes) => Some(bytes),
+        Sealed::File(mut file) => {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).ok().map(|_| bytes)
+        }
+    }
+}
