@@ -257,3 +257,20 @@ fn the_scope_of_a_link_local_server_is_kept() {
     assert_ne!(address.scope_id(), 0);
     assert!(server_address("fe80::1%nowhere").is_err());
 }
+
+#[test]
+fn an_answer_is_authenticated_if_each_reply_of_it_is() {
+    for flags in [[true, true], [true, false], [false, true]] {
+        let records = [alias_of("a.test", "b.test"), txt("b.test", &["x"])];
+        let mut replies = flags.into_iter().zip(records);
+        let answer = Answer::of("a.test", |_| {
+            let (is_authentic, record) = replies.next().unwrap();
+            let mut reply = Message::query().into_response();
+            reply.metadata.authentic_data = is_authentic;
+            reply.add_answer(record);
+            Ok(reply)
+        });
+        assert_eq!(self::records(&answer), [b"x"]);
+        assert_eq!(answer.authenticated, flags == [true, true], "{flags:?}");
+    }
+}
