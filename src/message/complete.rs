@@ -9,7 +9,7 @@ use super::syntax::{cleaned, field_name, has_odd_blank, is_one_of, quoted, split
 use super::words::{self, Text};
 use crate::dkim::{Domain, Field, FieldName, Header};
 
-/// What is known about a submission beside its text.
+/// What is known about a submission in addition to its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Submitter {
     /// `-f`, as typed. Empty or `<>`: the null sender.
@@ -23,8 +23,8 @@ pub struct Submitter {
 /// Fields in which one mailbox with an unquoted comma in its display name is usual.
 const ORIGINATOR_FIELDS: [&str; 3] = ["From", "Sender", "Reply-To"];
 
-/// A header section as submitted → its fields as Postfix takes them: no blanks before the colon, no
-/// NUL, a space for each bare CR, no line of blanks only.
+/// A header section as submitted → its fields as Postfix takes them: no WSP before the colon, no
+/// NUL, a space for each bare CR, no line of WSP only.
 ///
 /// `None` where a line is no field; the reader lets none through.
 #[must_use]
@@ -105,16 +105,16 @@ fn fix_text(field: &mut Field, declared: Option<&str>, room: &mut usize) -> bool
     if field.octets().len() > LONGEST_FIELD {
         return false;
     }
-    let octets = words::field(field.name(), field.value(), declared);
-    octets != field.octets() && replace(field, &octets, room)
+    let bytes = words::field(field.name(), field.value(), declared);
+    bytes != field.octets() && replace(field, &bytes, room)
 }
 
 /// Puts another text in place of a field, if there is room for what it has more.
-fn replace(field: &mut Field, octets: &[u8], room: &mut usize) -> bool {
-    let Some(left) = room.checked_sub(octets.len().saturating_sub(field.octets().len())) else {
+fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> bool {
+    let Some(left) = room.checked_sub(bytes.len().saturating_sub(field.octets().len())) else {
         return false;
     };
-    Field::parse(octets).is_ok_and(|other| {
+    Field::parse(bytes).is_ok_and(|other| {
         *room = left;
         *field = other;
         true
@@ -148,9 +148,9 @@ pub(crate) fn has_resent(header: &Header) -> bool {
 }
 
 fn is_short(field: &Field) -> bool {
-    let octets = field.octets();
-    octets.len() <= LONGEST_FIELD
-        && octets.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE)
+    let bytes = field.octets();
+    bytes.len() <= LONGEST_FIELD
+        && bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE)
 }
 
 /// Makes a fixed point of an address field. False where that can't be done.
@@ -177,7 +177,7 @@ fn from_field(submitter: &Submitter) -> Option<Field> {
     let mut text = Text { writer: Writer::new(b"From:"), charset: words::charset(name, None) };
     text.writer.text(b" ");
     if address.is_empty() {
-        // Postfix gives no name to MAILER-DAEMON.
+        // Postfix writes no name for MAILER-DAEMON.
         text.writer.text(b"MAILER-DAEMON");
     } else if name.is_empty() {
         text.writer.text(&address);
@@ -220,21 +220,12 @@ fn phrase(name: &[u8]) -> Vec<u8> {
 /// letter a capital, for each `&`.
 #[must_use]
 pub fn full_name(gecos: &[u8], login: &str) -> Vec<u8> {
-    let end = gecos.iter().position(|octet| b",;%".contains(octet)).unwrap_or(gecos.len());
-    let mut name = Vec::new();
-    for octet in gecos.iter().take(end) {
-        match octet {
-            b'&' => {
-                let mut login = login.as_bytes().to_vec();
-                if let Some(first) = login.first_mut() {
-                    first.make_ascii_uppercase();
-                }
-                name.extend(login);
-            }
-            octet => name.push(*octet),
-        }
+    let mut capital = login.as_bytes().to_vec();
+    if let Some(first) = capital.first_mut() {
+        first.make_ascii_uppercase();
     }
-    name
+    let name = gecos.split(|byte| b",;%".contains(byte)).next().unwrap_or_default();
+    name.split(|byte| *byte == b'&').collect::<Vec<_>>().join(capital.as_slice())
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ pub fn folded(field: &[u8]) -> Vec<u8> {
 }
 
 /// Writes one field.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Writer {
     out: Vec<u8>,
     /// Where the line begins in `out`.
@@ -41,13 +41,10 @@ impl Writer {
     pub(super) fn new(name: &[u8]) -> Self {
         Self {
             out: name.to_vec(),
-            line: 0,
             name: name.len().saturating_add(1),
-            has_text: false,
             limit: LONGEST_LINE,
-            last: None,
-            comma: None,
             is_new: true,
+            ..Self::default()
         }
     }
 

@@ -1,6 +1,6 @@
-//! What makes a submitted text a message that nothing will change. Pure: octets in, values out.
+//! What makes a submitted text a message that nothing will change. Pure: bytes in, values out.
 //!
-//! Everything that Postfix would add, rewrite or drop behind us is done here first, so that the
+//! Everything that Postfix would add, rewrite or drop later is done here first, so that the
 //! signature covers what will be sent.
 
 #![forbid(unsafe_code)]

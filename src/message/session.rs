@@ -1,13 +1,13 @@
-//! The SMTP session (RFC 5321) as far as it must be followed to find the messages in it: which octets
-//! of the client are commands and which are text, and which reply of the server answers what. All
-//! octets are passed on as they are, but for messages, which are somebody else's to replace, and for
-//! CHUNKING in the reply to EHLO. What is not understood is passed on, too: at worst the rest of the
-//! session is no longer looked at ([`NotFollowed`]). Any split of the input gives the same.
+//! An SMTP session (RFC 5321) as far as it must be followed to find the messages in it: which bytes
+//! of the client are commands and which are mail data, and which reply of the server answers what. All
+//! bytes are passed on as they are, but for messages, which the caller replaces, and for CHUNKING in the
+//! reply to EHLO. What is not understood is passed on, too: at worst the rest of the session is not
+//! followed ([`NotFollowed`]). Any split of the input gives the same result.
 //!
 //! * **DATA** may be refused: only when the server answers 354 is what follows a message. So nothing
-//!   that comes after DATA is looked at, or passed on, before it was answered, be it pipelined or not.
-//! * **BDAT** is a second way to give a message, and one that no program uses by itself: CHUNKING is taken
-//!   out of the reply to EHLO (with BINARYMIME, which needs it), as `smtpd_discard_ehlo_keywords` would.
+//!   that comes after DATA is read or passed on before DATA was answered, be it pipelined or not.
+//! * **BDAT** is a second way to send a message, and one that no program uses by itself: CHUNKING is removed
+//!   from the reply to EHLO (with BINARYMIME, which needs it), as `smtpd_discard_ehlo_keywords` would.
 //! * **SIZE** stays as it is. The limit is the server's own; the signed message is a little larger, and
 //!   where it would not fit, the message is to be sent as it came ([`Session::size_limit`]). `SIZE=` of MAIL
 //!   is an estimate (RFC 1870 §5) that Postfix compares with its limit and the free space only.
@@ -22,17 +22,17 @@ use super::syntax::quoted_string;
 pub use data::{DataEnd, DotStuffing};
 use data::{LineEnd, MailData};
 
-/// Why the rest of a session is passed on without a look.
+/// Why the rest of a session is passed on without being followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFollowed {
-    /// The client gives a message by BDAT, though that was not offered.
+    /// The client sends a message by BDAT, though that was not offered.
     Bdat,
     /// The client and the server have begun to encrypt.
     StartTls,
-    /// The text holds a line of one dot that is the end for some servers only: to sign what was before it
-    /// might make commands of text, or text of commands.
+    /// The mail data has a line containing a single dot that is the end for some servers only: to sign what
+    /// precedes it might make commands of text, or text of commands.
     AmbiguousEnd,
-    /// The server wants text for something that is not DATA.
+    /// The server answers 354 to a command that is not DATA.
     UnexpectedText,
     /// The server does not answer DATA.
     NoReply,
@@ -41,10 +41,10 @@ pub enum NotFollowed {
 impl fmt::Display for NotFollowed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Bdat => "given with BDAT",
-            Self::StartTls => "given after STARTTLS",
-            Self::AmbiguousEnd => "a line of one dot that not every server takes for the end",
-            Self::UnexpectedText => "given after a command that is not known",
+            Self::Bdat => "sent with BDAT",
+            Self::StartTls => "sent after STARTTLS",
+            Self::AmbiguousEnd => "a line containing a single dot that not every server takes for the end of mail data",
+            Self::UnexpectedText => "sent after an unknown command that was answered with 354",
             Self::NoReply => "DATA was not answered",
         })
     }
@@ -137,17 +137,17 @@ impl Session {
         self.envelope_sender.as_deref()
     }
 
-    /// What the server says it takes at most (RFC 1870), in octets.
+    /// The largest message that the server accepts (RFC 1870), in bytes.
     #[must_use]
     pub fn size_limit(&self) -> Option<u64> {
         self.size_limit
     }
 
-    /// Takes octets of the client and appends what is for the server to `out`. Says how many were taken:
+    /// Reads bytes of the client and appends what is for the server to `out`. Returns how many were read:
     /// none while DATA is not answered, and none of a message.
-    pub fn client(&mut self, octets: &[u8], out: &mut Vec<u8>) -> usize {
+    pub fn client(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         let mut taken: usize = 0;
-        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             match self.state {
                 State::Waiting(_) | State::Data(_) => break,
                 State::Commands => self.command_piece(piece),
@@ -167,8 +167,8 @@ impl Session {
         }
         let line = std::mem::take(&mut self.command);
         let text = line.trim_ascii();
-        // Postfix ends a word at every octet of isspace(3).
-        let ends = |octet: &u8| octet.is_ascii_whitespace() || matches!(octet, b'\x0b' | b':');
+        // Postfix ends a word at every byte of isspace(3).
+        let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'\x0b' | b':');
         let verb = text.split(ends).next();
         let awaited = match verb.unwrap_or_default().to_ascii_uppercase().as_slice() {
             b"EHLO" | b"HELO" => Awaited::Hello(text.to_vec()),
@@ -192,13 +192,13 @@ impl Session {
         self.awaited.push_back(awaited);
     }
 
-    /// Takes octets of a message; what is surely part of it is appended to `message`, as it came.
-    pub fn data(&mut self, octets: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
+    /// Reads bytes of a message; what is surely part of it is appended to `message`, as it came.
+    pub fn data(&mut self, bytes: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
         let State::Data(content) = &mut self.state else { return (0, DataEnd::NotYet) };
-        content.feed(octets, message)
+        content.feed(bytes, message)
     }
 
-    /// The octets of the line that ended the message, or of one that had begun to when the client left.
+    /// The bytes of the line that ended the message, or of one that had begun to when the client left.
     #[must_use]
     pub fn data_end(&self) -> &[u8] {
         if let State::Data(data) = &self.state { data.held() } else { b"" }
@@ -227,9 +227,9 @@ impl Session {
         }
     }
 
-    /// Takes octets of the server and appends what is for the client to `out`.
-    pub fn server(&mut self, octets: &[u8], out: &mut Vec<u8>) {
-        for piece in octets.split_inclusive(|octet| *octet == b'\n') {
+    /// Reads bytes of the server and appends what is for the client to `out`.
+    pub fn server(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.not_followed().is_some() {
                 self.server_ended(out);
                 out.extend_from_slice(piece);
@@ -268,8 +268,7 @@ impl Session {
     /// Keeps one line back: the last one has another form, and may be the one that goes.
     fn hello_reply_line(&mut self, line: Vec<u8>, is_last: bool, out: &mut Vec<u8>) {
         let is_first = self.hello_line.is_none();
-        let mut words =
-            line.get(4..).unwrap_or_default().trim_ascii().split(|octet| *octet == b' ');
+        let mut words = line.get(4..).unwrap_or_default().trim_ascii().split(|byte| *byte == b' ');
         let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
         let goes = !is_first && matches!(keyword.as_slice(), b"CHUNKING" | b"BINARYMIME");
         if !is_first && keyword == b"SIZE" {
@@ -297,13 +296,14 @@ impl Session {
         let is_good = (200..300).contains(&code);
         match self.awaited.pop_front() {
             Some(Awaited::Data) => {
-                self.state = match self.state {
-                    State::Waiting(line_end) if code == 354 => State::Data(MailData::new(line_end)),
-                    State::Waiting(_)
-                    | State::Commands
-                    | State::Data(_)
-                    | State::NotFollowed(_) => State::Commands,
+                let next = if let State::Waiting(line_end) = self.state
+                    && code == 354
+                {
+                    State::Data(MailData::new(line_end))
+                } else {
+                    State::Commands
                 };
+                self.state = next;
             }
             Some(Awaited::StartTls) if code == 220 => {
                 self.state = State::NotFollowed(NotFollowed::StartTls);
@@ -333,8 +333,7 @@ fn number(digits: &[u8]) -> Option<u64> {
 
 /// `MAIL FROM:<a@b> SIZE=1` → `a@b`.
 fn path(command: &[u8]) -> Vec<u8> {
-    let colon = command.iter().position(|octet| *octet == b':').unwrap_or(command.len());
-    let after = command.get(colon..).unwrap_or_default().strip_prefix(b":").unwrap_or_default();
+    let after = command.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
     let after = after.trim_ascii_start();
     let Some(inside) = after.strip_prefix(b"<") else {
         // Postfix takes it without brackets, too.

@@ -73,10 +73,10 @@ pub(super) fn charset<'a>(text: &[u8], declared: Option<&'a str>) -> &'a str {
     declared.unwrap_or("unknown-8bit")
 }
 
-/// Charsets of text that may stand raw in a header: what is ASCII in them is ASCII. Those of two octets a
+/// Charsets of text that may be raw in a header: what is ASCII in them is ASCII. Those of two bytes a
 /// character, with their aliases, are cut between characters; iso-2022 and utf-16 are none of these.
-const SINGLE_OCTET: [&str; 5] = ["iso-8859-", "windows-125", "koi8-", "cp125", "tis-620"];
-const DOUBLE_OCTET: [&str; 8] =
+const SINGLE_BYTE: [&str; 5] = ["iso-8859-", "windows-125", "koi8-", "cp125", "tis-620"];
+const DOUBLE_BYTE: [&str; 8] =
     ["gb2312", "gbk", "big5", "euc-kr", "ks_c_5601", "shift_jis", "sjis", "euc-jp"];
 
 /// The charset of a Content-Type value, where it is one of a raw header text.
@@ -84,24 +84,24 @@ const DOUBLE_OCTET: [&str; 8] =
 pub fn declared_charset(content_type: &[u8]) -> Option<String> {
     let charset = String::from_utf8(parameter(content_type, b"charset")?).ok()?;
     let charset = charset.to_ascii_lowercase();
-    let is_known = SINGLE_OCTET.iter().chain(&DOUBLE_OCTET).any(|known| charset.starts_with(known));
-    // What begins like one may go on with anything; it would stand in every encoded word.
+    let is_known = SINGLE_BYTE.iter().chain(&DOUBLE_BYTE).any(|known| charset.starts_with(known));
+    // What begins like one may go on with anything; it would be in every encoded-word.
     let is_name = charset.len() <= LONGEST_CHARSET
-        && charset.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"-_".contains(&octet));
+        && charset.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     (is_known && is_name).then_some(charset)
 }
 
-/// Octets of the character at the start of a text.
+/// Bytes of the character at the start of a text.
 fn character(text: &[u8], charset: &str) -> usize {
     let first = text.first().copied().unwrap_or_default();
     if charset == "utf-8" {
-        let more = text.iter().skip(1).take_while(|octet| **octet & 0xc0 == 0x80).count();
+        let more = text.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count();
         return more.saturating_add(1);
     }
-    if !DOUBLE_OCTET.iter().any(|known| charset.starts_with(known)) || first < 0x80 {
+    if !DOUBLE_BYTE.iter().any(|known| charset.starts_with(known)) || first < 0x80 {
         return 1;
     }
-    // Half-width katakana of Shift_JIS are one octet, the third plane of EUC-JP has three.
+    // Half-width katakana of Shift_JIS are one byte, the third plane of EUC-JP has three.
     match (charset, first) {
         ("shift_jis" | "sjis", 0xa1..=0xdf) => 1,
         ("euc-jp", 0x8f) => 3,

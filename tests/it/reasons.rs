@@ -399,7 +399,7 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
     ("no address in From", "", "", "From: undisclosed:;\n\nx\n"),
     ("no domain in From that could have a key", "", "", "From: a@[192.0.2.1]\n\nx\n"),
     ("more than one domain in From", "", "", "From: a@reasons.test, b@other.test\n\nx\n"),
-    ("From: a quote or bracket has no partner", "", "", "From: \"a@reasons.test\n\nx\n"),
+    ("From: an unmatched quote or an unbalanced bracket", "", "", "From: \"a@reasons.test\n\nx\n"),
     ("From: an address of a form that Postfix rewrites", "", "", "From: a\\@b@reasons.test\n\nx\n"),
     ("From: a vertical tab or a form feed", "", "", "From: a\u{b}b <a@reasons.test>\n\nx\n"),
     ("From: too many addresses", "", "", "From: MANYa@reasons.test\n\nx\n"),

@@ -270,7 +270,7 @@ fn a_dot_that_is_the_end_for_some_servers_only_is_left_to_the_server() {
     };
     let [ours, theirs] = both(sandbox, &dialogue);
     assert_eq!(ours.without_trace(), theirs.without_trace());
-    sandbox.logged(mark, "reason=\"a line of one dot that not every server takes for the end\"");
+    sandbox.logged(mark, "reason=\"a line containing a single dot that not every server takes for the end of mail data\"");
 }
 
 #[test]
@@ -352,7 +352,7 @@ fn bdat_that_was_not_offered_passes_unsigned() {
     };
     let [ours, theirs] = both(sandbox, &dialogue);
     assert_eq!(ours.without_trace(), theirs.without_trace());
-    sandbox.logged(mark, "result=unsigned reason=\"given with BDAT\"");
+    sandbox.logged(mark, "result=unsigned reason=\"sent with BDAT\"");
 }
 
 #[test]

@@ -20,7 +20,7 @@ pub struct Address<'a> {
     pub(super) local: &'a [Token],
     /// What is after the `@`, where there is one.
     pub(super) domain: Option<&'a [Token]>,
-    /// The octets of a source route `@a,@b:` with the blanks behind it.
+    /// The bytes of a source route `@a,@b:` with the FWS after it.
     pub(super) route: Option<(usize, usize)>,
 }
 
@@ -83,11 +83,11 @@ impl<'a> Address<'a> {
         let mut route = None;
         if let Some(first) = tokens.first().filter(|first| first.kind == Kind::Special(b'@')) {
             let colon = tokens.iter().position(|token| token.kind == Kind::Special(b':'));
-            let (_, behind) = colon
+            let (_, after) = colon
                 .and_then(|colon| tokens.split_at_checked(colon.saturating_add(1)))
                 .ok_or(Unstable::Unusual)?;
-            route = Some((first.from, behind.first().ok_or(Unstable::Unusual)?.from));
-            tokens = behind;
+            route = Some((first.from, after.first().ok_or(Unstable::Unusual)?.from));
+            tokens = after;
         }
         let mut parts = tokens.split(|token| token.kind == Kind::Special(b'@'));
         let local = parts.next().unwrap_or_default();
@@ -98,12 +98,12 @@ impl<'a> Address<'a> {
         Ok(Self { local, domain, route })
     }
 
-    /// The local part and the domain as typed, blanks left out; no domain where there is no `@`.
+    /// The local part and the domain as typed, without FWS; no domain where there is no `@`.
     #[must_use]
     pub fn text(&self, value: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
         let text = |tokens: &[Token]| {
-            let octets = tokens.iter().filter_map(|token| value.get(token.from..token.to));
-            octets.collect::<Vec<_>>().concat()
+            let bytes = tokens.iter().filter_map(|token| value.get(token.from..token.to));
+            bytes.collect::<Vec<_>>().concat()
         };
         (text(self.local), self.domain.map(text))
     }

@@ -8,7 +8,7 @@ use crate::message::syntax::{comment, domain_literal, has_odd_blank, is_fws, quo
 /// Why the fate of an address is not known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unstable {
-    /// A quoted string, comment or domain literal has no end, or a bracket no partner.
+    /// A quoted string, comment or domain literal without an end, or an unbalanced bracket.
     Unbalanced,
     /// More addresses than Postfix looks at (`header_address_token_limit`).
     TooMany,
@@ -23,7 +23,7 @@ pub enum Unstable {
 impl fmt::Display for Unstable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Unbalanced => "a quote or bracket has no partner",
+            Self::Unbalanced => "an unmatched quote or an unbalanced bracket",
             Self::TooMany => "too many addresses",
             Self::Unusual => "an address of a form that Postfix rewrites",
             Self::NoOrigin => "an address without a domain, and no origin in config.toml",
@@ -32,7 +32,7 @@ impl fmt::Display for Unstable {
     }
 }
 
-/// A token and where it stands in the value.
+/// A token and its place in the value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::message) struct Token {
     pub(in crate::message) kind: Kind,
@@ -68,9 +68,9 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     }
     let mut tokens = Vec::new();
     let mut from = 0;
-    while let Some(octet) = value.get(from) {
+    while let Some(byte) = value.get(from) {
         let rest = value.get(from..).unwrap_or_default();
-        let (kind, length) = match octet {
+        let (kind, length) = match byte {
             b' ' | b'\t' | b'\n' | b'\r' => {
                 from = from.saturating_add(1);
                 continue;
@@ -81,7 +81,7 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
             // A backslash outside quotes is no syntax of RFC 5322.
             b'\\' => return Err(Unstable::Unusual),
             special if SPECIALS.contains(special) => (Kind::Special(*special), 1),
-            _ => (Kind::Atom, rest.iter().take_while(|octet| is_atom(**octet)).count()),
+            _ => (Kind::Atom, rest.iter().take_while(|byte| is_atom(**byte)).count()),
         };
         let to = from.saturating_add(length.max(1));
         tokens.push(Token { kind, from, to });
@@ -93,6 +93,6 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     Ok(tokens)
 }
 
-fn is_atom(octet: u8) -> bool {
-    !SPECIALS.contains(&octet) && !is_fws(octet)
+fn is_atom(byte: u8) -> bool {
+    !SPECIALS.contains(&byte) && !is_fws(byte)
 }

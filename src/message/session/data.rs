@@ -114,7 +114,7 @@ impl Default for DotStuffing {
 impl DotStuffing {
     /// Appends `text`, any piece of the lines, to `out`.
     pub fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        for line in text.split_inclusive(|octet| *octet == b'\n') {
+        for line in text.split_inclusive(|byte| *byte == b'\n') {
             if self.at_line_start && line.starts_with(b".") {
                 out.push(b'.');
             }

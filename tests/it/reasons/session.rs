@@ -82,8 +82,8 @@ cat /tmp/said-$ended'"#;
 fn a_session_that_is_no_longer_understood_passes_and_is_logged() {
     let sandbox = set_up();
     for (manner, before, command, reason) in [
-        ("plain", "STARTTLS\r\n", "DATA", "given after STARTTLS"),
-        ("plain", "", "XTEXT", "given after a command that is not known"),
+        ("plain", "STARTTLS\r\n", "DATA", "sent after STARTTLS"),
+        ("plain", "", "XTEXT", "sent after an unknown command that was answered with 354"),
         ("silent", "", "DATA", "DATA was not answered"),
     ] {
         serve(&sandbox, manner);

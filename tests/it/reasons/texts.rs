@@ -9,7 +9,7 @@ const PLACES: [&str; 10] = [
     "src/policy.rs",
     "src/message/author.rs",
     "src/message/session.rs",
-    "src/message/address.rs",
+    "src/message/address/token.rs",
     "src/config",
     "src/dkim/key.rs",
     "src/dkim/sign.rs",
