@@ -261,6 +261,15 @@ mod tests {
     }
 
     #[test]
+    fn text_that_somebody_else_has_signed_is_not_encoded() {
+        for (field, is_signed) in [("DKIM-Signature", true), ("ARC-Seal", true), ("X-Seal", false)]
+        {
+            let header = format!("{COMPLETE}{field}: x\nSubject: gr\u{fc}n\n");
+            assert_eq!(completed(&header, &www_data()).0 == header, is_signed, "{field}");
+        }
+    }
+
+    #[test]
     fn from_date_and_message_id_are_added_when_missing() {
         let (header, _) = completed("To: x@y.example\n", &www_data());
         assert_eq!(

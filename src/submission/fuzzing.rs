@@ -90,3 +90,38 @@ fn content(sealed: Sealed) -> Option<Vec<u8>> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether a message with a body of so many bytes is signed.
+    fn is_signed(etc: &Path, body: usize) -> bool {
+        let pem = include_str!("../../tests/vectors/rfc8463-a-brisbane.private");
+        let key = SigningKey::from_pem(pem, 1024).unwrap();
+        let text = format!("From: a@sample.com\n\n{}\n", "x".repeat(body));
+        let mut rest = text.as_bytes();
+        let read = |piece: &mut [u8]| rest.read(piece).unwrap();
+        let argv = ["sendmail", "-i", "b@y.example"].map(OsString::from);
+        match submitted(etc, &argv, read, &key).unwrap() {
+            Submitted::Signed { sealed, written } => sealed == written && sealed.len() > text.len(),
+            Submitted::Unsigned(original) => {
+                assert_eq!(original, text.as_bytes());
+                false
+            }
+        }
+    }
+
+    #[test]
+    fn what_signing_adds_counts_for_the_size_limit() {
+        let etc = std::env::temp_dir().join(format!("sendmail-dkim-limit.{}", std::process::id()));
+        std::fs::create_dir_all(etc.join("domains")).unwrap();
+        let host = "sendmail = \"/bin/true\"\nmessage_size_limit = 4000\n";
+        std::fs::write(etc.join("config.toml"), host).unwrap();
+        std::fs::write(etc.join("domains/default.toml"), "selector = \"s\"\n").unwrap();
+        // Postfix's own fields may have 2,048 bytes, the signature and the header have about 600.
+        let signed = [500, 1_000, 1_800, 3_000].map(|body| is_signed(&etc, body));
+        std::fs::remove_dir_all(etc).unwrap();
+        assert_eq!(signed, [true, true, false, false]);
+    }
+}
