@@ -124,12 +124,6 @@ impl Walk {
         walk
     }
 
-    /// How many parts were found so far.
-    #[must_use]
-    pub fn parts(&self) -> usize {
-        self.parts
-    }
-
     /// Reads bytes of the body.
     pub fn feed(&mut self, bytes: &[u8], visit: &mut impl Visit) {
         let mut rest = bytes;

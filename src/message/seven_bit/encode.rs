@@ -54,14 +54,7 @@ pub(super) struct Quoted {
 }
 
 impl Quoted {
-    /// For text that is not encoded yet.
-    #[must_use]
-    pub(super) fn new() -> Self {
-        Self::default()
-    }
-
     /// For text that is encoded, with bytes or lines that should not be there.
-    #[must_use]
     pub(super) fn fixing() -> Self {
         Self { keeps_equals: true, ..Self::default() }
     }
@@ -309,7 +302,7 @@ mod tests {
     }
 
     fn quoted(text: &[u8]) -> String {
-        encoded(&Encoder::Quoted(Quoted::new()), text, true)
+        encoded(&Encoder::Quoted(Quoted::default()), text, true)
     }
 
     #[test]

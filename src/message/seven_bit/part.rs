@@ -69,7 +69,9 @@ impl Part {
             "" | "7bit" | "8bit" | "binary" if self.special.saturating_mul(5) > self.bytes => {
                 ("base64", Encoder::Base64(Base64::default()))
             }
-            "" | "7bit" | "8bit" | "binary" => ("quoted-printable", Encoder::Quoted(Quoted::new())),
+            "" | "7bit" | "8bit" | "binary" => {
+                ("quoted-printable", Encoder::Quoted(Quoted::default()))
+            }
             "quoted-printable" => ("quoted-printable", Encoder::Quoted(Quoted::fixing())),
             "base64" => ("base64", Encoder::Rewrap(Rows::default())),
             _ => return None,
