@@ -58,9 +58,9 @@ impl fmt::Display for Canon {
 /// The algorithms for header and body (c=, §3.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Canonicalization {
-    /// That of the header fields.
+    /// The algorithm for the header fields.
     pub header: Canon,
-    /// That of the body.
+    /// The algorithm for the body.
     pub body: Canon,
 }
 
@@ -80,7 +80,7 @@ impl fmt::Display for Canonicalization {
     }
 }
 
-/// The text names no canonicalization.
+/// The text is not a canonicalization.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotACanonicalization;
 
@@ -305,8 +305,8 @@ fn split_words(text: &[u8]) -> (bool, &[u8], &[u8]) {
 /// Bytes that are compared together, and the one after them.
 const BLOCK: usize = 32 + 1;
 
-/// Whether the relaxed form may change something in a part of a body, but for the last byte. Without a branch,
-/// so that a compiler compares many bytes at a time.
+/// Whether the relaxed form may change something in a part of a body, the last byte aside. It has no branch,
+/// so that the compiler compares many bytes at a time.
 fn has_change(bytes: &[u8; BLOCK]) -> bool {
     let next = bytes.iter().skip(1);
     bytes.iter().zip(next).fold(false, |any, (&byte, &next)| {

@@ -21,11 +21,11 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 pub struct Domain(Box<str>);
 
 impl Domain {
-    /// Takes a domain in A-labels or U-labels (RFC 5890 §2.3.2.1) of any case.
+    /// Parses a domain in A-labels or U-labels (RFC 5890 §2.3.2.1) of any case.
     ///
     /// # Errors
     ///
-    /// Which rule of the type the text breaks.
+    /// The text breaks a rule of the type.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         a_labels(text).map(Self)
     }
@@ -41,7 +41,7 @@ impl Domain {
         parent.contains('.').then(|| Self(parent.into()))
     }
 
-    /// Whether this domain is `other` or lies below it.
+    /// Whether this domain is `other` or a subdomain of it.
     pub fn is_within(&self, other: &Self) -> bool {
         match self.0.strip_suffix(&*other.0) {
             Some(labels) => labels.is_empty() || labels.ends_with('.'),
@@ -66,11 +66,11 @@ impl Selector {
         format!("{self}._domainkey.{domain}")
     }
 
-    /// Takes a selector of any case.
+    /// Parses a selector of any case.
     ///
     /// # Errors
     ///
-    /// Which rule of the type the text breaks.
+    /// The text breaks a rule of the type.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         a_labels(text).map(Self)
     }
@@ -96,7 +96,7 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Takes an identity. The local part is kept as typed.
+    /// Parses an identity. The local part is kept as typed.
     ///
     /// # Errors
     ///
@@ -109,7 +109,7 @@ impl Identity {
         Ok(Self { local: local.into(), domain: Domain::parse(domain)? })
     }
 
-    /// What stands before the last `@`; may be empty.
+    /// The text before the last `@`; may be empty.
     pub fn local(&self) -> &str {
         &self.local
     }
@@ -126,7 +126,7 @@ impl fmt::Display for Identity {
     }
 }
 
-/// Why a text is no domain, selector or identity.
+/// Why a text is not a domain, selector or identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DomainError {
     /// Nothing, or more bytes than the DNS has room for.

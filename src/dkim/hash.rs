@@ -26,7 +26,7 @@ impl BodyHasher {
         Self { body: Body::new(canon), hashed }
     }
 
-    /// Takes the next piece of the body.
+    /// Reads the next piece of the body.
     pub fn update(&mut self, bytes: &[u8]) {
         let hashed = &mut self.hashed;
         self.body.update(bytes, &mut |piece| hashed.add(piece));

@@ -24,7 +24,7 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All of them, the one that every verifier knows first.
+    /// All algorithms; the first is the one that every verifier supports.
     pub const ALL: [Self; 2] = [Self::RsaSha256, Self::Ed25519Sha256];
 
     /// The type of its keys (k=, §3.6.1, RFC 8463 §4).
@@ -32,7 +32,7 @@ impl Algorithm {
         self.of(["rsa", "ed25519"])
     }
 
-    /// The one whose keys are of that type.
+    /// The algorithm whose keys are of that type.
     pub fn of_key_type(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.key_type() == name)
     }
@@ -42,7 +42,7 @@ impl Algorithm {
         self.of(["rsa-sha256", "ed25519-sha256"])
     }
 
-    /// What belongs to this one of two, in the order of [`Self::ALL`].
+    /// Picks the value for this algorithm from one for each, in the order of [`Self::ALL`].
     pub(super) fn of<T>(self, [rsa, ed25519]: [T; 2]) -> T {
         match self {
             Self::RsaSha256 => rsa,
@@ -71,12 +71,11 @@ enum Private {
 }
 
 impl SigningKey {
-    /// Takes the PEM text of an unencrypted key, whatever its line ends and whatever stands around
-    /// it: RSA in PKCS#1 or PKCS#8, of `minimum_bits` to 4096 bits, or Ed25519 in PKCS#8.
+    /// Parses the PEM text of an unencrypted key, with any line ends and any text around it: RSA in PKCS#1 or PKCS#8, of `minimum_bits` to 4096 bits, or Ed25519 in PKCS#8.
     ///
     /// # Errors
     ///
-    /// What else the text is, or how many bits the key has. The operator can cause all of them.
+    /// The text is something else, or the key has too few or too many bits. The operator causes all of them.
     #[inline(never)] // a frame of its own, so that what it costs can be told from what we cost
     pub fn from_pem(pem: impl AsRef<[u8]>, minimum_bits: u32) -> Result<Self, KeyError> {
         let (label, der) = private_block(pem.as_ref())?;
@@ -105,14 +104,14 @@ impl SigningKey {
         Ok(Self(Private::Rsa(Box::new(key))))
     }
 
-    /// Takes a `CurvePrivateKey`: an OCTET STRING of 32 bytes (RFC 8410 §7).
+    /// Parses a `CurvePrivateKey`: an OCTET STRING of 32 bytes (RFC 8410 §7).
     fn from_curve_private_key(der: &[u8]) -> Result<Self, KeyError> {
         let seed = der.strip_prefix(&[0x04, 0x20]).ok_or(KeyError::Malformed)?;
         let seed: &[u8; 32] = seed.try_into().map_err(|_| KeyError::Malformed)?;
         Ok(Self(Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(seed)))))
     }
 
-    /// Makes a new RSA key of 1024 to 4096 bits. For the administrator's command only.
+    /// Generates an RSA key of 1024 to 4096 bits. For the administrator's command only.
     ///
     /// # Errors
     ///
@@ -124,7 +123,7 @@ impl SigningKey {
         Ok(Self(Private::Rsa(Box::new(key))))
     }
 
-    /// Makes a new Ed25519 key. For the administrator's command only.
+    /// Generates an Ed25519 key. For the administrator's command only.
     ///
     /// # Errors
     ///
@@ -163,7 +162,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// Never for a key that [`SigningKey::from_pem`] takes.
+    /// Never for a key that [`SigningKey::from_pem`] accepts.
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         match &self.0 {
             Private::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Malformed),
@@ -182,7 +181,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// The system has no random bytes to blind the calculation with, or the key is broken.
+    /// The system has no random bytes to blind the operation with, or the key is broken.
     #[inline(never)] // as above
     pub(super) fn sign(&self, hash: &[u8; 32]) -> Result<Vec<u8>, rsa::Error> {
         match &self.0 {
@@ -209,7 +208,7 @@ enum Public {
 }
 
 impl PublicKey {
-    /// Takes what p= holds. RSA: a SubjectPublicKeyInfo, which records have, or a bare
+    /// Parses the value of p=. RSA: a SubjectPublicKeyInfo, which records have, or a bare
     /// RSAPublicKey, which §3.6.1 names (erratum 3017). Ed25519: the 32 bytes of the key themselves
     /// (RFC 8463 §4.2). `None` if it is something else, or has fewer than 1024 bits (RFC 8301 §3.2).
     pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
@@ -226,11 +225,11 @@ impl PublicKey {
         }
     }
 
-    /// What p= holds, in base64.
+    /// The value of p=, in base64.
     ///
     /// # Errors
     ///
-    /// Never for a key of a size that can be had here.
+    /// Never for a key of a size that is supported here.
     pub fn to_base64(&self) -> Result<String, KeyError> {
         match &self.0 {
             Public::Rsa(key) => {
@@ -267,32 +266,32 @@ impl PublicKey {
     }
 }
 
-/// Why a text is no usable private key. Says nothing of the key but its size.
+/// Why a text is no usable private key. Reveals nothing of the key but its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// There is no PEM block in it.
     NotPem,
-    /// The key asks for a pass phrase, which nobody could type.
+    /// The key is encrypted with a pass phrase.
     Encrypted,
-    /// There is a public key or a certificate instead.
+    /// The PEM block is a public key or a certificate.
     Public,
     /// A key of another algorithm or in another form (EC, DSA, OpenSSH's form).
     OtherType,
     /// What is between the BEGIN and END lines is broken.
     Malformed,
-    /// Fewer bits than are wanted.
+    /// Fewer bits than required.
     TooSmall {
-        /// Those of the key.
+        /// Bits of the key.
         bits: u32,
-        /// The fewest that are taken.
+        /// The fewest that are accepted.
         minimum: u32,
     },
-    /// More bits than verifiers have to take (§3.3.3, RFC 8301 §3.2).
+    /// More bits than verifiers have to accept (§3.3.3, RFC 8301 §3.2).
     TooLarge {
-        /// Those of the key.
+        /// Bits of the key.
         bits: u32,
     },
-    /// The system gave no randomness.
+    /// The system has no randomness.
     NotGenerated,
 }
 
@@ -374,14 +373,14 @@ fn bit_length(number: &[u8]) -> u32 {
 
 /// The object identifier of Ed25519 (RFC 8410 §3).
 const ED25519_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-/// What stands before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
+/// What precedes the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
 const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 /// Bits of every Ed25519 key (RFC 8032 §5.1).
 const ED25519_BITS: u32 = 256;
 /// Bits of the smallest RSA key that may sign (RFC 8301 §3.2).
 pub const SMALLEST: u32 = 1024;
-/// Bits of the largest RSA key that every verifier takes (RFC 8301 §3.2).
+/// Bits of the largest RSA key that every verifier accepts (RFC 8301 §3.2).
 pub const LARGEST: u32 = 4096;
 
 #[cfg(test)]

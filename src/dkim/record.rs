@@ -6,14 +6,14 @@ use crate::dkim::domain::{Domain, Selector};
 use crate::dkim::key::{Algorithm, KeyError, PublicKey};
 use crate::dkim::tag::{self, TagError, TagList};
 
-/// A key that can be used, and what its domain says of it.
+/// A usable key, and the terms that its domain sets for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     key: PublicKey,
     terms: Terms,
 }
 
-/// What a record says beside its key.
+/// What a record says in addition to its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// n=, for people to read.
@@ -22,18 +22,18 @@ pub struct Terms {
     hashes: Option<String>,
     /// t=y: the domain is only testing DKIM.
     pub testing: bool,
-    /// t=s: the domain of i= has to be d= itself.
+    /// t=s: the domain of i= must be d= itself.
     pub strict: bool,
     /// s=email: the key is for nothing else.
     pub email: bool,
 }
 
 impl Terms {
-    /// The same with n=.
+    /// These terms with n=.
     ///
     /// # Errors
     ///
-    /// The note has characters that would end it (`;`), or that a zone file takes for its own.
+    /// The note has a character that would end it (`;`), or that has a meaning in a zone file.
     pub fn with_note(self, note: &str) -> Result<Self, RecordError> {
         let fits = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b';' | b'"' | b'\\');
         if !note.bytes().all(fits) {
@@ -42,11 +42,11 @@ impl Terms {
         Ok(Self { note: Some(note.to_owned()), ..self })
     }
 
-    /// The same with h=, a list with colons.
+    /// These terms with h=, a list with colons.
     ///
     /// # Errors
     ///
-    /// SHA-256 is not in the list, so that no signature of ours would verify; or what is in it is
+    /// The list lacks SHA-256, so that no signature made here would verify; or it has something that is
     /// no name.
     pub fn with_hashes(self, hashes: &str) -> Result<Self, RecordError> {
         let is_name = |name: &str| {
@@ -60,7 +60,7 @@ impl Terms {
         Ok(Self { hashes: Some(hashes.to_owned()), ..self })
     }
 
-    /// The tags that stand before p=, in the order of opendkim-genkey.
+    /// The tags before p=, in the order of opendkim-genkey.
     fn before_key(&self, algorithm: Algorithm) -> String {
         let mut tags = "v=DKIM1; ".to_owned();
         if let Some(note) = &self.note {
@@ -89,13 +89,13 @@ impl Record {
         Self { key, terms: Terms::default() }
     }
 
-    /// The same with other terms.
+    /// The record with other terms.
     #[must_use]
     pub fn with_terms(self, terms: Terms) -> Self {
         Self { terms, ..self }
     }
 
-    /// Takes the text of a TXT record, its strings joined without anything between them.
+    /// Parses the text of a TXT record, its strings joined with nothing between them.
     ///
     /// # Errors
     ///
@@ -148,7 +148,7 @@ impl Record {
         &self.key
     }
 
-    /// What it says beside the key.
+    /// What it says in addition to the key.
     pub fn terms(&self) -> &Terms {
         &self.terms
     }
@@ -158,7 +158,7 @@ impl Record {
         self.terms.testing
     }
 
-    /// Whether the domain of i= has to be d= itself (t=s).
+    /// Whether the domain of i= must be d= itself (t=s).
     pub fn strict(&self) -> bool {
         self.terms.strict
     }
@@ -167,7 +167,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// Never for a key of a size that can be had here.
+    /// Never for a key of a size that is supported here.
     pub fn text(&self) -> Result<String, KeyError> {
         Ok(format!("{}p={}", self.tags_before_key(), self.key.to_base64()?))
     }
@@ -176,7 +176,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// Never for a key of a size that can be had here.
+    /// Never for a key of a size that is supported here.
     pub fn zone_entry(
         &self,
         selector: &Selector,
@@ -249,19 +249,19 @@ pub enum Owner {
 /// Why a key record cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordError {
-    /// It is no tag list.
+    /// The text is no tag list.
     Syntax(TagError),
-    /// v= is not DKIM1, or does not stand first.
+    /// v= is not DKIM1, or not the first tag.
     Version,
     /// h= does not allow SHA-256.
     Hash,
-    /// k= is a type that is not known here.
+    /// k= is an unknown type.
     KeyType,
     /// n= is not printable text.
     Note,
     /// p= is missing.
     NoKey,
-    /// p= is empty: the key was withdrawn.
+    /// p= is empty: the key was revoked.
     Revoked,
     /// p= is not base64.
     Base64,

@@ -26,16 +26,16 @@ pub struct Recipe {
     oversigned: Vec<FieldName>,
 }
 
-/// Why a recipe is none. Its cause is whoever wrote the configuration.
+/// Why a recipe is invalid; the author of the configuration causes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecipeError {
     /// From is not among the signed names (§5.4).
     NoFrom,
     /// The field is dropped, rewritten or added by mail systems on the way.
     Unfit(FieldName),
-    /// The name is oversigned and not signed.
+    /// The name is oversigned but not signed.
     NotSigned(FieldName),
-    /// The name stands twice in a list.
+    /// The name is listed twice.
     Twice(FieldName),
     /// The domain of i= is not within that of d= (§3.5 i=).
     Identity(Identity),
@@ -73,7 +73,7 @@ const UNFIT: [&str; 9] = [
     "X-Original-To",
 ];
 
-/// The same, as beginnings of names.
+/// Fields of that kind, as beginnings of names.
 const UNFIT_BEGINNINGS: [&str; 2] = ["Resent-", "ARC-"];
 
 fn is_unfit(name: &FieldName) -> bool {
@@ -123,19 +123,19 @@ impl Recipe {
         Ok(Self { domain, identity: None, canonicalization, lifetime: None, signed, oversigned })
     }
 
-    /// The same with c=.
+    /// The recipe with c=.
     #[must_use]
     pub fn with_canonicalization(self, canonicalization: Canonicalization) -> Self {
         Self { canonicalization, ..self }
     }
 
-    /// The same with x=, so many seconds after t=.
+    /// The recipe with x=, so many seconds after t=.
     #[must_use]
     pub fn with_lifetime(self, lifetime: Option<u64>) -> Self {
         Self { lifetime, ..self }
     }
 
-    /// The same with i=.
+    /// The recipe with i=.
     ///
     /// # Errors
     ///
@@ -147,7 +147,7 @@ impl Recipe {
         Ok(Self { identity: Some(identity), ..self })
     }
 
-    /// The same without some names. From stays.
+    /// The recipe without some names. From stays.
     #[must_use]
     pub fn without(&self, names: &[FieldName]) -> Self {
         let keep = |list: &[FieldName]| {
@@ -175,8 +175,8 @@ impl Recipe {
         self.canonicalization
     }
 
-    /// h= for a header: each name once for each instance that is there, and the oversigned ones once
-    /// more. Names without an instance are left out: somebody on the way may have to add them.
+    /// h= for a header: each name once for each instance, and the oversigned names once more. Names without
+    /// an instance are left out: a mail system on the way may have to add that field.
     fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
         let picker = Picker::new(header);
         let mut names = Vec::new();
@@ -194,9 +194,9 @@ impl Recipe {
 pub enum SignError {
     /// The header has no From field; the writer of the message causes it.
     NoFrom,
-    /// The body was hashed by another canonicalization than c= will say; our bug.
+    /// The body was hashed by another canonicalization than c= will name; a bug.
     OtherCanonicalization,
-    /// The key can't be used, or the system has no random bytes; the system causes it.
+    /// The key is unusable, or the system has no random bytes; the system causes it.
     Key(rsa::Error),
 }
 
@@ -227,13 +227,13 @@ impl Hashes {
         &self.0
     }
 
-    /// Takes the bytes of [`Hashes::as_array`].
+    /// The hashes from the bytes of [`Hashes::as_array`].
     #[must_use]
     pub const fn from_array(hashes: [[u8; 32]; Algorithm::ALL.len()]) -> Self {
         Self(hashes)
     }
 
-    /// Signs the one for the algorithm of the key.
+    /// Signs the hash for the algorithm of the key.
     ///
     /// # Errors
     ///
@@ -251,7 +251,7 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// What is to be signed with the key of a selector, whichever algorithm it is for.
+    /// What is to be signed with the key of a selector, for each algorithm that the key may have.
     ///
     /// # Errors
     ///

@@ -26,7 +26,7 @@ impl Signature {
     }
 }
 
-/// What a signature says before it is one.
+/// The tags of a signature, but for b=.
 #[derive(Clone, Debug)]
 pub(super) struct Unsigned<'a> {
     /// a=
@@ -79,7 +79,7 @@ impl Unsigned<'_> {
     }
 }
 
-/// Text of lines no longer than [`LINE`], where that can be had.
+/// Text of lines no longer than [`LINE`], where it can be folded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folded {
     text: String,
@@ -193,12 +193,12 @@ pub struct Claims {
     pub signature: Vec<u8>,
 }
 
-/// Why a field is no signature that could be verified. Its cause is whoever wrote it.
+/// Why a field is no signature that can be verified; its author causes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureError {
-    /// It is no tag list.
+    /// The field is no tag list.
     Syntax(TagError),
-    /// A tag that must be there is not.
+    /// A required tag is missing.
     Missing(&'static str),
     /// The value of a tag is malformed.
     Value(&'static str),
@@ -206,7 +206,7 @@ pub enum SignatureError {
     Version,
     /// a= is unknown, or rsa-sha1 (RFC 8301 §3.1).
     Algorithm,
-    /// q= names no method that is known.
+    /// q= names no known method.
     QueryMethod,
     /// The domain of i= is neither d= nor below it.
     Identity,
@@ -268,7 +268,7 @@ impl Claims {
         Ok(claims)
     }
 
-    /// What is well-formed and means no signature all the same.
+    /// Refuses what is well-formed but no valid signature.
     fn refuse(&self, tags: &TagList<'_>) -> Result<(), SignatureError> {
         if !self.signed.iter().any(|name| name.is("From")) {
             return Err(SignatureError::FromNotSigned);
@@ -285,7 +285,7 @@ impl Claims {
     }
 }
 
-/// The domain and the selector that a field names, whatever else is wrong with it.
+/// The domain and the selector that a field names, even where the rest of it is invalid.
 pub(super) fn signer(field: &Field) -> (Option<Domain>, Option<Selector>) {
     let Ok(tags) = TagList::parse(field.value()) else { return (None, None) };
     let domain = tags.get("d").and_then(|text| Domain::parse(text).ok());

@@ -14,22 +14,22 @@ const MOST: usize = 1_000;
 /// One `name=value`.
 #[derive(Clone, Debug)]
 pub struct Tag<'a> {
-    /// The name, which is compared with regard to case.
+    /// The name; its case matters.
     pub name: &'a str,
-    /// The value without the white space around it; inside it may be folded.
+    /// The value without the whitespace around it; it may be folded inside.
     pub value: &'a str,
-    /// Where in the list all between `=` and `;` stands, the white space included.
+    /// Where in the list the text between `=` and `;` is, whitespace included.
     pub place: Range<usize>,
 }
 
 impl<'a> TagList<'a> {
-    /// Takes a list, with or without a `;` at its end.
+    /// Parses a list, with or without a `;` at its end.
     ///
-    /// Text in UTF-8 is taken too (RFC 8616).
+    /// Text in UTF-8 is accepted too (RFC 8616).
     ///
     /// # Errors
     ///
-    /// Which rule of §3.2 is broken. Its cause is whoever wrote the message or the record.
+    /// Which rule of §3.2 is broken; the author of the message or the record causes it.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TagError> {
         let text = str::from_utf8(bytes).map_err(|_| TagError::Character)?;
         let is_foreign = |char: char| char.is_control() && !is_fws(char);
@@ -89,9 +89,9 @@ pub enum TagError {
     NoValue,
     /// A name that is not a letter followed by letters, digits and `_`.
     Name,
-    /// A name that was there before.
+    /// A name that occurs twice.
     Twice,
-    /// More tags than are looked at.
+    /// More tags than are examined.
     TooMany,
 }
 
@@ -109,12 +109,12 @@ impl fmt::Display for TagError {
 
 impl error::Error for TagError {}
 
-/// The words between colons, without the white space around them (§3.5 h=, §3.6.1 h=, s=, t=).
+/// The words between colons, without the whitespace around them (§3.5 h=, §3.6.1 h=, s=, t=).
 pub fn words(value: &str) -> impl Iterator<Item = &str> {
     value.split(':').map(trim)
 }
 
-/// Decodes base64 with white space anywhere in it (§3.5 b=). `None` if it is malformed.
+/// Decodes base64 with whitespace anywhere in it (§3.5 b=). `None` if it is malformed.
 pub fn base64(value: &str) -> Option<Vec<u8>> {
     use base64::prelude::*;
 
@@ -122,7 +122,7 @@ pub fn base64(value: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text).ok()
 }
 
-/// Removes white space at both ends (FWS, §2.8; of whatever line ends).
+/// Removes whitespace at both ends (FWS, §2.8, with any line ends).
 fn trim(text: &str) -> &str {
     text.trim_matches(is_fws)
 }

@@ -12,18 +12,18 @@ use crate::dkim::record::{Record, RecordError};
 use crate::dkim::sign::Timestamp;
 use crate::dkim::signature::{Claims, NAME, SignatureError, signer, without_signature};
 
-/// What a look-up of a key record gave.
+/// The result of looking up a key record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
     /// The text of the record, its strings joined.
     Found(Vec<u8>),
-    /// There is none.
+    /// There is no record.
     NotFound,
-    /// It is not known whether there is one.
+    /// The lookup failed, so it is not known whether there is one.
     Failed(String),
 }
 
-/// What became of one signature.
+/// The result for one signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
     /// d=, where it could be read.
@@ -37,7 +37,7 @@ pub struct Verdict {
 /// The step of §6.1 at which a signature failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The field is malformed or says what is not supported.
+    /// The field is malformed or has a value that is not supported.
     Signature(SignatureError),
     /// There is no key record.
     NoKey,
@@ -49,15 +49,15 @@ pub enum Fault {
     OtherKeyType,
     /// An RSA key below 1024 bits (RFC 8301 §3.2).
     KeyTooSmall(u32),
-    /// x= is over.
+    /// The time of x= has passed.
     Expired,
-    /// The record says t=s, and the domain of i= is not that of d=.
+    /// The record has t=s, and the domain of i= is not d=.
     Subdomain,
     /// l= is larger than the body.
     BodyTooShort,
     /// The body is not the one that was signed.
     Body,
-    /// The header is not the one that was signed, or the key is another one.
+    /// The header is not the one that was signed, or the signature was made with another key.
     Header,
 }
 
@@ -90,8 +90,8 @@ impl error::Error for Fault {
     }
 }
 
-/// The most signatures of a message that are verified: each costs a look-up and a public-key operation, and
-/// whoever writes the message chooses how many there are (§6.1 allows a limit).
+/// The most signatures of a message that are verified: each costs a lookup and a public-key operation, and
+/// the author of the message chooses how many there are (§6.1 allows a limit).
 pub const MOST: usize = 100;
 
 /// Verifies the first [`MOST`] signatures of a message, from the top of the header downwards.
@@ -166,13 +166,13 @@ impl Claims {
         hasher.finish()
     }
 
-    /// The same for a body in pieces.
+    /// A hasher by c= and l=, for a body in pieces.
     pub fn body_hasher(&self) -> BodyHasher {
         BodyHasher::limited(self.canonicalization.body, self.length)
     }
 
-    /// Whether b= of the field that these claims were read from is a signature by that key over that
-    /// header, in which the field itself is not, and the field's bh=.
+    /// Whether b= of the field that these claims were read from is a signature by that key over the field and
+    /// over the others of the header.
     pub fn fits_header(&self, others: &Header, field: &Field, key: &PublicKey) -> bool {
         let fields = SignedFields::new(self.canonicalization.header, others, &self.signed);
         key.verifies(&fields.hash(&without_signature(field)), &self.signature)
