@@ -101,7 +101,7 @@ mod tests {
         let key = SigningKey::from_pem(pem, 1024).unwrap();
         let text = format!("From: a@sample.com\n\n{}\n", "x".repeat(body));
         let mut rest = text.as_bytes();
-        let read = |piece: &mut [u8]| rest.read(piece).unwrap();
+        let read = |piece: &mut [u8]| std::io::Read::read(&mut rest, piece).unwrap();
         let argv = ["sendmail", "-i", "b@y.example"].map(OsString::from);
         match submitted(etc, &argv, read, &key).unwrap() {
             Submitted::Signed { sealed, written } => sealed == written && sealed.len() > text.len(),
