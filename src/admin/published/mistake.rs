@@ -28,7 +28,7 @@ pub(crate) enum Mistake {
     Pieces(usize),
     /// Something else is published under the name: what it begins with.
     NotAKey(String),
-    /// A mistake in the text that [`super::repair`] can correct.
+    /// A mistake in the text that `repair` can correct.
     Typo(Typo),
     /// What else makes the record unusable.
     Unusable(RecordError),
