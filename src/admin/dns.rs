@@ -1,6 +1,7 @@
 //! DNS lookups: the TXT records of a name, and the servers of its zone. A lookup blocks its thread; many run at once on as
 //! many threads ([`at_once`]).
 
+mod error;
 mod exchange;
 
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
@@ -8,7 +9,7 @@ use std::panic::resume_unwind;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
-use std::{error, fmt, io, thread};
+use std::{fmt, io, thread};
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, TXT};
@@ -17,13 +18,12 @@ use resolv_conf::{Config, ScopedIp};
 
 use super::input;
 use super::output::Failure;
+pub(super) use error::LookupError;
+use error::MOST_ALIASES;
 use exchange::{Question, Wait};
 
 /// The port of DNS servers.
 const PORT: u16 = 53;
-
-/// The most aliases (CNAME) that are followed; resolvers follow 8 to 16.
-const MOST_ALIASES: usize = 8;
 
 /// Limits of the C library on `timeout` and `attempts` of resolv.conf(5).
 const LONGEST_TIMEOUT: u32 = 30;
@@ -74,49 +74,6 @@ pub(super) struct Authority {
     /// Its addresses; empty if they could not be looked up.
     pub(super) addresses: Vec<IpAddr>,
 }
-
-/// Why a lookup failed. The operators of the DNS or the network cause it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum LookupError {
-    /// The text is not a DNS name.
-    Name(String),
-    /// The server answers with an error: SERVFAIL, REFUSED and the like.
-    Refused(SocketAddr, String),
-    /// The records fail DNSSEC validation.
-    Bogus(SocketAddr),
-    /// No answer in time.
-    Timeout(SocketAddr),
-    /// The server could not be reached, or its answer could not be parsed.
-    Broken(SocketAddr, String),
-    /// The zone names the server, but the server does not serve the zone.
-    Lame(SocketAddr),
-    /// A server of a zone has no address.
-    NoAddress(String),
-    /// No zone above the name has servers.
-    NoZone(String),
-    /// The chain of aliases is too long, or a circle.
-    Aliases,
-}
-
-impl fmt::Display for LookupError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Name(name) => write!(f, "{name:?} is not a DNS name"),
-            Self::Refused(server, code) => write!(f, "the DNS server {server} answers {code}"),
-            Self::Bogus(server) => {
-                write!(f, "the DNS server {server} answers that the records fail DNSSEC validation")
-            }
-            Self::Timeout(server) => write!(f, "no answer from the DNS server {server} in time"),
-            Self::Broken(server, why) => write!(f, "the DNS server {server}: {why}"),
-            Self::Lame(server) => write!(f, "the DNS server {server} does not serve the zone"),
-            Self::NoAddress(server) => write!(f, "the DNS server {server} has no address"),
-            Self::NoZone(name) => write!(f, "no zone above {name} has servers"),
-            Self::Aliases => write!(f, "more than {MOST_ALIASES} aliases (CNAME) in a row"),
-        }
-    }
-}
-
-impl error::Error for LookupError {}
 
 impl Dns {
     /// The servers of resolv.conf(5), and the wait that it sets. Its search list does not apply: names are complete.

@@ -8,7 +8,7 @@ use hickory_proto::op::{Edns, Message, Query, ResponseCode};
 use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
 
-use super::LookupError;
+use super::error::LookupError;
 
 /// How long a server is waited for, by UDP and again by TCP; and how often it is sent the question meanwhile, at least once.
 #[derive(Clone, Copy, Debug)]

@@ -6,7 +6,7 @@ use super::mistake::Typo;
 const TAGS: [&str; 8] = ["v", "k", "h", "n", "p", "s", "t", "g"];
 
 /// The text without its mistakes, and the mistakes.
-pub(in crate::admin) fn repair(text: &str) -> (String, Vec<Typo>) {
+pub(crate) fn repair(text: &str) -> (String, Vec<Typo>) {
     let mut found = Vec::new();
     let mut text = text.to_owned();
     for step in [characters, escapes, quotes, lost_names, separators] {

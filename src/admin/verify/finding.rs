@@ -4,7 +4,7 @@ use serde::Serialize;
 
 /// One difference from what was signed, or something to know.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub(in crate::admin) struct Finding {
+pub(crate) struct Finding {
     /// A name for scripts that never changes.
     pub(super) what: &'static str,
     pub(super) message: String,
