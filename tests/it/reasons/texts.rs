@@ -3,8 +3,9 @@
 use super::*;
 
 /// Where the texts are, and what of these files speaks to somebody else.
-const PLACES: [&str; 10] = [
+const PLACES: [&str; 11] = [
     "src/rights.rs",
+    "src/submission",
     "src/wrapper",
     "src/policy.rs",
     "src/message/author.rs",
@@ -24,7 +25,6 @@ const NEVER: &[(&str, &str)] = &[
     ("is listed twice", "of fields: a name that is there is replaced; of selectors: see LINES"),
     ("is not within the signing domain", "the domain file says it first: `is not within`"),
     ("the system has no randomness for a key", "of dkimctl, which makes keys"),
-    ("there, and not usable", "of dkimctl explain"),
     (
         "the domain file does not name the selector",
         "said to who takes over the process that reads: see privilege::signer",
