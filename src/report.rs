@@ -1,5 +1,4 @@
-//! Exit codes, the line on stderr and the line in the log: the only place of the wrapper that writes
-//! any of them.
+//! Exit codes, the line on standard error and the line in the log. The wrapper writes them here only.
 
 #![forbid(unsafe_code)]
 
@@ -27,7 +26,7 @@ pub enum Exit {
     TempFail = 75,
 }
 
-/// An exit code of the wrapper. That of std can't be returned by a `main` of our own.
+/// An exit code of the wrapper. An exported `main` can't return the one of std.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub u8);
@@ -112,7 +111,7 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
-/// An address without what would end it for a reader of the log: a quoted local part may hold blanks and brackets.
+/// An address without the characters that end it in the log: a quoted local part may hold spaces and brackets.
 fn escaped(address: &str) -> String {
     let chars = address.chars().take(LONGEST_ADDRESS).map(|char| match char {
         ' ' | '<' | '>' => char.escape_unicode().to_string(),
@@ -121,8 +120,8 @@ fn escaped(address: &str) -> String {
     chars.collect()
 }
 
-/// One line to syslog, facility mail. No log is no reason to hold up mail: a busy daemon is waited
-/// for briefly; errors are ignored.
+/// Writes one line to syslog, facility mail. Waits briefly for a busy syslog daemon; errors are ignored, so that a missing log does
+/// not hold up mail.
 pub fn log(severity: Severity, line: &impl fmt::Display) {
     let priority = FACILITY_MAIL | severity as u32;
     let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
@@ -142,8 +141,8 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
     }
 }
 
-/// One line to a daemon that listens on a stream; it ends each line by a NUL. A daemon that is stopped accepts no
-/// connection once its backlog is full, and reads nothing: it is not waited for any longer than one that is busy.
+/// Writes one line, ended by a NUL, to a daemon that listens on a stream. A daemon that is stopped accepts no connection once its
+/// backlog is full, and reads nothing: the wait for it is as short as that for a busy one.
 fn log_to_stream(line: &str) -> Result<(), Errno> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let patience = TimeVal::milliseconds(PATIENCE_MS);
@@ -153,7 +152,7 @@ fn log_to_stream(line: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-/// Neither waits nor ends us.
+/// The call neither waits nor raises SIGPIPE.
 const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
 const DEV_LOG: &str = "/dev/log";
@@ -163,20 +162,18 @@ const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS as u64);
 const PATIENCE_MS: i64 = 100;
 const WRONG_TYPE: i32 = Errno::EPROTOTYPE as i32;
 
-/// A failure of our own: one line on stderr in Postfix's form, one in the log, and the exit code that
-/// says "not accepted".
+/// Reports a failure of the wrapper itself: a line on standard error in the form of Postfix, a line in the log, and the exit code
+/// for "not accepted".
 pub fn fatal(error: &dyn Error) -> Code {
     let line = format!("fatal: {}", chain(error));
     log(Severity::Error, &line);
     complain(&line)
 }
 
-/// One line on stderr. A caller that closed it does not change the exit code.
+/// Writes one line to standard error. The exit code is the same if the caller has closed it.
 pub fn complain(line: &str) -> Code {
-    // Nobody else may have held SIGPIPE back, and nothing but the exit code comes after this.
-    let mut pipe = SigSet::empty();
-    pipe.add(Signal::SIGPIPE);
-    let _: Result<(), Errno> = pipe.thread_block();
+    // SIGPIPE may not be blocked yet, and only the exit code comes after this.
+    let _: Result<(), Errno> = SigSet::from(Signal::SIGPIPE).thread_block();
     let line = format!("sendmail.dkim: {line}\n");
     drop(io::stderr().lock().write_all(line.as_bytes()));
     Exit::TempFail.into()

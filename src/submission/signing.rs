@@ -164,7 +164,7 @@ impl Signed {
 
     /// What the log says of a signature that may not last.
     pub(crate) fn risk(&self) -> Option<&'static str> {
-        self.may_break.then_some("a part that is not ours to change may be changed")
+        self.may_break.then_some("a signed or encrypted part may be altered in transit")
     }
 
     /// The message for the real sendmail.

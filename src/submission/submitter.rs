@@ -1,8 +1,8 @@
-//! The real user: who submits, whatever argv or environment say. Names are looked up only when asked.
-
-use std::os::unix::ffi::OsStringExt;
+//! The submitter: the real user of the process, independent of arguments and environment. Names are looked up only when they are
+//! needed.
 
 use std::ffi::CString;
+use std::os::unix::ffi::OsStringExt;
 
 use nix::unistd::{Gid, Group, Uid, getgid, getgrouplist, getgroups, getuid};
 
@@ -11,15 +11,15 @@ use crate::config::DomainFile;
 use crate::message::complete::{Submitter, full_name};
 use crate::policy::Caller;
 
-/// The real user of this process.
+/// A user who submits mail.
 #[derive(Debug)]
 pub(crate) struct User {
     uid: Uid,
-    /// Another than that, for a look at what would be.
+    /// The passwd entry, if it is not the real user of this process.
     named: Option<nix::unistd::User>,
 }
 
-/// Another user than that of this process, for `dkimctl` to show what would be done with its mail.
+/// Another user, for `dkimctl` to show what would be done with mail of that user.
 impl From<nix::unistd::User> for User {
     fn from(named: nix::unistd::User) -> Self {
         Self { uid: named.uid, named: Some(named) }
@@ -27,6 +27,7 @@ impl From<nix::unistd::User> for User {
 }
 
 impl User {
+    /// The real user of this process.
     pub(crate) fn real() -> Self {
         Self { uid: getuid(), named: None }
     }
@@ -39,10 +40,10 @@ impl User {
         nix::unistd::User::from_uid(self.uid).ok().flatten()
     }
 
-    /// What a missing From is made of.
+    /// What a From field is made of, if that is missing.
     pub(crate) fn submitter(&self, submission: &Submission) -> Submitter {
         let passwd = self.passwd();
-        // The real sendmail, which runs with our user's rights alone, would look there too.
+        // The real sendmail, which has the rights of this user alone, would use it, too.
         #[expect(clippy::disallowed_methods, reason = "a display name; it reaches no key")]
         let named = || std::env::var_os("NAME").map(OsStringExt::into_vec);
         let by_passwd = || passwd.as_ref().map(|user| full_name(user.gecos.as_bytes(), &user.name));
@@ -53,7 +54,7 @@ impl User {
         }
     }
 
-    /// The caller as far as `users` and `groups` of the file ask for it.
+    /// What `users` and `groups` of a domain file are compared with.
     pub(crate) fn caller(&self, file: &DomainFile) -> Caller {
         let login = file.users.as_ref().and_then(|_| self.passwd()).map(|user| user.name);
         let groups = if file.groups.is_some() { self.group_names() } else { Vec::new() };

@@ -34,7 +34,7 @@ use stdin::Stdin;
 
 /// The program. Returns only if the message could not be handed over, or if the real sendmail ran as a child.
 pub fn main(call: &Call) -> Code {
-    // Whatever a panic leaves undone, the caller learns that the message was not accepted.
+    // After a panic the caller learns that the message was not accepted.
     catch_unwind(AssertUnwindSafe(|| run(call)))
         .unwrap_or_else(|_| report::fatal(&error::panicked()))
 }

@@ -117,7 +117,7 @@ struct Service<'a> {
 
 impl Service<'_> {
     /// Answers requests until no more can come.
-    #[inline(never)] // a frame of its own, so that its cost can be told from what came before the fork
+    #[inline(never)] // a frame of its own, so that its cost is not mixed with that of the code before the fork
     fn serve(&self, mut requests: File, mut replies: File) {
         // A program that waits for these three to be closed must not wait for this process.
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {

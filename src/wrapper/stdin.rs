@@ -12,7 +12,7 @@ use nix::unistd::{Whence, dup2_stderr, dup2_stdin, dup2_stdout, lseek, read};
 
 use crate::submission::intake::Source;
 
-/// Standard input, of which all is the message.
+/// Standard input; all of it is the message.
 #[derive(Debug)]
 pub(crate) struct Stdin {
     /// Its offset when this program was started, if it can go back there.

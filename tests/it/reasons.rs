@@ -477,7 +477,7 @@ fn a_signed_message_that_a_hop_may_have_to_change_is_logged_as_such() {
     let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
     submit(&sandbox, "", &format!("-i {recipient}"), &message);
     let line = sandbox.logged(mark, "uid=33 ");
-    let end = "result=signed reason=\"a part that is not ours to change may be changed\"";
+    let end = "result=signed reason=\"a signed or encrypted part may be altered in transit\"";
     assert!(line.ends_with(end), "{line}");
     sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
 }
