@@ -50,8 +50,8 @@ impl PartialOrd for FieldName {
 
 impl Ord for FieldName {
     fn cmp(&self, other: &Self) -> Ordering {
-        let lower = |name: &Self| name.0.to_ascii_lowercase();
-        lower(self).cmp(&lower(other))
+        let lower = |byte: u8| byte.to_ascii_lowercase();
+        self.0.bytes().map(lower).cmp(other.0.bytes().map(lower))
     }
 }
 
