@@ -55,9 +55,11 @@ pub(super) enum End {
 }
 
 /// A message in memory.
-impl Source for &[u8] {
+struct Memory<'a>(&'a [u8]);
+
+impl Source for Memory<'_> {
     fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
-        io::Read::read(self, piece).map_err(|_| Errno::EIO)
+        io::Read::read(&mut self.0, piece).map_err(|_| Errno::EIO)
     }
 }
 
@@ -93,7 +95,7 @@ pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
     };
     let mut run = Run::new(&etc, &host, &submission, Way::Alone);
     run.user = user;
-    let mut intake = Intake::new(message, Reader::new(run.lone_dot()), host.most_kept());
+    let mut intake = Intake::new(Memory(message), Reader::new(run.lone_dot()), host.most_kept());
     let mut keys = Keyring { etc: &etc, held: &held };
     let end = match run.sign(&mut intake, &mut keys, host.message_size_limit) {
         Ok(signed) => {
