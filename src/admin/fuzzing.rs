@@ -70,3 +70,19 @@ pub fn merged(texts: &[(&OsStr, Vec<u8>)], format: Option<&str>) -> Result<Strin
 fn what(failure: Failure) -> String {
     failure.what().to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_finding_is_one_line_whatever_it_quotes() {
+        let message = b"DKIM-Signature: v=1; a=x\n y; d=x.test; s=s; h=From; bh=AA==; b=AA==\nFrom: a@x.test\n\n";
+        let (_, text) = verified(message, |_, _| Lookup::NotFound).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert!(
+            matches!(lines.as_slice(), [line, "  a=x y"] if line.contains(" fail: ")),
+            "{text}"
+        );
+    }
+}

@@ -92,7 +92,9 @@ fn text(reports: &[Report]) -> String {
     for report in reports {
         text.push_str(&format!("{}\n", report.line));
         for finding in &report.findings {
-            text.push_str(&format!("  {}\n", finding.message));
+            // What it quotes may be folded.
+            let lines: Vec<&str> = finding.message.lines().map(str::trim).collect();
+            text.push_str(&format!("  {}\n", lines.join(" ")));
         }
     }
     if reports.is_empty() { "no signature\n".to_owned() } else { text }

@@ -87,7 +87,7 @@ fn made(header: &Header, field: &Field, body: &[u8]) -> Option<Field> {
 fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
     let own = header.named(RECORD).next().map_or(b"".as_slice(), |field| field.value());
     let own = own.trim_ascii().to_vec();
-    let mut find = |_: &Domain, selector: &Selector| Lookup::Found(record(&own, selector.as_str()));
+    let find = |_: &Domain, selector: &Selector| Lookup::Found(record(&own, selector.as_str()));
     let text = [header.octets().as_slice(), b"\n", body].concat();
     let (verdicts, shown) = verified(&text, find).expect("a header");
     assert!(!shown.contains(|char: char| char.is_control() && char != '\n'), "{shown:?}");
