@@ -145,6 +145,7 @@ impl Writer {
     fn fold(&mut self, at: usize) {
         let is_wsp = self.out.get(at).is_some_and(|byte| is_wsp(*byte));
         let end: &[u8] = if is_wsp { b"\n" } else { b"\n " };
+        self.has_text = self.out.get(at..).is_some_and(|tail| !tail.trim_ascii().is_empty());
         self.out.splice(at..at, end.iter().copied());
         (self.line, self.name) = (at.saturating_add(1), 0);
         self.last = self.last.filter(|last| *last > at).map(|last| last.saturating_add(end.len()));

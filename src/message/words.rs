@@ -497,6 +497,15 @@ mod tests {
     }
 
     #[test]
+    fn no_line_of_spaces_is_made_before_an_encoded_word() {
+        for spaces in [1, 60, 75, 76, 77, 200, 1_000] {
+            let body = format!(" {}{}\u{fc}\n", "x".repeat(1_000), " ".repeat(spaces));
+            let field = String::from_utf8(field(b"Subject", body.as_bytes(), None)).unwrap();
+            assert!(field.lines().all(|line| !line.trim().is_empty()), "{spaces}: {field}");
+        }
+    }
+
+    #[test]
     fn an_escaped_backslash_of_a_comment_stays() {
         let got = ascii("To", " a@x.test (a\\\\b\\) \u{fc})").unwrap();
         assert_eq!(
