@@ -82,18 +82,18 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
         Err(error) => {
             let reason = report::chain(&error);
             let log = |outcome| run.log(error.severity(), outcome, Some(&reason));
-            match &error {
-                NotSigned::Intake(IntakeError::Read(_)) if !intake.is_untouched() => {
-                    log(Outcome::Refused);
-                    return Err(report::complain(&format!("fatal: {reason}")));
-                }
-                NotSigned::Skipped(_) => {}
-                _ if run.on_error() == OnError::Refuse => {
-                    log(Outcome::Refused);
-                    return Err(refuse(&reason));
-                }
-                NotSigned::Bug(_) => intake.distrust_reader(),
-                _ => {}
+            let is_unread = matches!(error, NotSigned::Intake(IntakeError::Read(_)));
+            if is_unread && !intake.is_untouched() {
+                log(Outcome::Refused);
+                return Err(report::complain(&format!("fatal: {reason}")));
+            }
+            let is_skipped = matches!(error, NotSigned::Skipped(_));
+            if !is_skipped && run.on_error() == OnError::Refuse {
+                log(Outcome::Refused);
+                return Err(refuse(&reason));
+            }
+            if matches!(error, NotSigned::Bug(_)) {
+                intake.distrust_reader();
             }
             log(Outcome::Unsigned);
             send_as_submitted(&real, call, &mut intake, dropped)
