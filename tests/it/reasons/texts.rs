@@ -25,10 +25,6 @@ const NEVER: &[(&str, &str)] = &[
     ("is listed twice", "of fields: a name that is there is replaced; of selectors: see LINES"),
     ("is not within the signing domain", "the domain file says it first: `is not within`"),
     ("the system has no randomness for a key", "of dkimctl, which makes keys"),
-    (
-        "the domain file does not name the selector",
-        "said to who takes over the process that reads: see privilege::signer",
-    ),
     ("421 4.7.0 Error: not signed", "see smtp::, where the end of a message is not clear"),
     ("cannot run", "the kernel runs no program that is there and executable: see faults::"),
     (
