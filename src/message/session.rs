@@ -27,7 +27,7 @@ use data::{LineEnd, MailData};
 pub enum NotFollowed {
     /// The client sends a message by BDAT, though that was not offered.
     Bdat,
-    /// The client and the server have begun to encrypt.
+    /// The client and the server have begun to encrypt (RFC 3207).
     StartTls,
     /// The mail data has a line containing a single dot that is the end for some servers only: to sign what
     /// precedes it might make commands of text, or text of commands.

@@ -479,3 +479,18 @@ fn the_readme_names_what_there_is() {
     let changelog = fs::read_to_string(project("CHANGELOG.md")).unwrap();
     assert!(changelog.contains(env!("CARGO_PKG_VERSION")));
 }
+
+#[test]
+fn each_path_that_architecture_names_exists() {
+    let text = fs::read_to_string(project("ARCHITECTURE.md")).unwrap();
+    let quoted = text.split('`').skip(1).step_by(2).filter(|word| !word.contains(' '));
+    let in_folders = |word: &str| {
+        ["src/", "tests/", "docs/", "packaging/"].iter().any(|folder| word.starts_with(folder))
+    };
+    let paths: Vec<&str> = quoted.filter(|word| in_folders(word)).collect();
+    assert!(paths.len() > 40, "{paths:?}");
+    for path in paths {
+        let module = project(&format!("{path}.rs"));
+        assert!(project(path).exists() || module.exists(), "ARCHITECTURE.md names {path}");
+    }
+}
