@@ -75,6 +75,19 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// `dkimctl rotate` may have written another domain file since the message was read.
+#[test]
+#[ignore = "needs root"]
+fn a_key_of_the_domain_signs_though_its_file_names_it_no_more() {
+    let sandbox = sandbox();
+    let later = KEY.replace("s1.", "later.");
+    stdout(&sandbox.sh("root", &format!("cp -p {KEY} {later}"), b""));
+    let mut hostile = Hostile::new(sandbox, &user());
+    let said = hostile.said(DOMAIN, "later");
+    stdout(&sandbox.sh("root", &format!("rm {later}"), b""));
+    assert!(said.is_ok(), "{said:?}");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
@@ -90,14 +103,6 @@ fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
     let mut hostile = Hostile::new(sandbox, &user);
     assert!(is_signed(&hostile.said(DOMAIN, "s1")), "a right that the user has");
     attacks.row("ask for a signature that the user may have", "a signature");
-    // dkimctl rotate may have written another domain file since the message was read.
-    let later = KEY.replace("s1.", "later.");
-    stdout(&sandbox.sh("root", &format!("cp -p {KEY} {later}"), b""));
-    assert!(
-        is_signed(&hostile.said(DOMAIN, "later")),
-        "a key of the domain that its file names no more"
-    );
-    stdout(&sandbox.sh("root", &format!("rm {later}"), b""));
     for (what, author, selector, wanted) in [
         ("for a domain of another user", FORBIDDEN, "s1", "the user may not sign for the domain"),
         ("for a domain of a third user", OWN, "s1", "the user may not sign for the domain"),
