@@ -1,7 +1,7 @@
 //! One message, from its bytes to its signed form. Its callers are the wrapper, and `dkimctl` to show what the wrapper would do.
 //!
 //! This module has no privilege, starts no process and runs no program. In what its callers differ comes in by two traits:
-//! [`Source`] gives the bytes, and [`Keys`] signs.
+//! `Source` gives the bytes, and `Keys` signs.
 
 #![forbid(unsafe_code)]
 
