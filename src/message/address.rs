@@ -183,6 +183,13 @@ impl Address<'_> {
             return Ok(());
         };
         edits.extend(fixed.map(|text| Edit { from, to, text }));
+        let has_control = |token: &Token| {
+            body.get(token.from..token.to).unwrap_or_default().iter().any(u8::is_ascii_control)
+        };
+        // Postfix writes the field anew.
+        if domain.iter().any(has_control) {
+            return Err(Unstable::Unusual);
+        }
         fix_domain(domain, completion, edits)
     }
 
@@ -423,6 +430,7 @@ mod tests {
             "\"a\"b!c",
             "a@e.com\"b\"@e.com",
             "u@e..com",
+            "u@e\u{13}.com",
             "=?utf-8?Q?M=C3=BCller?=, Hans: <h@e.com> x",
         ] {
             assert!(

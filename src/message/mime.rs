@@ -1,6 +1,6 @@
 //! Where the parts of a MIME message begin and end (RFC 2045, 2046). Two parsers read the same lines: a
 //! reader's, whose parts these are, and Postfix's (`mime_state`), which must find nothing left to change in
-//! them. They differ where Postfix sees only the beginning of a boundary.
+//! them. They differ where Postfix sees only the beginning of a boundary, or more text after it.
 //!
 //! The walk accepts lines in pieces of any size, and keeps no more than one piece of a line and one part header.
 
@@ -78,21 +78,36 @@ impl Stack {
         }
     }
 
-    /// The innermost multipart whose boundary a line begins with after `--`; what follows does not matter.
-    fn find(&self, text: &[u8]) -> Option<usize> {
-        self.0.iter().rposition(|open| text.starts_with(&open.boundary))
+    /// The innermost multipart whose boundary a line begins with after `--`, and what follows it.
+    fn find<'a>(&self, text: &'a [u8], ends: fn(&[u8]) -> bool) -> Option<(usize, &'a [u8])> {
+        self.0.iter().enumerate().rev().find_map(|(index, open)| {
+            let after = text.strip_prefix(open.boundary.as_slice()).filter(|after| ends(after))?;
+            Some((index, after))
+        })
     }
 
     /// Reads a line that may separate parts: those inside of the multipart that it is of are over.
-    fn separate(&mut self, text: &[u8]) -> Option<Separator> {
-        self.0.truncate(self.find(text)?.saturating_add(1));
-        let Open { number: parent, ref boundary, default } = *self.0.last()?;
-        let is_last = text.get(boundary.len()..)?.starts_with(b"--");
+    fn separate(&mut self, text: &[u8], ends: fn(&[u8]) -> bool) -> Option<Separator> {
+        let (index, after) = self.find(text, ends)?;
+        self.0.truncate(index.saturating_add(1));
+        let Open { number: parent, default, .. } = *self.0.last()?;
+        let is_last = after.starts_with(b"--");
         if is_last {
             self.0.pop();
         }
         Some(Separator { parent, default, is_last })
     }
+}
+
+/// Whether a boundary that a reader knows ends here: nothing but `--` and white space follows it (RFC 2046 §5.1.1).
+fn ends_to_reader(after: &[u8]) -> bool {
+    let after = after.strip_prefix(b"--").unwrap_or(after);
+    after.iter().all(u8::is_ascii_whitespace)
+}
+
+/// To Postfix it does, whatever follows.
+fn ends_to_postfix(_: &[u8]) -> bool {
+    true
 }
 
 /// A walk through the body of one message.
@@ -205,14 +220,14 @@ impl Walk {
     /// Whether the line of which this is the beginning separates parts.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
-        let Some(own) = self.reader.separate(text) else {
+        let Some(own) = self.reader.separate(text, ends_to_reader) else {
             // Only text that is sent as it is reaches Postfix, so its own multiparts stay open.
-            if self.postfix.find(text).is_some() {
+            if self.postfix.find(text, ends_to_postfix).is_some() {
                 visit.misread(self.part());
             }
             return false;
         };
-        let seen = self.postfix.separate(text);
+        let seen = self.postfix.separate(text, ends_to_postfix);
         let seen_is_last = seen.is_none_or(|seen| seen.is_last);
         if own.is_last {
             self.after_false_start = !seen_is_last;
@@ -357,6 +372,15 @@ mod tests {
     }
 
     #[test]
+    fn to_a_reader_nothing_but_white_space_follows_a_boundary() {
+        let header = "Content-Type: multipart/mixed; boundary=\"b\"\n";
+        assert_eq!(
+            walk(header, "--b \t\n\none\n--b two\n--b--two\n--b-- \n"),
+            "b:--b \t\n[1 in 0: text/plain 1]1:one\nl1:--b two\nl1:--b--two\nb:--b-- \n"
+        );
+    }
+
+    #[test]
     fn a_message_needs_an_empty_line_before_it() {
         let header = "Content-Type: multipart/mixed; boundary=b\n";
         assert_eq!(
@@ -441,7 +465,7 @@ mod tests {
         let inner = "Content-Type: multipart/x; boundary=c\n";
         assert_eq!(
             walk(header, "--b\nA: b\n--b: x\n\n--b: x\n\ny\n--b--: z\n"),
-            "b:--b\n[1 in 0: text/plain 13]b:--b: x\n[2 in 0: text/plain 1]2:y\nb:--b--: z\n"
+            "b:--b\n[1 in 0: text/plain 13]l1:--b: x\n1:\n1:y\nl1:--b--: z\n"
         );
         assert_eq!(
             walk(header, &format!("--b\n{inner}--c: d\n\n--c\n\nx\n--b--\n")),
