@@ -122,7 +122,8 @@ const PEERS: [&str; 2] = ["sink.test", "7bit.test"];
 struct Delivered {
     round: usize,
     sent: Sent,
-    /// Whether Python and Postfix see the same in it: not where a header inside is broken, or a name is broken in two.
+    /// Whether Python and Postfix see the same in it: not where a header inside is broken, a name is broken in two, text
+    /// follows a boundary, or quoted-printable text is not quoted-printable.
     is_plain: bool,
     /// Of the message as it was submitted.
     plain: Received,
@@ -173,7 +174,9 @@ fn deliver(sandbox: &Sandbox, rounds: &[(usize, Vec<u8>)]) -> Vec<Delivered> {
             let is_plain = header.is_ascii()
                 && header.matches("content-type").count() < 2
                 && ["message/", "base64", "\n\n "].iter().all(|odd| !text.contains(odd))
-                && text.lines().all(|line| line.len() < 900 || !line.contains("content-"))
+                && text.lines().all(|line| line.len() < 900 || !line.contains(':'))
+                && text.lines().all(|line| !line.starts_with("--") || !line.contains(' '))
+                && !input.windows(2).any(|pair| pair[0] == b'=' && !pair[1].is_ascii())
                 && header.lines().all(|line| line.len() < 900);
             delivered.push(Delivered { round: *round, sent, is_plain, plain, ours });
         }
