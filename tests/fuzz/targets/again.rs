@@ -1,7 +1,6 @@
 //! Done again, it changes nothing.
 #![no_main]
 
-#[expect(dead_code, reason = "the other target uses the rest")]
 #[allow(dead_code)] // the tests use more of it
 #[path = "../../it/settled/model.rs"]
 mod model;
