@@ -187,7 +187,7 @@ pub(super) fn message_text(message: &[u8]) -> String {
 /// Text as a terminal may get it: line ends, tabs and all that can be seen stay as they are; control characters, what
 /// turns the direction of text round, and what has no width are escaped as in Rust. So a message, a record or the name of
 /// a file shows what it is, and gives the terminal no orders.
-fn printable(text: &str) -> String {
+pub(super) fn printable(text: &str) -> String {
     let is_kept = |char| matches!(char, '\n' | '\t' | '"' | '\'' | '\\' | IDEOGRAPHIC_SPACE);
     let mut shown = String::with_capacity(text.len());
     for run in text.split_inclusive(is_kept) {

@@ -90,7 +90,7 @@ fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
     let find = |_: &Domain, selector: &Selector| Lookup::Found(record(&own, selector.as_str()));
     let text = [header.octets().as_slice(), b"\n", body].concat();
     let (verdicts, shown) = verified(&text, find).expect("a header");
-    assert!(!shown.contains(|char: char| char.is_control() && char != '\n'), "{shown:?}");
+    assert!(!shown.contains(|char: char| char.is_control() && !"\n\t".contains(char)), "{shown:?}");
     let lines = shown.lines().filter(|line| !line.starts_with("  ")).count();
     // One more says how many are not looked at.
     let further = usize::from(header.count(NAME) > verdicts.len());
@@ -134,7 +134,8 @@ fn ends_early(header: &Header) -> bool {
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((mut header, body)) = message(input) else { return };
-    if ends_early(&header) {
+    // What begins with `From ` is an mbox line to dkimctl.
+    if ends_early(&header) || header.octets().starts_with(b"From ") {
         return;
     }
     let mut is_made = Vec::new();
