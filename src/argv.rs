@@ -76,8 +76,8 @@ impl Mode {
 /// Names under which the real program reads no message of its caller's, or one of somebody else's
 /// (rmail: UUCP). Every other name is sendmail.
 fn is_submitter(argv0: &OsStr) -> bool {
-    let octets = argv0.as_bytes();
-    let base = octets.rsplit(|octet| *octet == b'/').next().unwrap_or_default();
+    let bytes = argv0.as_bytes();
+    let base = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
     const OTHERS: [&[u8]; 8] =
         [b"mailq", b"newaliases", b"smtpd", b"rmail", b"hoststat", b"purgestat", b"runq", b"rsmtp"];
     !OTHERS.contains(&base)
@@ -174,7 +174,7 @@ impl Options {
         Some(())
     }
 
-    /// `-bX`: one octet counts, whatever follows.
+    /// `-bX`: one byte counts, whatever follows.
     fn mode(&mut self, value: &[u8]) -> Option<()> {
         match value.first()? {
             b'm' => self.asked = Asked::Enqueue,

@@ -1,7 +1,7 @@
 //! The configuration: TOML text → values. Pure; where the text comes from is the caller's matter.
 //!
-//! `config.toml` says what holds for the host, a file in `domains/` what holds for one signing domain,
-//! and may set the signing keys of the host anew. Unknown keys are errors.
+//! `config.toml` has the settings of the host. A file in `domains/` has those of one signing domain and may override the signing
+//! settings of the host. Unknown keys are errors.
 
 #![forbid(unsafe_code)]
 
@@ -26,7 +26,7 @@ pub struct Host {
     pub sendmail: PathBuf,
     /// What completes a bare address.
     pub completion: Completion,
-    /// Postfix's parameter of that name: larger messages are refused by the real sendmail. In octets.
+    /// Postfix's parameter of that name: larger messages are refused by the real sendmail. In bytes.
     pub message_size_limit: Option<u64>,
     /// What a line of one dot is to the real sendmail when it is not given `-i`.
     pub lone_dot: LoneDot,

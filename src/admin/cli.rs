@@ -33,8 +33,9 @@ pub(super) const SERVER: Opt =
 /// A subcommand.
 pub(super) struct Subcommand {
     pub(super) options: &'static [Opt],
-    /// Its `--help` without the options: the synopsis, in which `[DOMAIN]` is one operand, `[DOMAIN...]` any number, and what
-    /// follows `[-- ` belongs to another program; what it does, in one line; details, the last of which are the exit codes.
+    /// Its `--help` without the options. The first paragraph is the synopsis: `[DOMAIN]` is one operand, `[DOMAIN...]` is any
+    /// number, and what follows `[-- ` is for another program. The second says in one line what the subcommand does. The
+    /// others are details; the last one has the exit codes.
     pub(super) help: &'static str,
     pub(super) run: fn(&Args) -> Result<ExitCode, Failure>,
 }

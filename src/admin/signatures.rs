@@ -160,7 +160,7 @@ mod tests {
 
     fn parts(message: &[u8]) -> (Vec<u8>, &[u8]) {
         let (header, body) = split(message).unwrap();
-        (header.octets(), body)
+        (header.bytes(), body)
     }
 
     #[test]

@@ -33,7 +33,7 @@ pub struct Signing {
     pub minimum_key_bits: u32,
     /// h=, where present; From among them.
     pub headers: Vec<FieldName>,
-    /// Named once more in h= where present, so that none can be added; a part of `headers`.
+    /// Fields to oversign: adding another one in transit breaks the signature. Each is also in `headers`.
     pub oversign: Vec<FieldName>,
     /// x= − t=, in seconds.
     pub expire: Option<u64>,
@@ -43,8 +43,8 @@ pub struct Signing {
     pub sign_forwarded: bool,
 }
 
-/// Signed where present, and oversigned: fields of which a reader sees one, and an attacker would like to
-/// add another. Nothing that Postfix drops or adds later.
+/// Signed if present, and oversigned: readers show one such field, and an attacker may want to add another. Postfix drops none
+/// of them and adds none later.
 pub(super) const ONE_OF_EACH: [&str; 10] = [
     "From",
     "Reply-To",
@@ -58,7 +58,7 @@ pub(super) const ONE_OF_EACH: [&str; 10] = [
     "Content-Transfer-Encoding",
 ];
 
-/// Signed where present: the rest of §5.4.1, and what RFC 8058 §4 wants.
+/// Signed if present: the rest of §5.4.1, and what RFC 8058 §4 requires.
 pub(super) const OTHERS: [&str; 11] = [
     "In-Reply-To",
     "References",

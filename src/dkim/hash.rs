@@ -105,7 +105,7 @@ impl SignedFields {
         let mut sha256 = Sha256::new();
         for name in signed {
             if let Some(field) = picker.pick(name) {
-                canon.field(field.octets(), |piece| sha256.update(piece));
+                canon.field(field.bytes(), |piece| sha256.update(piece));
                 sha256.update(b"\r\n");
             }
         }

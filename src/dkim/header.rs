@@ -1,4 +1,4 @@
-//! The header of a message: its fields as the octets that are sent, and how they are picked.
+//! The header of a message: its fields as the bytes that are sent, and how they are picked.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -15,7 +15,7 @@ impl FieldName {
     ///
     /// # Errors
     ///
-    /// The text is empty or has an octet that no field name has.
+    /// The text is empty or has a byte that no field name has.
     pub fn parse(text: &str) -> Result<Self, NotAFieldName> {
         if !is_name(text.as_bytes()) {
             return Err(NotAFieldName);
@@ -61,11 +61,11 @@ impl fmt::Display for FieldName {
     }
 }
 
-/// One field: the octets of its name, colon, folded value and final line end, as they are sent.
+/// One field: the bytes of its name, colon, folded value and final line end, as they are sent.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Field {
-    octets: Box<[u8]>,
-    /// Octets before the colon.
+    bytes: Box<[u8]>,
+    /// Bytes before the colon.
     colon: usize,
 }
 
@@ -75,31 +75,31 @@ impl Field {
     /// # Errors
     ///
     /// There is no name and colon, or a line after the first does not begin with a blank.
-    pub fn parse(octets: &[u8]) -> Result<Self, NotAField> {
-        let colon = octets.iter().position(|&octet| octet == b':').ok_or(NotAField)?;
-        if !octets.get(..colon).map(trim_end).is_some_and(is_name) {
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotAField> {
+        let colon = bytes.iter().position(|&byte| byte == b':').ok_or(NotAField)?;
+        if !bytes.get(..colon).map(trim_end).is_some_and(is_name) {
             return Err(NotAField);
         }
-        let text = octets.strip_suffix(b"\n").unwrap_or(octets);
+        let text = bytes.strip_suffix(b"\n").unwrap_or(bytes);
         let folded = |line: &[u8]| matches!(line.first(), Some(b' ' | b'\t'));
-        if !text.split(|&octet| octet == b'\n').skip(1).all(folded) {
+        if !text.split(|&byte| byte == b'\n').skip(1).all(folded) {
             return Err(NotAField);
         }
-        let mut octets = octets.to_vec();
-        if !octets.ends_with(b"\n") {
-            octets.push(b'\n');
+        let mut bytes = bytes.to_vec();
+        if !bytes.ends_with(b"\n") {
+            bytes.push(b'\n');
         }
-        Ok(Self { octets: octets.into(), colon })
+        Ok(Self { bytes: bytes.into(), colon })
     }
 
     /// The whole field with its final line end.
-    pub fn octets(&self) -> &[u8] {
-        &self.octets
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
     }
 
     /// The name, without blanks before the colon.
     pub fn name(&self) -> &[u8] {
-        self.octets.get(..self.colon).map_or(&[], trim_end)
+        self.bytes.get(..self.colon).map_or(&[], trim_end)
     }
 
     /// Whether the field has the name `name`, in whatever case.
@@ -109,13 +109,13 @@ impl Field {
 
     /// All after the colon: blanks, folding and final line end included.
     pub fn value(&self) -> &[u8] {
-        self.octets.get(self.colon..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default()
+        self.bytes.get(self.colon..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default()
     }
 }
 
 impl fmt::Debug for Field {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Field({:?})", String::from_utf8_lossy(&self.octets))
+        write!(f, "Field({:?})", String::from_utf8_lossy(&self.bytes))
     }
 }
 
@@ -129,17 +129,17 @@ impl Header {
         Self(fields)
     }
 
-    /// Takes the octets of a header section. May be empty.
+    /// Takes the bytes of a header section. May be empty.
     ///
     /// # Errors
     ///
     /// The number of the first line that belongs to no field.
-    pub fn parse(octets: &[u8]) -> Result<Self, NotAHeader> {
+    pub fn parse(bytes: &[u8]) -> Result<Self, NotAHeader> {
         let mut fields = Vec::new();
         let mut line = 1_usize;
-        for field in split_fields(octets) {
+        for field in split_fields(bytes) {
             fields.push(Field::parse(field).map_err(|NotAField| NotAHeader { line })?);
-            line = line.saturating_add(field.iter().filter(|&&octet| octet == b'\n').count());
+            line = line.saturating_add(field.iter().filter(|&&byte| byte == b'\n').count());
         }
         Ok(Self(fields))
     }
@@ -165,16 +165,16 @@ impl Header {
     }
 
     /// The whole section.
-    pub fn octets(&self) -> Vec<u8> {
-        let mut octets = Vec::new();
-        self.write_to(&mut octets);
-        octets
+    pub fn bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.write_to(&mut bytes);
+        bytes
     }
 
     /// Appends the whole section.
     pub fn write_to(&self, sink: &mut Vec<u8>) {
         for field in &self.0 {
-            sink.extend_from_slice(&field.octets);
+            sink.extend_from_slice(&field.bytes);
         }
     }
 }
@@ -219,7 +219,7 @@ impl fmt::Display for NotAFieldName {
 
 impl error::Error for NotAFieldName {}
 
-/// The octets are not one field. Its cause is whoever wrote the message.
+/// The bytes are not one field: the writer of the message caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAField;
 
@@ -231,7 +231,7 @@ impl fmt::Display for NotAField {
 
 impl error::Error for NotAField {}
 
-/// The octets are no header section. Its cause is whoever wrote the message.
+/// The bytes are not a header section: the writer of the message caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAHeader {
     /// The line, counted from 1, at which the field begins that is none.
@@ -250,7 +250,7 @@ impl error::Error for NotAHeader {}
 pub fn split_fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {
     let mut rest = section;
     std::iter::from_fn(move || {
-        let lines = rest.split_inclusive(|&octet| octet == b'\n');
+        let lines = rest.split_inclusive(|&byte| byte == b'\n');
         let continues = |line: &&[u8]| matches!(line.first(), Some(b' ' | b'\t'));
         let more = lines.clone().skip(1).take_while(continues);
         let length = lines.take(1).chain(more).map(<[u8]>::len).sum();
@@ -260,14 +260,14 @@ pub fn split_fields(section: &[u8]) -> impl Iterator<Item = &[u8]> {
     })
 }
 
-fn is_name(octets: &[u8]) -> bool {
-    let printable = |octet: &u8| octet.is_ascii_graphic() && *octet != b':';
-    !octets.is_empty() && octets.iter().all(printable)
+fn is_name(bytes: &[u8]) -> bool {
+    let printable = |byte: &u8| byte.is_ascii_graphic() && *byte != b':';
+    !bytes.is_empty() && bytes.iter().all(printable)
 }
 
-fn trim_end(octets: &[u8]) -> &[u8] {
-    let end = octets.iter().rposition(|octet| !matches!(octet, b' ' | b'\t'));
-    end.and_then(|last| octets.get(..=last)).unwrap_or_default()
+fn trim_end(bytes: &[u8]) -> &[u8] {
+    let end = bytes.iter().rposition(|byte| !matches!(byte, b' ' | b'\t'));
+    end.and_then(|last| bytes.get(..=last)).unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_field_keeps_its_octets_and_knows_its_parts() {
         let field = Field::parse(b"Subject \t: a\r\n\tb: c\r\n").unwrap();
-        assert_eq!(field.octets(), b"Subject \t: a\r\n\tb: c\r\n");
+        assert_eq!(field.bytes(), b"Subject \t: a\r\n\tb: c\r\n");
         assert_eq!(field.name(), b"Subject");
         assert!(field.is("SUBJECT"));
         assert_eq!(field.value(), b" a\r\n\tb: c\r\n");
@@ -303,7 +303,7 @@ mod tests {
 
     #[test]
     fn a_field_gets_its_missing_line_end() {
-        assert_eq!(Field::parse(b"a: b").unwrap().octets(), b"a: b\n");
+        assert_eq!(Field::parse(b"a: b").unwrap().bytes(), b"a: b\n");
         assert_eq!(Field::parse(b"a:").unwrap().value(), b"\n");
     }
 
@@ -318,11 +318,11 @@ mod tests {
 
     #[test]
     fn a_header_is_the_sum_of_its_fields() {
-        let octets = b"a: 1\nb: 2\n 3\n\t4\r\na: 5\n";
-        let header = Header::parse(octets).unwrap();
+        let bytes = b"a: 1\nb: 2\n 3\n\t4\r\na: 5\n";
+        let header = Header::parse(bytes).unwrap();
         assert_eq!(header.fields().len(), 3);
         assert_eq!(header.count("A"), 2);
-        assert_eq!(header.octets(), octets);
+        assert_eq!(header.bytes(), bytes);
         assert_eq!(header.named("a").next_back().unwrap().value(), b" 5\n");
         assert_eq!(Header::parse(b"").unwrap(), Header::default());
     }

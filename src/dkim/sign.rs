@@ -175,8 +175,8 @@ impl Recipe {
         self.canonicalization
     }
 
-    /// h= for a header: each name once for each instance, and the oversigned names once more. Names without
-    /// an instance are left out: a mail system on the way may have to add that field.
+    /// h= for a header: each name as often as the field occurs, and each oversigned name one more time. The names of fields
+    /// that do not occur are left out, because a mail system in transit may have to add them.
     fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
         let picker = Picker::new(header);
         let mut names = Vec::new();

@@ -317,7 +317,7 @@ fn number(tags: &TagList<'_>, name: &'static str) -> Result<Option<u64>, Signatu
 pub(super) fn without_signature(field: &Field) -> Vec<u8> {
     let tags = TagList::parse(field.value());
     let place = tags.ok().and_then(|tags| Some(tags.tag("b")?.place.clone())).unwrap_or_default();
-    let mut text = field.octets().to_vec();
+    let mut text = field.bytes().to_vec();
     let begin = text.len().saturating_sub(field.value().len());
     text.drain(begin.saturating_add(place.start)..begin.saturating_add(place.end));
     text.truncate(without_line_end(&text).len());

@@ -1,5 +1,5 @@
 //! Addresses in header fields, found and judged as Postfix does it (tok822(3), `rewrite_tree`), so that
-//! nothing is left that Postfix would rewrite: it writes a field anew as soon as one address in it changes.
+//! nothing is left that Postfix would rewrite: Postfix rewrites the whole field as soon as one address in it changes.
 //!
 //! What is not a fixed point of Postfix's rewriting is fixed in the text, the rest left as typed. A field that
 //! can't be fixed with certainty is unstable, and must not be signed.
@@ -186,7 +186,7 @@ impl Address<'_> {
         let has_control = |token: &Token| {
             body.get(token.from..token.to).unwrap_or_default().iter().any(u8::is_ascii_control)
         };
-        // Postfix writes the field anew.
+        // Postfix rewrites such a field.
         if domain.iter().any(has_control) {
             return Err(Unstable::Unusual);
         }

@@ -72,7 +72,7 @@ pub fn complete(
     let mut unstable = Vec::new();
     let declared = header.named("Content-Type").next();
     let declared = declared.and_then(|field| words::declared_charset(field.value()));
-    // A text that another program has signed is not written anew.
+    // Text that another program has signed is not rewritten.
     let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
     let mut room = MOST_ADDED;
     for field in header.fields_mut() {
@@ -81,7 +81,7 @@ pub fn complete(
             // Folding may have gone through an address.
             is_stable &= fix_addresses(field, completion, &mut room);
         }
-        is_stable &= is_short(field) && !has_odd_blank(field.octets());
+        is_stable &= is_short(field) && !has_odd_blank(field.bytes());
         let name =
             std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
         if let (false, Some(name)) = (is_stable, name) {
@@ -102,16 +102,16 @@ pub fn complete(
 /// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
 fn fix_text(field: &mut Field, declared: Option<&str>, room: &mut usize) -> bool {
     // It is not signed either way.
-    if field.octets().len() > LONGEST_FIELD {
+    if field.bytes().len() > LONGEST_FIELD {
         return false;
     }
     let bytes = words::field(field.name(), field.value(), declared);
-    bytes != field.octets() && replace(field, &bytes, room)
+    bytes != field.bytes() && replace(field, &bytes, room)
 }
 
 /// Puts another text in place of a field, if there is room for what it has more.
 fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> bool {
-    let Some(left) = room.checked_sub(bytes.len().saturating_sub(field.octets().len())) else {
+    let Some(left) = room.checked_sub(bytes.len().saturating_sub(field.bytes().len())) else {
         return false;
     };
     Field::parse(bytes).is_ok_and(|other| {
@@ -148,7 +148,7 @@ pub(crate) fn has_resent(header: &Header) -> bool {
 }
 
 fn is_short(field: &Field) -> bool {
-    let bytes = field.octets();
+    let bytes = field.bytes();
     bytes.len() <= LONGEST_FIELD
         && bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE)
 }
@@ -249,7 +249,7 @@ mod tests {
         let domain = Domain::parse("sample.com").unwrap();
         let left_out = complete(&mut header, &host(), NOW, "20231114.1", &domain);
         let names = left_out.iter().map(|name| name.as_str().to_owned()).collect();
-        (String::from_utf8_lossy(&header.octets()).into_owned(), names)
+        (String::from_utf8_lossy(&header.bytes()).into_owned(), names)
     }
 
     const COMPLETE: &str = "From: a@sample.com\nMessage-Id: <1@x>\nDate: x\n";

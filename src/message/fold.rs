@@ -32,7 +32,7 @@ pub(super) struct Writer {
     /// The last place where the line can be folded, and the last one after a comma.
     last: Option<usize>,
     comma: Option<usize>,
-    /// The field is written anew, and encoded-words that were there have the limit of others.
+    /// The field is rewritten: the limit for lines with encoded-words also applies to the encoded-words that the caller wrote.
     is_new: bool,
 }
 

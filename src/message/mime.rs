@@ -99,13 +99,13 @@ impl Stack {
     }
 }
 
-/// Whether a boundary that a reader knows ends here: nothing but `--` and white space follows it (RFC 2046 §5.1.1).
+/// Whether a line is a boundary to a reader: only `--` and WSP may follow the text of the boundary (RFC 2046 §5.1.1).
 fn ends_to_reader(after: &[u8]) -> bool {
     let after = after.strip_prefix(b"--").unwrap_or(after);
     after.iter().all(u8::is_ascii_whitespace)
 }
 
-/// To Postfix it does, whatever follows.
+/// To Postfix the line is a boundary in any case.
 fn ends_to_postfix(_: &[u8]) -> bool {
     true
 }

@@ -295,7 +295,7 @@ mod tests {
     use super::*;
 
     /// What becomes of a message: the label for its header, and its body; the same for every size of
-    /// piece, and once more the same when it is done again.
+    /// piece, and the same again when the result is processed a second time.
     fn settled(
         header: &str,
         body: &[u8],

@@ -366,15 +366,15 @@ mod tests {
 
     #[test]
     fn text_of_two_octets_a_character_is_cut_between_characters() {
-        // HIRAGANA LETTER A, whose second octet in Shift_JIS is that of no lead, and half-width katakana.
+        // HIRAGANA LETTER A, whose second byte in Shift_JIS is that of no lead, and half-width katakana.
         let text = [b" ".as_slice(), &b"\x82\xa0\xb1".repeat(30), b"\n"].concat();
         let got =
             String::from_utf8(ascii_value(b"Subject", &text, Some("shift_jis")).unwrap()).unwrap();
         assert!(got.split_whitespace().count() > 2);
         for word in got.split_whitespace() {
             let word = word.strip_prefix("=?shift_jis?B?").unwrap().strip_suffix("?=").unwrap();
-            let octets = BASE64_STANDARD.decode(word).unwrap();
-            assert!(!octets.starts_with(b"\xa0") && !octets.ends_with(b"\x82"), "{octets:x?}");
+            let bytes = BASE64_STANDARD.decode(word).unwrap();
+            assert!(!bytes.starts_with(b"\xa0") && !bytes.ends_with(b"\x82"), "{bytes:x?}");
         }
     }
 

@@ -55,7 +55,7 @@ impl Job<'_> {
     ) -> Result<Signed, NotSigned> {
         let canon = self.plan.recipe.canonicalization().body;
         let mut measure = Some(Measure::new(canon));
-        let mut survey = Survey::new(&self.header.octets(), !self.plan.seven_bit);
+        let mut survey = Survey::new(&self.header.bytes(), !self.plan.seven_bit);
         intake.read_body(|text| {
             survey.feed(text);
             // What will be encoded is not what will be signed.

@@ -29,7 +29,7 @@ pub(super) struct Child {
 }
 
 impl Child {
-    /// Starts it for an SMTP session. No call for one of the two pipes waits.
+    /// Starts the real sendmail for an SMTP session. Both pipes are non-blocking.
     pub(super) fn of_session(
         real: &Real,
         call: &Call,
@@ -42,8 +42,8 @@ impl Child {
         Ok(child)
     }
 
-    /// It finds all as it would after [`super::handoff::exec_untouched`], but for its standard input, and where that is asked
-    /// for its standard output.
+    /// Starts the real sendmail as [`super::handoff::exec_untouched`] would execute it, except that its standard input, and with
+    /// `has_output` its standard output, is a pipe.
     fn start(
         real: &Real,
         call: &Call,
@@ -69,14 +69,14 @@ impl Child {
         Ok(Self { pid, input: Some(File::from(input)), output: output.map(File::from) })
     }
 
-    /// Lets it find the end of its input, and waits for its own end.
+    /// Closes the pipes and waits until the real sendmail has ended.
     pub(super) fn wait(&mut self) -> Option<WaitStatus> {
         self.input = None;
         self.output = None;
         wait(self.pid)
     }
 
-    /// The same. Its exit code becomes that of this program; a signal that ended it ends this program, too.
+    /// Waits likewise, then returns its exit code. If a signal ended it, the same signal ends this program.
     pub(super) fn end(mut self) -> Code {
         match self.wait() {
             Some(WaitStatus::Exited(_, code)) => u8::try_from(code).map_or(Code(1), Code),

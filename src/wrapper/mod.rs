@@ -1,8 +1,7 @@
-//! The wrapper: a pipeline of a few stages, of which one is privileged.
+//! The wrapper: a pipeline of a few stages. One of them is privileged.
 //!
-//! What goes wrong before standard input was read is a failure of the call (exit code 75). What goes wrong afterwards sends the
-//! message as it was submitted, or refuses it where the administrator asked for that. A message that was not read to its end is
-//! never sent.
+//! An error before standard input is read fails the call (exit code 75). After an error later on, the message is sent as it was
+//! submitted, or refused if `on_error` says so. A message that could not be read to its end is never sent.
 
 mod child;
 pub(crate) mod handoff;

@@ -141,8 +141,8 @@ impl Service<'_> {
         if !policy.allows(&User::real().caller(&policy.file)) {
             return Err("the user may not sign for the domain".to_owned());
         }
-        // Whether the domain file names the selector is not asked: it may be another file by now than the reader had, as in a
-        // rotation, and who may sign for the domain may use each of its keys.
+        // The selector need not be in the domain file: `dkimctl rotate` may have replaced the file since the other process read
+        // it. A user who may sign for the domain may use any of its keys.
         let minimum_bits = policy.file.signing.minimum_key_bits;
         let signed = self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &hashes);
         signed.map_err(|error| report::chain(&error))

@@ -109,7 +109,7 @@ fn sign(reader: &Reader, pieces: &[Vec<u8>]) -> Option<()> {
     let Ok(Decision::Sign(plan)) = decision else { return None };
     let now = DateTime { seconds: 1_700_000_000, offset: 0 };
     let unstable = complete::complete(&mut header, &completion, now, "1", &domain);
-    let mut survey = Survey::new(&header.octets(), false);
+    let mut survey = Survey::new(&header.bytes(), false);
     pieces.iter().for_each(|piece| survey.feed(piece));
     let changes = survey.finish();
     if let Some((encoding, charset)) = changes.of_header() {

@@ -35,7 +35,7 @@ impl LookupTxt for Zone {
 pub(crate) fn fields(header: &Header) -> Option<HeaderFields> {
     let fields = header.fields().iter().map(|field| {
         let name = FieldName::new(std::str::from_utf8(field.name()).ok()?).ok()?;
-        let octets = crlf(field.octets());
+        let octets = crlf(field.bytes());
         let octets = octets.strip_suffix(b"\r\n").unwrap_or(&octets);
         let colon = octets.iter().position(|octet| *octet == b':')?;
         // A space before the colon is part of neither, and the simple form of a header has it.

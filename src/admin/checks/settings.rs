@@ -180,7 +180,7 @@ fn may_change(view: &View<'_>, name: &'static str) -> bool {
     })
 }
 
-/// Relays that are known to write fields anew.
+/// Relays known to rewrite fields.
 fn rewrites_mail(view: &View<'_>, name: &'static str) -> bool {
     let host = view.value(name).to_ascii_lowercase();
     ["amazonaws.com", "gmail.com", "google.com", "outlook.com", "office365.com"]

@@ -337,7 +337,7 @@ mod tests {
         let multiple = "refile:/s\nMultipleSignatures yes";
         let tree = imported(multiple, "*@sample.com one\n*@sample.com two\nx@sample.com two\n");
         assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\", \"s2\"]\n")]);
-        // The row for x fits once more, by a key that has signed already.
+        // The row for x applies again, with a key that has signed already.
         let tree = imported(multiple, "*@sample.com one\n*@sample.com hogehoge.jp\n");
         assert_eq!(tree.differences.len(), 1, "{tree:?}");
     }

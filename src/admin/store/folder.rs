@@ -106,7 +106,7 @@ impl Folder {
         refuse(rights, &self.path)
     }
 
-    /// The same folder, open once more.
+    /// The same directory, opened again.
     pub(super) fn again(&self) -> Result<Self, Failure> {
         let file = self.file.try_clone().map_err(|error| Failure::reading(&self.path, &error))?;
         Ok(Self { file, path: self.path.clone() })

@@ -19,7 +19,7 @@ pub(super) fn decoded<'a>(
     header: &Header,
     body: &'a [u8],
 ) -> Box<dyn Iterator<Item = (Finding, Vec<u8>)> + 'a> {
-    let info = Info::of(&header.octets(), "text/plain");
+    let info = Info::of(&header.bytes(), "text/plain");
     if !info.is_multipart() {
         let finding = encoded(&info.encoding, "the whole body");
         return Box::new(decode(&info.encoding, body).map(|before| (finding, before)).into_iter());

@@ -34,7 +34,7 @@ pub(super) fn find(
         return vec![Finding::proven("other-key", message)];
     }
     let edits = edits(others, &claims.signed);
-    let most = MOST_HASHED.checked_div(others.octets().len().max(1_000)).unwrap_or_default();
+    let most = MOST_HASHED.checked_div(others.bytes().len().max(1_000)).unwrap_or_default();
     let pairs =
         edits.iter().enumerate().filter(|_| edits.len() <= FEW).flat_map(|(index, first)| {
             let rest = edits.iter().skip(index.saturating_add(1));

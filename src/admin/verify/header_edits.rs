@@ -110,7 +110,7 @@ struct FieldEdits<'a> {
 impl FieldEdits<'_> {
     /// Whether one more edit may be tried.
     fn has_room(&self) -> bool {
-        self.all.len() < MOST && *self.room >= self.field.octets().len()
+        self.all.len() < MOST && *self.room >= self.field.bytes().len()
     }
 
     /// Adds an edit: the field with this value after its colon.
@@ -123,7 +123,7 @@ impl FieldEdits<'_> {
         if value == self.field.value() {
             return;
         }
-        let bytes = self.field.octets();
+        let bytes = self.field.bytes();
         let begin = bytes.len().saturating_sub(self.field.value().len());
         let text = [bytes.get(..begin).unwrap_or_default(), value].concat();
         if let Ok(field) = Field::parse(&text) {
@@ -135,7 +135,7 @@ impl FieldEdits<'_> {
     /// A line of 998 bytes that continues on the next one.
     fn line_breaks(&mut self) {
         let is_long = |line: &[u8]| line.len() >= SHORTEST_BREAK;
-        if !self.field.octets().split_inclusive(|byte| *byte == b'\n').any(is_long) {
+        if !self.field.bytes().split_inclusive(|byte| *byte == b'\n').any(is_long) {
             return;
         }
         for kept in ["", " "] {

@@ -75,7 +75,7 @@ impl Addresses {
 
 impl<'a> Address<'a> {
     fn new(tokens: &'a [Token]) -> Result<Self, Unstable> {
-        // A comment inside an address moves when Postfix writes the address anew.
+        // A comment inside an address moves when Postfix rewrites the address.
         if tokens.iter().any(|token| token.kind == Kind::Comment) {
             return Err(Unstable::Unusual);
         }

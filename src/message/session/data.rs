@@ -143,7 +143,7 @@ mod tests {
                 rest = &rest[taken..];
                 end = seen;
             }
-            let text = |octets: &[u8]| String::from_utf8_lossy(octets).into_owned();
+            let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
             (text(&message), text(content.held()), text(rest), end)
         };
         let whole = in_pieces(input.len().max(1));

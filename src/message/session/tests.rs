@@ -1,6 +1,6 @@
 use super::*;
 
-/// One octet sequence of either side.
+/// One byte sequence of either side.
 enum Said<'a> {
     Client(&'a str),
     Server(&'a str),
@@ -24,11 +24,11 @@ fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Session) {
     // What the client said and the session did not take yet.
     let mut waiting = Vec::new();
     for one in said {
-        let (octets, is_client) = match one {
+        let (bytes, is_client) = match one {
             Client(text) => (text, true),
             Server(text) => (text, false),
         };
-        for piece in octets.as_bytes().chunks(size) {
+        for piece in bytes.as_bytes().chunks(size) {
             if is_client {
                 waiting.extend_from_slice(piece);
             } else {
@@ -55,7 +55,7 @@ fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Session) {
         }
     }
     session.server_ended(&mut to_client);
-    let text = |octets| String::from_utf8(octets).unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
     let heard = Heard {
         server: text(to_server),
         client: text(to_client),

@@ -21,7 +21,7 @@ fn completed(mut header: Header, submitter: &Submitter) -> (Header, Vec<FieldNam
 
 fn relaxed(field: &Field) -> Vec<u8> {
     let mut octets = Vec::new();
-    Canon::Relaxed.field(field.octets(), |piece| octets.extend_from_slice(piece));
+    Canon::Relaxed.field(field.bytes(), |piece| octets.extend_from_slice(piece));
     octets
 }
 
@@ -61,17 +61,17 @@ fn check_field(before: &Field, after: &Field, is_stable: bool, is_signed: bool) 
     assert_eq!(before.name(), after.name());
     let is_text = after.is("Subject") || after.is("Comments");
     if is_text && !is_signed {
-        assert!(after.octets().is_ascii(), "{after:?}");
+        assert!(after.bytes().is_ascii(), "{after:?}");
         // One that was there may be torn by what is put around it.
-        if !before.octets().windows(2).any(|pair| pair == b"=?") {
+        if !before.bytes().windows(2).any(|pair| pair == b"=?") {
             assert_eq!(shown(before.value()), shown(after.value()), "{before:?} {after:?}");
         }
-        if before.octets().is_ascii() {
+        if before.bytes().is_ascii() {
             assert_eq!(relaxed(before), relaxed(after));
         }
     }
     if is_stable {
-        let octets = after.octets();
+        let octets = after.bytes();
         assert!(!octets.iter().any(|octet| matches!(octet, 0 | b'\r' | 0x0b | 0x0c)), "{after:?}");
         assert!(octets.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE));
     }
@@ -118,6 +118,6 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert!(author.is(local, &domain), "{after:?}");
     }
     let (again, still) = completed(after.clone(), &submitter);
-    assert_eq!(again.octets(), after.octets());
+    assert_eq!(again.bytes(), after.bytes());
     assert_eq!(unstable, still);
 });

@@ -18,14 +18,12 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         }
     };
     let end: &[u8] = if input.is_empty() || input.ends_with(b"\n") { b"" } else { b"\n" };
-    assert_eq!(header.octets(), [input, end].concat());
+    assert_eq!(header.bytes(), [input, end].concat());
     let fields = header.fields();
     for (at, field) in fields.iter().enumerate() {
-        assert_eq!(Field::parse(field.octets()).as_ref(), Ok(field));
-        assert!(
-            field.octets().starts_with(field.name()) && field.octets().ends_with(field.value())
-        );
-        let octets = |fields: &[Field]| Header::new(fields.to_vec()).octets();
+        assert_eq!(Field::parse(field.bytes()).as_ref(), Ok(field));
+        assert!(field.bytes().starts_with(field.name()) && field.bytes().ends_with(field.value()));
+        let octets = |fields: &[Field]| Header::new(fields.to_vec()).bytes();
         let (above, below) = (octets(&fields[..at]), octets(&fields[at..]));
         // The cost of this grows with the square of the number of fields.
         if fields.len() < 20 {

@@ -19,7 +19,7 @@ fn belong_together(key: &SigningKey, public: PublicKey) {
     let selector = Selector::parse("s").expect("a selector");
     let body: BodyHash = BodyHasher::new(Canon::Relaxed).finish();
     let Ok(signature) = sign(&header, &body, &recipe, &selector, key, Timestamp(1)) else { return };
-    let message = [signature.as_bytes(), &header.octets()].concat();
+    let message = [signature.as_bytes(), &header.bytes()].concat();
     let header = Header::parse(&message).expect("a header with its signature");
     let record = Record::new(public).text().expect("a record");
     let verdicts =

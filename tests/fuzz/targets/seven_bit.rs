@@ -10,7 +10,7 @@ use sendmail_dkim::message::seven_bit::{Changes, Rewrite, Survey};
 use sendmail_dkim_fuzz::{message, pieces};
 
 fn survey(header: &Header, pieces: &[&[u8]]) -> Changes {
-    let mut survey = Survey::new(&header.octets(), false);
+    let mut survey = Survey::new(&header.bytes(), false);
     pieces.iter().for_each(|piece| survey.feed(piece));
     survey.finish()
 }

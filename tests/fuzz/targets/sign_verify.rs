@@ -75,7 +75,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert_eq!(header.count("From"), 0);
         return;
     };
-    let below = header.octets();
+    let below = header.bytes();
     let sent = [signature.as_bytes(), &below].concat();
     let verdict = |header: &[u8], body: &[u8]| verdict(header, body, &key.record);
     assert_eq!(verdict(&sent, body), Ok(()), "{}", String::from_utf8_lossy(&sent));
@@ -91,9 +91,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             .fields()
             .iter()
             .take_while(|field| !std::ptr::eq(*field, from))
-            .map(|field| field.octets().len())
+            .map(|field| field.bytes().len())
             .sum::<usize>();
-    let end = place + from.octets().len();
+    let end = place + from.bytes().len();
     if let Some(other) = changed(&sent, end - from.value().len(), end) {
         assert_eq!(verdict(&other, body), Err(Fault::Header));
     }

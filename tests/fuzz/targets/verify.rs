@@ -88,7 +88,7 @@ fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
     let own = header.named(RECORD).next().map_or(b"".as_slice(), |field| field.value());
     let own = own.trim_ascii().to_vec();
     let find = |_: &Domain, selector: &Selector| Lookup::Found(record(&own, selector.as_str()));
-    let text = [header.octets().as_slice(), b"\n", body].concat();
+    let text = [header.bytes().as_slice(), b"\n", body].concat();
     let (verdicts, shown) = verified(&text, find).expect("a header");
     assert!(!shown.contains(|char: char| char.is_control() && !"\n\t".contains(char)), "{shown:?}");
     let lines = shown.lines().filter(|line| !line.starts_with("  ")).count();
@@ -120,7 +120,7 @@ fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
                     | VerificationError::Overflow
             ),
         };
-        let text = String::from_utf8_lossy(field.octets()).into_owned();
+        let text = String::from_utf8_lossy(field.bytes()).into_owned();
         assert!(agrees, "{:?}, the peer: {theirs:?}\n{text}", ours.result);
     }
     ours
@@ -128,14 +128,14 @@ fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
 
 /// It has an empty line that ends in CRLF, where the targets look for one that ends in LF alone.
 fn ends_early(header: &Header) -> bool {
-    let octets = header.octets();
+    let octets = header.bytes();
     octets.starts_with(b"\r\n") || octets.windows(3).any(|octets| octets == b"\n\r\n")
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((mut header, body)) = message(input) else { return };
     // What begins with `From ` is an mbox line to dkimctl.
-    if ends_early(&header) || header.octets().starts_with(b"From ") {
+    if ends_early(&header) || header.bytes().starts_with(b"From ") {
         return;
     }
     let mut is_made = Vec::new();
@@ -170,7 +170,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     }
     // Another byte, where chance says.
     let chance = input.iter().fold(0_usize, |sum, octet| sum * 7 % 9973 + usize::from(*octet));
-    let mut text = [header.octets().as_slice(), b"\n", body].concat();
+    let mut text = [header.bytes().as_slice(), b"\n", body].concat();
     let place = chance % text.len();
     text[place] = if chance & 1 > 0 { text[place] ^ 0x20 } else { b' ' };
     if let Some((header, body)) = message(&text).filter(|(header, _)| !ends_early(header)) {

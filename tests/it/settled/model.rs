@@ -22,7 +22,7 @@ pub(crate) struct Sent {
 
 impl Sent {
     pub(crate) fn text(&self) -> Vec<u8> {
-        [self.header.octets().as_slice(), b"\n", &self.body].concat()
+        [self.header.bytes().as_slice(), b"\n", &self.body].concat()
     }
 }
 
@@ -47,7 +47,7 @@ pub(crate) fn sent(input: &[u8]) -> Option<Sent> {
     let domain = Domain::parse("sample.com").unwrap();
     let now = DateTime { seconds: 1_700_000_000, offset: 0 };
     let unstable = complete::complete(&mut header, &completion, now, "1", &domain);
-    let mut survey = Survey::new(&header.octets(), false);
+    let mut survey = Survey::new(&header.bytes(), false);
     survey.feed(&text);
     let changes = survey.finish();
     if changes.leaves_risk || header.count("DKIM-Signature") + header.count("ARC-Seal") > 0 {
@@ -77,7 +77,7 @@ pub(crate) fn changed_on_the_way(sent: &Sent) -> Option<String> {
         if unstable.contains(&name) {
             continue;
         }
-        let octets = field.octets();
+        let octets = field.bytes();
         if octets.contains(&0) || octets.contains(&b'\r') {
             return Some(format!("NUL or CR in {name}"));
         }
