@@ -7,11 +7,13 @@
 
 mod error;
 mod keys;
+mod log;
 mod signing;
 
 use std::path::PathBuf;
 
 pub use error::ConfigError;
+pub use log::LogDestination;
 pub use signing::{OnError, Signing};
 
 use crate::argv::LoneDot;
@@ -32,6 +34,8 @@ pub struct Host {
     pub lone_dot: LoneDot,
     /// Whether a signed message is logged.
     pub log_success: bool,
+    /// Where the log goes.
+    pub log_destination: LogDestination,
     /// How to sign where a domain does not say otherwise.
     pub signing: Signing,
 }
@@ -99,6 +103,7 @@ impl Host {
             lone_dot: keys.lone_dot()?.unwrap_or_default(),
             message_size_limit: keys.message_size_limit(),
             log_success: keys.log_success().unwrap_or(true),
+            log_destination: keys.log_destination()?.unwrap_or_default(),
             signing,
         })
     }
@@ -228,6 +233,10 @@ mod tests {
             ("oversign = [\"From\", \"Sender\"]", "line 2: oversign: "),
             ("lone_dot = \"no\"", "line 2: lone_dot: \"no\" is neither \"ends\" nor \"text\""),
             ("log_success = 1", "line 2: "),
+            (
+                "log_destination = \"file\"",
+                "line 2: log_destination: \"file\" is none of \"syslog\", \"stderr\" and \"none\"",
+            ),
             ("seven_bit = ", "line 2: "),
         ] {
             let error = host(line).unwrap_err();

@@ -5,18 +5,21 @@
 use std::error::Error;
 use std::fmt;
 use std::io::{self, Write as _};
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::net::UnixDatagram;
+use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::Duration;
 
 use nix::errno::Errno;
-use nix::sys::signal::{SigSet, Signal};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::socket::{
     AddressFamily, MsgFlags, SockFlag, SockType, UnixAddr, connect, send, sendto, setsockopt,
     socket, sockopt,
 };
 use nix::sys::time::{TimeVal, TimeValLike as _};
 
+use crate::config::LogDestination;
 use crate::dkim::{Domain, Selector};
 
 /// Exit codes of sysexits.h that the wrapper itself uses.
@@ -59,23 +62,32 @@ const LONGEST_ADDRESS: usize = 320;
 const LONGEST_REASON: usize = 1_000;
 
 /// What became of a message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// Sent with a signature.
     Signed,
     /// Sent as submitted.
+    #[default]
     Unsigned,
     /// Not accepted.
     Refused,
 }
 
 /// The log line of one message.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Entry<'a> {
     /// The real user.
     pub uid: u32,
+    /// The envelope sender of the command line or of MAIL FROM; may hold anything.
+    pub envelope: Option<&'a [u8]>,
+    /// Message-ID, submitted or added by the wrapper; may hold anything. Postfix's cleanup(8) logs it beside the queue id.
+    pub message_id: Option<&'a str>,
+    /// How many bytes were submitted, if they were read to their end.
+    pub size: Option<u64>,
+    /// How long it took, the wait for the caller's bytes included.
+    pub time: Option<Duration>,
     /// The author address; may hold anything.
-    pub from: Option<&'a str>,
+    pub author: Option<&'a str>,
     /// d=
     pub domain: Option<&'a Domain>,
     /// s=, of each signature.
@@ -89,8 +101,24 @@ pub struct Entry<'a> {
 impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uid={}", self.uid)?;
-        if let Some(from) = self.from {
-            write!(f, " from=<{}>", escaped(from))?;
+        if let Some(sender) = self.envelope {
+            write!(
+                f,
+                " envelope=<{}>",
+                escaped(within_brackets(&String::from_utf8_lossy(sender)))
+            )?;
+        }
+        if let Some(id) = self.message_id {
+            write!(f, " message-id=<{}>", escaped(within_brackets(id)))?;
+        }
+        if let Some(size) = self.size {
+            write!(f, " size={size}")?;
+        }
+        if let Some(time) = self.time {
+            write!(f, " time={}", time.as_millis())?;
+        }
+        if let Some(author) = self.author {
+            write!(f, " author=<{}>", escaped(author))?;
         }
         if let Some(domain) = self.domain {
             write!(f, " d={}", domain.as_str())?;
@@ -111,6 +139,12 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
+/// The text between the angle brackets of an address or a message id, if it has them.
+fn within_brackets(text: &str) -> &str {
+    let text = text.trim();
+    text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
+}
+
 /// An address without the characters that end it in the log: a quoted local part may hold spaces and brackets.
 fn escaped(address: &str) -> String {
     let chars = address.chars().take(LONGEST_ADDRESS).map(|char| match char {
@@ -120,9 +154,53 @@ fn escaped(address: &str) -> String {
     chars.collect()
 }
 
-/// Writes one line to syslog, facility mail. Waits briefly for a busy syslog daemon; errors are ignored, so that a missing log does
-/// not hold up mail.
+/// Where the log goes from now on.
+pub fn log_to(destination: LogDestination) {
+    DESTINATION.store(destination as u8, Ordering::Relaxed);
+}
+
+/// Until config.toml is read, the log goes to syslog.
+static DESTINATION: AtomicU8 = AtomicU8::new(LogDestination::Syslog as u8);
+
+fn goes_to(destination: LogDestination) -> bool {
+    DESTINATION.load(Ordering::Relaxed) == destination as u8
+}
+
+/// Writes one line to the log. Errors are ignored and waits are short, so that a missing or stuck log does not hold up mail.
 pub fn log(severity: Severity, line: &impl fmt::Display) {
+    if goes_to(LogDestination::Syslog) {
+        log_to_daemon(severity, line);
+    } else if goes_to(LogDestination::Stderr) {
+        log_to_stderr(&line.to_string());
+    }
+}
+
+/// The rest of a longer line is cut: a pipe that is ready takes 4,096 bytes without blocking (`PIPE_BUF` of pipe(7)).
+const LONGEST_LINE: usize = 4_000;
+
+/// Writes one line to standard error, unless its reader is stuck. This process may still become the real sendmail: its signal mask
+/// is the caller's again afterwards.
+fn log_to_stderr(line: &str) {
+    let end = line.char_indices().map(|(at, _)| at).find(|at| *at >= LONGEST_LINE);
+    let line = format!("{IDENT}: {}\n", line.get(..end.unwrap_or(line.len())).unwrap_or(line));
+    let stderr = io::stderr();
+    let mut ready = [PollFd::new(stderr.as_fd(), PollFlags::POLLOUT)];
+    if !poll(&mut ready, PollTimeout::from(PATIENCE_MS)).is_ok_and(|count| count > 0) {
+        return;
+    }
+    let pipe = SigSet::from(Signal::SIGPIPE);
+    let Ok(before) = pipe.thread_swap_mask(SigmaskHow::SIG_BLOCK) else { return };
+    let written = stderr.lock().write_all(line.as_bytes());
+    let is_closed = written.is_err_and(|error| error.kind() == io::ErrorKind::BrokenPipe);
+    if is_closed && !before.contains(Signal::SIGPIPE) {
+        // The signal is pending for this thread, ignored or not.
+        let _: Result<Signal, Errno> = pipe.wait();
+    }
+    let _: Result<(), Errno> = before.thread_set_mask();
+}
+
+/// Writes one line to syslog, facility mail. Waits briefly for a busy syslog daemon.
+fn log_to_daemon(severity: Severity, line: &impl fmt::Display) {
     let priority = FACILITY_MAIL | severity as u32;
     let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
     // Not syslog(3): that one blocks while the daemon sleeps. The daemon adds the time of day itself.
@@ -145,7 +223,7 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
 /// backlog is full, and reads nothing: the wait for it is as short as that for a busy one.
 fn log_to_stream(line: &str) -> Result<(), Errno> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
-    let patience = TimeVal::milliseconds(PATIENCE_MS);
+    let patience = TimeVal::milliseconds(PATIENCE_MS.into());
     setsockopt(&socket, sockopt::SendTimeout, &patience)?;
     connect(socket.as_raw_fd(), &UnixAddr::new(DEV_LOG)?)?;
     send(socket.as_raw_fd(), line.as_bytes(), MsgFlags::MSG_NOSIGNAL)?;
@@ -159,14 +237,16 @@ const DEV_LOG: &str = "/dev/log";
 
 /// Its queue takes ten lines (`net.unix.max_dgram_qlen`): many submitters at once fill it for some milliseconds.
 const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS as u64);
-const PATIENCE_MS: i64 = 100;
+const PATIENCE_MS: u8 = 100;
 const WRONG_TYPE: i32 = Errno::EPROTOTYPE as i32;
 
 /// Reports a failure of the wrapper itself: a line on standard error in the form of Postfix, a line in the log, and the exit code
 /// for "not accepted".
 pub fn fatal(error: &dyn Error) -> Code {
     let line = format!("fatal: {}", chain(error));
-    log(Severity::Error, &line);
+    if !goes_to(LogDestination::Stderr) {
+        log(Severity::Error, &line);
+    }
     complain(&line)
 }
 
@@ -199,18 +279,16 @@ mod tests {
     fn entry<'a>() -> Entry<'a> {
         Entry {
             uid: 33,
-            from: Some("a@sample.com"),
-            domain: None,
-            selectors: &[],
-            outcome: Outcome::Unsigned,
+            author: Some("a@sample.com"),
             reason: Some("no domain file"),
+            ..Entry::default()
         }
     }
 
     #[test]
     fn an_unsigned_message_says_why() {
         let line = entry().to_string();
-        assert_eq!(line, "uid=33 from=<a@sample.com> result=unsigned reason=\"no domain file\"");
+        assert_eq!(line, "uid=33 author=<a@sample.com> result=unsigned reason=\"no domain file\"");
     }
 
     #[test]
@@ -224,23 +302,45 @@ mod tests {
             reason: None,
             ..entry()
         };
-        assert_eq!(line.to_string(), "uid=33 from=<a@sample.com> d=sample.com s=a,b result=signed");
+        assert_eq!(
+            line.to_string(),
+            "uid=33 author=<a@sample.com> d=sample.com s=a,b result=signed"
+        );
+    }
+
+    #[test]
+    fn a_line_says_what_was_submitted() {
+        let line = Entry {
+            envelope: Some(b"<bounce@sample.com>"),
+            message_id: Some(" <1 2@sample.com>\n"),
+            size: Some(812),
+            time: Some(Duration::from_micros(4_900)),
+            ..entry()
+        };
+        let expected = "uid=33 envelope=<bounce@sample.com> message-id=<1\\u{20}2@sample.com> size=812 \
+                        time=4 author=<a@sample.com> result=unsigned reason=\"no domain file\"";
+        assert_eq!(line.to_string(), expected);
+        // The null sender.
+        for null in ["", "<>"] {
+            let line = Entry { envelope: Some(null.as_bytes()), ..entry() }.to_string();
+            assert!(line.contains(" envelope=<> "), "{line}");
+        }
     }
 
     #[test]
     fn control_characters_are_escaped_and_long_addresses_cut() {
-        let line = Entry { from: Some("a\nb\u{202e}\0@x"), ..entry() }.to_string();
-        assert!(line.contains("from=<a\\nb\\u{202e}\\0@x>"), "{line}");
+        let line = Entry { author: Some("a\nb\u{202e}\0@x"), ..entry() }.to_string();
+        assert!(line.contains("author=<a\\nb\\u{202e}\\0@x>"), "{line}");
         // What looks like the end of the address, and like other parts of the line, is inside it.
         let odd = "\"> result=signed d=x <\"@x";
-        let line = Entry { from: Some(odd), ..entry() }.to_string();
+        let line = Entry { author: Some(odd), ..entry() }.to_string();
         assert!(
-            line.starts_with("uid=33 from=<\\\"\\u{3e}\\u{20}result=signed\\u{20}d=x"),
+            line.starts_with("uid=33 author=<\\\"\\u{3e}\\u{20}result=signed\\u{20}d=x"),
             "{line}"
         );
         assert_eq!(line.split(' ').filter(|word| word.starts_with("result=")).count(), 1);
         let long = "x".repeat(1_000);
-        let line = Entry { from: Some(&long), ..entry() }.to_string();
+        let line = Entry { author: Some(&long), ..entry() }.to_string();
         assert!(line.len() < 400);
     }
 

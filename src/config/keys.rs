@@ -7,6 +7,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
+use super::log::LogDestination;
 use super::signing::{OnError, Signing, try_names};
 use crate::argv::LoneDot;
 use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
@@ -24,6 +25,7 @@ struct Values {
     message_size_limit: Option<Spanned<u64>>,
     lone_dot: Text,
     log_success: Option<Spanned<bool>>,
+    log_destination: Text,
 
     selector: Text,
     selectors: List,
@@ -109,6 +111,7 @@ impl<'a> Keys<'a> {
                 ("message_size_limit", span(&values.message_size_limit)),
                 ("lone_dot", span(&values.lone_dot)),
                 ("log_success", span(&values.log_success)),
+                ("log_destination", span(&values.log_destination)),
             ],
         )
     }
@@ -171,6 +174,10 @@ impl<'a> Keys<'a> {
 
     pub(super) fn log_success(&self) -> Option<bool> {
         self.values.log_success.as_ref().map(|value| *value.as_ref())
+    }
+
+    pub(super) fn log_destination(&self) -> Result<Option<LogDestination>, ConfigError> {
+        self.parsed("log_destination", &self.values.log_destination, LogDestination::named)
     }
 
     pub(super) fn domain(&self) -> Result<Option<Domain>, ConfigError> {

@@ -35,7 +35,18 @@ pub(crate) enum NotSigned {
 impl NotSigned {
     /// How the log reports it.
     pub(crate) fn severity(&self) -> Severity {
-        if matches!(self, Self::Skipped(_)) { Severity::Info } else { Severity::Error }
+        match self {
+            // Another user writes in the domain's name, or the administrator forgot this user.
+            Self::Skipped(Reason::NotAllowed) => Severity::Warning,
+            Self::Skipped(_) => Severity::Info,
+            Self::Configuration(_)
+            | Self::Intake(_)
+            | Self::Key(_)
+            | Self::Recipe(_)
+            | Self::Sign(_)
+            | Self::TooLarge
+            | Self::Bug(_) => Severity::Error,
+        }
     }
 }
 

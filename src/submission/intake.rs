@@ -112,6 +112,11 @@ impl<S: Source> Intake<S> {
         self.kept
     }
 
+    /// Whether the message was read to its end.
+    pub(crate) fn is_read(&self) -> bool {
+        self.state == State::Ended
+    }
+
     /// Whether the source gave no byte.
     pub(crate) fn is_untouched(&self) -> bool {
         self.kept == 0 && self.state != State::Full

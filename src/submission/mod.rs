@@ -14,7 +14,7 @@ pub(crate) mod signing;
 pub(crate) mod spool;
 pub(crate) mod submitter;
 
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use crate::argv::{LoneDot, Submission};
 use crate::config::{Host, OnError};
@@ -50,6 +50,10 @@ pub(crate) struct Run<'a> {
     pub(crate) user: User,
     now: DateTime,
     unique: String,
+    begun: Instant,
+    /// How many bytes were submitted, once they are read.
+    size: Option<u64>,
+    message_id: Option<String>,
     /// Who the message is from, once that is known.
     pub(crate) author: Option<Author>,
     /// How it is to be signed, once that is decided.
@@ -64,7 +68,20 @@ impl<'a> Run<'a> {
         let date = DateTime { seconds: now.as_secs(), offset: 0 };
         let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
         let user = User::real();
-        Self { etc, host, submission, way, user, now: date, unique, author: None, plan: None }
+        Self {
+            etc,
+            host,
+            submission,
+            way,
+            user,
+            now: date,
+            unique,
+            begun: Instant::now(),
+            size: None,
+            message_id: None,
+            author: None,
+            plan: None,
+        }
     }
 
     /// What a line containing a single dot is to the real sendmail.
@@ -84,10 +101,12 @@ impl<'a> Run<'a> {
         keys: &mut impl Keys,
         limit: Option<u64>,
     ) -> Result<Signed, NotSigned> {
-        guarded(|| {
+        let signed = guarded(|| {
             let mut header = self.parse(intake)?;
+            self.message_id = message_id(&header);
             let (author, plan) = self.decide(&header)?;
             let plan = self.complete(&mut header, &author, plan)?;
+            self.message_id = message_id(&header);
             let now = Timestamp(self.now.seconds);
             let job = Job { header, author: &author, plan: self.plan.insert(plan), now };
             let signed = job.sign(intake, keys)?;
@@ -95,7 +114,9 @@ impl<'a> Run<'a> {
                 return Err(NotSigned::TooLarge);
             }
             Ok(signed)
-        })
+        });
+        self.size = intake.is_read().then(|| intake.kept());
+        signed
     }
 
     /// The header, with its From fields as they will be sent.
@@ -145,10 +166,14 @@ impl<'a> Run<'a> {
     /// Writes the line of the message to the log.
     pub(crate) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
         let plan = self.plan.as_ref();
-        let from = self.author.as_ref().map(Author::address);
+        let author = self.author.as_ref().map(Author::address);
         let entry = Entry {
             uid: self.user.uid(),
-            from: from.as_deref(),
+            envelope: self.submission.envelope_sender.as_deref(),
+            message_id: self.message_id.as_deref(),
+            size: self.size,
+            time: Some(self.begun.elapsed()),
+            author: author.as_deref(),
             domain: plan.map(|plan| plan.recipe.domain()),
             selectors: plan.map_or(&[], |plan| &plan.selectors),
             outcome,
@@ -156,4 +181,10 @@ impl<'a> Run<'a> {
         };
         report::log(severity, &entry);
     }
+}
+
+/// The first Message-ID.
+fn message_id(header: &Header) -> Option<String> {
+    let field = header.named("Message-ID").next()?;
+    Some(String::from_utf8_lossy(field.value()).into_owned())
 }

@@ -28,6 +28,7 @@ pub(super) fn start(held: Held, etc: &Etc, call: &Call) -> Result<Started, Code>
             return Err(leave_unread(call, real.as_ref(), broken.on_error, &reason, dropped));
         }
     };
+    report::log_to(host.log_destination);
     // Without the real sendmail there is nothing to do.
     let real = Real::at(&host.sendmail).map_err(|error| report::fatal(&error))?;
     let (signer, dropped) =
@@ -51,7 +52,7 @@ pub(super) fn leave_unread(
 ) -> Code {
     let log = |outcome| {
         let (uid, reason) = (User::real().uid(), Some(reason));
-        let entry = Entry { uid, from: None, domain: None, selectors: &[], outcome, reason };
+        let entry = Entry { uid, outcome, reason, ..Entry::default() };
         report::log(Severity::Error, &entry);
     };
     match real {

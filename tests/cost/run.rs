@@ -17,7 +17,7 @@ use sendmail_dkim::message::session::{DataEnd, DotStuffing, Session};
 use sendmail_dkim::message::seven_bit::{Rewrite, Survey};
 use sendmail_dkim::message::{body, complete};
 use sendmail_dkim::policy::{Caller, Candidate, Decision, Policy};
-use sendmail_dkim::report::{Entry, Outcome};
+use sendmail_dkim::report::Entry;
 
 use super::generators::Kind;
 
@@ -56,14 +56,13 @@ pub(crate) fn run(kind: Kind, input: &[u8]) {
         }
         Kind::Signature => signature(input),
         Kind::Log => {
-            let from = String::from_utf8_lossy(input);
+            let text = String::from_utf8_lossy(input);
             let entry = Entry {
-                uid: 0,
-                from: Some(&from),
-                domain: None,
-                selectors: &[],
-                outcome: Outcome::Unsigned,
-                reason: Some(&from),
+                envelope: Some(input),
+                message_id: Some(&text),
+                author: Some(&text),
+                reason: Some(&text),
+                ..Entry::default()
             };
             drop(entry.to_string());
         }

@@ -281,6 +281,7 @@ fn the_manual_page_and_the_example_name_every_key() {
         "message_size_limit",
         "lone_dot",
         "log_success",
+        "log_destination",
         "on_error",
         "canonicalization",
         "minimum_key_bits",

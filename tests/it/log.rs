@@ -79,3 +79,71 @@ fn no_daemon_of_the_log_makes_a_refusal_anything_else() {
         assert_eq!(output.status.code(), Some(75), "{daemon}: {output:?}");
     }
 }
+
+#[test]
+#[ignore = "needs root"]
+fn the_log_goes_where_the_administrator_wants_it() {
+    let sandbox = Sandbox::own("log-destination");
+    sandbox.key(DOMAIN, "s1");
+    let real = sandbox.static_queue("/tmp/queue");
+    let message = format!("From: a@{DOMAIN}\nMessage-ID: <1@{DOMAIN}>\n\nx\n");
+    let sent = |destination: &str| {
+        let config = format!("sendmail = {real:?}\nlog_destination = {destination:?}\n");
+        sandbox.write("/etc/sendmail-dkim/config.toml", &config);
+        let mark = sandbox.mark();
+        let script = "exec sendmail -i -f bounce@own.test nobody@sink.test";
+        let output = sandbox.sh("www-data", script, message.as_bytes());
+        assert!(output.status.success() && output.stdout.is_empty(), "{destination}: {output:?}");
+        let least = usize::from(destination == "syslog");
+        let logged = crate::support::logged(&sandbox, mark, "uid=33 ", least);
+        (String::from_utf8(output.stderr).unwrap(), !logged.is_empty())
+    };
+    assert_eq!(sent("none"), (String::new(), false));
+    assert_eq!(sent("syslog"), (String::new(), true));
+    let (line, is_logged) = sent("stderr");
+    let line = line.split(" time=").collect::<Vec<_>>();
+    let [before, after] = line[..] else { panic!("{line:?}") };
+    let id = format!("envelope=<bounce@own.test> message-id=<1@{DOMAIN}> size={}", message.len());
+    assert!(before.starts_with("sendmail-dkim: uid=33 ") && before.ends_with(&id), "{before}");
+    let end = format!(" author=<a@{DOMAIN}> d={DOMAIN} s=s1 result=signed\n");
+    assert!(after.ends_with(&end) && !is_logged, "{after}");
+}
+
+/// Standard error may be closed, have lost its reader, or be full.
+#[test]
+#[ignore = "needs root"]
+fn no_standard_error_holds_up_mail_or_changes_the_signals() {
+    let sandbox = Sandbox::own("log-stderr");
+    sandbox.key(DOMAIN, "s1");
+    sandbox.write("/tmp/real", "#!/bin/sh\ncat >/tmp/got.$$\nexec grep Sig /proc/$$/status\n");
+    sandbox.root("chmod 755 /tmp/real; chmod 1777 /tmp");
+    let config = "sendmail = \"/tmp/real\"\nlog_destination = \"stderr\"\n";
+    sandbox.write("/etc/sendmail-dkim/config.toml", config);
+    let message = format!("From: a@{DOMAIN}\n\nx\n");
+    let sent = |how: &str| {
+        let script = format!(
+            r#"exec timeout -s KILL 60 python3 -c '
+import os, signal, sys
+signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+{how}
+os.execv("/usr/sbin/sendmail", ["sendmail", "-i", "nobody@sink.test"])'"#
+        );
+        let output = sandbox.sh("www-data", &script, message.as_bytes());
+        assert!(output.status.success(), "{how}: {output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let usual = sent("");
+    assert!(usual.contains("SigBlk:\t0000000000000000"), "{usual}");
+    for how in [
+        "os.close(2)",
+        "r, w = os.pipe(); os.dup2(w, 2); os.close(r)",
+        "r, w = os.pipe(); os.set_inheritable(r, True); os.set_blocking(w, False)\n\
+         while True:\n  try: os.write(w, b\"x\" * 4096)\n  except BlockingIOError: break\n\
+         os.set_blocking(w, True); os.dup2(w, 2)",
+        "os.dup2(os.open(\"/dev/full\", os.O_WRONLY), 2)",
+    ] {
+        assert_eq!(sent(how), usual, "{how}");
+    }
+    let kept = sandbox.root("grep -l 'd=log.test;' /tmp/got.* | wc -l");
+    assert_eq!(kept.trim(), "5");
+}

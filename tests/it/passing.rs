@@ -50,7 +50,7 @@ fn passes(sandbox: &Sandbox, user: &str, script: &str, why: &str) {
         assert!(ours.lines().any(|found| found.ends_with(line)), "{line:?} is not in\n{ours}");
     }
     let line = sandbox.logged(mark, why);
-    assert!(line.contains("from=<boss@ours.test>") && line.contains("result=unsigned"), "{line}");
+    assert!(line.contains("author=<boss@ours.test>") && line.contains("result=unsigned"), "{line}");
 }
 
 /// A message without the trace of this host, and what is another each time in Resent fields.

@@ -173,7 +173,7 @@ fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
         let output = submit(&sandbox, wrong.under, &format!("-i {recipient}"), &text(DOMAIN));
         let reason = filled(wrong.reason);
         assert!(output.status.success() && output.stderr.is_empty(), "{reason}: {output:?}");
-        let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+        let line = sandbox.logged(mark, &format!("author=<a@{DOMAIN}>"));
         assert!(line.contains(" result=unsigned reason=\"") && line.contains(&reason), "{line}");
         let received = sandbox.received(&recipient);
         assert!(sandbox.verify(&received).all("none"), "{reason}");
@@ -204,7 +204,7 @@ fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
             let begin = "sendmail.dkim: fatal: not signed, so not accepted: ";
             assert!(said.starts_with(begin) && said.contains(&reason), "{reason} {place}: {said}");
             assert_eq!(said.lines().count(), 1, "{said}");
-            let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+            let line = sandbox.logged(mark, &format!("author=<a@{DOMAIN}>"));
             assert!(line.contains(" result=refused reason=\"") && line.contains(&reason), "{line}");
             assert_eq!(sandbox.count(&recipient), 0, "{reason} {place}");
             if wrong.under.is_empty() {
@@ -218,7 +218,7 @@ fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
                 let refused = "\n451 4.7.0 Error: not signed, so not accepted\r\n221 ";
                 assert!(said.contains(refused), "{reason} {place}: {said}");
-                let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+                let line = sandbox.logged(mark, &format!("author=<a@{DOMAIN}>"));
                 assert!(line.contains(" result=refused ") && line.contains(&reason), "{line}");
                 assert_eq!(sandbox.count(&recipient), 0, "{reason} {place}");
             }
@@ -244,7 +244,7 @@ fn a_message_that_cannot_be_kept_obeys_on_error() {
         let output =
             sandbox.sh("www-data", "ulimit -f 0; exec sendmail -i x@y.test", large.as_bytes());
         assert_eq!(output.status.code(), Some(code), "{place}: {}", stderr(&output));
-        let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+        let line = sandbox.logged(mark, &format!("author=<a@{DOMAIN}>"));
         let result = if code == 0 { "unsigned" } else { "refused" };
         assert!(
             line.contains(&format!("result={result} reason=\"no room for the message: ")),
@@ -274,8 +274,8 @@ fn half_of_a_message_is_never_sent() {
         sandbox.root(&format!("echo 'on_error = \"{on_error}\"' >>/etc/sendmail-dkim/config.toml"));
         for (half, line_of) in [
             (format!("From: a@{DOMAIN}\nSub"), "uid=33 "),
-            (text(DOMAIN), "from=<a@reasons.test>"),
-            (text("unknown.test"), "from=<a@unknown.test>"),
+            (text(DOMAIN), "author=<a@reasons.test>"),
+            (text("unknown.test"), "author=<a@unknown.test>"),
         ] {
             let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
             let script = format!("exec python3 /opt/broken.py '{half}' sendmail -i {recipient}");
@@ -344,6 +344,11 @@ const LINES: &[(&str, &str, &str)] = &[
         "config.toml",
         "lone_dot = \"x\"",
         "lone_dot: \\\"x\\\" is neither \\\"ends\\\" nor \\\"text\\\"",
+    ),
+    (
+        "config.toml",
+        "log_destination = \"x\"",
+        "log_destination: \\\"x\\\" is none of \\\"syslog\\\", \\\"stderr\\\" and \\\"none\\\"",
     ),
     (
         "=config.toml",

@@ -261,7 +261,7 @@ fn without_new_privileges_the_message_goes_in_unsigned() {
         assert_eq!(text.starts_with("DKIM-Signature: "), signed, "{text}");
         if !signed {
             assert_eq!(text, "From: a@relay.test\r\n\r\n..x\r\n");
-            let line = sandbox.logged(mark, "from=<a@relay.test>");
+            let line = sandbox.logged(mark, "author=<a@relay.test>");
             let reason = "the set-gid bit was ignored";
             assert!(line.contains("result=unsigned") && line.contains(reason), "{line}");
         }

@@ -399,7 +399,7 @@ fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
     };
     let [ours, theirs] = both(sandbox, &broken);
     assert_eq!(ours.without_trace(), theirs.without_trace());
-    let line = sandbox.logged(mark, "from=<a@broken-smtp.test>");
+    let line = sandbox.logged(mark, "author=<a@broken-smtp.test>");
     assert!(line.contains("result=unsigned reason=\"cannot open key"), "{line}");
     assert!(line.contains("s1.private: ENOENT"), "{line}");
 
@@ -418,7 +418,7 @@ fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
     client.quit();
     sandbox.assert_signed(&sandbox.received(&good), DOMAIN, "s1");
     assert_eq!(sandbox.count(&refused), 0);
-    sandbox.logged(mark, "from=<a@broken-smtp.test> d=broken-smtp.test s=s1 result=refused");
+    sandbox.logged(mark, "author=<a@broken-smtp.test> d=broken-smtp.test s=s1 result=refused");
 }
 
 #[test]

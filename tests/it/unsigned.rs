@@ -87,7 +87,7 @@ fn users_and_groups_decide_by_the_real_user() {
         let verdicts = sandbox.verify(&sandbox.received(&recipient));
         assert!(verdicts.all(result), "{user}: {verdicts}");
         if result == "none" {
-            let line = sandbox.logged(mark, "from=<alice@users.test>");
+            let line = sandbox.logged(mark, "author=<alice@users.test>");
             let reason = "reason=\"the user may not sign for the domain\"";
             assert!(line.ends_with(reason), "{line}");
         }
@@ -104,7 +104,7 @@ fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
     sandbox.root(&format!("cp -a {key} {key}.kept; cp -a {file} {file}.kept; {}", fill(break_it)));
     let mark = sandbox.mark();
     assert_same(sandbox, "", &format!("From: a@{domain}\r\nTo: root\r\n\r\nx\r\n.\r\nrest\n"));
-    let line = sandbox.logged(mark, &format!("from=<a@{domain}>"));
+    let line = sandbox.logged(mark, &format!("author=<a@{domain}>"));
     assert!(line.contains("result=unsigned") && line.contains(&fill(logged)), "{line}");
     // Refused instead, where the administrator wants that.
     if !break_it.contains("FILE") {
@@ -193,7 +193,7 @@ fn a_key_of_another_group_sends_mail_unsigned() {
     let submit = "setpriv --reuid=alice --regid=alice --groups=users";
     sandbox.root(&format!("{submit} sendmail {recipient} </tmp/message"));
     assert!(!sandbox.received(&recipient).split().0.contains("DKIM-Signature"));
-    let line = sandbox.logged(mark, "from=<a@group-of-users.test>");
+    let line = sandbox.logged(mark, "author=<a@group-of-users.test>");
     let reason = "must have the group of the keys directory";
     assert!(line.contains("result=unsigned") && line.contains(reason), "{line}");
 }

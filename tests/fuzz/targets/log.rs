@@ -7,9 +7,9 @@ use sendmail_dkim::dkim::{Domain, Header, Selector};
 use sendmail_dkim::message::author::Author;
 use sendmail_dkim::report::{Entry, Outcome, chain};
 
-/// Bytes of an entry, which syslog daemons take in one piece. 320 characters of an address and 1,000 of a reason, of up to
+/// Bytes of an entry, which syslog daemons take in one piece. 320 characters of each of three addresses and 1,000 of a reason, of up to
 /// ten bytes each once they are escaped, and the names of the signatures.
-const MOST: usize = 16_000;
+const MOST: usize = 24_000;
 
 fn check(entry: &Entry<'_>) {
     let line = entry.to_string();
@@ -34,7 +34,9 @@ fn check(entry: &Entry<'_>) {
     let mut parts = before.split(' ');
     assert_eq!(parts.next(), Some(format!("uid={}", entry.uid).as_str()), "{line}");
     for (name, is_there) in [
-        ("from=<", entry.from.is_some()),
+        ("envelope=<", entry.envelope.is_some()),
+        ("message-id=<", entry.message_id.is_some()),
+        ("author=<", entry.author.is_some()),
         ("d=", entry.domain.is_some()),
         ("s=", !entry.selectors.is_empty()),
         ("result=", true),
@@ -58,11 +60,22 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let wrong = Host::parse(rest).err().map(|error| chain(&error));
     let other = DomainFile::parse(rest, None, &Signing::default()).err().map(|error| chain(&error));
     let reasons = [None, Some(rest), wrong.as_deref(), other.as_deref()];
-    for (from, reason) in [address.as_deref(), Some(first), None].into_iter().zip(reasons) {
+    let (envelope, message_id) = (rest.as_bytes().get(..rest.len() / 2), Some(rest));
+    for (author, reason) in [address.as_deref(), Some(first), None].into_iter().zip(reasons) {
         for outcome in [Outcome::Signed, Outcome::Unsigned, Outcome::Refused] {
             for reason in [reason, other.as_deref()] {
                 let (domain, selectors) = (domain.as_ref(), selectors.as_slice());
-                check(&Entry { uid: 33, from, domain, selectors, outcome, reason });
+                check(&Entry {
+                    uid: 33,
+                    envelope: envelope.filter(|_| reason.is_none()),
+                    message_id: message_id.filter(|_| reason.is_some()),
+                    author,
+                    domain,
+                    selectors,
+                    outcome,
+                    reason,
+                    ..Entry::default()
+                });
             }
         }
     }

@@ -317,7 +317,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
         let from = format!("u{}@{DOMAIN}", user.uid);
         let output = apart(sandbox, &user, nobody, &script, &message(&from));
         assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
-        let lines = logged(sandbox, mark, &format!("from=<{from}>"), 1);
+        let lines = logged(sandbox, mark, &format!("author=<{from}>"), 1);
         assert!(
             lines.len() == 1 && lines[0].contains(".private, the set-gid bit was ignored"),
             "{lines:?}"

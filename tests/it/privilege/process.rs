@@ -186,7 +186,7 @@ fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
         let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
         assert_eq!(lines.len(), 1, "{lines:?}");
         let wanted = format!(
-            " from=<a@{DOMAIN}> d={DOMAIN} s=s1 result=unsigned reason=\"cannot open key {KEY}, \
+            " author=<a@{DOMAIN}> d={DOMAIN} s=s1 result=unsigned reason=\"cannot open key {KEY}, \
              the set-gid bit was ignored or is not there: EACCES: Permission denied\""
         );
         assert!(lines[0].ends_with(&wanted), "{lines:?}");

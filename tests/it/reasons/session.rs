@@ -121,7 +121,7 @@ fn a_server_that_ends_inside_the_message_is_no_success() {
         );
         let said = talk(&sandbox, "sendmail -bs", &session);
         assert!(said.ends_with("354 go\r\n"), "{said}");
-        let line = sandbox.logged(mark, &format!("from=<a@{from}>"));
+        let line = sandbox.logged(mark, &format!("author=<a@{from}>"));
         let end = "result=refused reason=\"the real sendmail ended inside the message\"";
         assert!(line.ends_with(end), "{line}");
     }
@@ -215,7 +215,7 @@ fn without_the_process_that_signs_a_session_goes_on() {
         let session = format!("EHLO x\r\n{0}{0}QUIT\r\n", message("DATA"));
         let said = sandbox.sh("root", "python3 /opt/killer.py", session.as_bytes());
         let said = String::from_utf8_lossy(&said.stdout).into_owned();
-        let line = sandbox.logged(mark, &format!("from=<a@{DOMAIN}>"));
+        let line = sandbox.logged(mark, &format!("author=<a@{DOMAIN}>"));
         let result = if refuse { "refused" } else { "unsigned" };
         let reason = "the process that signs has ended";
         assert!(line.contains(&format!("result={result} reason=\"{reason}")), "{line}");
