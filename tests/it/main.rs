@@ -74,6 +74,8 @@ mod reasons;
 mod record;
 /// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.
 mod relay;
+/// What a release says of itself holds.
+mod release;
 /// In the sandbox: a key takes the place of another while mail flows, as fast as the DNS lets it.
 mod rotate;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.

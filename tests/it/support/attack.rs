@@ -164,7 +164,7 @@ type Piece = [u8; PIECE];
 
 fn has_piece(text: &[u8], pieces: &HashSet<Piece>) -> bool {
     let begins: HashSet<[u8; 2]> = pieces.iter().map(|piece| [piece[0], piece[1]]).collect();
-    text.array_windows::<PIECE>()
+    text.windows(PIECE)
         .any(|window| begins.contains(&[window[0], window[1]]) && pieces.contains(window))
 }
 

@@ -1,0 +1,65 @@
+use std::collections::HashMap;
+use std::fs;
+use std::process::Command;
+
+use crate::support::project;
+
+fn text(path: &str) -> String {
+    fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
+}
+
+/// The value of a key of the first table of Cargo.toml.
+fn manifest(key: &str) -> String {
+    let text = text("Cargo.toml");
+    let line = text.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+    line.split('"').nth(1).unwrap().to_owned()
+}
+
+/// The number after the 1 of a version of Rust; `1` and nothing mean any.
+fn minor(version: &str) -> u32 {
+    version.split('.').nth(1).map_or(0, |minor| minor.parse().unwrap())
+}
+
+/// The newest feature of the language that the project's own code uses: let chains, of Rust 1.88. What it uses of the
+/// standard library, clippy compares with `rust-version`.
+const OWN: u32 = 88;
+
+#[test]
+fn rust_version_is_what_the_neediest_crate_and_the_code_itself_need() {
+    let output = Command::new(env!("CARGO"))
+        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
+        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
+        .current_dir(project(""))
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap().iter();
+    let floors: HashMap<&str, &str> = packages
+        .map(|one| (one["id"].as_str().unwrap(), one["rust_version"].as_str().unwrap_or("1")))
+        .collect();
+    let root = metadata["resolve"]["root"].as_str().unwrap();
+    let nodes = metadata["resolve"]["nodes"].as_array().unwrap().iter();
+    // Those of the tests, too: a distribution runs them where it builds.
+    let needed = nodes.map(|node| node["id"].as_str().unwrap()).filter(|id| *id != root);
+    let needed: Vec<(u32, &str)> = needed.map(|id| (minor(floors[id]), id)).collect();
+    assert!(needed.len() > 50, "{needed:?}");
+    let (floor, neediest) = needed.into_iter().max().unwrap();
+    assert_eq!(
+        minor(&manifest("rust-version")),
+        floor.max(OWN),
+        "rust-version of Cargo.toml; the crate that needs the newest is {neediest}"
+    );
+}
+
+#[test]
+fn whoever_names_a_version_of_rust_names_that_of_cargo_toml() {
+    let version = manifest("rust-version");
+    for (path, form) in [
+        ("README.md", "A Rust toolchain (@ or later)"),
+        ("packaging/rpm/sendmail-dkim.spec.in", "BuildRequires:  cargo >= @\n"),
+    ] {
+        let wanted = form.replace('@', &version);
+        assert!(text(path).contains(&wanted), "{path} does not say {wanted:?}");
+    }
+}
