@@ -1,6 +1,6 @@
 //! Keys (§3.3, §3.6.1): the private one that signs, the public one that the record holds.
 
-use std::{error, fmt, str};
+use std::fmt;
 
 use base64::prelude::*;
 use ed25519_dalek::Signer as _;
@@ -13,6 +13,9 @@ use rsa::rand_core::TryCryptoRng;
 use rsa::traits::PublicKeyParts;
 use sha2::Sha256;
 use zeroize::Zeroizing;
+
+pub use crate::dkim::key_error::{KeyError, LARGEST, SMALLEST};
+use crate::dkim::pem::{Blocks, is_passed_over, named, of_algorithm, sequence, without_block};
 
 /// A signing algorithm (a=, §3.3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -71,36 +74,53 @@ enum Private {
 }
 
 impl SigningKey {
-    /// Parses the PEM text of an unencrypted key, with any line ends and any text around it: RSA in PKCS#1 or PKCS#8, of `minimum_bits` to 4096 bits, or Ed25519 in PKCS#8.
+    /// Parses the PEM text of an unencrypted key, as OpenSSL does: any line ends, a byte order mark, and any text or
+    /// other blocks around it. What is in the block decides, not its label: RSA in PKCS#1 or PKCS#8, of
+    /// `minimum_bits` to 4096 bits, or Ed25519 in PKCS#8.
     ///
     /// # Errors
     ///
     /// The text is something else, or the key has too few or too many bits. The operator causes all of them.
     #[inline(never)] // a frame of its own, so that what it costs can be told from what we cost
     pub fn from_pem(pem: impl AsRef<[u8]>, minimum_bits: u32) -> Result<Self, KeyError> {
-        let (label, der) = private_block(pem.as_ref())?;
-        match label {
-            "RSA PRIVATE KEY" => Self::from_pkcs1(&der, minimum_bits),
-            "PRIVATE KEY" => {
-                let pkcs8 =
-                    PrivateKeyInfoRef::try_from(der.as_slice()).map_err(|_| KeyError::Malformed)?;
-                let key = pkcs8.private_key.as_bytes();
-                match pkcs8.algorithm.oid {
-                    rsa::pkcs1::ALGORITHM_OID => Self::from_pkcs1(key, minimum_bits),
-                    ED25519_OID => Self::from_curve_private_key(key),
-                    _ => Err(KeyError::OtherType),
+        let text = pem.as_ref();
+        let mut instead = None;
+        let mut blocks = Blocks(text);
+        while let Some(block) = blocks.next_block() {
+            match block.and_then(|der| Self::from_der(&der, minimum_bits)) {
+                Err(error) if is_passed_over(error) => {
+                    instead = instead.filter(|known| *known != KeyError::NotPem).or(Some(error));
                 }
+                result => return result,
             }
-            "ENCRYPTED PRIVATE KEY" => Err(KeyError::Encrypted),
-            _ => Err(KeyError::OtherType),
         }
+        Err(instead
+            .unwrap_or_else(|| without_block(text, |der| Self::from_der(der, SMALLEST).err())))
+    }
+
+    /// Parses the DER of an unencrypted key: as [`Self::from_pem`], without the PEM text around it.
+    ///
+    /// # Errors
+    ///
+    /// As those of [`Self::from_pem`].
+    pub fn from_der(der: &[u8], minimum_bits: u32) -> Result<Self, KeyError> {
+        let Some((whole, _)) = sequence(der) else { return Err(KeyError::Malformed) };
+        if let Ok(pkcs8) = PrivateKeyInfoRef::try_from(whole) {
+            let key = pkcs8.private_key.as_bytes();
+            return match pkcs8.algorithm.oid {
+                rsa::pkcs1::ALGORITHM_OID => Self::from_pkcs1(key, minimum_bits),
+                ED25519_OID => Self::from_curve_private_key(key),
+                other => Err(of_algorithm(other)),
+            };
+        }
+        Self::from_pkcs1(whole, minimum_bits)
     }
 
     fn from_pkcs1(pkcs1: &[u8], minimum_bits: u32) -> Result<Self, KeyError> {
-        let modulus = RsaPrivateKeyRef::try_from(pkcs1).map_err(|_| KeyError::Malformed)?.modulus;
+        let modulus = RsaPrivateKeyRef::try_from(pkcs1).map_err(|_| named(pkcs1))?.modulus;
         fits_size(bit_length(modulus.as_bytes()), minimum_bits)?;
         // This verifies that the numbers belong together, too.
-        let key = rsa::PrivateKey::from_pkcs1_der(pkcs1).map_err(|_| KeyError::Malformed)?;
+        let key = rsa::PrivateKey::from_pkcs1_der(pkcs1).map_err(|_| named(pkcs1))?;
         Ok(Self(Private::Rsa(Box::new(key))))
     }
 
@@ -266,92 +286,6 @@ impl PublicKey {
     }
 }
 
-/// Why a text is no usable private key. Reveals nothing of the key but its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyError {
-    /// There is no PEM block in it.
-    NotPem,
-    /// The key is encrypted with a pass phrase.
-    Encrypted,
-    /// The PEM block is a public key or a certificate.
-    Public,
-    /// A key of another algorithm or in another form (EC, DSA, OpenSSH's form).
-    OtherType,
-    /// What is between the BEGIN and END lines is broken.
-    Malformed,
-    /// Fewer bits than required.
-    TooSmall {
-        /// Bits of the key.
-        bits: u32,
-        /// The fewest that are accepted.
-        minimum: u32,
-    },
-    /// More bits than verifiers have to accept (§3.3.3, RFC 8301 §3.2).
-    TooLarge {
-        /// Bits of the key.
-        bits: u32,
-    },
-    /// The system has no randomness.
-    NotGenerated,
-}
-
-impl fmt::Display for KeyError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotPem => write!(f, "no private key in PEM form"),
-            Self::Encrypted => write!(f, "the key is encrypted; store it without a pass phrase"),
-            Self::Public => write!(f, "a public key or certificate where the private key belongs"),
-            Self::OtherType => {
-                write!(f, "the key is neither RSA in PKCS#1 or PKCS#8 nor Ed25519 in PKCS#8")
-            }
-            Self::Malformed => write!(f, "the key is damaged"),
-            Self::TooSmall { bits, minimum } => {
-                write!(f, "the key has {bits} bits, fewer than {minimum}")
-            }
-            Self::TooLarge { bits } => write!(f, "the key has {bits} bits, more than {LARGEST}"),
-            Self::NotGenerated => write!(f, "the system has no randomness for a key"),
-        }
-    }
-}
-
-impl error::Error for KeyError {}
-
-/// Finds the first private key in a PEM text (RFC 7468): its label and its bytes.
-fn private_block(pem: &[u8]) -> Result<(&str, Zeroizing<Vec<u8>>), KeyError> {
-    // Text around the blocks may be in any encoding; a block is ASCII.
-    let mut lines = pem.split(|&byte| byte == b'\n').map(<[u8]>::trim_ascii);
-    let mut instead = KeyError::NotPem;
-    while let Some(line) = lines.next() {
-        let Some(label) = line
-            .strip_prefix(b"-----BEGIN ")
-            .and_then(|rest| rest.strip_suffix(b"-----"))
-            .and_then(|label| str::from_utf8(label).ok())
-        else {
-            continue;
-        };
-        if !label.ends_with("PRIVATE KEY") {
-            if instead == KeyError::NotPem && !label.ends_with("PARAMETERS") {
-                instead = KeyError::Public;
-            }
-            continue;
-        }
-        // Sized at once: a buffer that grows leaves unwiped copies behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(pem.len()));
-        for line in lines.by_ref().take_while(|line| !line.starts_with(b"-----END ")) {
-            if line.starts_with(b"Proc-Type:") && line.ends_with(b"ENCRYPTED") {
-                return Err(KeyError::Encrypted);
-            }
-            text.extend_from_slice(line);
-        }
-        let mut der = Zeroizing::new(vec![0; text.len()]);
-        let length =
-            BASE64_STANDARD.decode_slice(&*text, &mut der).map_err(|_| KeyError::Malformed)?;
-        der.truncate(length);
-        return Ok((label, der));
-    }
-    Err(instead)
-}
-
 /// Whether an RSA key of that size may sign.
 fn fits_size(bits: u32, minimum_bits: u32) -> Result<(), KeyError> {
     let minimum = minimum_bits.max(SMALLEST);
@@ -378,10 +312,6 @@ const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 /// Bits of every Ed25519 key (RFC 8032 §5.1).
 const ED25519_BITS: u32 = 256;
-/// Bits of the smallest RSA key that may sign (RFC 8301 §3.2).
-pub const SMALLEST: u32 = 1024;
-/// Bits of the largest RSA key that every verifier accepts (RFC 8301 §3.2).
-pub const LARGEST: u32 = 4096;
 
 #[cfg(test)]
 mod tests {
@@ -425,18 +355,39 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_rsa_private_key_is_named() {
-        assert_eq!(error(""), KeyError::NotPem);
-        assert_eq!(error("MIICXwIBAAKBgQ"), KeyError::NotPem);
-        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "EC PRIVATE")), KeyError::OtherType);
-        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "OPENSSH PRIVATE")), KeyError::OtherType);
-        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "PUBLIC")), KeyError::Public);
-        assert_eq!(error(&pkcs8().replace(" PRIVATE", " ENCRYPTED PRIVATE")), KeyError::Encrypted);
-        let headers = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
-        assert_eq!(error(&RFC6376.replacen("KEY-----\n", headers, 1)), KeyError::Encrypted);
-        // X25519 in place of Ed25519 (RFC 8410 §3).
-        let x25519 = ED25519.replace("BQYDK2Vw", "BQYDK2Vu");
-        assert_eq!(error(&x25519), KeyError::OtherType);
+    fn the_der_decides_and_not_the_label() {
+        for text in [
+            pkcs8().replace("PRIVATE", "RSA PRIVATE"),
+            pkcs8().replace("PRIVATE", "EC PRIVATE"),
+            pkcs8().replace("PRIVATE", "PUBLIC"),
+            RFC6376.replace("RSA ", ""),
+        ] {
+            assert_eq!(SigningKey::from_pem(&text, 1024).unwrap().bits(), 1024, "{text}");
+        }
+        let text = ED25519.replace("PRIVATE", "RSA PRIVATE");
+        assert_eq!(SigningKey::from_pem(text, 1024).unwrap().bits(), 256);
+    }
+
+    #[test]
+    fn what_openssl_passes_over_is_passed_over() {
+        let (begin, base64) = ("-----BEGIN RSA PRIVATE KEY-----\n", RFC6376.replace('\n', ""));
+        let base64 = base64.split("-----").nth(2).unwrap();
+        let block = |text: &str| format!("{begin}{text}\n-----END RSA PRIVATE KEY-----\n");
+        let parameters =
+            "-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n";
+        let certificate = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
+        for text in [
+            format!("\u{feff}{RFC6376}"),
+            format!("Bag Attributes\r\n    localKeyID: 01\r\nKey Attributes: <none>\r\n{RFC6376}"),
+            format!("{parameters}{certificate}{RFC6376}"),
+            RFC6376.replace('\n', "  \n"),
+            RFC6376.replace('\n', "\r"),
+            RFC6376.replacen("KEY-----\n", "KEY-----\nComment: x\n\n", 1),
+            block(base64),
+            block(&base64.replace('A', " A")),
+        ] {
+            assert_eq!(SigningKey::from_pem(&text, 1024).unwrap().bits(), 1024, "{text}");
+        }
     }
 
     #[test]
@@ -483,9 +434,11 @@ mod tests {
         assert_eq!(error(&ED25519.replacen("BCIEI", "BCIFI", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replacen("MII", "MI", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replacen("jxOCKG9v", "jxOCKG9w", 1)), KeyError::Malformed);
-        assert_eq!(error(&RFC6376.replace("RSA PRIVATE", "PRIVATE")), KeyError::Malformed);
-        let half = RFC6376.get(..400).unwrap();
-        assert_eq!(error(half), KeyError::Malformed);
+        // A number is missing, but what is there is DER.
+        assert_eq!(
+            SigningKey::from_der(b"\x30\x03\x02\x01\x00", 1024).unwrap_err(),
+            KeyError::Malformed
+        );
     }
 
     #[test]

@@ -11,6 +11,8 @@ pub mod domain;
 pub mod hash;
 pub mod header;
 pub mod key;
+mod key_error;
+mod pem;
 pub mod record;
 pub mod sign;
 pub mod signature;

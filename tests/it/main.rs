@@ -48,6 +48,8 @@ mod golden;
 mod handover;
 /// What was OpenDKIM's is signed as before.
 mod import;
+/// In the sandbox: a key in any form is read, or named with the command that converts it.
+mod key_forms;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;
 /// In the sandbox: whatever becomes of the log, mail goes on.

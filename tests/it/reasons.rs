@@ -74,16 +74,65 @@ const WRONG: &[Wrong] = &[
     Wrong::key("sed -i 5,9d KEY", "KEY: the key is damaged"),
     Wrong::key(
         "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 >KEY",
-        "KEY: the key is neither RSA in PKCS#1 or PKCS#8 nor Ed25519 in PKCS#8",
+        "KEY: an EC key, which DKIM does not support; make a new key: dkimctl genkey",
+    ),
+    Wrong::key(
+        "openssl dsaparam -genkey -noout 1024 >KEY 2>/dev/null",
+        "KEY: a DSA key, which DKIM does not support; make a new key: dkimctl genkey",
+    ),
+    Wrong::key(
+        "openssl genpkey -algorithm X25519 >KEY",
+        "KEY: neither an RSA nor an Ed25519 key; make a new key: dkimctl genkey",
+    ),
+    Wrong::key(
+        "openssl genrsa -primes 3 2048 >KEY 2>/dev/null; openssl rsa -traditional -in KEY -out x; cat x >KEY",
+        "KEY: an RSA key of more than two primes is not supported; make a new key: dkimctl genkey",
     ),
     Wrong::key(
         "openssl pkcs8 -topk8 -in KEY -passout pass:x -out x; cat x >KEY",
-        "KEY: the key is encrypted; store it without a pass phrase",
+        "KEY: the key is encrypted; store it without a pass phrase: openssl pkey -in OLD -out NEW",
     ),
     Wrong::key(
         "openssl pkey -in KEY -pubout -out x; cat x >KEY",
-        "KEY: a public key or certificate where the private key belongs",
+        "KEY: a public key where the private key belongs, which is in another file",
     ),
+    Wrong::key(
+        "openssl req -x509 -key KEY -subj /CN=x -out x; cat x >KEY",
+        "KEY: a certificate where the private key belongs, which is in another file",
+    ),
+    Wrong::key(
+        "openssl req -x509 -key KEY -subj /CN=x -out x; openssl pkcs12 -export -inkey KEY -in x -passout pass: -out y; cat y >KEY",
+        "KEY: a PKCS#12 archive; take the key out: openssl pkcs12 -in OLD -nocerts -nodes -out NEW",
+    ),
+    Wrong::key(
+        "sed -i 's/PRIVATE/OPENSSH PRIVATE/' KEY",
+        "KEY: a key in the form of OpenSSH; convert a copy, if it is RSA: ssh-keygen -p -N '' -m PKCS8 -f COPY; else make a new key: dkimctl genkey",
+    ),
+    Wrong::key(
+        "openssl pkey -in KEY -outform DER -out x; cat x >KEY",
+        "KEY: the key is DER without PEM; convert it: openssl pkey -inform DER -in OLD -out NEW",
+    ),
+    Wrong::key(
+        "sed -i /-----/d KEY",
+        "KEY: the key has no BEGIN and END lines; add them: base64 -di OLD | openssl pkey -inform DER -out NEW",
+    ),
+    Wrong::key(
+        "tr -d '\\n' <KEY >x; cat x >KEY",
+        "KEY: BEGIN and END are not on lines of their own; break the text: perl -pe 's,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW",
+    ),
+    Wrong::key(
+        "sed 's/$/\\\\n/' KEY | tr -d '\\n' >x; cat x >KEY",
+        "KEY: the PEM text has backslashes in place of line ends; break it: perl -pe 's,[^ -Z^-~]+[rn],$/,g; s,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW",
+    ),
+    Wrong::key(
+        "iconv -f UTF-8 -t UTF-16 KEY >x; cat x >KEY",
+        "KEY: the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 OLD >NEW",
+    ),
+    Wrong::key(
+        "sed -i '$d' KEY",
+        "KEY: the key is cut off: its END line is missing; copy it again",
+    ),
+    Wrong::key(": >KEY", "KEY: the file is empty"),
     Wrong::key("openssl genrsa 768 >KEY 2>/dev/null", "KEY: the key has 768 bits, fewer than 1024"),
     Wrong::key(
         "openssl genrsa 4224 >KEY 2>/dev/null",

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use base64::prelude::*;
 use zeroize::Zeroizing;
 
 use crate::admin::input;
@@ -42,12 +43,15 @@ impl ImportedKey {
     fn of(bytes: Zeroizing<Vec<u8>>, origin: &str) -> Result<Self, String> {
         let (key, pem) = match SigningKey::from_pem(&bytes, SMALLEST) {
             Ok(key) => (key, bytes),
-            Err(KeyError::NotPem) => {
-                let key = from_base64(&bytes).map_err(|error| format!("in {origin}: {error}"))?;
+            Err(why) => {
+                let key = of_der(&bytes).map_err(|error| match error {
+                    KeyError::TooSmall { .. } | KeyError::TooLarge { .. } => error,
+                    _ => why,
+                });
+                let key = key.map_err(|error| format!("in {origin}: {error}"))?;
                 let pem = key.to_pkcs8_pem().map_err(|error| error.to_string())?;
                 (key, Zeroizing::new(pem.as_bytes().to_vec()))
             }
-            Err(error) => return Err(format!("in {origin}: {error}")),
         };
         let bits = key.bits();
         let algorithm = key.algorithm();
@@ -69,24 +73,15 @@ impl ImportedKey {
     }
 }
 
-/// The base64 of DER, PKCS#1 or PKCS#8, without the lines around it.
-fn from_base64(bytes: &[u8]) -> Result<SigningKey, KeyError> {
-    let text: Zeroizing<Vec<u8>> =
-        Zeroizing::new(bytes.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect());
-    let mut result = Err(KeyError::NotPem);
-    for label in ["RSA PRIVATE KEY", "PRIVATE KEY"] {
-        let mut pem = Zeroizing::new(format!("-----BEGIN {label}-----\n").into_bytes());
-        for line in text.chunks(64) {
-            pem.extend_from_slice(line);
-            pem.push(b'\n');
-        }
-        pem.extend_from_slice(format!("-----END {label}-----\n").as_bytes());
-        result = SigningKey::from_pem(&pem, SMALLEST);
-        if !matches!(result, Err(KeyError::Malformed)) {
-            break;
-        }
+/// A key without PEM, as OpenDKIM takes it: DER in a file, the base64 of DER in a table.
+fn of_der(bytes: &[u8]) -> Result<SigningKey, KeyError> {
+    let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
+    text.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()));
+    let mut der = Zeroizing::new(vec![0; text.len()]);
+    match BASE64_STANDARD.decode_slice(&*text, &mut der) {
+        Ok(length) => SigningKey::from_der(der.get(..length).unwrap_or_default(), SMALLEST),
+        Err(_) => SigningKey::from_der(bytes, SMALLEST),
     }
-    result
 }
 
 #[cfg(test)]
@@ -112,6 +107,8 @@ mod tests {
         assert!(key.pem.starts_with(b"-----BEGIN PRIVATE KEY-----\n"));
         let same = SigningKey::from_pem(PEM, 1024).unwrap().public();
         assert_eq!(SigningKey::from_pem(&key.pem, 1024).unwrap().public(), same);
+        let der = Zeroizing::new(BASE64_STANDARD.decode(bare()).unwrap());
+        assert_eq!(ImportedKey::of(der, "/k").unwrap().pem, key.pem);
     }
 
     #[test]

@@ -165,7 +165,7 @@ fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
             "head -c 20000 /dev/urandom | base64 >KEY",
             "is larger than 16384 bytes",
         ),
-        ("empty", ": >KEY", "no private key in PEM form"),
+        ("empty", ": >KEY", "the file is empty"),
         (
             "of the length of a reply",
             "head -c 770 /dev/urandom | base64 >KEY",

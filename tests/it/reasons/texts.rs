@@ -3,7 +3,7 @@
 use super::*;
 
 /// Where the texts are, and what of these files speaks to somebody else.
-const PLACES: [&str; 11] = [
+const PLACES: [&str; 13] = [
     "src/rights.rs",
     "src/submission",
     "src/wrapper",
@@ -13,6 +13,8 @@ const PLACES: [&str; 11] = [
     "src/message/address/token.rs",
     "src/config",
     "src/dkim/key.rs",
+    "src/dkim/key_error.rs",
+    "src/dkim/pem.rs",
     "src/dkim/sign.rs",
     "src/dkim/domain.rs",
 ];
@@ -33,6 +35,7 @@ const NEVER: &[(&str, &str)] = &[
     ),
     ("set `sendmail` in config.toml", "see failure::ourselves_as_the_real_sendmail_is_no_loop"),
     ("PRIVATE KEY", "of the form of a key"),
+    ("CERTIFICATE REQUEST", "of the label of a PEM block"),
 ];
 
 /// The texts of a source file that are of more than one word, tests and comments aside.
