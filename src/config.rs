@@ -70,6 +70,8 @@ pub struct Rule {
     pub domain: Domain,
     /// At least one.
     pub selectors: Vec<Selector>,
+    /// i=, in place of that of the file.
+    pub identity: Option<Identity>,
 }
 
 /// A message of more bytes is not signed where no `message_size_limit` is set.
@@ -138,7 +140,8 @@ impl DomainFile {
         keys.refuse_host_keys()?;
         let domain = keys.domain()?;
         let signing = keys.signing(host)?;
-        let rules = keys.rules()?.iter().map(|rule| rule.parse(&keys));
+        let d = domain.as_ref().or(name);
+        let rules = keys.rules()?.iter().map(|rule| rule.parse(&keys, d));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         // With rules, those may be all that is signed.
         let selectors = match keys.selectors()? {
@@ -147,7 +150,7 @@ impl DomainFile {
         };
         Ok(Self {
             selectors,
-            identity: keys.identity(domain.as_ref().or(name))?,
+            identity: keys.identity(d)?,
             domain,
             subdomains: keys.subdomains(),
             users: keys.users()?,
@@ -163,10 +166,10 @@ fn missing(key: &str) -> ConfigError {
 }
 
 impl RuleKeys {
-    fn parse(&self, keys: &Keys<'_>) -> Result<Rule, ConfigError> {
+    fn parse(&self, keys: &Keys<'_>, d: Option<&Domain>) -> Result<Rule, ConfigError> {
         let (local, domain) = self.from(keys)?;
         let selectors = self.selectors(keys)?;
-        Ok(Rule { local, domain, selectors })
+        Ok(Rule { local, domain, selectors, identity: self.identity(keys, d)? })
     }
 }
 
@@ -375,6 +378,11 @@ mod tests {
         assert!(domain("selector = \"a\"\nidentity = \"@news.sample.com\"").is_ok());
         let error = domain("selector = \"a\"\nidentity = \"@other.com\"").unwrap_err();
         assert!(error.starts_with("line 2: identity: "), "{error}");
+        let rule = "selector = \"a\"\n[[sign]]\nfrom = \"x@sample.com\"\nselector = \"b\"\n";
+        let of_rule = |identity: &str| domain(&format!("{rule}identity = \"{identity}\"\n"));
+        let found = of_rule("@news.sample.com").unwrap();
+        assert_eq!(found.rules[0].identity, Identity::parse("@news.sample.com").ok());
+        assert!(of_rule("@other.com").unwrap_err().starts_with("line 5: identity: "));
     }
 
     #[test]

@@ -173,7 +173,8 @@ impl Policy {
         let recipe = Recipe::new(domain, signing.headers.clone(), signing.oversign.clone())?
             .with_canonicalization(signing.canonicalization)
             .with_lifetime(signing.expire);
-        let recipe = match &self.file.identity {
+        let of_rule = rule.and_then(|rule| rule.identity.as_ref());
+        let recipe = match of_rule.or(self.file.identity.as_ref()) {
             Some(identity) => recipe.with_identity(identity.clone())?,
             None => recipe,
         };

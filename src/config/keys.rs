@@ -60,6 +60,7 @@ pub(super) struct RuleKeys {
     from: Spanned<String>,
     selector: Text,
     selectors: List,
+    identity: Text,
 }
 
 /// Entries of `selectors`: each makes a signature.
@@ -189,7 +190,15 @@ impl<'a> Keys<'a> {
     }
 
     pub(super) fn identity(&self, d: Option<&Domain>) -> Result<Option<Identity>, ConfigError> {
-        self.parsed("identity", &self.values.identity, |text| {
+        self.identity_of(&self.values.identity, d)
+    }
+
+    fn identity_of(
+        &self,
+        value: &Text,
+        d: Option<&Domain>,
+    ) -> Result<Option<Identity>, ConfigError> {
+        self.parsed("identity", value, |text| {
             let identity = Identity::parse(text).map_err(|error| error.to_string())?;
             let d = d.ok_or_else(|| "needs key `domain` in default.toml".to_owned())?;
             if !identity.domain().is_within(d) {
@@ -358,6 +367,14 @@ impl RuleKeys {
     pub(super) fn selectors(&self, keys: &Keys<'_>) -> Result<Vec<Selector>, ConfigError> {
         let selectors = keys.selectors_of(&self.selector, &self.selectors)?;
         selectors.ok_or_else(|| keys.error("sign", &self.from.span(), "key `selector` is missing"))
+    }
+
+    pub(super) fn identity(
+        &self,
+        keys: &Keys<'_>,
+        d: Option<&Domain>,
+    ) -> Result<Option<Identity>, ConfigError> {
+        keys.identity_of(&self.identity, d)
     }
 }
 

@@ -122,6 +122,8 @@ fn push_once(list: &mut Vec<String>, text: String) {
 }
 
 fn signature(domain: &str, selector: &str, identity: Option<&str>) -> String {
+    // The default of i= is the domain of d= (§3.5).
+    let identity = identity.filter(|text| text.strip_prefix('@') != Some(domain));
     let identity = identity.map(|identity| format!(" i={identity}")).unwrap_or_default();
     format!("d={domain} s={selector}{identity}")
 }

@@ -162,8 +162,15 @@ impl Imported {
         if draft.subdomains {
             text.push_str("subdomains = true\n");
         }
-        let identity = first.identity.as_deref().filter(|_| !follows);
-        if let Some(identity) = identity.filter(|text| Identity::parse(text).is_ok()) {
+        // i= without a local part and with d= is what verifiers take where there is none (§3.5).
+        let usual = format!("@{domain}");
+        let identity = |all: &[Signature]| {
+            let identity = all.first()?.identity.clone().unwrap_or_else(|| usual.clone());
+            Some(identity).filter(|text| !follows && Identity::parse(text).is_ok())
+        };
+        let of_file = identity(&draft.own)
+            .filter(|_| draft.own.first().is_some_and(|one| one.identity.is_some()));
+        if let Some(identity) = &of_file {
             text.push_str(&format!("identity = {}\n", quoted(identity)));
         }
         text.push_str(lines);
@@ -173,6 +180,10 @@ impl Imported {
             if !selectors.is_empty() {
                 let from = quoted(&format!("{local}@{name}"));
                 text.push_str(&format!("\n[[sign]]\nfrom = {from}\nselectors = {selectors:?}\n"));
+                let own = identity(signatures);
+                if let Some(own) = own.filter(|own| own != of_file.as_ref().unwrap_or(&usual)) {
+                    text.push_str(&format!("identity = {}\n", quoted(&own)));
+                }
                 signs = true;
             }
         }
@@ -372,6 +383,24 @@ mod tests {
         // No user sends without a local part.
         let tree = imported("csl:@sample.com=one", "");
         assert!(tree.files.is_empty() && tree.differences.len() == 1, "{tree:?}");
+    }
+
+    #[test]
+    fn the_signer_of_a_row_for_an_address_becomes_the_identity_of_its_rule() {
+        let rows = "news@sample.com two:news@sample.com\nx@sample.com two\n*@sample.com one:@%\n";
+        let tree = imported("refile:/s", rows);
+        let text = "selectors = [\"s1\"]\nidentity = \"@sample.com\"\n\n\
+            [[sign]]\nfrom = \"news@sample.com\"\nselectors = [\"s2\"]\nidentity = \"news@sample.com\"\n\n\
+            [[sign]]\nfrom = \"x@sample.com\"\nselectors = [\"s2\"]\n";
+        assert_eq!(files(&tree), [("sample.com", text)]);
+        assert!(tree.differences.is_empty(), "{tree:?}");
+        let tree = imported("refile:/s", "news@sample.com two:news@sample.com\n*@sample.com one\n");
+        assert!(tree.files["sample.com"].ends_with("identity = \"news@sample.com\"\n"));
+        assert!(tree.differences.is_empty(), "{tree:?}");
+        // Of two signatures of one message each with its own i= one is left.
+        let multiple = "refile:/s\nMultipleSignatures yes";
+        let tree = imported(multiple, "*@sample.com one:@%\n*@sample.com two:x@sample.com\n");
+        assert_eq!(tree.differences.len(), 1, "{tree:?}");
     }
 
     #[test]
