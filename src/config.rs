@@ -169,7 +169,7 @@ impl RuleKeys {
     fn parse(&self, keys: &Keys<'_>, d: Option<&Domain>) -> Result<Rule, ConfigError> {
         let (local, domain) = self.from(keys)?;
         let selectors = self.selectors(keys)?;
-        Ok(Rule { local, domain, selectors, identity: self.identity(keys, d)? })
+        Ok(Rule { local, domain, selectors, identity: keys.identity_of(&self.identity, d)? })
     }
 }
 

@@ -71,6 +71,7 @@ complete -c dkimctl -n '__dkimctl_is genkey' -s t -l testmode -d 'mark the domai
 complete -c dkimctl -n '__dkimctl_is genkey' -s v -l verbose -d 'report each step on stderr'
 complete -c dkimctl -n '__dkimctl_is genkey' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is import' -l dry-run -d 'print what would change, and change nothing'
+complete -c dkimctl -n '__dkimctl_is import' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'
 complete -c dkimctl -n '__dkimctl_is import' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is import' -F
 complete -c dkimctl -n '__dkimctl_is record' -l all -d 'use every domain that has keys on this host'

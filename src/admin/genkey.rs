@@ -10,7 +10,7 @@ use super::checks::obstacles::{Missing, missing};
 use super::cli::{Args, JSON, Opt};
 use super::output::{Failure, warn};
 use super::store::domains;
-use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
+use super::store::keys::{KeyFiles, NewKey, RSA_BITS, selector};
 use super::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Selector, Terms};
@@ -53,7 +53,7 @@ Nothing is ever overwritten: if the key exists, the exit code is 73.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let domain = args.value("--domain", Domain::parse)?;
     let domain = domain.ok_or_else(|| Failure::usage("no domain: use -d DOMAIN"))?;
-    let selector = args.value("--selector", Selector::parse)?;
+    let selector = args.value("--selector", selector)?;
     let selector = selector.ok_or_else(|| Failure::usage("no selector: use -s SELECTOR"))?;
     let (algorithm, bits) = kind(args)?;
     let terms = terms(args)?;

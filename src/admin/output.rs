@@ -59,8 +59,12 @@ const IO: u8 = 74;
 const NO_PERMISSION: u8 = 77;
 
 impl Failure {
+    /// `EX_DATAERR`, of a report.
+    pub(super) const DATA: u8 = 65;
     /// `EX_UNAVAILABLE`: a server does not answer.
     pub(super) const UNAVAILABLE: u8 = 69;
+    /// `EX_CONFIG`: a step is left to do on the host.
+    pub(super) const CONFIG: u8 = 78;
 
     fn new(code: u8, what: impl fmt::Display) -> Self {
         Self { code, what: what.to_string() }

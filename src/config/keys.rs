@@ -60,7 +60,7 @@ pub(super) struct RuleKeys {
     from: Spanned<String>,
     selector: Text,
     selectors: List,
-    identity: Text,
+    pub(super) identity: Text,
 }
 
 /// Entries of `selectors`: each makes a signature.
@@ -193,7 +193,7 @@ impl<'a> Keys<'a> {
         self.identity_of(&self.values.identity, d)
     }
 
-    fn identity_of(
+    pub(super) fn identity_of(
         &self,
         value: &Text,
         d: Option<&Domain>,
@@ -367,14 +367,6 @@ impl RuleKeys {
     pub(super) fn selectors(&self, keys: &Keys<'_>) -> Result<Vec<Selector>, ConfigError> {
         let selectors = keys.selectors_of(&self.selector, &self.selectors)?;
         selectors.ok_or_else(|| keys.error("sign", &self.from.span(), "key `selector` is missing"))
-    }
-
-    pub(super) fn identity(
-        &self,
-        keys: &Keys<'_>,
-        d: Option<&Domain>,
-    ) -> Result<Option<Identity>, ConfigError> {
-        keys.identity_of(&self.identity, d)
     }
 }
 

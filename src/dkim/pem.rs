@@ -92,7 +92,7 @@ pub(super) fn without_block(text: &[u8], error: impl Fn(&[u8]) -> Option<KeyErro
         _ if has(b"-----BEGIN ") => ONE_LINE,
         _ if is_public() => PUBLIC,
         _ => {
-            let found = of_der(text, DER).or_else(|| of_der(&*bare()?, BASE64));
+            let found = of_der(text, DER).or_else(|| of_der(&bare()?, BASE64));
             return found.unwrap_or(KeyError::NotPem);
         }
     };

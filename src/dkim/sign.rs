@@ -177,7 +177,7 @@ impl Recipe {
 
     /// h= for a header: each name as often as the field occurs, and each oversigned name one more time. The names of fields
     /// that do not occur are left out, because a mail system in transit may have to add them.
-    fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
+    pub fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
         let picker = Picker::new(header);
         let mut names = Vec::new();
         for name in &self.signed {

@@ -34,13 +34,18 @@ impl Missing {
     }
 }
 
+/// Whether an installed wrapper reads this configuration directory.
+pub(crate) fn is_installed(etc: &Path) -> bool {
+    fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER))
+}
+
 /// The steps that the files of this host show to be missing. Looks at the domain files whose names
 /// without `.toml` are `asked` for, and their keys; does not ask the DNS.
 pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, asked, &mut findings);
     findings.extend(keys::findings(etc, &configuration));
-    let is_installed = fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER));
+    let is_installed = is_installed(etc);
     if is_installed {
         findings.extend(install::obstacles(configuration.host.as_ref()));
     }

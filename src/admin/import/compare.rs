@@ -1,13 +1,14 @@
 //! Asks OpenDKIM's configuration and the domain files about the same senders, and reports where they differ.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use super::domain_files::{Imported, Source};
+use super::headers::Fields;
 use super::opendkim::{Fate, Signature};
 use super::senders::{Scope, Sender, scopes};
 use crate::admin::store::domains::DomainConfig;
-use crate::dkim::{Domain, Header, Selector};
+use crate::dkim::{Domain, FieldName, Header, Selector};
 use crate::message::author::Author;
 use crate::policy::{Caller, Candidate, DEFAULT, Decision, Policy};
 
@@ -38,8 +39,44 @@ impl Imported {
                 let (before, now) = (describe(&before), describe(&now));
                 let text = format!("{}: OpenDKIM {before}, here {now}", sender.name);
                 push_once(&mut self.differences, text);
+            } else if !before.is_empty() {
+                for text in self.fields_lost(source, sender) {
+                    push_once(&mut self.differences, text);
+                }
             }
         }
+    }
+
+    /// The fields that OpenDKIM names in h= more often than the wrapper does, in a message that has each field once, and in
+    /// one that has nothing but From.
+    fn fields_lost(&self, source: Source<'_>, sender: &Sender) -> Vec<String> {
+        let Fields { signed, oversigned } = source.fields;
+        let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
+        let others = signed.iter().chain(oversigned).filter(|name| !name.is("From"));
+        let others: BTreeSet<String> =
+            others.map(|name| format!("{}: x\n", name.as_str())).collect();
+        let all = others.iter().fold(from.clone(), |all, field| all + field);
+        let mut lost = Vec::new();
+        for text in [all, from] {
+            let Some(Decision::Sign(plan)) = self.decide(source, sender, &Files::new()) else {
+                continue;
+            };
+            let Ok(header) = Header::parse(text.as_bytes()) else { continue };
+            let named = plan.recipe.names(&header);
+            for name in others.iter().filter_map(|field| field.split(':').next()).chain(["From"]) {
+                let is_in = |list: &[FieldName]| usize::from(list.iter().any(|one| one.is(name)));
+                let before =
+                    header.count(name).min(is_in(signed)).saturating_add(is_in(oversigned));
+                let now = named.iter().filter(|one| one.is(name)).count();
+                if now < before {
+                    lost.push(format!(
+                        "{name}: in mail that has it {} times, OpenDKIM names it {before} times in h=, here {now} times",
+                        header.count(name)
+                    ));
+                }
+            }
+        }
+        lost
     }
 
     /// Compares them for domains with files that were there before: those files apply to their mail, not a new file of a

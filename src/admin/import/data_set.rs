@@ -1,6 +1,6 @@
 //! OpenDKIM's data sets (opendkim(8)): a file, a refile or a list → rows, and which of them fit a text.
 
-use super::opendkim_conf::{Files, Settings};
+use super::opendkim_conf::{Files, Settings, without_secrets};
 
 /// How the first column of a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,26 +41,32 @@ impl Table {
         files: &dyn Files,
     ) -> Result<Option<Self>, String> {
         let Some(value) = settings.value(name) else { return Ok(None) };
-        Self::read(value, files).map(Some).map_err(|why| format!("{name} {value}: {why}"))
+        let failed = |why| format!("{name} {}: {why}", without_secrets(value));
+        Self::read(value, settings, files).map(Some).map_err(failed)
     }
 
     /// Reads what the value of a setting names.
     ///
     /// # Errors
     /// It is a database, or a file that can't be read.
-    pub(super) fn read(value: &str, files: &dyn Files) -> Result<Self, String> {
+    pub(super) fn read(
+        value: &str,
+        settings: &Settings,
+        files: &dyn Files,
+    ) -> Result<Self, String> {
         let comma = value.find(',').unwrap_or(usize::MAX);
         // A colon after the first comma is part of a list.
         let prefix = value.split_once(':').filter(|(kind, _)| kind.len() < comma);
+        let of_file = |kind, path: &str| Self::of_file(kind, &settings.path(path), files);
         let Some((kind, rest)) = prefix else {
             return match value.strip_prefix('/') {
-                Some(_) => Self::of_file(Kind::Exact, value, files),
+                Some(_) => of_file(Kind::Exact, value),
                 None => Ok(Self::of_list(value)),
             };
         };
         match kind.to_ascii_lowercase().as_str() {
-            "file" => Self::of_file(Kind::Exact, rest, files),
-            "refile" => Self::of_file(Kind::Pattern, rest, files),
+            "file" => of_file(Kind::Exact, rest),
+            "refile" => of_file(Kind::Pattern, rest),
             "csl" => Ok(Self::of_list(rest)),
             _ => Err(format!("a data set of type {kind:?} can't be read here; write it as a file")),
         }
@@ -137,9 +143,13 @@ mod tests {
     use super::super::opendkim_conf::tests::paper;
     use super::*;
 
+    fn read(value: &str, files: &dyn Files) -> Result<Table, String> {
+        Table::read(value, &Settings::default(), files)
+    }
+
     fn keys(value: &str) -> Vec<String> {
         let files = paper(&[("/t", "# all\n a  b # c\n\n*@x.test\tk:i\n"), ("/r", "*@x k\n")]);
-        let table = Table::read(value, &files).unwrap();
+        let table = read(value, &files).unwrap();
         table.rows.iter().map(|row| format!("{}={}", row.key, row.value)).collect()
     }
 
@@ -151,7 +161,7 @@ mod tests {
         assert_eq!(keys("sample.com, hogehoge.jp"), ["sample.com=", "hogehoge.jp="]);
         assert_eq!(keys("csl:a=b:c:/d,e=f:g:/h"), ["a=b:c:/d", "e=f:g:/h"]);
         assert_eq!(keys("a.test,b=c:d:/e"), ["a.test=", "b=c:d:/e"]);
-        assert!(Table::read("dsn:mysql://x", &paper(&[])).unwrap_err().contains("\"dsn\""));
+        assert!(read("dsn:mysql://x", &paper(&[])).unwrap_err().contains("\"dsn\""));
     }
 
     #[test]
@@ -170,15 +180,27 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, text), is_fit, "{pattern} {text}");
         }
-        let exact = Table::read("*@sample.com=k", &paper(&[])).unwrap();
+        let exact = read("*@sample.com=k", &paper(&[])).unwrap();
         assert!(exact.first("a@sample.com").is_none());
         assert!(exact.first("*@SAMPLE.com").is_some());
     }
 
     #[test]
+    fn relative_paths_begin_at_the_base_directory() {
+        let conf =
+            "BaseDirectory /etc/d\nKeyTable refile:tables/k\nSigningTable file:/s\nDomain t\n";
+        let files = paper(&[("/c", conf), ("/etc/d/tables/k", "a b\n"), ("/s", "c d\n")]);
+        let settings = Settings::read("/c", &files).unwrap();
+        for (name, key) in [("KeyTable", "a"), ("SigningTable", "c"), ("Domain", "t")] {
+            let table = Table::of(&settings, name, &files).unwrap().unwrap();
+            assert_eq!(table.rows[0].key, key);
+        }
+    }
+
+    #[test]
     fn a_line_that_opendkim_splits_is_refused() {
         let long = format!("{} k\n", "x".repeat(1100));
-        let error = Table::read("/t", &paper(&[("/t", &long)])).unwrap_err();
+        let error = read("/t", &paper(&[("/t", &long)])).unwrap_err();
         assert!(error.starts_with("/t:1: longer than"), "{error}");
     }
 }

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::opendkim::{Fate, OpenDkim, Signature};
+use super::headers::Fields;
+use super::opendkim::{By, Fate, OpenDkim, Signature, key_columns};
+use super::opendkim_conf::without_secrets;
 use super::senders::{NO_USER, Scope, any_domain, below, domains, scopes};
+use crate::admin::store::keys::selector;
 use crate::config::Signing;
 use crate::dkim::{Domain, Identity, Selector};
 use crate::policy::DEFAULT;
@@ -16,6 +19,10 @@ pub(super) struct Source<'a> {
     pub(super) with_key: &'a [Domain],
     /// What domain files inherit.
     pub(super) host: &'a Signing,
+    /// The fields that OpenDKIM signs.
+    pub(super) fields: &'a Fields,
+    /// Keys that can't be used: nothing is to name them.
+    pub(super) broken: &'a [String],
 }
 
 /// The domain files and keys to write, and the remarks on them.
@@ -62,7 +69,7 @@ impl Source<'_> {
         }
         let mut imported = Imported::default();
         for (name, draft) in &drafts {
-            imported.add(name, draft, lines);
+            imported.add(name, draft, lines, self.broken);
         }
         imported.warn(self.opendkim);
         imported.compare(self, &domains);
@@ -126,10 +133,12 @@ fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Signature
     own
 }
 
-/// d= and s=, if they are names that a key can be published under; anything else would move the key and the file to
-/// another directory.
-fn names(signature: &Signature) -> Option<(Domain, Selector)> {
-    Some((Domain::parse(&signature.domain).ok()?, Selector::parse(&signature.selector).ok()?))
+/// d= and s=, if they are names that a key can be published under, and the key can be used; any other name would move the
+/// key and the file to another directory.
+fn names(signature: &Signature, broken: &[String]) -> Option<(Domain, Selector)> {
+    let selector = selector(&signature.selector).ok()?;
+    let is_usable = !broken.contains(&signature.key);
+    Domain::parse(&signature.domain).ok().filter(|_| is_usable).map(|domain| (domain, selector))
 }
 
 /// A text as TOML has it.
@@ -138,10 +147,12 @@ fn quoted(text: &str) -> String {
 }
 
 impl Imported {
-    fn add(&mut self, name: &str, draft: &Draft, lines: &str) {
+    fn add(&mut self, name: &str, draft: &Draft, lines: &str, broken: &[String]) {
         let mut all = draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1));
         // No file can sign for a d= that is no name; `compare` reports it.
-        let Some((first, (domain, selector))) = all.find_map(|one| Some((one, names(one)?))) else {
+        let Some((first, (domain, selector))) =
+            all.find_map(|one| Some((one, names(one, broken)?)))
+        else {
             return;
         };
         if draft.is_exempt {
@@ -152,7 +163,7 @@ impl Imported {
         let follows = name == DEFAULT && first.follows_sender;
         let folder = if follows { DEFAULT } else { domain.as_str() };
         let mut text = HEAD.to_owned();
-        let own = self.selectors(folder, &draft.own, &domain);
+        let own = self.selectors(folder, &draft.own, &domain, broken);
         if !own.is_empty() {
             text.push_str(&format!("selectors = {own:?}\n"));
         }
@@ -176,7 +187,7 @@ impl Imported {
         text.push_str(lines);
         let mut signs = !own.is_empty();
         for (local, signatures) in draft.rules.iter().filter(|(local, _)| !local.is_empty()) {
-            let selectors = self.selectors(folder, signatures, &domain);
+            let selectors = self.selectors(folder, signatures, &domain, broken);
             if !selectors.is_empty() {
                 let from = quoted(&format!("{local}@{name}"));
                 text.push_str(&format!("\n[[sign]]\nfrom = {from}\nselectors = {selectors:?}\n"));
@@ -193,17 +204,25 @@ impl Imported {
     }
 
     /// The selectors of the signatures of a domain; their keys are recorded.
-    fn selectors(&mut self, folder: &str, all: &[Signature], domain: &Domain) -> Vec<String> {
+    fn selectors(
+        &mut self,
+        folder: &str,
+        all: &[Signature],
+        domain: &Domain,
+        broken: &[String],
+    ) -> Vec<String> {
         let mut selectors: Vec<String> = Vec::new();
-        let usable = all.iter().filter_map(|one| Some((one, names(one)?)));
+        let usable = all.iter().filter_map(|one| Some((one, names(one, broken)?)));
         for (signature, (_, selector)) in usable.filter(|(_, (other, _))| other == domain) {
             let (selector, key) = (selector.as_str().to_owned(), &signature.key);
             let place = (folder.to_owned(), selector.clone());
             let known = self.keys.entry(place).or_insert_with(|| key.clone());
             if known != key {
                 self.differences.push(format!(
-                    "two keys for d={folder} s={selector}: {known} was imported, {key} was not; \
-                     only one of them can be the published one"
+                    "two keys for d={folder} s={selector}: {} was imported, {} was not; \
+                     only one of them can be the published one",
+                    without_secrets(known),
+                    without_secrets(key)
                 ));
             }
             if !selectors.contains(&selector) {
@@ -215,6 +234,20 @@ impl Imported {
 
     /// Points out rows that do other than they look like.
     fn warn(&mut self, opendkim: &OpenDkim) {
+        let named = match &opendkim.by {
+            By::One { selector, .. } => vec![("Selector", selector.as_str())],
+            By::Tables { keys, .. } => {
+                let columns = keys.rows.iter().filter_map(|row| Some((row, key_columns(row)?.1)));
+                columns.map(|(row, selector)| (row.place.as_str(), selector)).collect()
+            }
+        };
+        for (place, text) in named {
+            if let Err(why) = selector(text) {
+                self.differences.push(format!(
+                    "{place}: selector {text:?}: {why}; correct it, and import again"
+                ));
+            }
+        }
         for (row, scope) in scopes(opendkim) {
             let place = format!("{}: {}", row.place, row.key);
             match scope {
@@ -257,7 +290,17 @@ mod tests {
         ]);
         let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
         let with_key = with_key_file(&opendkim, &files);
-        Source { opendkim: &opendkim, with_key: &with_key, host: &Signing::default() }.import("")
+        source(&opendkim, &with_key, &[]).import("")
+    }
+
+    fn source<'a>(
+        opendkim: &'a OpenDkim,
+        with_key: &'a [Domain],
+        broken: &'a [String],
+    ) -> Source<'a> {
+        let host = Box::leak(Box::new(Signing::default()));
+        let fields = Box::leak(Box::new(Fields::default()));
+        Source { opendkim, with_key, host, fields, broken }
     }
 
     /// The files without their first line, and what differs.
@@ -366,10 +409,9 @@ mod tests {
         for keys in ["x ../../x:s1:/k/one\n", "x a/b:s1:/k\n", "x sample.com:s/1:/k\n"] {
             let files = paper(&[("/c", "KeyTable /keys\nSigningTable csl:*=x\n"), ("/keys", keys)]);
             let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
-            let tree =
-                Source { opendkim: &opendkim, with_key: &[], host: &Signing::default() }.import("");
+            let tree = source(&opendkim, &[], &[]).import("");
             assert!(tree.files.is_empty() && tree.keys.is_empty(), "{tree:?}");
-            assert_eq!(tree.differences.len(), 1, "{tree:?}");
+            assert!(!tree.differences.is_empty(), "{tree:?}");
         }
     }
 
@@ -401,6 +443,35 @@ mod tests {
         let multiple = "refile:/s\nMultipleSignatures yes";
         let tree = imported(multiple, "*@sample.com one:@%\n*@sample.com two:x@sample.com\n");
         assert_eq!(tree.differences.len(), 1, "{tree:?}");
+    }
+
+    #[test]
+    fn a_key_that_can_not_be_used_is_named_by_no_file() {
+        let (conf, rows) = (
+            "KeyTable /keys\nSigningTable /s\nMultipleSignatures yes\n",
+            "sample.com one\nb.sample.com two\n",
+        );
+        let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let tree = source(&opendkim, &[], &["/k/one".to_owned()]).import("");
+        let text = "selectors = [\"s2\"]\ndomain = \"sample.com\"\n";
+        assert_eq!((self::files(&tree), tree.keys.len()), (vec![("b.sample.com", text)], 1));
+        assert_eq!(tree.differences.len(), 1, "{tree:?}");
+    }
+
+    #[test]
+    fn the_name_of_a_record_is_no_selector() {
+        let keys = "x x.test:s._domainkey:/k\ny y.test:s2:/k\n";
+        let files =
+            paper(&[("/c", "KeyTable /keys\nSigningTable csl:x.test=x\n"), ("/keys", keys)]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let tree = source(&opendkim, &[], &[]).import("");
+        assert!(tree.files.is_empty() && tree.keys.is_empty(), "{tree:?}");
+        assert!(
+            tree.differences[0].starts_with("/keys:1: selector \"s._domainkey\": "),
+            "{tree:?}"
+        );
+        assert!(tree.differences[0].contains("the selector is \"s\""), "{tree:?}");
     }
 
     #[test]

@@ -7,6 +7,64 @@ use super::opendkim_conf::{Files, Settings};
 use crate::config::Signing;
 use crate::dkim::{Domain, FieldName, Recipe};
 
+/// The fields that OpenDKIM signs and oversigns, without those that do not survive delivery.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Fields {
+    pub(super) signed: Vec<FieldName>,
+    pub(super) oversigned: Vec<FieldName>,
+}
+
+/// What OpenDKIM signs without `SignHeaders` (`dkim_should_signhdrs`), but for Resent fields: mail with those is not signed here.
+const USUAL: [&str; 15] = [
+    "From",
+    "Reply-To",
+    "Subject",
+    "Date",
+    "To",
+    "Cc",
+    "In-Reply-To",
+    "References",
+    "List-Id",
+    "List-Help",
+    "List-Unsubscribe",
+    "List-Subscribe",
+    "List-Post",
+    "List-Owner",
+    "List-Archive",
+];
+
+impl Fields {
+    /// Those of a configuration; what can't be read or is a pattern is left out, and reported by [`headers`].
+    pub(super) fn of(settings: &Settings, files: &dyn Files) -> Self {
+        let read = |name: &str| -> Vec<String> {
+            let table = Table::of(settings, name, files).ok().flatten();
+            table.into_iter().flat_map(|table| table.rows).map(|row| row.key).collect()
+        };
+        let (sign, lost) = (read("SignHeaders"), &mut BTreeSet::new());
+        let mut signed: Vec<FieldName> = if is_list(&sign) {
+            Vec::new()
+        } else {
+            USUAL.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
+        };
+        for item in &sign {
+            change(&mut signed, item, "", lost);
+        }
+        for item in read("OmitHeaders") {
+            signed.retain(|name| !name.is(item.trim_start_matches(['+', '-'])));
+        }
+        let mut oversigned = Vec::new();
+        for item in read("OversignHeaders") {
+            change(&mut oversigned, &item, "", lost);
+        }
+        Self { signed, oversigned }
+    }
+}
+
+/// Whether the items replace the usual list.
+fn is_list(items: &[String]) -> bool {
+    !items.is_empty() && !items.iter().all(|item| item == "*" || item.starts_with(['+', '-']))
+}
+
 /// The lines of a domain file, and what is not supported.
 pub(super) fn headers(
     settings: &Settings,
@@ -23,11 +81,7 @@ pub(super) fn headers(
     };
     let (sign, omit, oversign) =
         (read("SignHeaders"), read("OmitHeaders"), read("OversignHeaders"));
-    let is_change = |item: &String| item == "*" || item.starts_with(['+', '-']);
-    let mut headers = host.headers.clone();
-    if !sign.is_empty() && !sign.iter().all(is_change) {
-        headers.clear();
-    }
+    let mut headers = if is_list(&sign) { Vec::new() } else { host.headers.clone() };
     for item in &sign {
         change(&mut headers, item, "SignHeaders", &mut lost);
     }

@@ -44,10 +44,9 @@ impl ImportedKey {
         let (key, pem) = match SigningKey::from_pem(&bytes, SMALLEST) {
             Ok(key) => (key, bytes),
             Err(why) => {
-                let key = of_der(&bytes).map_err(|error| match error {
-                    KeyError::TooSmall { .. } | KeyError::TooLarge { .. } => error,
-                    _ => why,
-                });
+                let of_size =
+                    |error| matches!(error, KeyError::TooSmall { .. } | KeyError::TooLarge { .. });
+                let key = of_der(&bytes).map_err(|error| if of_size(error) { error } else { why });
                 let key = key.map_err(|error| format!("in {origin}: {error}"))?;
                 let pem = key.to_pkcs8_pem().map_err(|error| error.to_string())?;
                 (key, Zeroizing::new(pem.as_bytes().to_vec()))

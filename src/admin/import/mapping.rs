@@ -65,8 +65,13 @@ impl Mapping {
     ) -> Fate {
         let name = setting.name.to_ascii_lowercase();
         match name.as_str() {
-            "domain" | "keyfile" if settings.value("KeyTable").is_some() => {
-                NotNeeded("OpenDKIM ignores it, too, where there is a KeyTable")
+            "domain" | "keyfile" | "selector" | "subdomains"
+                if settings.value("KeyTable").is_some() =>
+            {
+                NotNeeded("ignored by OpenDKIM, too, where there is a KeyTable")
+            }
+            "multiplesignatures" if settings.value("KeyTable").is_none() => {
+                NotNeeded("ignored by OpenDKIM, too, where there is no SigningTable")
             }
             "mode" if setting.value.contains(['v', 'V']) => {
                 ImportedAs("signing; OpenDKIM still verifies incoming mail (Mode v)".to_owned())
@@ -82,12 +87,13 @@ impl Mapping {
                 self.log_success = setting.truth();
                 ImportedAs("log_success".to_owned())
             }
-            "internalhosts" => hosts(setting, files),
+            "internalhosts" => hosts(setting, settings, files),
             "on-default" | "on-signatureerror" | "on-internalerror" => {
                 self.on_error(settings, host)
             }
-            name => in_table(name, setting)
-                .unwrap_or_else(|| not_supported("not a setting of OpenDKIM that is known here")),
+            name => in_table(name, setting).unwrap_or_else(|| {
+                not_supported("no version of OpenDKIM has this setting; correct its name")
+            }),
         }
     }
 
@@ -143,9 +149,9 @@ impl Mapping {
 }
 
 /// The hosts whose SMTP mail OpenDKIM signs: sendmail(1) has to do with the mail of this host only.
-fn hosts(setting: &Setting, files: &dyn Files) -> Fate {
+fn hosts(setting: &Setting, settings: &Settings, files: &dyn Files) -> Fate {
     const LOCAL: [&str; 5] = ["127.0.0.1", "::1", "localhost", "127.0.0.0/8", "[::1]"];
-    let table = match Table::read(&setting.value, files) {
+    let table = match Table::read(&setting.value, settings, files) {
         Ok(table) => table,
         Err(why) => return NotSupported(why.into()),
     };
@@ -227,6 +233,63 @@ mod tests {
         let outcome = outcome("InternalHosts refile:/hosts\nExternalIgnoreList /hosts\n");
         assert!(outcome.not_supported[0].contains("192.0.2.0/24"), "{outcome:?}");
         assert_eq!(outcome.not_needed.len(), 1);
+    }
+
+    /// All settings of all versions of OpenDKIM and `PhoenixDKIM`.
+    const KNOWN: &str = "AddAllSignatureResults ADSPAction ADSPDiscard ADSPNoSuchDomain AlwaysAddARHeader AlwaysSignHeaders \
+        AnonymousDomains AnonymousStatistics ATPSDomains ATPSHashAlgorithm AuthservID AuthservIDWithJobID \
+        AutoRestart AutoRestartCount AutoRestartRate Background BaseDirectory BodyLengthDB BodyLengthDBFile \
+        BodyLengths BogusKey BogusPolicy Canonicalization CaptureUnknownErrors ChangeRootDirectory \
+        CheckSigningTable ClockDrift ConditionalSignatures DefaultSender DiagnosticDirectory Diagnostics \
+        DisableADSP DisableCryptoInit DKIMReputationFail DKIMReputationPass DKIMReputationReject \
+        DKIMReputationRoot DNSConnect DNSSECProbe DNSTimeout Domain DomainKeysCompat DontSignMailTo \
+        EnableCoredumps ExemptDomains ExternalIgnoreList FinalPolicyScript FixCRLF FlowData FlowDataFactor \
+        FlowDataTTL HttpAuthHeader HttpAuthToken HttpTimeout IdentityHeader IdentityHeaderRemove \
+        IgnoreMalformedMail Include InsecureKey InsecurePolicy InternalHosts KeepAuthResults \
+        KeepTemporaryFiles KeyFile KeyList KeyTable LDAPAuthMechanism LDAPAuthName LDAPAuthRealm \
+        LDAPAuthUser LDAPBindPassword LDAPBindUser LDAPDisableCache LDAPKeepaliveIdle LDAPKeepaliveInterval \
+        LDAPKeepaliveProbes LDAPSoftStart LDAPTimeout LDAPUseTLS LocalADSP LogResults LogWhy LuaOnlySigning \
+        MacroList MaximumHeaders MaximumSignaturesToVerify MaximumSignedBytes MetricsAddr MetricsFile \
+        MetricsInterval MilterDebug Minimum MinimumKeyBits Mode MTA MTACommand MultipleSignatures \
+        MustBeSigned Nameservers NoDiscardableMailTo NoHeaderB NoLDAPCache OmitHeaders OmitHeadersDB \
+        On-BadSignature On-Default On-DNSError On-InternalError On-KeyNotFound On-NoSignature On-PolicyError \
+        On-ReputationError On-Security On-SignatureError On-SignatureMissing On-WeakAlgorithm \
+        OverSignHeaders PeerList PidFile POPDBFile Quarantine QueryCache RateLimits RedirectFailuresTo \
+        RemoveARAll RemoveARFrom RemoveOldSignatures ReplaceHeaders ReplaceRules ReportAddress \
+        ReportBccAddress ReportIntervalDB ReputationCache ReputationCacheTTL ReputationDuplicates \
+        ReputationFactor ReputationFail ReputationLimitModifiers ReputationLimits ReputationLowTime \
+        ReputationMinimum ReputationPass ReputationRatios ReputationReject ReputationRoot \
+        ReputationRRDHashDepth ReputationRRDRoot ReputationSpamCheck ReputationTest ReputationTimeFactor \
+        ReputationTimeout ReputationTtest ReputationVerbose RequestReports RequiredHeaders RequireSafeKeys \
+        ResignAll ResignMailTo ResolvConf ResolverConfigFile ResolverConfiguration ResolverTracing \
+        ScreenPolicyScript SelectCanonicalizationHeader Selector SelectorHeader SelectorHeaderRemove \
+        SendADSPReports SenderHeaders SenderMacro SendReports SetupPolicyScript SignatureAlgorithm \
+        SignatureTTL SignHeaders SigningTable SingleAuthResult SMTPURI Socket SoftStart SoftwareHeader \
+        Statistics StatisticsName StatisticsPolicyScript StatisticsPrefix StatsDHost StatsDPrefix Stdoutlog \
+        StrictHeaders StrictSignAlgorithm StrictTestMode SubDomains Syslog SyslogFacility SyslogName \
+        SyslogSuccess TemporaryDirectory TestDNSData TestPublicKeys TrustAnchorFile TrustSignaturesFrom \
+        UMask UnboundConfigFile UnprotectedKey UnprotectedPolicy UserID VaultField VaultSelectorsField \
+        VaultToken VBR-Certifiers VBR-PurgeFields VBR-TrustedCertifiers VBR-TrustedCertifiersOnly VBR-Type \
+        WeakSyntaxChecks X-Header";
+
+    #[test]
+    fn each_setting_of_any_version_is_told_from_a_name_that_none_has() {
+        let is_unknown = |name: &str| {
+            let outcome = outcome(&format!("{name} yes\n"));
+            outcome.not_supported.iter().any(|text| text.contains("no version of OpenDKIM"))
+        };
+        for name in KNOWN.split(' ').filter(|name| *name != "Include") {
+            assert!(!is_unknown(name), "{name}");
+        }
+        assert!(is_unknown("KeyTabel") && is_unknown("DiagnosticDirectories"));
+    }
+
+    #[test]
+    fn what_opendkim_ignores_is_not_called_imported() {
+        let tables = "KeyTable csl:a=b:c:/d\nSigningTable csl:a=a\n";
+        let outcome = outcome(&format!("{tables}Selector s\nDomain x.test\nKeyFile /k\n"));
+        assert_eq!(outcome.not_needed.len(), 3, "{outcome:?}");
+        assert!(outcome.not_needed.iter().all(|text| text.contains("ignored by OpenDKIM")));
     }
 
     #[test]

@@ -68,7 +68,7 @@ impl OpenDkim {
                     |name: &str| settings.value(name).ok_or(format!("neither KeyTable nor {name}"));
                 By::One {
                     selector: wanted("Selector")?.to_owned(),
-                    key: wanted("KeyFile")?.to_owned(),
+                    key: settings.path(wanted("KeyFile")?),
                     domains: read("Domain")?.ok_or("neither KeyTable nor Domain")?,
                     subdomains: settings.is_on("SubDomains"),
                 }

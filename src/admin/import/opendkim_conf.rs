@@ -1,10 +1,11 @@
 //! opendkim.conf(5): text → settings, each with its place. Pure; what `Include` names is the caller's to read.
 
 use std::fmt;
+use std::path::Path;
 
 /// The files of OpenDKIM, read by the caller.
 pub trait Files {
-    /// What a file says.
+    /// What a file says, without a byte order mark.
     ///
     /// # Errors
     /// Why it can't be read.
@@ -53,8 +54,31 @@ impl Setting {
 
 impl fmt::Display for Setting {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}: {} {}", self.file, self.line, self.name, self.value)
+        let name = self.name.to_ascii_lowercase();
+        let is_secret = ["password", "token", "authheader"].iter().any(|end| name.ends_with(end));
+        let value = if is_secret { HIDDEN.to_owned() } else { without_secrets(&self.value) };
+        write!(f, "{}:{}: {} {value}", self.file, self.line, self.name)
     }
+}
+
+/// What is printed in place of a password or a key.
+const HIDDEN: &str = "...";
+
+/// No name or path in a setting is as long; a key is. Characters.
+const LONGEST: usize = 100;
+
+/// A value as it may be printed: without what precedes the host of a URL, and without keys.
+pub(super) fn without_secrets(value: &str) -> String {
+    let url = value.split_once("://").and_then(|(scheme, rest)| {
+        let (_, host) = rest.rsplit_once('@')?;
+        Some(format!("{scheme}://{HIDDEN}@{host}"))
+    });
+    let text = url.unwrap_or_else(|| value.to_owned());
+    let is_end = |char: char| matches!(char, ':' | ',' | '=') || char.is_whitespace();
+    let words = text
+        .split_inclusive(is_end)
+        .map(|word| if word.chars().count() > LONGEST { HIDDEN } else { word });
+    words.collect()
 }
 
 /// All settings that apply: the last one of each name.
@@ -126,6 +150,12 @@ impl Settings {
         self.find(name).map(|setting| setting.value.as_str())
     }
 
+    /// A path as OpenDKIM opens it: relative ones begin at `BaseDirectory`.
+    pub(super) fn path(&self, path: &str) -> String {
+        let base = self.value("BaseDirectory").unwrap_or_default();
+        Path::new(base).join(path).display().to_string()
+    }
+
     /// Whether a boolean setting is on.
     pub(super) fn is_on(&self, name: &str) -> bool {
         self.find(name).and_then(Setting::truth).unwrap_or(false)
@@ -193,6 +223,26 @@ pub(super) mod tests {
         assert_eq!((truth("A"), truth("B"), truth("C")), (Some(true), Some(false), None));
         let number = |name| settings.find(name).unwrap().number();
         assert_eq!((number("D"), number("E"), number("F")), (Some(16), Some(8), Some(300)));
+    }
+
+    #[test]
+    fn no_password_and_no_key_is_shown() {
+        let key = "MIIC".repeat(100);
+        let text = format!(
+            "KeyTable dsn:mysql://dkim:s3:cr/et@db.x.test/dkim/table=keys?keycol=id\n\
+             SigningTable csl:a@x.test=k:{key}, b@x.test=l\nLDAPBindPassword s3cret\n\
+             LDAPBindUser cn=dkim\nVaultToken s3cret\nSocket inet:8891@localhost\n"
+        );
+        let shown: Vec<String> = read(&text).all.iter().map(ToString::to_string).collect();
+        let wanted = [
+            "/c:1: KeyTable dsn:mysql://...@db.x.test/dkim/table=keys?keycol=id",
+            "/c:2: SigningTable csl:a@x.test=k:... b@x.test=l",
+            "/c:3: LDAPBindPassword ...",
+            "/c:4: LDAPBindUser cn=dkim",
+            "/c:5: VaultToken ...",
+            "/c:6: Socket inet:8891@localhost",
+        ];
+        assert_eq!(shown, wanted);
     }
 
     #[test]

@@ -11,8 +11,10 @@ use super::domain_files::{HEAD, Imported};
 use super::keys::ImportedKey;
 use super::mapping::Mapping;
 use crate::admin::checks::obstacles::Missing;
+use crate::admin::dns::Dns;
 use crate::admin::input;
 use crate::admin::output::{Failure, diff};
+use crate::admin::published::{Outcome, test_all};
 use crate::admin::store::{NewFile, Readers, Store};
 use crate::config::Host;
 use crate::wrapper::handoff::USUAL;
@@ -29,6 +31,9 @@ pub(super) struct Report {
     written: bool,
     /// The steps before all that OpenDKIM signs is signed here.
     pub(super) missing: Vec<Missing>,
+    /// The exit code that the steps so far call for.
+    #[serde(skip)]
+    pub(super) code: u8,
 }
 
 /// One file to write.
@@ -54,6 +59,7 @@ impl Report {
             files: Vec::new(),
             written: false,
             missing: Vec::new(),
+            code: 0,
         };
         let path = etc.join("config.toml");
         let line = mapping.log_success.map(|wanted| format!("log_success = {wanted}"));
@@ -135,21 +141,65 @@ impl Report {
         )))
     }
 
+    /// Adds steps; the first ones decide on the exit code.
+    pub(super) fn require(&mut self, code: u8, steps: impl IntoIterator<Item = Missing>) {
+        self.missing.extend(steps);
+        if self.code == 0 && !self.missing.is_empty() {
+            self.code = code;
+        }
+    }
+
     /// What OpenDKIM does and the new files do not.
     pub(super) fn look_for_losses(&mut self) {
-        if self.files.iter().all(|file| file.key.is_none()) {
-            self.missing.push(Missing::new(
+        let no_key = self.files.iter().all(|file| file.key.is_none()).then(|| {
+            Missing::new(
                 "correct what is named above in OpenDKIM's tables, and import again",
                 "no key was imported: nothing is signed with what was",
-            ));
-        }
-        if !self.not_supported.is_empty() {
-            self.missing.push(Missing::new(
+            )
+        });
+        let lost = (!self.not_supported.is_empty()).then(|| {
+            Missing::new(
                 "go through what is not supported: correct it in OpenDKIM's configuration and import again, \
                  write it into the domain files, or do without it",
                 format!("{} above not supported", self.not_supported.len()),
+            )
+        });
+        self.require(Failure::DATA, no_key.into_iter().chain(lost));
+    }
+
+    /// Asks the DNS for the records of the new keys.
+    ///
+    /// # Errors
+    /// The configuration directory can't be read.
+    pub(super) fn ask_dns(&mut self, etc: &Path, dns: &Dns) -> Result<(), Failure> {
+        let is_new = |name: &str| {
+            let path = |name: &str| {
+                let (selector, domain) = name.split_once("._domainkey.")?;
+                Some(etc.join("keys").join(domain).join(format!("{selector}.private")))
+            };
+            path(name).is_some_and(|path| self.files.iter().any(|file| file.path == path))
+        };
+        let tested = test_all(etc, dns, None, false)?;
+        let wrong = tested.iter().filter(|one| one.outcome != Outcome::Ok && is_new(&one.name));
+        let mut steps: Vec<Missing> = wrong
+            .map(|one| {
+                let domain = one.name.split_once("._domainkey.").unwrap_or_default().1;
+                let found = one.findings.iter().map(|finding| finding.message.as_str());
+                Missing::new(
+                    format!("correct the record (dkimctl record {domain}), and ask for it: dkimctl testkey {domain}"),
+                    format!("{}: {}", one.name, found.collect::<Vec<_>>().join("; ")),
+                )
+            })
+            .collect();
+        let default = etc.join("keys/default");
+        if self.files.iter().any(|file| file.path.starts_with(&default)) {
+            steps.push(Missing::new(
+                "ask for the record of each domain whose mail default.toml signs: dkimctl verify, with a message of each",
+                "the domain of each message is that of its record, so that there is no list of them to ask for",
             ));
         }
+        self.require(Failure::UNAVAILABLE, steps);
+        Ok(())
     }
 
     pub(super) fn write(&mut self, etc: &Path) -> Result<(), Failure> {
@@ -213,12 +263,9 @@ impl Report {
             return String::new();
         }
         steps.push(Missing::new(
-            "dkimctl testkey",
-            "the records stay as they are; import does not ask whether the DNS has them",
-        ));
-        steps.push(Missing::new(
             "take OpenDKIM out of non_smtpd_milters in main.cf",
-            "all that it signs of the mail submitted on this host is signed here; both would sign it twice",
+            "all that it signs of the mail submitted on this host is signed here, and the DNS has the records; \
+             both would sign it twice",
         ));
         format!(
             "\nAll that OpenDKIM signs is signed here. What is left to do:\n\n{}",

@@ -195,9 +195,12 @@ pub(super) fn with_key_file(opendkim: &OpenDkim, files: &dyn Files) -> Vec<Domai
         let end = after.split('/').next().unwrap_or_default();
         for name in files.names(folder) {
             let inside = name.strip_prefix(begin).and_then(|name| name.strip_suffix(end));
-            let domain = inside.and_then(|name| Domain::parse(name).ok());
-            let has_key = |domain: &Domain| files.read(&path.replace('%', domain.as_str())).is_ok();
-            all.extend(domain.filter(has_key));
+            let Some(domain) = inside.and_then(|name| Domain::parse(name).ok()) else { continue };
+            let path = path.replace('%', domain.as_str());
+            let (folder, file) = path.rsplit_once('/').unwrap_or_default();
+            if files.names(folder).iter().any(|name| name == file) {
+                all.push(domain);
+            }
         }
     }
     all

@@ -135,6 +135,17 @@ impl KeyFiles {
     }
 }
 
+/// A selector as people name it: the name of its record is a mistake.
+///
+/// # Errors
+/// What is wrong with it.
+pub(crate) fn selector(text: &str) -> Result<Selector, String> {
+    match text.split_once("._domainkey") {
+        Some((meant, _)) => Err(format!("this is the name of a record; the selector is {meant:?}")),
+        None => Selector::parse(text).map_err(|error| error.to_string()),
+    }
+}
+
 /// A text that may be published: the record of a key, or of one that was revoked.
 ///
 /// # Errors
