@@ -15,11 +15,12 @@ _dkimctl() {
     [[ $word == = ]] && word=
     [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
     case $subcommand in
-    '') kind='doctor explain genkey import record rotate setup status testkey try verify' ;;
+    '') kind='doctor explain genkey import log record rotate setup status testkey try verify' ;;
     doctor) kind= options='--offline --json' ;;
     explain) kind=file options='--from --user --json' ;;
     genkey) kind= options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --verbose --json' ;;
-    import) kind=file options='--dry-run --server --json' ;;
+    import) kind=file options='--dry-run --json' ;;
+    log) kind= options='--since --file --json --prometheus' ;;
     record) kind=domain options='--all --merge --selector --format --dmarc --ttl --json' ;;
     rotate) kind=domain options='--all --selector --older --keep --server --dry-run --json' ;;
     setup) kind= options='--dry-run --replace --json --sendmail --directories' ;;
@@ -40,7 +41,8 @@ _dkimctl() {
     genkey:-D | genkey:--directory) kind=directory ;;
     genkey:-h | genkey:--hash-algorithms) kind= ;;
     genkey:-n | genkey:--note) kind= ;;
-    import:--server) kind= ;;
+    log:--since) kind= ;;
+    log:--file) kind=file ;;
     record:-s | record:--selector) kind= ;;
     record:--format) kind='zone plain route53 cloudflare nsupdate octodns' ;;
     record:--ttl) kind= ;;

@@ -43,6 +43,7 @@ complete -c dkimctl -n '__dkimctl_is' -a doctor -d 'Find what breaks signatures 
 complete -c dkimctl -n '__dkimctl_is' -a explain -d 'Explain what the wrapper would do with a message, and why'
 complete -c dkimctl -n '__dkimctl_is' -a genkey -d 'Create a key for a domain and print the DNS record to publish'
 complete -c dkimctl -n '__dkimctl_is' -a import -d 'Create domain files and keys from an OpenDKIM configuration'
+complete -c dkimctl -n '__dkimctl_is' -a log -d 'Show what became of mail: signed, unsigned or refused, and why'
 complete -c dkimctl -n '__dkimctl_is' -a record -d 'Print the DNS records to publish, in the format of a DNS service'
 complete -c dkimctl -n '__dkimctl_is' -a rotate -d 'Replace keys stage by stage, as fast as DNS allows'
 complete -c dkimctl -n '__dkimctl_is' -a setup -d 'Fill in config.toml from the host'
@@ -74,6 +75,10 @@ complete -c dkimctl -n '__dkimctl_is import' -l dry-run -d 'print what would cha
 complete -c dkimctl -n '__dkimctl_is import' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'
 complete -c dkimctl -n '__dkimctl_is import' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is import' -F
+complete -c dkimctl -n '__dkimctl_is log' -l since -x -d 'how far to look back, as 12h or 7d, or a date; default 1d'
+complete -c dkimctl -n '__dkimctl_is log' -l file -r -F -d 'read this log file, or standard input for -'
+complete -c dkimctl -n '__dkimctl_is log' -l json -d 'print the result as JSON'
+complete -c dkimctl -n '__dkimctl_is log' -l prometheus -d 'print counters for Prometheus, of the whole log by default'
 complete -c dkimctl -n '__dkimctl_is record' -l all -d 'use every domain that has keys on this host'
 complete -c dkimctl -n '__dkimctl_is record' -l merge -d 'read records that --json printed on other hosts'
 complete -c dkimctl -n '__dkimctl_is record' -s s -l selector -x -d 'print only the record of this selector'

@@ -14,6 +14,7 @@ pub mod fuzzing;
 mod genkey;
 pub mod import;
 mod input;
+mod log;
 mod output;
 mod postconf;
 mod published;
@@ -40,6 +41,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { options: explain::OPTIONS, help: explain::HELP, run: explain::run },
     Subcommand { options: genkey::OPTIONS, help: genkey::HELP, run: genkey::run },
     Subcommand { options: import::OPTIONS, help: import::HELP, run: import::run },
+    Subcommand { options: log::OPTIONS, help: log::HELP, run: log::run },
     Subcommand { options: record::OPTIONS, help: record::HELP, run: record::run },
     Subcommand { options: rotate::OPTIONS, help: rotate::HELP, run: rotate::run },
     Subcommand { options: setup::OPTIONS, help: setup::HELP, run: setup::run },

@@ -147,3 +147,86 @@ os.execv("/usr/sbin/sendmail", ["sendmail", "-i", "nobody@sink.test"])'"#
     let kept = sandbox.root("grep -l 'd=log.test;' /tmp/got.* | wc -l");
     assert_eq!(kept.trim(), "5");
 }
+
+/// The form of each line in a file of rsyslogd.
+const RSYSLOG: &str = r#"
+module(load="imuxsock")
+action(type="omfile" file="/var/log/rfc3339" template="RSYSLOG_FileFormat")
+action(type="omfile" file="/var/log/traditional" template="RSYSLOG_TraditionalFileFormat")
+"#;
+
+/// What a Prometheus parser reads, one line for each sample.
+const SAMPLES: &str = "
+import sys
+from prometheus_client.parser import text_string_to_metric_families as parse
+for family in parse(sys.stdin.read()):
+    for sample in family.samples:
+        print(family.type, sample.name, sorted(sample.labels.items()), int(sample.value))
+";
+
+#[test]
+#[ignore = "needs root"]
+fn dkimctl_counts_what_became_of_mail_in_the_log_of_a_real_daemon() {
+    let sandbox = Sandbox::on("logging", "tests/it/sandbox/layer.sh logging");
+    sandbox.key(DOMAIN, "s1");
+    sandbox.key("users-log.test", "s1");
+    sandbox.root("echo 'users = [\"root\"]' >>/etc/sendmail-dkim/domains/users-log.test.toml");
+    let real = sandbox.static_queue("/tmp/queue");
+    sandbox.write("/etc/sendmail-dkim/config.toml", &format!("sendmail = {real:?}\n"));
+    sandbox.write("/etc/rsyslog.test", RSYSLOG);
+    sandbox.root("rm /dev/log; TZ=Asia/Tokyo rsyslogd -f /etc/rsyslog.test -i /tmp/rsyslog.pid");
+    for (from, times) in [
+        (format!("a@{DOMAIN}"), 3),
+        ("a@unknown.test".to_owned(), 2),
+        ("a@users-log.test".to_owned(), 1),
+        // This looks like another line.
+        ("\"x result=signed\"@unknown.test".to_owned(), 1),
+    ] {
+        for _ in 0..times {
+            let message = format!("From: {from}\n\nx\n");
+            let output =
+                sandbox.sh("www-data", "exec sendmail -i nobody@sink.test", message.as_bytes());
+            assert!(output.status.success(), "{output:?}");
+        }
+    }
+    // The daemon writes all that it has when it ends.
+    sandbox.root("logger end; kill $(cat /tmp/rsyslog.pid); while [ -e /tmp/rsyslog.pid ]; do sleep 0.1; done");
+    for file in ["/var/log/rfc3339", "/var/log/traditional"] {
+        let log = |options: &str| {
+            sandbox.root(&format!("TZ=Asia/Tokyo dkimctl log --file {file} {options}"))
+        };
+        let found: serde_json::Value = serde_json::from_str(&log("--json")).unwrap();
+        let counts =
+            ["signed", "unsigned", "refused"].map(|result| found[result].as_u64().unwrap());
+        assert_eq!(counts, [3, 4, 0], "{file}: {found}");
+        assert_eq!(found["users"][0]["name"], "www-data");
+        let text = log("");
+        for expected in [
+            "        3         0         0  log.test\n",
+            "        0         3         0  unknown.test\n",
+            "        3  no domain file\n           If the domain is yours, make a key for it",
+            "        4  www-data (uid 33)\n",
+        ] {
+            assert!(text.contains(expected), "{file}: {expected}\n{text}");
+        }
+        // Nothing is a second old.
+        let none = log("--since 2099-01-01");
+        assert!(none.contains("        0  signed\n        0  unsigned\n"), "{none}");
+        sandbox.write("/tmp/samples.py", SAMPLES);
+        let samples = sandbox.root(&format!(
+            "TZ=Asia/Tokyo dkimctl log --file {file} --prometheus | python3 /tmp/samples.py"
+        ));
+        let labels = "('domain', 'log.test'), ('reason', ''), ('result', 'signed')";
+        let expected = format!("counter sendmail_dkim_messages_total [{labels}] 3\n");
+        assert!(samples.contains(&expected), "{file}: {samples}");
+        let labels = "('domain', ''), ('reason', 'no-domain-file'), ('result', 'unsigned')";
+        assert!(samples.contains(&format!("[{labels}] 3\n")), "{file}: {samples}");
+        assert!(samples.contains("counter sendmail_dkim_failures_total [] 0\n"), "{samples}");
+    }
+    // Without a file: the mail log of the host, if it is not an old one.
+    let script = "cp /var/log/rfc3339 /var/log/mail.log; dkimctl log | head -n 2 | tail -n 1
+                  touch -d '2 days ago' /var/log/mail.log; dkimctl log 2>&1; echo $?";
+    let output = sandbox.root(script);
+    assert!(output.starts_with("        3  signed\n"), "{output}");
+    assert!(output.contains("--file") && output.ends_with("66\n"), "{output}");
+}

@@ -8,7 +8,7 @@ use toml::value::{Datetime, Offset};
 use crate::message::date::DateTime;
 
 /// Seconds since 1970-01-01T00:00:00Z.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct UtcTime(pub(crate) u64);
 
 impl UtcTime {
@@ -64,7 +64,7 @@ const YEAR_10000: u64 = 253_402_300_800;
     clippy::arithmetic_side_effects,
     reason = "years of 4 digits: nowhere near the width of i64"
 )]
-fn days(year: i64, month: i64, day: i64) -> i64 {
+pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
     // Years begin in March here, so that the odd day of a leap year is the last of its year.
     let year = year - i64::from(month <= 2);
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));

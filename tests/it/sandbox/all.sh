@@ -7,7 +7,7 @@ exec >/dev/null
 
 "$HERE/base.sh"
 for suite in bullseye trixie; do "$HERE/base.sh" $suite & done
-for layer in counting dma exim4 msmtp nullmailer opensmtpd passing sendmail; do "$HERE/layer.sh" $layer & done
+for layer in counting dma exim4 logging msmtp nullmailer opensmtpd passing sendmail; do "$HERE/layer.sh" $layer & done
 "$HERE/../../callers/base.sh" &
 "$HERE/../../packaging/layer.sh" &
 "$HERE/corpora.sh" &

@@ -3,7 +3,7 @@
 # what that needs.
 # By the name of another mail system Debian's package of it takes the place of Postfix, as a null client of the sink: one
 # layer for each, because they conflict with one another. `passing` has programs that hand on the mail of others, `counting` what counts
-# instructions.
+# instructions, `logging` a syslog daemon and a reader of counters.
 set -euo pipefail
 export LC_ALL=C
 umask 022
@@ -27,6 +27,7 @@ packages() {
     counting) echo valgrind ;;
     passing) echo mutt procmail fetchmail getmail6 ;;
     sendmail) echo sendmail-bin ;;
+    logging) echo rsyslog python3-prometheus-client ;;
     *) die "no such layer" ;;
     esac
 }

@@ -1,0 +1,171 @@
+//! What `dkimctl log` prints: as text, as JSON, and for Prometheus.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+
+use nix::unistd::{Uid, User};
+use serde::Serialize;
+
+/// Users and failures that are shown to people.
+const MOST_SHOWN: usize = 10;
+
+/// What the log says, for scripts.
+#[derive(Debug, Serialize)]
+pub(super) struct Summary {
+    /// Absent: from the beginning of the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) since: Option<String>,
+    pub(super) until: String,
+    pub(super) signed: u64,
+    pub(super) unsigned: u64,
+    pub(super) refused: u64,
+    pub(super) groups: Vec<Group>,
+    pub(super) reasons: Vec<Reason>,
+    pub(super) users: Vec<Sender>,
+    pub(super) failures: Vec<Fatal>,
+}
+
+/// Messages of one domain with one result for one kind of reason.
+#[derive(Debug, Serialize)]
+pub(super) struct Group {
+    /// d=, or the domain of the author address; empty if the message has none.
+    pub(super) domain: String,
+    /// There is a domain file for it.
+    pub(super) configured: bool,
+    pub(super) result: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub(super) reason: String,
+    pub(super) messages: u64,
+}
+
+/// A kind of reason.
+#[derive(Debug, Serialize)]
+pub(super) struct Reason {
+    pub(super) code: &'static str,
+    /// The first one in the log.
+    pub(super) example: String,
+    pub(super) remedy: &'static str,
+    pub(super) messages: u64,
+}
+
+/// Messages of a user that were not signed.
+#[derive(Debug, Serialize)]
+pub(super) struct Sender {
+    pub(super) uid: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) name: Option<String>,
+    pub(super) messages: u64,
+}
+
+/// A failure before there was a message.
+#[derive(Debug, Serialize)]
+pub(super) struct Fatal {
+    pub(super) text: String,
+    pub(super) times: u64,
+}
+
+impl Group {
+    pub(super) fn new(key: &str, messages: u64) -> Self {
+        let mut parts = key.split(' ');
+        let mut part = || parts.next().unwrap_or_default().to_owned();
+        Self { domain: part(), configured: part() == "+", result: part(), reason: part(), messages }
+    }
+
+    pub(super) fn sort_key(&self) -> (&str, Reverse<&str>, &str) {
+        // signed, unsigned, refused
+        (&self.domain, Reverse(self.result.get(..1).unwrap_or_default()), &self.reason)
+    }
+}
+
+impl Sender {
+    pub(super) fn new(uid: u32, messages: u64) -> Self {
+        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+        Self { uid, name: user.map(|user| user.name), messages }
+    }
+}
+
+impl Summary {
+    pub(super) fn text(&self) -> String {
+        let mut text = match &self.since {
+            Some(since) => format!("From {since} to {}:\n", self.until),
+            None => format!("Until {}:\n", self.until),
+        };
+        let totals =
+            [("signed", self.signed), ("unsigned", self.unsigned), ("refused", self.refused)];
+        for (result, count) in totals {
+            text.push_str(&format!("{count:>9}  {result}\n"));
+        }
+        if !self.groups.is_empty() {
+            text.push_str(&self.domains());
+        }
+        if !self.reasons.is_empty() {
+            text.push_str("\nWhy:\n");
+        }
+        for reason in &self.reasons {
+            text.push_str(&format!(
+                "{:>9}  {}\n           {}\n",
+                reason.messages, reason.example, reason.remedy
+            ));
+        }
+        if !self.users.is_empty() {
+            text.push_str("\nUsers whose mail was not signed:\n");
+        }
+        for user in self.users.iter().take(MOST_SHOWN) {
+            let name = user.name.as_deref().unwrap_or("unknown");
+            text.push_str(&format!("{:>9}  {name} (uid {})\n", user.messages, user.uid));
+        }
+        if !self.failures.is_empty() {
+            text.push_str("\nFailures, nothing sent:\n");
+        }
+        for failure in self.failures.iter().take(MOST_SHOWN) {
+            text.push_str(&format!("{:>9}  {}\n", failure.times, failure.text));
+        }
+        text
+    }
+
+    /// A row for each domain, those with the most messages first.
+    fn domains(&self) -> String {
+        let mut rows: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
+        for group in &self.groups {
+            let row = rows.entry(&group.domain).or_default();
+            let results = ["signed", "unsigned", "refused"].into_iter().zip(row);
+            for (_, count) in results.filter(|(result, _)| *result == group.result) {
+                *count = count.saturating_add(group.messages);
+            }
+        }
+        let mut rows: Vec<_> = rows.into_iter().collect();
+        rows.sort_by_key(|(_, counts)| Reverse(counts.iter().sum::<u64>()));
+        let mut text = format!("\n{:>9} {:>9} {:>9}  domain\n", "signed", "unsigned", "refused");
+        for (domain, [signed, unsigned, refused]) in rows {
+            let domain = if domain.is_empty() { "(none)" } else { domain };
+            text.push_str(&format!("{signed:>9} {unsigned:>9} {refused:>9}  {domain}\n"));
+        }
+        text
+    }
+
+    /// The text format of Prometheus. A label for each domain that a caller may write would have no bound: domains without a
+    /// domain file are one.
+    pub(super) fn prometheus(&self) -> String {
+        let mut counts: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
+        for group in &self.groups {
+            let domain = if group.configured { group.domain.as_str() } else { "" };
+            let count = counts.entry((domain, &group.result, &group.reason)).or_default();
+            *count = count.saturating_add(group.messages);
+        }
+        let mut text =
+            "# HELP sendmail_dkim_messages_total Messages by signing domain, result and reason.\n\
+                        # TYPE sendmail_dkim_messages_total counter\n"
+                .to_owned();
+        for ((domain, result, reason), count) in counts {
+            let labels = format!("domain={domain:?},result={result:?},reason={reason:?}");
+            text.push_str(&format!("sendmail_dkim_messages_total{{{labels}}} {count}\n"));
+        }
+        let failures: u64 = self.failures.iter().map(|failure| failure.times).sum();
+        text.push_str(
+            "# HELP sendmail_dkim_failures_total Calls that failed before there was a message.\n\
+             # TYPE sendmail_dkim_failures_total counter\n",
+        );
+        text.push_str(&format!("sendmail_dkim_failures_total {failures}\n"));
+        text
+    }
+}

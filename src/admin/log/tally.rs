@@ -1,0 +1,346 @@
+//! The counts of a log.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap};
+use std::io::{self, Read};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use memchr::memmem::Finder;
+use memchr::memrchr;
+
+use super::line::{self, Said, Stamp};
+use super::remedies::kind_of;
+use super::summary::{Fatal, Group, Reason, Sender, Summary};
+use crate::admin::output::Failure;
+use crate::admin::store::time::{UtcTime, days};
+
+/// The counts of a log.
+pub(super) struct Tally {
+    since: UtcTime,
+    now: UtcTime,
+    /// Local time minus UTC in seconds, once it is needed.
+    offset: Option<i64>,
+    /// By domain, whether the line names a signing domain, result and code of the reason, each ended by a space.
+    groups: HashMap<String, u64>,
+    /// The key that is looked for in `groups`.
+    key: String,
+    /// The first reason of each kind.
+    examples: BTreeMap<&'static str, String>,
+    users: BTreeMap<u32, u64>,
+    failures: BTreeMap<String, u64>,
+}
+
+/// Bytes that are read at a time.
+const PIECE: usize = 1 << 20;
+
+/// A longer line is none of the wrapper's.
+const LONGEST_LINE: usize = 64 << 10;
+
+/// Domains in the log are the caller's text: no more of them are told apart.
+const MOST_GROUPS: usize = 100_000;
+
+impl Tally {
+    pub(super) fn new(since: UtcTime, now: UtcTime) -> Self {
+        let (groups, key) = (HashMap::new(), String::new());
+        let (examples, users, failures) = Default::default();
+        Self { since, now, offset: None, groups, key, examples, users, failures }
+    }
+
+    /// Counts the lines of a log.
+    pub(super) fn read(&mut self, mut log: impl Read, path: &Path) -> Result<(), Failure> {
+        let finder = Finder::new(b" sendmail-dkim[");
+        let mut piece = vec![0; PIECE];
+        let mut kept = 0;
+        loop {
+            let free = piece.get_mut(kept..).unwrap_or_default();
+            let length = match log.read(free) {
+                Ok(length) => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => return Err(Failure::reading(path, &error)),
+            };
+            let filled = piece.get(..kept.saturating_add(length)).unwrap_or_default();
+            let whole = match memrchr(b'\n', filled) {
+                Some(end) if length > 0 => end.saturating_add(1),
+                // The last line may have no end; one that is longer than all that is read at a time is skipped.
+                _ if length == 0 || filled.len() == PIECE => filled.len(),
+                _ => 0,
+            };
+            self.lines(filled.get(..whole).unwrap_or_default(), &finder);
+            if length == 0 {
+                return Ok(());
+            }
+            let rest = whole..filled.len();
+            kept = rest.len();
+            piece.copy_within(rest, 0);
+        }
+    }
+
+    fn lines(&mut self, mut text: &[u8], finder: &Finder<'_>) {
+        while let Some(at) = finder.find(text) {
+            let (before, after) = text.split_at_checked(at).unwrap_or_default();
+            let start = memrchr(b'\n', before).map_or(0, |end| end.saturating_add(1));
+            let length = memchr::memchr(b'\n', after).unwrap_or(after.len());
+            let end = at.saturating_add(length);
+            let line = text.get(start..end).unwrap_or_default();
+            if line.len() <= LONGEST_LINE
+                && let Ok(line) = std::str::from_utf8(line)
+                && let Some((stamp, said)) = line::parse(line)
+                && self.is_meant(stamp)
+            {
+                self.count(said);
+            }
+            text = text.get(end..).unwrap_or_default();
+        }
+    }
+
+    /// Whether a line is young enough.
+    fn is_meant(&mut self, stamp: Stamp) -> bool {
+        let time = match stamp {
+            Stamp::Utc(time) => time,
+            Stamp::Local(..) if self.since.0 == 0 => return true,
+            Stamp::Local(month, seconds) => {
+                let offset = *self.offset.get_or_insert_with(local_offset);
+                in_the_last_year(month, seconds, offset, self.now)
+            }
+        };
+        time >= self.since
+    }
+
+    fn count(&mut self, said: Said<'_>) {
+        let entry = match said {
+            Said::Message(entry) => entry,
+            Said::Fatal(text) => {
+                let is_known = self.failures.len() < MOST_GROUPS;
+                let text = if is_known { text } else { "other failures" };
+                return add(self.failures.entry(text.to_owned()).or_default());
+            }
+        };
+        if entry.result != "signed" {
+            add(self.users.entry(entry.uid).or_default());
+        }
+        let code = entry.reason.map_or("", |reason| {
+            let code = kind_of(reason).code;
+            self.examples.entry(code).or_insert_with(|| reason.to_owned());
+            code
+        });
+        let is_full = self.groups.len() >= MOST_GROUPS;
+        self.key.clear();
+        let is_configured = if entry.domain.is_some() { "+" } else { "-" };
+        for part in [if is_full { "" } else { entry.about() }, is_configured, entry.result, code] {
+            self.key.push_str(part);
+            self.key.push(' ');
+        }
+        match self.groups.get_mut(&self.key) {
+            Some(count) => add(count),
+            None => drop(self.groups.insert(self.key.clone(), 1)),
+        }
+    }
+
+    pub(super) fn summary(&self) -> Summary {
+        let mut groups: Vec<_> =
+            self.groups.iter().map(|(key, count)| Group::new(key, *count)).collect();
+        groups.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
+        let total = |result| {
+            groups.iter().filter(|group| group.result == result).map(|group| group.messages).sum()
+        };
+        let reason = |(code, example): (&&'static str, &String)| {
+            let of_code = groups.iter().filter(|group| group.reason == *code);
+            Reason {
+                code,
+                example: example.clone(),
+                remedy: kind_of(example).remedy,
+                messages: of_code.map(|group| group.messages).sum(),
+            }
+        };
+        let mut reasons: Vec<_> = self.examples.iter().map(reason).collect();
+        reasons.sort_by_key(|reason| Reverse(reason.messages));
+        let mut users: Vec<_> =
+            self.users.iter().map(|(uid, messages)| Sender::new(*uid, *messages)).collect();
+        users.sort_by_key(|user| Reverse(user.messages));
+        let failure = |(text, times): (&String, &u64)| Fatal { text: text.clone(), times: *times };
+        Summary {
+            since: (self.since.0 > 0).then(|| self.since.to_string()),
+            until: self.now.to_string(),
+            signed: total("signed"),
+            unsigned: total("unsigned"),
+            refused: total("refused"),
+            failures: self.failures.iter().map(failure).collect(),
+            groups,
+            reasons,
+            users,
+        }
+    }
+}
+
+fn add(count: &mut u64) {
+    *count = count.saturating_add(1);
+}
+
+/// A day, in seconds.
+const DAY: u64 = 86_400;
+
+/// Local time minus UTC, in seconds. Without date(1), local time is taken for UTC.
+fn local_offset() -> i64 {
+    let output = Command::new("date").arg("+%z").stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
+    line::zone(&text.unwrap_or_default()).unwrap_or_default()
+}
+
+/// The time of a line without a year: the latest one that is not in the future, but for a clock that was set back.
+fn in_the_last_year(month: u8, seconds: u32, offset: i64, now: UtcTime) -> UtcTime {
+    let year: i64 = now.date().get(..4).and_then(|year| year.parse().ok()).unwrap_or_default();
+    let of = |year| {
+        let begin = days(year, month.into(), 1).saturating_mul(86_400);
+        let local = begin.saturating_add(seconds.into());
+        UtcTime(u64::try_from(local.saturating_sub(offset)).unwrap_or_default())
+    };
+    // In a time zone ahead of UTC the new year has begun.
+    let years = [year.saturating_add(1), year, year.saturating_sub(1)];
+    let latest = years.map(of).into_iter().find(|time| *time <= now.after(DAY));
+    latest.unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: &str = "2026-11-29T16:00:00Z";
+
+    fn at(text: &str) -> UtcTime {
+        UtcTime::parse(&text.parse().unwrap()).unwrap()
+    }
+
+    fn tally(since: u64, log: &[u8]) -> Summary {
+        let mut tally = Tally::new(UtcTime(since), at(NOW));
+        tally.offset = Some(3_600);
+        // Any division into reads gives the same.
+        struct Pieces<'a>(&'a [u8]);
+        impl Read for Pieces<'_> {
+            fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+                let length = self.0.len().min(7).min(buffer.len());
+                buffer[..length].copy_from_slice(&self.0[..length]);
+                self.0 = &self.0[length..];
+                Ok(length)
+            }
+        }
+        let path = Path::new("x");
+        tally.read(Pieces(log), path).unwrap();
+        let mut whole = Tally::new(UtcTime(since), at(NOW));
+        whole.offset = tally.offset;
+        whole.read(log, path).unwrap();
+        assert_eq!(tally.groups, whole.groups);
+        tally.summary()
+    }
+
+    fn line(time: &str, text: &str) -> String {
+        format!("{time} host sendmail-dkim[7]: {text}\n")
+    }
+
+    #[test]
+    fn messages_are_counted_by_domain_result_and_reason() {
+        let time = "2026-11-29T15:00:00Z";
+        let mut log = line(time, "uid=33 author=<a@x.test> d=x.test s=s1 result=signed").repeat(3);
+        log.push_str(&line(
+            time,
+            "uid=33 author=<a@y.test> result=unsigned reason=\"no domain file\"",
+        ));
+        log.push_str(&line(
+            time,
+            "uid=0 author=<b@y.test> result=unsigned reason=\"no domain file\"",
+        ));
+        log.push_str(&line(
+            time,
+            "uid=0 author=<a@x.test> d=x.test s=s1 result=refused reason=\"cannot open key /k\"",
+        ));
+        log.push_str(&line(time, "fatal: no real sendmail at \"/x\""));
+        log.push_str("2026-11-29T15:00:00Z host postfix/qmgr[1]: 4F: from=<a@x.test>, size=3\n");
+        // The last line has no end, as when the daemon is writing it.
+        log.push_str(line(time, "uid=5 result=unsigned reason=\"no From field\"").trim_end());
+        let found = tally(0, log.as_bytes());
+        assert_eq!((found.signed, found.unsigned, found.refused), (3, 3, 1));
+        let groups: Vec<_> = found
+            .groups
+            .iter()
+            .map(|group| {
+                (&*group.domain, group.configured, &*group.result, &*group.reason, group.messages)
+            })
+            .collect();
+        assert_eq!(
+            groups,
+            [
+                ("", false, "unsigned", "bad-from", 1),
+                ("x.test", true, "signed", "", 3),
+                ("x.test", true, "refused", "key", 1),
+                ("y.test", false, "unsigned", "no-domain-file", 2),
+            ]
+        );
+        assert_eq!(
+            found.users.iter().map(|user| (user.uid, user.messages)).collect::<Vec<_>>(),
+            [(0, 2), (5, 1), (33, 1)]
+        );
+        assert_eq!(found.reasons[0].code, "no-domain-file");
+        assert_eq!(found.failures[0].times, 1);
+        let text = found.prometheus();
+        assert!(text.contains("{domain=\"x.test\",result=\"signed\",reason=\"\"} 3\n"), "{text}");
+        assert!(
+            text.contains("{domain=\"\",result=\"unsigned\",reason=\"no-domain-file\"} 2\n"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn older_lines_are_left_out() {
+        let since = at("2026-11-29T15:00:00Z").0;
+        let signed = "uid=33 author=<a@x.test> d=x.test s=s1 result=signed";
+        for (time, expected) in [
+            ("2026-11-29T14:59:59Z", 0),
+            ("2026-11-29T15:00:00Z", 1),
+            ("2026-11-29T16:00:00+01:00", 1),
+            ("2026-11-29T15:30:00+01:00", 0),
+            // Local time is an hour ahead of UTC here.
+            ("Nov 29 15:59:59", 0),
+            ("Nov 29 16:00:00", 1),
+            ("Dec  1 16:00:00", 0),
+            ("Nov  9 23:00:00", 0),
+        ] {
+            assert_eq!(tally(since, line(time, signed).as_bytes()).signed, expected, "{time}");
+        }
+    }
+
+    #[test]
+    fn a_line_without_a_year_is_of_the_last_twelve_months() {
+        for (now, month, expected) in [
+            ("2026-11-29T16:00:00Z", 11, "2026-11-01T00:00:00Z"),
+            ("2026-11-29T16:00:00Z", 12, "2025-12-01T00:00:00Z"),
+            ("2026-12-31T23:30:00Z", 1, "2027-01-01T00:00:00Z"),
+            ("2027-01-01T00:30:00Z", 12, "2026-12-01T00:00:00Z"),
+        ] {
+            assert_eq!(in_the_last_year(month, 0, 0, at(now)).to_string(), expected, "{now}");
+        }
+    }
+
+    #[test]
+    fn hostile_logs_cost_no_more_than_their_length() {
+        let domains = (0..MOST_GROUPS + 10).map(|number| {
+            line(
+                "2026-11-29T15:00:00Z",
+                &format!(
+                    "uid=1 author=<a@{number}.test> result=unsigned reason=\"no domain file\""
+                ),
+            )
+        });
+        let found = tally(0, domains.collect::<String>().as_bytes());
+        assert_eq!(
+            (found.unsigned, found.groups.len()),
+            (u64::try_from(MOST_GROUPS).unwrap() + 10, MOST_GROUPS + 1)
+        );
+        let long = format!("2026-11-29T15:00:00Z host sendmail-dkim[1]: {}\n", "x".repeat(3 << 20));
+        let signed = line("2026-11-29T15:00:00Z", "uid=33 d=x.test s=s1 result=signed");
+        let mut log = format!("{long}{signed}").into_bytes();
+        log.splice(0..0, *b"\xff\xfe sendmail-dkim[\n");
+        let mut read = Tally::new(UtcTime(0), at(NOW));
+        read.read(&*log, Path::new("x")).unwrap();
+        assert_eq!(read.summary().signed, 1);
+    }
+}
