@@ -8,12 +8,14 @@
 mod error;
 mod keys;
 mod log;
+mod publish;
 mod signing;
 
 use std::path::PathBuf;
 
 pub use error::ConfigError;
 pub use log::LogDestination;
+pub use publish::Publish;
 pub use signing::{OnError, Signing};
 
 use crate::argv::LoneDot;
@@ -36,6 +38,8 @@ pub struct Host {
     pub log_success: bool,
     /// Where the log goes.
     pub log_destination: LogDestination,
+    /// How `dkimctl` publishes records.
+    pub publish: Option<Publish>,
     /// How to sign where a domain does not say otherwise.
     pub signing: Signing,
 }
@@ -106,6 +110,7 @@ impl Host {
             message_size_limit: keys.message_size_limit(),
             log_success: keys.log_success().unwrap_or(true),
             log_destination: keys.log_destination()?.unwrap_or_default(),
+            publish: keys.publish()?,
             signing,
         })
     }
@@ -236,6 +241,15 @@ mod tests {
             ("oversign = [\"From\", \"Sender\"]", "line 2: oversign: "),
             ("lone_dot = \"no\"", "line 2: lone_dot: \"no\" is neither \"ends\" nor \"text\""),
             ("log_success = 1", "line 2: "),
+            ("publish = \"knotc\"", "line 2: publish: \"knotc\" is not \"nsupdate\"; "),
+            ("publish = [\"x\"]", "line 2: publish: the list must begin with the absolute path"),
+            ("publish = []", "line 2: publish: the list must begin with the absolute path"),
+            ("publish = 1", "line 2: "),
+            ("nsupdate_key = \"x\"", "line 2: nsupdate_key: \"x\" is not an absolute path"),
+            (
+                "nsupdate_server = \"a\\nb\"",
+                "line 2: nsupdate_server: \"a\\nb\" is no host name or address with or without a port",
+            ),
             (
                 "log_destination = \"file\"",
                 "line 2: log_destination: \"file\" is none of \"syslog\", \"stderr\" and \"none\"",

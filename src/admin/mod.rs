@@ -9,6 +9,7 @@ mod dns;
 mod doctor;
 mod dry_run;
 mod explain;
+mod format;
 #[doc(hidden)]
 pub mod fuzzing;
 mod genkey;
@@ -18,6 +19,7 @@ mod log;
 mod output;
 mod postconf;
 mod published;
+mod publisher;
 mod record;
 mod rotate;
 mod setup;

@@ -1,7 +1,5 @@
 //! `dkimctl record`: what to publish, in the form that the DNS service wants.
 
-mod format;
-
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
@@ -10,11 +8,11 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use super::cli::{Args, JSON, Opt};
+use super::format::{Format, TxtRecord};
 use super::output::{Failure, say, say_json};
 use super::store::keys::KeyFolder;
 use super::{input, store};
 use crate::dkim::{Domain, Selector};
-use format::{Format, TxtRecord};
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--all", "use every domain that has keys on this host"),

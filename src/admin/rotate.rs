@@ -12,6 +12,7 @@ use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::dns::Dns;
 use super::input;
 use super::output::Failure;
+use super::publisher::Publisher;
 use super::store::Store;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFiles, KeyFolder};
@@ -92,6 +93,7 @@ impl Run {
             etc: args.etc.clone(),
             store: Store::open(&args.etc)?,
             dns: Dns::asked_for(args.text("--server")?)?,
+            publisher: Publisher::of(&args.etc)?,
             now: UtcTime::now(),
             host: name::host_label(&host),
             template: args.value("--selector", Template::parse)?.unwrap_or_default(),

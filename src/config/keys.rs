@@ -1,5 +1,7 @@
 //! The keys of both kinds of files as they stand in the text, each with its place.
 
+mod host;
+
 use std::ops::Range;
 use std::path::PathBuf;
 
@@ -7,9 +9,8 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
-use super::log::LogDestination;
+use super::publish::Value as PublishValue;
 use super::signing::{OnError, Signing, try_names};
-use crate::argv::LoneDot;
 use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
 
 type Text = Option<Spanned<String>>;
@@ -26,6 +27,9 @@ struct Values {
     lone_dot: Text,
     log_success: Option<Spanned<bool>>,
     log_destination: Text,
+    publish: Option<Spanned<PublishValue>>,
+    nsupdate_key: Text,
+    nsupdate_server: Text,
 
     selector: Text,
     selectors: List,
@@ -113,6 +117,9 @@ impl<'a> Keys<'a> {
                 ("lone_dot", span(&values.lone_dot)),
                 ("log_success", span(&values.log_success)),
                 ("log_destination", span(&values.log_destination)),
+                ("publish", span(&values.publish)),
+                ("nsupdate_key", span(&values.nsupdate_key)),
+                ("nsupdate_server", span(&values.nsupdate_server)),
             ],
         )
     }
@@ -138,47 +145,6 @@ impl<'a> Keys<'a> {
         let Some(value) = value else { return Ok(None) };
         let text: &str = value.as_ref();
         parse(text).map(Some).map_err(|error| self.error(key, &value.span(), error))
-    }
-
-    pub(super) fn sendmail(&self) -> Result<Option<PathBuf>, ConfigError> {
-        self.parsed("sendmail", &self.values.sendmail, |text| {
-            let path = PathBuf::from(text);
-            let usable = path.is_absolute() && !text.contains('\0');
-            usable.then_some(path).ok_or_else(|| format!("{text:?} is not an absolute path"))
-        })
-    }
-
-    pub(super) fn origin(&self) -> Result<Option<Domain>, ConfigError> {
-        self.parsed("origin", &self.values.origin, Domain::parse)
-    }
-
-    pub(super) fn append_dot_domain(&self) -> Result<Option<Domain>, ConfigError> {
-        self.parsed("append_dot_domain", &self.values.append_dot_domain, Domain::parse)
-    }
-
-    /// As in Postfix, 0 is no limit.
-    pub(super) fn message_size_limit(&self) -> Option<u64> {
-        self.values
-            .message_size_limit
-            .as_ref()
-            .map(|limit| *limit.get_ref())
-            .filter(|limit| *limit > 0)
-    }
-
-    pub(super) fn lone_dot(&self) -> Result<Option<LoneDot>, ConfigError> {
-        self.parsed("lone_dot", &self.values.lone_dot, |text| match text {
-            "ends" => Ok(LoneDot::Ends),
-            "text" => Ok(LoneDot::IsText),
-            _ => Err(format!("{text:?} is neither \"ends\" nor \"text\"")),
-        })
-    }
-
-    pub(super) fn log_success(&self) -> Option<bool> {
-        self.values.log_success.as_ref().map(|value| *value.as_ref())
-    }
-
-    pub(super) fn log_destination(&self) -> Result<Option<LogDestination>, ConfigError> {
-        self.parsed("log_destination", &self.values.log_destination, LogDestination::named)
     }
 
     pub(super) fn domain(&self) -> Result<Option<Domain>, ConfigError> {

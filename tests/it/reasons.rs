@@ -400,6 +400,21 @@ const LINES: &[(&str, &str, &str)] = &[
         "log_destination: \\\"x\\\" is none of \\\"syslog\\\", \\\"stderr\\\" and \\\"none\\\"",
     ),
     (
+        "config.toml",
+        "publish = \"x\"",
+        "publish: \\\"x\\\" is not \\\"nsupdate\\\"; write a command as a list, as in [\\\"/path/to/program\\\", \\\"argument\\\"]",
+    ),
+    (
+        "config.toml",
+        "publish = [\"x\"]",
+        "publish: the list must begin with the absolute path of a program",
+    ),
+    (
+        "config.toml",
+        "nsupdate_server = \"[x]\"",
+        "nsupdate_server: \\\"[x]\\\" is no host name or address with or without a port",
+    ),
+    (
         "=config.toml",
         "sendmail = \"sendmail\"",
         "sendmail: \\\"sendmail\\\" is not an absolute path",

@@ -516,3 +516,119 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     assert!(shown.ends_with("\nnew.test: nothing to do\n"), "{shown}");
     assert_eq!(files(&sandbox, "new.test"), "s1.private s1.txt\n");
 }
+
+/// A sandbox with a zone on a real server that takes updates with a TSIG key, and is the host's only DNS server.
+fn sandbox_with_updates(domain: &str) -> Sandbox {
+    let sandbox = Sandbox::own("rotate");
+    let mut ip = std::process::Command::new("nsenter");
+    ip.args(["--net", "--target", &sandbox.pid().to_string()]);
+    stdout(&ip.args(["ip", "address", "add", "10.9.0.53/32", "dev", "lo"]).output().unwrap());
+    sandbox.root(&format!(
+        "mkdir /tmp/knot && cd /tmp/knot
+         printf '$ORIGIN {domain}.\\n$TTL 1\\n@ SOA ns root 1 1 1 1 1\\n@ NS ns\\nns A 10.9.0.53\\n' >{domain}.zone
+         cat >knot.conf <<'CONF'
+server:
+    rundir: /tmp/knot
+    listen: 10.9.0.53
+    user: root
+database:
+    storage: /tmp/knot
+key:
+  - id: dkim
+    algorithm: hmac-sha256
+    secret: c2FtcGxlIHNlY3JldCBvZiBhIHRlc3Qh
+acl:
+  - id: dkim
+    key: dkim
+    action: update
+zone:
+  - domain: {domain}
+    storage: /tmp/knot
+    acl: dkim
+CONF
+         knotd -c knot.conf -d >/dev/null
+         echo nameserver 10.9.0.53 >/etc/resolv.conf
+         cat >/etc/dkim.tsig <<'KEY'
+key \"dkim\" {{ algorithm hmac-sha256; secret \"c2FtcGxlIHNlY3JldCBvZiBhIHRlc3Qh\"; }};
+KEY
+         chmod 600 /etc/dkim.tsig
+         cat >>/etc/sendmail-dkim/config.toml <<'TOML'
+publish = \"nsupdate\"
+nsupdate_key = \"/etc/dkim.tsig\"
+TOML"
+    ));
+    sandbox
+}
+
+#[test]
+#[ignore = "needs root"]
+fn with_nsupdate_a_key_is_replaced_without_a_hand_and_every_message_verifies() {
+    let domain = "updates.test";
+    let sandbox = &sandbox_with_updates(domain);
+    let publish = format!("dkimctl record {domain} --format nsupdate | nsupdate -k /etc/dkim.tsig");
+    sandbox.root(&format!("dkimctl genkey -d {domain} -s s1 && {publish} && dkimctl testkey"));
+    let flow = Flow::default();
+    std::thread::scope(|scope| {
+        scope.spawn(|| flow.run(sandbox, domain));
+        let life = std::panic::AssertUnwindSafe(|| {
+            assert_eq!(flow.go_on(), "s1");
+            // A dry run asks for nothing.
+            let dry = rotate(sandbox, &format!("--dry-run {domain}"));
+            assert_eq!(dry["stage"], "pending", "{dry}");
+            let retiring = rotate(sandbox, domain);
+            assert_eq!(retiring["stage"], "retiring", "{retiring}");
+            assert!(retiring["publish"].is_null(), "{retiring}");
+            let new = retiring["new"].as_str().unwrap().to_owned();
+            assert_eq!(flow.go_on(), new);
+            end_retirement(sandbox, domain);
+            let revoked = rotate(sandbox, domain);
+            assert_eq!(revoked["next"], "nothing", "{revoked}");
+            assert_eq!(files(sandbox, domain), format!("{new}.private {new}.txt rotation.toml\n"));
+            let zone = sandbox.root(&format!("knotc -c /tmp/knot/knot.conf zone-read {domain}"));
+            assert!(
+                zone.contains(&format!("{new}._domainkey")) && !zone.contains("s1._dom"),
+                "{zone}"
+            );
+            assert_eq!(flow.go_on(), new);
+        });
+        let outcome = std::panic::catch_unwind(life);
+        flow.over.store(true, Ordering::Relaxed);
+        outcome.unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+    });
+    let failures = flow.failures.lock().unwrap();
+    assert!(failures.is_empty(), "{failures:?}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_command_that_publishes_and_fails_changes_nothing_and_is_shown() {
+    let domain = "hook.test";
+    let sandbox = Sandbox::own("rotate");
+    sandbox.key(domain, "s1");
+    sandbox.publish(domain, &format!("/etc/sendmail-dkim/keys/{domain}/s1.txt"));
+    let hook = |script: &str| {
+        let line = format!("publish = [\"/bin/sh\", \"-c\", {script:?}]");
+        sandbox.root(&format!(
+            "cd /etc/sendmail-dkim; sed -i '/^publish = /d' config.toml
+             cat >>config.toml <<'TOML'\n{line}\nTOML"
+        ));
+        sandbox.root(&format!("dkimctl rotate -s k2 {domain} 2>&1; echo \"code $?\""))
+    };
+    let failed = hook("echo 'no such zone' >&2; exit 3");
+    let expected = format!(
+        "the record k2._domainkey.{domain} was not changed: /bin/sh: exit code 3: no such zone"
+    );
+    assert!(failed.contains(&expected) && failed.contains("pending"), "{failed}");
+    assert!(failed.contains("v=DKIM1; k=rsa; p=") && failed.ends_with("code 69\n"), "{failed}");
+    assert_eq!(domain_file(&sandbox, domain), "selectors = [\"s1\"]\n");
+    // One that says it has done it is not believed: the servers are asked.
+    let lies = hook("cat >/tmp/change");
+    assert!(
+        lies.contains("/bin/sh has published the record") && lies.contains("pending"),
+        "{lies}"
+    );
+    assert!(lies.contains("has no record") && lies.ends_with("code 0\n"), "{lies}");
+    let change: Value = serde_json::from_str(&sandbox.root("cat /tmp/change")).unwrap();
+    assert_eq!((&change["action"], &change["selector"]), (&"set".into(), &"k2".into()));
+    assert_eq!(domain_file(&sandbox, domain), "selectors = [\"s1\"]\n");
+}

@@ -11,7 +11,9 @@ use serde::Serialize;
 use super::look::{Has, Sight, all, look, some_lack, some_unknown};
 use super::name::Template;
 use crate::admin::dns::Dns;
+use crate::admin::format::TxtRecord;
 use crate::admin::output::Failure;
+use crate::admin::publisher::{Change, Publisher};
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::{KeyFolder, NewKey, RSA_BITS};
 use crate::admin::store::rotation::{Rotation, Stage, State};
@@ -25,6 +27,7 @@ pub(super) struct Run {
     pub(super) etc: PathBuf,
     pub(super) store: Store,
     pub(super) dns: Dns,
+    pub(super) publisher: Option<Publisher>,
     pub(super) now: UtcTime,
     pub(super) host: String,
     pub(super) template: Template,
@@ -45,18 +48,11 @@ pub(super) struct Report {
     pub(super) servers: Vec<Sight>,
     /// What is to be published.
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) publish: Option<Publish>,
+    pub(super) publish: Option<TxtRecord>,
     /// What it waits for.
     pub(super) next: Cow<'static, str>,
     /// Whether a server did not answer.
     pub(super) trouble: bool,
-}
-
-/// A record to be published.
-#[derive(Debug, Serialize)]
-pub(super) struct Publish {
-    pub(super) name: String,
-    pub(super) value: String,
 }
 
 /// A rotation and what it is about.
@@ -109,11 +105,17 @@ impl Step<'_> {
         }
         let key = self.public_key(&rotation.new)?;
         self.report.servers = self.look(&rotation.new, Some(&key));
+        if !all(&self.report.servers, &Has::Key) && self.publish(&rotation.new)? {
+            self.report.servers = self.look(&rotation.new, Some(&key));
+        }
         if !all(&self.report.servers, &Has::Key) {
-            self.publish(&rotation.new)?;
-            self.report.next =
-                "publish this record; once every server of the zone has it, the next run lets it sign"
-                    .into();
+            self.report.next = match &self.report.publish {
+                Some(_) => {
+                    "publish this record; once every server of the zone has it, the next run lets it sign"
+                }
+                None => "once every server of the zone has the record, the next run lets it sign",
+            }
+            .into();
             return Ok(None);
         }
         self.replace(&configs, &rotation.old, &rotation.new)?;
@@ -153,7 +155,14 @@ impl Step<'_> {
     /// The key that signs has vanished from the DNS: the old one is still there for that.
     fn fall_back(&mut self, rotation: &Rotation) -> Result<Option<Stage>, Failure> {
         let (new, old) = (&rotation.new, &rotation.old);
-        self.publish(new)?;
+        if self.publish(new)? {
+            let key = self.public_key(new)?;
+            self.report.servers = self.look(new, Some(&key));
+            if all(&self.report.servers, &Has::Key) {
+                self.report.next = format!("{new} goes on signing").into();
+                return Ok(None);
+            }
+        }
         let key = self.public_key(old)?;
         if !all(&self.look(old, Some(&key)), &Has::Key) {
             self.report.trouble = true;
@@ -184,6 +193,10 @@ impl Step<'_> {
             }
         }
         self.report.servers = self.look(old, None);
+        let record = self.record(old, REVOKED.to_owned());
+        if !all(&self.report.servers, &Has::Nothing) && self.change(Change::Remove, &record) {
+            self.report.servers = self.look(old, None);
+        }
         if all(&self.report.servers, &Has::Nothing) {
             self.report.done.push(format!("the record of {old} is gone, and so is this"));
             self.report.next = "nothing".into();
@@ -195,8 +208,7 @@ impl Step<'_> {
         } else if all(&self.report.servers, &Has::Revoked) {
             self.report.next = format!("the record of {old} may be deleted").into();
         } else {
-            let name = old.record_name(&self.folder.domain);
-            self.report.publish = Some(Publish { name, value: REVOKED.to_owned() });
+            self.report.publish = Some(record);
             self.report.next =
                 "publish this record in the place of the old one, or delete that".into();
         }
@@ -238,11 +250,39 @@ impl Step<'_> {
         sights
     }
 
-    fn publish(&mut self, selector: &Selector) -> Result<(), Failure> {
-        let name = selector.record_name(&self.folder.domain);
-        let value = self.folder.key(selector).to_publish()?;
-        self.report.publish = Some(Publish { name, value });
-        Ok(())
+    fn record(&self, selector: &Selector, value: String) -> TxtRecord {
+        TxtRecord {
+            domain: self.folder.domain.to_string(),
+            selector: Some(selector.to_string()),
+            name: selector.record_name(&self.folder.domain),
+            value,
+        }
+    }
+
+    /// Publishes the record of a key, or notes that the administrator has to. Whether it was published.
+    fn publish(&mut self, selector: &Selector) -> Result<bool, Failure> {
+        let record = self.record(selector, self.folder.key(selector).to_publish()?);
+        let is_published = self.change(Change::Set, &record);
+        if !is_published {
+            self.report.publish = Some(record);
+        }
+        Ok(is_published)
+    }
+
+    /// Calls what publishes records on this host, if there is something.
+    fn change(&mut self, change: Change, record: &TxtRecord) -> bool {
+        let Some(publisher) = self.run.publisher.as_ref().filter(|_| !self.run.is_dry) else {
+            return false;
+        };
+        let (name, by) = (&record.name, publisher.name());
+        let done = publisher.publish(change, record);
+        self.report.trouble |= done.is_err();
+        self.report.done.push(match (&done, change) {
+            (Ok(()), Change::Set) => format!("{by} has published the record {name}"),
+            (Ok(()), Change::Remove) => format!("{by} has removed the record {name}"),
+            (Err(why), _) => format!("the record {name} was not changed: {why}"),
+        });
+        done.is_ok()
     }
 
     /// Lets one selector sign in the place of the other.

@@ -1,0 +1,228 @@
+//! Publishes records by the command that config.toml names, or by nsupdate(1).
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::unistd::Pid;
+use serde_json::json;
+
+use super::format::{Format, TxtRecord};
+use super::output::Failure;
+use crate::config::Publish;
+use crate::submission::configuration::Etc;
+
+/// What is to become of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Change {
+    /// The name has this record, and no other one of type TXT.
+    Set,
+    /// The name has no record of type TXT.
+    Remove,
+}
+
+impl Change {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Set => "set",
+            Self::Remove => "remove",
+        }
+    }
+}
+
+/// What publishes the records of this host.
+#[derive(Debug)]
+pub(super) struct Publisher(Publish);
+
+/// A command that takes longer is killed.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// How much of what a command writes to standard error is shown. Bytes.
+const MOST_SHOWN: u64 = 4096;
+
+impl Publisher {
+    /// As config.toml says; `None` if the administrator publishes records.
+    pub(super) fn of(etc: &Path) -> Result<Option<Self>, Failure> {
+        // Without a config.toml nothing is set; what is wrong with one, doctor tells.
+        if !etc.join("config.toml").exists() {
+            return Ok(None);
+        }
+        let host = Etc::at(etc.to_owned()).host();
+        let host = host.map_err(|broken| Failure::data(crate::report::chain(&broken.error)))?;
+        Ok(host.publish.map(Self))
+    }
+
+    /// Its name for people.
+    pub(super) fn name(&self) -> &str {
+        match &self.0 {
+            Publish::Nsupdate { .. } => "nsupdate",
+            Publish::Command(words) => words.first().map_or("", String::as_str),
+        }
+    }
+
+    /// Changes a record and waits until that is done. The error is for people.
+    pub(super) fn publish(&self, change: Change, record: &TxtRecord) -> Result<(), String> {
+        let (mut command, input) = match &self.0 {
+            Publish::Nsupdate { key, server } => {
+                let mut command = Command::new("nsupdate");
+                command.args(key.iter().flat_map(|key| [Path::new("-k"), key]));
+                let server = server.iter().map(|server| format!("server {server}\n"));
+                let update = match change {
+                    Change::Set => Format::Nsupdate.write(std::slice::from_ref(record), None),
+                    Change::Remove => format!("update delete {}. TXT\nsend\n", record.name),
+                };
+                (command, server.chain([update]).collect())
+            }
+            Publish::Command(words) => {
+                let (program, arguments) = words.split_first().ok_or("no command")?;
+                let mut command = Command::new(program);
+                command.args(arguments);
+                (command, format!("{}\n", wanted(change, record)))
+            }
+        };
+        for (name, value) in variables(change, record) {
+            command.env(name, value);
+        }
+        run(command, input, PATIENCE).map_err(|why| format!("{}: {why}", self.name()))
+    }
+}
+
+/// What a command reads.
+fn wanted(change: Change, record: &TxtRecord) -> serde_json::Value {
+    json!({
+        "version": 1,
+        "action": change.name(),
+        "domain": record.domain,
+        "selector": record.selector,
+        "name": record.name,
+        "type": "TXT",
+        "value": record.value,
+    })
+}
+
+/// The same as the environment of a command.
+fn variables(change: Change, record: &TxtRecord) -> [(&'static str, &str); 5] {
+    [
+        ("DKIM_ACTION", change.name()),
+        ("DKIM_DOMAIN", &record.domain),
+        ("DKIM_SELECTOR", record.selector.as_deref().unwrap_or_default()),
+        ("DKIM_NAME", &record.name),
+        ("DKIM_VALUE", &record.value),
+    ]
+}
+
+/// Runs a command in a process group of its own, so that what it has started can be killed with it.
+fn run(mut command: Command, input: String, patience: Duration) -> Result<(), String> {
+    command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
+    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
+    let deadline = Instant::now().checked_add(patience);
+    if let Some(mut stdin) = child.stdin.take() {
+        // A command that does not read its input has its environment.
+        thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
+    }
+    let said = child.stderr.take().map(|stderr| {
+        thread::spawn(move || {
+            let mut said = Vec::new();
+            let mut stderr = stderr.take(MOST_SHOWN);
+            drop(stderr.read_to_end(&mut said));
+            // The rest, so that the command does not wait.
+            drop(std::io::copy(&mut stderr.into_inner(), &mut std::io::sink()));
+            said
+        })
+    });
+    let status = wait(&mut child, deadline);
+    // What it left in the background would keep standard error open.
+    kill(&child);
+    let said = said.and_then(|reader| reader.join().ok()).unwrap_or_default();
+    let said = String::from_utf8_lossy(&said);
+    let last = said.lines().rev().find(|line| !line.trim().is_empty());
+    let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
+    match status {
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => Err(match (status.code(), status.signal()) {
+            (Some(code), _) => format!("exit code {code}{last}"),
+            (None, signal) => format!("ended by signal {}{last}", signal.unwrap_or_default()),
+        }),
+        Ok(None) => Err(format!("killed after {} seconds{last}", patience.as_secs())),
+        Err(error) => Err(format!("cannot be waited for: {error}")),
+    }
+}
+
+/// `None`: it did not end in time.
+fn wait(child: &mut Child, deadline: Option<Instant>) -> std::io::Result<Option<ExitStatus>> {
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+            kill(child);
+            child.wait()?;
+            return Ok(None);
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+}
+
+fn kill(child: &Child) {
+    let Ok(group) = i32::try_from(child.id()) else { return };
+    // There may be no process of the group any more.
+    let _: nix::Result<()> = killpg(Pid::from_raw(group), Signal::SIGKILL);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record() -> TxtRecord {
+        TxtRecord {
+            domain: "x.test".to_owned(),
+            selector: Some("s1".to_owned()),
+            name: "s1._domainkey.x.test".to_owned(),
+            value: "v=DKIM1; p=\"".to_owned(),
+        }
+    }
+
+    fn sh(script: &str) -> Result<(), String> {
+        let mut command = Command::new("/bin/sh");
+        command.args(["-c", script]);
+        command.envs(variables(Change::Remove, &record()));
+        run(command, wanted(Change::Set, &record()).to_string(), Duration::from_millis(500))
+    }
+
+    #[test]
+    fn a_command_reads_the_change_as_json_and_in_its_environment() {
+        let json = r#"{"action":"set","domain":"x.test","name":"s1._domainkey.x.test","selector":"s1","type":"TXT","value":"v=DKIM1; p=\"","version":1}"#;
+        assert_eq!(wanted(Change::Set, &record()).to_string(), json);
+        assert_eq!(sh("grep -q '\"action\":\"set\"'"), Ok(()));
+        let all = "$DKIM_ACTION $DKIM_DOMAIN $DKIM_SELECTOR $DKIM_NAME $DKIM_VALUE";
+        let expected = "remove x.test s1 s1._domainkey.x.test v=DKIM1; p=\"";
+        assert_eq!(sh(&format!("test \"{all}\" = '{expected}'")), Ok(()));
+    }
+
+    #[test]
+    fn what_a_command_says_of_its_failure_is_passed_on() {
+        for (script, expected) in [
+            ("echo one >&2; echo 'zone is locked' >&2; exit 3", "exit code 3: zone is locked"),
+            ("exit 1", "exit code 1"),
+            ("kill -9 $$", "ended by signal 9"),
+            ("sleep 60", "killed after 0 seconds"),
+            // With all that it has started, and whatever is done with the signal.
+            ("trap '' TERM HUP; sleep 60 & sleep 60", "killed after 0 seconds"),
+        ] {
+            assert_eq!(sh(script).unwrap_err(), expected, "{script}");
+        }
+        let missing = run(Command::new("/nonexistent"), String::new(), PATIENCE);
+        assert!(missing.unwrap_err().starts_with("cannot be run: "));
+    }
+
+    #[test]
+    fn no_output_of_a_command_holds_it_up() {
+        assert_eq!(sh("head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero"), Ok(()));
+        // A process in the background that keeps standard error open.
+        assert_eq!(sh("sleep 60 & exit 0"), Ok(()));
+    }
+}

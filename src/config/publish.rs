@@ -1,0 +1,48 @@
+//! How `dkimctl` publishes records by itself. The wrapper does not use it.
+
+use std::path::PathBuf;
+
+use serde::Deserialize;
+
+/// What brings a record into DNS.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Publish {
+    /// nsupdate(1): a dynamic update (RFC 2136).
+    Nsupdate {
+        /// The TSIG key, for `nsupdate -k`.
+        key: Option<PathBuf>,
+        /// The server to send it to, and its port, as nsupdate(1) takes them; else the primary server of the zone.
+        server: Option<String>,
+    },
+    /// A program, as an absolute path, and its arguments.
+    Command(Vec<String>),
+}
+
+/// The value of `publish`.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+pub(super) enum Value {
+    Word(String),
+    Command(Vec<String>),
+}
+
+impl Publish {
+    pub(super) fn of(
+        value: &Value,
+        key: Option<PathBuf>,
+        server: Option<String>,
+    ) -> Result<Self, String> {
+        match value {
+            Value::Word(word) if word == "nsupdate" => Ok(Self::Nsupdate { key, server }),
+            Value::Word(word) => Err(format!(
+                "{word:?} is not \"nsupdate\"; write a command as a list, as in [\"/path/to/program\", \"argument\"]"
+            )),
+            Value::Command(words) => match words.first() {
+                Some(program) if program.starts_with('/') && !words.concat().contains('\0') => {
+                    Ok(Self::Command(words.clone()))
+                }
+                _ => Err("the list must begin with the absolute path of a program".to_owned()),
+            },
+        }
+    }
+}
