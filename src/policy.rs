@@ -160,7 +160,7 @@ impl Policy {
         gateway: bool,
         caller: &Caller,
     ) -> Result<Decision, RecipeError> {
-        let domain = self.signing_domain(author);
+        let domain = self.signing_domain(author.domain());
         if let Some(reason) = self.obstacle(&domain, header, gateway, caller) {
             return Ok(Decision::Skip(reason));
         }
@@ -189,9 +189,10 @@ impl Policy {
     }
 
     /// d=: what the file says, else its name; in `default.toml`, else the author domain.
-    fn signing_domain(&self, author: &Author) -> Domain {
+    #[must_use]
+    pub fn signing_domain(&self, author: &Domain) -> Domain {
         let own = self.file.domain.as_ref().or(self.candidate.domain.as_ref());
-        own.unwrap_or(author.domain()).clone()
+        own.unwrap_or(author).clone()
     }
 
     /// The folder below `keys/`: that of d=; for `default.toml` that names no domain, `default`.

@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::argv::Mode;
 use crate::config::{Host, OnError};
-use crate::dkim::{Algorithm, Domain, Hashes, Selector};
+use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 use crate::message::Reader;
 use crate::message::author::Author;
 use crate::policy::{Candidate, Plan};
@@ -69,9 +69,9 @@ impl Keys for Keyring<'_> {
         _: &Domain,
         plan: &Plan,
         selector: &Selector,
-        hashes: &Hashes,
+        input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
-        let signed = self.sign_with(&plan.folder, selector, plan.minimum_key_bits, hashes);
+        let signed = self.sign_with(&plan.folder, selector, plan.minimum_key_bits, input);
         signed.map_err(|error| report::chain(&error))
     }
 }

@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::dkim::canon::{Body, Canon};
 use crate::dkim::header::{FieldName, Header, Picker};
+use crate::dkim::key::Algorithm;
 
 /// Hashes a body that comes in pieces of any size (bh=).
 #[derive(Clone)]
@@ -88,10 +89,10 @@ impl BodyHash {
     }
 }
 
-/// The hash of the fields that h= names, each with its line end (§3.7): what signatures with the same h= and c= share.
+/// The canonical text of the fields that h= names, each with its line end (§3.7).
 pub(super) struct SignedFields {
     canon: Canon,
-    sha256: Sha256,
+    text: Vec<u8>,
 }
 
 impl SignedFields {
@@ -102,21 +103,49 @@ impl SignedFields {
         signed: Names,
     ) -> Self {
         let mut picker = Picker::new(header);
-        let mut sha256 = Sha256::new();
+        // Room for most of what programs send.
+        let mut text = Vec::with_capacity(2048);
         for name in signed {
             if let Some(field) = picker.pick(name) {
-                canon.field(field.bytes(), |piece| sha256.update(piece));
-                sha256.update(b"\r\n");
+                canon.field(field.bytes(), |piece| text.extend_from_slice(piece));
+                text.extend_from_slice(b"\r\n");
             }
         }
-        Self { canon, sha256 }
+        Self { canon, text }
     }
 
-    /// The hash of those and of the DKIM-Signature field itself, its b= empty and without a line end (§3.7).
-    pub(super) fn hash(&self, signature: &[u8]) -> [u8; 32] {
-        let mut sha256 = self.sha256.clone();
-        self.canon.field(signature, |piece| sha256.update(piece));
-        sha256.finalize().into()
+    /// What is signed: those, and the DKIM-Signature field itself, its b= empty and without a line end (§3.7).
+    pub(super) fn and(mut self, signature: &[u8]) -> Vec<u8> {
+        self.canon.field(signature, |piece| self.text.extend_from_slice(piece));
+        self.text
+    }
+
+    /// The same with one DKIM-Signature field for each algorithm.
+    pub(super) fn and_each(self, signatures: [&[u8]; Algorithm::ALL.len()]) -> HashInput {
+        let signatures = signatures.map(|field| {
+            let mut text = Vec::with_capacity(field.len().saturating_mul(2));
+            self.canon.field(field, |piece| text.extend_from_slice(piece));
+            text
+        });
+        HashInput { fields: self.text, signatures }
+    }
+}
+
+/// What a private key signs the hash of (§3.7), with one end for each algorithm: a= is a part of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HashInput {
+    /// The canonical fields that h= names, each with its line end.
+    pub fields: Vec<u8>,
+    /// The canonical DKIM-Signature fields, in the order of [`Algorithm::ALL`].
+    pub signatures: [Vec<u8>; Algorithm::ALL.len()],
+}
+
+impl HashInput {
+    /// The text for one algorithm.
+    #[must_use]
+    pub fn text(&self, algorithm: Algorithm) -> Vec<u8> {
+        [self.fields.as_slice(), algorithm.of(self.signatures.each_ref().map(Vec::as_slice))]
+            .concat()
     }
 }
 

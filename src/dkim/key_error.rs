@@ -11,6 +11,8 @@ pub enum KeyError {
     Unusable(&'static str),
     /// What is between the BEGIN and END lines is broken.
     Malformed,
+    /// The public exponent of an RSA key is longer than verifiers accept.
+    Exponent,
     /// Fewer bits than required.
     TooSmall {
         /// Bits of the key.
@@ -33,6 +35,9 @@ impl fmt::Display for KeyError {
             Self::NotPem => write!(f, "no private key in PEM form"),
             Self::Unusable(what) => f.write_str(what),
             Self::Malformed => write!(f, "the key is damaged"),
+            Self::Exponent => {
+                write!(f, "the public exponent of the key has more than {LONGEST_EXPONENT} bits")
+            }
             Self::TooSmall { bits, minimum } => {
                 write!(f, "the key has {bits} bits, fewer than {minimum}")
             }
@@ -44,6 +49,8 @@ impl fmt::Display for KeyError {
 
 impl error::Error for KeyError {}
 
+/// Bits of the longest public exponent that the `rsa` crate signs and verifies with.
+pub(super) const LONGEST_EXPONENT: u32 = 33;
 /// Bits of the smallest RSA key that may sign (RFC 8301 §3.2).
 pub const SMALLEST: u32 = 1024;
 /// Bits of the largest RSA key that every verifier accepts (RFC 8301 §3.2).

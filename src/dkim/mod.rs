@@ -21,10 +21,10 @@ pub mod verify;
 
 pub use canon::{Canon, Canonicalization};
 pub use domain::{Domain, DomainError, Identity, Selector};
-pub use hash::{BodyHash, BodyHasher};
+pub use hash::{BodyHash, BodyHasher, HashInput};
 pub use header::{Field, FieldName, Header, NotAField, NotAFieldName, NotAHeader};
 pub use key::{Algorithm, KeyError, PublicKey, SigningKey};
 pub use record::{Record, RecordError, Terms};
-pub use sign::{Draft, Hashes, Recipe, RecipeError, SignError, Timestamp, sign};
+pub use sign::{Draft, Recipe, RecipeError, SignError, Timestamp, sign};
 pub use signature::{Claims, Signature, SignatureError};
 pub use verify::{Fault, Lookup, Verdict, verify};

@@ -5,10 +5,10 @@ use std::fmt;
 
 use crate::dkim::canon::{Canon, Canonicalization};
 use crate::dkim::domain::{Domain, Identity, Selector};
-use crate::dkim::hash::{BodyHash, SignedFields};
-use crate::dkim::header::{FieldName, Header, Picker};
+use crate::dkim::hash::{BodyHash, HashInput, SignedFields};
+use crate::dkim::header::{Field, FieldName, Header, Picker};
 use crate::dkim::key::{Algorithm, SigningKey};
-use crate::dkim::signature::{Folded, Signature, Unsigned};
+use crate::dkim::signature::{Folded, NAME, Signature, Unsigned, signer};
 
 /// Seconds since 1970-01-01T00:00:00Z.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -196,7 +196,7 @@ pub enum SignError {
     NoFrom,
     /// The body was hashed by another canonicalization than c= will name; a bug.
     OtherCanonicalization,
-    /// The key is unusable, or the system has no random bytes; the system causes it.
+    /// The key is unusable, the system has no random bytes, or the signature is wrong; the system causes it.
     Key(rsa::Error),
 }
 
@@ -216,30 +216,27 @@ impl error::Error for SignError {
     }
 }
 
-/// The hashes that a private key is to sign, one for each algorithm: a= is a part of what is hashed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Hashes([[u8; 32]; Algorithm::ALL.len()]);
-
-impl Hashes {
-    /// Their bytes, in the order of [`Algorithm::ALL`].
-    #[must_use]
-    pub fn as_array(&self) -> &[[u8; 32]; Algorithm::ALL.len()] {
-        &self.0
-    }
-
-    /// The hashes from the bytes of [`Hashes::as_array`].
-    #[must_use]
-    pub const fn from_array(hashes: [[u8; 32]; Algorithm::ALL.len()]) -> Self {
-        Self(hashes)
-    }
-
-    /// Signs the hash for the algorithm of the key.
+impl HashInput {
+    /// Signs the text for the algorithm of the key.
     ///
     /// # Errors
     ///
     /// The private-key operation failed.
     pub fn sign(&self, key: &SigningKey) -> Result<Vec<u8>, SignError> {
-        key.sign(&key.algorithm().of(self.0)).map_err(SignError::Key)
+        key.sign(&self.text(key.algorithm())).map_err(SignError::Key)
+    }
+
+    /// Whether every verifier reads the text as that of a signature with this d= and s=: it ends in one DKIM-Signature field,
+    /// which names both.
+    #[must_use]
+    pub fn is_of(&self, domain: &Domain, selector: &Selector) -> bool {
+        let names_both = |text: &Vec<u8>| {
+            let field = Field::parse(text).ok().filter(|field| field.is(NAME));
+            let (d, s) = field.as_ref().map_or((None, None), signer);
+            d.as_ref() == Some(domain) && s.as_ref() == Some(selector)
+        };
+        let is_whole = self.fields.is_empty() || self.fields.ends_with(b"\r\n");
+        is_whole && self.signatures.iter().all(names_both)
     }
 }
 
@@ -247,7 +244,7 @@ impl Hashes {
 #[derive(Clone, Debug)]
 pub struct Draft {
     texts: [Folded; Algorithm::ALL.len()],
-    hashes: Hashes,
+    input: HashInput,
 }
 
 impl Draft {
@@ -286,17 +283,17 @@ impl Draft {
             };
             unsigned.write()
         });
-        let hashes = Hashes(texts.each_ref().map(|text| fields.hash(text.as_bytes())));
-        Ok(Self { texts, hashes })
+        let input = fields.and_each(texts.each_ref().map(Folded::as_bytes));
+        Ok(Self { texts, input })
     }
 
     /// What the private key is to sign.
     #[must_use]
-    pub fn hashes(&self) -> &Hashes {
-        &self.hashes
+    pub fn input(&self) -> &HashInput {
+        &self.input
     }
 
-    /// The field with the signature of the hash for that algorithm.
+    /// The field with the signature by that algorithm.
     #[must_use]
     pub fn finish(self, algorithm: Algorithm, signature: &[u8]) -> Signature {
         algorithm.of(self.texts).sign(signature)
@@ -317,7 +314,7 @@ pub fn sign(
     now: Timestamp,
 ) -> Result<Signature, SignError> {
     let draft = Draft::new(header, body, recipe, selector, now)?;
-    let signature = draft.hashes().sign(key)?;
+    let signature = draft.input().sign(key)?;
     Ok(draft.finish(key.algorithm(), &signature))
 }
 
@@ -325,6 +322,7 @@ pub fn sign(
 #[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
 mod tests {
     use super::*;
+    use crate::dkim::hash::BodyHasher;
 
     fn names(names: &[&str]) -> Vec<FieldName> {
         names.iter().map(|name| FieldName::parse(name).unwrap()).collect()
@@ -375,6 +373,41 @@ mod tests {
         let header = Header::parse(b"Subject: x\nTo: a\nTo: b\nFrom: c\nSubject: y\n").unwrap();
         let named: Vec<&str> = recipe.names(&header).iter().map(|name| name.as_str()).collect();
         assert_eq!(named, ["From", "From", "To", "To", "Subject", "Subject", "Subject"]);
+    }
+
+    #[test]
+    fn a_text_is_of_the_domain_and_the_selector_that_its_last_field_names() {
+        let recipe = recipe(&["From"], &[]).unwrap();
+        let selector = Selector::parse("s1").unwrap();
+        let header = Header::parse(b"From: a\n").unwrap();
+        for header_canon in [Canon::Simple, Canon::Relaxed] {
+            let canonicalization = Canonicalization { header: header_canon, body: Canon::Relaxed };
+            let recipe = recipe.clone().with_canonicalization(canonicalization);
+            let body = BodyHasher::new(Canon::Relaxed).finish();
+            let draft = Draft::new(&header, &body, &recipe, &selector, Timestamp(1)).unwrap();
+            assert!(draft.input().is_of(recipe.domain(), &selector), "{header_canon:?}");
+            let (other, later) = (Domain::parse("other.com"), Selector::parse("s2"));
+            assert!(!draft.input().is_of(&other.unwrap(), &selector));
+            assert!(!draft.input().is_of(recipe.domain(), &later.unwrap()));
+        }
+        let is_of = |fields: &[u8], ends: [&str; 2]| {
+            let signatures = ends.map(|end| format!("dkim-signature:{end}").into_bytes());
+            let input = HashInput { fields: fields.to_vec(), signatures };
+            input.is_of(recipe.domain(), &selector)
+        };
+        let right = "d=sample.com; s=s1; b=";
+        assert!(is_of(b"from:a\r\n", [right; 2]) && is_of(b"", [right; 2]));
+        assert!(!is_of(b"from:a", [right; 2]), "in the middle of a line");
+        for wrong in [
+            "d=other.com; s=s1; b=",
+            "d=sample.com; d=other.com; s=s1; b=",
+            "d=sample.com; s=s1; b=\r\ndkim-signature:d=other.com; s=s1; b=",
+            "d=sample.com; s=s1; b=\ndkim-signature:d=other.com; s=s1; b=",
+            "s=s1; b=",
+            "",
+        ] {
+            assert!(!is_of(b"", [right, wrong]) && !is_of(b"", [wrong, right]), "{wrong:?}");
+        }
     }
 
     #[test]

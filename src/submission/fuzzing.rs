@@ -12,7 +12,7 @@ use super::signing::Keys;
 use super::spool::Sealed;
 use super::{Run, Way};
 use crate::argv::Mode;
-use crate::dkim::{Algorithm, Domain, Hashes, Selector, SigningKey};
+use crate::dkim::{Algorithm, Domain, HashInput, Selector, SigningKey};
 use crate::message::Reader;
 use crate::policy::Plan;
 use crate::report;
@@ -35,9 +35,9 @@ impl Keys for OneKey<'_> {
         _: &Domain,
         _: &Plan,
         _: &Selector,
-        hashes: &Hashes,
+        input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
-        let signature = hashes.sign(self.0).map_err(|error| report::chain(&error))?;
+        let signature = input.sign(self.0).map_err(|error| report::chain(&error))?;
         Ok((self.0.algorithm(), signature))
     }
 }

@@ -7,7 +7,7 @@ use memchr::memchr_iter;
 use super::error::NotSigned;
 use super::intake::{Intake, IntakeError, Source};
 use super::spool::{Sealed, Spool};
-use crate::dkim::{Algorithm, BodyHash, BodyHasher, Canon, Domain, Draft, Hashes, Header};
+use crate::dkim::{Algorithm, BodyHash, BodyHasher, Canon, Domain, Draft, HashInput, Header};
 use crate::dkim::{Selector, Timestamp};
 use crate::message::complete;
 use crate::message::seven_bit::{Changes, Rewrite, Survey};
@@ -15,14 +15,14 @@ use crate::policy::Plan;
 
 /// What signs: the keys themselves, or the process that can open them.
 pub(crate) trait Keys {
-    /// Signs for an author domain with the key of a selector: the algorithm of the key, and the signature of the hash for that
-    /// algorithm. The error is for the log.
+    /// Signs for an author domain with the key of a selector: the algorithm of the key, and the signature by that algorithm. The
+    /// error is for the log.
     fn sign(
         &mut self,
         author: &Domain,
         plan: &Plan,
         selector: &Selector,
-        hashes: &Hashes,
+        input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String>;
 }
 
@@ -85,7 +85,7 @@ impl Job<'_> {
         let mut head = Vec::new();
         for selector in &plan.selectors {
             let draft = Draft::new(&self.header, hash, &plan.recipe, selector, self.now)?;
-            let signed = keys.sign(self.author, plan, selector, draft.hashes());
+            let signed = keys.sign(self.author, plan, selector, draft.input());
             let (algorithm, signature) = signed.map_err(NotSigned::Key)?;
             head.extend_from_slice(draft.finish(algorithm, &signature).as_bytes());
         }

@@ -13,7 +13,7 @@ use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
 use super::privilege::{Held, PrivilegeError};
-use crate::dkim::{Algorithm, Hashes, Selector, SignError, SigningKey};
+use crate::dkim::{Algorithm, HashInput, Selector, SignError, SigningKey};
 use crate::rights::{Rights, Rule};
 use crate::submission::configuration::{Etc, Fault, FileError};
 
@@ -81,14 +81,14 @@ impl Keyring<'_> {
         folder: &str,
         selector: &Selector,
         minimum_bits: u32,
-        hashes: &Hashes,
+        input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), KeyringError> {
         let name = format!("{}.private", selector.as_str());
         let path = self.etc.keys().join(folder).join(&name);
         let pem = self.read(folder, &name, &path)?;
         let key = SigningKey::from_pem(&pem, minimum_bits)
             .map_err(|error| Fault::Key(error).of(&path))?;
-        let signature = hashes.sign(&key).map_err(KeyringError::Sign)?;
+        let signature = input.sign(&key).map_err(KeyringError::Sign)?;
         Ok((key.algorithm(), signature))
     }
 

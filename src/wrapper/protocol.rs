@@ -1,16 +1,18 @@
 //! What the process that reads a message and the process that signs say to each other, see `wrapper::signer`. Pure.
 //!
-//! A request has [`REQUEST`] bytes and a reply [`REPLY`]. No other length exists, so the two processes can't get out of step.
+//! A request has [`HEAD`] bytes, which say how many more belong to it, and never more than [`MOST`]; a reply has [`REPLY`].
 //!
-//! A request, byte by byte, and the reply to it (unused bytes are 0):
+//! A request, byte by byte, and the reply to it (unused bytes are 0; numbers are little-endian):
 //!
 //! ```text
 //!   0        length of the author domain (a Domain: lower-case A-labels)
 //!   1..256   the author domain
 //! 256        length of the selector
 //! 257..512   the selector
-//! 512..544   the header hash for rsa-sha256 (RFC 6376 §3.7)
-//! 544..576   the header hash for ed25519-sha256
+//! 512..516   length of the canonical fields (RFC 6376 §3.7)
+//! 516..520   length of the DKIM-Signature field for rsa-sha256
+//! 520..524   length of the DKIM-Signature field for ed25519-sha256
+//! 524..      these three
 //!
 //!   0        'r': signed with rsa-sha256; 'e': with ed25519-sha256; '!': not signed
 //!   1..3     length of what follows, little-endian
@@ -19,16 +21,25 @@
 
 #![forbid(unsafe_code)]
 
-use crate::dkim::{Algorithm, Domain, Hashes, Selector};
+use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 
-/// The length of a request. Bytes, fewer than `PIPE_BUF`: it is written in one piece or not at all.
-pub const REQUEST: usize = 2 * NAME + 64;
+/// Bytes that each request starts with.
+pub const HEAD: usize = 2 * NAME + PARTS * LENGTH;
+
+/// The most bytes of a text to be signed: no header that is signed has more than a third of that.
+pub const MOST: usize = 4 << 20;
 
 /// The length of a reply. Bytes.
 pub const REPLY: usize = 3 + TEXT;
 
 /// A name and its length.
 const NAME: usize = 256;
+
+/// Parts of a text: the fields, and a DKIM-Signature field for each algorithm.
+const PARTS: usize = 1 + Algorithm::ALL.len();
+
+/// The length of a part.
+const LENGTH: usize = 4;
 
 /// A signature (RSA of 4096 bits: 512), or an error.
 const TEXT: usize = 1024;
@@ -41,22 +52,29 @@ pub struct Request<'a> {
     /// The selector, as a [`Selector`] is written.
     pub selector: &'a str,
     /// What the key is to sign.
-    pub hashes: &'a Hashes,
+    pub input: &'a HashInput,
 }
 
 impl Request<'_> {
-    /// The bytes of the request.
+    /// The bytes of the request. `None` if the text is longer than [`MOST`].
     #[must_use]
-    pub fn to_bytes(self) -> [u8; REQUEST] {
-        let [rsa, ed25519] = self.hashes.as_array();
-        let mut request = [0; REQUEST];
-        let mut rest = request.as_mut_slice();
+    pub fn to_bytes(self) -> Option<Vec<u8>> {
+        let HashInput { fields, signatures: [rsa, ed25519] } = self.input;
+        Some([self.head()?.as_slice(), fields, rsa, ed25519].concat())
+    }
+
+    fn head(self) -> Option<[u8; HEAD]> {
+        let mut head = [0; HEAD];
+        let mut rest = head.as_mut_slice();
         for (name, room) in [(self.author, NAME), (self.selector, NAME)] {
             let (length, name) = (u8::try_from(name.len()).unwrap_or_default(), name.as_bytes());
             put(&mut rest, room, &[&[length], name.get(..room.saturating_sub(1)).unwrap_or(name)]);
         }
-        put(&mut rest, 64, &[rsa, ed25519]);
-        request
+        let HashInput { fields, signatures: [rsa, ed25519] } = self.input;
+        for part in [fields, rsa, ed25519] {
+            put(&mut rest, LENGTH, &[&u32::try_from(part.len()).ok()?.to_le_bytes()]);
+        }
+        length_of_rest(&head).map(|_| head)
     }
 }
 
@@ -72,19 +90,32 @@ fn put(rest: &mut &mut [u8], room: usize, parts: &[&[u8]]) {
     }
 }
 
+/// How many bytes follow the first ones of a request. `None` if they were more than [`MOST`].
+#[must_use]
+pub fn length_of_rest(head: &[u8; HEAD]) -> Option<usize> {
+    let length = lengths(head)?.iter().try_fold(0_usize, |sum, part| sum.checked_add(*part))?;
+    (length <= MOST).then_some(length)
+}
+
+fn lengths(head: &[u8; HEAD]) -> Option<[usize; PARTS]> {
+    let (lengths, _) = head.last_chunk::<{ PARTS * LENGTH }>()?.as_chunks::<LENGTH>();
+    let lengths: &[_; PARTS] = lengths.try_into().ok()?;
+    Some(lengths.map(|length| usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX)))
+}
+
 /// What a request asks for. `None` for anything else than what [`Request::to_bytes`] writes.
 #[must_use]
-pub fn read_request(request: &[u8; REQUEST]) -> Option<(Domain, Selector, Hashes)> {
-    let (author, rest) = request.split_first_chunk::<NAME>()?;
-    let (selector, rest) = rest.split_first_chunk::<NAME>()?;
-    let (rsa, rest) = rest.split_first_chunk::<32>()?;
-    let (ed25519, _) = rest.split_first_chunk::<32>()?;
+pub fn read_request(head: &[u8; HEAD], mut rest: Vec<u8>) -> Option<(Domain, Selector, HashInput)> {
+    let [fields, rsa, _] = lengths(head)?;
+    let mut signatures = (fields <= rest.len()).then(|| rest.split_off(fields))?;
+    let ed25519 = (rsa <= signatures.len()).then(|| signatures.split_off(rsa))?;
+    let input = HashInput { fields: rest, signatures: [signatures, ed25519] };
+    let (author, names) = head.split_first_chunk::<NAME>()?;
+    let (selector, _) = names.split_first_chunk::<NAME>()?;
     let author = Domain::parse(name(author)?).ok()?;
     let selector = Selector::parse(name(selector)?).ok()?;
-    let hashes = Hashes::from_array([*rsa, *ed25519]);
-    let read = Request { author: author.as_str(), selector: selector.as_str(), hashes: &hashes }
-        .to_bytes();
-    (read == *request).then_some((author, selector, hashes))
+    let read = Request { author: author.as_str(), selector: selector.as_str(), input: &input };
+    (read.head()? == *head).then_some((author, selector, input))
 }
 
 /// A name of lower-case A-labels; no other text goes to a parser.
@@ -132,24 +163,37 @@ pub fn read_reply(reply: &[u8; REPLY]) -> Result<(Algorithm, Vec<u8>), String> {
 mod tests {
     use super::*;
 
-    const HASHES: Hashes = Hashes::from_array([[1; 32], [2; 32]]);
+    fn input() -> HashInput {
+        let signatures = [b"dkim-signature:a=1".to_vec(), b"dkim-signature:a=22".to_vec()];
+        HashInput { fields: b"from:a\r\n".to_vec(), signatures }
+    }
+
+    fn read(request: &[u8]) -> Option<(Domain, Selector, HashInput)> {
+        let (head, rest) = request.split_first_chunk::<HEAD>()?;
+        read_request(head, rest.to_vec())
+    }
 
     #[test]
     fn a_request_is_read_as_it_was_written() {
         let long = "a.".repeat(126) + "a";
-        for (author, selector) in
-            [("sample.com", "s1"), ("xn--bcher-kva.example", "a.b_c"), (&*long, &*long)]
-        {
-            let request = Request { author, selector, hashes: &HASHES };
-            let (read_author, read_selector, read_hashes) =
-                read_request(&request.to_bytes()).unwrap();
+        let nothing = HashInput { fields: Vec::new(), signatures: Default::default() };
+        for (author, selector, input) in [
+            ("sample.com", "s1", input()),
+            ("xn--bcher-kva.example", "a.b_c", nothing),
+            (&*long, &*long, input()),
+        ] {
+            let request = Request { author, selector, input: &input }.to_bytes().unwrap();
+            let rest = length_of_rest(request.first_chunk().unwrap()).unwrap();
+            assert_eq!(HEAD + rest, request.len());
+            let (read_author, read_selector, read_input) = read(&request).unwrap();
             assert_eq!((read_author.as_str(), read_selector.as_str()), (author, selector));
-            assert_eq!(read_hashes, HASHES);
+            assert_eq!(read_input, input);
         }
     }
 
     #[test]
     fn a_name_that_is_not_in_its_one_form_is_no_request() {
+        let input = input();
         for author in [
             "",
             ".",
@@ -164,17 +208,43 @@ mod tests {
             "a b",
             "a\0b",
         ] {
-            let request = Request { author, selector: "s1", hashes: &HASHES };
-            assert_eq!(read_request(&request.to_bytes()), None, "{author:?}");
-            let request = Request { author: "sample.com", selector: author, hashes: &HASHES };
-            assert_eq!(read_request(&request.to_bytes()), None, "{author:?}");
+            let request = Request { author, selector: "s1", input: &input }.to_bytes().unwrap();
+            assert_eq!(read(&request), None, "{author:?}");
+            let request = Request { author: "sample.com", selector: author, input: &input };
+            assert_eq!(read(&request.to_bytes().unwrap()), None, "{author:?}");
         }
-        assert_eq!(read_request(&[0; REQUEST]), None);
-        assert_eq!(read_request(&[0xff; REQUEST]), None);
-        let mut padded =
-            Request { author: "sample.com", selector: "s1", hashes: &HASHES }.to_bytes();
+        assert_eq!(read(&[0; HEAD]), None);
+        assert_eq!(read(&[0xff; HEAD]), None);
+        let right = Request { author: "sample.com", selector: "s1", input: &input };
+        let mut padded = right.to_bytes().unwrap();
         padded[100] = b'x';
-        assert_eq!(read_request(&padded), None);
+        assert_eq!(read(&padded), None);
+    }
+
+    #[test]
+    fn a_text_of_another_length_than_announced_is_no_request() {
+        let input = input();
+        let request = Request { author: "sample.com", selector: "s1", input: &input };
+        let right = request.to_bytes().unwrap();
+        assert!(read(&right).is_some());
+        assert_eq!(read(&right[..right.len() - 1]), None);
+        assert_eq!(read(&[right.as_slice(), b"x"].concat()), None);
+        for place in 512..HEAD {
+            let mut wrong = right.clone();
+            wrong[place] ^= 0x81;
+            assert_eq!(read(&wrong), None, "{place}");
+        }
+    }
+
+    #[test]
+    fn no_text_is_longer_than_the_limit() {
+        let of = |length: usize| HashInput { fields: vec![b'x'; length], ..input() };
+        let signatures = input().signatures.concat().len();
+        let [fits, longer] = [of(MOST - signatures), of(MOST - signatures + 1)];
+        let request = |input| Request { author: "sample.com", selector: "s1", input };
+        assert_eq!(request(&fits).to_bytes().unwrap().len(), HEAD + MOST);
+        assert_eq!(request(&longer).to_bytes(), None);
+        assert_eq!(length_of_rest(&[0xff; HEAD]), None);
     }
 
     #[test]

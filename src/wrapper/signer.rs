@@ -2,7 +2,9 @@
 //! the group up for good. So no process has both a message and a key, or the right to open one.
 //!
 //! * It holds no key while it waits. It opens one when it is asked to sign, signs, and wipes it.
-//! * It parses nothing of a message. What it is asked has a fixed length, and each field is checked: see [`super::protocol`].
+//! * What it is asked has a limit, and each part is checked: see [`super::protocol`]. Of the text that it signs it parses the
+//!   DKIM-Signature field, and only so far that the domain and the selector in it must be those that were asked for: a key
+//!   that several domains share signs for the one that the user may sign for.
 //! * It does not trust a request. It reads the domain file itself, and applies `users` and `groups` to its own real user, as
 //!   the kernel reports it. An attacker who takes over the other process gets the signatures that this user may have by
 //!   submitting mail, and nothing else: no request is answered with a key.
@@ -20,9 +22,11 @@ use nix::unistd::{ForkResult, Pid, dup2_stderr, dup2_stdin, dup2_stdout, fork, p
 use super::child::wait;
 use super::keyring::Keyring;
 use super::privilege::{Dropped, Held, PrivilegeError};
-use super::protocol::{REPLY, REQUEST, Request, read_reply, read_request, write_reply};
+use super::protocol::{
+    HEAD, REPLY, Request, length_of_rest, read_reply, read_request, write_reply,
+};
 use crate::config::Host;
-use crate::dkim::{Algorithm, Domain, Hashes, Selector};
+use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 use crate::policy::Plan;
 use crate::report;
 use crate::submission::configuration::Etc;
@@ -66,12 +70,12 @@ impl Signer {
         Ok(Self { requests: Some(requests), replies, pid })
     }
 
-    fn ask(&mut self, request: &Request<'_>) -> io::Result<[u8; REPLY]> {
+    fn ask(&mut self, request: &[u8]) -> io::Result<[u8; REPLY]> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
         // Put back once the whole reply is here: after an error the next reply could be the one to this request.
         let mut requests = self.requests.take().ok_or_else(closed)?;
         // Where the other process was killed, this one must go on.
-        write_all(&mut requests, &request.to_bytes(), Signal::SIGPIPE)?;
+        write_all(&mut requests, request, Signal::SIGPIPE)?;
         let mut reply = [0; REPLY];
         self.replies.read_exact(&mut reply)?;
         self.requests = Some(requests);
@@ -93,9 +97,10 @@ impl Keys for Signer {
         author: &Domain,
         _: &Plan,
         selector: &Selector,
-        hashes: &Hashes,
+        input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
-        let request = Request { author: author.as_str(), selector: selector.as_str(), hashes };
+        let request = Request { author: author.as_str(), selector: selector.as_str(), input };
+        let request = request.to_bytes().ok_or("the header is too large to be signed")?;
         match self.ask(&request) {
             Ok(reply) => read_reply(&reply),
             Err(error) if ENDED.contains(&error.kind()) => {
@@ -124,9 +129,15 @@ impl Service<'_> {
             let _: [Result<_, Errno>; 3] =
                 [dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null)];
         }
-        let mut request = [0; REQUEST];
-        while requests.read_exact(&mut request).is_ok() {
-            let answer = catch_unwind(AssertUnwindSafe(|| self.answer(&request)));
+        let mut head = [0; HEAD];
+        while requests.read_exact(&mut head).is_ok() {
+            // Where the next request would begin is not known after one that is too long.
+            let Some(length) = length_of_rest(&head) else { return };
+            let mut rest = vec![0; length];
+            if requests.read_exact(&mut rest).is_err() {
+                return;
+            }
+            let answer = catch_unwind(AssertUnwindSafe(|| self.answer(&head, rest)));
             let answer = answer.unwrap_or_else(|_| Err(panicked().to_string()));
             if replies.write_all(&write_reply(&answer)).is_err() {
                 return;
@@ -134,17 +145,20 @@ impl Service<'_> {
         }
     }
 
-    fn answer(&self, request: &[u8; REQUEST]) -> Result<(Algorithm, Vec<u8>), String> {
-        let (author, selector, hashes) = read_request(request).ok_or("not a request")?;
+    fn answer(&self, head: &[u8; HEAD], rest: Vec<u8>) -> Result<(Algorithm, Vec<u8>), String> {
+        let (author, selector, input) = read_request(head, rest).ok_or("not a request")?;
         let policy = self.keyring.etc.policy(&author, self.host);
         let policy = policy.map_err(|error| report::chain(&error))?.ok_or("no domain file")?;
         if !policy.allows(&User::real().caller(&policy.file)) {
             return Err("the user may not sign for the domain".to_owned());
         }
+        if !input.is_of(&policy.signing_domain(&author), &selector) {
+            return Err("the text to sign is not of the domain and the selector".to_owned());
+        }
         // The selector need not be in the domain file: `dkimctl rotate` may have replaced the file since the other process read
         // it. A user who may sign for the domain may use any of its keys.
         let minimum_bits = policy.file.signing.minimum_key_bits;
-        let signed = self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &hashes);
+        let signed = self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &input);
         signed.map_err(|error| report::chain(&error))
     }
 }
@@ -169,7 +183,12 @@ fn start_process(act: impl FnOnce()) -> Result<Pid, Errno> {
 mod tests {
     use super::*;
 
-    const HASHES: Hashes = Hashes::from_array([[1; 32], [2; 32]]);
+    /// The first bytes of a request and the others, with a text of another domain than it is for.
+    fn request() -> Vec<u8> {
+        let signature = b"dkim-signature:v=1; d=other.com; s=s1; b=".to_vec();
+        let input = HashInput { fields: Vec::new(), signatures: [signature.clone(), signature] };
+        Request { author: "sample.com", selector: "s1", input: &input }.to_bytes().unwrap()
+    }
 
     #[test]
     fn nothing_but_a_configured_key_is_opened() {
@@ -177,9 +196,10 @@ mod tests {
         let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
         let service = Service { keyring: Keyring { etc: &etc, held: &held }, host: &host };
-        let request = Request { author: "sample.com", selector: "s1", hashes: &HASHES };
-        assert_eq!(service.answer(&request.to_bytes()), Err("no domain file".to_owned()));
-        assert_eq!(service.answer(&[0; REQUEST]), Err("not a request".to_owned()));
+        let request = request();
+        let (head, rest) = request.split_first_chunk().unwrap();
+        assert_eq!(service.answer(head, rest.to_vec()), Err("no domain file".to_owned()));
+        assert_eq!(service.answer(&[0; HEAD], Vec::new()), Err("not a request".to_owned()));
     }
 
     #[test]
@@ -190,11 +210,12 @@ mod tests {
         let (signer, _) = Signer::start(held, &etc, &host).unwrap();
         let mut signer = signer.unwrap();
         let pid = signer.pid;
-        let request = Request { author: "sample.com", selector: "s1", hashes: &HASHES };
         for _ in 0..2 {
-            let reply = signer.ask(&request).unwrap();
+            let reply = signer.ask(&request()).unwrap();
             assert_eq!(read_reply(&reply), Err("no domain file".to_owned()));
         }
+        // The next request would begin anywhere.
+        assert!(signer.ask(&[0xff; HEAD]).is_err());
         drop(signer);
         assert_eq!(nix::sys::wait::waitpid(pid, None), Err(Errno::ECHILD));
     }

@@ -68,6 +68,8 @@ mod peers;
 mod planted;
 /// In the sandbox: a caller can use a key and never get it.
 mod privilege;
+/// In the sandbox: a processor that lacks what the faster crate needs signs by the other one.
+mod processor;
 /// Every promise of a document has a test that shows it.
 mod promises;
 /// In the sandbox: each reason that the log may give, and `on_error` with each.

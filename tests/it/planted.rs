@@ -27,7 +27,7 @@ const STAGES: [Plant; 13] = [
     Plant { name: "hash", file: "dkim/hash.rs", function: &["pub fn update("] },
     Plant { name: "draft", file: "dkim/sign.rs", function: &["impl Draft {", "pub fn new("] },
     Plant { name: "request", file: "wrapper/protocol.rs", function: &["pub fn to_bytes("] },
-    Plant { name: "sign", file: "dkim/sign.rs", function: &["impl Hashes {", "pub fn sign("] },
+    Plant { name: "sign", file: "dkim/sign.rs", function: &["impl HashInput {", "pub fn sign("] },
     Plant { name: "finish", file: "dkim/sign.rs", function: &["impl Draft {", "pub fn finish("] },
 ];
 

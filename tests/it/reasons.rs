@@ -73,6 +73,10 @@ const WRONG: &[Wrong] = &[
     Wrong::key("echo x >KEY", "KEY: no private key in PEM form"),
     Wrong::key("sed -i 5,9d KEY", "KEY: the key is damaged"),
     Wrong::key(
+        "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_pubexp:18446744073709551557 >KEY",
+        "KEY: the public exponent of the key has more than 33 bits",
+    ),
+    Wrong::key(
         "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 >KEY",
         "KEY: an EC key, which DKIM does not support; make a new key: dkimctl genkey",
     ),

@@ -23,14 +23,14 @@ REPLY = 1027
 for line in sys.stdin:
     words = line.split()
     request = bytes.fromhex(words[-1])
-    if words[0] == "partial":
-        for byte in range(0, len(request), 100):
-            os.write(ask, request[byte:byte + 100])
-    else:
-        os.write(ask, request)
+    try:
+        for byte in range(0, len(request), 100 if words[0] == "partial" else len(request)):
+            os.write(ask, request[byte:byte + (100 if words[0] == "partial" else len(request))])
+    except BrokenPipeError:
+        pass
     reply = b""
     while len(reply) < REPLY:
-        ready, _, _ = select.select([told], [], [], 5 if len(request) >= 576 else 0.3)
+        ready, _, _ = select.select([told], [], [], 5 if len(request) >= 524 else 0.3)
         piece = os.read(told, REPLY - len(reply)) if ready else b""
         if not piece:
             break

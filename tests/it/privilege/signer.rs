@@ -4,13 +4,23 @@
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
-use sendmail_dkim::dkim::{Hashes, SigningKey};
-use sendmail_dkim::wrapper::protocol::{REQUEST, Request, read_reply};
+use sha2::{Digest as _, Sha256};
+
+use sendmail_dkim::dkim::{Algorithm, HashInput, SigningKey};
+use sendmail_dkim::wrapper::protocol::{HEAD, MOST, Request, read_reply};
 
 use super::{DOMAIN, FORBIDDEN, KEY, OWN, message, sandbox, user};
 use crate::support::{Attacks, Sandbox, User, assert_no_secret, project, stdout};
 
-const HASHES: Hashes = Hashes::from_array([[1; 32], [2; 32]]);
+/// The text of a signature that names a domain and a selector.
+fn text(domain: &str, selector: &str) -> HashInput {
+    let field = format!("dkim-signature:v=1; d={domain}; s={selector}; h=from; b=").into_bytes();
+    HashInput { fields: b"from:a\r\n".to_vec(), signatures: [field.clone(), field] }
+}
+
+fn request(author: &str, selector: &str, input: &HashInput) -> Vec<u8> {
+    Request { author, selector, input }.to_bytes().unwrap()
+}
 
 /// Whoever has taken the pipes of a `-bs` session.
 struct Hostile {
@@ -50,8 +60,18 @@ impl Hostile {
 
     /// What is said of a request.
     fn said(&mut self, author: &str, selector: &str) -> Result<Vec<u8>, String> {
-        let request = Request { author, selector, hashes: &HASHES }.to_bytes();
-        let reply = self.ask("", &request).expect("each request has a reply");
+        self.said_of(author, selector, &text(author, selector))
+    }
+
+    /// What is said of a request with any text.
+    fn said_of(
+        &mut self,
+        author: &str,
+        selector: &str,
+        input: &HashInput,
+    ) -> Result<Vec<u8>, String> {
+        let reply = self.ask("", &request(author, selector, input));
+        let reply = reply.expect("each request has a reply");
         let reply = reply.as_slice().try_into().expect("all replies have one length");
         read_reply(reply).map(|(_, signature)| signature)
     }
@@ -75,6 +95,14 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
+/// Whether the reply is the signature that was asked for.
+fn is_signed(sandbox: &Sandbox, said: &Result<Vec<u8>, String>) -> bool {
+    let key = stdout(&sandbox.sh("root", &format!("cat {KEY}"), b""));
+    let public = SigningKey::from_pem(&key, 1024).unwrap().public();
+    let hash = Sha256::digest(text(DOMAIN, "s1").text(Algorithm::RsaSha256)).into();
+    said.as_ref().is_ok_and(|signature| public.verifies(&hash, signature))
+}
+
 /// `dkimctl rotate` may have written another domain file since the message was read.
 #[test]
 #[ignore = "needs root"]
@@ -95,13 +123,8 @@ fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
     let attacks =
         Attacks::of(who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have);
     let user = user();
-    let key = stdout(&sandbox.sh("root", &format!("cat {KEY}"), b""));
-    let public = SigningKey::from_pem(&key, 1024).unwrap().public();
-    let is_signed = |said: &Result<Vec<u8>, String>| {
-        said.as_ref().is_ok_and(|signature| public.verifies(&HASHES.as_array()[0], signature))
-    };
     let mut hostile = Hostile::new(sandbox, &user);
-    assert!(is_signed(&hostile.said(DOMAIN, "s1")), "a right that the user has");
+    assert!(is_signed(sandbox, &hostile.said(DOMAIN, "s1")), "a right that the user has");
     attacks.row("ask for a signature that the user may have", "a signature");
     for (what, author, selector, wanted) in [
         ("for a domain of another user", FORBIDDEN, "s1", "the user may not sign for the domain"),
@@ -120,13 +143,50 @@ fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
         assert_no_secret(sandbox, said.as_bytes());
         attacks.row(&format!("ask {what}"), &said);
     }
+}
+
+/// A key may be in the folders of several domains: it signs for the one that the user may sign for.
+#[test]
+#[ignore = "needs root"]
+fn what_is_signed_names_the_domain_and_the_selector_that_it_is_asked_for() {
+    let sandbox = sandbox();
+    let attacks =
+        Attacks::of(what_is_signed_names_the_domain_and_the_selector_that_it_is_asked_for);
+    let mut hostile = Hostile::new(sandbox, &user());
+    let of = |fields: &[u8], end: &[u8]| HashInput {
+        fields: fields.to_vec(),
+        signatures: [text(DOMAIN, "s1").signatures[0].clone(), end.to_vec()],
+    };
+    let [right, other] = [text(DOMAIN, "s1"), text(FORBIDDEN, "s1")].map(|it| it.signatures);
+    for (what, input) in [
+        ("for a signature of another domain", text(FORBIDDEN, "s1")),
+        ("for one of another selector", text(DOMAIN, "s2")),
+        ("for one of another domain by the other algorithm", of(b"", &other[0])),
+        ("for one below another", of(b"", &[right[0].as_slice(), b"\r\n", &other[0]].concat())),
+        ("for one in the middle of a line", of(b"from:a", &right[0])),
+        ("for a text of one's own", of(b"", b"I owe you 100\r\n")),
+        ("for nothing at all", of(b"", b"")),
+    ] {
+        let said = hostile.said_of(DOMAIN, "s1", &input).unwrap_err();
+        assert_eq!(said, "the text to sign is not of the domain and the selector", "{what}");
+        attacks.row(&format!("ask {what}"), &said);
+    }
+    assert!(is_signed(sandbox, &hostile.said(DOMAIN, "s1")), "a right that the user has");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_bytes_that_are_no_request_are_signed_or_bring_it_out_of_step() {
+    let sandbox = sandbox();
+    let attacks = Attacks::of(no_bytes_that_are_no_request_are_signed_or_bring_it_out_of_step);
+    let mut hostile = Hostile::new(sandbox, &user());
     // Bytes of which none is a name; all values of each byte of a request that is right.
-    let right = Request { author: DOMAIN, selector: "s1", hashes: &HASHES }.to_bytes();
+    let right = request(DOMAIN, "s1", &text(DOMAIN, "s1"));
     let (mut signed, mut refused) = (0, 0);
     for (place, value) in
         (0..512).step_by(7).flat_map(|place| [(place, 0), (place, b'/'), (place, 0xff)])
     {
-        let mut wrong = right;
+        let mut wrong = right.clone();
         wrong[place] = value;
         let reply = hostile.ask("", &wrong).expect("each request has a reply");
         assert_no_secret(sandbox, &reply);
@@ -140,13 +200,24 @@ fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
         .row("change a byte of a request", &format!("{refused} refused, {signed} were the same"));
     // In pieces, and many at once: no reply is of another length, or of another request.
     let reply = hostile.ask("partial ", &right).unwrap();
-    assert!(is_signed(&read_reply(reply.as_slice().try_into().unwrap()).map(|(_, it)| it)));
+    assert!(is_signed(
+        sandbox,
+        &read_reply(reply.as_slice().try_into().unwrap()).map(|(_, it)| it)
+    ));
     assert_eq!(hostile.ask("", &right[..100]), None, "less than a request is waited for");
     let reply = hostile.ask("", &right[100..]).unwrap();
-    assert!(is_signed(&read_reply(reply.as_slice().try_into().unwrap()).map(|(_, it)| it)));
+    assert!(is_signed(
+        sandbox,
+        &read_reply(reply.as_slice().try_into().unwrap()).map(|(_, it)| it)
+    ));
     attacks.row("write a request in pieces", "signed once it is whole");
-    assert!(is_signed(&hostile.said(DOMAIN, "s1")), "it is in step");
-    assert_eq!(REQUEST, right.len());
+    assert!(is_signed(sandbox, &hostile.said(DOMAIN, "s1")), "it is in step");
+    // More than any header has: where the next request would begin is not known any more.
+    let mut long = right.clone();
+    long[512..516].copy_from_slice(&u32::try_from(MOST).unwrap().to_le_bytes());
+    assert_eq!(hostile.ask("", &long[..HEAD]), None);
+    assert_eq!(hostile.ask("", &right), None);
+    attacks.row("announce a longer text than any header has", "the process that signs ends");
 }
 
 #[test]

@@ -28,6 +28,7 @@ const NEVER: &[(&str, &str)] = &[
     ("is not within the signing domain", "the domain file says it first: `is not within`"),
     ("the system has no randomness for a key", "of dkimctl, which makes keys"),
     ("421 4.7.0 Error: not signed", "see smtp::, where the end of a message is not clear"),
+    ("is too large to be signed", "no header that is read is as large as MOST of the protocol"),
     ("cannot run", "the kernel runs no program that is there and executable: see faults::"),
     (
         "an address without a domain, and no origin",

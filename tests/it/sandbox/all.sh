@@ -11,6 +11,7 @@ for layer in counting dma exim4 logging msmtp nullmailer opensmtpd passing sendm
 "$HERE/../../callers/base.sh" &
 "$HERE/../../packaging/layer.sh" &
 "$HERE/corpora.sh" &
+"$HERE/qemu.sh" &
 failed=0
 for job in $(jobs -p); do wait "$job" || failed=1; done
 exit $failed
