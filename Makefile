@@ -152,7 +152,7 @@ install: built ## Install below PREFIX=/usr, SYSCONFDIR=/etc; DESTDIR for a pack
 uninstall: ## Remove what install installed; keys and configuration stay.
 	if [ -z "$(DESTDIR)" ] && [ -x $(LIBEXECDIR)/unregister ]; then $(LIBEXECDIR)/unregister; fi
 	if [ -z "$(DESTDIR)" ] && command -v systemctl >/dev/null; then \
-		systemctl --quiet disable sendmail-dkim-rotate.timer sendmail.dkim.service || true; fi
+		systemctl --quiet disable sendmail-dkim-rotate.timer sendmail-dkim-watch.timer sendmail.dkim.service || true; fi
 	rm -f $(DESTDIR)$(SBINDIR)/sendmail.dkim $(DESTDIR)$(SBINDIR)/dkimctl
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard packaging/man/*.8)))
 	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard packaging/man/*.5)))

@@ -15,19 +15,20 @@ _dkimctl() {
     [[ $word == = ]] && word=
     [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
     case $subcommand in
-    '') kind='doctor explain genkey import log record rotate setup status testkey try verify' ;;
+    '') kind='doctor explain genkey import log record rotate setup status testkey try verify watch' ;;
     doctor) kind= options='--offline --json' ;;
     explain) kind=file options='--from --user --json' ;;
     genkey) kind= options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --verbose --json' ;;
     import) kind=file options='--dry-run --server --json' ;;
     log) kind= options='--since --file --json --prometheus' ;;
     record) kind=domain options='--all --merge --selector --format --dmarc --ttl --json' ;;
-    rotate) kind=domain options='--all --selector --older --keep --server --dry-run --json' ;;
+    rotate) kind=domain options='--all --selector --older --keep --server --mail --dry-run --json' ;;
     setup) kind= options='--dry-run --replace --json --sendmail --directories' ;;
     status) kind=domain options='--json' ;;
     testkey) kind=domain options='--server --authoritative --json' ;;
     try) kind=file options='--wrapper' ;;
     verify) kind=file options='--server --keys --record --json' ;;
+    watch) kind= options='--server --mail --json' ;;
     esac
     [[ $subcommand == record && " ${COMP_WORDS[*]} " == *' --merge '* ]] && kind=file
     case $subcommand:$before in
@@ -51,12 +52,15 @@ _dkimctl() {
     rotate:--older) kind= ;;
     rotate:--keep) kind= ;;
     rotate:--server) kind= ;;
+    rotate:--mail) kind= ;;
     setup:--sendmail) kind=file ;;
     testkey:--server) kind= ;;
     try:--wrapper) kind=file ;;
     verify:--server) kind= ;;
     verify:--keys) kind=directory ;;
     verify:--record) kind=file ;;
+    watch:--server) kind= ;;
+    watch:--mail) kind= ;;
     *) [[ $word == -* ]] && kind="$options --etc --help --version" ;;
     esac
     case $kind in

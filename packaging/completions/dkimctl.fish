@@ -51,6 +51,7 @@ complete -c dkimctl -n '__dkimctl_is' -a status -d 'Show the keys and the progre
 complete -c dkimctl -n '__dkimctl_is' -a testkey -d 'Compare the published key records with the keys on this host'
 complete -c dkimctl -n '__dkimctl_is' -a try -d 'Sign a message with a temporary key and print the result'
 complete -c dkimctl -n '__dkimctl_is' -a verify -d 'Verify the signatures of a message'
+complete -c dkimctl -n '__dkimctl_is' -a watch -d 'Report records of signing keys that are no longer published, once each'
 complete -c dkimctl -n '__dkimctl_is doctor' -l offline -d 'do not query DNS'
 complete -c dkimctl -n '__dkimctl_is doctor' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is explain' -l from -x -d 'use a short message From this address instead of a file'
@@ -93,6 +94,7 @@ complete -c dkimctl -n '__dkimctl_is rotate' -s s -l selector -x -d 'name of the
 complete -c dkimctl -n '__dkimctl_is rotate' -l older -x -d 'replace only keys that are older, as in 180d'
 complete -c dkimctl -n '__dkimctl_is rotate' -l keep -x -d 'how long an old record stays published (default: 7d)'
 complete -c dkimctl -n '__dkimctl_is rotate' -l server -x -d 'find the servers of the zone through this DNS server'
+complete -c dkimctl -n '__dkimctl_is rotate' -l mail -x -d 'mail what is new to this address'
 complete -c dkimctl -n '__dkimctl_is rotate' -l dry-run -d 'print what would change, and change nothing'
 complete -c dkimctl -n '__dkimctl_is rotate' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is rotate' -a '(__dkimctl_domains)'
@@ -114,3 +116,6 @@ complete -c dkimctl -n '__dkimctl_is verify' -l keys -x -a '(__fish_complete_dir
 complete -c dkimctl -n '__dkimctl_is verify' -l record -r -F -d 'no DNS: use this record, as genkey writes it or bare'
 complete -c dkimctl -n '__dkimctl_is verify' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is verify' -F
+complete -c dkimctl -n '__dkimctl_is watch' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'
+complete -c dkimctl -n '__dkimctl_is watch' -l mail -x -d 'mail what is new to this address'
+complete -c dkimctl -n '__dkimctl_is watch' -l json -d 'print the result as JSON'

@@ -16,6 +16,7 @@ mod genkey;
 pub mod import;
 mod input;
 mod log;
+mod notify;
 mod output;
 mod postconf;
 mod published;
@@ -29,6 +30,7 @@ mod store;
 mod testkey;
 mod trial;
 mod verify;
+mod watch;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -51,6 +53,7 @@ const SUBCOMMANDS: &[Subcommand] = &[
     Subcommand { options: testkey::OPTIONS, help: testkey::HELP, run: testkey::run },
     Subcommand { options: trial::OPTIONS, help: trial::HELP, run: trial::run },
     Subcommand { options: verify::OPTIONS, help: verify::HELP, run: verify::run },
+    Subcommand { options: watch::OPTIONS, help: watch::HELP, run: watch::run },
 ];
 
 /// `dkimctl` without a subcommand.

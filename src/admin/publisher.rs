@@ -45,7 +45,8 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const MOST_SHOWN: u64 = 4096;
 
 impl Publisher {
-    /// As config.toml says; `None` if the administrator publishes records.
+    /// As config.toml says, which is read by the wrapper's rules: what another user may have written is not run. `None`: the
+    /// administrator publishes records.
     pub(super) fn of(etc: &Path) -> Result<Option<Self>, Failure> {
         // Without a config.toml nothing is set; what is wrong with one, doctor tells.
         if !etc.join("config.toml").exists() {

@@ -5,12 +5,11 @@ mod name;
 mod step;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 use std::process::ExitCode;
 
 use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::dns::Dns;
-use super::input;
+use super::notify::{MAIL, address, host_name, mail};
 use super::output::Failure;
 use super::publisher::Publisher;
 use super::store::Store;
@@ -28,6 +27,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("--older AGE", "replace only keys that are older, as in 180d"),
     Opt("--keep TIME", "how long an old record stays published (default: 7d)"),
     Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
+    MAIL,
     DRY_RUN,
     JSON,
 ];
@@ -61,6 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.has("--all") != domains.is_empty() {
         return Err(Failure::usage("expected either DOMAIN... or --all"));
     }
+    let recipient = args.value("--mail", address)?;
     let run = Run::new(args)?;
     let folders = KeyFolder::chosen(&run.etc, &domains)?;
     let (mut reports, mut failures, mut idle) = (Vec::new(), Vec::new(), String::new());
@@ -77,6 +78,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let text: String = reports.iter().map(|report| run.text(report)).chain([idle]).collect();
     args.print(&reports, &text)?;
+    // A record is mailed when there is one to publish, not at every run until it is published.
+    let is_news = |report: &&Report| report.publish.is_some() && !report.done.is_empty();
+    let news: String = reports.iter().filter(is_news).map(|report| run.text(report)).collect();
+    if let Some(recipient) = recipient.filter(|_| !news.is_empty() && !run.is_dry) {
+        let subject = format!("DKIM records to publish for {}", host_name());
+        mail(&recipient, &subject, &news)?;
+    }
     let quiet = ExitCode::SUCCESS;
     let code = failures.iter().fold(quiet, |_, failure| failure.report());
     if failures.is_empty() && reports.iter().any(|report| report.trouble) {
@@ -87,15 +95,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 impl Run {
     fn new(args: &Args) -> Result<Self, Failure> {
-        let host = input::text(Path::new("/proc/sys/kernel/hostname"), input::CONFIGURATION)
-            .unwrap_or_default();
         Ok(Self {
             etc: args.etc.clone(),
             store: Store::open(&args.etc)?,
             dns: Dns::asked_for(args.text("--server")?)?,
             publisher: Publisher::of(&args.etc)?,
             now: UtcTime::now(),
-            host: name::host_label(&host),
+            host: name::host_label(&host_name()),
             template: args.value("--selector", Template::parse)?.unwrap_or_default(),
             older: args.value("--older", length)?.unwrap_or_default(),
             keep: args.value("--keep", length)?.unwrap_or(KEEP),

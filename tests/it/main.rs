@@ -98,3 +98,5 @@ mod survive;
 mod testkey;
 /// In the sandbox: what is not signed is not touched.
 mod unsigned;
+/// In the sandbox: records that go away are reported once.
+mod watch;

@@ -497,24 +497,27 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     let unit = project("packaging/systemd/sendmail-dkim-rotate.service");
     let unit = std::fs::read_to_string(unit).unwrap();
     let of = |key: &str| unit.lines().find_map(|line| line.strip_prefix(key)).unwrap();
-    let capabilities = of("CapabilityBoundingSet=").to_lowercase().replace(" cap_", ",+");
-    let command = format!(
-        "setpriv --no-new-privs --bounding-set -all,{} {}",
-        capabilities.replace("cap_", "+"),
-        of("ExecStart=")
-    );
+    let recipient = sandbox.recipient();
+    let command = of("ExecStart=").replace("--mail root", &format!("--mail {recipient}"));
     for domain in ["new.test", "old.test"] {
         sandbox.key(domain, "s1");
     }
     sandbox.root("touch -d '181 days ago' /etc/sendmail-dkim/keys/old.test/s1.private");
-    // The journal gets what is to be published.
+    // The journal and the administrator get what is to be published.
     let shown = sandbox.root(&command);
+    let mailed = sandbox.received(&recipient).split();
+    assert!(mailed.0.contains("\r\nSubject: DKIM records to publish for host"), "{mailed:?}");
+    assert!(mailed.1.contains("\r\n    value  v=DKIM1; k=rsa; p="), "{mailed:?}");
+    assert!(!mailed.1.contains("nothing to do"), "{mailed:?}");
     assert!(shown.starts_with("old.test: s1 -> host-"), "{shown}");
     assert!(shown.contains("\n    value  v=DKIM1; k=rsa; p="), "{shown}");
     let groups = sandbox.root("stat -c %G /etc/sendmail-dkim/keys/old.test/host-*.private");
     assert_eq!(groups, "sendmail-dkim\n");
     assert!(shown.ends_with("\nnew.test: nothing to do\n"), "{shown}");
     assert_eq!(files(&sandbox, "new.test"), "s1.private s1.txt\n");
+    // The record is mailed once.
+    assert!(sandbox.root(&command).contains("next: publish this record"));
+    assert_eq!(sandbox.arrived(&recipient).len(), 1);
 }
 
 /// A sandbox with a zone on a real server that takes updates with a TSIG key, and is the host's only DNS server.
