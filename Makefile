@@ -127,6 +127,8 @@ install: built ## Install below PREFIX=/usr, SYSCONFDIR=/etc; DESTDIR for a pack
 		$(LIBDIR)/systemd/system-preset $(LIBDIR)/sysusers.d $(DATADIR)/selinux/packages $(BASHDIR) $(ZSHDIR) $(FISHDIR))
 	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim.new
 	[ -n "$(DESTDIR)" ] || getent group $(GROUP) >/dev/null || groupadd --system $(GROUP)
+	[ -n "$(DESTDIR)" ] || getent passwd $(GROUP) >/dev/null || useradd --system --no-create-home --home-dir / \
+		--gid $$(getent group nogroup nobody | head -n 1 | cut -d : -f 1) --shell /usr/sbin/nologin $(GROUP)
 	[ -n "$(DESTDIR)" ] || { chgrp $(GROUP) $(SBINDIR)/sendmail.dkim.new && chmod 2755 $(SBINDIR)/sendmail.dkim.new; }
 	mv -f $(DESTDIR)$(SBINDIR)/sendmail.dkim.new $(DESTDIR)$(SBINDIR)/sendmail.dkim
 	install -m 755 $(PROGRAMS)/dkimctl $(DESTDIR)$(SBINDIR)/dkimctl
@@ -163,7 +165,8 @@ uninstall: ## Remove what install installed; keys and configuration stay.
 	rm -f $(DESTDIR)$(BASHDIR)/dkimctl $(DESTDIR)$(ZSHDIR)/_dkimctl $(DESTDIR)$(FISHDIR)/dkimctl.fish
 	rm -f $(DESTDIR)$(APPARMORDIR)/sendmail-dkim
 	if [ -z "$(DESTDIR)" ] && [ -z "$$(find $(ETC)/keys -type f 2>/dev/null)" ] && getent group $(GROUP) >/dev/null; then \
-		if [ -d $(ETC)/keys ]; then chgrp -R root $(ETC)/keys; fi; groupdel $(GROUP); fi
+		if [ -d $(ETC)/keys ]; then chgrp -R root $(ETC)/keys; fi; \
+		if getent passwd $(GROUP) >/dev/null; then userdel $(GROUP) 2>/dev/null; fi; groupdel $(GROUP); fi
 
 deb: all ## Build the Debian package in target/packages.
 	packaging/deb/build $(VERSION) target/packages

@@ -35,6 +35,50 @@ pub struct Submission {
     pub envelope_sender: Option<Vec<u8>>,
     /// `-F`, as typed.
     pub full_name: Option<Vec<u8>>,
+    /// What pipe(8) of Postfix reports. Any caller can write that, so it matters only for the content filter's own user.
+    pub client: ClientArguments,
+}
+
+/// Two arguments of the content filter's command line in master.cf: `-O DkimLogin=${sasl_username}` and
+/// `-O DkimClient=${client_address}`. sendmail(1) has ignored unknown `-O` options since long before Postfix.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ClientArguments {
+    /// The login name by which an SMTP client authenticated; empty for none.
+    pub login: Option<OsString>,
+    /// The IP address of the SMTP client; empty if the message did not arrive by SMTP.
+    pub address: Option<OsString>,
+    /// Where they are: the index of each `-O`, which the value follows.
+    places: Vec<usize>,
+}
+
+impl ClientArguments {
+    const LOGIN: &str = "DkimLogin=";
+    const ADDRESS: &str = "DkimClient=";
+
+    /// Keeps a value of `-O` that is one of the two.
+    fn take(&mut self, value: &OsStr, place: usize) -> bool {
+        let bytes = value.as_bytes();
+        let (into, value) = if let Some(value) = bytes.strip_prefix(Self::LOGIN.as_bytes()) {
+            (&mut self.login, value)
+        } else if let Some(value) = bytes.strip_prefix(Self::ADDRESS.as_bytes()) {
+            (&mut self.address, value)
+        } else {
+            return false;
+        };
+        *into = Some(OsString::from_vec(value.to_vec()));
+        self.places.push(place);
+        true
+    }
+
+    /// `argv` without them.
+    #[must_use]
+    pub fn removed_from(&self, argv: &[OsString]) -> Vec<OsString> {
+        let is_kept = |at: usize| {
+            !self.places.iter().any(|place| at == *place || Some(at) == place.checked_add(1))
+        };
+        let kept = argv.iter().enumerate().filter(|(at, _)| is_kept(*at));
+        kept.map(|(_, argument)| argument.clone()).collect()
+    }
 }
 
 /// What the real sendmail will do with an argv.
@@ -107,7 +151,7 @@ impl Options {
         // getopt knows no `-f=x`: the value of that is `=x`.
         parser.set_short_equals(false);
         loop {
-            if self.take_special(&mut parser) {
+            if self.take_special(&mut parser, args.len()) {
                 continue;
             }
             match parser.next().ok()? {
@@ -122,8 +166,9 @@ impl Options {
         }
     }
 
-    /// The arguments that Postfix looks at before getopt does: `-q`, and the `-V` of old that is `-XV`.
-    fn take_special(&mut self, parser: &mut Parser) -> bool {
+    /// The arguments that Postfix looks at before getopt does: `-q`, and the `-V` of old that is `-XV`. And those that are
+    /// meant for the wrapper; `count` is the number of all.
+    fn take_special(&mut self, parser: &mut Parser, count: usize) -> bool {
         let Some(mut raw) = parser.try_raw_args() else { return false };
         let [first, rest @ ..] = raw.as_slice() else { return false };
         let first = first.as_bytes();
@@ -133,10 +178,17 @@ impl Options {
         if is_flush {
             self.asked = Asked::Other;
         }
-        if is_flush || is_verp {
+        // The name of the program precedes the arguments.
+        let place = count.saturating_sub(raw.as_slice().len()).saturating_add(1);
+        let is_ours = first == b"-O"
+            && rest.first().is_some_and(|value| self.submission.client.take(value, place));
+        if is_flush || is_verp || is_ours {
             raw.next();
         }
-        is_flush || is_verp
+        if is_ours {
+            raw.next();
+        }
+        is_flush || is_verp || is_ours
     }
 
     fn option(&mut self, letter: char, parser: &mut Parser) -> Option<()> {
@@ -369,6 +421,35 @@ mod tests {
         assert_eq!(submission("s -V id1 -i a").lone_dot, LoneDot::IsText);
         assert_eq!(submission("s -XV -i a").lone_dot, LoneDot::IsText);
         assert_eq!(submission("s -XV+= -i a").lone_dot, LoneDot::IsText);
+    }
+
+    #[test]
+    fn arguments_for_the_content_filter_are_read_and_can_be_removed() {
+        let line = "s -G -O DkimLogin=alice -i -O DkimClient=::1 -O a=b -f -O -- -O DkimLogin=x";
+        let found = submission(line);
+        assert_eq!(found.client.login.as_deref(), Some(OsStr::new("alice")));
+        assert_eq!(found.client.address.as_deref(), Some(OsStr::new("::1")));
+        assert_eq!(found.envelope_sender.as_deref(), Some(b"-O".as_slice()));
+        assert!(found.gateway && found.dash_i);
+        let argv: Vec<_> = line.split(' ').map(OsString::from).collect();
+        let kept = found.client.removed_from(&argv).join(OsStr::new(" "));
+        assert_eq!(kept, "s -G -i -O a=b -f -O -- -O DkimLogin=x");
+        // The values of other options, and what follows the first recipient, are none of them.
+        for line in [
+            "s -G -f -O DkimLogin=x",
+            "s -G -O x -- DkimLogin=x",
+            "s -G a@b -O DkimLogin=x",
+            "s -GO DkimLogin=x a",
+            "s -ODkimLogin=x a",
+            "s -G -- -O DkimLogin=x",
+            "s -O dkimlogin=x a",
+        ] {
+            assert_eq!(submission(line).client, ClientArguments::default(), "{line}");
+        }
+        // An empty value, and one that says more than once.
+        let found = submission("s -O DkimLogin= -O DkimClient=1 -O DkimClient= a");
+        assert_eq!(found.client.login.as_deref(), Some(OsStr::new("")));
+        assert_eq!(found.client.address.as_deref(), Some(OsStr::new("")));
     }
 
     #[test]

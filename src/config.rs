@@ -21,6 +21,7 @@ pub use signing::{OnError, Signing};
 use crate::argv::LoneDot;
 use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
+use crate::network::Network;
 use keys::{Keys, RuleKeys};
 
 /// What `config.toml` says.
@@ -40,6 +41,8 @@ pub struct Host {
     pub log_destination: LogDestination,
     /// How `dkimctl` publishes records.
     pub publish: Option<Publish>,
+    /// The login name under which Postfix runs the wrapper as its content filter.
+    pub filter_user: Option<String>,
     /// How to sign where a domain does not say otherwise.
     pub signing: Signing,
 }
@@ -59,6 +62,10 @@ pub struct DomainFile {
     pub users: Option<Vec<String>>,
     /// See `users`.
     pub groups: Option<Vec<String>>,
+    /// The SMTP clients whose mail is signed: those that authenticated by one of these names. `None`: any client.
+    pub logins: Option<Vec<String>>,
+    /// And those with an address in one of these networks. `None`: any address.
+    pub clients: Option<Vec<Network>>,
     /// Selectors for single addresses; the first that fits counts.
     pub rules: Vec<Rule>,
     /// How to sign.
@@ -111,6 +118,7 @@ impl Host {
             log_success: keys.log_success().unwrap_or(true),
             log_destination: keys.log_destination()?.unwrap_or_default(),
             publish: keys.publish()?,
+            filter_user: keys.filter_user()?,
             signing,
         })
     }
@@ -160,6 +168,8 @@ impl DomainFile {
             subdomains: keys.subdomains(),
             users: keys.users()?,
             groups: keys.groups()?,
+            logins: keys.logins()?,
+            clients: keys.clients()?,
             rules,
             signing,
         })
@@ -316,11 +326,14 @@ mod tests {
         };
         let plain = |number: usize| format!("\"x{number}\"");
         let field = |number: usize| format!("\"+X-{number}\"");
+        let address = |number: usize| format!("\"192.0.{}.{}\"", number / 256, number % 256);
         for (key, most, entry) in [
             ("selectors", 10, &plain as &dyn Fn(usize) -> String),
             ("headers", 100, &field),
             ("users", 1_000, &plain),
             ("groups", 1_000, &plain),
+            ("logins", 1_000, &plain),
+            ("clients", 1_000, &address),
         ] {
             let text = |count| match key {
                 "selectors" => format!("\n{key} = {}", list(count, entry)),
@@ -379,6 +392,36 @@ mod tests {
         assert_eq!(found.groups, Some(vec!["g".to_owned()]));
         let names: Vec<&str> = found.all_selectors().map(Selector::as_str).collect();
         assert_eq!(names, ["a", "b", "c"]);
+    }
+
+    #[test]
+    fn mail_by_smtp_is_signed_where_the_host_or_the_domain_says_so() {
+        let found = host("filter_user = \"sendmail-dkim\"\nsmtp = true\n").unwrap();
+        assert_eq!(found.filter_user.as_deref(), Some("sendmail-dkim"));
+        assert!(found.signing.smtp && !host("").unwrap().signing.smtp);
+        let text = "selector = \"a\"\nsmtp = false\nlogins = [\"alice\"]\nclients = [\"192.0.2.0/24\", \"[::1]\"]\n";
+        let name = Domain::parse("sample.com").unwrap();
+        let file = DomainFile::parse(text, Some(&name), &found.signing).unwrap();
+        assert!(!file.signing.smtp);
+        assert_eq!(file.logins, Some(vec!["alice".to_owned()]));
+        let networks: Vec<String> = file.clients.unwrap().iter().map(Network::to_string).collect();
+        assert_eq!(networks, ["192.0.2.0/24", "::1"]);
+    }
+
+    #[test]
+    fn a_client_that_is_no_network_and_a_user_who_is_no_filter_are_errors() {
+        let error = domain("selector = \"a\"\nclients = [\"192.0.2.1/24\"]").unwrap_err();
+        assert!(error.starts_with("line 2: clients: "), "{error}");
+        for (line, wanted) in [
+            ("filter_user = \"root\"", "line 2: filter_user: "),
+            ("filter_user = \"\"", "line 2: filter_user: "),
+            ("logins = []", "line 2: key `logins` belongs in a file of domains/"),
+            ("clients = []", "line 2: key `clients` belongs in a file of domains/"),
+        ] {
+            assert!(host(line).unwrap_err().starts_with(wanted), "{line}");
+        }
+        let error = domain("selector = \"a\"\nfilter_user = \"x\"").unwrap_err();
+        assert_eq!(error, "line 2: key `filter_user` belongs in config.toml");
     }
 
     #[test]

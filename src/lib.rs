@@ -27,6 +27,7 @@ pub mod argv;
 pub mod config;
 pub mod dkim;
 pub mod message;
+pub mod network;
 pub mod policy;
 pub mod report;
 mod rights;

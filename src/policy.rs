@@ -3,12 +3,15 @@
 #![forbid(unsafe_code)]
 
 use std::fmt;
+use std::net::IpAddr;
 
+use crate::argv::ClientArguments;
 use crate::config::{DomainFile, OnError};
 use crate::dkim::tag::TagList;
 use crate::dkim::{Domain, Header, Recipe, RecipeError, Selector};
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete::has_resent;
+use crate::network::client_address;
 
 /// A place in `domains/` where the file for an author domain may be, the nearest first.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +72,33 @@ pub struct Caller {
     pub login: Option<String>,
     /// The names of the real group and of the supplementary groups.
     pub groups: Vec<String>,
+    /// The SMTP client that Postfix accepted the message from, if the real user is the one that Postfix runs its content
+    /// filter as.
+    pub client: Option<Client>,
+}
+
+/// An SMTP client, as Postfix reports it to its content filter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Client {
+    /// The name by which it authenticated; `None` if it did not, or the command line of the filter does not report it.
+    pub login: Option<String>,
+    /// Its address. `None` if the command line of the filter does not report it, or reports none.
+    pub address: Option<IpAddr>,
+    /// The command line of the filter reports no address: the message did not arrive by SMTP.
+    pub is_local: bool,
+}
+
+impl From<&ClientArguments> for Client {
+    fn from(arguments: &ClientArguments) -> Self {
+        // A name that is not UTF-8 is in no domain file.
+        let login = arguments.login.as_ref().and_then(|login| login.to_str());
+        let address = arguments.address.as_ref();
+        Self {
+            login: login.filter(|login| !login.is_empty()).map(str::to_owned),
+            address: address.and_then(|address| client_address(address.to_str()?)),
+            is_local: address.is_some_and(|address| address.is_empty()),
+        }
+    }
 }
 
 /// Whether to sign, and how.
@@ -116,6 +146,10 @@ pub enum Reason {
     NoRule,
     /// `users` and `groups` do not name the caller.
     NotAllowed,
+    /// It was submitted by SMTP, and `smtp` is not set.
+    NotBySmtp,
+    /// `logins` or `clients` do not name the SMTP client.
+    ClientNotAllowed,
     /// The header is larger than any that is looked at.
     HeaderTooLarge,
     /// Its header has a field that can't be read.
@@ -133,6 +167,8 @@ impl fmt::Display for Reason {
             Self::AlreadySigned => "already signed for the domain",
             Self::NoRule => "no selector for the address in the domain file",
             Self::NotAllowed => "the user may not sign for the domain",
+            Self::NotBySmtp => "submitted by SMTP, and smtp = true is not set",
+            Self::ClientNotAllowed => "the SMTP client may not sign for the domain",
             Self::HeaderTooLarge => "the header is too large",
             Self::BadHeader => "the header has a line that is no field",
         })
@@ -212,22 +248,34 @@ impl Policy {
             return Some(Reason::AlreadySigned);
         }
         let sign_forwarded = self.file.signing.sign_forwarded;
-        if gateway && !sign_forwarded {
-            return Some(Reason::Gateway);
+        // Postfix accepted the message from a client that the administrator trusts.
+        let is_submission = caller.client.is_some() && self.file.signing.smtp;
+        if gateway && !sign_forwarded && !is_submission {
+            let by_smtp = caller.client.is_some();
+            return Some(if by_smtp { Reason::NotBySmtp } else { Reason::Gateway });
         }
-        if header.count("Received") > 0 && !sign_forwarded {
+        if header.count("Received") > 0 && !sign_forwarded && !is_submission {
             return Some(Reason::Forwarded);
         }
         // An attached message that a reader bounces has no trace of its way.
         if has_resent(header) && !sign_forwarded {
             return Some(Reason::Resent);
         }
-        (!self.allows(caller)).then_some(Reason::NotAllowed)
+        (!self.allows(caller)).then_some(match is_submission {
+            true => Reason::ClientNotAllowed,
+            false => Reason::NotAllowed,
+        })
     }
 
-    /// Whether `users` and `groups` let a caller sign.
+    /// Whether a caller may sign: for mail that arrived by SMTP `logins` and `clients` decide, else `users` and `groups`.
     #[must_use]
     pub fn allows(&self, caller: &Caller) -> bool {
+        let signing = &self.file.signing;
+        match &caller.client {
+            Some(client) if signing.smtp => return self.allows_client(client),
+            Some(_) if !signing.sign_forwarded => return false,
+            _ => {}
+        }
         let (users, groups) = (&self.file.users, &self.file.groups);
         if users.is_none() && groups.is_none() {
             return true;
@@ -239,6 +287,32 @@ impl Policy {
         login.is_some_and(|login| named(users, login))
             || caller.groups.iter().any(|group| named(groups, group))
     }
+
+    /// Whether both `logins` and `clients` name an SMTP client, as far as they are set.
+    fn allows_client(&self, client: &Client) -> bool {
+        let has_login =
+            self.file.logins.as_ref().is_none_or(|logins| {
+                client.login.as_ref().is_some_and(|login| logins.contains(login))
+            });
+        let has_address = self.file.clients.as_ref().is_none_or(|networks| {
+            let has = |address| networks.iter().any(|network| network.contains(address));
+            client.address.is_some_and(has)
+        });
+        has_login && has_address
+    }
+}
+
+/// Whether a message that the content filter reads has been through the filter before: then Postfix filters what
+/// sendmail(1) submits, too, and the message would come back without end.
+#[must_use]
+pub fn is_loop(header: &Header, filter: u32, client: &Client) -> bool {
+    // Postfix adds the topmost field, and writes the user into it for mail from sendmail(1).
+    let newest = header.named("Received").next().map(|field| field.value().trim_ascii());
+    let is_local = newest.is_some_and(|value| value.starts_with(b"by "));
+    let user = format!("from userid {filter})");
+    let names_user = |value: &[u8]| value.windows(user.len()).any(|part| part == user.as_bytes());
+    // Where header_checks removes that field, the missing address of a client is all there is to see.
+    if is_local { newest.is_some_and(names_user) } else { client.is_local }
 }
 
 /// Whether the message has a signature that claims to be of `domain`. It need not verify: a second one
@@ -254,6 +328,7 @@ fn is_signed_for(header: &Header, domain: &Domain) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::argv::Mode;
     use crate::config::Signing;
 
     fn domain(text: &str) -> Domain {
@@ -267,7 +342,12 @@ mod tests {
     }
 
     fn www_data() -> Caller {
-        Caller { uid: 33, login: Some("www-data".into()), groups: vec!["www-data".into()] }
+        Caller {
+            uid: 33,
+            login: Some("www-data".into()),
+            groups: vec!["www-data".into()],
+            client: None,
+        }
     }
 
     fn decide(policy: &Policy, header: &str) -> Decision {
@@ -362,6 +442,108 @@ mod tests {
         plan(&open, &resent);
     }
 
+    /// What becomes of a message that the content filter reads, with the text of a domain file.
+    fn filtered(text: &str, login: Option<&str>, address: Option<&str>) -> Option<Reason> {
+        let policy = policy(Some("sample.com"), &format!("{SELECTOR}{text}\n"));
+        let header = format!("Received: from x\n{FROM}");
+        let header = Header::parse(header.as_bytes()).unwrap();
+        let address = address.map(|address| address.parse().unwrap());
+        let client = Client { login: login.map(str::to_owned), address, is_local: false };
+        let caller = Caller { uid: 997, client: Some(client), ..Caller::default() };
+        let author = Author::of(&header).unwrap();
+        let allowed = policy.allows(&caller);
+        match policy.decide(&author, &header, true, &caller).unwrap() {
+            Decision::Sign(_) => {
+                assert!(allowed);
+                None
+            }
+            Decision::Skip(reason) => {
+                // The process that signs knows nothing but the caller.
+                assert!(!allowed, "{text}");
+                Some(reason)
+            }
+        }
+    }
+
+    #[test]
+    fn mail_by_smtp_is_signed_where_the_domain_file_says_so() {
+        assert_eq!(filtered("smtp = true", None, None), None);
+        assert_eq!(filtered("", None, None), Some(Reason::NotBySmtp));
+        // Users and groups of this host are not asked for it.
+        assert_eq!(filtered("smtp = true\nusers = []", None, None), None);
+        assert_eq!(filtered("sign_forwarded = true", None, None), None);
+        assert_eq!(
+            filtered("sign_forwarded = true\nusers = [\"a\"]", None, None),
+            Some(Reason::NotAllowed)
+        );
+    }
+
+    #[test]
+    fn logins_and_clients_limit_who_may_have_mail_by_smtp_signed() {
+        let not = Some(Reason::ClientNotAllowed);
+        let logins = "smtp = true\nlogins = [\"alice\", \"\"]";
+        assert_eq!(filtered(logins, Some("alice"), None), None);
+        for login in [None, Some("bob"), Some("Alice"), Some("alice "), Some("alice@sample.com")] {
+            assert_eq!(filtered(logins, login, None), not, "{login:?}");
+        }
+        let clients = "smtp = true\nclients = [\"192.0.2.0/24\", \"::1\"]";
+        assert_eq!(filtered(clients, None, Some("192.0.2.9")), None);
+        assert_eq!(filtered(clients, None, Some("::1")), None);
+        assert_eq!(filtered(clients, Some("alice"), Some("192.0.3.9")), not);
+        assert_eq!(filtered(clients, None, None), not);
+        let both = "smtp = true\nlogins = [\"alice\"]\nclients = [\"192.0.2.0/24\"]";
+        assert_eq!(filtered(both, Some("alice"), Some("192.0.2.9")), None);
+        assert_eq!(filtered(both, Some("alice"), Some("::1")), not);
+        assert_eq!(filtered(both, None, Some("192.0.2.9")), not);
+        assert_eq!(filtered("smtp = true\nlogins = []", Some("alice"), None), not);
+    }
+
+    #[test]
+    fn a_client_is_what_the_arguments_of_the_filter_say() {
+        let client = |login: Option<&str>, address: Option<&str>| {
+            let line = ["s", "-O", "DkimLogin=", "-O", "DkimClient=", "-G", "a@b"];
+            let mut argv: Vec<_> = line.map(std::ffi::OsString::from).into();
+            for (at, value) in [(4, address), (2, login)] {
+                match value {
+                    Some(value) => argv[at].push(value),
+                    None => drop(argv.drain(at - 1..=at)),
+                }
+            }
+            let Mode::Submit(submission) = Mode::parse(&argv) else { panic!("{argv:?}") };
+            Client::from(&submission.client)
+        };
+        assert_eq!(client(None, None), Client::default());
+        let known = client(Some("alice"), Some("::ffff:192.0.2.1"));
+        assert_eq!(known.login.as_deref(), Some("alice"));
+        assert_eq!(known.address, "192.0.2.1".parse().ok());
+        assert!(!known.is_local);
+        let local = client(Some(""), Some(""));
+        assert_eq!(local, Client { is_local: true, ..Client::default() });
+        assert_eq!(client(None, Some("unknown")), Client::default());
+    }
+
+    #[test]
+    fn a_message_that_comes_back_to_the_filter_is_a_loop() {
+        let looped = |header: &str, is_local: bool| {
+            let header = Header::parse(format!("{header}{FROM}").as_bytes()).unwrap();
+            is_loop(&header, 997, &Client { is_local, ..Client::default() })
+        };
+        let by_smtp = "Received: from x (x [192.0.2.1])\n\tby host (Postfix) id 1\n";
+        let ours = "Received: by host (Postfix, from userid 997)\n\tid 1; today\n";
+        let other = "Received: by host (Postfix, from userid 33)\n\tid 1; today\n";
+        let bounce = "Received: by host (Postfix)\n\tid 1; today\n";
+        assert!(looped(&format!("{ours}{by_smtp}"), false));
+        assert!(looped(&format!("Return-Path: <a@b>\n{ours}{by_smtp}"), true));
+        assert!(!looped(by_smtp, false) && !looped(other, true) && !looped(bounce, true));
+        // Another host with the same number.
+        assert!(!looped(&format!("{by_smtp}{ours}"), false));
+        // Whose Received fields header_checks removes.
+        assert!(looped("", true) && looped(by_smtp, true) && !looped("", false));
+        // What a client says it is.
+        let forged = "Received: from x (by host (Postfix, from userid 997)\n\tby host id 1\n";
+        assert!(!looped(forged, false));
+    }
+
     #[test]
     fn a_signature_of_the_same_domain_is_enough() {
         let policy = policy(Some("sample.com"), SELECTOR);
@@ -384,6 +566,8 @@ mod tests {
             Reason::AlreadySigned,
             Reason::NoRule,
             Reason::NotAllowed,
+            Reason::NotBySmtp,
+            Reason::ClientNotAllowed,
             Reason::HeaderTooLarge,
             Reason::BadHeader,
         ]
@@ -393,7 +577,7 @@ mod tests {
         all.sort();
         assert!(all.iter().all(|text| text.len() > 5), "{all:?}");
         all.dedup();
-        assert_eq!(all.len(), 10, "{all:?}");
+        assert_eq!(all.len(), 12, "{all:?}");
     }
 
     #[test]

@@ -21,6 +21,7 @@ use nix::sys::time::{TimeVal, TimeValLike as _};
 
 use crate::config::LogDestination;
 use crate::dkim::{Domain, Selector};
+use crate::policy::Client;
 
 /// Exit codes of sysexits.h that the wrapper itself uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,6 +79,8 @@ pub enum Outcome {
 pub struct Entry<'a> {
     /// The real user.
     pub uid: u32,
+    /// The SMTP client, if the real user is that of Postfix's content filter.
+    pub client: Option<&'a Client>,
     /// The envelope sender of the command line or of MAIL FROM; may hold anything.
     pub envelope: Option<&'a [u8]>,
     /// Message-ID, submitted or added by the wrapper; may hold anything. Postfix's cleanup(8) logs it beside the queue id.
@@ -101,6 +104,12 @@ pub struct Entry<'a> {
 impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "uid={}", self.uid)?;
+        if let Some(address) = self.client.and_then(|client| client.address) {
+            write!(f, " client={address}")?;
+        }
+        if let Some(login) = self.client.and_then(|client| client.login.as_ref()) {
+            write!(f, " login=<{}>", escaped(login))?;
+        }
         if let Some(sender) = self.envelope {
             write!(
                 f,
@@ -325,6 +334,21 @@ mod tests {
             let line = Entry { envelope: Some(null.as_bytes()), ..entry() }.to_string();
             assert!(line.contains(" envelope=<> "), "{line}");
         }
+    }
+
+    #[test]
+    fn a_client_by_smtp_is_named() {
+        let client = Client {
+            login: Some("a> result=signed".into()),
+            address: "192.0.2.1".parse().ok(),
+            is_local: false,
+        };
+        let line =
+            Entry { client: Some(&client), author: None, reason: None, ..entry() }.to_string();
+        assert_eq!(
+            line,
+            "uid=33 client=192.0.2.1 login=<a\\u{3e}\\u{20}result=signed> result=unsigned"
+        );
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The keys of both kinds of files as they stand in the text, each with its place.
 
+mod callers;
 mod host;
 
 use std::ops::Range;
@@ -30,6 +31,7 @@ struct Values {
     publish: Option<Spanned<PublishValue>>,
     nsupdate_key: Text,
     nsupdate_server: Text,
+    filter_user: Text,
 
     selector: Text,
     selectors: List,
@@ -38,6 +40,8 @@ struct Values {
     identity: Text,
     users: List,
     groups: List,
+    logins: List,
+    clients: List,
     sign: Option<Spanned<Vec<RuleKeys>>>,
 
     on_error: Text,
@@ -48,6 +52,7 @@ struct Values {
     expire: Option<Spanned<Lifetime>>,
     seven_bit: Option<bool>,
     sign_forwarded: Option<bool>,
+    smtp: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -71,7 +76,7 @@ pub(super) struct RuleKeys {
 const MOST_SELECTORS: usize = 10;
 /// Entries of `headers` and `oversign`.
 const MOST_NAMES: usize = 100;
-/// Entries of `users` and `groups`.
+/// Entries of `users`, `groups`, `logins` and `clients`.
 const MOST_LOGINS: usize = 1_000;
 /// `[[sign]]` tables.
 const MOST_RULES: usize = 1_000;
@@ -100,6 +105,8 @@ impl<'a> Keys<'a> {
                 ("identity", span(&values.identity)),
                 ("users", span(&values.users)),
                 ("groups", span(&values.groups)),
+                ("logins", span(&values.logins)),
+                ("clients", span(&values.clients)),
                 ("sign", span(&values.sign)),
             ],
         )
@@ -120,6 +127,7 @@ impl<'a> Keys<'a> {
                 ("publish", span(&values.publish)),
                 ("nsupdate_key", span(&values.nsupdate_key)),
                 ("nsupdate_server", span(&values.nsupdate_server)),
+                ("filter_user", span(&values.filter_user)),
             ],
         )
     }
@@ -172,16 +180,6 @@ impl<'a> Keys<'a> {
             }
             Ok(identity)
         })
-    }
-
-    pub(super) fn users(&self) -> Result<Option<Vec<String>>, ConfigError> {
-        self.most("users", &self.values.users, MOST_LOGINS)?;
-        Ok(self.values.users.as_ref().map(|names| names.as_ref().clone()))
-    }
-
-    pub(super) fn groups(&self) -> Result<Option<Vec<String>>, ConfigError> {
-        self.most("groups", &self.values.groups, MOST_LOGINS)?;
-        Ok(self.values.groups.as_ref().map(|names| names.as_ref().clone()))
     }
 
     pub(super) fn rules(&self) -> Result<&[RuleKeys], ConfigError> {
@@ -250,6 +248,7 @@ impl<'a> Keys<'a> {
             expire: self.expire()?.or(base.expire),
             seven_bit: values.seven_bit.unwrap_or(base.seven_bit),
             sign_forwarded: values.sign_forwarded.unwrap_or(base.sign_forwarded),
+            smtp: values.smtp.unwrap_or(base.smtp),
         })
     }
 

@@ -41,6 +41,8 @@ pub struct Signing {
     pub seven_bit: bool,
     /// Whether mail that passes through (`Received:`, `-G`) is signed.
     pub sign_forwarded: bool,
+    /// Whether mail that Postfix accepted by SMTP and hands to the content filter is signed.
+    pub smtp: bool,
 }
 
 /// Signed if present, and oversigned: readers show one such field, and an attacker may want to add another. Postfix drops none
@@ -88,6 +90,7 @@ impl Default for Signing {
             expire: None,
             seven_bit: true,
             sign_forwarded: false,
+            smtp: false,
         }
     }
 }

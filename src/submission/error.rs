@@ -28,6 +28,8 @@ pub(crate) enum NotSigned {
     Sign(SignError),
     /// With its signature, or encoded, it is larger than the real sendmail accepts.
     TooLarge,
+    /// The content filter has read it before.
+    Loop,
     /// A panic, and where it was.
     Bug(String),
 }
@@ -37,7 +39,7 @@ impl NotSigned {
     pub(crate) fn severity(&self) -> Severity {
         match self {
             // Another user writes in the domain's name, or the administrator forgot this user.
-            Self::Skipped(Reason::NotAllowed) => Severity::Warning,
+            Self::Skipped(Reason::NotAllowed | Reason::ClientNotAllowed) => Severity::Warning,
             Self::Skipped(_) => Severity::Info,
             Self::Configuration(_)
             | Self::Intake(_)
@@ -45,6 +47,7 @@ impl NotSigned {
             | Self::Recipe(_)
             | Self::Sign(_)
             | Self::TooLarge
+            | Self::Loop
             | Self::Bug(_) => Severity::Error,
         }
     }
@@ -60,6 +63,10 @@ impl fmt::Display for NotSigned {
             Self::Recipe(error) => error.fmt(f),
             Self::Sign(error) => error.fmt(f),
             Self::TooLarge => f.write_str("signed, it would be larger than message_size_limit"),
+            Self::Loop => f.write_str(
+                "the message came back to the content filter: \
+                 set content_filter to nothing in main.cf and for the service pickup in master.cf",
+            ),
             Self::Bug(place) => write!(f, "internal error at {place}, please report it"),
         }
     }
@@ -72,7 +79,7 @@ impl Error for NotSigned {
             Self::Intake(error) => error.source(),
             Self::Recipe(error) => error.source(),
             Self::Sign(error) => error.source(),
-            Self::Skipped(_) | Self::Key(_) | Self::TooLarge | Self::Bug(_) => None,
+            Self::Skipped(_) | Self::Key(_) | Self::TooLarge | Self::Loop | Self::Bug(_) => None,
         }
     }
 }

@@ -23,7 +23,7 @@ use crate::message::address::Unstable;
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete;
 use crate::message::date::DateTime;
-use crate::policy::{Decision, Plan, Reason};
+use crate::policy::{Client, Decision, Plan, Reason, is_loop};
 use crate::report::{self, Entry, Outcome, Severity};
 use configuration::Etc;
 use error::{NotSigned, guarded};
@@ -54,6 +54,8 @@ pub(crate) struct Run<'a> {
     /// How many bytes were submitted, once they are read.
     size: Option<u64>,
     message_id: Option<String>,
+    /// The SMTP client, if Postfix hands the message to its content filter. Known once the message is read.
+    pub(crate) client: Option<Client>,
     /// Who the message is from, once that is known.
     pub(crate) author: Option<Author>,
     /// How it is to be signed, once that is decided.
@@ -79,6 +81,7 @@ impl<'a> Run<'a> {
             begun: Instant::now(),
             size: None,
             message_id: None,
+            client: None,
             author: None,
             plan: None,
         }
@@ -101,6 +104,7 @@ impl<'a> Run<'a> {
         keys: &mut impl Keys,
         limit: Option<u64>,
     ) -> Result<Signed, NotSigned> {
+        self.client = self.user.client(self.host, self.submission);
         let signed = guarded(|| {
             let mut header = self.parse(intake)?;
             self.message_id = message_id(&header);
@@ -123,9 +127,15 @@ impl<'a> Run<'a> {
     fn parse(&self, intake: &mut Intake<impl Source>) -> Result<Header, NotSigned> {
         let section = intake.read_header()?.ok_or(Reason::HeaderTooLarge)?;
         let mut header = complete::fields(section).ok_or(Reason::BadHeader)?;
+        let client = self.client.as_ref();
+        if client.is_some_and(|client| is_loop(&header, self.user.uid(), client)) {
+            return Err(NotSigned::Loop);
+        }
         // The passwd entry of the submitter is needed only then.
         let submitter = match self.way {
             _ if header.count("From") > 0 => complete::Submitter::default(),
+            // Its author is unknown: with -G Postfix adds no From, and the real user is the filter's.
+            _ if client.is_some() => complete::Submitter::default(),
             Way::Alone => self.user.submitter(self.submission),
             Way::Smtp => complete::Submitter {
                 envelope_sender: self.submission.envelope_sender.clone(),
@@ -140,7 +150,7 @@ impl<'a> Run<'a> {
     fn decide(&mut self, header: &Header) -> Result<(Domain, Plan), NotSigned> {
         let author = &*self.author.insert(Author::of(header).map_err(Reason::NoAuthor)?);
         let policy = self.etc.policy(author.domain(), self.host)?.ok_or(Reason::NotConfigured)?;
-        let caller = self.user.caller(&policy.file);
+        let caller = self.user.caller(&policy.file, self.client.clone());
         match policy.decide(author, header, self.submission.gateway, &caller)? {
             Decision::Sign(plan) => Ok((author.domain().clone(), *plan)),
             Decision::Skip(reason) => Err(reason.into()),
@@ -169,6 +179,7 @@ impl<'a> Run<'a> {
         let author = self.author.as_ref().map(Author::address);
         let entry = Entry {
             uid: self.user.uid(),
+            client: self.client.as_ref(),
             envelope: self.submission.envelope_sender.as_deref(),
             message_id: self.message_id.as_deref(),
             size: self.size,

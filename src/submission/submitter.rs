@@ -7,9 +7,9 @@ use std::os::unix::ffi::OsStringExt;
 use nix::unistd::{Gid, Group, Uid, getgid, getgrouplist, getgroups, getuid};
 
 use crate::argv::Submission;
-use crate::config::DomainFile;
+use crate::config::{DomainFile, Host};
 use crate::message::complete::{Submitter, full_name};
-use crate::policy::Caller;
+use crate::policy::{Caller, Client};
 
 /// A user who submits mail.
 #[derive(Debug)]
@@ -54,11 +54,20 @@ impl User {
         }
     }
 
-    /// What `users` and `groups` of a domain file are compared with.
-    pub(crate) fn caller(&self, file: &DomainFile) -> Caller {
+    /// The SMTP client that a message is from, if this user is the one that Postfix runs its content filter as. The real uid
+    /// decides: any user can write the same arguments.
+    pub(crate) fn client(&self, host: &Host, submission: &Submission) -> Option<Client> {
+        let name = host.filter_user.as_ref().filter(|_| submission.gateway)?;
+        let filter = nix::unistd::User::from_name(name).ok().flatten()?;
+        let is_filter = filter.uid == self.uid && !filter.uid.is_root();
+        is_filter.then(|| Client::from(&submission.client))
+    }
+
+    /// Whom a domain file's `users` and `groups`, or `logins` and `clients`, are compared with.
+    pub(crate) fn caller(&self, file: &DomainFile, client: Option<Client>) -> Caller {
         let login = file.users.as_ref().and_then(|_| self.passwd()).map(|user| user.name);
         let groups = if file.groups.is_some() { self.group_names() } else { Vec::new() };
-        Caller { uid: self.uid(), login, groups }
+        Caller { uid: self.uid(), login, groups, client }
     }
 
     fn group_names(&self) -> Vec<String> {

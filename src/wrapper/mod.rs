@@ -64,12 +64,18 @@ fn pass_through(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
 
 /// Standard input is a message: it is signed, and becomes the standard input of the real sendmail.
 fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result<Code, Code> {
-    let Started { host, real, mut signer, dropped } = start(held, etc, call)?;
+    let Started { host, real, mut signer, dropped } = start(held, etc, call, submission)?;
     let mut run = Run::new(etc, &host, submission, Way::Alone);
     let reader = Reader::new(run.lone_dot());
     let mut intake = Intake::new(Stdin::here(), reader, host.most_kept());
     let signed = run.sign(&mut intake, &mut signer, host.message_size_limit);
     drop(signer);
+    // The real sendmail need not know the arguments that only the wrapper reads.
+    let stripped = run.client.is_some().then(|| Call {
+        argv: submission.client.removed_from(&call.argv),
+        environment: call.environment.clone(),
+    });
+    let call = stripped.as_ref().unwrap_or(call);
     match signed.and_then(|signed| Ok((signed.risk(), signed.seal(&mut intake)?))) {
         Ok((risk, message)) => {
             if host.log_success {
@@ -83,6 +89,11 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
             let log = |outcome| run.log(error.severity(), outcome, Some(&reason));
             let is_unread = matches!(error, NotSigned::Intake(IntakeError::Read(_)));
             if is_unread && !intake.is_untouched() {
+                log(Outcome::Refused);
+                return Err(report::complain(&format!("fatal: {reason}")));
+            }
+            if matches!(error, NotSigned::Loop) {
+                // Sent on, it would come back until Postfix bounces it; in the queue it waits for the administrator.
                 log(Outcome::Refused);
                 return Err(report::complain(&format!("fatal: {reason}")));
             }

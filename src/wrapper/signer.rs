@@ -6,7 +6,8 @@
 //!   DKIM-Signature field, and only so far that the domain and the selector in it must be those that were asked for: a key
 //!   that several domains share signs for the one that the user may sign for.
 //! * It does not trust a request. It reads the domain file itself, and applies `users` and `groups` to its own real user, as
-//!   the kernel reports it. An attacker who takes over the other process gets the signatures that this user may have by
+//!   the kernel reports it; for the user of the content filter, `logins` and `clients` to the arguments, which were read before
+//!   the message. An attacker who takes over the other process gets the signatures that this user may have by
 //!   submitting mail, and nothing else: no request is answered with a key.
 //! * It ends when the other process closes its pipe, or ends.
 
@@ -25,6 +26,7 @@ use super::privilege::{Dropped, Held, PrivilegeError};
 use super::protocol::{
     HEAD, REPLY, Request, length_of_rest, read_reply, read_request, write_reply,
 };
+use crate::argv::Submission;
 use crate::config::Host;
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 use crate::policy::Plan;
@@ -50,17 +52,18 @@ impl Signer {
         held: Held,
         etc: &Etc,
         host: &Host,
+        submission: &Submission,
     ) -> Result<(io::Result<Self>, Dropped), PrivilegeError> {
-        let started = Self::fork(&held, etc, host);
+        let started = Self::fork(&held, etc, host, submission);
         Ok((started.map_err(io::Error::from), held.give_up()?))
     }
 
-    fn fork(held: &Held, etc: &Etc, host: &Host) -> Result<Self, Errno> {
+    fn fork(held: &Held, etc: &Etc, host: &Host, submission: &Submission) -> Result<Self, Errno> {
         let (requests_out, requests_in) = pipe2(OFlag::O_CLOEXEC)?;
         let (replies_out, replies_in) = pipe2(OFlag::O_CLOEXEC)?;
         let mut ends = Some((File::from(requests_in), File::from(replies_out)));
         let ends_in_child = &mut ends;
-        let service = Service { keyring: Keyring { etc, held }, host };
+        let service = Service { keyring: Keyring { etc, held }, host, submission };
         let pid = start_process(move || {
             // While the child has these open, it does not see the end of its parent.
             *ends_in_child = None;
@@ -118,6 +121,8 @@ const ENDED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::
 struct Service<'a> {
     keyring: Keyring<'a>,
     host: &'a Host,
+    /// What the arguments say; they cannot change once the message is read.
+    submission: &'a Submission,
 }
 
 impl Service<'_> {
@@ -149,7 +154,9 @@ impl Service<'_> {
         let (author, selector, input) = read_request(head, rest).ok_or("not a request")?;
         let policy = self.keyring.etc.policy(&author, self.host);
         let policy = policy.map_err(|error| report::chain(&error))?.ok_or("no domain file")?;
-        if !policy.allows(&User::real().caller(&policy.file)) {
+        let user = User::real();
+        let client = user.client(self.host, self.submission);
+        if !policy.allows(&user.caller(&policy.file, client)) {
             return Err("the user may not sign for the domain".to_owned());
         }
         if !input.is_of(&policy.signing_domain(&author), &selector) {
@@ -195,7 +202,8 @@ mod tests {
         let held = Held::acquire().unwrap();
         let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
-        let service = Service { keyring: Keyring { etc: &etc, held: &held }, host: &host };
+        let keyring = Keyring { etc: &etc, held: &held };
+        let service = Service { keyring, host: &host, submission: &Submission::default() };
         let request = request();
         let (head, rest) = request.split_first_chunk().unwrap();
         assert_eq!(service.answer(head, rest.to_vec()), Err("no domain file".to_owned()));
@@ -207,7 +215,7 @@ mod tests {
         let held = Held::acquire().unwrap();
         let etc = Etc::at("/nowhere".into());
         let host = Host::parse("sendmail = \"/x\"").unwrap();
-        let (signer, _) = Signer::start(held, &etc, &host).unwrap();
+        let (signer, _) = Signer::start(held, &etc, &host, &Submission::default()).unwrap();
         let mut signer = signer.unwrap();
         let pid = signer.pid;
         for _ in 0..2 {

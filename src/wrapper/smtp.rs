@@ -49,7 +49,8 @@ const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing con
 
 /// Relays the session to its end.
 pub(super) fn run(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
-    let Started { host, real, mut signer, dropped } = start(held, etc, call)?;
+    let Started { host, real, mut signer, dropped } =
+        start(held, etc, call, &Submission::default())?;
     let mut relay = match Relay::start(&real, call, dropped) {
         Ok(relay) => relay,
         Err((error, dropped)) => {

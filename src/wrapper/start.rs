@@ -4,6 +4,7 @@
 use super::handoff::{Call, HandoffError, Real, exec_untouched};
 use super::privilege::{Dropped, Held};
 use super::signer::Signer;
+use crate::argv::Submission;
 use crate::config::{Host, OnError};
 use crate::report::{self, Code, Entry, Outcome, Severity};
 use crate::submission::configuration::Etc;
@@ -18,7 +19,12 @@ pub(super) struct Started {
 }
 
 /// Reads `config.toml`, finds the real sendmail, and starts the process that signs. The error is the exit code.
-pub(super) fn start(held: Held, etc: &Etc, call: &Call) -> Result<Started, Code> {
+pub(super) fn start(
+    held: Held,
+    etc: &Etc,
+    call: &Call,
+    submission: &Submission,
+) -> Result<Started, Code> {
     let host = match etc.host() {
         Ok(host) => host,
         Err(broken) => {
@@ -32,7 +38,7 @@ pub(super) fn start(held: Held, etc: &Etc, call: &Call) -> Result<Started, Code>
     // Without the real sendmail there is nothing to do.
     let real = Real::at(&host.sendmail).map_err(|error| report::fatal(&error))?;
     let (signer, dropped) =
-        Signer::start(held, etc, &host).map_err(|error| report::fatal(&error))?;
+        Signer::start(held, etc, &host, submission).map_err(|error| report::fatal(&error))?;
     match signer {
         Ok(signer) => Ok(Started { host, real, signer, dropped }),
         Err(error) => {

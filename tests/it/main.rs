@@ -38,6 +38,8 @@ mod explain;
 mod failure;
 /// In the sandbox: every system call fails, and no mail is lost, doubled or damaged.
 mod faults;
+/// In the sandbox: mail that clients submit by SMTP, and the wrapper as Postfix's content filter.
+mod filter;
 /// In the sandbox: three hosts and a DNS server, each in namespaces of its own.
 mod fleet;
 /// Keys are made as opendkim-genkey makes them, as a whole or not at all.

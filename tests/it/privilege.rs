@@ -3,6 +3,7 @@
 
 mod dumpable;
 mod environment;
+mod filter;
 mod logs;
 mod place;
 mod process;
@@ -53,6 +54,10 @@ fn set_up(sandbox: &Sandbox) {
     sandbox.write("/tmp/users", &users);
     sandbox.write("/tmp/groups", &groups);
     sandbox.root("cat /tmp/users >>/etc/passwd; cat /tmp/groups >>/etc/group");
+    sandbox.root(
+        "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin sendmail-dkim; \
+         echo 'filter_user = \"sendmail-dkim\"' >>/etc/sendmail-dkim/config.toml",
+    );
     for domain in [DOMAIN, FORBIDDEN, OWN] {
         sandbox.key(domain, "s1");
     }

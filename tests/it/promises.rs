@@ -219,6 +219,7 @@ fn the_defaults_are_those_of_the_manual_pages() {
             "log_destination" => ("log_destination = \"none\"", format!("{key} = {default:?}")),
             "seven_bit" => ("seven_bit = false", format!("{key} = {default}")),
             "subdomains" => ("subdomains = true", format!("{key} = {default}")),
+            "smtp" => ("smtp = true", format!("{key} = {default}")),
             "sign_forwarded" => ("sign_forwarded = true", format!("{key} = {default}")),
             _ => panic!("the default of {key} is not looked at"),
         };

@@ -392,6 +392,22 @@ const LINES: &[(&str, &str, &str)] = &[
     ("=FILE", "selectors = [\"s1\", \"s1\"]", "selectors: \\\"s1\\\" is listed twice"),
     ("=FILE", "selectors = []", "selectors: the list is empty"),
     ("FILE", "users = [MANY]", "users: 2000 entries, more than 1000"),
+    (
+        "FILE",
+        "clients = [\"localhost\"]",
+        "clients: \\\"localhost\\\" is not an IP address or a network such as 192.0.2.0/24",
+    ),
+    (
+        "FILE",
+        "clients = [\"10.1.0.0/8\"]",
+        "clients: \\\"10.1.0.0/8\\\" has bits after its prefix; write 10.0.0.0/8",
+    ),
+    ("config.toml", "filter_user = \"\"", "filter_user: the name is empty"),
+    (
+        "config.toml",
+        "filter_user = \"root\"",
+        "filter_user: root is not a user of its own; name the user of the filter's line in master.cf",
+    ),
     ("config.toml", "selector = \"s1\"", "key `selector` belongs in a file of domains/"),
     (
         "config.toml",
@@ -501,11 +517,42 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
     ("the header is too large", "", "", "From: a@reasons.test\nX: LARGE\n\nx\n"),
 ];
 
+/// The same for the user of the content filter.
+const SKIPPED_BY_SMTP: &[(&str, &str, &str, &str)] = &[
+    (
+        "submitted by SMTP, and smtp = true is not set",
+        "-G",
+        "",
+        "Received: from x\nFrom: a@reasons.test\n\nx\n",
+    ),
+    (
+        "the SMTP client may not sign for the domain",
+        "-G -O DkimLogin=bob",
+        "smtp = true\nlogins = [\"alice\"]",
+        "Received: from x\nFrom: a@reasons.test\n\nx\n",
+    ),
+];
+
 #[test]
 #[ignore = "needs root"]
 fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
     let sandbox = set_up();
-    let mut rows = SKIPPED.to_vec();
+    all_are_skipped(&sandbox, SKIPPED.to_vec());
+    let filter = "echo 'filter_user = \"www-data\"' >>/etc/sendmail-dkim/config.toml";
+    sandbox.root(filter);
+    all_are_skipped(&sandbox, SKIPPED_BY_SMTP.to_vec());
+    sandbox.root(filter);
+    let message = "Received: by host (Postfix, from userid 33)\nFrom: a@reasons.test\n\nx\n";
+    let mark = sandbox.mark();
+    let output = submit(&sandbox, "", "-i -G x@sink.test", message);
+    let reason = "the message came back to the content filter: set content_filter to nothing in main.cf and for the service pickup in master.cf";
+    assert_eq!(output.status.code(), Some(75), "{output:?}");
+    assert_eq!(stderr(&output), format!("sendmail.dkim: fatal: {reason}\n"));
+    let logged = sandbox.logged(mark, "uid=33 ");
+    assert!(logged.ends_with(&format!("result=refused reason=\"{reason}\"")), "{logged}");
+}
+
+fn all_are_skipped(sandbox: &Sandbox, mut rows: Vec<(&str, &str, &str, &str)>) {
     // Refused, so that it is seen that these are no errors.
     sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
     rows.push(("", "", "", "From: a@reasons.test\n\nx\n"));
@@ -517,7 +564,7 @@ fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
             .replace("MANY", &"b@reasons.test, ".repeat(12_000))
             .replace("LARGE", &"x".repeat(2_000_000));
         let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
-        let output = submit(&sandbox, "", &format!("-i {argument} {recipient}"), &message);
+        let output = submit(sandbox, "", &format!("-i {argument} {recipient}"), &message);
         assert!(output.status.success() && output.stderr.is_empty(), "{reason}: {output:?}");
         let logged = sandbox.logged(mark, "uid=33 ");
         let end = if reason.is_empty() {
@@ -534,9 +581,10 @@ fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
     }
     sandbox.root("sed -i '/^origin/d' /etc/sendmail-dkim/config.toml");
     let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
-    submit(&sandbox, "", &format!("-i {recipient}"), "From: root\n\nx\n");
+    submit(sandbox, "", &format!("-i {recipient}"), "From: root\n\nx\n");
     let reason = "no domain in From that could have a key";
     assert!(sandbox.logged(mark, "uid=33 ").ends_with(&format!("reason=\"{reason}\"")));
+    sandbox.root("cp /opt/kept/config.toml /etc/sendmail-dkim");
 }
 
 #[test]

@@ -45,6 +45,12 @@ kinds! {
         "Fix the program that writes the message.";
     "forwarded": "has a Received field", "has a Resent field", "given with -G" =>
         "No action: mail of another system passes through. To sign it, set sign_forwarded.";
+    "smtp-off": "submitted by SMTP, and smtp = true is not set" =>
+        "To sign mail that arrives by SMTP, set smtp = true in the domain file; see docs/smtp.md.";
+    "smtp-client": "the SMTP client may not sign for the domain" =>
+        "If the client may sign, name its login in logins or its address in clients in the domain file.";
+    "filter-loop": "the message came back to the content filter" =>
+        "Unset content_filter where the reason says, then run: postsuper -r ALL. The message waits in the queue.";
     "already-signed": "already signed for the domain" =>
         "No action: another program has signed it.";
     "no-selector": "no selector for the address in the domain file" =>

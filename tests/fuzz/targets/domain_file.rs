@@ -20,7 +20,8 @@ fn decide(file: &DomainFile, name: Option<&Domain>, from: &str, caller: &Caller)
 
 fn check(file: &DomainFile, name: Option<&Domain>) {
     assert!(file.all_selectors().next().is_some() || file.rules.is_empty());
-    let caller = Caller { uid: 1, login: Some("nobody-at-all".into()), groups: Vec::new() };
+    let caller =
+        Caller { uid: 1, login: Some("nobody-at-all".into()), groups: Vec::new(), client: None };
     let may_sign = file.users.is_none() && file.groups.is_none();
     match decide(file, name, "dkim-fuzz@sample.com", &caller) {
         Decision::Sign(plan) => {

@@ -23,7 +23,7 @@ fn request(author: &str, selector: &str, input: &HashInput) -> Vec<u8> {
 }
 
 /// Whoever has taken the pipes of a `-bs` session.
-struct Hostile {
+pub(super) struct Hostile {
     session: Child,
     asking: Child,
     ask: Option<ChildStdin>,
@@ -32,13 +32,23 @@ struct Hostile {
 
 impl Hostile {
     fn new(sandbox: &Sandbox, user: &User) -> Self {
-        let script = "echo $$; exec sendmail -bs";
-        let mut session = spawn(sandbox.command(&user.name, "/bin/sh").args(["-c", script]));
+        Self::of_script(sandbox, &user.name, "echo $$; exec sendmail -bs", true)
+    }
+
+    /// Whoever has taken the pipes of the wrapper that a script becomes, once that has written its process id.
+    pub(super) fn of_script(sandbox: &Sandbox, user: &str, script: &str, greets: bool) -> Self {
+        let mut session = spawn(sandbox.command(user, "/bin/sh").args(["-c", script]));
         let mut pid = String::new();
         let mut said = BufReader::new(session.stdout.take().unwrap());
         said.read_line(&mut pid).unwrap();
-        // The greeting: both children are there.
-        said.read_line(&mut String::new()).unwrap();
+        if greets {
+            // Both children are there.
+            said.read_line(&mut String::new()).unwrap();
+        } else {
+            let ready =
+                format!("until [ -n \"$(pgrep -P {0})\" ]; do sleep 0.05; done", pid.trim());
+            sandbox.root(&ready);
+        }
         let python = std::fs::read_to_string(project("tests/it/privilege/ask.py")).unwrap();
         let mut asking =
             spawn(sandbox.command("root", "python3").args(["-c", &python, pid.trim()]));
@@ -59,7 +69,7 @@ impl Hostile {
     }
 
     /// What is said of a request.
-    fn said(&mut self, author: &str, selector: &str) -> Result<Vec<u8>, String> {
+    pub(super) fn said(&mut self, author: &str, selector: &str) -> Result<Vec<u8>, String> {
         self.said_of(author, selector, &text(author, selector))
     }
 

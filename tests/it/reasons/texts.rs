@@ -3,11 +3,12 @@
 use super::*;
 
 /// Where the texts are, and what of these files speaks to somebody else.
-const PLACES: [&str; 13] = [
+const PLACES: [&str; 14] = [
     "src/rights.rs",
     "src/submission",
     "src/wrapper",
     "src/policy.rs",
+    "src/network.rs",
     "src/message/author.rs",
     "src/message/session.rs",
     "src/message/address/token.rs",

@@ -1,0 +1,40 @@
+"""send.py PORT SENDER OPTIONS RECIPIENT...: submits standard input by SMTP, byte for byte but for line ends and dots. OPTIONS are of
+MAIL FROM. The host is $SERVER, or this one; $LOGIN is NAME:PASSWORD. Prints the last reply."""
+
+import os
+import re
+import smtplib
+import ssl
+import sys
+
+port, sender, options, *recipients = sys.argv[1:]
+server = smtplib.SMTP(os.environ.get("SERVER", "127.0.0.1"), int(port), "client.test")
+server.command_encoding = "utf-8"
+server.ehlo()
+if "LOGIN" in os.environ:
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    server.starttls(context=context)
+    server.ehlo()
+    server.login(*os.environ["LOGIN"].split(":"))
+
+
+def expect(code, reply):
+    if reply[0] != code:
+        sys.exit(f"{reply[0]} {reply[1].decode()}")
+
+
+server.putcmd(f"MAIL FROM:<{sender}> {options}".strip())
+expect(250, server.getreply())
+for recipient in recipients:
+    server.putcmd(f"RCPT TO:<{recipient}>")
+    expect(250, server.getreply())
+server.putcmd("DATA")
+expect(354, server.getreply())
+text = re.sub(rb"\r?\n", b"\r\n", sys.stdin.buffer.read())
+server.send(re.sub(rb"(?m)^\.", b"..", text) + (b"" if text.endswith(b"\n") else b"\r\n") + b".\r\n")
+code, reply = server.getreply()
+expect(250, (code, reply))
+print(reply.decode())
+server.quit()
