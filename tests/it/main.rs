@@ -74,6 +74,8 @@ mod privilege;
 mod processor;
 /// Every promise of a document has a test that shows it.
 mod promises;
+/// In the sandbox: the programs of docs/hooks, with stand-ins of the services.
+mod publish;
 /// In the sandbox: each reason that the log may give, and `on_error` with each.
 mod reasons;
 /// Records in every form are what servers, tools and services take.
