@@ -19,7 +19,7 @@ _dkimctl() {
     doctor) kind= options='--offline --json' ;;
     explain) kind=file options='--from --user --json' ;;
     genkey) kind= options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --verbose --json' ;;
-    import) kind=file options='--dry-run --server --json' ;;
+    import) kind=file options='--table --rspamd --dry-run --server --json' ;;
     log) kind= options='--since --file --json --prometheus' ;;
     record) kind=domain options='--all --merge --selector --format --dmarc --ttl --json' ;;
     rotate) kind=domain options='--all --selector --older --keep --server --mail --dry-run --json' ;;
@@ -42,6 +42,7 @@ _dkimctl() {
     genkey:-D | genkey:--directory) kind=directory ;;
     genkey:-h | genkey:--hash-algorithms) kind= ;;
     genkey:-n | genkey:--note) kind= ;;
+    import:--table) kind=file ;;
     import:--server) kind= ;;
     log:--since) kind= ;;
     log:--file) kind=file ;;

@@ -382,6 +382,79 @@ fn import_reads_files_with_a_byte_order_mark_and_keys_by_their_der() {
 }
 
 #[test]
+fn exported_tables_take_the_place_of_databases() {
+    let stage = Stage::new();
+    let pem = fs::read_to_string(project("tests/vectors/rfc6376-c.private")).unwrap();
+    fs::create_dir_all(stage.path("new")).unwrap();
+    stage.write("new/config.toml", "sendmail = \"/usr/sbin/sendmail.postfix\"\n");
+    stage.write(
+        "phoenixdkim.conf",
+        "MetricsFile /m\nKeyTable redis://me:s3cret@db/k\nSigningTable dsn:mysql://x/y\n",
+    );
+    fs::rename(stage.path("phoenixdkim.conf"), stage.path("conf")).unwrap();
+    let wanted = "# Written by dkimctl import.\nselectors = [\"s\"]\n";
+    let lines = pem.trim_end().replace('\n', "\\n");
+    for table in [
+        format!("id,domain,selector,private_key\nk,x.test,s,\"{pem}\"\nx.test,k\n"),
+        format!("id\tdomain\tselector\tprivate_key\nk\tx.test\ts\t{lines}\nx.test\tk\n"),
+        format!(
+            "HEADER=END\n k\n x.test:s:{}\n x.test\n k\nDATA=END\n",
+            lines.replace("\\n", "\\0a")
+        ),
+    ] {
+        stage.write("table", &table);
+        drop(fs::remove_dir_all(stage.path("new/keys")));
+        drop(fs::remove_dir_all(stage.path("new/domains")));
+        let file = stage.path("table").display().to_string();
+        let output = import(&stage, &["--table", &file]);
+        assert_eq!(output.status.code(), Some(78), "{output:?}");
+        assert!(!format!("{output:?}").contains("s3cret"), "{output:?}");
+        assert_eq!(fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap(), wanted);
+        let key = fs::read(stage.path("new/keys/x.test/s.private")).unwrap();
+        assert!(key == pem.as_bytes() || key == pem.trim_end().as_bytes(), "{table}");
+    }
+    let output = import(&stage, &[]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(65), "{said}");
+    assert!(said.contains("import it with --table") && !said.contains("s3cret"), "{said}");
+}
+
+#[test]
+fn the_keys_of_rspamd_are_imported() {
+    let stage = Stage::new();
+    let pem = project("tests/vectors/rfc6376-c.private");
+    fs::create_dir_all(stage.path("new")).unwrap();
+    stage.write("new/config.toml", "sendmail = \"/usr/sbin/sendmail.postfix\"\n");
+    for name in ["x.test.dkim.key", "y.test.dkim.key"] {
+        fs::copy(&pem, stage.path(name)).unwrap();
+    }
+    let folder = stage.path("x.test.dkim.key").parent().unwrap().display().to_string();
+    stage.write("map", "y.test dkim\n");
+    let domain = format!(
+        "\"z.test\": {{\"selectors\": [{{\"selector\": \"s\", \"path\": \"{folder}/x.test.dkim.key\"}}]}}"
+    );
+    stage.write(
+        "conf",
+        &format!(
+            "{{\"path\": \"{folder}/$domain.$selector.key\", \"selector_map\": \"{folder}/map\", \
+             \"use_esld\": true, \"domain\": {{{domain}}}, \"symbol\": \"DKIM_SIGNED\"}}\n"
+        ),
+    );
+    let output = import(&stage, &["--rspamd"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(
+        said.contains("Not all that rspamd signs is signed here") && !farewell(&said),
+        "{said}"
+    );
+    for (domain, selector) in [("x.test", "dkim"), ("y.test", "dkim"), ("z.test", "s")] {
+        let file = fs::read_to_string(stage.path(&format!("new/domains/{domain}.toml"))).unwrap();
+        let wanted = format!("selectors = [\"{selector}\"]\nsubdomains = true\n");
+        assert!(file.contains(&wanted), "{file}");
+        assert!(stage.path(&format!("new/keys/{domain}/{selector}.private")).exists());
+    }
+}
+
+#[test]
 fn import_shows_no_password_and_no_key() {
     let stage = Stage::new();
     let key = fs::read_to_string(project("tests/vectors/rfc6376-c.private")).unwrap();

@@ -37,7 +37,7 @@ impl Imported {
             let now = self.now(source, sender, &Files::new());
             if before != now {
                 let (before, now) = (describe(&before), describe(&now));
-                let text = format!("{}: OpenDKIM {before}, here {now}", sender.name);
+                let text = format!("{}: {} {before}, here {now}", sender.name, source.name);
                 push_once(&mut self.differences, text);
             } else if !before.is_empty() {
                 for text in self.fields_lost(source, sender) {
@@ -69,9 +69,10 @@ impl Imported {
                     header.count(name).min(is_in(signed)).saturating_add(is_in(oversigned));
                 let now = named.iter().filter(|one| one.is(name)).count();
                 if now < before {
+                    let mail = if header.count(name) == 0 { "without" } else { "with one" };
                     lost.push(format!(
-                        "{name}: in mail that has it {} times, OpenDKIM names it {before} times in h=, here {now} times",
-                        header.count(name)
+                        "in mail {mail} {name} field, {} names {name} {before} times in h=, here {now} times",
+                        source.name
                     ));
                 }
             }
@@ -89,8 +90,9 @@ impl Imported {
                 let now = self.now(source, &sender, beside);
                 if before != now && !before.is_empty() {
                     self.differences.push(format!(
-                        "{}: OpenDKIM {}, here {}, by a domain file that was there before",
+                        "{}: {} {}, here {}, by a domain file that was there before",
                         sender.name,
+                        source.name,
                         describe(&before),
                         describe(&now)
                     ));
@@ -104,7 +106,7 @@ impl Imported {
         if let Fate::Held(why) = source.opendkim.fate(&sender.local, sender.domain.as_str()) {
             // A row for a domain that is named was meant to sign; a star may have no key for others.
             let list = if sender.is_named() { &mut self.differences } else { &mut self.warnings };
-            push_once(list, format!("{}: OpenDKIM holds it up: {why}", sender.name));
+            push_once(list, format!("{}: {} holds it up: {why}", sender.name, source.name));
         }
         let signatures = source.signatures(&sender.local, &sender.domain);
         if let Some(other) = signatures.iter().find(|one| !is_aligned(one, &sender.domain)) {

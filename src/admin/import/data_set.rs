@@ -27,6 +27,18 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
 }
 
+/// The type of the data set that a value names, if it is none of files and lists.
+pub(super) fn database(value: &str) -> Option<&str> {
+    let comma = value.find(',').unwrap_or(usize::MAX);
+    match value.split_once(':').filter(|(kind, _)| kind.len() < comma) {
+        Some((kind, _)) => {
+            let known = ["file", "refile", "csl"];
+            (!known.iter().any(|known| kind.eq_ignore_ascii_case(known))).then_some(kind)
+        }
+        None => value.ends_with(".db").then_some("db"),
+    }
+}
+
 /// OpenDKIM reads lines in pieces of that many bytes.
 const LONGEST: usize = 1023;
 
@@ -41,6 +53,10 @@ impl Table {
         files: &dyn Files,
     ) -> Result<Option<Self>, String> {
         let Some(value) = settings.value(name) else { return Ok(None) };
+        let exported = settings.export.rows(name);
+        if database(value).is_some() && !exported.is_empty() {
+            return Ok(Some(Self::exported(exported)));
+        }
         let failed = |why| format!("{name} {}: {why}", without_secrets(value));
         Self::read(value, settings, files).map(Some).map_err(failed)
     }
@@ -54,21 +70,22 @@ impl Table {
         settings: &Settings,
         files: &dyn Files,
     ) -> Result<Self, String> {
+        if let Some(kind) = database(value) {
+            return Err(format!(
+                "a data set of type {kind:?} is not read here; export it (see dkimctl(8)), and import it with --table"
+            ));
+        }
+        let of_file = |kind, path: &str| Self::of_file(kind, &settings.path(path), files);
         let comma = value.find(',').unwrap_or(usize::MAX);
         // A colon after the first comma is part of a list.
-        let prefix = value.split_once(':').filter(|(kind, _)| kind.len() < comma);
-        let of_file = |kind, path: &str| Self::of_file(kind, &settings.path(path), files);
-        let Some((kind, rest)) = prefix else {
-            return match value.strip_prefix('/') {
-                Some(_) => of_file(Kind::Exact, value),
-                None => Ok(Self::of_list(value)),
-            };
-        };
-        match kind.to_ascii_lowercase().as_str() {
-            "file" => of_file(Kind::Exact, rest),
-            "refile" => of_file(Kind::Pattern, rest),
-            "csl" => Ok(Self::of_list(rest)),
-            _ => Err(format!("a data set of type {kind:?} can't be read here; write it as a file")),
+        match value.split_once(':').filter(|(kind, _)| kind.len() < comma) {
+            None if value.starts_with('/') => of_file(Kind::Exact, value),
+            None => Ok(Self::of_list(value)),
+            Some((kind, rest)) => match kind.to_ascii_lowercase().as_str() {
+                "file" => of_file(Kind::Exact, rest),
+                "refile" => of_file(Kind::Pattern, rest),
+                _ => Ok(Self::of_list(rest)),
+            },
         }
     }
 
@@ -88,6 +105,20 @@ impl Table {
             rows.push(Row { key: key.to_owned(), value: value.trim().to_owned(), place });
         }
         Ok(Self { kind, rows })
+    }
+
+    /// A table that was a database. There a star stands for itself, unless it is all of the name: others are of a refile.
+    fn exported(rows: &[(String, String, String)]) -> Self {
+        let row = |(key, value, place): &(String, String, String)| Row {
+            key: key.clone(),
+            value: value.clone(),
+            place: place.clone(),
+        };
+        let is_pattern =
+            |row: &Row| row.key.contains('*') && row.key != "*" && !row.key.ends_with("@*");
+        let rows: Vec<Row> = rows.iter().map(row).collect();
+        let kind = if rows.iter().any(is_pattern) { Kind::Pattern } else { Kind::Exact };
+        Self { kind, rows }
     }
 
     fn of_list(text: &str) -> Self {
@@ -140,6 +171,7 @@ pub(super) fn fits(pattern: &str, text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use super::super::export::Export;
     use super::super::opendkim_conf::tests::paper;
     use super::*;
 
@@ -194,6 +226,24 @@ mod tests {
         for (name, key) in [("KeyTable", "a"), ("SigningTable", "c"), ("Domain", "t")] {
             let table = Table::of(&settings, name, &files).unwrap().unwrap();
             assert_eq!(table.rows[0].key, key);
+        }
+    }
+
+    #[test]
+    fn an_exported_table_takes_the_place_of_a_database_and_of_nothing_else() {
+        let conf = "KeyTable dsn:mysql://x/y\nSigningTable ldap://x/y\nExemptDomains csl:a.test\n";
+        let files = paper(&[("/c", conf)]);
+        let mut settings = Settings::read("/c", &files).unwrap();
+        let table = |settings: &Settings, name| Table::of(settings, name, &files);
+        assert!(table(&settings, "KeyTable").unwrap_err().contains("--table"));
+        for (rows, kind) in
+            [("*@x.test k\n", Kind::Pattern), ("* k\nx.test k\na@* k\n", Kind::Exact)]
+        {
+            settings.export = Export::parse(&format!("k x.test:s:/k\n{rows}"), "/x").unwrap();
+            let signing = table(&settings, "SigningTable").unwrap().unwrap();
+            assert_eq!((signing.kind, signing.rows[0].value.as_str()), (kind, "k"));
+            assert_eq!(table(&settings, "KeyTable").unwrap().unwrap().rows[0].place, "/x:1");
+            assert_eq!(table(&settings, "ExemptDomains").unwrap().unwrap().rows[0].key, "a.test");
         }
     }
 

@@ -14,6 +14,8 @@ use crate::policy::DEFAULT;
 /// An OpenDKIM configuration, and what its signatures depend on besides.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
+    /// The name of the program.
+    pub(super) name: &'static str,
     pub(super) opendkim: &'a OpenDkim,
     /// The domains that have a key file of their own, by a `%` in a path of the `KeyTable`.
     pub(super) with_key: &'a [Domain],
@@ -236,6 +238,7 @@ impl Imported {
     fn warn(&mut self, opendkim: &OpenDkim) {
         let named = match &opendkim.by {
             By::One { selector, .. } => vec![("Selector", selector.as_str())],
+            By::List { .. } => Vec::new(),
             By::Tables { keys, .. } => {
                 let columns = keys.rows.iter().filter_map(|row| Some((row, key_columns(row)?.1)));
                 columns.map(|(row, selector)| (row.place.as_str(), selector)).collect()
@@ -300,7 +303,7 @@ mod tests {
     ) -> Source<'a> {
         let host = Box::leak(Box::new(Signing::default()));
         let fields = Box::leak(Box::new(Fields::default()));
-        Source { opendkim, with_key, host, fields, broken }
+        Source { name: "OpenDKIM", opendkim, with_key, host, fields, broken }
     }
 
     /// The files without their first line, and what differs.

@@ -106,18 +106,18 @@ pub(super) fn headers(
     {
         headers.insert(0, from);
     }
-    let mut lines = String::new();
-    if headers != host.headers {
-        lines.push_str(&line("headers", &host.headers, &headers));
-    }
+    let mut lines = change_line("headers", &host.headers, &headers);
     if over != inherited {
-        lines.push_str(&line("oversign", &host.oversign, &over));
+        lines.push_str(&change_line("oversign", &host.oversign, &over));
     }
     (lines, lost.into_iter().collect())
 }
 
-/// Changes to what the host says where that is all, else the whole list.
-fn line(key: &str, usual: &[FieldName], names: &[FieldName]) -> String {
+/// A line with the changes to what the host says where that is all, else with the whole list; nothing for no change.
+pub(super) fn change_line(key: &str, usual: &[FieldName], names: &[FieldName]) -> String {
+    if names == usual {
+        return String::new();
+    }
     let (kept, gone): (Vec<_>, Vec<_>) = usual.iter().partition(|name| names.contains(name));
     let added = names.iter().filter(|name| !usual.contains(name));
     let is_change = names.iter().take(kept.len()).eq(kept.iter().copied()) && !kept.is_empty();

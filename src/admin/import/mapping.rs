@@ -16,6 +16,8 @@ pub(super) struct Mapping {
     pub(super) imported: Vec<String>,
     pub(super) not_needed: Vec<String>,
     pub(super) not_supported: Vec<String>,
+    /// What the administrator should check.
+    pub(super) warnings: Vec<String>,
     /// Lines for each domain file.
     pub(super) lines: String,
     /// `log_success`, for config.toml.
@@ -23,7 +25,7 @@ pub(super) struct Mapping {
 }
 
 /// What becomes of a setting, and why.
-enum Fate {
+pub(super) enum Fate {
     Imported,
     /// As what.
     ImportedAs(String),
@@ -43,17 +45,23 @@ impl Mapping {
             mapping.not_supported.push(format!("{fault}: fix this line, and import again"));
         }
         for setting in &settings.all {
-            match mapping.fate(setting, settings, host, files) {
-                Imported => mapping.imported.push(setting.to_string()),
-                ImportedAs(what) => mapping.imported.push(format!("{setting}: {what}")),
-                NotNeeded(why) => mapping.not_needed.push(format!("{setting}: {why}")),
-                NotSupported(why) => mapping.not_supported.push(format!("{setting}: {why}")),
-            }
+            let fate = mapping.fate(setting, settings, host, files);
+            mapping.add(&setting.to_string(), fate);
         }
         let (lines, more) = headers(settings, host, files);
         mapping.lines.push_str(&lines);
         mapping.not_supported.extend(more);
         mapping
+    }
+
+    /// Adds a setting to the list of its fate.
+    pub(super) fn add(&mut self, setting: &str, fate: Fate) {
+        match fate {
+            Imported => self.imported.push(setting.to_owned()),
+            ImportedAs(what) => self.imported.push(format!("{setting}: {what}")),
+            NotNeeded(why) => self.not_needed.push(format!("{setting}: {why}")),
+            NotSupported(why) => self.not_supported.push(format!("{setting}: {why}")),
+        }
     }
 
     fn fate(
@@ -87,18 +95,26 @@ impl Mapping {
                 self.log_success = setting.truth();
                 ImportedAs("log_success".to_owned())
             }
-            "internalhosts" => hosts(setting, settings, files),
+            "internalhosts" => match Table::read(&setting.value, settings, files) {
+                Ok(table) => hosts(&table, "OpenDKIM as its milter for smtpd (smtpd_milters)"),
+                Err(why) => NotSupported(why.into()),
+            },
             "on-default" | "on-signatureerror" | "on-internalerror" => {
                 self.on_error(settings, host)
             }
-            name => in_table(name, setting).unwrap_or_else(|| {
+            name => in_table(TABLE, name, setting).unwrap_or_else(|| {
                 not_supported("no version of OpenDKIM has this setting; correct its name")
             }),
         }
     }
 
     /// Adds a line, unless domain files inherit its value.
-    fn line<T: fmt::Debug + PartialEq + ?Sized>(&mut self, key: &str, value: &T, inherited: &T) {
+    pub(super) fn line<T: fmt::Debug + PartialEq + ?Sized>(
+        &mut self,
+        key: &str,
+        value: &T,
+        inherited: &T,
+    ) {
         let line = format!("{key} = {value:?}\n");
         if value != inherited && !self.lines.contains(&line) {
             self.lines.push_str(&line);
@@ -148,21 +164,18 @@ impl Mapping {
     }
 }
 
-/// The hosts whose SMTP mail OpenDKIM signs: sendmail(1) has to do with the mail of this host only.
-fn hosts(setting: &Setting, settings: &Settings, files: &dyn Files) -> Fate {
-    const LOCAL: [&str; 5] = ["127.0.0.1", "::1", "localhost", "127.0.0.0/8", "[::1]"];
-    let table = match Table::read(&setting.value, settings, files) {
-        Ok(table) => table,
-        Err(why) => return NotSupported(why.into()),
-    };
+/// The hosts whose SMTP mail was signed: sendmail(1) has to do with the mail of this host only. `kept` is what goes on to sign it.
+pub(super) fn hosts(table: &Table, kept: &str) -> Fate {
+    const LOCAL: [&str; 4] = ["::1", "::1/128", "localhost", "[::1]"];
+    let is_local = |host: &str| LOCAL.contains(&host) || host.starts_with("127.");
     let others = table.rows.iter().map(|row| row.key.as_str());
-    let others: Vec<&str> = others.filter(|host| !LOCAL.contains(host)).collect();
+    let others: Vec<&str> = others.filter(|host| !is_local(host)).collect();
     if others.is_empty() {
         return NotNeeded("mail that programs submit by sendmail is local");
     }
     let why = format!(
         "mail that {} send to Postfix by SMTP does not pass sendmail; if this host signs that mail, \
-         keep OpenDKIM as its milter for smtpd (smtpd_milters)",
+         keep {kept}",
         others.join(", ")
     );
     NotSupported(why.into())
@@ -171,15 +184,15 @@ fn hosts(setting: &Setting, settings: &Settings, files: &dyn Files) -> Fate {
 /// The fates of all other settings; its first lines say how to read it.
 const TABLE: &str = include_str!("settings.txt");
 
-/// The fate of a setting by the table; `name` is in lower case.
-fn in_table(name: &str, setting: &Setting) -> Option<Fate> {
+/// The fate of a setting by a table; `name` is in lower case.
+pub(super) fn in_table(table: &'static str, name: &str, setting: &Setting) -> Option<Fate> {
     let fits = |rule: &str| match (rule.split_once('='), rule.strip_suffix('*')) {
         (Some((known, "no")), _) => known == name && setting.truth() == Some(false),
         (Some((known, value)), _) => known == name && setting.value.eq_ignore_ascii_case(value),
         (None, Some(begin)) => name.starts_with(begin),
         (None, None) => rule == name,
     };
-    TABLE.lines().find_map(|line| {
+    table.lines().find_map(|line| {
         let (fate, rest) = line.split_once(" | ")?;
         let (names, why) = rest.split_once(" | ")?;
         names.split(' ').any(fits).then(|| match fate.trim_end() {

@@ -1,14 +1,16 @@
-//! `dkimctl import`: an OpenDKIM configuration → domain files and keys. Overwrites nothing.
+//! `dkimctl import`: a configuration of OpenDKIM, `PhoenixDKIM` or rspamd → domain files and keys. Overwrites nothing.
 
 mod compare;
 mod data_set;
 mod domain_files;
+mod export;
 mod headers;
 mod keys;
 mod mapping;
 mod opendkim;
 mod opendkim_conf;
 mod report;
+mod rspamd;
 mod senders;
 
 use std::collections::BTreeMap;
@@ -22,7 +24,9 @@ use super::input;
 use super::output::Failure;
 use super::store::{Store, domains};
 use crate::config::Signing;
+use data_set::database;
 use domain_files::{Imported, Source};
+use export::Export;
 use headers::Fields;
 use keys::ImportedKey;
 use mapping::Mapping;
@@ -30,27 +34,35 @@ use opendkim::OpenDkim;
 pub use opendkim_conf::Files;
 use opendkim_conf::Settings;
 use report::Report;
+use rspamd::Rspamd;
 
-pub(super) const OPTIONS: &[Opt] = &[DRY_RUN, SERVER, JSON];
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt("--table FILE", "read exported tables in place of those in databases"),
+    Opt("--rspamd", "read rspamadm configdump --json dkim_signing"),
+    DRY_RUN,
+    SERVER,
+    JSON,
+];
 
 pub(super) const HELP: &str = "\
-usage: dkimctl import [OPTION...] [OPENDKIM.CONF]
+usage: dkimctl import [OPTION...] [FILE]
 
-Create domain files and keys from an OpenDKIM configuration.
+Create domain files and keys from OpenDKIM, PhoenixDKIM or rspamd.
 
-Reads OPENDKIM.CONF (default: /etc/opendkim.conf) and reports each setting as
-imported, not needed or not supported. Compares both configurations sender by
+Reads FILE, by default /etc/opendkim.conf or /etc/phoenixdkim/phoenixdkim.conf,
+with --rspamd stdin, and reports each setting as imported, not needed or not
+supported. Compares both configurations sender by
 sender and reports the differences. Nothing is ever overwritten: if a file
 exists with different content, nothing is written. Then asks DNS for the records
 of the keys, and prints the steps that are left.
 
-Exits with 0 if everything that OpenDKIM signs is signed here and DNS has the
+Exits with 0 if all that the other program signs is signed here and DNS has the
 records; 65 if something is not imported; 69 if a record is missing or wrong, or
 DNS does not answer; 73 if a file is in the way; 78 if another step is left.
 ";
 
-/// Where OpenDKIM looks.
-const CONF: &str = "/etc/opendkim.conf";
+/// Where OpenDKIM and `PhoenixDKIM` look.
+const CONF: [&str; 2] = ["/etc/opendkim.conf", "/etc/phoenixdkim/phoenixdkim.conf"];
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_dry = args.has("--dry-run");
@@ -63,34 +75,31 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     {
         return Err(Failure::usage(failure.what()));
     }
-    let path = args.file().unwrap_or(Path::new(CONF)).display().to_string();
     let disk = Disk;
-    let settings = Settings::read(&path, &disk).map_err(|why| {
-        Failure::missing(format_args!("cannot read {path:?}: {why}; name the opendkim.conf"))
-    })?;
-    let opendkim = OpenDkim::new(&settings, &disk)
-        .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))?;
     let host = domains::host(&args.etc)?;
     let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
-    let mapping = Mapping::of(&settings, &signing, &disk);
+    let Peer { name, opendkim, mapping, fields, base } = if args.has("--rspamd") {
+        of_rspamd(args, &signing)?
+    } else {
+        of_opendkim(args, &signing)?
+    };
+    let base = base.as_deref();
     let with_key = senders::with_key_file(&opendkim, &disk);
-    let fields = Fields::of(&settings, &disk);
-    let broken = &[];
     let source = Source {
+        name,
         opendkim: &opendkim,
         with_key: &with_key,
         host: &signing,
         fields: &fields,
-        broken,
+        broken: &[],
     };
-    let base = settings.value("BaseDirectory");
     let (broken, errors) = broken_keys(&source.import(&mapping.lines), base);
     let source = Source { broken: &broken, ..source };
     let mut imported = source.import(&mapping.lines);
     imported.differences.splice(0..0, errors);
     imported.compare_beside(source, &files_beside(&imported, &args.etc));
 
-    let mut report = Report::new(mapping, host.as_ref(), &args.etc)?;
+    let mut report = Report::new(name, mapping, host.as_ref(), &args.etc)?;
     report.add(&imported, base, &args.etc);
     report.refuse_conflicts()?;
     report.look_for_losses();
@@ -111,6 +120,60 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     args.print(&report, &report.text(is_dry))?;
     Ok(ExitCode::from(report.code))
+}
+
+/// The program that signed so far, and its configuration.
+struct Peer {
+    name: &'static str,
+    opendkim: OpenDkim,
+    mapping: Mapping,
+    fields: Fields,
+    /// Where relative paths of keys begin.
+    base: Option<String>,
+}
+
+fn of_opendkim(args: &Args, host: &Signing) -> Result<Peer, Failure> {
+    let found = CONF.iter().map(Path::new).find(|path| path.exists());
+    let path = args.file().or(found).unwrap_or(Path::new(CONF[0]));
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    let name = if name.starts_with("phoenix") { "PhoenixDKIM" } else { "OpenDKIM" };
+    let path = path.display().to_string();
+    let mut settings = Settings::read(&path, &Disk).map_err(|why| {
+        Failure::missing(format_args!("cannot read {path:?}: {why}; name the opendkim.conf"))
+    })?;
+    if let Some(file) = args.path("--table") {
+        let text = input::argument(file, input::FOREIGN);
+        let text = text.map_err(|error| Failure::reading(file, &error))?;
+        let text = String::from_utf8_lossy(text.strip_prefix(BOM).unwrap_or(&text)).into_owned();
+        settings.export =
+            Export::parse(&text, &file.display().to_string()).map_err(Failure::data)?;
+        if !settings.all.iter().any(|setting| database(&setting.value).is_some()) {
+            return Err(Failure::usage(format_args!(
+                "--table: no setting in {path} names a database; the tables are read themselves"
+            )));
+        }
+    }
+    let opendkim = OpenDkim::new(&settings, &Disk)
+        .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))?;
+    let mapping = Mapping::of(&settings, host, &Disk);
+    let fields = Fields::of(&settings, &Disk);
+    let base = settings.value("BaseDirectory").map(str::to_owned);
+    Ok(Peer { name, opendkim, mapping, fields, base })
+}
+
+fn of_rspamd(args: &Args, host: &Signing) -> Result<Peer, Failure> {
+    if args.has("--table") {
+        return Err(Failure::usage("--rspamd and --table exclude each other"));
+    }
+    let (name, text) = match args.file() {
+        Some(file) => (file.display().to_string(), input::argument(file, input::FOREIGN)),
+        None => ("standard input".to_owned(), input::stdin(input::FOREIGN)),
+    };
+    let text = text.map_err(|error| Failure::reading(Path::new(&name), &error))?;
+    let (opendkim, mapping) = Rspamd::parse(&text)
+        .and_then(|rspamd| rspamd.import(host, &Disk))
+        .map_err(|why| Failure::data(format_args!("{name}: nothing to import: {why}")))?;
+    Ok(Peer { name: "rspamd", opendkim, mapping, fields: rspamd::fields(), base: None })
 }
 
 /// The keys that can't be used, and why. A domain file that named one would make its mail go out unsigned.
@@ -147,7 +210,8 @@ pub fn domain_files(
     let lines = Mapping::of(&settings, host, files).lines;
     let with_key = senders::with_key_file(&opendkim, files);
     let (with_key, fields) = (&with_key, &Fields::of(&settings, files));
-    let source = Source { opendkim: &opendkim, with_key, host, fields, broken: &[] };
+    let name = "OpenDKIM";
+    let source = Source { name, opendkim: &opendkim, with_key, host, fields, broken: &[] };
     Ok(source.import(&lines).files)
 }
 

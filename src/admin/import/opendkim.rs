@@ -1,5 +1,7 @@
 //! Which signatures OpenDKIM puts on the mail of one sender (`dkimf_apply_signtable`, `mlfi_eoh`).
 
+use std::collections::BTreeMap;
+
 use super::data_set::{Kind, Row, Table};
 use super::opendkim_conf::{Files, Settings};
 
@@ -17,6 +19,8 @@ pub(super) enum By {
     Tables { keys: Table, signing: Table, is_multiple: bool },
     /// Domain, `KeyFile`, Selector.
     One { domains: Table, selector: String, key: String, subdomains: bool },
+    /// The signatures of each domain, with `below` those of the domains below as well; and of any other domain.
+    List { domains: BTreeMap<String, Vec<Signature>>, below: bool, others: Vec<Signature> },
 }
 
 /// One signature.
@@ -99,6 +103,12 @@ impl OpenDkim {
                     has_own_key: false,
                 });
                 Fate::Signed(signature.into_iter().collect())
+            }
+            By::List { domains, below, others } => {
+                let names = std::iter::once(domain).chain(parents(domain).filter(|_| *below));
+                // An organizational domain: the highest one that has keys.
+                let found = names.filter_map(|name| domains.get(name)).last();
+                Fate::Signed(found.unwrap_or(others).clone())
             }
             By::Tables { keys, signing, is_multiple } => {
                 let mut rows = rows(signing, local, domain);

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::path::Path;
 
+use super::export::Export;
+
 /// The files of OpenDKIM, read by the caller.
 pub trait Files {
     /// What a file says, without a byte order mark.
@@ -52,12 +54,19 @@ impl Setting {
     }
 }
 
-impl fmt::Display for Setting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Setting {
+    /// Name and value, without passwords and keys.
+    pub(super) fn shown(&self) -> String {
         let name = self.name.to_ascii_lowercase();
         let is_secret = ["password", "token", "authheader"].iter().any(|end| name.ends_with(end));
         let value = if is_secret { HIDDEN.to_owned() } else { without_secrets(&self.value) };
-        write!(f, "{}:{}: {} {value}", self.file, self.line, self.name)
+        format!("{} {value}", self.name)
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: {}", self.file, self.line, self.shown())
     }
 }
 
@@ -87,6 +96,8 @@ pub(super) struct Settings {
     pub(super) all: Vec<Setting>,
     /// What OpenDKIM itself would refuse to start with.
     pub(super) faults: Vec<String>,
+    /// What stands in for tables in databases.
+    pub(super) export: Export,
 }
 
 /// OpenDKIM follows `Include` that far.

@@ -21,6 +21,9 @@ use crate::wrapper::handoff::USUAL;
 
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
+    /// The program that signed so far.
+    #[serde(skip)]
+    name: &'static str,
     #[serde(rename = "taken")]
     imported: Vec<String>,
     not_needed: Vec<String>,
@@ -50,12 +53,18 @@ struct Planned {
 
 impl Report {
     /// The settings, and `config.toml` if there is none.
-    pub(super) fn new(mapping: Mapping, host: Option<&Host>, etc: &Path) -> Result<Self, Failure> {
+    pub(super) fn new(
+        name: &'static str,
+        mapping: Mapping,
+        host: Option<&Host>,
+        etc: &Path,
+    ) -> Result<Self, Failure> {
         let mut report = Self {
+            name,
             imported: mapping.imported,
             not_needed: mapping.not_needed,
             not_supported: mapping.not_supported,
-            warnings: Vec::new(),
+            warnings: mapping.warnings,
             files: Vec::new(),
             written: false,
             missing: Vec::new(),
@@ -149,18 +158,24 @@ impl Report {
         }
     }
 
-    /// What OpenDKIM does and the new files do not.
+    /// What the other program does and the new files do not.
     pub(super) fn look_for_losses(&mut self) {
         let no_key = self.files.iter().all(|file| file.key.is_none()).then(|| {
             Missing::new(
-                "correct what is named above in OpenDKIM's tables, and import again",
+                format!(
+                    "correct what is named above in the configuration of {}, and import again",
+                    self.name
+                ),
                 "no key was imported: nothing is signed with what was",
             )
         });
         let lost = (!self.not_supported.is_empty()).then(|| {
             Missing::new(
-                "go through what is not supported: correct it in OpenDKIM's configuration and import again, \
-                 write it into the domain files, or do without it",
+                format!(
+                    "go through what is not supported: correct it in the configuration of {} and import again, \
+                     write it into the domain files, or do without it",
+                    self.name
+                ),
                 format!("{} above not supported", self.not_supported.len()),
             )
         });
@@ -256,19 +271,28 @@ impl Report {
         if !self.missing.is_empty() {
             let list = Missing::list(&steps);
             return format!(
-                "\nNot all that OpenDKIM signs is signed here: leave it as it is. What is left to do:\n\n{list}"
+                "\nNot all that {} signs is signed here: leave it as it is. What is left to do:\n\n{list}",
+                self.name
             );
         }
         if is_dry {
             return String::new();
         }
+        let farewell = match self.name {
+            "rspamd" => {
+                "set sign_local = false in /etc/rspamd/local.d/dkim_signing.conf, and reload rspamd"
+                    .to_owned()
+            }
+            name => format!("take {name} out of non_smtpd_milters in main.cf"),
+        };
         steps.push(Missing::new(
-            "take OpenDKIM out of non_smtpd_milters in main.cf",
+            farewell,
             "all that it signs of the mail submitted on this host is signed here, and the DNS has the records; \
              both would sign it twice",
         ));
         format!(
-            "\nAll that OpenDKIM signs is signed here. What is left to do:\n\n{}",
+            "\nAll that {} signs is signed here. What is left to do:\n\n{}",
+            self.name,
             Missing::list(&steps)
         )
     }

@@ -143,6 +143,7 @@ pub(super) fn scopes(opendkim: &OpenDkim) -> Vec<(&Row, Scope)> {
     let table = match &opendkim.by {
         By::Tables { signing, .. } => signing,
         By::One { domains, .. } => domains,
+        By::List { .. } => return Vec::new(),
     };
     table.rows.iter().map(|row| (row, Scope::of(table.kind, row))).collect()
 }
@@ -171,6 +172,9 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
         keys.extend(&table.rows);
     }
     all.extend(keys.iter().filter_map(|row| Domain::parse(&row.key).ok()));
+    if let By::List { domains, .. } = &opendkim.by {
+        all.extend(domains.keys().filter_map(|name| Domain::parse(name).ok()));
+    }
     all.retain(|domain| {
         let text = domain.as_str();
         let is_made_up = text.ends_with("invalid") || text.contains(NO_USER);

@@ -1,0 +1,430 @@
+//! rspamd's `dkim_signing`, as `rspamadm configdump --json` prints it → the signatures of each domain. Pure; what a map names is the
+//! caller's to read.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Deserializer, Map, Value};
+
+use super::data_set::{Kind, Row, Table};
+use super::headers::{Fields, change_line};
+use super::mapping::{Fate, Mapping, hosts, in_table};
+use super::opendkim::{By, OpenDkim, Signature};
+use super::opendkim_conf::{Files, Setting};
+use crate::config::Signing;
+use crate::dkim::FieldName;
+
+/// The settings of `dkim_signing`.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Rspamd(Map<String, Value>);
+
+/// The keys of a map, with their values.
+type Pairs = Vec<(String, String)>;
+
+/// The fates of the settings; its first lines say how to read it.
+const TABLE: &str = include_str!("rspamd.txt");
+
+/// What rspamd signs where present (`sign_headers`), without Resent fields: mail with those is not signed here.
+const SIGNED: [&str; 22] = [
+    "From",
+    "Sender",
+    "Reply-To",
+    "Subject",
+    "Date",
+    "Message-ID",
+    "To",
+    "Cc",
+    "MIME-Version",
+    "Content-Type",
+    "Content-Transfer-Encoding",
+    "In-Reply-To",
+    "References",
+    "List-Id",
+    "List-Help",
+    "List-Owner",
+    "List-Unsubscribe",
+    "List-Unsubscribe-Post",
+    "List-Subscribe",
+    "List-Post",
+    "OpenPGP",
+    "Autocrypt",
+];
+/// What rspamd names once more than it occurs, also where it does not occur.
+const OVERSIGNED: [&str; 5] = ["From", "Reply-To", "Subject", "To", "Cc"];
+
+/// The fields that rspamd signs.
+pub(super) fn fields() -> Fields {
+    let names = |names: &[&str]| names.iter().flat_map(|name| FieldName::parse(name)).collect();
+    Fields { signed: names(&SIGNED), oversigned: names(&OVERSIGNED) }
+}
+
+impl Rspamd {
+    /// Reads what `rspamadm configdump --json dkim_signing` prints, or without `dkim_signing`.
+    ///
+    /// # Errors
+    /// It is something else.
+    pub(super) fn parse(text: &[u8]) -> Result<Self, String> {
+        let text = String::from_utf8_lossy(text);
+        // Messages of rspamadm may precede the object.
+        let begin = text.find("\n{").map_or(0, |at| at.saturating_add(1));
+        let json = if text.trim_start().starts_with('{') {
+            &*text
+        } else {
+            text.get(begin..).unwrap_or_default()
+        };
+        let mut settings = Map::new();
+        for section in Deserializer::from_str(json).into_iter::<Map<String, Value>>() {
+            let mut section = section.map_err(|error| {
+                format!("expected what rspamadm configdump --json dkim_signing prints: {error}")
+            })?;
+            match section.remove("dkim_signing") {
+                Some(Value::Object(own)) => settings.extend(own),
+                _ => settings.extend(section),
+            }
+        }
+        if settings.is_empty() {
+            return Err("there is no dkim_signing in it".to_owned());
+        }
+        Ok(Self(settings))
+    }
+
+    /// What rspamd signs of the mail that is submitted on this host, and what becomes of each setting.
+    ///
+    /// # Errors
+    /// Why it signs none of it.
+    pub(super) fn import(
+        &self,
+        host: &Signing,
+        files: &dyn Files,
+    ) -> Result<(OpenDkim, Mapping), String> {
+        if !self.is_on("enabled", true) {
+            return Err("the module is off".to_owned());
+        }
+        let networks = self.networks(files);
+        let has_local = |table: &Table| {
+            table.rows.iter().any(|row| row.key.starts_with("127.") || row.key == "::1")
+        };
+        if !self.is_on("sign_local", true) && !networks.as_ref().is_ok_and(has_local) {
+            return Err(
+                "sign_local is off: rspamd signs no mail that programs submit on this host"
+                    .to_owned(),
+            );
+        }
+        let by = if self.0.contains_key("signing_table") {
+            self.tables(files)?
+        } else {
+            self.list(files)?
+        };
+        let mut mapping = Mapping::default();
+        for (name, value) in &self.0 {
+            let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            let setting = Setting { name: name.clone(), value, file: String::new(), line: 0 };
+            let fate = match (name.as_str(), &networks) {
+                ("sign_networks", Ok(table)) => hosts(table, "rspamd as its milter for smtpd"),
+                ("sign_networks", Err(why)) => Fate::NotSupported(why.clone().into()),
+                _ => in_table(TABLE, &name.to_ascii_lowercase(), &setting).unwrap_or(
+                    Fate::NotSupported("not a setting of dkim_signing that is known here".into()),
+                ),
+            };
+            mapping.add(&setting.shown(), fate);
+        }
+        mapping.line("canonicalization", "relaxed/relaxed", &host.canonicalization.to_string());
+        let mut headers = host.headers.clone();
+        let missing = fields().signed.into_iter().filter(|name| !host.headers.contains(name));
+        headers.extend(missing);
+        mapping.lines.push_str(&change_line("headers", &host.headers, &headers));
+        let named = if let By::List { domains, below, .. } = &by
+            && *below
+        {
+            domains.keys().collect()
+        } else {
+            Vec::new()
+        };
+        for name in named.iter().filter(|name| name.matches('.').count() > 1) {
+            mapping.warnings.push(format!(
+                "{name}: use_esld is on, so rspamd uses this only if it is an organizational domain; if not, remove its file"
+            ));
+        }
+        Ok((OpenDkim { by, exempt: None }, mapping))
+    }
+
+    fn is_on(&self, name: &str, usual: bool) -> bool {
+        self.0.get(name).and_then(Value::as_bool).unwrap_or(usual)
+    }
+
+    fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    fn networks(&self, files: &dyn Files) -> Result<Table, String> {
+        let pairs = self.map("sign_networks", files)?;
+        let row =
+            |(key, _): (String, String)| Row { key, value: String::new(), place: String::new() };
+        Ok(Table { kind: Kind::Exact, rows: pairs.into_iter().map(row).collect() })
+    }
+
+    /// The keys and values of a map: an object, a list of lines, or a file of lines.
+    fn map(&self, name: &str, files: &dyn Files) -> Result<Pairs, String> {
+        let lines: Vec<String> = match self.0.get(name) {
+            None => return Ok(Vec::new()),
+            Some(Value::Object(pairs))
+                if !["urls", "url", "external"].iter().any(|key| pairs.contains_key(*key)) =>
+            {
+                let pair = |(key, value): (&String, &Value)| {
+                    Some((key.to_ascii_lowercase(), value.as_str()?.to_owned()))
+                };
+                return Ok(pairs.iter().filter_map(pair).collect());
+            }
+            Some(Value::String(text)) => vec![text.clone()],
+            Some(Value::Array(lines)) => {
+                lines.iter().filter_map(|line| line.as_str().map(str::to_owned)).collect()
+            }
+            Some(_) => {
+                return Err(format!(
+                    "{name}: a map of this form is not read here; write it as a file"
+                ));
+            }
+        };
+        let mut pairs = Vec::new();
+        for line in &lines {
+            // `glob;/path`, `file:///path`, `fallback+file:///path`
+            let path = line.rsplit_once(';').map_or(line.as_str(), |(_, path)| path);
+            let path = path.rsplit_once("file://").map_or(path, |(_, path)| path);
+            let is_address =
+                path.rsplit_once('/').is_some_and(|(_, bits)| bits.parse::<u8>().is_ok());
+            if path.contains("://") {
+                return Err(format!("{name}: {path} is not on this host; write the map as a file"));
+            } else if path.starts_with('/') && !is_address {
+                let text = files.read(path).map_err(|why| format!("{name}: {path}: {why}"))?;
+                pairs.extend(text.lines().filter_map(pair));
+            } else {
+                pairs.extend(pair(line));
+            }
+        }
+        Ok(pairs)
+    }
+
+    /// `signing_table` and `key_table`, in which a star stands for anything.
+    fn tables(&self, files: &dyn Files) -> Result<By, String> {
+        let table = |name: &str| {
+            let row = |(key, value): (String, String)| Row {
+                place: format!("{name}: {key}"),
+                key,
+                value,
+            };
+            Ok::<_, String>(Table {
+                kind: Kind::Pattern,
+                rows: self.map(name, files)?.into_iter().map(row).collect(),
+            })
+        };
+        let (mut keys, signing) = (table("key_table")?, table("signing_table")?);
+        let selector = self.text("selector").unwrap_or(USUAL_SELECTOR);
+        for row in &mut keys.rows {
+            if let Some((domain, key)) =
+                row.value.split_once(':').filter(|(_, key)| !key.contains(':'))
+            {
+                row.value = format!("{domain}:{selector}:{key}");
+            }
+        }
+        Ok(By::Tables { keys, signing, is_multiple: false })
+    }
+
+    /// The signatures of each domain that the settings or the names of key files name.
+    fn list(&self, files: &dyn Files) -> Result<By, String> {
+        let selectors = self.map("selector_map", files)?.into_iter().collect();
+        let paths = self.map("path_map", files)?.into_iter().collect();
+        let signatures = |domain: &str| self.signatures(domain, &selectors, &paths);
+        let domain = self.text("use_domain_sign_local").or(self.text("use_domain"));
+        if let Some(domain) = domain.filter(|domain| domain.contains('.')) {
+            let others = signatures(&domain.to_ascii_lowercase());
+            return Ok(By::List { domains: BTreeMap::new(), below: false, others });
+        }
+        let own = self.0.get("domain").and_then(Value::as_object);
+        let mut names: Vec<String> = own.into_iter().flat_map(|own| own.keys().cloned()).collect();
+        names.extend(selectors.keys().chain(paths.keys()).cloned());
+        let path = self.text("path").unwrap_or(USUAL_PATH);
+        if self.is_on("try_fallback", true) {
+            let selector = self.text("selector").unwrap_or(USUAL_SELECTOR);
+            names.extend(with_key(&filled(path, "selector", selector), files));
+        }
+        let domains = names.into_iter().map(|name| (name.to_ascii_lowercase(), signatures(&name)));
+        let domains: BTreeMap<_, _> = domains.collect();
+        if domains.is_empty() {
+            return Err(format!("no domain is named, and no key is at {path}"));
+        }
+        Ok(By::List { domains, below: self.is_on("use_esld", true), others: Vec::new() })
+    }
+
+    /// The signatures of one domain: selector and path of its own settings, else of the maps, else the usual ones.
+    fn signatures(
+        &self,
+        domain: &str,
+        selectors: &BTreeMap<String, String>,
+        paths: &BTreeMap<String, String>,
+    ) -> Vec<Signature> {
+        let of = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
+        let both = |value: &Value| (of(value, "selector"), of(value, "path"));
+        let mut all: Vec<(Option<String>, Option<String>)> = Vec::new();
+        if let Some(own) = self.0.get("domain").and_then(|own| own.get(domain)) {
+            all.extend(
+                Some(both(own)).filter(|(selector, path)| selector.is_some() || path.is_some()),
+            );
+            let list = own.get("selectors").and_then(Value::as_array);
+            all.extend(list.into_iter().flatten().map(both));
+        }
+        if all.is_empty() {
+            all.push((None, None));
+        }
+        let usual = |name, usual| self.text(name).unwrap_or(usual).to_owned();
+        let signature = |(selector, path): (Option<String>, Option<String>)| {
+            let selector = selector.or_else(|| selectors.get(domain).cloned());
+            let selector = selector.unwrap_or_else(|| usual("selector", USUAL_SELECTOR));
+            let path = path.or_else(|| paths.get(domain).cloned());
+            let path = path.unwrap_or_else(|| usual("path", USUAL_PATH));
+            Signature {
+                domain: domain.to_owned(),
+                key: filled(&filled(&path, "domain", domain), "selector", &selector),
+                selector,
+                identity: None,
+                follows_sender: false,
+                has_own_key: false,
+            }
+        };
+        all.into_iter().map(signature).collect()
+    }
+}
+
+/// A path with one of its variables filled in.
+fn filled(path: &str, name: &str, value: &str) -> String {
+    path.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
+}
+
+const USUAL_SELECTOR: &str = "dkim";
+const USUAL_PATH: &str = "/var/lib/rspamd/dkim/$domain.$selector.key";
+
+/// A line of a map.
+fn pair(line: &str) -> Option<(String, String)> {
+    let line = line.split('#').next().unwrap_or_default().trim();
+    let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    let clean = |text: &str| text.trim().trim_matches('"').to_owned();
+    (!key.is_empty()).then(|| (clean(key).to_ascii_lowercase(), clean(value)))
+}
+
+/// The domains that have a key by a path with `$domain`.
+fn with_key(path: &str, files: &dyn Files) -> Vec<String> {
+    let path = path.replace("${domain}", "$domain");
+    let Some((before, after)) = path.split_once("$domain") else { return Vec::new() };
+    let (folder, begin) = before.rsplit_once('/').unwrap_or(("", before));
+    let (end, below) =
+        after.split_once('/').map_or((after, None), |(end, below)| (end, Some(below)));
+    let names = files.names(folder).into_iter();
+    let names =
+        names.filter_map(|name| Some(name.strip_prefix(begin)?.strip_suffix(end)?.to_owned()));
+    let has_key = |name: &String| {
+        let Some(below) = below else { return true };
+        let path = format!("{before}{name}{end}/{}", below.replace("$domain", name));
+        path.rsplit_once('/')
+            .is_some_and(|(folder, file)| files.names(folder).iter().any(|name| name == file))
+    };
+    names.filter(|name| name.contains('.')).filter(has_key).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::opendkim::Fate;
+    use super::super::opendkim_conf::tests::paper;
+    use super::*;
+
+    /// Selectors, domains and keys of the signatures of mail From each sender.
+    fn signs(json: &str, senders: &[&str]) -> Vec<String> {
+        let files = paper(&[
+            ("/k/a.test.dkim.key", ""),
+            ("/k/b.a.test.dkim.key", ""),
+            ("/d/c.test/dkim.key", ""),
+            ("/d/e.test/other.key", ""),
+            ("/sel", "# map\nx.test\tsel1\nX2.test \"sel2\"\n"),
+            ("/signing", "news@t.test n\n*@t.test k\n*@u.test %\n"),
+            ("/keys", "k t.test:s:/k/t\nn t.test:/k/n\nu.test u.test:us:/k/%\n"),
+        ]);
+        let (opendkim, _) =
+            Rspamd::parse(json.as_bytes()).unwrap().import(&Signing::default(), &files).unwrap();
+        let of = |sender: &&str| {
+            let (local, domain) = sender.split_once('@').unwrap();
+            let Fate::Signed(all) = opendkim.fate(local, domain) else { return "held".to_owned() };
+            let all = all.iter().map(|one| format!("{}/{}={}", one.domain, one.selector, one.key));
+            all.collect::<Vec<_>>().join(" ")
+        };
+        senders.iter().map(of).collect()
+    }
+
+    #[test]
+    fn a_path_with_variables_is_for_each_domain_that_has_a_key() {
+        let json = "{\"path\": \"/k/$domain.$selector.key\", \"use_esld\": false}";
+        let signed = signs(json, &["a@a.test", "a@b.a.test", "a@c.a.test"]);
+        assert_eq!(
+            signed,
+            ["a.test/dkim=/k/a.test.dkim.key", "b.a.test/dkim=/k/b.a.test.dkim.key", ""]
+        );
+        // By its organizational domain.
+        let signed =
+            signs("{\"path\": \"/k/$domain.$selector.key\"}", &["a@b.a.test", "a@c.a.test"]);
+        assert_eq!(signed, ["a.test/dkim=/k/a.test.dkim.key"; 2]);
+        let signed = signs("{\"path\": \"/d/${domain}/$selector.key\"}", &["a@c.test", "a@e.test"]);
+        assert_eq!(signed, ["c.test/dkim=/d/c.test/dkim.key", ""]);
+    }
+
+    #[test]
+    fn domains_and_maps_come_before_the_usual_path_and_selector() {
+        let json = "{\"path\": \"/k/$domain.$selector.key\", \"selector_map\": \"/sel\", \
+            \"path_map\": [\"x2.test /k/two\"], \"domain\": {\
+            \"x.test\": {\"selectors\": [{\"selector\": \"one\", \"path\": \"/k/1\"}, {\"path\": \"/k/2\"}]}, \
+            \"old.test\": {\"selector\": \"s\", \"path\": \"/k/$domain.$selector\"}}}";
+        let signed = signs(json, &["a@x.test", "a@x2.test", "a@old.test", "a@none.test"]);
+        assert_eq!(
+            signed,
+            [
+                "x.test/one=/k/1 x.test/sel1=/k/2",
+                "x2.test/sel2=/k/two",
+                "old.test/s=/k/old.test.s",
+                ""
+            ]
+        );
+    }
+
+    #[test]
+    fn tables_are_those_of_opendkim_with_stars() {
+        let json = "{\"signing_table\": \"glob;/signing\", \"key_table\": \"file:///keys\", \"selector\": \"usual\"}";
+        let signed = signs(json, &["News@t.test", "a@t.test", "a@u.test", "a@v.test"]);
+        assert_eq!(signed, ["t.test/usual=/k/n", "t.test/s=/k/t", "u.test/us=/k/u.test", ""]);
+    }
+
+    #[test]
+    fn each_setting_has_a_fate_and_what_signs_nothing_says_why() {
+        let of = |json: &str| {
+            Rspamd::parse(json.as_bytes())?
+                .import(&Signing::default(), &paper(&[("/k/a.test.dkim.key", "")]))
+        };
+        let json = "note\n{\n\"path\": \"/k/$domain.$selector.key\", \"symbol\": \"S\", \"use_redis\": true, \
+            \"sign_networks\": [\"127.0.0.1\", \"192.0.2.0/24\"], \"vault_token\": \"s3cret\", \"odd\": 1}\n";
+        let (_, mapping) = of(json).unwrap();
+        let lists = [&mapping.imported, &mapping.not_needed, &mapping.not_supported];
+        assert_eq!(lists.map(Vec::len), [1, 2, 3], "{mapping:#?}");
+        assert!(
+            !format!("{mapping:?}").contains("s3cret")
+                && format!("{mapping:?}").contains("192.0.2.0/24")
+        );
+        assert_eq!(mapping.lines, "headers = [\"+Sender\", \"+OpenPGP\"]\n");
+        for (json, why) in [
+            ("{\"sign_local\": false}", "sign_local is off"),
+            ("{\"enabled\": false}", "the module is off"),
+            ("{\"path\": \"/none/$domain\"}", "no domain is named"),
+            ("{\"selector_map\": \"http://x.test/map\"}", "is not on this host"),
+            ("{}", "there is no dkim_signing"),
+            ("Section dkim_signing NOT FOUND", "expected what"),
+        ] {
+            let error = of(json).unwrap_err();
+            assert!(error.contains(why), "{json}: {error}");
+        }
+        let all = "{\"options\": {}, \"dkim_signing\": {\"path\": \"/k/$domain.$selector.key\"}}";
+        assert_eq!(of(all).unwrap().1.imported.len(), 1);
+    }
+}
