@@ -227,14 +227,27 @@ impl Test<'_> {
             let message = format!("the name is an alias of {alias}, and there is no record");
             return Finding::error("no-record", message);
         }
+        let has_key = |name: &String| {
+            let is_key = |record: &Vec<u8>| is_key_record(&String::from_utf8_lossy(record));
+            matches!(self.dns.txt(name).found, Found::Records(records) if records.iter().any(is_key))
+        };
         // A form or a zone file appends the zone to a whole name without a dot at its end.
         let zones = std::iter::successors(Some(self.domain.clone()), Domain::parent);
-        for name in zones.map(|zone| format!("{}.{zone}", self.name)) {
-            if let Found::Records(records) = self.dns.txt(&name).found
-                && records.iter().any(|record| is_key_record(&String::from_utf8_lossy(record)))
-            {
-                return Finding::of(&Mistake::Elsewhere(name));
-            }
+        let mut doubled = zones.map(|zone| format!("{}.{zone}", self.name));
+        if let Some(name) = doubled.find(has_key) {
+            return Finding::of(&Mistake::Elsewhere(name));
+        }
+        let (selector, domain) = (self.selector, self.domain);
+        let mut others = [
+            format!("{selector}.{domain}"),
+            format!("{selector}._domainkey.www.{domain}"),
+            format!("{selector}.domainkey.{domain}"),
+            format!("_domainkey.{domain}"),
+            domain.to_string(),
+        ]
+        .into_iter();
+        if let Some(found) = others.find(has_key) {
+            return Finding::of(&Mistake::Misnamed { found, name: self.name.clone() });
         }
         let message = match answer.found {
             Found::NoRecords => "the name exists, but has no TXT record",

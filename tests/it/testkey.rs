@@ -30,7 +30,7 @@ const fn case(
     Case { selector, records, outcome, findings, says }
 }
 
-const CASES: [Case; 20] = [
+const CASES: [Case; 30] = [
     case("right", &[&["v=DKIM1; k=rsa; p=F", "R"]], "ok", &[], ""),
     case("noname", &[&["v=DKIM1;=rsa; p=F", "R"]], "wrong", &["lost-name"], "should be k=rsa"),
     case(
@@ -105,6 +105,40 @@ const CASES: [Case; 20] = [
         "that of selector right",
     ),
     case("absent", &[], "unavailable", &["no-record"], "there is no record"),
+    case(
+        "target",
+        &[&["s1.dkim.provider.test."]],
+        "wrong",
+        &["cname-target"],
+        "publish it as a CNAME record",
+    ),
+    case(
+        "upper",
+        &[&["V=DKIM1; k=rsa; P=F", "R"]],
+        "wrong",
+        &["letters", "letters"],
+        "should be v=DKIM1",
+    ),
+    case("bare", &[&["F", "R"]], "wrong", &["bare-key"], "write p= and the key"),
+    case("barekey", &[&["v=DKIM1; k=rsa; F", "R"]], "wrong", &["bare-key"], "write p= and the key"),
+    case(
+        "pem",
+        &[&["v=DKIM1; p=-----BEGIN PUBLIC KEY-----F", "R-----END PUBLIC KEY-----"]],
+        "wrong",
+        &["pem"],
+        "publish only the text between them",
+    ),
+    case("dmarc", &[&["v=DMARC1; p=none"]], "wrong", &["misplaced"], "a DMARC record instead"),
+    case("spf", &[&["v=spf1 mx -all"]], "wrong", &["misplaced"], "an SPF record instead"),
+    case("short", &[], "unavailable", &["elsewhere"], "the record is at short.testkey.test"),
+    case(
+        "www",
+        &[],
+        "unavailable",
+        &["elsewhere"],
+        "publish it at www._domainkey.testkey.test instead",
+    ),
+    case("underscore", &[], "unavailable", &["elsewhere"], "at underscore.domainkey.testkey.test"),
 ];
 
 /// The text of p= of a selector on the disk of the sandbox.
@@ -126,6 +160,10 @@ fn publish(sandbox: &Sandbox) {
         let (first, rest) = key.split_at(200);
         let text = |string: &str| {
             let string = string.replace("p=F", &format!("p={first}"));
+            let string = string.replace("P=F", &format!("P={first}"));
+            let string = string.replace("----F", &format!("----{first}"));
+            let string = string.replace("; F", &format!("; {first}"));
+            let string = if string == "F" { first.to_owned() } else { string };
             let string = string.replace("p=OF", &format!("p={right_first}"));
             match string.strip_prefix('R') {
                 Some(end) => format!("\"{rest}{end}\""),
@@ -145,6 +183,9 @@ fn publish(sandbox: &Sandbox) {
         match case.selector {
             "doubled" => entry(&format!("{name}.{DOMAIN}"), &whole),
             "alias" => entry("a2", &whole),
+            "short" => entry("short", &whole),
+            "www" => entry("www._domainkey.www", &whole),
+            "underscore" => entry("underscore.domainkey", &whole),
             _ => {}
         }
     }
@@ -163,11 +204,14 @@ fn set_up(sandbox: &Sandbox) {
         sandbox.root(&format!("dkimctl genkey -d {DOMAIN} -s {}", case.selector));
     }
     // No list may have more than ten.
-    let (some, others) = names.split_at(10);
+    let lists: Vec<String> = names.chunks(10).map(|names| names.join(", ")).collect();
+    let rules = lists.iter().skip(1).zip(0..).map(|(list, number)| {
+        format!("[[sign]]\nfrom = \"x{number}@{DOMAIN}\"\nselectors = [{list}]\n")
+    });
     let file = format!(
-        "selectors = [{}]\nidentity = \"@sub.{DOMAIN}\"\n[[sign]]\nfrom = \"x@{DOMAIN}\"\nselectors = [{}]\n",
-        some.join(", "),
-        others.join(", ")
+        "selectors = [{}]\nidentity = \"@sub.{DOMAIN}\"\n{}",
+        lists[0],
+        rules.collect::<String>()
     );
     sandbox.write(&format!("/etc/sendmail-dkim/domains/{DOMAIN}.toml"), &file);
 }

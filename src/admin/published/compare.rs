@@ -1,9 +1,10 @@
 //! The records of a name against the key that they should hold. Pure.
 
 use super::mistake::{Mistake, Severity};
-use super::repair::{is_wsp, repair};
+use super::repair::{is_base64, is_wsp, repair};
+use crate::dkim::key::SMALLEST;
 use crate::dkim::tag::{TagList, base64, words};
-use crate::dkim::{PublicKey, Record, RecordError};
+use crate::dkim::{Domain, PublicKey, Record, RecordError, SigningKey};
 
 /// What should be published, and what it is used for.
 #[derive(Clone, Copy, Debug)]
@@ -45,34 +46,74 @@ fn worst(found: &[Mistake]) -> Option<Severity> {
 
 /// Whether the records, joined in some order, are the one record that should be there.
 fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
-    let first = texts.iter().position(|text| is_key_record(text))?;
-    let others = || texts.iter().enumerate().filter(|(index, _)| *index != first);
-    let begin = texts.get(first)?;
-    let forward: String = others().map(|(_, text)| text.as_str()).collect();
-    let backward: String = others().rev().map(|(_, text)| text.as_str()).collect();
-    [forward, backward]
-        .iter()
-        .any(|rest| {
+    let is_whole = |(first, begin): (usize, &String)| {
+        let others = || texts.iter().enumerate().filter(|(index, _)| *index != first);
+        let forward: String = others().map(|(_, text)| text.as_str()).collect();
+        let backward: String = others().rev().map(|(_, text)| text.as_str()).collect();
+        [forward, backward].iter().any(|rest| {
             let (text, _) = repair(&format!("{begin}{rest}"));
             Record::parse(text.as_bytes()).is_ok_and(|record| record.key() == expected.key)
         })
-        .then_some(Mistake::Pieces(texts.len()))
+    };
+    let mut begins = texts.iter().enumerate().filter(|(_, text)| is_key_record(text));
+    begins.any(is_whole).then_some(Mistake::Pieces(texts.len()))
+}
+
+/// Records for something else: how they begin, what they are, and where they belong.
+const OTHERS: [(&str, &str, &str); 6] = [
+    ("v=dmarc1", "a DMARC record", "_dmarc below the domain"),
+    ("v=spf1", "an SPF record", "the domain itself"),
+    ("v=tlsrptv1", "a TLS report record", "_smtp._tls below the domain"),
+    ("v=stsv1", "an MTA-STS record", "_mta-sts below the domain"),
+    ("v=bimi1", "a BIMI record", "default._bimi below the domain"),
+    ("google-site-verification=", "a Google verification record", "the domain itself"),
+];
+
+/// A record for something else.
+fn misplaced(text: &str) -> Option<Mistake> {
+    let text = trimmed(text).to_ascii_lowercase();
+    let found = OTHERS.into_iter().find(|(begin, ..)| text.starts_with(begin));
+    found.map(|(_, what, place)| Mistake::Misplaced { what, place })
+}
+
+/// The name of a host, as a provider shows it for a CNAME record.
+fn target(text: &str) -> Option<Mistake> {
+    let words: Vec<&str> = trimmed(text).split(is_wsp).filter(|word| !word.is_empty()).collect();
+    let name = match words.as_slice() {
+        [name] => *name,
+        [.., kind, name] if kind.eq_ignore_ascii_case("CNAME") => *name,
+        _ => return None,
+    };
+    let is_name = name.contains('.') && Domain::parse(name.trim_end_matches('.')).is_ok();
+    is_name.then(|| Mistake::Target(name.to_owned()))
+}
+
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|char| is_wsp(char) || char == '"')
 }
 
 /// Whether a record is one of a key, or was meant to be.
 pub(super) fn is_key_record(text: &str) -> bool {
-    let text = text.trim_start_matches(|char| is_wsp(char) || char == '"');
+    if misplaced(text).is_some() || target(text).is_some() {
+        return false;
+    }
     let has = |name: &str| {
         text.split(';').any(|spec| {
-            spec.split_once('=').is_some_and(|(found, _)| found.trim_matches(is_wsp) == name)
+            let found = spec.split_once('=').map_or("", |(found, _)| found);
+            trimmed(found).eq_ignore_ascii_case(name)
         })
     };
-    text.starts_with("v=DKIM") || has("p") || has("k")
+    let begins = |begin: &str| {
+        trimmed(text).get(..begin.len()).is_some_and(|text| text.eq_ignore_ascii_case(begin))
+    };
+    let has_bare_key = || text.split(';').any(|spec| is_base64(trimmed(spec)));
+    begins("v=DKIM") || begins("-----BEGIN ") || has("p") || has("k") || has_bare_key()
 }
 
 fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
     if !is_key_record(text) {
-        return vec![Mistake::NotAKey(text.chars().take(40).collect())];
+        let other = misplaced(text).or_else(|| target(text));
+        return vec![other.unwrap_or_else(|| Mistake::NotAKey(text.chars().take(40).collect()))];
     }
     let (text, typos) = repair(text);
     let mut found: Vec<_> = typos.into_iter().map(Mistake::Typo).collect();
@@ -146,6 +187,12 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
                 Mistake::Cut { there: there.len(), of: wanted.len() }
             }
             Some(key) => Mistake::OtherKey(named(&key, expected)),
+            None if bytes
+                .as_ref()
+                .is_some_and(|bytes| SigningKey::from_der(bytes, SMALLEST).is_ok()) =>
+            {
+                Mistake::PrivateKey
+            }
             None if alike(&there, &wanted) => Mistake::Damaged,
             None if bytes.is_none() => Mistake::Unusable(RecordError::Base64),
             None => Mistake::Unusable(RecordError::Key),

@@ -28,6 +28,12 @@ pub(crate) enum Mistake {
     Pieces(usize),
     /// Something else is published under the name: what it begins with.
     NotAKey(String),
+    /// A record for something else: its kind, and the name that it belongs to.
+    Misplaced { what: &'static str, place: &'static str },
+    /// The target of a CNAME record as text.
+    Target(String),
+    /// p= is the private key.
+    PrivateKey,
     /// A mistake in the text that `repair` can correct.
     Typo(Typo),
     /// What else makes the record unusable.
@@ -58,8 +64,10 @@ pub(crate) enum Mistake {
     Weak(u32),
     /// The name is an alias.
     Alias(Vec<String>),
-    /// There is no record, but one under this name.
+    /// There is no record, but one under this name, to which the zone was appended.
     Elsewhere(String),
+    /// There is no record, but one under another name than this one.
+    Misnamed { found: String, name: String },
 }
 
 /// A mistake made when the text of a record was copied into a form or a zone file.
@@ -75,6 +83,14 @@ pub(crate) enum Typo {
     LostName { value: String, name: Option<&'static str> },
     /// No `;` before this tag.
     NoSeparator { before: &'static str },
+    /// Letters of the wrong case.
+    Letters { typed: String, right: String },
+    /// A key without `p=` before it.
+    BareKey,
+    /// BEGIN and END lines.
+    Armor,
+    /// Those of a private key.
+    PrivateKey,
 }
 
 impl Mistake {
@@ -88,6 +104,9 @@ impl Mistake {
             Self::SeveralRecords { .. } => (Severity::Error, "several-records"),
             Self::Pieces(_) => (Severity::Error, "pieces"),
             Self::NotAKey(_) => (Severity::Error, "not-a-key"),
+            Self::Misplaced { .. } => (Severity::Error, "misplaced"),
+            Self::Target(_) => (Severity::Error, "cname-target"),
+            Self::PrivateKey => (Severity::Error, "private-key"),
             Self::Typo(typo) => (Severity::Error, typo.name()),
             Self::Unusable(_) => (Severity::Error, "unusable"),
             Self::BlankInKey => (Severity::Warning, "blank-in-key"),
@@ -104,7 +123,7 @@ impl Mistake {
             Self::Weak(_) => (Severity::Warning, "weak"),
             Self::Alias(names) if names.len() < 2 => (Severity::Note, "alias"),
             Self::Alias(_) => (Severity::Warning, "alias"),
-            Self::Elsewhere(_) => (Severity::Error, "elsewhere"),
+            Self::Elsewhere(_) | Self::Misnamed { .. } => (Severity::Error, "elsewhere"),
         }
     }
 }
@@ -118,6 +137,10 @@ impl Typo {
             Self::Quotes => "quotes",
             Self::LostName { .. } => "lost-name",
             Self::NoSeparator { .. } => "no-separator",
+            Self::Letters { .. } => "letters",
+            Self::BareKey => "bare-key",
+            Self::Armor => "pem",
+            Self::PrivateKey => "private-key",
         }
     }
 }
@@ -135,11 +158,16 @@ impl fmt::Display for Mistake {
             Self::NotAKey(begin) => {
                 format!("not a key record but {begin:?}; a wildcard record, or the wrong name")
             }
+            Self::Misplaced { what, place } => format!(
+                "{what} instead of a key record; move it to {place}, and publish the key record here"
+            ),
+            Self::Target(name) => format!(
+                "the text {name:?} is the target of an alias: delete the TXT record, and publish it as a CNAME record"
+            ),
+            Self::PrivateKey => PRIVATE.to_owned(),
             Self::Typo(typo) => typo.to_string(),
             Self::Unusable(error) => chain(error),
-            Self::BlankInKey => "a space inside p=; allowed, but not every verifier accepts it: \
-                 split the text into strings without adding spaces"
-                .to_owned(),
+            Self::BlankInKey => BLANK.to_owned(),
             Self::Cut { there, of } => format!(
                 "p= is cut off after {there} of {of} characters; a TXT string holds 255, \
                  a longer record needs several strings"
@@ -159,14 +187,8 @@ impl fmt::Display for Mistake {
                 "t=y: the domain is only testing DKIM; receivers may treat its mail as unsigned"
                     .to_owned()
             }
-            Self::Strict => {
-                "t=s, but \"identity\" is of a subdomain: no signature verifies; remove one of them"
-                    .to_owned()
-            }
-            Self::StrictAndSubdomains => {
-                "t=s is harmless to mail From subdomains as long as \"identity\" is not set"
-                    .to_owned()
-            }
+            Self::Strict => STRICT.to_owned(),
+            Self::StrictAndSubdomains => HARMLESS.to_owned(),
             Self::Weak(bits) => format!("the key has {bits} bits; receivers expect at least 2048"),
             Self::Alias(names) => match names.as_slice() {
                 [name] => format!("the name is an alias (CNAME) of {name}"),
@@ -179,9 +201,21 @@ impl fmt::Display for Mistake {
                 "the record is at {name}: enter the name without the domain, \
                  or end it with a dot in a zone file"
             ),
+            Self::Misnamed { found, name } => {
+                format!("the record is at {found}: publish it at {name} instead")
+            }
         })
     }
 }
+
+const BLANK: &str = "a space inside p=; allowed, but not every verifier accepts it: \
+    split the text into strings without adding spaces";
+const STRICT: &str =
+    "t=s, but \"identity\" is of a subdomain: no signature verifies; remove one of them";
+const HARMLESS: &str = "t=s is harmless to mail From subdomains as long as \"identity\" is not set";
+/// What anyone reads is no secret any more.
+const PRIVATE: &str = "the record has the PRIVATE key: anyone can sign for the domain; remove the record, \
+    and make a new key with dkimctl genkey";
 
 impl fmt::Display for Typo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -204,6 +238,15 @@ impl fmt::Display for Typo {
                 write!(f, "; it should be {name}={value}")
             }
             Self::NoSeparator { before } => write!(f, "no \";\" before {before}="),
+            Self::Letters { typed, right } => {
+                write!(f, "{typed} in the record should be {right}: upper and lower case differ")
+            }
+            Self::BareKey => write!(f, "the key has no \"p=\" before it; write p= and the key"),
+            Self::Armor => write!(
+                f,
+                "BEGIN and END lines of a PEM file in p=; publish only the text between them"
+            ),
+            Self::PrivateKey => f.write_str(PRIVATE),
         }
     }
 }

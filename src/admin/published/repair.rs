@@ -9,7 +9,7 @@ const TAGS: [&str; 8] = ["v", "k", "h", "n", "p", "s", "t", "g"];
 pub(crate) fn repair(text: &str) -> (String, Vec<Typo>) {
     let mut found = Vec::new();
     let mut text = text.to_owned();
-    for step in [characters, escapes, quotes, lost_names, separators] {
+    for step in [characters, escapes, quotes, armor, letters, bare_key, lost_names, separators] {
         text = step(&text, &mut found);
     }
     (text, found)
@@ -55,6 +55,67 @@ fn quotes(text: &str, found: &mut Vec<Typo>) -> String {
         index.is_multiple_of(2) && piece.trim_matches(is_wsp).is_empty()
     };
     pieces.filter(|(index, piece)| !is_between(*index, piece)).map(|(_, piece)| piece).collect()
+}
+
+/// The BEGIN and END lines of a PEM file.
+fn armor(text: &str, found: &mut Vec<Typo>) -> String {
+    let is_line = |piece: &&str| {
+        let is_one = ["BEGIN ", "END "].iter().any(|begin| piece.starts_with(begin));
+        is_one && piece.ends_with("KEY")
+    };
+    let pieces: Vec<&str> = text.split("-----").collect();
+    let lines: Vec<&str> = pieces.iter().copied().filter(|piece| is_line(piece)).collect();
+    if lines.is_empty() {
+        return text.to_owned();
+    }
+    let is_private = lines.iter().any(|line| line.contains("PRIVATE"));
+    found.push(if is_private { Typo::PrivateKey } else { Typo::Armor });
+    pieces.into_iter().filter(|piece| !is_line(piece)).collect()
+}
+
+/// Names of tags, and the values of v= and k=, in upper case where they are in lower case, and the other way round.
+fn letters(text: &str, found: &mut Vec<Typo>) -> String {
+    let repaired = text.split(';').map(|spec| {
+        let Some((name, value)) = spec.split_once('=') else { return spec.to_owned() };
+        let (typed, known) = (name.trim_matches(is_wsp), value.trim_matches(is_wsp));
+        let Some(tag) = TAGS.into_iter().find(|tag| tag.eq_ignore_ascii_case(typed)) else {
+            return spec.to_owned();
+        };
+        let values = ["DKIM1", "rsa", "ed25519"];
+        let right = values.into_iter().find(|right| right.eq_ignore_ascii_case(known));
+        let right = right.filter(|_| matches!(tag, "v" | "k")).unwrap_or(known);
+        if (tag, right) == (typed, known) {
+            return spec.to_owned();
+        }
+        let short = |name: &str, value: &str| match tag {
+            "v" | "k" => format!("{name}={value}"),
+            _ => format!("{name}="),
+        };
+        found.push(Typo::Letters { typed: short(typed, known), right: short(tag, right) });
+        format!("{}{}", name.replace(typed, tag), format_args!("={}", value.replace(known, right)))
+    });
+    repaired.collect::<Vec<_>>().join(";")
+}
+
+/// A key without `p=` before it.
+fn bare_key(text: &str, found: &mut Vec<Typo>) -> String {
+    let name = |spec: &str| {
+        spec.split_once('=').map_or("", |(name, _)| name).trim_matches(is_wsp).to_owned()
+    };
+    let has_key = text.split(';').any(|spec| name(spec) == "p");
+    let Some(bare) = text.split(';').find(|spec| !has_key && is_base64(spec)) else {
+        return text.to_owned();
+    };
+    found.push(Typo::BareKey);
+    text.replacen(bare, &format!(" p={}", bare.trim_matches(is_wsp)), 1)
+}
+
+/// Whether a text is the base64 of a key, with any space in it.
+pub(super) fn is_base64(text: &str) -> bool {
+    let text: String = text.chars().filter(|char| !is_wsp(*char)).collect();
+    let digits = text.trim_end_matches('=');
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    digits.len() > 40 && text.len().saturating_sub(digits.len()) < 3 && digits.bytes().all(is_digit)
 }
 
 /// `;=rsa`: a name that a template or a shell has put nothing for.
@@ -195,6 +256,40 @@ mod tests {
             let found = tags.iter().map(|tag| Typo::NoSeparator { before: tag }).collect();
             assert_eq!(repaired(text), (right(wanted), found), "{text}");
         }
+    }
+
+    #[test]
+    fn letters_of_the_wrong_case_are_corrected() {
+        let (text, found) =
+            repaired("V=dkim1; K=RSA; T=y; P=MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDwIRP/");
+        assert_eq!(text, right("v=DKIM1; k=rsa; t=y; KEY"));
+        let letters =
+            |typed: &str, right: &str| Typo::Letters { typed: typed.into(), right: right.into() };
+        let wanted = [("V=dkim1", "v=DKIM1"), ("K=RSA", "k=rsa"), ("T=", "t="), ("P=", "p=")];
+        assert_eq!(found, wanted.map(|(typed, right)| letters(typed, right)));
+    }
+
+    #[test]
+    fn a_key_without_its_name_gets_it() {
+        let (_, key) = P.split_once('=').unwrap();
+        for (text, wanted) in [
+            (key.to_owned(), right(" KEY")),
+            (format!("v=DKIM1; k=rsa; {key}=="), right("v=DKIM1; k=rsa; KEY==")),
+            (format!("v=DKIM1; {key}; t=y"), right("v=DKIM1; KEY; t=y")),
+        ] {
+            assert_eq!(repair(&text), (wanted, vec![Typo::BareKey]), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_lines_of_a_pem_file_are_taken_out() {
+        let (_, key) = P.split_once('=').unwrap();
+        let pem = |kind: &str| format!("-----BEGIN {kind} KEY-----{key}-----END {kind} KEY-----");
+        let wanted = (right("v=DKIM1; KEY"), vec![Typo::Armor]);
+        assert_eq!(repair(&format!("v=DKIM1; p={}", pem("PUBLIC"))), wanted);
+        let (text, found) = repair(&pem("PUBLIC"));
+        assert_eq!((text, found), (right(" KEY"), vec![Typo::Armor, Typo::BareKey]));
+        assert_eq!(repair(&format!("p={}", pem("RSA PRIVATE"))).1, [Typo::PrivateKey]);
     }
 
     #[test]

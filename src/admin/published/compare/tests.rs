@@ -51,9 +51,24 @@ fn each_mistake_of_the_text_is_named_and_seen_through() {
         ("v=DKIM1 k=rsa; p=KEY", Typo::NoSeparator { before: "k" }),
         ("v=DKIM1; k=rsa p=KEY", Typo::NoSeparator { before: "p" }),
         ("v=DKIM1;\u{a0}p=KEY", Typo::Character('\u{a0}')),
+        ("KEY", Typo::BareKey),
+        ("v=DKIM1; k=rsa; KEY", Typo::BareKey),
+        ("\"KEY\"", Typo::Quotes),
+        ("v=DKIM1; K=rsa; p=KEY", Typo::Letters { typed: "K=rsa".into(), right: "k=rsa".into() }),
+        ("v=dkim1; p=KEY", Typo::Letters { typed: "v=dkim1".into(), right: "v=DKIM1".into() }),
+        ("v=DKIM1; P=KEY", Typo::Letters { typed: "P=".into(), right: "p=".into() }),
     ] {
-        assert_eq!(said(&[record]), [Mistake::Typo(mistake)], "{record}");
+        let mut wanted = vec![Mistake::Typo(mistake)];
+        if record == "\"KEY\"" {
+            wanted.push(Mistake::Typo(Typo::BareKey));
+        }
+        assert_eq!(said(&[record]), wanted, "{record}");
     }
+    let armor = format!("v=DKIM1; p=-----BEGIN PUBLIC KEY-----{}-----END PUBLIC KEY-----", p());
+    let mine = key(RSA);
+    let expected = Expected { key: &mine, others: &[], identity_below: false, subdomains: false };
+    let found = examine(&[armor.into_bytes()], &expected);
+    assert_eq!(found, [Mistake::Typo(Typo::Armor), Mistake::Weak(1024)]);
     // What is behind it is found as well.
     let found = said(&["\"v=DKIM1\\; k=rsa\\; p=\""]);
     assert_eq!(
@@ -140,7 +155,32 @@ fn rfc6376_3_6_2_2_several_records_are_a_mistake_even_if_one_is_right() {
 
 #[test]
 fn what_is_no_key_record_is_shown() {
-    assert_eq!(said(&["v=spf1 -all"]), [Mistake::NotAKey("v=spf1 -all".to_owned())]);
+    assert_eq!(said(&["MS=ms123"]), [Mistake::NotAKey("MS=ms123".to_owned())]);
+    for (record, what) in [
+        ("v=spf1 -all", "an SPF record"),
+        ("v=DMARC1; p=none", "a DMARC record"),
+        ("\"V=dmarc1; p=reject; rua=mailto:a@x.test\"", "a DMARC record"),
+        ("v=TLSRPTv1; rua=mailto:a@x.test", "a TLS report record"),
+    ] {
+        let found = said(&[record]);
+        assert!(
+            matches!(found.as_slice(), [Mistake::Misplaced { what: is, .. }] if *is == what),
+            "{found:?}"
+        );
+    }
+    for record in [
+        "s1.dkim.provider.test.",
+        "CNAME s1.dkim.provider.test.",
+        "\"s1._domainkey.x.provider.test\"",
+    ] {
+        let found = said(&[record]);
+        assert!(
+            matches!(found.as_slice(), [Mistake::Target(name)] if name.contains("provider.test")),
+            "{found:?}"
+        );
+    }
+    let der: String = RSA.lines().filter(|line| !line.starts_with('-')).collect();
+    assert_eq!(said(&[&format!("v=DKIM1; p={der}")]), [Mistake::PrivateKey]);
     let error = RecordError::Syntax(crate::dkim::tag::TagError::NoValue);
     assert_eq!(said(&["v=DKIM1; rsa; p=KEY"]), [Mistake::Unusable(error)]);
 }
