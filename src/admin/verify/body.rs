@@ -2,7 +2,7 @@
 
 use super::encoding::decoded;
 use super::finding::Finding;
-use crate::dkim::{Claims, Header};
+use crate::dkim::{Canon, Claims, Header};
 
 /// The most lines after added ones: those that close a multipart.
 const TAIL: usize = 8;
@@ -15,6 +15,9 @@ const LONGEST_BANNER: usize = 50;
 /// No hop breaks lines shorter than this.
 const SHORTEST_BREAK: usize = 500;
 
+/// Bytes that are hashed in the search for lost dots.
+const MOST_HASHED: usize = 64 << 20;
+
 /// Two changes are looked for in bodies that are no larger. Bytes.
 const SMALL: usize = 1 << 20;
 /// And where the first of them may be one of no more than this many.
@@ -22,8 +25,12 @@ const FEW: usize = 40;
 
 /// The change that was made, if it is one that can be undone.
 pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Finding> {
+    if let Some(finding) = canonicalized(claims, body) {
+        return Some(finding);
+    }
     let single = undone(header, body).find(|(_, before)| fits(claims, before));
     let single = single.map(|(finding, _)| finding).or_else(|| added(claims, body));
+    let single = single.or_else(|| dots_lost(claims, body));
     single.or_else(|| {
         let most = if body.len() > SMALL { 0 } else { FEW };
         let mut firsts = undone(header, body).take(most);
@@ -33,6 +40,64 @@ pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Find
 
 fn fits(claims: &Claims, body: &[u8]) -> bool {
     claims.hash_body(body).bytes().as_slice() == claims.body_hash
+}
+
+/// The signer hashed the body by the other canonicalization than c= names. Of an empty body the hash differs, too:
+/// simple makes a line end of it, relaxed nothing (§3.4.3, §3.4.4).
+fn canonicalized(claims: &Claims, body: &[u8]) -> Option<Finding> {
+    let (named, other) = match claims.canonicalization.body {
+        Canon::Simple => ("simple", Canon::Relaxed),
+        Canon::Relaxed => ("relaxed", Canon::Simple),
+    };
+    let mut as_other = claims.clone();
+    as_other.canonicalization.body = other;
+    let what = if body.trim_ascii().is_empty() { "the empty body" } else { "the body" };
+    let is_simple = other == Canon::Simple;
+    let other = if is_simple { "simple" } else { "relaxed" };
+    let message = format!(
+        "{what} was hashed by the canonicalization {other}, and c= says {named}: the fault is the signer's"
+    );
+    fits(&as_other, body).then(|| Finding::proven("other-canonicalization", message))
+}
+
+/// A hop that removes the dots of SMTP (RFC 5321 §4.5.2) from a text that had none added: lines that began with a dot have lost it.
+/// It is looked for in all lines that still begin with a dot, then in each line, then in each two.
+fn dots_lost(claims: &Claims, body: &[u8]) -> Option<Finding> {
+    let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
+    let with_dots = |is_meant: &dyn Fn(usize, &[u8]) -> bool| {
+        let mut before = Vec::with_capacity(body.len().saturating_add(lines.len()));
+        for (index, line) in lines.iter().enumerate() {
+            if is_meant(index, line) {
+                before.push(b'.');
+            }
+            before.extend_from_slice(line);
+        }
+        fits(claims, &before)
+    };
+    let finding = |places: &[usize]| {
+        let numbers: Vec<String> =
+            places.iter().map(|at| at.saturating_add(1).to_string()).collect();
+        let place = match numbers.as_slice() {
+            [] => "lines".to_owned(),
+            [one] => format!("line {one} of the body"),
+            several => format!("lines {} of the body", several.join(" and ")),
+        };
+        let message = format!(
+            "a dot at the beginning of {place} was lost (SMTP dot-stuffing without its counterpart)"
+        );
+        Finding::proven("dots-lost", message)
+    };
+    if with_dots(&|_, line| line.starts_with(b".")) {
+        return Some(finding(&[]));
+    }
+    let trials = MOST_HASHED.checked_div(body.len().max(1)).unwrap_or_default();
+    let count = lines.len();
+    let singles = (0..count).map(|index| vec![index]);
+    let pairs = (0..count)
+        .flat_map(|first| (first.saturating_add(1)..count).map(move |second| vec![first, second]));
+    let mut trials = singles.chain(pairs).take(trials);
+    let found = trials.find(|places| with_dots(&|index, _| places.contains(&index)))?;
+    Some(finding(&found))
 }
 
 /// The bodies that this one may have been made of, and how.

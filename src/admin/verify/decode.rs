@@ -39,9 +39,39 @@ pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text).ok()
 }
 
+/// The text of a field value that was made of encoded words (RFC 2047); `None` where there are none.
+pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
+    let text = std::str::from_utf8(value).ok()?;
+    let (mut decoded, mut rest, mut is_after_word) = (Vec::new(), text, false);
+    while let Some((before, after)) = rest.split_once("=?") {
+        // White space between two encoded words is none of the text (§6.2).
+        if !is_after_word || !before.trim().is_empty() {
+            decoded.extend_from_slice(before.as_bytes());
+        }
+        let (_, after) = after.split_once('?')?;
+        let (encoding, after) = after.split_once('?')?;
+        let (word, after) = after.split_once("?=")?;
+        decoded.extend(match encoding {
+            "q" | "Q" => quoted_printable(word.replace('_', " ").as_bytes()),
+            _ => base64(word.as_bytes())?,
+        });
+        (rest, is_after_word) = (after, true);
+    }
+    decoded.extend_from_slice(rest.as_bytes());
+    is_after_word.then_some(decoded)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn encoded_words_are_undone() {
+        let text = b" =?us-ascii?Q?v=3D1;_a=3Drsa?=\r\n =?utf-8?b?OyBkPXg=?= end\r\n";
+        assert_eq!(encoded_words(text).unwrap(), b" v=1; a=rsa; d=x end\r\n");
+        assert_eq!(encoded_words(b"v=1; b=ab=?"), None);
+        assert_eq!(encoded_words(b"v=1"), None);
+    }
 
     #[test]
     fn quoted_printable_is_undone() {

@@ -1,5 +1,6 @@
 //! Why a signature does not verify, or what it leaves open though it does. Pure.
 
+use super::decode::encoded_words;
 use super::finding::Finding;
 use super::{body, header};
 use crate::admin::published::repair;
@@ -28,6 +29,7 @@ pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Findi
             header::find(&claims, &others(case.header, case.field), case.field, record.key())
         }
         (Err(Fault::Expired), _) => expired(case, &claims),
+        (Err(Fault::BodyTooShort), _) => cut(case, &claims),
         (Err(Fault::Record(_)), _) => mistakes(case),
         (Ok(()), Some(record)) => reservations(case, &claims, record),
         _ => Vec::new(),
@@ -51,6 +53,15 @@ fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Findin
 
 /// The finding about a field that cannot be parsed.
 fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
+    let is_signature = |value: &Vec<u8>| {
+        let field = Field::parse(&[b"DKIM-Signature:", value.as_slice()].concat());
+        field.is_ok_and(|field| Claims::parse(&field).is_ok())
+    };
+    if encoded_words(case.field.value()).is_some_and(|value| is_signature(&value)) {
+        let message = "the field was turned into encoded words (RFC 2047), which no verifier decodes here; \
+            decoded, it is a signature";
+        return vec![Finding::proven("encoded-words", message)];
+    }
     let Ok(tags) = TagList::parse(case.field.value()) else { return Vec::new() };
     match (result, tags.get("a")) {
         (Err(Fault::Signature(SignatureError::Algorithm)), Some(algorithm)) => {
@@ -86,16 +97,31 @@ fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Finding> {
     vec![Finding::proven("expired", message)]
 }
 
+/// The body is shorter than what was signed.
+fn cut(case: &Case<'_>, claims: &Claims) -> Vec<Finding> {
+    let Some(length) = claims.length else { return Vec::new() };
+    let there = claims.hash_body(case.body).length();
+    let lost = length.saturating_sub(there);
+    let message = format!(
+        "{length} bytes of the body are signed (l={length}), and it has {there}: at least {lost} were removed"
+    );
+    vec![Finding::proven("body-cut", message)]
+}
+
 /// What a signature that verifies does not say.
 fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(length) = claims.length {
         let whole = Claims { length: None, ..claims.clone() }.hash_body(case.body).length();
         let open = whole.saturating_sub(length);
-        if open > 0 {
-            let message = format!("the last {open} bytes of the body are not signed (l={length})");
-            found.push(Finding::proven("body-open", message));
-        }
+        let message = if open > 0 {
+            format!("the last {open} bytes of the body are not signed (l={length})")
+        } else {
+            format!(
+                "anyone may append to the body: only {length} bytes of it are signed (l={length})"
+            )
+        };
+        found.push(Finding::proven("body-open", message));
     }
     if record.testing() {
         found.push(Finding::proven("testing", "the domain says that it is only testing (t=y)"));

@@ -155,6 +155,71 @@ fn small_changes_to_lines_are_named() {
 }
 
 #[test]
+fn lost_dots_are_named_with_their_lines() {
+    let message = "From: a@x.test\r\n\r\ntext\r\n.dot\r\n..\r\nend\r\n.css { }\r\n";
+    for canonicalization in ["simple/simple", "relaxed/relaxed"] {
+        for changes in [
+            &[("\r\n.dot", "\r\ndot")][..],
+            &[("\r\n.dot", "\r\ndot"), (".css", "css")],
+            &[("\r\n..\r\n", "\r\n.\r\n")],
+        ] {
+            assert_eq!(after(message, canonicalization, changes), ["dots-lost", "header-intact"]);
+        }
+    }
+    let (_, said) = said(&signed(message, "simple/simple").replace("\r\n.dot", "\r\ndot"));
+    assert!(said[0].message.starts_with("a dot at the beginning of line 2 of the body was lost"));
+}
+
+#[test]
+fn a_body_that_was_hashed_by_the_other_canonicalization_is_named() {
+    let empty = "From: a@x.test\r\n\r\n";
+    for (message, what) in [(MESSAGE, "the body"), (empty, "the empty body")] {
+        for (made, says) in
+            [("relaxed/simple", "c=relaxed/relaxed"), ("relaxed/relaxed", "c=relaxed/simple")]
+        {
+            let message = signed(message, made).replacen(&format!("c={made}"), says, 1);
+            let (result, said) = said(&message);
+            assert_eq!(result, Err(Fault::Body));
+            assert_eq!(
+                (said[0].what, said[0].proven),
+                ("other-canonicalization", true),
+                "{said:?}"
+            );
+            assert!(said[0].message.starts_with(what), "{said:?}");
+        }
+    }
+}
+
+#[test]
+fn a_signature_that_became_encoded_words_is_named() {
+    let message = signed(MESSAGE, "relaxed/relaxed");
+    let (_, after) = message.split_once("DKIM-Signature:").unwrap();
+    let end = after.find("\r\nFrom:").unwrap();
+    let (value, rest) = after.split_at(end);
+    let words = value.split("\r\n").map(|line| {
+        let text = line.trim().replace('=', "=3D").replace(' ', "_");
+        format!(" =?us-ascii?Q?{text}?=")
+    });
+    let words: Vec<String> = words.collect();
+    let message = format!("DKIM-Signature:{}{rest}", words.join("\r\n"));
+    let (result, said) = said(&message);
+    assert!(matches!(result, Err(Fault::Signature(_))), "{result:?}");
+    assert_eq!((said.len(), said[0].what, said[0].proven), (1, "encoded-words", true));
+}
+
+#[test]
+fn a_body_that_is_shorter_than_l_is_named() {
+    let message = signed(MESSAGE, "simple/simple");
+    let (header, _) = split(message.as_bytes()).unwrap();
+    let field = header.named(signature::NAME).next().unwrap();
+    let claims = Claims { length: Some(30), ..Claims::parse(field).unwrap() };
+    let case = Case { header: &header, body: b"abc\r\n", field, record: None, now: NOW };
+    let said = cut(&case, &claims);
+    let wanted = "30 bytes of the body are signed (l=30), and it has 5: at least 25 were removed";
+    assert_eq!(said[0].message, wanted);
+}
+
+#[test]
 fn two_changes_to_one_body_are_named_both() {
     let changes = [("\r\nFrom here", "\r\n>From here"), (".\r\n", ".\r\nfooter\r\n")];
     let mut message = signed(MESSAGE, "relaxed/relaxed");
@@ -287,4 +352,10 @@ fn what_l_leaves_open_is_told() {
     let record = Record::parse(&record()).unwrap();
     let said = reservations(&case, &claims, &record);
     assert_eq!(said[0].message, "the last 7 bytes of the body are not signed (l=3)");
+    let claims = Claims { length: Some(10), ..claims };
+    let said = reservations(&case, &claims, &record);
+    assert_eq!(
+        said[0].message,
+        "anyone may append to the body: only 10 bytes of it are signed (l=10)"
+    );
 }
