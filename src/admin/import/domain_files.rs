@@ -463,6 +463,26 @@ mod tests {
     }
 
     #[test]
+    fn fields_that_opendkim_names_more_often_in_h_are_reported_once() {
+        let files = paper(&[
+            ("/c", "KeyTable /keys\nSigningTable csl:sample.com=one,hogehoge.jp=two\n"),
+            ("/keys", KEYS),
+        ]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let names = |names: &[&str]| -> Vec<_> {
+            names.iter().flat_map(|name| crate::dkim::FieldName::parse(name)).collect()
+        };
+        let fields =
+            Fields { signed: names(&["From", "Subject", "X-A"]), oversigned: names(&["From"]) };
+        let tree = Source { fields: &fields, ..source(&opendkim, &[], &[]) }.import("");
+        let wanted = "in mail with one X-A field, OpenDKIM names X-A 1 times in h=, here 0 times";
+        assert_eq!(tree.differences, [wanted]);
+        let tree = Source { fields: &fields, ..source(&opendkim, &[], &[]) }
+            .import("headers = [\"+X-A\"]\n");
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
     fn the_name_of_a_record_is_no_selector() {
         let keys = "x x.test:s._domainkey:/k\ny y.test:s2:/k\n";
         let files =

@@ -1,6 +1,8 @@
 #!/usr/bin/python3
 """both-sign.py CONF ETC SENDER...: what OpenDKIM by its set-up CONF, and the wrapper by its folder ETC, put on mail From
-each sender. One JSON line a sender: for both a sorted list of "d= s= i=" (i= where it is not that of the domain)."""
+each sender. One JSON line a sender: for both a sorted list of "d= s= i=" (i= where it is not that of the domain), and the
+names that OpenDKIM has more often in h=, of the first signature that both make."""
+import collections
 import json
 import os
 import re
@@ -30,6 +32,16 @@ def signatures(text):
     return sorted(set(found))
 
 
+def fields(text):
+    """The names in h=, each as often as it occurs, by d= and s=."""
+    found = {}
+    for field in re.findall(r"v=1; a=(?:[^\n]|\n[ \t])*", text):
+        tags = dict(re.findall(r"\b([dsh])=([^;]+);", field))
+        names = re.sub(r"\s", "", tags["h"]).lower().split(":")
+        found[tags["d"], tags["s"]] = collections.Counter(names)
+    return found
+
+
 for sender in senders:
     message = f"From: {sender}\nTo: a@b.test\nSubject: x\nDate: Tue, 14 Nov 2023 22:13:20 +0000\n\nx\n"
     with open(work + "/message", "w") as file:
@@ -40,5 +52,7 @@ for sender in senders:
     subprocess.run([wrapper, "-i", "a@b.test"], input=message.encode(), env={"SENDMAIL_DKIM_ETC": etc}, check=True)
     with open(work + "/sent") as file:
         new = file.read()
-    print(json.dumps({"sender": sender, "opendkim": signatures(old), "wrapper": signatures(new)}))
+    before, now = fields(old), fields(new)
+    lost = [sorted((before[key] - now[key]).elements()) for key in before if key in now]
+    print(json.dumps({"sender": sender, "opendkim": signatures(old), "wrapper": signatures(new), "lost": (lost + [[]])[0]}))
 shutil.rmtree(work)
