@@ -87,10 +87,11 @@ pub(super) fn without_block(text: &[u8], error: impl Fn(&[u8]) -> Option<KeyErro
     };
     let what = match text {
         _ if text.trim_ascii().is_empty() => EMPTY,
-        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] => UTF16,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [b'-', 0, ..] => UTF16,
         _ if has(b"-----BEGIN ") && has(b"\\n") => ESCAPED,
         _ if has(b"-----BEGIN ") => ONE_LINE,
         _ if is_public() => PUBLIC,
+        _ if text.starts_with(b"PuTTY-User-Key-File") => PUTTY,
         _ => {
             let found = of_der(text, DER).or_else(|| of_der(&bare()?, BASE64));
             return found.unwrap_or(KeyError::NotPem);
@@ -164,6 +165,8 @@ const PRIMES: &str =
     "an RSA key of more than two primes is not supported; make a new key: dkimctl genkey";
 const OPENSSH: &str = "a key in the form of OpenSSH; convert a copy, if it is RSA: \
     ssh-keygen -p -N '' -m PKCS8 -f COPY; else make a new key: dkimctl genkey";
+const PUTTY: &str = "a key in the form of PuTTY; convert it, if it is RSA: \
+    puttygen OLD -O private-openssh -o NEW; else make a new key: dkimctl genkey";
 const DER: &str =
     "the key is DER without PEM; convert it: openssl pkey -inform DER -in OLD -out NEW";
 const BASE64: &str = "the key has no BEGIN and END lines; add them: \
@@ -217,6 +220,7 @@ mod tests {
         assert_eq!(error(&public), unusable(PUBLIC));
         assert_eq!(error(&format!("s TXT \"v=DKIM1; p={public}\"")), unusable(PUBLIC));
         assert_eq!(error("ssh-rsa AAAAB3NzaC1yc2E x"), unusable(PUBLIC));
+        assert_eq!(error("PuTTY-User-Key-File-3: ssh-rsa\nEncryption: none\n"), unusable(PUTTY));
         assert_eq!(error(RFC6376.split("-----END").next().unwrap()), unusable(CUT));
         let headers = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
         assert_eq!(error(&RFC6376.replacen("KEY-----\n", headers, 1)), unusable(ENCRYPTED));

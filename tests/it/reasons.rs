@@ -137,6 +137,10 @@ const WRONG: &[Wrong] = &[
         "KEY: the key is cut off: its END line is missing; copy it again",
     ),
     Wrong::key(": >KEY", "KEY: the file is empty"),
+    Wrong::key(
+        "echo 'PuTTY-User-Key-File-3: ssh-rsa' >KEY",
+        "KEY: a key in the form of PuTTY; convert it, if it is RSA: puttygen OLD -O private-openssh -o NEW; else make a new key: dkimctl genkey",
+    ),
     Wrong::key("openssl genrsa 768 >KEY 2>/dev/null", "KEY: the key has 768 bits, fewer than 1024"),
     Wrong::key(
         "openssl genrsa 4224 >KEY 2>/dev/null",

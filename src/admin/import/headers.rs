@@ -152,7 +152,7 @@ fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut BTre
     }
 }
 
-fn may_be_signed(name: &FieldName) -> bool {
+pub(super) fn may_be_signed(name: &FieldName) -> bool {
     let names = |names: &[&str]| -> Vec<FieldName> {
         names.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
     };

@@ -170,10 +170,10 @@ fn of_rspamd(args: &Args, host: &Signing) -> Result<Peer, Failure> {
         None => ("standard input".to_owned(), input::stdin(input::FOREIGN)),
     };
     let text = text.map_err(|error| Failure::reading(Path::new(&name), &error))?;
-    let (opendkim, mapping) = Rspamd::parse(&text)
-        .and_then(|rspamd| rspamd.import(host, &Disk))
-        .map_err(|why| Failure::data(format_args!("{name}: nothing to import: {why}")))?;
-    Ok(Peer { name: "rspamd", opendkim, mapping, fields: rspamd::fields(), base: None })
+    let failed = |why| Failure::data(format_args!("{name}: nothing to import: {why}"));
+    let rspamd = Rspamd::parse(&text).map_err(failed)?;
+    let (opendkim, mapping) = rspamd.import(host, &Disk).map_err(failed)?;
+    Ok(Peer { name: "rspamd", opendkim, mapping, fields: rspamd.fields(), base: None })
 }
 
 /// The keys that can't be used, and why. A domain file that named one would make its mail go out unsigned.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::{Deserializer, Map, Value};
 
 use super::data_set::{Kind, Row, Table};
-use super::headers::{Fields, change_line};
+use super::headers::{Fields, change_line, may_be_signed};
 use super::mapping::{Fate, Mapping, hosts, in_table};
 use super::opendkim::{By, OpenDkim, Signature};
 use super::opendkim_conf::{Files, Setting};
@@ -23,39 +23,11 @@ type Pairs = Vec<(String, String)>;
 /// The fates of the settings; its first lines say how to read it.
 const TABLE: &str = include_str!("rspamd.txt");
 
-/// What rspamd signs where present (`sign_headers`), without Resent fields: mail with those is not signed here.
-const SIGNED: [&str; 22] = [
-    "From",
-    "Sender",
-    "Reply-To",
-    "Subject",
-    "Date",
-    "Message-ID",
-    "To",
-    "Cc",
-    "MIME-Version",
-    "Content-Type",
-    "Content-Transfer-Encoding",
-    "In-Reply-To",
-    "References",
-    "List-Id",
-    "List-Help",
-    "List-Owner",
-    "List-Unsubscribe",
-    "List-Unsubscribe-Post",
-    "List-Subscribe",
-    "List-Post",
-    "OpenPGP",
-    "Autocrypt",
-];
-/// What rspamd names once more than it occurs, also where it does not occur.
-const OVERSIGNED: [&str; 5] = ["From", "Reply-To", "Subject", "To", "Cc"];
-
-/// The fields that rspamd signs.
-pub(super) fn fields() -> Fields {
-    let names = |names: &[&str]| names.iter().flat_map(|name| FieldName::parse(name)).collect();
-    Fields { signed: names(&SIGNED), oversigned: names(&OVERSIGNED) }
-}
+/// What rspamd signs (`sign_headers` of its module dkim): `(o)` is named once more than it occurs, `(x)` where it occurs.
+const FIELDS: &str = "(o)from:(x)sender:(o)reply-to:(o)subject:(x)date:(x)message-id:(o)to:(o)cc:(x)mime-version:\
+    (x)content-type:(x)content-transfer-encoding:resent-to:resent-cc:resent-from:resent-sender:resent-message-id:\
+    (x)in-reply-to:(x)references:list-id:list-help:list-owner:list-unsubscribe:list-unsubscribe-post:list-subscribe:\
+    list-post:(x)openpgp:(x)autocrypt";
 
 impl Rspamd {
     /// Reads what `rspamadm configdump --json dkim_signing` prints, or without `dkim_signing`.
@@ -76,10 +48,12 @@ impl Rspamd {
             let mut section = section.map_err(|error| {
                 format!("expected what rspamadm configdump --json dkim_signing prints: {error}")
             })?;
+            let fields = section.get("dkim").and_then(|dkim| dkim.get(SIGN_HEADERS)).cloned();
             match section.remove("dkim_signing") {
                 Some(Value::Object(own)) => settings.extend(own),
                 _ => settings.extend(section),
             }
+            settings.extend(fields.map(|fields| (SIGN_HEADERS.to_owned(), fields)));
         }
         if settings.is_empty() {
             return Err("there is no dkim_signing in it".to_owned());
@@ -129,7 +103,7 @@ impl Rspamd {
         }
         mapping.line("canonicalization", "relaxed/relaxed", &host.canonicalization.to_string());
         let mut headers = host.headers.clone();
-        let missing = fields().signed.into_iter().filter(|name| !host.headers.contains(name));
+        let missing = self.fields().signed.into_iter().filter(|name| !host.headers.contains(name));
         headers.extend(missing);
         mapping.lines.push_str(&change_line("headers", &host.headers, &headers));
         let named = if let By::List { domains, below, .. } = &by
@@ -145,6 +119,20 @@ impl Rspamd {
             ));
         }
         Ok((OpenDkim { by, exempt: None }, mapping))
+    }
+
+    /// The fields that rspamd signs.
+    pub(super) fn fields(&self) -> Fields {
+        let mut fields = Fields::default();
+        for item in self.text(SIGN_HEADERS).unwrap_or(FIELDS).split(':').map(str::trim) {
+            let name = item.trim_start_matches("(o)").trim_start_matches("(x)");
+            let Some(name) = FieldName::parse(name).ok().filter(may_be_signed) else { continue };
+            if item.starts_with("(o)") {
+                fields.oversigned.push(name.clone());
+            }
+            fields.signed.push(name);
+        }
+        fields
     }
 
     fn is_on(&self, name: &str, usual: bool) -> bool {
@@ -298,6 +286,7 @@ fn filled(path: &str, name: &str, value: &str) -> String {
     path.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
 }
 
+const SIGN_HEADERS: &str = "sign_headers";
 const USUAL_SELECTOR: &str = "dkim";
 const USUAL_PATH: &str = "/var/lib/rspamd/dkim/$domain.$selector.key";
 
@@ -412,7 +401,7 @@ mod tests {
             !format!("{mapping:?}").contains("s3cret")
                 && format!("{mapping:?}").contains("192.0.2.0/24")
         );
-        assert_eq!(mapping.lines, "headers = [\"+Sender\", \"+OpenPGP\"]\n");
+        assert_eq!(mapping.lines, "headers = [\"+sender\", \"+openpgp\"]\n");
         for (json, why) in [
             ("{\"sign_local\": false}", "sign_local is off"),
             ("{\"enabled\": false}", "the module is off"),
@@ -424,7 +413,11 @@ mod tests {
             let error = of(json).unwrap_err();
             assert!(error.contains(why), "{json}: {error}");
         }
-        let all = "{\"options\": {}, \"dkim_signing\": {\"path\": \"/k/$domain.$selector.key\"}}";
-        assert_eq!(of(all).unwrap().1.imported.len(), 1);
+        let all = "{\"options\": {}, \"dkim_signing\": {\"path\": \"/k/$domain.$selector.key\"}, \
+            \"dkim\": {\"sign_headers\": \"(o)from:(x)subject:X-A:received\"}}";
+        let (_, mapping) = of(all).unwrap();
+        assert_eq!((mapping.imported.len(), mapping.lines.as_str()), (2, "headers = [\"+X-A\"]\n"));
+        let fields = Rspamd::parse(all.as_bytes()).unwrap().fields();
+        assert_eq!((fields.signed.len(), fields.oversigned.len()), (3, 1), "{fields:?}");
     }
 }
