@@ -4,6 +4,8 @@
 //! A line is folded before whitespace that is there, which the relaxed canonicalization does not see. Whitespace
 //! is added only around an encoded-word that touches other tokens. Each byte is looked at once.
 
+use std::collections::VecDeque;
+
 use super::limits::{ENCODED_LINE, LONGEST_LINE};
 use super::syntax::is_wsp;
 
@@ -12,7 +14,7 @@ use super::syntax::is_wsp;
 pub fn folded(field: &[u8]) -> Vec<u8> {
     let colon = field.iter().position(|byte| *byte == b':').unwrap_or_default();
     let (name, body) = field.split_at(colon.saturating_add(1).min(field.len()));
-    let mut writer = Writer { is_new: false, ..Writer::new(name) };
+    let mut writer = Writer::keeping(name);
     writer.text(body);
     writer.finish()
 }
@@ -29,21 +31,41 @@ pub(super) struct Writer {
     has_text: bool,
     /// The longest that the line may be.
     limit: usize,
-    /// The last place where the line can be folded, and the last one after a comma.
-    last: Option<usize>,
-    comma: Option<usize>,
+    /// Where the line can be folded, from left to right.
+    places: VecDeque<Place>,
     /// The field is rewritten: the limit for lines with encoded-words also applies to the encoded-words that the caller wrote.
     is_new: bool,
+}
+
+/// Where a line can be folded: before any byte of a run of whitespace, or at one place without any.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    first: usize,
+    last: usize,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Plain,
+    /// At whitespace after a comma.
+    Comma,
+    /// Between two items of a list, where there is no whitespace yet.
+    Gap,
 }
 
 impl Writer {
     /// A writer of the body of a field. `name` has its colon.
     pub(super) fn new(name: &[u8]) -> Self {
+        Self { is_new: true, ..Self::keeping(name) }
+    }
+
+    /// A writer that changes nothing but the lines that a hop would break.
+    pub(super) fn keeping(name: &[u8]) -> Self {
         Self {
             out: name.to_vec(),
             name: name.len().saturating_add(1),
             limit: LONGEST_LINE,
-            is_new: true,
             ..Self::default()
         }
     }
@@ -60,20 +82,21 @@ impl Writer {
                 Some((b' ' | b'\t', word)) => run.split_at(word.len()),
                 _ => (run.strip_suffix(b"\n").unwrap_or(run), &[][..]),
             };
-            let is_text = !word.trim_ascii().is_empty();
             self.out.extend_from_slice(word);
-            self.has_text |= is_text && self.out.len() > self.name;
+            self.has_text |= has_text(word) && self.out.len() > self.name;
             if self.is_new && word.windows(2).any(|pair| pair == b"=?") {
                 self.limit = ENCODED_LINE;
             }
-            self.out.extend_from_slice(wsp);
-            if is_text {
+            if has_text(word) {
                 self.shorten();
+            }
+            if !wsp.is_empty() {
+                let is_after_comma = self.out.last() == Some(&b',');
+                self.may_fold(if is_after_comma { Kind::Comma } else { Kind::Plain });
+                self.out.extend_from_slice(wsp);
             }
             if run.ends_with(b"\n") {
                 self.end_line();
-            } else if !wsp.is_empty() && self.has_text {
-                self.may_fold();
             }
         }
     }
@@ -100,7 +123,7 @@ impl Writer {
         }
         self.out.extend_from_slice(word);
         self.has_text = true;
-        self.last = Some(self.out.len());
+        self.may_fold(Kind::Plain);
     }
 
     /// Bytes that an encoded-word may have which is written next, and what touches it.
@@ -110,19 +133,23 @@ impl Writer {
         if self.has_text || room < SHORTEST { ENCODED_LINE.saturating_sub(1) } else { room }
     }
 
+    /// What is written next is another item of a list: a space may come before it.
+    pub(super) fn next_item(&mut self) {
+        self.may_fold(Kind::Gap);
+    }
+
     fn column(&self) -> usize {
         self.out.len().saturating_sub(self.line)
     }
 
-    /// Whitespace was written: the line may be folded before it.
-    fn may_fold(&mut self) {
-        let at = self.out.len().saturating_sub(1);
-        // The last one that makes a short line; where there is none, the next one.
-        if self.last.is_none() || at.saturating_sub(self.line) < self.limit {
-            self.last = Some(at);
-            if at.checked_sub(1).is_some_and(|before| self.out.get(before) == Some(&b',')) {
-                self.comma = Some(at);
-            }
+    /// The line may be folded before what is written next.
+    fn may_fold(&mut self, kind: Kind) {
+        let at = self.out.len();
+        let is_in_run = kind == Kind::Plain && self.out.last().is_some_and(|last| is_wsp(*last));
+        match self.places.back_mut() {
+            _ if !self.has_text => {}
+            Some(place) if is_in_run => place.last = at,
+            _ => self.places.push_back(Place { first: at, last: at, kind }),
         }
     }
 
@@ -135,29 +162,62 @@ impl Writer {
         }
     }
 
-    /// Where to fold: after a comma that is not too far to the left, else as late as can be.
+    /// Where to fold: after a comma that is not too far to the left, else as late as can be, and rather at whitespace
+    /// than between items without any. Where no place makes a short line, at the first one.
     fn place(&self) -> Option<usize> {
         let far = self.line.saturating_add(ENCODED_LINE / 3);
-        let is_encoded = self.limit == ENCODED_LINE;
-        self.comma.filter(|comma| is_encoded && *comma >= far).or(self.last)
+        let end = self.line.saturating_add(self.limit);
+        let [mut comma, mut last, mut gap] = [None; 3];
+        for place in self.places.iter().take_while(|place| place.first < end) {
+            let at = Some(place.last.min(end.saturating_sub(1)));
+            match place.kind {
+                Kind::Gap => gap = at,
+                Kind::Comma if self.limit == ENCODED_LINE && place.first >= far => {
+                    (comma, last) = (Some(place.first), at);
+                }
+                Kind::Plain | Kind::Comma => last = at,
+            }
+        }
+        comma.or(last).or(gap).or_else(|| Some(self.places.front()?.first))
     }
 
     fn fold(&mut self, at: usize) {
         let is_wsp = self.out.get(at).is_some_and(|byte| is_wsp(*byte));
         let end: &[u8] = if is_wsp { b"\n" } else { b"\n " };
-        self.has_text = self.out.get(at..).is_some_and(|tail| !tail.trim_ascii().is_empty());
         self.out.splice(at..at, end.iter().copied());
         (self.line, self.name) = (at.saturating_add(1), 0);
-        self.last = self.last.filter(|last| *last > at).map(|last| last.saturating_add(end.len()));
-        self.comma = None;
+        let rest = self.out.get(self.line..).unwrap_or_default();
+        self.has_text = has_text(rest);
+        // A line of whitespace only is no line to Postfix.
+        let wsp = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let text = self.line.saturating_add(wsp);
+        for place in &mut self.places {
+            place.first = place.first.saturating_add(end.len());
+            place.last = place.last.saturating_add(end.len());
+        }
+        while self.places.front().is_some_and(|place| place.first <= text) {
+            self.places.pop_front();
+        }
     }
 
     fn end_line(&mut self) {
+        if self.limit == ENCODED_LINE {
+            // Whitespace at the end counts, too, and gets no line of its own.
+            let has_text = |place: &Place| self.out.get(place.first..).is_some_and(has_text);
+            while self.places.back().is_some_and(|place| !has_text(place)) {
+                self.places.pop_back();
+            }
+            self.shorten();
+        }
         self.out.push(b'\n');
         (self.line, self.name) = (self.out.len(), 0);
         (self.has_text, self.limit) = (false, LONGEST_LINE);
-        (self.last, self.comma) = (None, None);
+        self.places.clear();
     }
+}
+
+fn has_text(text: &[u8]) -> bool {
+    !text.trim_ascii().is_empty()
 }
 
 /// Room for an encoded-word of one character in any charset with a short name; with less, it begins a line.

@@ -506,6 +506,18 @@ mod tests {
     }
 
     #[test]
+    fn no_line_of_spaces_is_made_after_a_comma() {
+        for (before, spaces) in [(1, 70), (30, 2), (30, 60), (75, 2), (76, 1), (110, 2), (110, 900)]
+        {
+            let body =
+                format!(" {},{}\u{fc}{}\n", "x".repeat(before), " ".repeat(spaces), "y".repeat(50));
+            let once = field(b"Subject", body.as_bytes(), None);
+            let text = String::from_utf8_lossy(&once);
+            assert!(text.lines().all(|line| !line.trim().is_empty()), "{before} {spaces}: {text}");
+        }
+    }
+
+    #[test]
     fn an_escaped_backslash_of_a_comment_stays() {
         let got = ascii("To", " a@x.test (a\\\\b\\) \u{fc})").unwrap();
         assert_eq!(

@@ -3,6 +3,8 @@
 
 use std::borrow::Cow;
 
+use crate::message::syntax::is_fws;
+
 /// A word, and the whitespace before it.
 #[derive(Clone, Debug)]
 pub(super) struct Word<'a> {
@@ -33,9 +35,9 @@ pub(super) fn split_words(text: &[u8]) -> Vec<Word<'_>> {
     let mut words = Vec::new();
     let mut rest = text;
     while !rest.is_empty() {
-        let wsp = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
+        let wsp = rest.iter().take_while(|byte| is_fws(**byte)).count();
         let (wsp, after) = rest.split_at(wsp);
-        let length = after.iter().take_while(|byte| !byte.is_ascii_whitespace()).count();
+        let length = after.iter().take_while(|byte| !is_fws(**byte)).count();
         let (text, after) = after.split_at(length);
         rest = after;
         match with_escapes(text) {
