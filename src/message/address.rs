@@ -190,6 +190,10 @@ impl Address<'_> {
         if domain.iter().any(has_control) {
             return Err(Unstable::Unusual);
         }
+        if let (Some(edit), true) = (in_a_labels(domain, body, completion), local.is_ascii()) {
+            edits.push(edit);
+            return Ok(());
+        }
         fix_domain(domain, completion, edits)
     }
 
@@ -224,6 +228,20 @@ fn turned_around(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
     let (user, host) = if bang.is_some() { (right, left) } else { (left, right) };
     let is_whole = !user.is_empty() && !host.is_empty();
     Some(if is_whole { Ok([user, b"@", host].concat()) } else { Err(Unstable::Unusual) })
+}
+
+/// A domain in U-labels as A-labels (RFC 5890 §2.3.2.1), so that no hop needs SMTPUTF8 for it.
+fn in_a_labels(domain: &[Token], body: &[u8], completion: &Completion) -> Option<Edit> {
+    let (first, last) = domain.first().zip(domain.last())?;
+    let labels = domain.iter().filter_map(|token| body.get(token.from..token.to));
+    let labels = labels.collect::<Vec<_>>().concat();
+    let labels = std::str::from_utf8(&labels).ok().filter(|labels| !labels.is_ascii())?;
+    let parsed = Domain::parse(labels.strip_suffix('.').unwrap_or(labels)).ok()?;
+    let mut text = parsed.as_str().to_owned();
+    if let Some(domain) = completion.dot_domain.as_ref().filter(|_| !text.contains('.')) {
+        text = format!("{text}.{}", domain.as_str());
+    }
+    Some(Edit { from: first.from, to: last.to, text: text.into_bytes() })
 }
 
 /// Appends `.mydomain` to a single label, and removes a trailing dot.
@@ -293,7 +311,7 @@ mod tests {
             "user @ e.com",
             "user%x@e.com",
             "u@[192.0.2.1]",
-            "u@b\u{fc}cher.example",
+            "\u{fc}@b\u{fc}cher.example",
             "o'brien@e.com",
             "a@e.com, b@e.com",
             "",
@@ -385,6 +403,25 @@ mod tests {
         assert_eq!(fixed_here("user@e.com."), "user@e.com");
         assert_eq!(fixed_here("<@r.example:u@e.com>"), "<u@e.com>");
         assert_eq!(fixed_here("X <@a.example,@b.example: u@e.com>"), "X <u@e.com>");
+    }
+
+    #[test]
+    fn rfc5890_a_domain_in_u_labels_is_written_in_a_labels() {
+        for (value, wanted) in [
+            ("u@b\u{fc}cher.example", "u@xn--bcher-kva.example"),
+            ("B\u{fc}cher <u@B\u{dc}CHER.example.>", "B\u{fc}cher <u@xn--bcher-kva.example>"),
+            ("a@e.com, u @ b\u{fc}cher . example", "a@e.com, u @ xn--bcher-kva.example"),
+            ("\"john doe\"@\u{4f8b}\u{3048}.jp", "\"john doe\"@xn--r8jz45g.jp"),
+            ("u@b\u{fc}cher", "u@xn--bcher-kva"),
+        ] {
+            assert_eq!(fixed_here(value), wanted);
+        }
+        // A local part that is not ASCII needs SMTPUTF8 anyhow; a text that is not UTF-8 is no domain.
+        assert_eq!(
+            fixed("\u{fc}@b\u{fc}cher.example".as_bytes(), &host(), Phrases::Keep),
+            Ok(None)
+        );
+        assert_eq!(fixed(b"u@b\xfccher.example", &host(), Phrases::Keep), Ok(None));
     }
 
     #[test]

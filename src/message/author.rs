@@ -1,17 +1,20 @@
 //! The From field → the one domain that answers for the message, or why there is none
-//! (RFC 5322 §3.6.2; groups: RFC 6854).
+//! (RFC 5322 §3.6.2; groups: RFC 6854). Of authors in several domains, the one that Sender names answers.
 
 use std::fmt;
 
 use super::address::{Unstable, addresses};
+use super::words;
 use crate::dkim::{Domain, Header};
 
 /// Who the message says it is from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
-    /// The addresses of the From field, all of one domain; as typed, the domain aside.
+    /// The addresses of the From field in the domain; as typed, the domain aside.
     locals: Vec<String>,
     domain: Domain,
+    /// There are authors in other domains.
+    has_others: bool,
 }
 
 /// Why a message has no author domain. The writer of the message causes each of them.
@@ -25,7 +28,7 @@ pub enum NoAuthor {
     NoAddress,
     /// The address has no domain, or one that no key can be published for.
     NoDomain,
-    /// The addresses are of different domains.
+    /// The addresses are of different domains, and Sender is of none of them.
     SeveralDomains,
     /// It is not certain which addresses Postfix will see.
     Unclear(Unstable),
@@ -55,25 +58,22 @@ impl Author {
         if fields.next().is_some() {
             return Err(NoAuthor::SeveralFrom);
         }
-        let mut author: Option<Self> = None;
-        let value = field.value();
-        for address in addresses(value).map_err(NoAuthor::Unclear)?.iter() {
-            let (local, domain) = address.map_err(NoAuthor::Unclear)?.text(value);
-            if local.is_empty() && domain.is_none() {
-                continue;
-            }
-            let domain = domain
-                .and_then(|domain| String::from_utf8(domain).ok())
-                .and_then(|domain| Domain::parse(&domain).ok())
-                .ok_or(NoAuthor::NoDomain)?;
-            let local = String::from_utf8_lossy(&local).into_owned();
-            match &mut author {
-                None => author = Some(Self { locals: vec![local], domain }),
-                Some(author) if author.domain == domain => author.locals.push(local),
-                Some(_) => return Err(NoAuthor::SeveralDomains),
-            }
+        // A name that is left as it is, as an address could be in it.
+        words::repaired(field.name(), field.value(), true, None).map_err(NoAuthor::Unclear)?;
+        let authors = mailboxes(field.value())?;
+        let (_, first) = authors.first().ok_or(NoAuthor::NoAddress)?;
+        let has_others = authors.iter().any(|(_, domain)| domain != first);
+        let domain = match sender(header).filter(|_| has_others) {
+            None if has_others => return Err(NoAuthor::SeveralDomains),
+            None => first.clone(),
+            Some(sender) => sender,
+        };
+        let locals = authors.into_iter().filter(|(_, of)| *of == domain).map(|(local, _)| local);
+        let locals: Vec<_> = locals.collect();
+        if locals.is_empty() {
+            return Err(NoAuthor::SeveralDomains);
         }
-        author.ok_or(NoAuthor::NoAddress)
+        Ok(Self { locals, domain, has_others })
     }
 
     /// The author domain, in A-labels.
@@ -94,8 +94,33 @@ impl Author {
     #[must_use]
     pub fn is(&self, local: &str, domain: &Domain) -> bool {
         let [only] = self.locals.as_slice() else { return false };
-        only.eq_ignore_ascii_case(local) && self.domain == *domain
+        !self.has_others && only.eq_ignore_ascii_case(local) && self.domain == *domain
     }
+}
+
+/// The addresses of a field: local part and domain.
+fn mailboxes(value: &[u8]) -> Result<Vec<(String, Domain)>, NoAuthor> {
+    let mut found = Vec::new();
+    for address in addresses(value).map_err(NoAuthor::Unclear)?.iter() {
+        let (local, domain) = address.map_err(NoAuthor::Unclear)?.text(value);
+        if local.is_empty() && domain.is_none() {
+            continue;
+        }
+        let domain = domain
+            .and_then(|domain| String::from_utf8(domain).ok())
+            .and_then(|domain| Domain::parse(&domain).ok())
+            .ok_or(NoAuthor::NoDomain)?;
+        found.push((String::from_utf8_lossy(&local).into_owned(), domain));
+    }
+    Ok(found)
+}
+
+/// The domain of the one Sender field with one address.
+fn sender(header: &Header) -> Option<Domain> {
+    let mut fields = header.named("Sender");
+    let field = fields.next().filter(|_| fields.next().is_none())?;
+    let [(_, domain)] = <[_; 1]>::try_from(mailboxes(field.value()).ok()?).ok()?;
+    Some(domain)
 }
 
 #[cfg(test)]
@@ -139,6 +164,23 @@ mod tests {
     }
 
     #[test]
+    fn rfc5322_3_6_2_of_several_authors_the_sender_answers() {
+        let two = " a@sample.com, b@hogehoge.jp, c@sample.com";
+        for (sender, wanted) in [
+            (" a@sample.com", Ok("sample.com")),
+            (" B <office@Hogehoge.JP>", Ok("hogehoge.jp")),
+            (" x@other.example", Err(NoAuthor::SeveralDomains)),
+            (" a@sample.com, b@hogehoge.jp", Err(NoAuthor::SeveralDomains)),
+            (" a", Err(NoAuthor::SeveralDomains)),
+            (" a@sample.com\nSender: b@hogehoge.jp", Err(NoAuthor::SeveralDomains)),
+        ] {
+            let from = format!("{two}\nSender:{sender}");
+            assert_eq!(domain(&from).as_deref(), wanted.as_ref().copied(), "{sender}");
+        }
+        assert_eq!(domain(" a@sample.com\nSender: x@other.example").as_deref(), Ok("sample.com"));
+    }
+
+    #[test]
     fn a_from_without_a_usable_domain_has_no_author() {
         assert_eq!(domain(""), Err(NoAuthor::NoAddress));
         assert_eq!(domain(" undisclosed:;"), Err(NoAuthor::NoAddress));
@@ -147,6 +189,8 @@ mod tests {
         assert_eq!(domain(" x@[192.0.2.1]"), Err(NoAuthor::NoDomain));
         assert_eq!(domain(" x@../../etc"), Err(NoAuthor::NoDomain));
         assert_eq!(domain(" \"x"), Err(NoAuthor::Unclear(Unstable::Unbalanced)));
+        let in_name = domain(" =?utf-8?Q?A, x@b.example?= <a@sample.com>");
+        assert_eq!(in_name, Err(NoAuthor::Unclear(Unstable::Name)));
         let without = Header::parse(b"To: x@y.example\n").unwrap();
         assert_eq!(Author::of(&without), Err(NoAuthor::NoFrom));
     }
@@ -157,6 +201,9 @@ mod tests {
         let sample = Domain::parse("sample.com").unwrap();
         assert!(author(b"From: News@sample.com\n").is("news", &sample));
         assert!(!author(b"From: news@sample.com, x@sample.com\n").is("news", &sample));
+        let two = b"From: x@hogehoge.jp, news@sample.com\nSender: news@sample.com\n";
+        assert!(!author(two).is("news", &sample));
+        assert_eq!(author(two).address(), "news@sample.com");
         assert_eq!(author(b"From: N <News@sample.com>\n").address(), "News@sample.com");
     }
 }

@@ -1,7 +1,7 @@
 //! Adds to a header what Postfix would add, and fixes what Postfix would rewrite (cleanup(8)), so that
 //! it is sent as it was signed. The fields that can't be proved stable are named, to be left out of h=.
 
-use super::address::{ADDRESS_FIELDS, Completion, Phrases, addresses, fixed, is_resent};
+use super::address::{ADDRESS_FIELDS, Completion, Phrases, Unstable, addresses, fixed, is_resent};
 use super::date::DateTime;
 use super::fold::Writer;
 use super::limits::{LONGEST_FIELD, LONGEST_LINE, MOST_ADDED};
@@ -46,51 +46,63 @@ pub fn fields(section: &[u8]) -> Option<Header> {
 /// Adds From where it is missing, and fixes it. To be done before the author is looked for.
 pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Completion) {
     let mut room = MOST_ADDED;
+    let hint = hint(header);
     // With any Resent-* field Postfix adds Resent-From instead.
     if header.count("From") == 0
         && !has_resent(header)
         && let Some(mut field) = from_field(submitter)
-        && fix_addresses(&mut field, completion, &mut room)
+        && fix_addresses(&mut field, completion, None, &mut room).is_ok()
     {
         header.fields_mut().push(field);
     }
-    for field in header.fields_mut().iter_mut().filter(|field| field.is("From")) {
-        // An unstable From is the author's matter: see there.
-        fix_addresses(field, completion, &mut room);
+    let is_originator = |field: &&mut Field| field.is("From") || field.is("Sender");
+    for field in header.fields_mut().iter_mut().filter(is_originator) {
+        // An unstable one is the author's matter: see there.
+        let _ = fix_addresses(field, completion, hint.as_deref(), &mut room);
     }
 }
 
 /// Adds Message-ID and Date where they are missing, as Postfix does, at the end; fixes the addresses and the text.
-/// `unique` is the part of a Message-ID before the `@`. Returns the names that must not be signed.
+/// `unique` is the part of a Message-ID before the `@`. Returns the names that must not be signed, and why.
 pub fn complete(
     header: &mut Header,
     completion: &Completion,
     now: DateTime,
     unique: &str,
     domain: &Domain,
-) -> Vec<FieldName> {
+) -> Vec<(FieldName, Unstable)> {
     let mut unstable = Vec::new();
-    let declared = header.named("Content-Type").next();
-    let declared = declared.and_then(|field| words::declared_charset(field.value()));
+    let hint = hint(header);
+    let hint = hint.as_deref();
     // Text that another program has signed is not rewritten.
     let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
     let mut room = MOST_ADDED;
     for field in header.fields_mut() {
-        let mut is_stable = fix_addresses(field, completion, &mut room);
-        if !is_signed && fix_text(field, declared.as_deref(), &mut room) {
-            // Folding may have gone through an address.
-            is_stable &= fix_addresses(field, completion, &mut room);
+        let mut result = fix_addresses(field, completion, hint, &mut room);
+        // Folding may have gone through an address, and an address may have become too long for its line.
+        for _ in 0..MOST_PASSES {
+            if is_signed || !fix_text(field, hint, &mut room) {
+                break;
+            }
+            result = result.and(fix_addresses(field, completion, hint, &mut room));
         }
-        is_stable &= is_short(field) && !has_odd_blank(field.bytes());
+        let result = result.and_then(|()| is_sent_as_it_is(field));
         let name =
             std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
-        if let (false, Some(name)) = (is_stable, name) {
-            unstable.push(name);
+        if let (Err(why), Some(name)) = (result, name) {
+            unstable.push((name, why));
         }
     }
     if !has_resent(header) {
         if header.count("Message-ID") == 0 {
-            add(header, &format!("Message-ID: <{unique}@{}>\n", domain.as_str()));
+            // A host without a dot in its name is a sign of spam. Postfix adds one of its own then.
+            let hosts = [Some(domain), completion.origin.as_ref(), completion.dot_domain.as_ref()];
+            let host = hosts.into_iter().flatten().find(|host| host.as_str().contains('.'));
+            if let Some(host) = host {
+                add(header, &format!("Message-ID: <{unique}@{}>\n", host.as_str()));
+            } else if let Ok(name) = FieldName::parse("Message-ID") {
+                unstable.push((name, Unstable::NoOrigin));
+            }
         }
         if header.count("Date") == 0 {
             add(header, &format!("Date: {now}\n"));
@@ -99,13 +111,22 @@ pub fn complete(
     unstable
 }
 
+/// The charset of text that is not UTF-8.
+fn hint(header: &Header) -> Option<String> {
+    let is_ascii = header.fields().iter().all(|field| field.bytes().is_ascii());
+    if is_ascii { None } else { words::hint(&header.bytes()) }
+}
+
+/// A field whose text and addresses still change after so many passes is not signed: what is left is found by the last one.
+const MOST_PASSES: usize = 3;
+
 /// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
-fn fix_text(field: &mut Field, declared: Option<&str>, room: &mut usize) -> bool {
+fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> bool {
     // It is not signed either way.
     if field.bytes().len() > LONGEST_FIELD {
         return false;
     }
-    let bytes = words::field(field.name(), field.value(), declared);
+    let bytes = words::field(field.name(), field.value(), hint);
     bytes != field.bytes() && replace(field, &bytes, room)
 }
 
@@ -147,23 +168,38 @@ pub(crate) fn has_resent(header: &Header) -> bool {
     header.fields().iter().any(|field| is_resent(field.name()))
 }
 
-fn is_short(field: &Field) -> bool {
+/// Whether Postfix and the hops after it change nothing in a field but perhaps its addresses.
+fn is_sent_as_it_is(field: &Field) -> Result<(), Unstable> {
     let bytes = field.bytes();
-    bytes.len() <= LONGEST_FIELD
-        && bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE)
+    if has_odd_blank(bytes) {
+        return Err(Unstable::OddBlank);
+    }
+    let mut lines = bytes.split(|byte| *byte == b'\n');
+    let is_short = bytes.len() <= LONGEST_FIELD && lines.all(|line| line.len() <= LONGEST_LINE);
+    if is_short { Ok(()) } else { Err(Unstable::Long) }
 }
 
-/// Makes a fixed point of an address field. False where that can't be done.
-fn fix_addresses(field: &mut Field, completion: &Completion, room: &mut usize) -> bool {
+/// Makes a fixed point of an address field.
+fn fix_addresses(
+    field: &mut Field,
+    completion: &Completion,
+    hint: Option<&str>,
+    room: &mut usize,
+) -> Result<(), Unstable> {
     if !is_one_of(field.name(), &ADDRESS_FIELDS) {
-        return true;
+        return Ok(());
     }
     let is_originator = is_one_of(field.name(), &ORIGINATOR_FIELDS);
+    let mut put = |field: &mut Field, bytes: &[u8]| {
+        if replace(field, bytes, room) { Ok(()) } else { Err(Unstable::Long) }
+    };
+    if let Some(bytes) = words::repaired(field.name(), field.value(), is_originator, hint)? {
+        put(field, &bytes)?;
+    }
     let phrases = if is_originator { Phrases::Quote } else { Phrases::Keep };
-    match fixed(field.value(), completion, phrases) {
-        Ok(None) => true,
-        Ok(Some(value)) => replace(field, &[field.name(), b":", &value].concat(), room),
-        Err(_) => false,
+    match fixed(field.value(), completion, phrases)? {
+        Some(value) => put(field, &[field.name(), b":", &value].concat()),
+        None => Ok(()),
     }
 }
 
@@ -174,7 +210,7 @@ fn from_field(submitter: &Submitter) -> Option<Field> {
         None => submitter.login.clone()?.into_bytes(),
     };
     let name = submitter.full_name.as_deref().unwrap_or_default().trim_ascii();
-    let mut text = Text { writer: Writer::new(b"From:"), charset: words::charset(name, None) };
+    let mut text = Text::new(Writer::new(b"From:"), name, None);
     text.writer.text(b" ");
     if address.is_empty() {
         // Postfix writes no name for MAILER-DAEMON.
@@ -186,7 +222,7 @@ fn from_field(submitter: &Submitter) -> Option<Field> {
             text.writer.text(&phrase(name));
             text.writer.text(b" ");
         } else {
-            text.encoded_words("", name, "");
+            text.name(name);
             // After encoded-words the address has a line of its own.
             text.writer.text(b"\n ");
         }
@@ -248,7 +284,7 @@ mod tests {
         complete_from(&mut header, submitter, &host());
         let domain = Domain::parse("sample.com").unwrap();
         let left_out = complete(&mut header, &host(), NOW, "20231114.1", &domain);
-        let names = left_out.iter().map(|name| name.as_str().to_owned()).collect();
+        let names = left_out.iter().map(|(name, _)| name.as_str().to_owned()).collect();
         (String::from_utf8_lossy(&header.bytes()).into_owned(), names)
     }
 
@@ -312,7 +348,7 @@ mod tests {
         for (name, wanted) in [
             ("Cron Daemon", "From: Cron Daemon <www-data@web.example>\n"),
             ("Company, \"Inc.\"", "From: \"Company, \\\"Inc.\\\"\" <www-data@web.example>\n"),
-            ("M\u{fc}ller", "From: =?utf-8?B?TcO8bGxlcg==?=\n <www-data@web.example>\n"),
+            ("M\u{fc}ller", "From: =?utf-8?Q?M=C3=BCller?=\n <www-data@web.example>\n"),
             (" ", "From: www-data@web.example\n"),
         ] {
             let submitter = Submitter { full_name: Some(name.as_bytes().to_vec()), ..www_data() };

@@ -50,7 +50,7 @@ enum Kind {
     Plain,
     /// At whitespace after a comma.
     Comma,
-    /// Between two items of a list, where there is no whitespace yet.
+    /// Between two items of a list, where there need not be whitespace yet.
     Gap,
 }
 
@@ -130,7 +130,9 @@ impl Writer {
     pub(super) fn room(&self) -> usize {
         let room = ENCODED_LINE.saturating_sub(self.column());
         // It will begin a line.
-        if self.has_text || room < SHORTEST { ENCODED_LINE.saturating_sub(1) } else { room }
+        let whole = ENCODED_LINE.saturating_sub(1);
+        // A space may follow.
+        if self.has_text || room < SHORTEST { whole } else { room }.saturating_sub(1)
     }
 
     /// What is written next is another item of a list: a space may come before it.
@@ -162,8 +164,8 @@ impl Writer {
         }
     }
 
-    /// Where to fold: after a comma that is not too far to the left, else as late as can be, and rather at whitespace
-    /// than between items without any. Where no place makes a short line, at the first one.
+    /// Where to fold: after a comma that is not too far to the left, else between items, else as late as can be. Where no
+    /// place makes a short line, at the first one.
     fn place(&self) -> Option<usize> {
         let far = self.line.saturating_add(ENCODED_LINE / 3);
         let end = self.line.saturating_add(self.limit);
@@ -178,7 +180,7 @@ impl Writer {
                 Kind::Plain | Kind::Comma => last = at,
             }
         }
-        comma.or(last).or(gap).or_else(|| Some(self.places.front()?.first))
+        comma.or(gap).or(last).or_else(|| Some(self.places.front()?.first))
     }
 
     fn fold(&mut self, at: usize) {

@@ -183,7 +183,7 @@ impl Visit for Seen {
             part.special = part.special.saturating_add(special(piece));
         }
         if part.is_plain_by_default() {
-            part.utf8.feed(piece);
+            part.charset.feed(piece);
         }
         // PGP in-line: its lines are what was signed.
         part.is_pgp |= piece.starts_with(b"-----BEGIN PGP ");
@@ -457,7 +457,8 @@ mod tests {
     fn a_text_that_names_no_type_gets_one() {
         let label = |body: &[u8]| settled("Subject: x\n", body).0.unwrap();
         assert_eq!(label("gr\u{fc}n und blau\n".as_bytes()), ("quoted-printable", Some("utf-8")));
-        assert_eq!(label(b"gr\xfcn und blau\n"), ("quoted-printable", Some("unknown-8bit")));
+        assert_eq!(label(b"gr\xfcn und blau\n"), ("quoted-printable", Some("windows-1252")));
+        assert_eq!(label(b"x \xf0\xd2\xc9\xd7\xc5\xd4\n"), ("base64", Some("unknown-8bit")));
         let long = [b"x".repeat(991).as_slice(), b"\n"].concat();
         assert_eq!(label(&long), ("quoted-printable", Some("us-ascii")));
     }

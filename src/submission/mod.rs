@@ -19,7 +19,6 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 use crate::argv::{LoneDot, Submission};
 use crate::config::{Host, OnError};
 use crate::dkim::{Domain, Header, Timestamp};
-use crate::message::address::Unstable;
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete;
 use crate::message::date::DateTime;
@@ -166,10 +165,11 @@ impl<'a> Run<'a> {
     ) -> Result<Plan, NotSigned> {
         let completion = &self.host.completion;
         let unstable = complete::complete(header, completion, self.now, &self.unique, author);
-        if unstable.iter().any(|name| name.is("From")) {
-            return Err(Reason::NoAuthor(NoAuthor::Unclear(Unstable::Unusual)).into());
+        if let Some((_, why)) = unstable.iter().find(|(name, _)| name.is("From")) {
+            return Err(Reason::NoAuthor(NoAuthor::Unclear(*why)).into());
         }
-        plan.recipe = plan.recipe.without(&unstable);
+        let names: Vec<_> = unstable.into_iter().map(|(name, _)| name).collect();
+        plan.recipe = plan.recipe.without(&names);
         Ok(plan)
     }
 

@@ -133,6 +133,7 @@ fn sign(reader: &Reader, pieces: &[Vec<u8>]) -> Option<()> {
         rewrite.finish(&mut out);
         hash(&out);
     }
+    let unstable: Vec<_> = unstable.into_iter().map(|(name, _)| name).collect();
     let recipe = plan.recipe.without(&unstable);
     let selector = Selector::parse("s").ok()?;
     drop(dkim::sign(&header, &hasher.finish(), &recipe, &selector, &key()?, Timestamp(1)));

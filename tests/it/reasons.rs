@@ -493,7 +493,19 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
     ("no domain in From that could have a key", "", "", "From: a@[192.0.2.1]\n\nx\n"),
     ("more than one domain in From", "", "", "From: a@reasons.test, b@other.test\n\nx\n"),
     ("From: an unmatched quote or an unbalanced bracket", "", "", "From: \"a@reasons.test\n\nx\n"),
-    ("From: an address of a form that Postfix rewrites", "", "", "From: a\\@b@reasons.test\n\nx\n"),
+    (
+        "From: an address of a form that Postfix may rewrite",
+        "",
+        "",
+        "From: a\\@b@reasons.test\n\nx\n",
+    ),
+    (
+        "From: a display name that may be taken for an address",
+        "",
+        "",
+        "From: =?utf-8?Q?A, b@other.test?= <a@reasons.test>\n\nx\n",
+    ),
+    ("From: too long to be sent unchanged", "", "", "From: LONG <a@reasons.test>\n\nx\n"),
     ("From: a vertical tab or a form feed", "", "", "From: a\u{b}b <a@reasons.test>\n\nx\n"),
     ("From: too many addresses", "", "", "From: MANYa@reasons.test\n\nx\n"),
     ("the header has a line that is no field", "", "", "From: a@reasons.test\n\rSubject: x\n\nx\n"),
@@ -566,6 +578,7 @@ fn all_are_skipped(sandbox: &Sandbox, mut rows: Vec<(&str, &str, &str, &str)>) {
         sandbox.write(&path, &format!("{selectors}{line}\n"));
         let message = message
             .replace("MANY", &"b@reasons.test, ".repeat(12_000))
+            .replace("LONG", &"x".repeat(1_000))
             .replace("LARGE", &"x".repeat(2_000_000));
         let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
         let output = submit(sandbox, "", &format!("-i {argument} {recipient}"), &message);

@@ -18,6 +18,11 @@ pub enum Unstable {
     NoOrigin,
     /// A vertical tab or a form feed, which verifiers take differently.
     OddBlank,
+    /// Programs differ on what is a display name and what an address: an address inside an encoded-word, or a word
+    /// between commas after one.
+    Name,
+    /// A line that is too long and can't be folded, or a field that is too long.
+    Long,
 }
 
 impl fmt::Display for Unstable {
@@ -25,9 +30,11 @@ impl fmt::Display for Unstable {
         f.write_str(match self {
             Self::Unbalanced => "an unmatched quote or an unbalanced bracket",
             Self::TooMany => "too many addresses",
-            Self::Unusual => "an address of a form that Postfix rewrites",
+            Self::Unusual => "an address of a form that Postfix may rewrite",
             Self::NoOrigin => "an address without a domain, and no origin in config.toml",
             Self::OddBlank => "a vertical tab or a form feed",
+            Self::Name => "a display name that may be taken for an address",
+            Self::Long => "too long to be sent unchanged",
         })
     }
 }

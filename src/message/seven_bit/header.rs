@@ -15,9 +15,7 @@ const LARGEST_FIXED: usize = 512 << 10;
 /// CR, short lines, no 8-bit bytes. `None` where a line is no field, or the header becomes too large.
 pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(section.len());
-    let types = split_fields(section).map(split_field);
-    let mut types = types.filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
-    let declared = types.next().and_then(|(_, value)| words::declared_charset(value));
+    let hint = words::hint(section);
     for field in split_fields(section) {
         if field == b"\n" {
             text.push(b'\n');
@@ -29,7 +27,7 @@ pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
         }
         let value = cleaned(value);
         text.extend(if value.len() <= LONGEST_FIELD {
-            words::field(name, &value, declared.as_deref())
+            words::field(name, &value, hint.as_deref())
         } else {
             folded(&[name, b":", value.as_slice()].concat())
         });

@@ -1,10 +1,8 @@
 //! What was seen of one part, and what is done with it.
 
-use std::borrow::Cow;
-use std::{mem, str};
-
 use super::encode::{Base64, Encoder, Quoted, Rows};
 use crate::message::mime::Info;
+use crate::message::words::{Detector, UNKNOWN};
 
 /// How a part is written that is not kept as it is.
 #[derive(Clone, Debug)]
@@ -39,7 +37,8 @@ pub(super) struct Part {
     pub(super) has_long_line: bool,
     /// Postfix sees a boundary or a part header in its text.
     pub(super) is_misread: bool,
-    pub(super) utf8: Utf8,
+    /// Of its text, where it is text/plain by default.
+    pub(super) charset: Detector,
     /// Its header is not sent as it is.
     pub(super) header_differs: bool,
     /// `None`: its text is kept as it is.
@@ -76,12 +75,8 @@ impl Part {
             "base64" => ("base64", Encoder::Rewrap(Rows::default())),
             _ => return None,
         };
-        let charset = match (self.is_eight_bit, self.utf8.is_valid()) {
-            _ if !self.is_plain_by_default() => None,
-            (false, _) => Some("us-ascii"),
-            (true, true) => Some("utf-8"),
-            (true, false) => Some("unknown-8bit"),
-        };
+        let charset = self.is_plain_by_default();
+        let charset = charset.then(|| self.charset.finish().unwrap_or(UNKNOWN));
         Some(Fix { encoding, charset, encoder })
     }
 
@@ -93,32 +88,5 @@ impl Part {
     /// What its text is written by.
     pub(super) fn encoder(&self) -> Encoder {
         self.fix.as_ref().map_or(Encoder::Identity, |fix| fix.encoder.clone())
-    }
-}
-
-/// Whether bytes that come in pieces are UTF-8.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Utf8 {
-    /// The beginning of a character.
-    begun: Vec<u8>,
-    is_broken: bool,
-}
-
-impl Utf8 {
-    pub(super) fn feed(&mut self, bytes: &[u8]) {
-        if self.is_broken {
-            return;
-        }
-        let begun = mem::take(&mut self.begun);
-        let text =
-            if begun.is_empty() { bytes.into() } else { Cow::from([&begun, bytes].concat()) };
-        if let Err(error) = str::from_utf8(&text) {
-            self.is_broken = error.error_len().is_some();
-            self.begun = text.get(error.valid_up_to()..).unwrap_or_default().to_vec();
-        }
-    }
-
-    fn is_valid(&self) -> bool {
-        self.begun.is_empty()
     }
 }

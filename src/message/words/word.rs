@@ -2,7 +2,14 @@
 //! (RFC 2047 §2).
 
 use std::borrow::Cow;
+use std::str;
 
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
+use base64::prelude::*;
+
+use super::charset::can_be_cut;
+use crate::message::limits::LONGEST_WORD;
 use crate::message::syntax::is_fws;
 
 /// A word, and the whitespace before it.
@@ -29,6 +36,102 @@ impl Word<'_> {
     pub(super) fn is_encoded(&self) -> bool {
         self.kind == Kind::Encoded
     }
+}
+
+/// An encoded-word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct EncodedWord<'a> {
+    /// With the language (RFC 2231 §5), if it names one.
+    pub(super) charset: &'a str,
+    pub(super) is_quoted: bool,
+    /// As it is encoded; a raw space or a special may be in it.
+    text: &'a [u8],
+    /// Bytes of the whole word.
+    pub(super) length: usize,
+}
+
+impl<'a> EncodedWord<'a> {
+    /// The one that `text` begins with. Its encoded text may hold anything but a question mark.
+    pub(super) fn at_start(text: &'a [u8]) -> Option<Self> {
+        let mut parts = text.strip_prefix(b"=?")?.splitn(4, |byte| *byte == b'?');
+        let (charset, encoding, text) = (parts.next()?, parts.next()?, parts.next()?);
+        if !parts.next()?.starts_with(b"=") {
+            return None;
+        }
+        let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.:+*/".contains(byte);
+        let charset = str::from_utf8(charset).ok()?;
+        let is_quoted = encoding.eq_ignore_ascii_case(b"Q");
+        if !charset.bytes().all(|byte| is_name(&byte))
+            || charset.is_empty()
+            || !(is_quoted || encoding.eq_ignore_ascii_case(b"B"))
+        {
+            return None;
+        }
+        let length = charset.len().saturating_add(text.len()).saturating_add("=??Q??=".len());
+        Some(Self { charset, is_quoted, text, length })
+    }
+
+    /// The bytes that it stands for. Folding inside it is nothing.
+    pub(super) fn decoded(&self) -> Option<Vec<u8>> {
+        if self.is_quoted {
+            let mut bytes = Vec::with_capacity(self.text.len());
+            let mut rest = self.text;
+            while let Some((first, after)) = rest.split_first() {
+                let digits = after.get(..2).filter(|_| *first == b'=');
+                let digits = digits.filter(|digits| digits.iter().all(u8::is_ascii_hexdigit));
+                let byte = digits.and_then(|digits| str::from_utf8(digits).ok());
+                let byte = byte.and_then(|digits| u8::from_str_radix(digits, 16).ok());
+                rest = after.get(if byte.is_some() { 2 } else { 0 }..).unwrap_or_default();
+                match (byte, first) {
+                    (Some(byte), _) => bytes.push(byte),
+                    (None, b'_') => bytes.push(b' '),
+                    (None, b'\n') => {}
+                    (None, byte) => bytes.push(*byte),
+                }
+            }
+            return Some(bytes);
+        }
+        let text: Vec<u8> = self.text.iter().copied().filter(|byte| !is_fws(*byte)).collect();
+        let lenient = GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true);
+        GeneralPurpose::new(&STANDARD, lenient).decode(text).ok()
+    }
+
+    /// What it stands for, where it is longer than an encoded-word may be and can be cut.
+    pub(super) fn too_long(text: &'a [u8]) -> Option<(Self, Vec<u8>)> {
+        if text.len() <= LONGEST_WORD || !text.is_ascii() {
+            return None;
+        }
+        let word = Self::at_start(text).filter(|word| word.length == text.len())?;
+        let has_wsp = word.text.iter().any(|byte| is_fws(*byte));
+        let bytes = word.decoded().filter(|_| !has_wsp)?;
+        (!bytes.is_empty() && can_be_cut(&bytes, word.charset)).then_some((word, bytes))
+    }
+}
+
+/// The encoded-words in a text.
+pub(super) fn encoded_words(text: &[u8]) -> impl Iterator<Item = EncodedWord<'_>> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        loop {
+            let from = rest.windows(2).position(|pair| pair == b"=?")?;
+            rest = rest.get(from..)?;
+            let word = EncodedWord::at_start(rest);
+            rest = rest.get(word.map_or(2, |word| word.length)..)?;
+            if word.is_some() {
+                return word;
+            }
+        }
+    })
+}
+
+/// Whether a text has an encoded-word that is too long.
+pub(super) fn has_too_long(text: &[u8]) -> bool {
+    let can_be_cut = |word: EncodedWord<'_>| {
+        word.decoded().is_some_and(|bytes| can_be_cut(&bytes, word.charset))
+    };
+    encoded_words(text).any(|word| word.length > LONGEST_WORD && can_be_cut(word))
 }
 
 pub(super) fn split_words(text: &[u8]) -> Vec<Word<'_>> {
@@ -87,7 +190,7 @@ fn is_encoded(text: &[u8]) -> bool {
 /// An encoded-word of encoding Q in which raw bytes are encoded where they are (RFC 2047 §4.2).
 fn with_escapes(text: &[u8]) -> Option<Vec<u8>> {
     let is_quoted = text.windows(3).any(|part| part.eq_ignore_ascii_case(b"?Q?"));
-    if !is_encoded(text) || !is_quoted {
+    if text.is_ascii() || !is_encoded(text) || !is_quoted {
         return None;
     }
     let mut word = Vec::with_capacity(text.len());

@@ -1,6 +1,7 @@
 //! What was fixed has nothing left to fix, and holds the same addresses, each of them complete.
 #![no_main]
 
+use sendmail_dkim::dkim::Domain;
 use sendmail_dkim::message::address::{Phrases, addresses, fixed};
 use sendmail_dkim_fuzz::completion;
 
@@ -32,6 +33,14 @@ fn completed((local, domain): &(Vec<u8>, Option<Vec<u8>>)) -> (Vec<u8>, Vec<u8>)
             },
         },
     };
+    // A domain that is not ASCII gets A-labels, where the local part is.
+    if local.is_ascii()
+        && !domain.is_ascii()
+        && let Ok(text) = std::str::from_utf8(&domain)
+        && let Ok(labels) = Domain::parse(text.strip_suffix('.').unwrap_or(text))
+    {
+        domain = labels.as_str().as_bytes().to_vec();
+    }
     if !domain.starts_with(b"[") {
         if domain.ends_with(b".") {
             domain.pop();

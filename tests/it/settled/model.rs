@@ -63,7 +63,8 @@ pub(crate) fn sent(input: &[u8]) -> Option<Sent> {
         rewrite.finish(&mut out);
         text = out;
     }
-    let unstable: BTreeSet<_> = unstable.iter().map(|name| name.as_str().to_lowercase()).collect();
+    let unstable: BTreeSet<_> =
+        unstable.iter().map(|(name, _)| name.as_str().to_lowercase()).collect();
     (!unstable.contains("from")).then_some(Sent { header, body: text, unstable })
 }
 

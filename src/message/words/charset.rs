@@ -1,0 +1,287 @@
+//! Charsets: how their characters are written, and where these end.
+
+use std::str;
+
+use crate::message::limits::LONGEST_CHARSET;
+use crate::message::syntax::parameter;
+
+/// How the characters of a charset are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    Utf8,
+    /// A byte is a character.
+    Single,
+    /// GB 2312, GBK, GB 18030.
+    Gb,
+    Big5,
+    EucKr,
+    ShiftJis,
+    EucJp,
+    /// ISO-2022-JP: escape sequences say what the bytes mean.
+    Escapes,
+}
+
+/// Names begin so, in lower case. What is ASCII in all of them but the last is ASCII.
+const FAMILIES: [(&str, Family); 33] = [
+    ("utf-8", Family::Utf8),
+    ("us-ascii", Family::Single),
+    ("iso-8859-", Family::Single),
+    ("iso8859-", Family::Single),
+    ("windows-125", Family::Single),
+    ("windows-874", Family::Single),
+    ("cp125", Family::Single),
+    ("cp437", Family::Single),
+    ("cp85", Family::Single),
+    ("cp86", Family::Single),
+    ("koi8-", Family::Single),
+    ("macintosh", Family::Single),
+    ("tis-620", Family::Single),
+    ("viscii", Family::Single),
+    ("gb2312", Family::Gb),
+    ("gbk", Family::Gb),
+    ("gb18030", Family::Gb),
+    ("x-gbk", Family::Gb),
+    ("cp936", Family::Gb),
+    ("big5", Family::Big5),
+    ("cp950", Family::Big5),
+    ("euc-kr", Family::EucKr),
+    ("ks_c_5601", Family::EucKr),
+    ("cp949", Family::EucKr),
+    ("shift_jis", Family::ShiftJis),
+    ("shift-jis", Family::ShiftJis),
+    ("sjis", Family::ShiftJis),
+    ("x-sjis", Family::ShiftJis),
+    ("windows-31j", Family::ShiftJis),
+    ("cp932", Family::ShiftJis),
+    ("euc-jp", Family::EucJp),
+    ("x-euc-jp", Family::EucJp),
+    ("iso-2022-jp", Family::Escapes),
+];
+
+impl Family {
+    fn of(charset: &str) -> Option<Self> {
+        let begins = |(known, _): &&(&str, Self)| {
+            charset.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
+        };
+        FAMILIES.iter().find(begins).map(|(_, family)| *family)
+    }
+
+    /// Bytes of the character at the start of a text without escape sequences.
+    fn character(self, text: &[u8]) -> usize {
+        let mut bytes = text.iter().copied();
+        let (first, second) = (bytes.next().unwrap_or_default(), bytes.next().unwrap_or_default());
+        match (self, first) {
+            (_, ..0x80) | (Self::Single | Self::Escapes, _) => 1,
+            (Self::Utf8, _) => {
+                let more = text.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count();
+                more.saturating_add(1)
+            }
+            // Half-width katakana of Shift_JIS are one byte, the third plane of EUC-JP has three.
+            (Self::ShiftJis, 0xa1..=0xdf) | (_, 0x80 | 0xff) => 1,
+            (Self::EucJp, 0x8f) => 3,
+            (Self::Gb, _) if second.is_ascii_digit() => 4,
+            _ => 2,
+        }
+    }
+
+    /// Whether a text can be in this charset.
+    pub(super) fn fits(self, text: &[u8]) -> bool {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let length = self.character(rest);
+            let Some((character, after)) = rest.split_at_checked(length) else { return false };
+            rest = after;
+            let is_valid = match (self, character) {
+                (Self::Utf8, _) => str::from_utf8(character).is_ok(),
+                (_, [..0x80]) | (Self::Single, _) | (Self::ShiftJis, [0xa1..=0xdf]) => true,
+                (_, [_]) => false,
+                (Self::EucJp, [_, more @ ..]) => {
+                    more.iter().all(|byte| matches!(byte, 0xa1..=0xfe))
+                }
+                (Self::ShiftJis, [_, last]) => matches!(last, 0x40..=0x7e | 0x80..=0xfc),
+                (Self::EucKr, [_, last]) => {
+                    last.is_ascii_alphabetic() || matches!(last, 0x81..=0xfe)
+                }
+                (Self::Big5, [_, last]) => matches!(last, 0x40..=0x7e | 0xa1..=0xfe),
+                (Self::Gb, [_, last]) => matches!(last, 0x40..=0x7e | 0x80..=0xfe),
+                (Self::Gb, [_, _, third, last]) => *third >= 0x81 && last.is_ascii_digit(),
+                _ => false,
+            };
+            if !is_valid {
+                return false;
+            }
+        }
+        true
+    }
+}
+
+/// The charset of a Content-Type value, where it is one of a raw header text.
+pub(super) fn declared_charset(content_type: &[u8]) -> Option<String> {
+    raw_charset(&String::from_utf8(parameter(content_type, b"charset")?).ok()?)
+}
+
+/// The name of a charset in lower case, where text in it can be raw in a header and is not UTF-8.
+pub(super) fn raw_charset(name: &str) -> Option<String> {
+    let name = name.to_ascii_lowercase();
+    let is_known = Family::of(&name)
+        .is_some_and(|family| !matches!(family, Family::Utf8 | Family::Escapes))
+        && name != "us-ascii";
+    // What begins like one may go on with anything; it would be in every encoded-word.
+    let is_name = name.len() <= LONGEST_CHARSET
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
+    (is_known && is_name).then_some(name)
+}
+
+/// UTF-8 where it is that; else the hint, where that can be; else that it is not known (RFC 1428).
+pub(super) fn of<'a>(text: &[u8], hint: Option<&'a str>) -> &'a str {
+    if str::from_utf8(text).is_ok() {
+        return "utf-8";
+    }
+    hint.filter(|hint| Family::of(hint).is_some_and(|family| family.fits(text))).unwrap_or(UNKNOWN)
+}
+
+/// For text that is in no known charset (RFC 1428 §3).
+pub(crate) const UNKNOWN: &str = "unknown-8bit";
+
+/// Whether it is known where the characters of a text end.
+pub(super) fn can_be_cut(text: &[u8], charset: &str) -> bool {
+    match Family::of(charset) {
+        None => false,
+        Some(Family::Escapes) => {
+            let escapes = text.iter().enumerate().filter(|(_, byte)| **byte == ESC);
+            let mut rests = escapes.filter_map(|(at, _)| text.get(at..));
+            rests.all(|rest| escape(rest).is_some())
+                && !text.iter().any(|byte| matches!(byte, 0x0e | 0x0f))
+        }
+        Some(_) => true,
+    }
+}
+
+pub(super) const ESC: u8 = 0x1b;
+
+/// The escape sequence of ISO-2022-JP that a text begins with: its length, and the bytes of a character after it.
+fn escape(text: &[u8]) -> Option<(usize, usize)> {
+    match text {
+        [ESC, b'(', b'B' | b'J' | b'I' | b'H', ..] => Some((3, 1)),
+        [ESC, b'$', b'@' | b'A' | b'B', ..] => Some((3, 2)),
+        [ESC, b'$', b'(', b'C' | b'D' | b'O' | b'P' | b'Q', ..] => Some((4, 2)),
+        _ => None,
+    }
+}
+
+/// Cuts a text between its characters. What is cut off of ISO-2022-JP begins and ends in ASCII (RFC 1468).
+#[derive(Debug)]
+pub(super) struct Cutter<'a> {
+    rest: &'a [u8],
+    family: Family,
+    /// The escape sequence that is in force, unless that is ASCII's; and the bytes of a character by it.
+    shift: (&'a [u8], usize),
+}
+
+const ASCII: &[u8] = b"\x1b(B";
+
+impl<'a> Cutter<'a> {
+    /// A text of an unknown charset is cut anywhere.
+    pub(super) fn new(text: &'a [u8], charset: &str) -> Self {
+        let family = Family::of(charset).unwrap_or(Family::Single);
+        Self { rest: text, family, shift: (b"", 1) }
+    }
+
+    pub(super) fn is_done(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next characters that have room, by the length that they take; at least one.
+    pub(super) fn next(&mut self, room: usize, length: impl Fn(&[u8]) -> usize) -> Vec<u8> {
+        let mut piece = if self.rest.first() == Some(&ESC) { b"" } else { self.shift.0 }.to_vec();
+        let mut has_character = false;
+        while !self.rest.is_empty() {
+            let (taken, shift) = self.unit();
+            let (unit, after) = self.rest.split_at(taken.min(self.rest.len()));
+            let end: &[u8] = if shift.0.is_empty() { b"" } else { ASCII };
+            let before = piece.len();
+            piece.extend_from_slice(unit);
+            piece.extend_from_slice(end);
+            if has_character && length(&piece) > room {
+                piece.truncate(before);
+                break;
+            }
+            piece.truncate(before.saturating_add(unit.len()));
+            (self.rest, self.shift, has_character) = (after, shift, true);
+        }
+        if !self.shift.0.is_empty() {
+            piece.extend_from_slice(ASCII);
+        }
+        piece
+    }
+
+    /// The bytes of the next character, with the escape sequences before it, and what is in force after it.
+    fn unit(&self) -> (usize, (&'a [u8], usize)) {
+        if self.family != Family::Escapes {
+            return (self.family.character(self.rest), (b"", 1));
+        }
+        let (mut at, mut shift) = (0_usize, self.shift);
+        while let Some(rest) = self.rest.get(at..)
+            && let Some((length, width)) = escape(rest)
+        {
+            let sequence = rest.get(..length).unwrap_or_default();
+            shift = (if sequence == ASCII { b"" } else { sequence }, width);
+            at = at.saturating_add(length);
+        }
+        (at.saturating_add(shift.1), shift)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hint_that_cannot_be_is_none() {
+        assert_eq!(of(b"\x82\xa0", Some("shift_jis")), "shift_jis");
+        assert_eq!(of(b"\x82 ", Some("shift_jis")), "unknown-8bit");
+        assert_eq!(of(b"\xc4\xe3\x81\x30\x81\x30", Some("gb18030")), "gb18030");
+        assert_eq!(of(b"gr\xfcn ", Some("euc-jp")), "unknown-8bit");
+    }
+
+    #[test]
+    fn text_is_cut_between_its_characters() {
+        for (charset, text, whole) in [
+            ("utf-8", "\u{4e9c}a".as_bytes(), &[3, 1][..]),
+            ("iso-8859-1", b"\xfca", &[1, 1]),
+            ("shift_jis", b"\x82\xa0\xb1\x8a\x41a", &[2, 1, 2, 1]),
+            ("euc-jp", b"\xa4\xa2\x8e\xb1\x8f\xb0\xa1a", &[2, 2, 3, 1]),
+            ("gb18030", b"\xc4\xe3\x81\x30\x81\x30a", &[2, 4, 1]),
+            ("big5", b"\xa7Aa", &[2, 1]),
+            ("euc-kr", b"\xbe\xc8a", &[2, 1]),
+        ] {
+            let mut cutter = Cutter::new(text, charset);
+            let mut lengths = Vec::new();
+            while !cutter.is_done() {
+                lengths.push(cutter.next(0, <[u8]>::len).len());
+            }
+            assert_eq!(lengths, whole, "{charset}");
+        }
+    }
+
+    #[test]
+    fn rfc1468_each_piece_begins_and_ends_in_ascii() {
+        let text = b"a\x1b$B$3$s\x1b(Bb\x1b$B$K$A\x1b(J\\\x1b(B";
+        assert!(can_be_cut(text, "iso-2022-jp"));
+        assert!(!can_be_cut(b"\x1b$)C", "iso-2022-jp"));
+        let mut cutter = Cutter::new(text, "ISO-2022-JP");
+        let mut pieces = Vec::new();
+        while !cutter.is_done() {
+            pieces.push(cutter.next(10, <[u8]>::len));
+        }
+        assert_eq!(
+            pieces,
+            [
+                b"a\x1b$B$3\x1b(B".as_slice(),
+                b"\x1b$B$s\x1b(Bb",
+                b"\x1b$B$K$A\x1b(B",
+                b"\x1b(J\\\x1b(B",
+            ]
+        );
+    }
+}

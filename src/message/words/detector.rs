@@ -1,0 +1,339 @@
+//! Which charset a text is in that says nothing about it: UTF-8, or a guess where one is rarely wrong.
+
+use std::borrow::Cow;
+use std::{mem, str};
+
+use super::charset::{ESC, Family, declared_charset, raw_charset};
+use super::word::encoded_words;
+use crate::message::syntax::{split_field, split_fields};
+
+/// What text of a header section that is not UTF-8 is in: what its Content-Type declares, else what its encoded-words
+/// say, else a guess.
+#[must_use]
+pub(crate) fn hint(section: &[u8]) -> Option<String> {
+    if section.is_ascii() {
+        return None;
+    }
+    let fields = || split_fields(section).map(split_field);
+    let mut types = fields().filter(|(name, _)| name.eq_ignore_ascii_case(b"Content-Type"));
+    if let Some(declared) = types.next().and_then(|(_, value)| declared_charset(value)) {
+        return Some(declared);
+    }
+    let words = fields().flat_map(|(_, value)| encoded_words(value));
+    if let Some(said) = words.filter_map(|word| raw_charset(word.charset)).next() {
+        return Some(said);
+    }
+    let mut detector = Detector::default();
+    for (_, value) in fields().filter(|(_, value)| str::from_utf8(value).is_err()) {
+        detector.feed(value);
+        detector.feed(b"\n");
+    }
+    detector.finish().map(str::to_owned)
+}
+
+/// Finds out which charset a text is in that comes in pieces.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Detector {
+    /// The beginning of a character in UTF-8.
+    begun: Vec<u8>,
+    is_not_utf8: bool,
+    /// There is text that is UTF-8 and not ASCII.
+    has_utf8: bool,
+    has_escapes: bool,
+    /// The last bytes, as long as all is UTF-8: the beginning of a word.
+    tail: Vec<u8>,
+    latin: Latin,
+    euc_jp: Kana,
+    shift_jis: Kana,
+}
+
+impl Detector {
+    pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        if self.is_not_utf8 {
+            return self.feed_raw(bytes);
+        }
+        let begun = mem::take(&mut self.begun);
+        let text =
+            if begun.is_empty() { bytes.into() } else { Cow::from([&begun, bytes].concat()) };
+        let error = str::from_utf8(&text).err();
+        let valid = error.map_or(text.len(), |error| error.valid_up_to());
+        let (text, rest) = text.split_at(valid);
+        self.has_utf8 |= !text.is_ascii();
+        self.keep_tail(text);
+        if error.is_none_or(|error| error.error_len().is_none()) {
+            self.begun = rest.to_vec();
+            return;
+        }
+        self.is_not_utf8 = true;
+        let tail = mem::take(&mut self.tail);
+        self.feed_raw(&tail);
+        self.feed_raw(rest);
+    }
+
+    fn keep_tail(&mut self, text: &[u8]) {
+        let is_escape = |three: &[u8]| matches!(three, b"\x1b$B" | b"\x1b$@");
+        let across = self.tail.len().saturating_sub(2);
+        self.tail.extend(text.iter().take(LONGEST_LATIN));
+        let mut across = self.tail.get(across..).unwrap_or_default().windows(3);
+        self.has_escapes |= across.any(is_escape)
+            || memchr::memchr(ESC, text).is_some() && text.windows(3).any(is_escape);
+        let more = text.len().saturating_sub(LONGEST_LATIN).min(LONGEST_LATIN);
+        self.tail.extend(text.iter().skip(text.len().saturating_sub(more)));
+        let extra = self.tail.len().saturating_sub(LONGEST_LATIN);
+        self.tail.drain(..extra);
+    }
+
+    fn feed_raw(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.latin.feed(*byte);
+            self.euc_jp.feed(*byte, Family::EucJp);
+            self.shift_jis.feed(*byte, Family::ShiftJis);
+        }
+    }
+
+    /// The charset. `None` where a guess would be worse than none: a reader that knows where the mail comes from
+    /// guesses better.
+    pub(crate) fn finish(&self) -> Option<&'static str> {
+        if !self.is_not_utf8 && self.begun.is_empty() {
+            return Some(match (self.has_utf8, self.has_escapes) {
+                (true, _) => "utf-8",
+                (false, true) => "iso-2022-jp",
+                (false, false) => "us-ascii",
+            });
+        }
+        // Text of two charsets is in none.
+        if self.has_utf8 {
+            return None;
+        }
+        let mut latin = self.latin.clone();
+        latin.end_word();
+        if latin.is_sure() {
+            return Some("windows-1252");
+        }
+        if self.euc_jp.is_sure() {
+            return Some("euc-jp");
+        }
+        self.shift_jis.is_sure().then_some("shift_jis")
+    }
+}
+
+/// Western European words: single letters beyond ASCII among ASCII letters.
+#[derive(Clone, Debug, Default)]
+struct Latin {
+    word: Vec<u8>,
+    is_other: bool,
+    has_evidence: bool,
+}
+
+/// The longest word that is looked at.
+const LONGEST_LATIN: usize = 60;
+
+impl Latin {
+    fn feed(&mut self, byte: u8) {
+        // Dashes, quotes and spaces, of ASCII and beyond.
+        let is_between = byte.is_ascii() && !byte.is_ascii_alphabetic()
+            || matches!(byte, 0x84 | 0x85 | 0x8b | 0x91..=0x97 | 0x9b | 0xa0 | 0xab | 0xbb);
+        if is_between {
+            self.end_word();
+        } else if self.word.len() < LONGEST_LATIN {
+            self.word.push(byte);
+        }
+    }
+
+    fn end_word(&mut self) {
+        let word = mem::take(&mut self.word);
+        if word.is_ascii() {
+            return;
+        }
+        match is_latin(&word) {
+            Some(is_evidence) => self.has_evidence |= is_evidence,
+            None => self.is_other = true,
+        }
+    }
+
+    fn is_sure(&self) -> bool {
+        self.has_evidence && !self.is_other
+    }
+}
+
+/// Whether a word is proof of windows-1252. `None` where it speaks against that.
+fn is_latin(word: &[u8]) -> Option<bool> {
+    let begins = |byte: &u8| matches!(byte, 0x80 | 0xa1 | 0xa3 | 0xa7 | 0xa9 | 0xbf);
+    let ends =
+        |byte: &u8| matches!(byte, 0x80 | 0x99 | 0xa3 | 0xa9 | 0xaa | 0xae | 0xb0 | 0xb2 | 0xba);
+    let from = word.iter().take_while(|byte| begins(byte)).count();
+    let word = word.get(from..)?;
+    let signs = word.iter().rev().take_while(|byte| ends(byte)).count();
+    let word = word.get(..word.len().saturating_sub(signs))?;
+    let mut is_evidence = false;
+    let mut runs = word.chunk_by(|left, right| left.is_ascii() == right.is_ascii()).peekable();
+    let mut before = None;
+    while let Some(run) = runs.next() {
+        if run.is_ascii() {
+            before = run.last().copied();
+            continue;
+        }
+        let after = runs.peek().and_then(|after| after.first()).copied();
+        let is_word = match run {
+            // The same letter twice may end a word; two letters are in the middle of one.
+            [one, other] if one == other => before.or(after).is_some(),
+            [_, _] => before.is_some() && after.is_some(),
+            [_] => true,
+            _ => false,
+        };
+        let follows_lower = before.is_some_and(|before| before.is_ascii_lowercase());
+        let is_letter = |byte: &u8| match byte {
+            // Letters that only other charsets have in such a place: Czech, Polish.
+            0x8c | 0x9c => after.is_some_and(|after| b"uUiI".contains(&after)),
+            0xec => after.is_none(),
+            // Turkish, and what is no letter.
+            0xd0 | 0xd7 | 0xdd | 0xde | 0xf0 | 0xf7 | 0xfd | 0xfe => false,
+            0xc0..0xdf => !follows_lower,
+            _ => matches!(byte, 0x8a | 0x8e | 0x9a | 0x9e | 0x9f | 0xdf..),
+        };
+        if !is_word || !run.iter().all(is_letter) {
+            return None;
+        }
+        is_evidence |= before.or(after).is_some();
+    }
+    Some(is_evidence)
+}
+
+/// Japanese text in a charset of two bytes: a good part of it is kana.
+#[derive(Clone, Debug, Default)]
+struct Kana {
+    lead: Option<u8>,
+    is_other: bool,
+    kana: u64,
+    others: u64,
+}
+
+impl Kana {
+    fn feed(&mut self, byte: u8, family: Family) {
+        let Some(lead) = self.lead.take() else {
+            match (family, byte) {
+                (_, ..=0x7f) => {}
+                (Family::ShiftJis, 0xa1..=0xdf) => self.others = self.others.saturating_add(1),
+                (Family::ShiftJis, 0x81..=0x9f | 0xe0..=0xfc)
+                | (Family::EucJp, 0x8e | 0xa1..=0xfe) => self.lead = Some(byte),
+                _ => self.is_other = true,
+            }
+            return;
+        };
+        self.is_other |= !family.fits(&[lead, byte]);
+        // Punctuation and the like says nothing.
+        let (is_kana, is_sign) = if family == Family::ShiftJis {
+            (matches!((lead, byte), (0x82, 0x9f..=0xf1) | (0x83, 0x40..=0x96)), lead == 0x81)
+        } else {
+            (matches!((lead, byte), (0xa4, 0xa1..=0xf3) | (0xa5, 0xa1..=0xf6)), lead == 0xa1)
+        };
+        if is_kana {
+            self.kana = self.kana.saturating_add(1);
+        } else if !is_sign {
+            self.others = self.others.saturating_add(1);
+        }
+    }
+
+    fn is_sure(&self) -> bool {
+        !self.is_other
+            && self.lead.is_none()
+            && self.kana >= 2
+            && self.kana.saturating_mul(2) >= self.others
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detected(text: &[u8]) -> Option<&'static str> {
+        let all = |size: usize| {
+            let mut detector = Detector::default();
+            text.chunks(size).for_each(|piece| detector.feed(piece));
+            detector.finish()
+        };
+        let whole = all(text.len().max(1));
+        for size in 1..text.len() {
+            assert_eq!(all(size), whole, "pieces of {size}: {}", text.escape_ascii());
+        }
+        whole
+    }
+
+    #[test]
+    fn western_european_words_are_windows_1252() {
+        for text in [
+            &b"gr\xfcn"[..],
+            b"Gr\xfc\xdfe aus M\xfcnchen, am See",
+            b"caf\xe9 cr\xe9\xe9 \xe0 Paris, l\x92\xe9t\xe9 \x96 \xabna\xefve\xbb",
+            b"\xbfQu\xe9 pasa, se\xf1or? A\xd1O 2\xba",
+            b"a\xe7\xe3o, informa\xe7\xf5es",
+            b"c\x9cur, 5 \x80, lun\xec",
+            b"\xd8l og sm\xf8rrebr\xf8d p\xe5 \xc5land",
+            b"\xc9tat",
+        ] {
+            assert_eq!(detected(text), Some("windows-1252"), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn japanese_is_known_by_its_kana() {
+        for (text, charset) in [
+            (&b"\xa4\xb3\xa4\xf3\xa4\xcb\xa4\xc1\xa4\xcf"[..], "euc-jp"),
+            (b"Re: \xa5\xc6\xa5\xb9\xa5\xc8\xa4\xce\xb7\xef", "euc-jp"),
+            (b"\x82\xb1\x82\xf1\x82\xc9\x82\xbf\x82\xcd\x81B", "shift_jis"),
+            (b"\x83e\x83X\x83g\x82\xcc\x8c\x8f", "shift_jis"),
+            (b"\x1b$B$3$s\x1b(B", "iso-2022-jp"),
+        ] {
+            assert_eq!(detected(text), Some(charset), "{}", text.escape_ascii());
+        }
+    }
+
+    #[test]
+    fn nothing_is_said_where_a_guess_would_often_be_wrong() {
+        for text in [
+            // Cyrillic in KOI8-R and windows-1251, Greek, Hebrew.
+            &b"\xf0\xd2\xc9\xd7\xc5\xd4"[..],
+            b"\xcf\xf0\xe8\xe2\xe5\xf2, \xe8 \xff",
+            b"\xea\xe1\xeb\xe7\xec\xdd\xf1\xe1",
+            b"\xf9\xec\xe5\xed",
+            // Chinese in GBK and Big5, Korean, Japanese without kana.
+            b"\xc4\xe3\xba\xc3",
+            b"\xa7A\xa6n",
+            b"\xbe\xc8\xb3\xe7",
+            b"\x93\xfa\x96{",
+            b"\xc6\xfc\xcb\xdc\xb8\xec",
+            b"Hi \xc4\xe3",
+            // Polish, Czech, Turkish.
+            b"Wa\xb3\xeasa z \xa3odzi",
+            b"P\xf8\xedli\xb9 \xbelu\xbbou\xe8k\xfd",
+            b"\x9cwiat",
+            b"D\xeckuji",
+            b"\xddstanbul'da ya\xfe\xfdyor",
+            // UTF-8, and something else.
+            b"gr\xc3\xbcn gr\xfcn",
+            b"\xff",
+            b"\xe9",
+        ] {
+            assert_eq!(detected(text), None, "{}", text.escape_ascii());
+        }
+        assert_eq!(detected(b"x"), Some("us-ascii"));
+        assert_eq!(detected("gr\u{fc}n".as_bytes()), Some("utf-8"));
+    }
+
+    #[test]
+    fn the_header_says_what_its_raw_text_is_in() {
+        for (section, charset) in [
+            (
+                &b"Subject: \xfc\nContent-Type: text/plain; charset=\"ISO-8859-2\"\n"[..],
+                Some("iso-8859-2"),
+            ),
+            (b"Subject: \xf0\nFrom: =?koi8-r?B?8A==?= <a@b>\n", Some("koi8-r")),
+            (b"Subject: gr\xfcn\nContent-Type: text/plain; charset=utf-8\n", Some("windows-1252")),
+            (b"Subject: gr\xfcn\nFrom: \xf0\xd2\xc9\xd7\xc5\xd4\n", None),
+            (b"Subject: gr\xfcn\nTo: gr\xc3\xbcn\n", Some("windows-1252")),
+            (b"Subject: x\n", None),
+        ] {
+            assert_eq!(hint(section).as_deref(), charset, "{}", section.escape_ascii());
+        }
+    }
+}

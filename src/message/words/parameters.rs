@@ -1,0 +1,59 @@
+//! Parameters that are not ASCII (RFC 2231).
+
+use super::Text;
+use crate::message::syntax::{split_at_semicolons, value, without_comments};
+
+impl Text<'_> {
+    /// `name="value"` → `name*=charset''value` (RFC 2231 §4) for each parameter that is not ASCII.
+    pub(super) fn parameters(&mut self, body: &[u8]) -> Option<()> {
+        for (index, segment) in split_at_semicolons(body).into_iter().enumerate() {
+            if index > 0 {
+                self.writer.text(b";");
+                self.writer.next_item();
+            }
+            if segment.is_ascii() {
+                self.writer.text(segment);
+                continue;
+            }
+            let equals = segment.iter().position(|byte| *byte == b'=')?;
+            let (name, rest) = segment.split_at(equals);
+            // The type itself, or a parameter that is extended already.
+            if index == 0 || name.contains(&b'*') || !name.is_ascii() {
+                return None;
+            }
+            let (text, _) = value(without_comments(rest.get(1..)?).trim_ascii_start());
+            let name = name.trim_ascii_end();
+            self.writer.text(name.get(..name.len().saturating_sub(name.trim_ascii().len()))?);
+            self.extended(name.trim_ascii(), &text);
+            if segment.ends_with(b"\n") {
+                self.writer.text(b"\n");
+            }
+        }
+        Some(())
+    }
+
+    /// One parameter, in pieces where it is long (RFC 2231 §3, §4.1).
+    fn extended(&mut self, name: &[u8], text: &[u8]) {
+        let mut pieces = vec![format!("{}''", self.charset)];
+        for byte in text {
+            let encoded = if byte.is_ascii_alphanumeric() || b".-_".contains(byte) {
+                char::from(*byte).to_string()
+            } else {
+                format!("%{byte:02X}")
+            };
+            match pieces.last_mut() {
+                Some(piece) if piece.len() < PIECE => piece.push_str(&encoded),
+                _ => pieces.push(encoded),
+            }
+        }
+        let is_one = pieces.len() == 1;
+        for (number, piece) in pieces.iter().enumerate() {
+            let number = if is_one { String::new() } else { format!("*{number}") };
+            self.writer.text(if number.is_empty() || number == "*0" { b"" } else { b";\n " });
+            self.writer.text(&[name, number.as_bytes(), b"*=", piece.as_bytes()].concat());
+        }
+    }
+}
+
+/// Bytes in a piece of an extended parameter, about.
+const PIECE: usize = 55;

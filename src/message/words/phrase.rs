@@ -1,0 +1,419 @@
+//! Display names and names of groups (RFC 5322 §3.2.5, RFC 2047 §5): what they say; and those whose encoded-words hold
+//! raw specials, or that have a comma beside an encoded-word. Postfix would take such a name for several addresses.
+
+use super::charset::can_be_cut;
+use super::word::{EncodedWord, encoded_words};
+use crate::message::address::{Kind, Token, Unstable, addresses, tokens};
+use crate::message::syntax::{comment, is_fws, is_wsp, quoted_string, unescaped};
+
+/// What a phrase says: text, each piece in a charset.
+#[derive(Debug, Default)]
+pub(super) struct Phrase {
+    pub(super) pieces: Vec<(String, Vec<u8>)>,
+}
+
+impl Phrase {
+    /// Reads a phrase. Its raw bytes are in `charset`. `None` where it has an encoded-word that can't be read.
+    pub(super) fn of(phrase: &[u8], charset: &str) -> Option<Self> {
+        let mut said = Self::default();
+        let (mut rest, mut wsp) = (phrase, Vec::new());
+        let mut is_after_word = false;
+        while let Some((first, after)) = rest.split_first() {
+            if is_fws(*first) {
+                wsp.extend(Some(*first).filter(|byte| is_wsp(*byte)));
+                rest = after;
+                continue;
+            }
+            let word = EncodedWord::at_start(rest);
+            if let Some(word) = word {
+                // Whitespace between two encoded-words is no text (RFC 2047 §6.2).
+                if !is_after_word {
+                    said.push(charset, &wsp);
+                }
+                let bytes = word.decoded()?;
+                if !can_be_cut(&bytes, word.charset) && !bytes.is_ascii() {
+                    return None;
+                }
+                said.push(word.charset, &bytes);
+            } else {
+                said.push(charset, &wsp);
+            }
+            wsp.clear();
+            is_after_word = word.is_some();
+            let length = match (word, first) {
+                (Some(word), _) => word.length,
+                (None, b'"') => {
+                    let length = quoted_string(rest).unwrap_or(1);
+                    let inner = rest.get(1..length.saturating_sub(1)).unwrap_or_default();
+                    said.push_text(&unescaped(inner, b"\r\n"), charset)?;
+                    length
+                }
+                // Only these are escaped outside of quotes; another backslash is one.
+                (None, b'\\') if matches!(after.first(), Some(b'"' | b'\\')) => {
+                    said.push(charset, after.get(..1)?);
+                    2
+                }
+                _ => {
+                    said.push(charset, &[*first]);
+                    1
+                }
+            };
+            rest = rest.get(length..).unwrap_or_default();
+        }
+        Some(said)
+    }
+
+    /// The content of a quoted-string. Most readers decode encoded-words in it.
+    fn push_text(&mut self, text: &[u8], charset: &str) -> Option<()> {
+        let mut rest = text;
+        while !rest.is_empty() {
+            let word = EncodedWord::at_start(rest);
+            let length = word.map_or(1, |word| word.length);
+            match word {
+                Some(word) => self.push(word.charset, &word.decoded()?),
+                None => self.push(charset, rest.get(..1)?),
+            }
+            rest = rest.get(length..)?;
+        }
+        Some(())
+    }
+
+    /// ASCII goes to the piece before it: it is the same in all charsets that can be cut.
+    fn push(&mut self, charset: &str, text: &[u8]) {
+        match self.pieces.last_mut() {
+            _ if text.is_empty() => {}
+            Some((_, piece)) if text.is_ascii() && !is_shifted(text) => piece.extend(text),
+            Some((last, piece)) if last.eq_ignore_ascii_case(charset) => piece.extend(text),
+            Some((last, piece)) if piece.is_ascii() && !is_shifted(piece) => {
+                charset.clone_into(last);
+                piece.extend(text);
+            }
+            _ => self.pieces.push((charset.to_owned(), text.to_vec())),
+        }
+    }
+
+    /// All of it, if it is printable ASCII.
+    pub(super) fn ascii(&self) -> Option<&[u8]> {
+        let [(_, text)] = self.pieces.as_slice() else { return None };
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
+        text.iter().all(is_plain).then(|| text.trim_ascii())
+    }
+}
+
+/// Whether it is text of ISO-2022-JP.
+fn is_shifted(text: &[u8]) -> bool {
+    text.contains(&0x1b)
+}
+
+/// The field body in which each encoded-word, and each backslash with what it escapes, is one word to Postfix, of the
+/// same length. `None` where there is none of them, or a quote or a bracket is unbalanced.
+fn masked(body: &[u8]) -> Option<Vec<u8>> {
+    let mut mask = Vec::with_capacity(body.len());
+    let mut is_address = false;
+    while let Some(rest) = body.get(mask.len()..).filter(|rest| !rest.is_empty()) {
+        let first = rest.first().copied().unwrap_or_default();
+        let word = Some(rest).filter(|_| !is_address).and_then(EncodedWord::at_start);
+        let (length, is_masked) = match (first, rest.get(1)) {
+            (b'=', _) if word.is_some() => (word.map_or(1, |word| word.length), true),
+            (b'"', _) => (quoted_string(rest)?, false),
+            (b'(', _) => (comment(rest)?, false),
+            // What an address may begin or end with stays what it is.
+            (b'\\', Some(b'<' | b'>' | b'@')) => (1, false),
+            (b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
+            _ => (1, false),
+        };
+        is_address = match first {
+            b'<' => true,
+            b'>' => false,
+            _ => is_address,
+        };
+        let text = rest.get(..length).unwrap_or(rest);
+        if is_masked {
+            mask.extend(text.iter().map(|_| MASK));
+        } else {
+            mask.extend_from_slice(text);
+        }
+    }
+    (mask != body).then_some(mask)
+}
+
+/// A byte of an atom.
+const MASK: u8 = b'?';
+
+/// The tokens of an address field as a person means it, and the phrases in it that have to be written again: where each
+/// begins and ends. `None` where Postfix and a person see the same in it. `is_single`: one mailbox with a comma in its
+/// name is usual in it.
+///
+/// # Errors
+/// It is not certain what is an address in it.
+pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, Unstable> {
+    let Some(mask) = masked(body) else { return Ok(None) };
+    let Ok(tokens) = tokens(&mask) else { return Ok(None) };
+    let is_masked =
+        |token: &Token| mask.get(token.from..token.to) != body.get(token.from..token.to);
+    let is_encoded = |token: &Token| {
+        let text = body.get(token.from..token.to).unwrap_or_default();
+        is_masked(token) && encoded_words(text).next().is_some()
+    };
+    let names = names(&tokens, is_encoded, is_single)?;
+    // The same addresses, in the same places.
+    let seen = |text: &[u8]| -> Option<Vec<_>> {
+        let list = addresses(text).ok()?;
+        list.iter().map(|address| Some(address.ok()?.text(body))).collect()
+    };
+    let (meant, found) = (seen(&mask), seen(body));
+    let is_same = found.is_some() && found == meant && !names.iter().any(|name| name.is_joined);
+    let mut phrases = Vec::new();
+    for name in names {
+        let words = tokens.get(name.from..name.to).unwrap_or_default();
+        let (Some(first), Some(last)) = (words.first(), words.last()) else { continue };
+        let odd = words.iter().filter(|token| is_masked(token));
+        let odd = odd.filter_map(|token| body.get(token.from..token.to));
+        // Where Postfix reads it as it is meant, other programs may not.
+        let specials: &[u8] = if is_same { b"<>\"" } else { b" \t\n()<>@,;:\\\".[]|%!" };
+        let mut odd = odd.filter(|text| text.iter().any(|byte| specials.contains(byte))).peekable();
+        if odd.peek().is_none() && !name.is_joined {
+            continue;
+        }
+        if !odd.any(has_address) {
+            phrases.push((first.from, last.to));
+        } else if !is_same {
+            return Err(Unstable::Name);
+        }
+    }
+    match phrases.as_slice() {
+        [] if !is_same && found.is_some() => Err(Unstable::Name),
+        [] => Ok(None),
+        _ => Ok(Some((tokens, phrases))),
+    }
+}
+
+/// The tokens, and the phrases to write again.
+pub(super) type Misread = (Vec<Token>, Vec<(usize, usize)>);
+
+/// Whether an address could be in an encoded-word.
+fn has_address(text: &[u8]) -> bool {
+    text.windows(3).any(|around| matches!(around, [a, b'@', b] if !is_fws(*a) && !is_fws(*b)))
+}
+
+/// Where a name is among the tokens.
+struct Name {
+    from: usize,
+    to: usize,
+    /// There is a comma, a semicolon or a colon in it.
+    is_joined: bool,
+}
+
+/// The display names, and the names of groups. An encoded-word alone is no address, so that a comma, a semicolon or a
+/// colon after it is part of the name of the next mailbox.
+fn names(
+    tokens: &[Token],
+    is_encoded: impl Fn(&Token) -> bool,
+    is_single: bool,
+) -> Result<Vec<Name>, Unstable> {
+    let has_group = tokens.iter().skip_while(|token| !is(token, b":")).any(|token| is(token, b";"));
+    if let Some(open) = tokens.iter().position(|token| is(token, b"<")).filter(|_| is_single) {
+        let (name, rest) = tokens.split_at(open);
+        let last = rest.iter().rfind(|token| token.kind != Kind::Comment);
+        let is_one = rest.iter().filter(|token| is(token, b"<>")).count() == 2
+            && last.is_some_and(|last| is(last, b">"));
+        if is_one && !name.iter().any(|token| is(token, b"@>")) {
+            let is_joined =
+                name.iter().any(|token| is(token, b",;:")) && name.iter().any(is_encoded);
+            return Ok(vec![Name { from: 0, to: open, is_joined }]);
+        }
+    }
+    let mut found = Vec::new();
+    // Where the name begins that goes on, and the words after the last separator.
+    let (mut from, mut segment) = (0, 0);
+    let mut at = 0_usize;
+    while let Some(token) = tokens.get(at) {
+        let words = tokens.get(segment..at).unwrap_or_default();
+        let is_begun = from < segment;
+        at = at.saturating_add(1);
+        if is(token, b"<") {
+            found.push(Name { from, to: at.saturating_sub(1), is_joined: is_begun });
+            let rest = tokens.get(at..).unwrap_or_default();
+            let close = rest.iter().position(|token| is(token, b">")).unwrap_or(rest.len());
+            at = at.saturating_add(close).saturating_add(1);
+            (from, segment) = (at, at);
+        } else if is(token, b",;:") {
+            let is_group = has_group && !is(token, b",");
+            let has_at = words.iter().any(|word| is(word, b"@"));
+            let plain = words.iter().filter(|word| word.kind != Kind::Comment).count();
+            if is_group && is(token, b":") {
+                found.push(Name { from: segment, to: at.saturating_sub(1), is_joined: false });
+            }
+            if is_begun && !is_group && plain == 1 && !words.iter().any(&is_encoded) {
+                // One word may be part of the name, or an address without a domain.
+                return Err(Unstable::Name);
+            }
+            let is_name = words.iter().any(&is_encoded) || is_begun;
+            segment = at;
+            if is_group || has_at || !is_name {
+                from = at;
+            }
+        }
+    }
+    Ok(found)
+}
+
+fn is(token: &Token, specials: &[u8]) -> bool {
+    matches!(token.kind, Kind::Special(special) if specials.contains(&special))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::words::repaired;
+
+    /// What becomes of the body of a field; the same as before where nothing has to be done.
+    fn repair(body: &str, is_single: bool) -> Result<String, Unstable> {
+        let field = repaired(b"X", body.as_bytes(), is_single, None)?;
+        let field = field.map(|field| String::from_utf8(field).unwrap());
+        let field = field.unwrap_or_else(|| format!("X:{body}"));
+        let body = field.strip_prefix("X:").unwrap().to_owned();
+        // Done again, it changes nothing.
+        assert_eq!(repaired(b"X", body.as_bytes(), is_single, None), Ok(None), "{body}");
+        Ok(body)
+    }
+
+    #[test]
+    fn a_raw_special_in_or_beside_an_encoded_word_is_part_of_the_name() {
+        for (body, wanted) in [
+            (
+                "A =?utf-8?q?v=C3=A9ry?= long name and, comma <a@x.test>",
+                "=?utf-8?Q?A_v=C3=A9ry_long_name_and=2C_comma?= <a@x.test>",
+            ),
+            (
+                "=?UTF-8?Q?Caf=C3=A9, Inc.?= <a@x.test>",
+                "=?UTF-8?Q?Caf=C3=A9=2C_Inc=2E?= <a@x.test>",
+            ),
+            (
+                "=?UTF-8?Q?Caf=C3=A9; Inc.?= <a@x.test>",
+                "=?UTF-8?Q?Caf=C3=A9=3B_Inc=2E?= <a@x.test>",
+            ),
+            ("=?UTF-8?Q?Caf=C3=A9: Bar?= <a@x.test>", "=?UTF-8?Q?Caf=C3=A9=3A_Bar?= <a@x.test>"),
+            ("=?UTF-8?Q?Caf=C3=A9 (Bar?= <a@x.test>", "=?UTF-8?Q?Caf=C3=A9_=28Bar?= <a@x.test>"),
+            ("=?UTF-8?Q?Caf=C3=A9 \"Bar?= <a@x.test>", "=?UTF-8?Q?Caf=C3=A9_=22Bar?= <a@x.test>"),
+            ("=?UTF-8?Q?I_<3_Caf=C3=A9?= <a@x.test>", "=?UTF-8?Q?I_=3C3_Caf=C3=A9?= <a@x.test>"),
+            (
+                "=?UTF-8?Q?Caf=C3=A9 @ home, x?= <a@x.test>",
+                "=?UTF-8?Q?Caf=C3=A9_=40_home=2C_x?= <a@x.test>",
+            ),
+            (
+                "=?utf-8?Q?=C3=9C?=, =?utf-8?Q?=C3=9C?= <a@x.test>",
+                "=?utf-8?B?w5wsIMOc?= <a@x.test>",
+            ),
+            (
+                "=?utf-8?Q?=C3=9C?=: \"Bar, Inc.\" <a@x.test> (x)",
+                "=?utf-8?Q?=C3=9C=3A_Bar=2C_Inc=2E?= <a@x.test> (x)",
+            ),
+            // The charset stays, and two of them are two encoded-words.
+            (
+                "=?iso-8859-1?Q?M=FCller, H?= <a@x.test>",
+                "=?iso-8859-1?Q?M=FCller=2C_H?= <a@x.test>",
+            ),
+            (
+                "=?iso-8859-1?Q?M=FCller?=, =?utf-8?Q?B=C3=BCro?= <a@x.test>",
+                "=?iso-8859-1?Q?M=FCller=2C_?= =?utf-8?Q?B=C3=BCro?= <a@x.test>",
+            ),
+            (
+                "=?iso-2022-jp?B?GyRCO1ZFRBsoQg==?=, Taro <a@x.test>",
+                "=?iso-2022-jp?B?GyRCO1ZFRBsoQiwgVGFybw==?= <a@x.test>",
+            ),
+            // What turns out to be ASCII is quoted.
+            ("=?utf-8?Q?Smith?=, J. <a@x.test>", "\"Smith, J.\" <a@x.test>"),
+            // Raw text beside them.
+            (
+                "M\u{fc}ller =?utf-8?Q?B=C3=BCro?=, x <a@x.test>",
+                "=?utf-8?Q?M=C3=BCller_B=C3=BCro=2C_x?= <a@x.test>",
+            ),
+        ] {
+            for is_single in [true, false] {
+                assert_eq!(repair(body, is_single).as_deref(), Ok(wanted), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn each_mailbox_of_a_list_keeps_its_address() {
+        for (body, wanted) in [
+            (
+                "root, =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>, b@x.test, C <c@x.test>",
+                "root, =?utf-8?Q?Caf=C3=A9=2C_Inc?= <a@x.test>, b@x.test, C <c@x.test>",
+            ),
+            (
+                "=?utf-8?Q?Caf=C3=A9?=, Inc of Paris, France <a@x.test>; =?utf-8?Q?=C3=9C?=, x <b@x.test>",
+                "=?utf-8?Q?Caf=C3=A9=2C_Inc_of_Paris=2C_France?= <a@x.test>;\n =?utf-8?B?w5wsIHg=?= <b@x.test>",
+            ),
+            (
+                "=?utf-8?Q?Freunde, =C3=9C?=: a@x.test, =?utf-8?Q?=C3=9C, b?= <b@x.test>;",
+                "=?utf-8?Q?Freunde=2C_=C3=9C?=: a@x.test, =?utf-8?B?w5wsIGI=?= <b@x.test>;",
+            ),
+        ] {
+            assert_eq!(repair(body, false).as_deref(), Ok(wanted), "{body}");
+        }
+    }
+
+    #[test]
+    fn a_backslash_in_a_name_is_one() {
+        for (body, wanted) in [
+            ("CORP\\jdoe <a@x.test>", "\"CORP\\\\jdoe\" <a@x.test>"),
+            ("a@x.test, CORP\\x y <b@x.test>", "a@x.test, \"CORP\\\\x y\" <b@x.test>"),
+            ("x\\ <a@x.test>", "\"x\\\\\" <a@x.test>"),
+            ("Company\\, Inc. <a@x.test>", "\"Company\\\\, Inc.\" <a@x.test>"),
+            ("\\\"Joe\\\" Doe <a@x.test>", "\"\\\"Joe\\\" Doe\" <a@x.test>"),
+            ("M\u{fc}ller\\B\u{fc}ro <a@x.test>", "=?utf-8?Q?M=C3=BCller=5CB=C3=BCro?= <a@x.test>"),
+            ("=?utf-8?Q?M=C3=BCller?=\\x <a@x.test>", "=?utf-8?Q?M=C3=BCller=5Cx?= <a@x.test>"),
+        ] {
+            for is_single in [true, false] {
+                assert_eq!(repair(body, is_single).as_deref(), Ok(wanted), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_postfix_reads_as_a_person_does_stays() {
+        for body in [
+            "=?utf-8?Q?Caf=C3=A9 (Bar)?= <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9 at home?= <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9@home?= <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9 <b@y.test?= <a@x.test>",
+            "\"=?utf-8?Q?Caf=C3=A9, Inc?=\" <a@x.test>",
+            "a@x.test (=?utf-8?Q?Caf=C3=A9, Inc?=)",
+            "a@x.test (CORP\\jdoe)",
+            "\"CORP\\jdoe\" <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9?=, b@x.test, C <c@x.test>",
+            "=?utf-8?Q?Freunde=C3=9C?=: a@x.test, b@x.test;",
+            "=?utf-8?Q?Caf=C3=A9?=",
+            "Company, Inc. <a@x.test>",
+            "\"open =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>",
+        ] {
+            for is_single in [true, false] {
+                assert_eq!(repair(body, is_single).as_deref(), Ok(body), "{body}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_may_be_an_address_is_left_and_not_signed() {
+        for body in [
+            "=?utf-8?Q?Caf=C3=A9, b@y.test?= <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9 <b@y.test>?= <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9, Inc?=",
+            // It can't be read.
+            "=?utf-8?B?Caf, !?= <a@x.test>",
+            "=?x-what?Q?Caf=C3=A9, x?= <a@x.test>",
+        ] {
+            for is_single in [true, false] {
+                let got = repaired(b"X", body.as_bytes(), is_single, None);
+                assert_eq!(got, Err(Unstable::Name), "{body}");
+            }
+        }
+        // A word between commas is a recipient, or part of a name: only in From and the like it is certain.
+        let body = "=?utf-8?Q?Ren=C3=A9?=, root, Bob <b@x.test>";
+        assert_eq!(repair(body, false), Err(Unstable::Name));
+        assert_eq!(repair(body, true).unwrap(), "=?utf-8?Q?Ren=C3=A9=2C_root=2C_Bob?= <b@x.test>");
+    }
+}
