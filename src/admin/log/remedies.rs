@@ -37,9 +37,11 @@ kinds! {
     "no-domain": "no domain in From that could have a key", "From: an address without a domain" =>
         "Set origin in config.toml; dkimctl setup does.";
     "unclear-from": "From: " =>
-        "Use a plain address in From: what Postfix makes of this one is not certain.";
+        "Use a plain name and address in From: what Postfix, or a reader, makes of this one is not certain.";
+    "several-authors": "more than one domain in From" =>
+        "Name the author who answers in a Sender field: its domain signs.";
     "bad-from": "no From field", "more than one From field", "no address in From",
-        "more than one domain in From", "there is no From field" =>
+        "there is no From field" =>
         "Fix the program that writes the message.";
     "bad-header": "the header has a line that is no field", "the header is too large" =>
         "Fix the program that writes the message.";
