@@ -101,7 +101,7 @@ impl Host {
     /// use sendmail_dkim::config::Host;
     /// assert!(Host::parse("sendmail = \"/usr/sbin/sendmail.postfix\"").is_ok());
     /// let error = Host::parse("sendmail = \"/x\"\norigni = \"web.example\"").unwrap_err();
-    /// assert!(error.to_string().starts_with("line 2: unknown field `origni`"));
+    /// assert!(error.to_string().starts_with("line 2: unknown key `origni`"));
     /// ```
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let keys = Keys::parse(text)?;
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let error = host("\nfoo = 1\n").unwrap_err();
-        assert!(error.starts_with("line 3: unknown field `foo`"), "{error}");
+        assert!(error.starts_with("line 3: unknown key `foo`"), "{error}");
     }
 
     #[test]

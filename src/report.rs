@@ -275,8 +275,21 @@ pub fn chain(error: &dyn Error) -> String {
     let mut cause = error.source();
     while let Some(error) = cause {
         text.push_str(": ");
-        text.push_str(&error.to_string());
+        text.push_str(&plain(error));
         cause = error.source();
+    }
+    text
+}
+
+/// An error as people read it: that of a system call without its number and its name in C.
+#[must_use]
+pub fn plain(error: &(dyn Error + 'static)) -> String {
+    let of_io = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
+    let errno = error.downcast_ref::<Errno>().copied().or(of_io.map(Errno::from_raw));
+    let Some(errno) = errno else { return error.to_string() };
+    let mut text = errno.desc().to_owned();
+    if let Some(first) = text.get_mut(..1) {
+        first.make_ascii_lowercase();
     }
     text
 }
@@ -284,6 +297,14 @@ pub fn chain(error: &dyn Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_error_of_the_system_has_neither_number_nor_name() {
+        let denied = io::Error::from_raw_os_error(Errno::EACCES as i32);
+        assert_eq!(plain(&denied), "permission denied");
+        assert_eq!(plain(&Errno::ENOENT), "no such file or directory");
+        assert_eq!(plain(&io::Error::other("larger than 10 bytes")), "larger than 10 bytes");
+    }
 
     fn entry<'a>() -> Entry<'a> {
         Entry {

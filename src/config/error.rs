@@ -32,9 +32,74 @@ impl ConfigError {
 
     /// What the parser of TOML says about a text.
     pub(crate) fn of(text: &str, error: &toml::de::Error) -> Self {
+        let what = |key: Option<&str>| in_words(error.message(), key);
         match error.span() {
-            Some(span) => Self::at(text, span.start, error.message()),
-            None => Self { line: None, what: error.message().to_owned() },
+            Some(span) => Self::at(text, span.start, what(key_at(text, span.start))),
+            None => Self { line: None, what: what(None) },
         }
+    }
+}
+
+/// The key in whose line a place is.
+fn key_at(text: &str, place: usize) -> Option<&str> {
+    let line = text.get(..place)?.rsplit('\n').next()?;
+    let key = line.split_once('=')?.0.trim();
+    (!key.is_empty() && !key.starts_with('#')).then_some(key)
+}
+
+/// What serde says, in the words of TOML.
+fn in_words(message: &str, key: Option<&str>) -> String {
+    let quoted = |rest: &str| rest.split('`').nth(1).unwrap_or_default().to_owned();
+    if let Some(rest) = message.strip_prefix("unknown field ") {
+        return format!("unknown key `{}`", quoted(rest));
+    }
+    if let Some(rest) = message.strip_prefix("missing field ") {
+        return format!("key `{}` is missing", quoted(rest));
+    }
+    let wrong = ["invalid type: ", "invalid value: "];
+    let wrong = wrong.iter().find_map(|begin| message.strip_prefix(begin));
+    let Some((found, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
+        return message.to_owned();
+    };
+    let expected = match expected {
+        "a sequence" => "a list",
+        "i64" | "u64" | "u32" => "a whole number",
+        name if name == "a map" || name.starts_with("struct ") => "a table",
+        other => other,
+    };
+    let found = match found {
+        "map" => "a table",
+        "sequence" => "a list",
+        other => other,
+    };
+    let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
+    format!("{key}expected {expected}, found {found}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn serde_is_not_heard() {
+        for (message, key, said) in [
+            ("unknown field `origni`, expected one of `a`, `b`", None, "unknown key `origni`"),
+            ("missing field `selectors`", None, "key `selectors` is missing"),
+            (
+                "invalid type: integer `1`, expected a boolean",
+                Some("log_success"),
+                "log_success: expected a boolean, found integer `1`",
+            ),
+            ("invalid type: map, expected a sequence", None, "expected a list, found a table"),
+            (
+                "invalid value: integer `-1`, expected u64",
+                Some("x"),
+                "x: expected a whole number, found integer `-1`",
+            ),
+        ] {
+            assert_eq!(in_words(message, key), said);
+        }
+        assert_eq!(key_at("a = 1\nb = \"x\"\n", 10), Some("b"));
+        assert_eq!(key_at("a = 1\n", 0), None);
     }
 }

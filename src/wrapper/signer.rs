@@ -109,7 +109,9 @@ impl Keys for Signer {
             Err(error) if ENDED.contains(&error.kind()) => {
                 Err("the process that signs has ended".to_owned())
             }
-            Err(error) => Err(format!("cannot ask the process that signs: {error}")),
+            Err(error) => {
+                Err(format!("cannot ask the process that signs: {}", report::plain(&error)))
+            }
         }
     }
 }

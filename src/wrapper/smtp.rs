@@ -132,7 +132,11 @@ fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
         run.log(Severity::Error, Outcome::Refused, Some(reason));
         return relay.hang_up("");
     }
-    run.log(Severity::Error, Outcome::Refused, Some(&format!("cannot hand it over: {error}")));
+    run.log(
+        Severity::Error,
+        Outcome::Refused,
+        Some(&format!("cannot hand it over: {}", report::plain(error))),
+    );
     relay.hang_up("421 4.3.0 Error: cannot hand over the message, closing connection\r\n");
 }
 

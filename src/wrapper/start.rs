@@ -42,7 +42,7 @@ pub(super) fn start(
     match signer {
         Ok(signer) => Ok(Started { host, real, signer, dropped }),
         Err(error) => {
-            let reason = format!("cannot start the process that signs: {error}");
+            let reason = format!("cannot start the process that signs: {}", report::plain(&error));
             Err(leave_unread(call, Ok(&real), host.signing.on_error, &reason, dropped))
         }
     }

@@ -138,7 +138,7 @@ fn what_is_broken_is_told_as_the_log_would() {
     stage.write("etc/domains/sample.com.toml", "selectrs = [\"s1\"]\n");
     let (code, broken) = told(&stage, &["--from", "a@sample.com"], b"");
     assert_eq!((code, broken["decision"].as_str()), (Some(1), Some("send as it was submitted")));
-    assert!(broken["reason"].as_str().unwrap().contains("unknown field `selectrs`"), "{broken}");
+    assert!(broken["reason"].as_str().unwrap().contains("unknown key `selectrs`"), "{broken}");
     stage.config("on_error = \"refuse\"");
     let (_, broken) = told(&stage, &["--from", "a@sample.com"], b"");
     assert_eq!(broken["decision"], "refuse (exit code 75)");

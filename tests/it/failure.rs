@@ -55,7 +55,7 @@ fn a_broken_domain_file_sends_or_refuses_as_the_host_says() {
     stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\nfoo = 1\n");
     assert_sent_as_submitted(&stage);
     stage.config("on_error = \"refuse\"");
-    assert_refused(&stage, &["-t"], "domains/sample.com.toml: line 2: unknown field `foo`");
+    assert_refused(&stage, &["-t"], "domains/sample.com.toml: line 2: unknown key `foo`");
 }
 
 #[test]

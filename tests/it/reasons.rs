@@ -37,7 +37,15 @@ const KEY: &str = "keys/reasons.test/s1.private";
 
 /// Errors of the host: sent unsigned, or refused.
 const WRONG: &[Wrong] = &[
-    Wrong::domain_file("echo 'foo = 1' >>FILE", "FILE: line 2: unknown field `foo`"),
+    Wrong::domain_file("echo 'foo = 1' >>FILE", "FILE: line 2: unknown key `foo`"),
+    Wrong::domain_file(
+        "echo 'minimum_key_bits = \"x\"' >>FILE",
+        "FILE: line 2: minimum_key_bits: expected a whole number, found string",
+    ),
+    Wrong::domain_file(
+        "echo 'users = 1' >>FILE",
+        "FILE: line 2: users: expected a list, found integer `1`",
+    ),
     Wrong::domain_file(
         "chmod 666 FILE",
         "FILE must be writable by its owner only (found uid 0, mode 0666)",

@@ -6,7 +6,7 @@ use std::io;
 use std::path::Path;
 
 use crate::admin::output::Failure;
-use crate::report::chain;
+use crate::report::{chain, plain};
 
 /// A file that can't be used; the administrator causes it.
 #[derive(Debug)]
@@ -35,7 +35,7 @@ impl<E: Error> FileError<E> {
 impl<E: Error> fmt::Display for FileError<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Unreadable(error) => error.fmt(f),
+            Self::Unreadable(error) => f.write_str(&plain(error)),
             Self::Invalid(error) => f.write_str(&chain(error)),
         }
     }
