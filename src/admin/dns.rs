@@ -1,15 +1,16 @@
 //! DNS lookups: the TXT records of a name, and the servers of its zone. A lookup blocks its thread; many run at once on as
-//! many threads ([`at_once`]).
+//! many threads (see `parallel`), which share what is known of each server.
 
 mod error;
 mod exchange;
+mod server;
 
+use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
-use std::panic::resume_unwind;
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
-use std::{fmt, io, thread};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io};
 
 use hickory_proto::op::{Message, ResponseCode};
 use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, TXT};
@@ -18,26 +19,30 @@ use resolv_conf::{Config, ScopedIp};
 
 use super::input;
 use super::output::Failure;
+use crate::report::plain;
 pub(super) use error::LookupError;
 use error::MOST_ALIASES;
-use exchange::{Question, Wait};
+use exchange::{Bounds, Question, Wait};
+use server::Servers;
 
 /// The port of DNS servers.
 const PORT: u16 = 53;
 
-/// Limits of the C library on `timeout` and `attempts` of resolv.conf(5).
-const LONGEST_TIMEOUT: u32 = 30;
+/// The limit of the C library on `attempts` of resolv.conf(5).
 const MOST_ATTEMPTS: u32 = 5;
 
-/// The most lookups at once. They wait most of the time, and a resolver should not notice them.
-const AT_ONCE: usize = 32;
+/// What all lookups of a run may take together: so much, and so much more for each of them.
+const LONGEST: Duration = Duration::from_secs(15);
+const LONGEST_FOR_EACH: Duration = Duration::from_millis(50);
 
 /// The DNS servers to ask.
 #[derive(Debug)]
 pub(super) struct Dns {
     /// In this order; the first answer is used.
     resolvers: Vec<SocketAddr>,
-    wait: Wait,
+    bounds: Bounds,
+    /// The addresses of servers of zones, by their names: many zones have the same ones.
+    addresses: Mutex<HashMap<Name, Vec<IpAddr>>>,
 }
 
 /// The answer to a lookup of TXT records.
@@ -82,7 +87,7 @@ impl Dns {
             io::Error::other(format!("no DNS server in /etc/resolv.conf: {error}"))
         };
         let text = input::read(Path::new("/etc/resolv.conf"), input::CONFIGURATION);
-        let config = Config::parse(text.map_err(|error| failed(&error))?);
+        let config = Config::parse(text.map_err(|error| failed(&plain(&error)))?);
         let mut config = config.map_err(|error| failed(&error))?;
         config.glibc_normalize();
         let resolvers: Vec<_> =
@@ -90,9 +95,21 @@ impl Dns {
         if resolvers.is_empty() {
             return Err(failed(&"it names none"));
         }
-        let timeout = Duration::from_secs(u64::from(config.timeout.clamp(1, LONGEST_TIMEOUT)));
+        let timeout = Duration::from_secs(u64::from(config.timeout.max(1)));
         let attempts = config.attempts.clamp(1, MOST_ATTEMPTS);
-        Ok(Self { resolvers, wait: Wait { timeout, attempts } })
+        Ok(Self::new(resolvers, Wait { timeout, attempts }))
+    }
+
+    fn new(resolvers: Vec<SocketAddr>, wait: Wait) -> Self {
+        let bounds = Bounds { wait, deadline: None, servers: Servers::default() };
+        Self { resolvers, bounds, addresses: Mutex::default() }
+    }
+
+    /// Sets the end of all lookups together: later for many names than for few.
+    pub(super) fn for_names(mut self, count: usize) -> Self {
+        let each = LONGEST_FOR_EACH.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
+        self.bounds.deadline = Instant::now().checked_add(LONGEST.saturating_add(each));
+        self
     }
 
     /// The server of the option `--server`, or else those of the system.
@@ -104,7 +121,7 @@ impl Dns {
         let Some(text) = server else { return Self::system().map_err(Failure::system) };
         let server = server_address(text)
             .map_err(|_| Failure::usage(format_args!("{text:?} is not ADDRESS or ADDRESS:PORT")))?;
-        Ok(Self { resolvers: vec![server], wait: Wait::DEFAULT })
+        Ok(Self::new(vec![server], Wait::DEFAULT))
     }
 
     /// The TXT records of a name.
@@ -131,7 +148,7 @@ impl Dns {
         let mut zone = parse(name)?;
         let servers = loop {
             let reply =
-                Question::new(&zone, RecordType::NS, true, self.wait).ask(&self.resolvers)?;
+                Question::new(&zone, RecordType::NS, true).ask(&self.bounds, &self.resolvers)?;
             let servers = data(&reply, &zone, |server: &NS| server.0.clone());
             if !servers.is_empty() {
                 break servers;
@@ -150,9 +167,14 @@ impl Dns {
     }
 
     fn addresses(&self, server: &Name) -> Vec<IpAddr> {
+        let known = || self.addresses.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = server.to_lowercase();
+        if let Some(addresses) = known().get(&name) {
+            return addresses.clone();
+        }
         let mut addresses = Vec::new();
         for kind in [RecordType::A, RecordType::AAAA] {
-            let Ok(reply) = Question::new(server, kind, true, self.wait).ask(&self.resolvers)
+            let Ok(reply) = Question::new(server, kind, true).ask(&self.bounds, &self.resolvers)
             else {
                 continue;
             };
@@ -161,6 +183,7 @@ impl Dns {
             let v6 = records.filter_map(AAAA::try_borrow).map(|address| IpAddr::V6(address.0));
             addresses.extend(v4.chain(v6));
         }
+        known().insert(name, addresses.clone());
         addresses
     }
 
@@ -168,8 +191,7 @@ impl Dns {
     fn answer(&self, name: &str, servers: &[SocketAddr], recursive: bool) -> Answer {
         let (mut servers, mut recursive) = (servers, recursive);
         Answer::of(name, |name| {
-            let question = Question::new(name, RecordType::TXT, recursive, self.wait);
-            let reply = question.ask(servers);
+            let reply = Question::new(name, RecordType::TXT, recursive).ask(&self.bounds, servers);
             (servers, recursive) = (self.resolvers.as_slice(), true);
             reply
         })
@@ -222,27 +244,6 @@ impl Answer {
             None
         })
     }
-}
-
-/// Maps `ask` over `items` on several threads; the results are in the order of the items.
-pub(super) fn at_once<T: Sync, R: Send>(items: &[T], ask: impl Fn(&T) -> R + Sync) -> Vec<R> {
-    let next = AtomicUsize::new(0);
-    let work = || {
-        let mut done = Vec::new();
-        loop {
-            let index = next.fetch_add(1, Ordering::Relaxed);
-            let Some(item) = items.get(index) else { return done };
-            done.push((index, ask(item)));
-        }
-    };
-    let mut all: Vec<(usize, R)> = thread::scope(|scope| {
-        let threads = (0..items.len().min(AT_ONCE)).map(|_| scope.spawn(work));
-        let threads: Vec<_> = threads.collect();
-        let ends = threads.into_iter().map(thread::ScopedJoinHandle::join);
-        ends.flat_map(|end| end.unwrap_or_else(|panic| resume_unwind(panic))).collect()
-    });
-    all.sort_by_key(|(index, _)| *index);
-    all.into_iter().map(|(_, result)| result).collect()
 }
 
 /// Parses `ADDR[:PORT]`, an IPv6 address with a port in brackets.

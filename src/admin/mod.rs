@@ -18,6 +18,7 @@ mod input;
 mod log;
 mod notify;
 mod output;
+mod parallel;
 mod postconf;
 mod published;
 mod publisher;

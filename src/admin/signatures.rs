@@ -1,13 +1,16 @@
 //! The signatures of a message, verified against records from the DNS, from a folder of keys or from a file.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::dns::{Answer, Dns, Found};
 use super::input;
+use super::output::Progress;
+use super::parallel;
 use super::store::keys::KeyFiles;
+use crate::dkim::verify::signers;
 use crate::dkim::{
     Domain, Header, Lookup, NotAHeader, Record, Selector, Timestamp, Verdict, verify,
 };
@@ -88,7 +91,17 @@ impl Source {
     ///
     /// A line of the header belongs to no field.
     pub(super) fn verify<'a>(&self, message: &'a [u8]) -> Result<Verified<'a>, NotAHeader> {
-        Verified::new(message, |domain, selector| self.find(domain, selector))
+        let (header, _) = split(message)?;
+        let signers: HashSet<_> = signers(&header).collect();
+        let signers: Vec<_> = signers.into_iter().collect();
+        let find = |(domain, selector): &(Domain, Selector)| self.find(domain, selector);
+        let progress = Progress::of("records looked up");
+        let found = parallel::all(&signers, parallel::WAITING, progress, find);
+        let found: HashMap<_, _> = signers.into_iter().zip(found).collect();
+        Verified::new(message, |domain, selector| {
+            let key = (domain.clone(), selector.clone());
+            found.get(&key).cloned().unwrap_or(Lookup::NotFound)
+        })
     }
 
     fn find(&self, domain: &Domain, selector: &Selector) -> Lookup {
@@ -117,7 +130,9 @@ fn in_folder(folder: &Path, selector: &Selector) -> Lookup {
     match input::read(&files.record, input::CONFIGURATION) {
         Ok(text) => Lookup::Found(Record::text_in(&text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => of_key(&files),
-        Err(error) => Lookup::Failed(format!("{}: {error}", files.record.display())),
+        Err(error) => {
+            Lookup::Failed(format!("{}: {}", files.record.display(), report::plain(&error)))
+        }
     }
 }
 

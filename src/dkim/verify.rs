@@ -117,6 +117,12 @@ pub fn verify(
     header.named(NAME).take(MOST).map(one).collect()
 }
 
+/// d= and s= of the signatures that [`verify`] looks up the keys of.
+pub fn signers(header: &Header) -> impl Iterator<Item = (Domain, Selector)> {
+    let claims = header.named(NAME).take(MOST).filter_map(|field| Claims::parse(field).ok());
+    claims.map(|claims| (claims.domain, claims.selector))
+}
+
 fn verify_one(
     header: &Header,
     body: &[u8],

@@ -17,6 +17,10 @@ pub(crate) enum LookupError {
     Bogus(SocketAddr),
     /// No answer in time.
     Timeout(SocketAddr),
+    /// The server answered none of the questions before, and was not asked this one.
+    Silent(SocketAddr),
+    /// The lookups before took all the time that there was.
+    Late,
     /// The server could not be reached, or its answer could not be parsed.
     Broken(SocketAddr, String),
     /// The zone names the server, but the server does not serve the zone.
@@ -38,6 +42,8 @@ impl fmt::Display for LookupError {
                 write!(f, "the DNS server {server} answers that the records fail DNSSEC validation")
             }
             Self::Timeout(server) => write!(f, "no answer from the DNS server {server} in time"),
+            Self::Silent(server) => write!(f, "the DNS server {server} does not answer"),
+            Self::Late => f.write_str("not asked: the lookups before it took too long"),
             Self::Broken(server, why) => write!(f, "the DNS server {server}: {why}"),
             Self::Lame(server) => write!(f, "the DNS server {server} does not serve the zone"),
             Self::NoAddress(server) => write!(f, "the DNS server {server} has no address"),

@@ -9,6 +9,7 @@ use hickory_proto::rr::rdata::opt::{EdnsCode, EdnsOption};
 use hickory_proto::rr::{Name, RecordType};
 
 use super::error::LookupError;
+use super::server::{Server, Servers};
 
 /// How long a server is waited for, by UDP and again by TCP; and how often it is sent the question meanwhile, at least once.
 #[derive(Clone, Copy, Debug)]
@@ -21,20 +22,31 @@ impl Wait {
     pub(super) const DEFAULT: Self = Self { timeout: Duration::from_secs(5), attempts: 3 };
 }
 
+/// What bounds all questions of a run.
+#[derive(Debug)]
+pub(super) struct Bounds {
+    pub(super) wait: Wait,
+    /// After it nothing is asked.
+    pub(super) deadline: Option<Instant>,
+    pub(super) servers: Servers,
+}
+
+/// How long all servers of one lookup are waited for together.
+const LONGEST: Duration = Duration::from_secs(10);
+
 /// What fits into one packet anywhere (RFC 9715). Bytes.
 const PAYLOAD: u16 = 1232;
 
-/// A question, and how long to wait for an answer.
+/// A question.
 #[derive(Debug)]
 pub(super) struct Question {
     name: Name,
     message: Message,
-    wait: Wait,
 }
 
 impl Question {
     /// Without `recursive`, servers answer for zones of their own only.
-    pub(super) fn new(name: &Name, kind: RecordType, recursive: bool, wait: Wait) -> Self {
+    pub(super) fn new(name: &Name, kind: RecordType, recursive: bool) -> Self {
         let mut message = Message::query();
         message.add_query(Query::query(name.clone(), kind));
         message.metadata.recursion_desired = recursive;
@@ -43,18 +55,19 @@ impl Question {
         let mut edns = Edns::new();
         edns.set_max_payload(PAYLOAD);
         message.set_edns(edns);
-        Self { name: name.clone(), message, wait }
+        Self { name: name.clone(), message }
     }
 
     /// The reply of the first server that has one: records, or that there are none.
-    pub(super) fn ask(&self, servers: &[SocketAddr]) -> Result<Message, LookupError> {
+    pub(super) fn ask(
+        &self,
+        bounds: &Bounds,
+        servers: &[SocketAddr],
+    ) -> Result<Message, LookupError> {
         let mut failure = LookupError::NoAddress(self.name.to_ascii());
+        let share = LONGEST.checked_div(u32::try_from(servers.len()).unwrap_or(u32::MAX));
         for &server in servers {
-            let reply = self.ask_one(server).map_err(|error| match error.raw_os_error() {
-                _ if is_timeout(&error) => LookupError::Timeout(server),
-                Some(_) => LookupError::Broken(server, error.kind().to_string()),
-                None => LookupError::Broken(server, error.to_string()),
-            });
+            let reply = self.ask_in_turn(bounds, server, share.unwrap_or(LONGEST));
             match reply.and_then(|reply| self.usable(server, reply)) {
                 Ok(reply) => return Ok(reply),
                 Err(error) => failure = error,
@@ -74,13 +87,55 @@ impl Question {
         Err(if is_bogus(&reply) { LookupError::Bogus(server) } else { refused() })
     }
 
-    fn ask_one(&self, server: SocketAddr) -> io::Result<Message> {
-        let bytes = self.message.to_vec().map_err(io::Error::other)?;
-        let reply = self.by_udp(server, &bytes)?;
-        if reply.metadata.truncation { self.by_tcp(server, &bytes) } else { Ok(reply) }
+    /// Asks when the server has not too many questions to answer, and if it answers at all.
+    fn ask_in_turn(
+        &self,
+        bounds: &Bounds,
+        server: SocketAddr,
+        longest: Duration,
+    ) -> Result<Message, LookupError> {
+        let state = bounds.servers.of(server);
+        let _turn = state.turn().ok_or(LookupError::Silent(server))?;
+        let asked = Instant::now();
+        let whole = bounds.wait.timeout.min(longest);
+        let left = bounds.deadline.map(|deadline| deadline.saturating_duration_since(asked));
+        let timeout = left.map_or(whole, |left| left.min(whole));
+        if timeout.is_zero() {
+            return Err(LookupError::Late);
+        }
+        let wait = Wait { timeout, ..bounds.wait };
+        self.ask_one(server, &state, wait).map_err(|error| match error.raw_os_error() {
+            _ if is_timeout(&error) && timeout < whole => LookupError::Late,
+            _ if is_timeout(&error) => {
+                state.gave_no_answer(asked);
+                LookupError::Timeout(server)
+            }
+            Some(_) => LookupError::Broken(server, error.kind().to_string()),
+            None => LookupError::Broken(server, error.to_string()),
+        })
     }
 
-    fn by_udp(&self, server: SocketAddr, bytes: &[u8]) -> io::Result<Message> {
+    fn ask_one(&self, server: SocketAddr, state: &Server, wait: Wait) -> io::Result<Message> {
+        let bytes = self.message.to_vec().map_err(io::Error::other)?;
+        let reply = self.by_udp(server, state, wait, &bytes)?;
+        if reply.metadata.truncation { self.by_tcp(server, wait, &bytes) } else { Ok(reply) }
+    }
+
+    /// A question that every server answers at once, if only by a refusal: whether it is there at all. A resolver may be silent
+    /// of a name whose own servers are.
+    fn probe() -> Message {
+        let mut message = Message::query();
+        message.add_query(Query::query(Name::root(), RecordType::NS));
+        message
+    }
+
+    fn by_udp(
+        &self,
+        server: SocketAddr,
+        state: &Server,
+        wait: Wait,
+        bytes: &[u8],
+    ) -> io::Result<Message> {
         let any: IpAddr = match server {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -88,11 +143,17 @@ impl Question {
         let socket = UdpSocket::bind((any, 0))?;
         // The kernel passes on what comes from the server, and nothing else.
         socket.connect(server)?;
-        let Wait { timeout, attempts } = self.wait;
+        let Wait { timeout, attempts } = wait;
         let interval = timeout.checked_div(attempts).unwrap_or(timeout);
         let mut buffer = vec![0; usize::from(u16::MAX)];
-        for _ in 0..attempts {
+        for attempt in 1..=attempts {
+            if state.is_silent() {
+                break;
+            }
             socket.send(bytes)?;
+            if attempt == attempts {
+                socket.send(&Self::probe().to_vec().map_err(io::Error::other)?)?;
+            }
             let sent = Instant::now();
             while let Ok(left) = left(sent, interval) {
                 socket.set_read_timeout(Some(left))?;
@@ -100,6 +161,7 @@ impl Question {
                     Err(error) if is_timeout(&error) => continue,
                     received => buffer.get(..received?).unwrap_or_default(),
                 };
+                state.heard();
                 if let Some(reply) = self.reply(received)? {
                     return Ok(reply);
                 }
@@ -108,8 +170,8 @@ impl Question {
         Err(ErrorKind::TimedOut.into())
     }
 
-    fn by_tcp(&self, server: SocketAddr, bytes: &[u8]) -> io::Result<Message> {
-        let timeout = self.wait.timeout;
+    fn by_tcp(&self, server: SocketAddr, wait: Wait, bytes: &[u8]) -> io::Result<Message> {
+        let timeout = wait.timeout;
         let begun = Instant::now();
         let mut stream = TcpStream::connect_timeout(&server, timeout)?;
         stream.set_write_timeout(Some(timeout))?;

@@ -2,12 +2,17 @@ use super::*;
 
 use std::io::{Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, UdpSocket};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use hickory_proto::op::Query;
 use hickory_proto::rr::rdata::opt::EdnsOption;
 use hickory_proto::rr::{RData, Record};
+
+use crate::admin::output::Progress;
+use crate::admin::parallel;
 
 /// How a question came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -50,7 +55,7 @@ fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone
             }
         }
     });
-    Dns { resolvers: vec![address], wait: Wait::DEFAULT }
+    Dns::new(vec![address], Wait::DEFAULT)
 }
 
 fn record(owner: &str, data: RData) -> Record {
@@ -120,7 +125,7 @@ fn each_way_of_having_no_record_is_told_from_the_others() {
         Some(reply)
     });
     let server = dns.resolvers[0];
-    dns.wait.timeout = Duration::from_millis(300);
+    dns.bounds.wait.timeout = Duration::from_millis(300);
     let found = |name| dns.txt(name).found;
     assert_eq!(found("none.test"), Found::NoRecords);
     assert_eq!(found("absent.test"), Found::NoName);
@@ -224,7 +229,7 @@ fn a_server_is_an_address_with_or_without_a_port() {
 
 #[test]
 fn a_reply_to_another_question_is_ignored() {
-    let dns = serve(|_, question, mut reply| {
+    let mut dns = serve(|_, question, mut reply| {
         reply.add_answer(txt("x.test", &["right"]));
         if asked(question) == "x.test" {
             return Some(reply);
@@ -233,22 +238,97 @@ fn a_reply_to_another_question_is_ignored() {
         reply.add_query(Query::query(parse("x.test").unwrap(), RecordType::TXT));
         Some(reply)
     });
-    let dns = Dns { wait: Wait { timeout: Duration::from_millis(200), attempts: 2 }, ..dns };
+    let wait = Wait { timeout: Duration::from_millis(200), attempts: 2 };
+    dns.bounds.wait = wait;
     assert_eq!(records(&dns.txt("x.test")), [b"right"]);
     let timeout = LookupError::Timeout(dns.resolvers[0]);
     assert_eq!(dns.txt("y.test").found, Found::Unknown(timeout));
 }
 
+/// A server that takes its time for each question, on a thread of its own, and counts how many it has at once.
+fn serve_slowly(most: &'static AtomicUsize) -> Dns {
+    let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
+    let address = socket.local_addr().unwrap();
+    thread::spawn(move || {
+        let now = Arc::new(AtomicUsize::new(0));
+        let mut bytes = [0; 4096];
+        while let Ok((length, peer)) = socket.recv_from(&mut bytes) {
+            let question = Message::from_vec(&bytes[..length]).unwrap();
+            let (socket, now) = (Arc::clone(&socket), Arc::clone(&now));
+            most.fetch_max(now.fetch_add(1, Ordering::SeqCst).saturating_add(1), Ordering::SeqCst);
+            thread::spawn(move || {
+                thread::sleep(Duration::from_millis(10));
+                let name = asked(&question);
+                let mut reply = question.into_response();
+                reply.add_answer(txt(&name, &[&name]));
+                now.fetch_sub(1, Ordering::SeqCst);
+                socket.send_to(&reply.to_vec().unwrap(), peer).unwrap();
+            });
+        }
+    });
+    Dns::new(vec![address], Wait::DEFAULT)
+}
+
+fn many(dns: &Dns, count: usize) -> Vec<Answer> {
+    let names: Vec<String> = (0..count).map(|number| format!("{number}.test")).collect();
+    parallel::all(&names, parallel::WAITING, Progress::none(), |name| dns.txt(name))
+}
+
 #[test]
-fn many_lookups_run_at_once_and_keep_their_order() {
-    let dns = serve(|_, question, mut reply| {
+fn many_lookups_run_at_once_in_order_and_no_server_gets_too_many() {
+    static MOST: AtomicUsize = AtomicUsize::new(0);
+    let dns = serve_slowly(&MOST);
+    for (number, answer) in many(&dns, 400).iter().enumerate() {
+        assert_eq!(records(answer), [format!("{number}.test").into_bytes()]);
+    }
+    let most = MOST.load(Ordering::SeqCst);
+    assert!((2..=server::AT_ONCE).contains(&most), "{most}");
+}
+
+#[test]
+fn a_server_that_never_answers_is_given_up_for_all_names() {
+    // Nothing reads what arrives there.
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let dead = socket.local_addr().unwrap();
+    let wait = Wait { timeout: Duration::from_millis(300), attempts: 3 };
+    let begun = Instant::now();
+    let answers = many(&Dns::new(vec![dead], wait), 1_000);
+    // One after the other they would take five minutes.
+    assert!(begun.elapsed() < Duration::from_secs(20));
+    let (timeout, silent) = (LookupError::Timeout(dead), LookupError::Silent(dead));
+    let is = |answer: &Answer, error: &LookupError| answer.found == Found::Unknown(error.clone());
+    assert!(answers.iter().all(|answer| is(answer, &timeout) || is(answer, &silent)));
+    assert!(answers.iter().filter(|answer| is(answer, &silent)).count() > 800);
+}
+
+#[test]
+fn a_resolver_that_is_silent_of_some_names_is_asked_for_the_others() {
+    let mut dns = serve(|_, question, mut reply| {
         let name = asked(question);
-        reply.add_answer(txt(&name, &[&name]));
+        let number = name.strip_suffix(".test").and_then(|number| number.parse::<usize>().ok());
+        if number.is_some_and(|number| number < 50) {
+            return None;
+        }
+        reply.add_answer(txt(&name, &["x"]));
         Some(reply)
     });
-    let names: Vec<String> = (0..200).map(|number| format!("{number}.test")).collect();
-    let answers = at_once(&names, |name| records(&dns.txt(name)).concat());
-    assert_eq!(answers, names.iter().map(String::as_bytes).collect::<Vec<_>>());
+    dns.bounds.wait = Wait { timeout: Duration::from_millis(300), attempts: 3 };
+    let answers = many(&dns, 100);
+    for answer in answers.iter().skip(50) {
+        assert_eq!(records(answer), [b"x"]);
+    }
+    assert_eq!(answers[0].found, Found::Unknown(LookupError::Timeout(dns.resolvers[0])));
+}
+
+#[test]
+fn all_lookups_together_have_an_end() {
+    let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let mut dns = Dns::new(vec![socket.local_addr().unwrap()], Wait::DEFAULT).for_names(1);
+    assert!(dns.bounds.deadline.is_some_and(|deadline| deadline > Instant::now()));
+    dns.bounds.deadline = Some(Instant::now() + Duration::from_millis(50));
+    for _ in 0..3 {
+        assert_eq!(dns.txt("x.test").found, Found::Unknown(LookupError::Late));
+    }
 }
 
 #[test]

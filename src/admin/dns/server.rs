@@ -1,0 +1,145 @@
+//! What all threads together know of each server: how many questions it is asked now, and whether it answers at all.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+/// The most questions that one server is asked at once. A resolver should not notice them, and one slow server must not keep
+/// the threads from all others.
+pub(super) const AT_ONCE: usize = 32;
+
+/// The servers that were asked.
+#[derive(Debug, Default)]
+pub(super) struct Servers(Mutex<HashMap<SocketAddr, Arc<Server>>>);
+
+/// One server.
+#[derive(Debug, Default)]
+pub(super) struct Server {
+    state: Mutex<State>,
+    /// A question ended, or the server turned out to be silent.
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    questions: usize,
+    /// When anything last came from the server.
+    heard: Option<Instant>,
+    /// Questions since then that got no answer.
+    unanswered: usize,
+}
+
+/// After so many questions without an answer to any of them, a server is not asked again. One may leave a few unanswered: those
+/// for zones that it does not serve.
+const SILENT: usize = 8;
+
+impl State {
+    fn is_silent(&self) -> bool {
+        self.unanswered >= SILENT
+    }
+}
+
+/// The right to ask a server one question.
+#[derive(Debug)]
+pub(super) struct Turn<'a>(&'a Server);
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What a thread that panicked has left is a number or a time: never half of one.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Servers {
+    pub(super) fn of(&self, address: SocketAddr) -> Arc<Server> {
+        Arc::clone(lock(&self.0).entry(address).or_default())
+    }
+}
+
+impl Server {
+    /// Waits until the server may be asked one more question. `None`: it does not answer.
+    pub(super) fn turn(&self) -> Option<Turn<'_>> {
+        let is_busy = |state: &mut State| state.questions >= AT_ONCE && !state.is_silent();
+        let state = self.changed.wait_while(lock(&self.state), is_busy);
+        let mut state = state.unwrap_or_else(PoisonError::into_inner);
+        if state.is_silent() {
+            return None;
+        }
+        state.questions = state.questions.saturating_add(1);
+        Some(Turn(self))
+    }
+
+    /// Something came from the server.
+    pub(super) fn heard(&self) {
+        let mut state = lock(&self.state);
+        (state.heard, state.unanswered) = (Some(Instant::now()), 0);
+    }
+
+    /// A question of that moment got no answer.
+    pub(super) fn gave_no_answer(&self, asked: Instant) {
+        let mut state = lock(&self.state);
+        if state.heard.is_none_or(|heard| heard < asked) {
+            state.unanswered = state.unanswered.saturating_add(1);
+            self.changed.notify_all();
+        }
+    }
+
+    /// Whether there is no use in waiting for an answer.
+    pub(super) fn is_silent(&self) -> bool {
+        lock(&self.state).is_silent()
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = lock(&self.0.state);
+        state.questions = state.questions.saturating_sub(1);
+        self.0.changed.notify_one();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn leave_unanswered(server: &Server, count: usize, asked: Instant) {
+        (0..count).for_each(|_| server.gave_no_answer(asked));
+    }
+
+    #[test]
+    fn a_server_that_answers_any_question_is_not_silent() {
+        let server = Server::default();
+        let asked = Instant::now();
+        leave_unanswered(&server, SILENT - 1, asked);
+        assert!(server.turn().is_some());
+        server.heard();
+        leave_unanswered(&server, SILENT, asked);
+        assert!(server.turn().is_some());
+        leave_unanswered(&server, SILENT, Instant::now());
+        assert!(server.turn().is_none());
+        // It was slow, and no more.
+        server.heard();
+        assert!(server.turn().is_some());
+    }
+
+    #[test]
+    fn a_turn_ends_with_its_question() {
+        let server = Server::default();
+        for _ in 0..2 {
+            let turns: Vec<_> = (0..AT_ONCE).map(|_| server.turn().unwrap()).collect();
+            assert_eq!(turns.len(), AT_ONCE);
+        }
+    }
+
+    #[test]
+    fn who_waits_for_a_turn_at_a_server_that_falls_silent_waits_no_longer() {
+        let server = Server::default();
+        let asked = Instant::now();
+        let turns: Vec<_> = (0..AT_ONCE).map(|_| server.turn().unwrap()).collect();
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| server.turn().is_none());
+            leave_unanswered(&server, SILENT, asked);
+            assert!(waiting.join().unwrap());
+        });
+        drop(turns);
+    }
+}
