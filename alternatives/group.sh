@@ -4,8 +4,10 @@ HERE=$(dirname "$(realpath "$0")")
 NAME=${0##*/}
 die() { echo "$NAME: $*" >&2; exit 69; }
 
-# The values of one line of the data file.
+# The value of one line of the data file, such as the target of a follower.
 data() { awk -v key="$1" -v name="${2:-}" '$1 == key && (name == "" || $2 == name) { print $(name == "" ? 2 : 3); exit }' "$HERE/mta"; }
+
+ours() { awk -v name="$1" '$1 == "ours" && $2 == name { print $4 }' "$HERE/mta"; }
 
 GROUP=$(data name)
 TARGET=$(data target)
@@ -47,19 +49,65 @@ entries() {
 chosen() { [ "/etc/alternatives/$GROUP" -ef "$TARGET" ]; }
 registered() { [ -n "$STATE" ] && grep -qE "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
 
+# The path of our entry.
+ours_path() { grep -m 1 -E "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
+
+# The entry that is chosen, which stays so whatever mail agents come and go.
+choose() {
+    "$tool" --set "$GROUP" "$1" >/dev/null
+    # RHEL's alternatives(8) leaves the service of a mail agent to its preset now, which says `disable` there.
+    [ "$services" = yes ] && [ "$1" != "$(ours_path)" ] && command -v systemctl >/dev/null || return 0
+    for unit in $(service "$1"); do
+        systemctl --quiet enable "$unit.service" || echo "$NAME: see to it that $unit.service is enabled" >&2
+    done
+}
+
 # The service of an entry.
 service() {
     awk -v path="$1" 'last == path { sub(/^@[^@]*@/, ""); print $2 } { last = $0 }' "$STATE"
 }
 
-# The real sendmail: never ourselves, by whatever name.
+# The real sendmail that config.toml names, whether or not it is there.
+named() {
+    etc=/etc/sendmail-dkim
+    [ -r "$etc/config.toml" ] || return 0
+    grep -m 1 '^[[:space:]]*sendmail[[:space:]]*=' "$etc/config.toml" | sed -n "s/^[^=]*=[[:space:]]*[\"']\([^\"']*\)[\"'].*/\1/p"
+}
+
+# The real sendmail: the one that config.toml names, else the best entry that is not ours, else a usual one; by the name that it
+# has as an entry. Never ourselves, by whatever name.
 real() {
-    for path in $(entries) $(awk '$1 == "real" { print $2 }' "$HERE/mta"); do
+    for path in $(named) $(entries) $(awk '$1 == "real" { print $2 }' "$HERE/mta"); do
         [ -x "$path" ] && ! [ "$path" -ef "$TARGET" ] || continue
+        for entry in $(entries); do
+            ! [ "$entry" -ef "$path" ] || { echo "$entry"; return; }
+        done
         echo "$path"
         return
     done
     return 1
+}
+
+# The entry whose followers ours has: that of the real one, else the best.
+model() {
+    real=$(real) || return 1
+    for entry in $(entries); do
+        [ "$entry" != "$real" ] || { echo "$entry"; return; }
+    done
+    entries | sed -n 1p
+}
+
+# Link, name and target of each follower of the group, one a line, as an entry has them; no target where it has not.
+followers_of() {
+    awk -v path="$1" '
+        NR > 2 && !body { if ($0 == "") body = 1
+            else if (odd = !odd) names[++n] = $0
+            else links[n] = $0
+            next }
+        body && entry == "" { entry = $0; line = 0; next }
+        body { line++
+            if (line > 1 && entry == path) print links[line - 1], names[line - 1], $0
+            if (line == n + 1) entry = "" }' "$STATE"
 }
 
 # Puts a file in the place of another in one step: there is a sendmail at any moment. Two names of one file, a symbolic link
