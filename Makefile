@@ -27,7 +27,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check test times attacks bench bench-gate argv backends callers cost faults signals kill load fuzz mutants lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check test times attacks bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -100,6 +100,9 @@ load: ## LONG. Send 20,000 messages from 200 submitters at once. LOAD=N for anot
 
 bench: ## LONG. As root: measure what signing costs beside the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
 	$(CARGO) bench --locked --bench bench
+
+bench-scale: ## As root: time dkimctl on 10,000 domains. DOMAINS=N for another number.
+	$(CARGO) bench --locked --bench scale
 
 bench-gate: ## Compare the instructions of a submission with tests/bench/baseline.txt. UPDATE=1 writes the baseline.
 	tests/bench/gate $(if $(UPDATE),--update)

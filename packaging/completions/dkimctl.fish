@@ -47,7 +47,7 @@ complete -c dkimctl -n '__dkimctl_is' -a log -d 'Show what became of mail: signe
 complete -c dkimctl -n '__dkimctl_is' -a record -d 'Print the DNS records to publish, in the format of a DNS service'
 complete -c dkimctl -n '__dkimctl_is' -a rotate -d 'Replace keys stage by stage, as fast as DNS allows'
 complete -c dkimctl -n '__dkimctl_is' -a setup -d 'Fill in config.toml from the host'
-complete -c dkimctl -n '__dkimctl_is' -a status -d 'Show the keys and the progress of their rotation'
+complete -c dkimctl -n '__dkimctl_is' -a status -d 'Show whether mail is signed on this host, and the state of each key'
 complete -c dkimctl -n '__dkimctl_is' -a testkey -d 'Compare the published key records with the keys on this host'
 complete -c dkimctl -n '__dkimctl_is' -a try -d 'Sign a message with a temporary key and print the result'
 complete -c dkimctl -n '__dkimctl_is' -a verify -d 'Verify the signatures of a message'

@@ -241,6 +241,11 @@ impl Args {
     }
 }
 
+/// The value of an option that is a number.
+pub(super) fn number(text: &str) -> Result<u32, &'static str> {
+    text.parse().map_err(|_| "expected a whole number")
+}
+
 fn unknown(what: &str, word: &str, known: impl Iterator<Item = &'static str>) -> Failure {
     let closest = get_close_matches(word, &known.collect::<Vec<_>>(), 1, 0.6);
     let meant = closest.first().map(|closest| format!("did you mean {closest}?"));

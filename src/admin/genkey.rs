@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::checks::obstacles::{Missing, missing};
-use super::cli::{Args, JSON, Opt};
+use super::cli::{Args, JSON, Opt, number};
 use super::output::{Failure, warn};
 use super::store::domains;
 use super::store::keys::{KeyFiles, NewKey, RSA_BITS, selector};
@@ -90,7 +90,7 @@ fn report(args: &Args, what: impl Display) {
 fn kind(args: &Args) -> Result<(Algorithm, u32), Failure> {
     let algorithm = args.text("--type")?.and_then(Algorithm::of_key_type);
     let algorithm = algorithm.unwrap_or(Algorithm::RsaSha256);
-    match (algorithm, args.value("--bits", str::parse::<u32>)?) {
+    match (algorithm, args.value("--bits", number)?) {
         (_, None) => Ok((algorithm, RSA_BITS)),
         (Algorithm::Ed25519Sha256, Some(_)) => {
             Err(Failure::usage("an Ed25519 key has a fixed size: omit -b"))

@@ -61,9 +61,12 @@ pub(super) fn optional(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The same as [`read`] for a file of the command line. What the shell has opened, as for `<(command)`, may be a pipe: it is waited for
-/// as standard input is.
+/// The same as [`read`] for a file of the command line; `-` is standard input. What the shell has opened, as for `<(command)`,
+/// may be a pipe: it is waited for as standard input is.
 pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
+    if path == Path::new("-") {
+        return stdin(largest);
+    }
     if path.starts_with("/dev/fd") || path == Path::new("/dev/stdin") {
         return read_into(Vec::new(), File::open(path)?, largest);
     }
@@ -74,7 +77,7 @@ pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
 pub(super) fn message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
     let (path, read) = match path {
         Some(path) => (path, argument(path, MESSAGE)),
-        None => (Path::new("/dev/stdin"), stdin(MESSAGE)),
+        None => (Path::new("-"), stdin(MESSAGE)),
     };
     read.map_err(|error| Failure::reading(path, &error))
 }

@@ -1,14 +1,16 @@
 //! What `dkimctl` prints, and how it fails.
 
 use std::fmt;
-use std::io::{self, Write as _};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
 use crate::dkim::KeyError;
+use crate::report::plain;
 
 /// Why a subcommand failed: an exit code of sysexits.h, and a message.
 #[derive(Debug)]
@@ -34,7 +36,7 @@ failures! {
     usage = 64,
     /// `EX_DATAERR`: the message, the record or the key is wrong.
     data = 65,
-    /// `EX_NOINPUT`: a file does not exist, or the caller may not read it.
+    /// `EX_NOINPUT`: a file or what it should hold does not exist.
     missing = 66,
     /// `EX_NOUSER`: there is no user of that name.
     no_user = 67,
@@ -46,7 +48,7 @@ failures! {
     exists = 73,
     /// `EX_TEMPFAIL`: another process is at work; call it again later.
     busy = 75,
-    /// `EX_NOPERM`: another user has to call it.
+    /// `EX_NOPERM`: the caller may not read or change it.
     permission = 77,
 }
 
@@ -74,7 +76,6 @@ impl Failure {
     pub(super) fn reading(path: &Path, error: &io::Error) -> Self {
         let unreadable = [
             io::ErrorKind::NotFound,
-            io::ErrorKind::PermissionDenied,
             io::ErrorKind::IsADirectory,
             io::ErrorKind::NotADirectory,
             // Not a regular file, or too large a one: see `input`.
@@ -82,20 +83,27 @@ impl Failure {
             io::ErrorKind::FileTooLarge,
         ];
         let code = if unreadable.contains(&error.kind()) { NO_INPUT } else { IO };
-        Self::new(code, format_args!("cannot read {path:?}: {error}"))
+        let code = unless_denied(code, error);
+        Self::new(code, format_args!("cannot read {path:?}: {}", plain(error)))
     }
 
     /// A file or folder can't be made.
     pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
         Self::new(
             unless_denied(CANNOT_CREATE, error),
-            format_args!("cannot create {path:?}: {error}"),
+            format_args!("cannot create {path:?}: {}", plain(error)),
         )
     }
 
     /// A file can't be changed or removed.
     pub(super) fn changing(path: &Path, error: &io::Error) -> Self {
-        Self::new(unless_denied(IO, error), format_args!("cannot change {path:?}: {error}"))
+        let what = format_args!("cannot change {path:?}: {}", plain(error));
+        Self::new(unless_denied(IO, error), what)
+    }
+
+    /// There is nothing to do anything with.
+    pub(super) fn empty() -> Self {
+        Self::missing("no domains yet: dkimctl add DOMAIN")
     }
 
     /// Whether the command line is wrong.
@@ -150,7 +158,7 @@ pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::new(IO, format_args!("cannot write to stdout: {error}")))
+            Err(Failure::new(IO, format_args!("cannot write to stdout: {}", plain(&error))))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
@@ -160,6 +168,77 @@ pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
 pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::software)?;
     say(&format!("{}\n", printable_json(&text)))
+}
+
+/// How far a long command is: a line on stderr, if that is a terminal, after the first second.
+#[derive(Debug)]
+pub(super) struct Progress {
+    what: &'static str,
+    /// When the line is written next; `None`: never.
+    due: Option<Instant>,
+    is_shown: bool,
+}
+
+impl Progress {
+    /// How often the line is written at most.
+    pub(super) const INTERVAL: Duration = Duration::from_millis(200);
+
+    /// No line.
+    pub(super) fn none() -> Self {
+        Self { what: "", due: None, is_shown: false }
+    }
+
+    /// A line that says what is counted, such as `records`.
+    pub(super) fn of(what: &'static str) -> Self {
+        let after = Duration::from_secs(1);
+        let due = Instant::now().checked_add(after).filter(|_| io::stderr().is_terminal());
+        Self { what, due, is_shown: false }
+    }
+
+    /// Writes the line, if it is time.
+    pub(super) fn show(&mut self, done: usize, of: usize) {
+        let now = Instant::now();
+        if self.due.is_some_and(|due| due <= now) {
+            self.due = now.checked_add(Self::INTERVAL);
+            self.is_shown = true;
+            self.write(&format!("\r\u{1b}[K{}: {done} of {of}", self.what));
+        }
+    }
+
+    /// Removes the line: other text follows.
+    pub(super) fn hide(&mut self) {
+        if self.is_shown {
+            self.is_shown = false;
+            self.write("\r\u{1b}[K");
+        }
+    }
+
+    fn write(&self, text: &str) {
+        drop(io::stderr().lock().write_all(text.as_bytes()));
+    }
+}
+
+/// Rows in columns: aligned on a terminal, else separated by tabs, for programs that cut.
+pub(super) fn table(rows: &[Vec<String>]) -> String {
+    columns(rows, io::stdout().is_terminal())
+}
+
+fn columns(rows: &[Vec<String>], is_aligned: bool) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().filter_map(|row| row.get(column));
+        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
+    };
+    let widths: Vec<usize> =
+        (0..rows.iter().map(Vec::len).max().unwrap_or_default()).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths);
+        let cells = cells.map(|(cell, width)| match is_aligned {
+            true => format!("{cell:width$}  "),
+            false => format!("{cell}\t"),
+        });
+        format!("{}\n", cells.collect::<String>().trim_end())
+    };
+    rows.iter().map(line).collect()
 }
 
 /// The difference of two texts, each with its name, as a unified diff; empty if they are the same.
@@ -225,6 +304,13 @@ const IDEOGRAPHIC_SPACE: char = '\u{3000}';
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn columns_are_aligned_for_people_and_separated_for_programs() {
+        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), String::new()]];
+        assert_eq!(columns(&rows, true), "a    bb\nccc\n");
+        assert_eq!(columns(&rows, false), "a\tbb\nccc\n");
+    }
 
     #[test]
     fn what_can_be_seen_is_shown_as_it_is() {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 use super::input;
+use crate::report::plain;
 
 /// Settings of main.cf, and what master.cf makes of them for single services.
 #[derive(Clone, Debug, Default)]
@@ -124,7 +125,7 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
 
 fn postconf(args: &[&str]) -> Result<String, String> {
     let output = Command::new("postconf").args(args).output();
-    let output = output.map_err(|error| format!("cannot run postconf: {error}"))?;
+    let output = output.map_err(|error| format!("cannot run postconf: {}", plain(&error)))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
         return Err(format!("postconf failed: {said}"));

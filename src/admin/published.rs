@@ -5,12 +5,13 @@ mod mistake;
 mod repair;
 
 use std::fmt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
-use super::dns::{Answer, Dns, Found, at_once};
-use super::output::Failure;
+use super::dns::{Answer, Authority, Dns, Found};
+use super::output::{Failure, Progress};
+use super::parallel;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFiles;
 use crate::dkim::{Domain, Identity, PublicKey, Selector};
@@ -55,6 +56,12 @@ impl Tested {
         Self { name, domain, selector, server, outcome, dnssec, records: Vec::new(), findings }
     }
 
+    /// Whether the DNS says that the record is not there, or another one.
+    pub(super) fn is_wrong_or_absent(&self) -> bool {
+        let has_answer = self.findings.iter().all(|finding| finding.what != LOOKUP);
+        has_answer && matches!(self.outcome, Outcome::Wrong | Outcome::Unavailable)
+    }
+
     fn unreadable(name: String, why: String) -> Self {
         Self::new(name, Outcome::Unreadable, vec![Finding::error("unreadable", why)])
     }
@@ -80,14 +87,19 @@ impl Finding {
     }
 }
 
-/// A line for each key, and one below it for each finding.
+/// A line for each key, and one below it for each finding. A lookup that failed is all in one line: there may be thousands.
 pub(super) fn text(tested: &[Tested]) -> String {
     let mut text = String::new();
     let word = |value: &dyn fmt::Debug| format!("{value:?}").to_lowercase();
     for one in tested {
         let at = one.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();
         let dnssec = one.dnssec.map(|dnssec| format!(" (DNSSEC: {dnssec})")).unwrap_or_default();
-        text.push_str(&format!("{}{at}: {}{dnssec}\n", one.name, word(&one.outcome)));
+        text.push_str(&format!("{}{at}: {}{dnssec}", one.name, word(&one.outcome)));
+        if let [Finding { what: LOOKUP, message, .. }] = one.findings.as_slice() {
+            text.push_str(&format!(": {message}\n"));
+            continue;
+        }
+        text.push('\n');
         for finding in &one.findings {
             text.push_str(&format!("  {}: {}\n", word(&finding.severity), finding.message));
         }
@@ -95,27 +107,47 @@ pub(super) fn text(tested: &[Tested]) -> String {
     text
 }
 
+/// The name of a finding: a lookup failed.
+const LOOKUP: &str = "dns";
+
 /// Tests every key of the tree, or those of one domain; with `authoritative` at each server of the zone. `default.toml` is
-/// left out unless it sets d=.
+/// left out unless it sets d=. `each` gets the findings of one domain file after the other, as soon as they are known.
 ///
 /// # Errors
 ///
-/// The directory of the domain files or `config.toml` cannot be read.
+/// The directory of the domain files or `config.toml` cannot be read; or that of `each`.
 pub(super) fn test_all(
     etc: &Path,
-    dns: &Dns,
+    dns: Dns,
     only: Option<&Domain>,
     authoritative: bool,
-) -> Result<Vec<Tested>, Failure> {
+    each: impl FnMut(Vec<Tested>) -> Result<(), Failure>,
+) -> Result<(), Failure> {
     let files = domains::all(etc)?.filter(|(path, read)| {
         let domain = read.as_ref().ok().and_then(DomainConfig::domain);
         only.is_none() || domains::named_after(path).as_ref() == only || domain == only
     });
-    let tested = at_once(&files.collect::<Vec<_>>(), |(path, read)| match read {
-        Ok(config) => test_domain(etc, config, dns, authoritative),
+    let files: Vec<_> = files.collect();
+    let dns = dns.for_names(files.len());
+    let test = |(path, read): &(PathBuf, domains::Read)| match read {
+        Ok(config) => test_domain(etc, config, &dns, authoritative),
         Err(error) => vec![Tested::unreadable(path.display().to_string(), error.to_string())],
-    });
-    Ok(tested.concat())
+    };
+    parallel::in_order(&files, parallel::WAITING, Progress::of("domains tested"), test, each)
+}
+
+/// The same as [`test_all`] for all keys, in one list.
+///
+/// # Errors
+///
+/// As those of [`test_all`].
+pub(super) fn tested(etc: &Path, dns: Dns) -> Result<Vec<Tested>, Failure> {
+    let mut all = Vec::new();
+    let add = |some| {
+        all.extend(some);
+        Ok(())
+    };
+    test_all(etc, dns, None, false, add).map(|()| all)
 }
 
 /// A selector, and its key; or why the key cannot be read.
@@ -164,7 +196,8 @@ impl Test<'_> {
         }
         match self.dns.authorities(&self.name) {
             Ok(servers) => {
-                let answers = at_once(&servers, |server| self.dns.txt_at(server, &self.name));
+                let ask = |server: &Authority| self.dns.txt_at(server, &self.name);
+                let answers = parallel::all(&servers, servers.len(), Progress::none(), ask);
                 let answers = servers.iter().zip(&answers);
                 answers.map(|(at, answer)| self.judge(answer, key, Some(&at.server))).collect()
             }
@@ -206,7 +239,7 @@ impl Test<'_> {
                 Outcome::Unavailable
             }
             Found::Unknown(error) => {
-                findings.push(Finding::error("dns", error.to_string()));
+                findings.push(Finding::error(LOOKUP, error.to_string()));
                 Outcome::Unavailable
             }
         };

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Args, JSON, Opt};
+use super::cli::{Args, JSON, Opt, number};
 use super::format::{Format, TxtRecord};
 use super::output::{Failure, say, say_json};
 use super::store::keys::KeyFolder;
@@ -57,7 +57,7 @@ struct Records {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let selector = args.value("--selector", Selector::parse)?;
     let format = args.text("--format")?.and_then(Format::parse);
-    let ttl = args.value("--ttl", str::parse)?;
+    let ttl = args.value("--ttl", number)?;
     let (all, merge, has_operands) =
         (args.has("--all"), args.has("--merge"), !args.operands.is_empty());
     let mut failures = Vec::new();
@@ -73,9 +73,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     if records.is_empty() && failures.is_empty() {
         let selector = selector.map_or_else(String::new, |one| format!(" named {one}"));
-        return Err(Failure::missing(format_args!(
-            "there are no keys{selector}; dkimctl genkey makes one"
-        )));
+        return Err(match selector.is_empty() && !has_operands {
+            true => Failure::empty(),
+            false => Failure::missing(format_args!("there are no keys{selector}")),
+        });
     }
     show(args, format, ttl, records)?;
     Ok(failures.iter().fold(ExitCode::SUCCESS, |_, failure| failure.report()))
@@ -113,8 +114,7 @@ fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
 fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
     let mut by_name: BTreeMap<(String, String), (TxtRecord, &OsStr)> = BTreeMap::new();
     for (file, text) in texts {
-        let found: Records = serde_json::from_slice(text)
-            .map_err(|error| Failure::data(format_args!("{file:?}, from --json? {error}")))?;
+        let found: Records = serde_json::from_slice(text).map_err(|error| foreign(file, &error))?;
         for record in found.records {
             usable(&record).map_err(|what| Failure::data(format_args!("{file:?}: {what}")))?;
             let key = (record.domain.clone(), record.name.clone());
@@ -132,6 +132,14 @@ fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
         }
     }
     Ok(by_name.into_values().map(|(record, _)| record).collect())
+}
+
+/// A text that `--json` did not print.
+fn foreign(file: &OsStr, error: &serde_json::Error) -> Failure {
+    let (line, column) = (error.line(), error.column());
+    Failure::data(format_args!(
+        "{file:?}: line {line}, column {column}: not what `dkimctl record --json` prints"
+    ))
 }
 
 /// What is written of the records in texts, in a format, or as JSON where that is `None`; for the fuzz targets.
@@ -159,12 +167,7 @@ fn usable(record: &TxtRecord) -> Result<(), String> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let read = if path == Path::new("-") {
-        input::stdin(input::FOREIGN)
-    } else {
-        input::argument(path, input::FOREIGN)
-    };
-    read.map_err(|error| Failure::reading(path, &error))
+    input::argument(path, input::FOREIGN).map_err(|error| Failure::reading(path, &error))
 }
 
 /// The record that tells receivers to look at the signatures; asks them for nothing yet.

@@ -6,18 +6,20 @@ mod step;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
 use super::cli::{Args, DRY_RUN, JSON, Opt};
 use super::dns::Dns;
 use super::notify::{MAIL, address, host_name, mail};
-use super::output::Failure;
+use super::output::{Failure, Progress, say, say_json};
+use super::parallel;
 use super::publisher::Publisher;
 use super::store::Store;
-use super::store::domains::{self, DomainConfig};
+use super::store::domains::{DomainConfig, Index};
 use super::store::keys::{KeyFiles, KeyFolder};
 use super::store::rotation::{Rotation, Stage, State};
 use super::store::time::{self, UtcTime};
-use crate::dkim::Selector;
+use crate::dkim::{Domain, Selector};
 use name::Template;
 use step::{Report, Run, Step};
 
@@ -62,35 +64,52 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("expected either DOMAIN... or --all"));
     }
     let recipient = args.value("--mail", address)?;
-    let run = Run::new(args)?;
-    let folders = KeyFolder::chosen(&run.etc, &domains)?;
-    let (mut reports, mut failures, mut idle) = (Vec::new(), Vec::new(), String::new());
-    for folder in &folders {
-        match run.domain(folder) {
-            Ok(more) => {
-                if more.is_empty() {
-                    idle.push_str(&format!("{}: nothing to do\n", folder.domain));
+    let mut run = Run::new(args)?;
+    let mut folders = KeyFolder::chosen(&args.etc, &domains)?;
+    // Named twice, its second turn would find the first at work.
+    folders.sort_by(|one, other| one.domain.cmp(&other.domain));
+    folders.dedup_by(|one, other| one.domain == other.domain);
+    // A key that is made and published meanwhile takes longer than a lookup.
+    run.dns = run.dns.for_names(folders.len().saturating_mul(20));
+    let (mut all, mut failed, mut trouble) = (Vec::new(), None, false);
+    let mut news = String::new();
+    let is_json = args.has("--json");
+    let turn = |folder: &KeyFolder| (folder.domain.clone(), run.domain(folder));
+    let each = |(domain, turn): (Domain, Result<Vec<Report>, Failure>)| {
+        match turn {
+            Err(failure) => failed = Some(failure.report()),
+            Ok(reports) => {
+                // A record is mailed when there is one to publish, not at every run until it is published.
+                let is_news =
+                    |report: &&Report| report.publish.is_some() && !report.done.is_empty();
+                news.extend(reports.iter().filter(is_news).map(|report| run.text(report)));
+                trouble |= reports.iter().any(|report| report.trouble);
+                if is_json {
+                    all.extend(reports);
+                } else if reports.is_empty() {
+                    say(&format!("{domain}: nothing to do\n"))?;
+                } else {
+                    say(&reports.iter().map(|report| run.text(report)).collect::<String>())?;
                 }
-                reports.extend(more);
             }
-            Err(failure) => failures.push(failure),
         }
+        Ok::<(), Failure>(())
+    };
+    let progress = Progress::of("domains rotated");
+    parallel::in_order(&folders, parallel::WAITING, progress, turn, each)?;
+    if !run.is_dry {
+        let mut seen = run.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        std::mem::take(&mut *seen).write(&run.store, &run.etc)?;
     }
-    let text: String = reports.iter().map(|report| run.text(report)).chain([idle]).collect();
-    args.print(&reports, &text)?;
-    // A record is mailed when there is one to publish, not at every run until it is published.
-    let is_news = |report: &&Report| report.publish.is_some() && !report.done.is_empty();
-    let news: String = reports.iter().filter(is_news).map(|report| run.text(report)).collect();
     if let Some(recipient) = recipient.filter(|_| !news.is_empty() && !run.is_dry) {
         let subject = format!("DKIM records to publish for {}", host_name());
         mail(&recipient, &subject, &news)?;
     }
-    let quiet = ExitCode::SUCCESS;
-    let code = failures.iter().fold(quiet, |_, failure| failure.report());
-    if failures.is_empty() && reports.iter().any(|report| report.trouble) {
-        return Ok(Failure::UNAVAILABLE.into());
+    if is_json {
+        say_json(&all)?;
     }
-    Ok(code)
+    let unavailable = trouble.then(|| Failure::UNAVAILABLE.into());
+    Ok(failed.or(unavailable).unwrap_or(ExitCode::SUCCESS))
 }
 
 impl Run {
@@ -100,6 +119,8 @@ impl Run {
             store: Store::open(&args.etc)?,
             dns: Dns::asked_for(args.text("--server")?)?,
             publisher: Publisher::of(&args.etc)?,
+            index: Index::read(&args.etc)?,
+            seen: Mutex::default(),
             now: UtcTime::now(),
             host: name::host_label(&host_name()),
             template: args.value("--selector", Template::parse)?.unwrap_or_default(),
@@ -147,7 +168,7 @@ impl Run {
 
     /// Notes a rotation for each selector that signs and is old enough. The key is made later.
     fn begin(&self, folder: &KeyFolder, state: &mut State) -> Result<bool, Failure> {
-        let configs = domains::signing_for(&self.etc, &folder.domain)?;
+        let configs = self.index.again(&folder.domain)?;
         // Those that can't be changed later are refused now, before there is a new key.
         configs.iter().try_for_each(|config| self.store.replaceable(&config.path))?;
         let active: BTreeSet<&Selector> =
@@ -210,7 +231,7 @@ impl Run {
 }
 
 fn length(text: &str) -> Result<u64, &'static str> {
-    time::parse_length(text).ok_or("expected a number with s, m, h, d or w, as in 7d")
+    time::parse_length(text).ok_or("expected a number and its unit, s, m, h, d or w, as in 180d")
 }
 
 /// Seconds that an old record stays: longer than mail is in queues (`maximal_queue_lifetime`: 5 days).

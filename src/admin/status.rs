@@ -1,123 +1,178 @@
-//! `dkimctl status`: the keys of all domains, and how far their rotations are.
+//! `dkimctl status`: whether mail is signed on this host, the keys of all domains, and how far their rotations are.
 
-use std::collections::BTreeSet;
+mod row;
+
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
 
+use super::checks::configuration::Configuration;
+use super::checks::finding::Finding;
+use super::checks::obstacles::{self, Missing};
+use super::checks::{install, keys, log};
 use super::cli::{Args, JSON, Opt};
-use super::output::Failure;
-use super::store::domains::{self, DomainConfig};
+use super::output::{Failure, Progress, table};
+use super::parallel;
+use super::store::domains::DomainConfig;
 use super::store::keys::KeyFolder;
-use super::store::rotation::{Stage, State};
-use super::store::time::UtcTime;
-use crate::dkim::{Record, Selector};
+use super::store::seen::Seen;
+use crate::dkim::Domain;
+use row::{Row, Work};
 
 pub(super) const OPTIONS: &[Opt] = &[JSON];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl status [OPTION...] [DOMAIN...]
 
-Show the keys and the progress of their rotation.
+Show whether mail is signed on this host, and the state of each key.
 
-Shows for each key of all domains, or of DOMAIN..., whether it signs, its type,
-its size and the day of its creation. Does not query DNS; testkey does.
+Shows first whether sendmail.dkim is the active sendmail and can sign, and what
+is missing if not. Then shows for each key of all domains, or of DOMAIN..., its
+type, its size, the day of its creation, its state, and when testkey or rotate
+last saw its record in DNS. Does not query DNS itself. The states are:
+  signs     mail is signed with the key
+  broken    a domain file names the key, but it cannot be used
+  pending   the key signs once its record is published
+  retiring  another key signs; the record must stay published for now
+  revoked   the key is wiped; its record may be deleted
+  unused    no domain file names the key
+
+Exits with 0 if all is well, 1 if something is wrong or missing, 77 if the
+caller may not read the keys.
 ";
 
-/// One key.
+/// All that is reported.
 #[derive(Debug, Serialize)]
-struct Key {
-    domain: String,
-    selector: String,
-    /// Whether a domain file names it.
+struct Status {
+    /// Whether mail From some domain is signed on this host.
     signing: bool,
-    /// The stage of its rotation, if it is in one.
+    /// What programs call; the real sendmail; the last line in the log of a message that was signed.
     #[serde(skip_serializing_if = "Option::is_none")]
-    stage: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    replaces: Option<String>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
-    key_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    bits: Option<u32>,
-    /// The day, in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    made: Option<String>,
+    host: Option<Host>,
+    /// The steps before all mail of these domains is signed.
+    missing: Vec<Missing>,
+    keys: Vec<Row>,
+}
+
+#[derive(Debug, Serialize)]
+struct Host {
+    active: String,
+    real: String,
+    last_signed: Option<String>,
+    #[serde(skip)]
+    log: Result<Option<String>, String>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let mut found = Vec::new();
-    for folder in &KeyFolder::chosen(&args.etc, &args.domains()?)? {
-        found.extend(of_domain(&args.etc, folder)?);
-    }
-    args.print(&found, &table(&found))
+    let status = Status::of(args)?;
+    args.print(&status, &status.text(&args.etc))?;
+    let is_well = status.missing.is_empty() && status.keys.iter().all(|key| key.wrong.is_empty());
+    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-fn of_domain(etc: &Path, folder: &KeyFolder) -> Result<Vec<Key>, Failure> {
-    let configs = domains::signing_for(etc, &folder.domain)?;
-    let signing: BTreeSet<&Selector> = configs.iter().flat_map(DomainConfig::selectors).collect();
-    let state = State::read(&folder.path)?;
-    let mut selectors = folder.selectors()?;
-    selectors.extend(signing.iter().copied().cloned());
-    let key = |selector: &Selector| {
-        let files = folder.key(selector);
-        let text = files.to_publish().unwrap_or_default();
-        let public = Record::parse(text.as_bytes()).ok().map(|record| record.key().clone());
-        let mut key = Key {
-            domain: folder.domain.to_string(),
-            selector: selector.to_string(),
-            signing: signing.contains(selector),
-            stage: None,
-            since: None,
-            until: None,
-            replaces: None,
-            key_type: public.as_ref().map(|key| key.algorithm().key_type()),
-            bits: public.as_ref().map(crate::dkim::PublicKey::bits),
-            made: files.made().ok().map(UtcTime::date),
-        };
-        // A key may have come in by one rotation and go out by another: the latest counts.
-        for rotation in &state.rotations {
-            let (is_old, is_new) = (rotation.old == *selector, rotation.new == *selector);
-            let concerns = match rotation.stage {
-                Stage::Pending => is_new,
-                Stage::Retiring { .. } | Stage::Revoked => is_old,
-            };
-            if concerns {
-                key.stage = Some(rotation.stage.name());
-                key.since = Some(rotation.since.to_string());
-            }
-            if let (Stage::Retiring { until }, true) = (rotation.stage, is_old) {
-                key.until = Some(until.to_string());
-            }
-            if is_new && rotation.stage != Stage::Revoked {
-                key.replaces = Some(rotation.old.to_string());
+impl Status {
+    fn of(args: &Args) -> Result<Self, Failure> {
+        let etc = args.etc.as_path();
+        let domains = args.domains()?;
+        let mut findings = Vec::new();
+        let configuration = Configuration::read(etc, |_| true, &mut findings);
+        let mut folders: BTreeMap<String, KeyFolder> = BTreeMap::new();
+        for folder in chosen(etc, &domains)? {
+            folders.insert(folder.name().to_owned(), folder);
+        }
+        let mut files: BTreeMap<&str, Vec<&DomainConfig>> = BTreeMap::new();
+        for file in &configuration.files {
+            files.entry(file.folder()).or_default().push(file);
+            // Its keys may be gone, with their directory.
+            if let Some(domain) = file.domain().filter(|_| domains.is_empty()) {
+                let folder = || KeyFolder::new(etc, domain.clone());
+                folders.entry(file.folder().to_owned()).or_insert_with(folder);
             }
         }
-        key
-    };
-    Ok(selectors.iter().map(key).collect())
+        let folders: Vec<KeyFolder> = folders.into_values().collect();
+        let work = Work { etc, files: &files, seen: &Seen::read(etc) };
+        let rows = |folder: &KeyFolder| work.rows(folder);
+        let rows = parallel::all(&folders, parallel::cores(), Progress::of("domains read"), rows);
+        let rows = rows.into_iter().collect::<Result<Vec<_>, Failure>>()?.concat();
+
+        let is_installed = obstacles::is_installed(etc);
+        let mut of_host: Vec<Finding> = keys::all(&etc.join("keys")).into_iter().collect();
+        if is_installed {
+            of_host.extend(install::obstacles(configuration.host.as_ref()));
+        }
+        let is_stopped = configuration.is_stopped || of_host.iter().any(Finding::is_error);
+        findings.extend(of_host);
+        let mut missing = obstacles::steps(findings);
+        if rows.is_empty() && missing.is_empty() {
+            missing.push(Missing::new("dkimctl add DOMAIN", "no domains yet"));
+        }
+        let host = is_installed.then(|| Host::look(&configuration));
+        let signing = !is_stopped && rows.iter().any(|row| row.signing);
+        Ok(Self { signing, host, missing, keys: rows })
+    }
+
+    fn text(&self, etc: &Path) -> String {
+        let mut text = match (&self.host, self.signing) {
+            (None, _) => format!(
+                "The host is not looked at: an installed sendmail.dkim does not read {}.\n",
+                etc.display()
+            ),
+            (Some(_), true) => "Mail is signed on this host.\n".to_owned(),
+            (Some(_), false) => "No mail is signed on this host.\n".to_owned(),
+        };
+        if let Some(host) = &self.host {
+            let last = match &host.log {
+                Ok(Some(line)) => line,
+                Ok(None) => "no signed message in the log",
+                Err(why) => why,
+            };
+            text.push_str(&table(&[
+                vec!["active sendmail:".to_owned(), host.active.clone()],
+                vec!["real sendmail:".to_owned(), host.real.clone()],
+                vec!["last signed:".to_owned(), last.to_owned()],
+            ]));
+        }
+        if !self.missing.is_empty() {
+            text.push_str(&format!("\nWhat is missing:\n\n{}", Missing::list(&self.missing)));
+        }
+        if !self.keys.is_empty() {
+            text.push('\n');
+            text.push_str(&table(&self.keys.iter().map(Row::columns).collect::<Vec<_>>()));
+        }
+        let wrong: Vec<Missing> = self.keys.iter().flat_map(|key| key.wrong.clone()).collect();
+        if !wrong.is_empty() {
+            text.push_str(&format!("\nWhat is wrong with keys:\n\n{}", Missing::list(&wrong)));
+        }
+        text
+    }
 }
 
-fn table(keys: &[Key]) -> String {
-    let mut text = String::new();
-    for key in keys {
-        let mut words = vec![key.domain.clone(), key.selector.clone()];
-        words.push(match (key.signing, key.stage) {
-            (true, _) => "signs".to_owned(),
-            (false, Some(stage)) => stage.to_owned(),
-            (false, None) => "unused".to_owned(),
-        });
-        words.extend(key.key_type.zip(key.bits).map(|(kind, bits)| format!("{kind} {bits}")));
-        words.extend(key.made.as_ref().map(|made| format!("made {made}")));
-        words.extend(key.replaces.as_ref().map(|old| format!("replaces {old}")));
-        words.extend(key.until.as_ref().map(|until| format!("stays published until {until}")));
-        text.push_str(&words.join("  "));
-        text.push('\n');
+/// The directories of the keys of some domains, or of all. One that is gone is looked at all the same where a domain file needs it.
+fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<KeyFolder>, Failure> {
+    if domains.is_empty() {
+        return KeyFolder::chosen(etc, domains);
     }
-    text
+    let folder = |domain: &Domain| {
+        let file = etc.join("domains").join(format!("{domain}.toml"));
+        KeyFolder::of(etc, domain).or_else(|failure| match file.symlink_metadata() {
+            Ok(_) => Ok(KeyFolder::new(etc, domain.clone())),
+            Err(_) => Err(failure),
+        })
+    };
+    domains.iter().map(folder).collect()
+}
+
+impl Host {
+    fn look(configuration: &Configuration) -> Self {
+        let log = log::last_signed();
+        let real = configuration.host.as_ref().map(|host| host.sendmail.display().to_string());
+        Self {
+            active: install::active(),
+            real: real.unwrap_or_else(|| "not known".to_owned()),
+            last_signed: log.clone().ok().flatten(),
+            log,
+        }
+    }
 }

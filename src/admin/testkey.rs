@@ -4,8 +4,11 @@ use std::process::ExitCode;
 
 use super::cli::{Args, JSON, Opt, SERVER};
 use super::dns::Dns;
-use super::output::Failure;
-use super::published::{test_all, text};
+use super::output::{Failure, say, say_json};
+use super::published::{Outcome, Tested, test_all, text};
+use super::store::Store;
+use super::store::seen::Seen;
+use super::store::time::UtcTime;
 
 pub(super) const OPTIONS: &[Opt] = &[
     SERVER,
@@ -30,16 +33,44 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let domains = args.domains()?;
     let only = domains.first();
     let dns = Dns::asked_for(args.text("--server")?)?;
-    let tested = test_all(&args.etc, &dns, only, args.has("--authoritative"))?;
-    if tested.is_empty() {
+    let mut seen = Seen::default();
+    let (mut all, mut worst, is_json) = (Vec::new(), None, args.has("--json"));
+    test_all(&args.etc, dns, only, args.has("--authoritative"), |tested| {
+        note(&mut seen, &tested);
+        worst = worst.max(tested.iter().map(|tested| tested.outcome).max());
+        if is_json {
+            all.extend(tested);
+            return Ok(());
+        }
+        say(&text(&tested)).map(drop)
+    })?;
+    let Some(worst) = worst else {
         let what = match only {
-            Some(domain) => format!("no domain file for {domain}"),
-            None => "no domain files".to_owned(),
+            Some(domain) => {
+                Failure::missing(format_args!("no domain file of {domain}: dkimctl add {domain}"))
+            }
+            None => Failure::empty(),
         };
-        let folder = args.etc.join("domains");
-        return Err(Failure::missing(format_args!("{what} in {}", folder.display())));
+        return Err(what);
+    };
+    // What a caller who may not write has found is shown, and no more.
+    drop(Store::open(&args.etc).and_then(|store| seen.write(&store, &args.etc)));
+    if is_json {
+        say_json(&all)?;
     }
-    args.print(&tested, &text(&tested))?;
-    let worst = tested.iter().map(|tested| tested.outcome).max();
-    Ok(ExitCode::from(worst.map_or(0, |worst| worst as u8)))
+    Ok(ExitCode::from(worst as u8))
+}
+
+/// Notes which records are there: where each server of a zone was asked, all must have it. Silence says nothing.
+fn note(seen: &mut Seen, tested: &[Tested]) {
+    for of_one in tested.chunk_by(|one, other| one.name == other.name) {
+        let all_right = of_one.iter().all(|one| one.outcome == Outcome::Ok);
+        if all_right || of_one.iter().any(Tested::is_wrong_or_absent) {
+            seen.note(
+                &of_one.first().map(|one| one.name.clone()).unwrap_or_default(),
+                all_right,
+                UtcTime::now(),
+            );
+        }
+    }
 }

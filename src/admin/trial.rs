@@ -75,7 +75,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let submitted = message_text(&message).replace("\r\n", "\n");
     say(&marked(&submitted, &message_text(&captured)))?;
     say(&format!(
-        "\nThe record to publish for this key:\n\n{}\n",
+        "\nThe record of the temporary key, which no longer exists; do not publish it:\n\n{}\n",
         record.zone_entry(&selector, author.domain(), Owner::Absolute)?
     ))?;
     let own = verdicts.iter().find(|verdict| verdict.domain.as_ref() == Some(author.domain()));

@@ -11,7 +11,7 @@ use super::dns::Dns;
 use super::input;
 use super::notify::{MAIL, address, host_name, mail};
 use super::output::Failure;
-use super::published::{Outcome, Tested, test_all};
+use super::published::{self, Outcome, Tested};
 use super::store::time::UtcTime;
 use super::store::{NewFile, Readers, Store};
 use crate::report::{self, Severity};
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let path = args.etc.join("watch.json");
     let before = State::read(&path)?;
     let dns = Dns::asked_for(args.text("--server")?)?;
-    let tested = test_all(&args.etc, &dns, None, false)?;
+    let tested = published::tested(&args.etc, dns)?;
     let now = State::of(&tested, &before, UtcTime::now());
     let news = News::of(&before, &now);
     args.print(&news, &news.text())?;

@@ -336,10 +336,7 @@ impl PublicKey {
 }
 
 /// What `parse` makes of the first private key in a PEM text.
-fn first_key<T>(
-    text: &[u8],
-    parse: impl Fn(&[u8]) -> Result<T, KeyError>,
-) -> Result<T, KeyError> {
+fn first_key<T>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, KeyError>) -> Result<T, KeyError> {
     let mut instead = None;
     let mut blocks = Blocks(text);
     while let Some(block) = blocks.next_block() {

@@ -131,7 +131,7 @@ const OBSTACLES: [(&str, &str, &str); 9] = [
     (
         "echo 'origni = 1' >>/etc/sendmail-dkim/config.toml",
         "sed -i '$d' /etc/sendmail-dkim/config.toml",
-        "unknown field `origni`",
+        "unknown key `origni`",
     ),
     (
         "mv /etc/sendmail-dkim/config.toml /tmp",
@@ -244,7 +244,7 @@ for room in $(seq 1 16); do
     mount -t tmpfs -o size=$((room * 4))k full /tmp/full
     dkimctl --etc /tmp/full/etc genkey -d x.test -s a -b 1024 >/dev/null 2>/tmp/said && code=0 || code=$?
     find /tmp/full/etc -type f | sort | tr '\\n' ' '
-    echo \"$code $(grep -c 'No space left' /tmp/said)\"
+    echo \"$code $(grep -c 'no space left' /tmp/said)\"
     umount /tmp/full
 done";
     let shown = sandbox.root(script);

@@ -96,6 +96,7 @@ mod settled;
 mod setup;
 /// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
 mod smtp;
+mod status;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
 /// In the sandbox: what is published is compared with the keys, and mistakes are named.

@@ -153,10 +153,11 @@ fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
     let sandbox = Sandbox::own("setup");
     sandbox.root("rm /usr/sbin/sendmail; mv /usr/sbin/sendmail.postfix /usr/sbin/sendmail");
     let shown = setup(&sandbox, "setup-aside", "", "");
-    let command =
-        "dpkg-divert --local --rename --divert /usr/sbin/sendmail.postfix --add /usr/sbin/sendmail";
-    assert!(shown.contains(command), "{shown}");
-    assert_eq!(settings(&file(&sandbox, "setup-aside"))[0], SENDMAIL);
+    // As `register` does it.
+    let place = "`dkimctl enable` moves it to /usr/sbin/sendmail.real";
+    assert!(shown.contains(place), "{shown}");
+    let real = "sendmail = \"/usr/sbin/sendmail.real\"";
+    assert_eq!(settings(&file(&sandbox, "setup-aside"))[0], real);
     // Once it has, by whatever name, that is found.
     sandbox.root(
         "dpkg-divert --local --rename --divert /usr/sbin/sendmail.aside --add /usr/sbin/sendmail
@@ -178,7 +179,7 @@ fn a_file_with_an_error_is_left_alone_and_the_line_named() {
     let sandbox = Sandbox::for_test("setup");
     for (text, said) in [
         ("sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = x\n", "config.toml: line 2: "),
-        ("\n\norigni = \"x\"\n", "config.toml: line 3: unknown field `origni`"),
+        ("\n\norigni = \"x\"\n", "config.toml: line 3: unknown key `origni`"),
     ] {
         sandbox.root("mkdir -p /tmp/setup-error");
         sandbox.write("/tmp/setup-error/config.toml", text);

@@ -2,7 +2,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, Stage};
 
 /// Its selectors are the cases.
 const DOMAIN: &str = "testkey.test";
@@ -304,6 +304,37 @@ fn each_server_of_the_zone_is_asked_itself() {
     assert_eq!(output.status.code(), Some(69), "{output:?}");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("s._domainkey.zone.test at ns1.zone.test: ok\n"), "{text}");
-    assert!(text.contains("s._domainkey.zone.test at ns2.zone.test: unavailable\n"), "{text}");
-    assert!(text.contains("the DNS server ns2.zone.test has no address"), "{text}");
+    let line = "s._domainkey.zone.test at ns2.zone.test: unavailable: the DNS server ns2.zone.test has no address\n";
+    assert!(text.contains(line), "{text}");
+}
+
+#[test]
+fn without_dns_each_domain_has_one_clear_line_in_order() {
+    let stage = Stage::new();
+    for number in 1..200 {
+        let domain = format!("d{number:03}.test");
+        stage.key(&domain, "s1");
+        stage.write(&format!("etc/domains/{domain}.toml"), "selectors = [\"s1\"]\n");
+    }
+    // Nothing reads what arrives there.
+    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let server = silent.local_addr().unwrap().to_string();
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"))
+        .args(["testkey", "--server", &server, "--etc"])
+        .arg(stage.path("etc"))
+        .output()
+        .unwrap();
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 200, "{text}");
+    assert!(lines.is_sorted(), "{text}");
+    for line in lines {
+        let (name, why) = line.split_once(": unavailable: ").unwrap();
+        assert!(name.starts_with("s1._domainkey."), "{line}");
+        let does_not = format!("the DNS server {server} does not answer");
+        let in_time = format!("no answer from the DNS server {server} in time");
+        assert!([does_not, in_time].contains(&why.to_owned()), "{line}");
+    }
+    assert!(output.stderr.is_empty());
 }

@@ -2,14 +2,16 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Group, User};
 
 use super::finding::Finding;
+use crate::admin::output::Progress;
+use crate::admin::parallel;
 use crate::admin::store::FileError;
 use crate::admin::store::domains::{self, DomainConfig};
-use crate::config::{ConfigError, DomainFile, Host};
+use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::policy::DEFAULT;
 use crate::rights::{Rights, Rule};
 
@@ -18,6 +20,8 @@ use crate::rights::{Rights, Rule};
 pub(crate) struct Configuration {
     pub(crate) host: Option<Host>,
     pub(crate) files: Vec<DomainConfig>,
+    /// Whether no domain file can have any effect.
+    pub(crate) is_stopped: bool,
 }
 
 impl Configuration {
@@ -27,46 +31,59 @@ impl Configuration {
         asked: impl Fn(&str) -> bool,
         findings: &mut Vec<Finding>,
     ) -> Self {
-        let mut configuration = Self::default();
+        let mut configuration = Self { is_stopped: true, ..Self::default() };
         let path = etc.join("config.toml");
         let rule = Rule::of_owner(fs::metadata(etc).map_or(0, |top| top.uid()));
-        findings
-            .extend([etc, &etc.join("domains")].into_iter().filter_map(|path| judge(path, rule)));
+        let folders = [etc, &etc.join("domains")];
+        let wrong: Vec<Finding> = folders.iter().filter_map(|path| judge(path, rule)).collect();
         let read = domains::read_host(&path);
+        configuration.is_stopped = !wrong.is_empty();
+        findings.extend(wrong);
         let Some(host) = usable(&path, read, rule, ": no mail is signed", findings) else {
-            return configuration;
+            return Self { is_stopped: true, ..configuration };
         };
         let host = configuration.host.insert(host);
         // Without the folder no mail is signed, which is found below.
-        for path in domains::paths(etc).unwrap_or_default() {
-            let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-            if !asked(&stem) {
-                continue;
-            }
-            let name = domains::named_after(&path);
-            if stem != DEFAULT && name.is_none_or(|name| name.as_str() != stem) {
-                findings.push(Finding::warning(
-                    "configuration",
-                    format!("{}: no mail can be From {stem:?}", path.display()),
-                    "name the file after the domain, in lower case and A-labels",
-                ));
-                continue;
-            }
-            let read = DomainConfig::read(&path, &host.signing);
-            if let Some(file) = usable(&path, read, rule, ": the domain is not signed", findings) {
-                findings.extend(unknown(&path, &file.file));
-                configuration.files.push(file);
-            }
+        let mut paths = domains::paths(etc).unwrap_or_default();
+        let stem =
+            |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        paths.retain(|path| asked(&stem(path)));
+        let read = |path: &PathBuf| domain_file(path, &stem(path), &host.signing, rule);
+        for (file, found) in parallel::all(&paths, parallel::cores(), Progress::none(), read) {
+            configuration.files.extend(file);
+            findings.extend(found);
         }
         if configuration.files.is_empty() && findings.is_empty() {
             findings.push(Finding::warning(
                 "configuration",
-                format!("{}: no domain file, so no mail is signed", etc.join("domains").display()),
-                "dkimctl genkey -d DOMAIN -s SELECTOR",
+                "no domains yet, so no mail is signed",
+                "dkimctl add DOMAIN",
             ));
         }
         configuration
     }
+}
+
+/// A domain file, if it can be used, and what is wrong with it.
+fn domain_file(
+    path: &Path,
+    stem: &str,
+    host: &Signing,
+    rule: Rule,
+) -> (Option<DomainConfig>, Vec<Finding>) {
+    let mut findings = Vec::new();
+    if stem != DEFAULT && domains::named_after(path).is_none_or(|name| name.as_str() != stem) {
+        findings.push(Finding::warning(
+            "configuration",
+            format!("{}: no mail can be From {stem:?}", path.display()),
+            "name the file after the domain, in lower case and A-labels",
+        ));
+        return (None, findings);
+    }
+    let read = DomainConfig::read(path, host);
+    let file = usable(path, read, rule, ": the domain is not signed", &mut findings);
+    findings.extend(file.as_ref().and_then(|file| unknown(path, &file.file)));
+    (file, findings)
 }
 
 /// Names of users and groups that this host has not got.
@@ -83,7 +100,7 @@ fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
     Some(Finding::warning("users", evidence, "fix `users` and `groups` in it"))
 }
 
-/// What a file says that every user must be able to read, and only its owner to write.
+/// What a file says that every user must be able to read, and only its owner to write; `None` where the wrapper does not take it.
 fn usable<T>(
     path: &Path,
     read: Result<T, FileError<ConfigError>>,
@@ -92,7 +109,9 @@ fn usable<T>(
     findings: &mut Vec<Finding>,
 ) -> Option<T> {
     let is_there = !matches!(read, Err(FileError::Unreadable(_)));
-    findings.extend(judge(path, rule).filter(|_| is_there));
+    let breach = judge(path, rule).filter(|_| is_there);
+    let is_taken = breach.is_none();
+    findings.extend(breach);
     let wrong = |error| {
         let (consequence, remedy) = match error {
             FileError::Unreadable(_) => {
@@ -103,7 +122,7 @@ fn usable<T>(
         let evidence = format!("{}: {error}{consequence}", path.display());
         findings.push(Finding::error("configuration", evidence, remedy));
     };
-    read.map_err(wrong).ok()
+    read.map_err(wrong).ok().filter(|_| is_taken)
 }
 
 /// Judges a directory or a file that the wrapper reads with the rights of whoever submits mail.

@@ -12,6 +12,7 @@ use crate::admin::input;
 use crate::admin::postconf::Postfix;
 use crate::admin::store::rights::GROUP;
 use crate::config::Host;
+use crate::report::plain;
 use crate::wrapper::handoff::USUAL;
 
 /// Where packages and `make install` put it.
@@ -59,6 +60,15 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
+/// What programs call as sendmail: where the links lead to.
+pub(crate) fn active() -> String {
+    let [path, ..] = SENDMAIL;
+    match fs::canonicalize(path) {
+        Ok(active) => active.display().to_string(),
+        Err(error) => format!("{path}: {}", plain(&error)),
+    }
+}
+
 /// What all programs call is us.
 fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
     let mut others = Vec::new();
@@ -70,7 +80,9 @@ fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
                 others.push(format!("{path} is {}", target.display()));
             }
             // The other two are not everywhere.
-            Err(error) if path == "/usr/sbin/sendmail" => others.push(format!("{path}: {error}")),
+            Err(error) if path == "/usr/sbin/sendmail" => {
+                others.push(format!("{path}: {}", plain(&error)));
+            }
             Err(_) => {}
         }
     }
@@ -159,7 +171,7 @@ fn label(path: &str) -> Option<Finding> {
 fn real(path: &Path, wrapper: &Metadata) -> Option<Finding> {
     let shown = path.display();
     let wrong = match fs::metadata(path) {
-        Err(error) => format!("{shown}: {error}: no mail is accepted"),
+        Err(error) => format!("{shown}: {}: no mail is accepted", plain(&error)),
         Ok(found) if is_same(&found, wrapper) => format!("{shown} is the wrapper itself"),
         Ok(found) if !found.is_file() || found.mode() & 0o111 == 0 => {
             format!("{shown} is no program: no mail is accepted")

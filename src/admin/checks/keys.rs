@@ -1,9 +1,12 @@
 //! The key tree: each key that a domain file names is there, sound, and for the wrapper's group alone.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::configuration::Configuration;
 use super::finding::Finding;
+use crate::admin::output::Progress;
+use crate::admin::parallel;
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::{KeyFiles, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
@@ -12,24 +15,43 @@ use crate::dkim::Selector;
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tree = etc.join("keys");
-    findings.extend(rights::folder(&tree, &tree).and_then(step));
-    let mut seen = Vec::new();
-    for config in &configuration.files {
-        let name = config.folder();
-        let folder = tree.join(name);
-        if !seen.contains(&name) {
-            findings.extend(rights::folder(&folder, &tree).and_then(step));
-            seen.push(name);
-        }
-        // No user signs by a file that exempts its domain.
-        if config.file.users.as_ref().is_some_and(Vec::is_empty) && config.file.groups.is_none() {
-            continue;
-        }
-        for selector in config.selectors() {
-            findings.extend(key(&tree, &folder, selector, config));
-        }
-    }
+    findings.extend(all(&tree));
+    let folders: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
+    findings.extend(folders.iter().filter_map(|name| folder(&tree, name)));
+    let of_file = |config: &DomainConfig| {
+        let folder = tree.join(config.folder());
+        let key = |selector| key(&tree, &folder, selector, config, Proof::Whole);
+        selectors(config).into_iter().flat_map(key).collect::<Vec<_>>()
+    };
+    let files = &configuration.files;
+    let progress = Progress::of("domains with their keys checked");
+    findings.extend(parallel::all(files, parallel::cores(), progress, of_file).concat());
     findings
+}
+
+/// The keys that a domain file needs. No user signs by one that exempts its domain.
+fn selectors(config: &DomainConfig) -> BTreeSet<&Selector> {
+    let nobody = config.file.users.as_ref().is_some_and(Vec::is_empty);
+    if nobody && config.file.groups.is_none() { BTreeSet::new() } else { config.selectors() }
+}
+
+/// The rights of the directory of all keys.
+pub(crate) fn all(tree: &Path) -> Option<Finding> {
+    rights::folder(tree, tree).and_then(step)
+}
+
+/// The rights of the directory of a domain's keys.
+pub(crate) fn folder(tree: &Path, name: &str) -> Option<Finding> {
+    rights::folder(&tree.join(name), tree).and_then(step)
+}
+
+/// How much of a key is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proof {
+    /// That its public half can be read.
+    Public,
+    /// That all its numbers belong together, which takes long for thousands of RSA keys.
+    Whole,
 }
 
 fn step(step: Step) -> Option<Finding> {
@@ -38,30 +60,56 @@ fn step(step: Step) -> Option<Finding> {
     Some(Finding::error("key_rights", evidence, step.remedy))
 }
 
-fn key(tree: &Path, folder: &Path, selector: &Selector, config: &DomainConfig) -> Vec<Finding> {
+/// What is wrong with a key that a domain file names.
+pub(crate) fn key(
+    tree: &Path,
+    folder: &Path,
+    selector: &Selector,
+    config: &DomainConfig,
+    proof: Proof,
+) -> Vec<Finding> {
     let files = KeyFiles::within(folder, selector);
     let shown = files.private.display();
     let Some(found) = rights::key(&files.private, tree) else {
-        let name = config.name.as_ref().map_or("DOMAIN", |name| name.as_str());
-        return vec![Finding::error(
-            "key",
-            format!("{shown} is not there: the domain is not signed"),
-            format!("dkimctl genkey -d {name} -s {selector}, or take it out of `selectors`"),
-        )];
+        let remedy = match files.record.symlink_metadata() {
+            // No name is used for a second key: the record of the first may be remembered somewhere.
+            Ok(_) => format!("restore the key from a backup; or {}", replace(config)),
+            Err(_) => match config.domain() {
+                Some(domain) => format!(
+                    "dkimctl genkey -d {domain} -s {selector}, or take it out of `selectors`"
+                ),
+                None => "copy the key there, or take it out of `selectors`".to_owned(),
+            },
+        };
+        let evidence = format!("{shown} is not there: the domain is not signed");
+        return vec![Finding::error("key", evidence, remedy)];
     };
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
-    match files.key(config.file.signing.minimum_key_bits) {
-        Ok(key) if is_weak(&key) => findings.push(Finding::warning(
+    match files.size(config.file.signing.minimum_key_bits, proof == Proof::Whole) {
+        Ok((algorithm, bits)) if is_weak(algorithm, bits) => findings.push(Finding::warning(
             "key_size",
-            format!("{shown} has {} bits; receivers ask for {RSA_BITS}", key.bits()),
-            "dkimctl genkey with a new selector; publish it, then name it in `selectors`",
+            format!("{shown} has {bits} bits; receivers ask for {RSA_BITS}"),
+            replace(config),
         )),
         Ok(_) => {}
         Err(error) => findings.push(Finding::error(
             "key",
             format!("{shown}: {error}: the domain is not signed"),
-            "dkimctl genkey with a new selector",
+            replace(config),
         )),
     }
     findings
+}
+
+/// How a key is replaced that signs no more, or that should not.
+fn replace(config: &DomainConfig) -> String {
+    match config.domain() {
+        Some(domain) => format!(
+            "dkimctl add {domain}; publish the record that it prints; then dkimctl use {domain} with the \
+             selector of the new key"
+        ),
+        None => {
+            "make a key with another selector; publish it, then name it in `selectors`".to_owned()
+        }
+    }
 }

@@ -35,6 +35,21 @@ pub(crate) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
     files.flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default())).collect()
 }
 
+/// The last line of a message that was signed. `Err`: there is no log that could be read.
+pub(crate) fn last_signed() -> Result<Option<String>, String> {
+    let mut is_read = false;
+    for file in FILES {
+        let Ok(text) = tail(Path::new(file)) else { continue };
+        is_read = true;
+        let is_one =
+            |line: &&str| line.contains("sendmail-dkim[") && line.contains(" result=signed");
+        if let Some(line) = text.lines().rev().find(is_one) {
+            return Ok(Some(line.trim().to_owned()));
+        }
+    }
+    if is_read { Ok(None) } else { Err(format!("none of {} can be read", FILES.join(", "))) }
+}
+
 fn tail(path: &Path) -> std::io::Result<String> {
     let mut file = input::open(path)?;
     let length = file.metadata()?.len();

@@ -20,6 +20,12 @@ pub(crate) struct Missing {
     pub(crate) evidence: String,
 }
 
+impl From<Finding> for Missing {
+    fn from(Finding { remedy, evidence, .. }: Finding) -> Self {
+        Self { remedy, evidence }
+    }
+}
+
 impl Missing {
     pub(crate) fn new(remedy: impl Into<String>, evidence: impl Into<String>) -> Self {
         Self { remedy: remedy.into(), evidence: evidence.into() }
@@ -45,17 +51,18 @@ pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> 
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, asked, &mut findings);
     findings.extend(keys::findings(etc, &configuration));
-    let is_installed = is_installed(etc);
-    if is_installed {
+    if is_installed(etc) {
         findings.extend(install::obstacles(configuration.host.as_ref()));
+        return steps(findings);
     }
-    let errors = findings.into_iter().filter(Finding::is_error);
-    let steps = errors.map(|Finding { remedy, evidence, .. }| Missing { remedy, evidence });
-    let elsewhere = (!is_installed).then(|| {
-        Missing::new(
-            format!("move the files to {FOLDER}"),
-            format!("an installed sendmail.dkim does not read {}", etc.display()),
-        )
-    });
-    steps.chain(elsewhere).collect()
+    let elsewhere = Missing::new(
+        format!("move the files to {FOLDER}"),
+        format!("an installed sendmail.dkim does not read {}", etc.display()),
+    );
+    [steps(findings), vec![elsewhere]].concat()
+}
+
+/// A step for each error.
+pub(crate) fn steps(findings: Vec<Finding>) -> Vec<Missing> {
+    findings.into_iter().filter(Finding::is_error).map(Missing::from).collect()
 }

@@ -345,7 +345,8 @@ mod tests {
         let host = Host::parse("sendmail = \"/x\"\norigin = \"sample.com\"").unwrap();
         let path = PathBuf::from("sample.com.toml");
         let config = DomainConfig::parse(&path, "selectors = [\"s\"]".to_owned(), &host.signing);
-        let configuration = Configuration { host: Some(host), files: vec![config.unwrap()] };
+        let configuration =
+            Configuration { host: Some(host), files: vec![config.unwrap()], is_stopped: false };
         let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &configuration);
         findings.iter().map(|finding| finding.check).collect()
     }

@@ -7,7 +7,9 @@ use super::configuration::Configuration;
 use super::finding::Finding;
 use crate::admin::dns::Dns;
 use crate::admin::dry_run::{End, explain, sample, user_named};
-use crate::admin::published::{Outcome, test_all};
+use crate::admin::output::Progress;
+use crate::admin::parallel;
+use crate::admin::published::{Outcome, tested};
 use crate::admin::signatures::{Verified, line, of_key};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::KeyFiles;
@@ -15,8 +17,7 @@ use crate::submission::submitter::User;
 
 /// The published records against the keys.
 pub(crate) fn published(etc: &Path) -> Vec<Finding> {
-    let tested = Dns::asked_for(None).and_then(|dns| test_all(etc, &dns, None, false));
-    let tested = match tested {
+    let tested = match Dns::asked_for(None).and_then(|dns| tested(etc, dns)) {
         Ok(tested) => tested,
         Err(failure) => {
             let remedy = "dkimctl testkey --server ADDR, or doctor --offline";
@@ -41,7 +42,12 @@ pub(crate) fn published(etc: &Path) -> Vec<Finding> {
 
 /// Trial messages for all domain files.
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
-    configuration.files.iter().filter_map(|config| trial(etc, config)).collect()
+    let trial = |config: &DomainConfig| trial(etc, config);
+    let progress = Progress::of("trial messages signed");
+    parallel::all(&configuration.files, parallel::cores(), progress, trial)
+        .into_iter()
+        .flatten()
+        .collect()
 }
 
 fn trial(etc: &Path, config: &DomainConfig) -> Option<Finding> {

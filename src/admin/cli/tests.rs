@@ -120,7 +120,7 @@ fn letters_and_values_are_written_in_any_of_the_usual_ways() {
         &["genkey", "--bits=2048", "--testmode", "--restrict"],
     ] {
         let args = parse(line).unwrap();
-        assert_eq!(args.value("--bits", str::parse).unwrap(), Some(2048), "{line:?}");
+        assert_eq!(args.value("--bits", number).unwrap(), Some(2048), "{line:?}");
         assert!(
             args.has("--restrict") && args.has("--testmode") && !args.has("--json"),
             "{line:?}"
@@ -146,8 +146,8 @@ fn each_error_names_the_option() {
         assert_eq!(error(line), expected);
     }
     let args = parse(&["record", "--ttl", "long", "x.test", "b/d"]).unwrap();
-    let ttl = args.value("--ttl", str::parse::<u32>).unwrap_err();
-    assert_eq!(ttl.to_string(), "--ttl \"long\": invalid digit found in string");
+    let ttl = args.value("--ttl", number).unwrap_err();
+    assert_eq!(ttl.to_string(), "--ttl \"long\": expected a whole number");
     let domain = args.domains().unwrap_err().to_string();
     assert!(domain.starts_with("domain \"b/d\": "), "{domain}");
     assert!(parse(&["genkey", "-v", "-v"]).is_ok());

@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 use crate::admin::input;
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, KeyError, Record, Selector, SigningKey};
+use crate::report::plain;
 
 /// A key that can be used here.
 pub(super) struct ImportedKey {
@@ -32,7 +33,8 @@ impl ImportedKey {
         let is_path = ["/", "./", "../"].iter().any(|begin| source.starts_with(begin));
         let (bytes, origin) = if is_path {
             let path = base.map_or_else(|| source.into(), |base| Path::new(base).join(source));
-            let bytes = input::key(&path).map_err(|error| format!("{path:?}: {error}"))?;
+            let bytes =
+                input::key(&path).map_err(|error| format!("{path:?}: {}", plain(&error)))?;
             (bytes, path.display().to_string())
         } else {
             (Zeroizing::new(source.as_bytes().to_vec()), "the KeyTable".to_owned())

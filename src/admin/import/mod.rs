@@ -24,6 +24,7 @@ use super::input;
 use super::output::Failure;
 use super::store::{Store, domains};
 use crate::config::Signing;
+use crate::report::plain;
 use data_set::database;
 use domain_files::{Imported, Source};
 use export::Export;
@@ -110,7 +111,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         // Elsewhere nothing is signed, whatever the DNS has.
         if is_installed(&args.etc) {
             match dns {
-                Ok(dns) => report.ask_dns(&args.etc, &dns)?,
+                Ok(dns) => report.ask_dns(&args.etc, dns)?,
                 Err(why) => {
                     let step = Missing::new("dkimctl testkey", why.what());
                     report.require(Failure::UNAVAILABLE, [step]);
@@ -223,8 +224,8 @@ struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
-        let bytes =
-            input::read(Path::new(path), input::FOREIGN).map_err(|error| error.to_string())?;
+        let read = input::argument(Path::new(path), input::FOREIGN);
+        let bytes = read.map_err(|error| plain(&error))?;
         let text = bytes.strip_prefix(BOM).unwrap_or(&bytes);
         Ok(String::from_utf8_lossy(text).into_owned())
     }

@@ -14,7 +14,7 @@ use crate::admin::checks::obstacles::Missing;
 use crate::admin::dns::Dns;
 use crate::admin::input;
 use crate::admin::output::{Failure, diff};
-use crate::admin::published::{Outcome, test_all};
+use crate::admin::published::{self, Outcome};
 use crate::admin::store::{NewFile, Readers, Store};
 use crate::config::Host;
 use crate::wrapper::handoff::USUAL;
@@ -186,7 +186,7 @@ impl Report {
     ///
     /// # Errors
     /// The configuration directory can't be read.
-    pub(super) fn ask_dns(&mut self, etc: &Path, dns: &Dns) -> Result<(), Failure> {
+    pub(super) fn ask_dns(&mut self, etc: &Path, dns: Dns) -> Result<(), Failure> {
         let is_new = |name: &str| {
             let path = |name: &str| {
                 let (selector, domain) = name.split_once("._domainkey.")?;
@@ -194,7 +194,7 @@ impl Report {
             };
             path(name).is_some_and(|path| self.files.iter().any(|file| file.path == path))
         };
-        let tested = test_all(etc, dns, None, false)?;
+        let tested = published::tested(etc, dns)?;
         let wrong = tested.iter().filter(|one| one.outcome != Outcome::Ok && is_new(&one.name));
         let mut steps: Vec<Missing> = wrong
             .map(|one| {

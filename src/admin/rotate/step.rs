@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
@@ -14,9 +15,10 @@ use crate::admin::dns::Dns;
 use crate::admin::format::TxtRecord;
 use crate::admin::output::Failure;
 use crate::admin::publisher::{Change, Publisher};
-use crate::admin::store::domains::{self, DomainConfig};
+use crate::admin::store::domains::{DomainConfig, Index};
 use crate::admin::store::keys::{KeyFolder, NewKey, RSA_BITS};
 use crate::admin::store::rotation::{Rotation, Stage, State};
+use crate::admin::store::seen::Seen;
 use crate::admin::store::time::UtcTime;
 use crate::admin::store::{NewFile, Readers, Store};
 use crate::dkim::record::Owner;
@@ -28,6 +30,9 @@ pub(super) struct Run {
     pub(super) store: Store,
     pub(super) dns: Dns,
     pub(super) publisher: Option<Publisher>,
+    pub(super) index: Index,
+    /// The records that every server of their zones has.
+    pub(super) seen: Mutex<Seen>,
     pub(super) now: UtcTime,
     pub(super) host: String,
     pub(super) template: Template,
@@ -118,6 +123,9 @@ impl Step<'_> {
             .into();
             return Ok(None);
         }
+        let name = rotation.new.record_name(&self.folder.domain);
+        let seen = &self.run.seen;
+        seen.lock().unwrap_or_else(PoisonError::into_inner).note(&name, true, self.run.now);
         self.replace(&configs, &rotation.old, &rotation.new)?;
         let until = self.run.now.after(self.run.keep);
         self.report.done.push(format!("every server has the key, so {} signs", rotation.new));
@@ -217,7 +225,7 @@ impl Step<'_> {
 
     /// The domain files that sign for the domain.
     fn configs(&self) -> Result<Vec<DomainConfig>, Failure> {
-        domains::signing_for(&self.run.etc, &self.folder.domain)
+        self.run.index.again(&self.folder.domain)
     }
 
     /// Makes the new key: of the type of the old one, with what the record of that says beside it.

@@ -99,9 +99,8 @@ impl Host {
         let found = found.canonicalize().unwrap_or(found);
         if PLACES.iter().any(|place| found == Path::new(place)) {
             self.note(format!(
-                "the real sendmail is still {} itself: before the wrapper takes its place, let it step \
-                 aside: dpkg-divert --local --rename --divert {ASIDE} --add {}",
-                found.display(),
+                "the real sendmail is still {}; `dkimctl enable` moves it to {ASIDE} before the wrapper \
+                 takes its place",
                 found.display()
             ));
             self.sendmail = Some(PathBuf::from(ASIDE));
@@ -111,8 +110,8 @@ impl Host {
     }
 }
 
-/// Where Debian's is put aside.
-const ASIDE: &str = USUAL[0];
+/// Where `register` puts the one of Debian.
+const ASIDE: &str = USUAL[2];
 /// The places that the wrapper is going to take.
 const PLACES: [&str; 2] = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
 

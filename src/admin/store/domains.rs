@@ -1,11 +1,12 @@
 //! `config.toml` and the domain files, read as the wrapper reads them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
 use super::error::FileError;
 use crate::admin::input;
-use crate::admin::output::Failure;
+use crate::admin::output::{Failure, Progress};
+use crate::admin::parallel;
 use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::dkim::{Domain, Selector};
 use crate::policy::DEFAULT;
@@ -71,29 +72,76 @@ pub(crate) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// The directory or `config.toml` can't be read.
 pub(crate) fn all(etc: &Path) -> Result<impl Iterator<Item = (PathBuf, Read)>, Failure> {
     let host = inherited(etc)?;
-    Ok(paths(etc)?.into_iter().map(move |path| {
-        let read = DomainConfig::read(&path, &host);
-        (path, read)
-    }))
+    let paths = paths(etc)?;
+    let read = |path: &PathBuf| DomainConfig::read(path, &host);
+    let read = parallel::all(&paths, parallel::cores(), Progress::none(), read);
+    Ok(paths.into_iter().zip(read))
+}
+
+/// All domain files of a tree, by the domain that each signs for.
+#[derive(Debug)]
+pub(crate) struct Index {
+    host: Signing,
+    files: HashMap<Domain, Vec<DomainConfig>>,
+    broken: Vec<(PathBuf, FileError<ConfigError>)>,
+}
+
+impl Index {
+    /// Reads them.
+    ///
+    /// # Errors
+    /// The directory or `config.toml` can't be read.
+    pub(crate) fn read(etc: &Path) -> Result<Self, Failure> {
+        let mut index = Self { host: inherited(etc)?, files: HashMap::new(), broken: Vec::new() };
+        for (path, read) in all(etc)? {
+            match read {
+                Ok(config) => {
+                    if let Some(domain) = config.domain().cloned() {
+                        index.files.entry(domain).or_default().push(config);
+                    }
+                }
+                Err(error) => index.broken.push((path, error)),
+            }
+        }
+        Ok(index)
+    }
+
+    /// The domain files that sign for a domain.
+    ///
+    /// # Errors
+    /// A file can't be read, or the file of the domain's own name has an error. Whose another one with an error is can't be
+    /// known; testkey and doctor report it.
+    pub(crate) fn of(&self, domain: &Domain) -> Result<&[DomainConfig], Failure> {
+        let is_own = |path: &Path| named_after(path).as_ref() == Some(domain);
+        for (path, error) in &self.broken {
+            if matches!(error, FileError::Unreadable(_)) || is_own(path) {
+                return Err(error.at(path));
+            }
+        }
+        Ok(self.files.get(domain).map_or(&[], Vec::as_slice))
+    }
+
+    /// The same files as they are now.
+    ///
+    /// # Errors
+    /// As those of [`Self::of`].
+    pub(crate) fn again(&self, domain: &Domain) -> Result<Vec<DomainConfig>, Failure> {
+        let read = |config: &DomainConfig| {
+            let path = &config.path;
+            DomainConfig::read(path, &self.host).map_err(|error| error.at(path))
+        };
+        self.of(domain)?.iter().map(read).collect()
+    }
 }
 
 /// The domain files that sign for a domain.
 ///
 /// # Errors
-/// The directory or `config.toml` can't be read, or the file of the domain's own name has an error.
+/// The directory or `config.toml` can't be read; or as those of [`Index::of`].
 pub(crate) fn signing_for(etc: &Path, domain: &Domain) -> Result<Vec<DomainConfig>, Failure> {
-    let mut found = Vec::new();
-    for (path, read) in all(etc)? {
-        match read {
-            Ok(config) if config.domain() == Some(domain) => found.push(config),
-            Err(FileError::Invalid(_)) if named_after(&path).as_ref() != Some(domain) => {
-                // Whose it is can't be known; testkey and doctor report it.
-            }
-            Err(error) => return Err(error.at(&path)),
-            Ok(_) => {}
-        }
-    }
-    Ok(found)
+    let mut index = Index::read(etc)?;
+    index.of(domain)?;
+    Ok(index.files.remove(domain).unwrap_or_default())
 }
 
 /// The domain that a file is named after; `None`: `default.toml`, or no name of a domain.

@@ -75,9 +75,27 @@ impl KeyFiles {
         SigningKey::from_pem(&*pem, minimum_bits).map_err(FileError::Invalid)
     }
 
-    /// The public half of the key.
+    /// The public half of the key. That the numbers of the key belong together is not looked at.
     pub(crate) fn public(&self) -> Result<PublicKey, FileError<KeyError>> {
-        self.key(SMALLEST).map(|key| key.public())
+        let pem = input::key(&self.private).map_err(FileError::Unreadable)?;
+        PublicKey::of_private_pem(&*pem).map_err(FileError::Invalid)
+    }
+
+    /// Algorithm and size of the key, if it may sign: of all its numbers, where it `is_proven`, else by its public half.
+    pub(crate) fn size(
+        &self,
+        minimum_bits: u32,
+        is_proven: bool,
+    ) -> Result<(Algorithm, u32), FileError<KeyError>> {
+        if is_proven {
+            return self.key(minimum_bits).map(|key| (key.algorithm(), key.bits()));
+        }
+        let (key, minimum) = (self.public()?, minimum_bits.max(SMALLEST));
+        let (algorithm, bits) = (key.algorithm(), key.bits());
+        if algorithm == Algorithm::RsaSha256 && bits < minimum {
+            return Err(FileError::Invalid(KeyError::TooSmall { bits, minimum }));
+        }
+        Ok((algorithm, bits))
     }
 
     /// When the key was made.
@@ -86,7 +104,7 @@ impl KeyFiles {
     }
 
     /// The text of the record's file; empty where there is none.
-    fn record_text(&self) -> Result<Vec<u8>, Failure> {
+    pub(crate) fn record_text(&self) -> Result<Vec<u8>, Failure> {
         match input::read(&self.record, input::CONFIGURATION) {
             Ok(text) => Ok(Record::text_in(&text)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -103,9 +121,9 @@ impl KeyFiles {
     /// The text to publish: what the record's file says, else the key alone. Warns of a weak key.
     pub(crate) fn to_publish(&self) -> Result<String, Failure> {
         let text = self.record_text()?;
-        match self.key(SMALLEST) {
+        match self.public() {
             Ok(key) => {
-                if is_weak(&key) {
+                if is_weak(key.algorithm(), key.bits()) {
                     warn(format_args!(
                         "{} has {} bits, which is weak; receivers ask for {RSA_BITS}: dkimctl rotate",
                         self.private.display(),
@@ -113,9 +131,9 @@ impl KeyFiles {
                     ));
                 }
                 if text.is_empty() {
-                    return Ok(Record::new(key.public()).text()?);
+                    return Ok(Record::new(key).text()?);
                 }
-                if Record::parse(&text).is_ok_and(|record| *record.key() != key.public()) {
+                if Record::parse(&text).is_ok_and(|record| *record.key() != key) {
                     return Err(Failure::data(format_args!(
                         "{} is not the record of the key beside it; remove it, and this shows the right one",
                         self.record.display()
@@ -162,8 +180,8 @@ pub(crate) fn printable(text: Vec<u8>) -> Result<String, String> {
 }
 
 /// Whether a key is smaller than receivers like it.
-pub(crate) fn is_weak(key: &SigningKey) -> bool {
-    key.algorithm() == Algorithm::RsaSha256 && key.bits() < RSA_BITS
+pub(crate) fn is_weak(algorithm: Algorithm, bits: u32) -> bool {
+    algorithm == Algorithm::RsaSha256 && bits < RSA_BITS
 }
 
 /// The directory of a domain's keys.
@@ -173,6 +191,17 @@ pub(crate) struct KeyFolder {
 }
 
 impl KeyFolder {
+    /// That of a domain, whether or not it is there.
+    pub(crate) fn new(etc: &Path, domain: Domain) -> Self {
+        let path = etc.join("keys").join(domain.as_str());
+        Self { domain, path }
+    }
+
+    /// The name of the directory.
+    pub(crate) fn name(&self) -> &str {
+        self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
     /// Those of all domains that have keys.
     fn all(etc: &Path) -> Result<Vec<Self>, Failure> {
         let keys = etc.join("keys");
@@ -180,9 +209,16 @@ impl KeyFolder {
             // `default` is no domain.
             let domain = Domain::parse(&name).ok().filter(|domain| domain.as_str() == name)?;
             let path = keys.join(&name);
-            (name != DEFAULT && path.is_dir()).then_some(Self { domain, path })
+            if name == DEFAULT {
+                return None;
+            }
+            is_folder(&path).map(|is| is.then_some(Self { domain, path })).transpose()
         };
-        Ok(names(&keys)?.into_iter().filter_map(folder).collect())
+        let names = match input::names(&keys) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            names => names.map_err(|error| Failure::reading(&keys, &error))?,
+        };
+        names.into_iter().filter_map(folder).collect()
     }
 
     /// Those of some domains, or without any of all that have keys.
@@ -194,7 +230,7 @@ impl KeyFolder {
     }
 
     /// That of the signing domain of mail From a domain.
-    fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
+    pub(crate) fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
         let path = etc.join("domains").join(format!("{domain}.toml"));
         let has_file = !matches!(path.try_exists(), Ok(false));
         let config = has_file.then(|| {
@@ -205,14 +241,14 @@ impl KeyFolder {
         let domain = own.unwrap_or_else(|| domain.clone());
         let keys = etc.join("keys");
         let (own, default) = (keys.join(domain.as_str()), keys.join(DEFAULT));
-        if own.is_dir() {
+        if is_folder(&own)? {
             return Ok(Self { domain, path: own });
         }
-        if !has_file && etc.join("domains/default.toml").exists() && default.is_dir() {
+        if !has_file && etc.join("domains/default.toml").exists() && is_folder(&default)? {
             return Ok(Self { domain, path: default });
         }
         Err(Failure::missing(format_args!(
-            "there are no keys of {domain} in {own:?}; dkimctl genkey makes one"
+            "there are no keys of {domain} in {own:?}: dkimctl add {domain}"
         )))
     }
 
@@ -222,7 +258,11 @@ impl KeyFolder {
             let name = name.strip_suffix(".txt").or_else(|| name.strip_suffix(".private"))?;
             Selector::parse(name).ok()
         };
-        Ok(names(&self.path)?.into_iter().filter_map(selector).collect())
+        match input::names(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
+            Err(error) => Err(Failure::reading(&self.path, &error)),
+            Ok(names) => Ok(names.into_iter().filter_map(selector).collect()),
+        }
     }
 
     /// The files of a key in it.
@@ -231,6 +271,15 @@ impl KeyFolder {
     }
 }
 
-fn names(folder: &Path) -> Result<Vec<String>, Failure> {
-    input::names(folder).map_err(|error| Failure::reading(folder, &error))
+/// Whether there is a directory of that name. That the caller may not look is not the same as that there is none.
+fn is_folder(path: &Path) -> Result<bool, Failure> {
+    match fs::metadata(path) {
+        Ok(found) => Ok(found.is_dir()),
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) =>
+        {
+            Ok(false)
+        }
+        Err(error) => Err(Failure::reading(path, &error)),
+    }
 }

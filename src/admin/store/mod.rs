@@ -9,6 +9,7 @@ pub(super) mod keys;
 pub(super) mod replace;
 pub(super) mod rights;
 pub(super) mod rotation;
+pub(super) mod seen;
 pub(super) mod time;
 mod write;
 

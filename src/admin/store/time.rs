@@ -85,13 +85,12 @@ impl fmt::Display for UtcTime {
     }
 }
 
-/// Takes `7d`, `12h` or a number of seconds.
+/// Takes `7d` or `12h`. A bare number is nothing: some would mean days, and some seconds.
 pub(crate) fn parse_length(text: &str) -> Option<u64> {
-    let (number, unit) = match text.char_indices().next_back()? {
-        (at, unit) if unit.is_ascii_alphabetic() => (text.get(..at)?, unit),
-        _ => (text, 's'),
-    };
+    let (at, unit) = text.char_indices().next_back()?;
+    let number = text.get(..at)?;
     let seconds = match unit {
+        _ if text == "0" => return Some(0),
         's' => 1,
         'm' => 60,
         'h' => 3_600,
@@ -129,17 +128,17 @@ mod tests {
     }
 
     #[test]
-    fn a_length_has_a_unit_or_is_in_seconds() {
+    fn a_length_has_a_unit() {
         for (text, seconds) in [
             ("0", Some(0)),
-            ("90", Some(90)),
+            ("90s", Some(90)),
             ("7d", Some(604_800)),
             ("2h", Some(7_200)),
             ("1w", Some(604_800)),
         ] {
             assert_eq!(parse_length(text), seconds);
         }
-        for text in ["", "d", "7y", "-1d", "1.5d", "99999999999999999999d"] {
+        for text in ["", "d", "180", "7y", "-1d", "1.5d", "99999999999999999999d"] {
             assert_eq!(parse_length(text), None, "{text}");
         }
     }

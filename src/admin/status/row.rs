@@ -1,0 +1,173 @@
+//! What is known of one key.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::admin::checks::finding::Finding;
+use crate::admin::checks::keys::{self, Proof};
+use crate::admin::checks::obstacles::Missing;
+use crate::admin::output::Failure;
+use crate::admin::store::domains::DomainConfig;
+use crate::admin::store::keys::KeyFolder;
+use crate::admin::store::rotation::{Stage, State};
+use crate::admin::store::seen::{Seen, Sight};
+use crate::admin::store::time::UtcTime;
+use crate::dkim::{PublicKey, Record, Selector};
+
+/// One key.
+#[derive(Clone, Debug, Default, Serialize)]
+pub(super) struct Row {
+    domain: String,
+    selector: String,
+    /// Whether a domain file names it and it can be used.
+    pub(super) signing: bool,
+    /// One of the words that the manual page lists.
+    state: &'static str,
+    /// The stage of its rotation, if it is in one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    stage: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    since: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replaces: Option<String>,
+    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    key_type: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bits: Option<u32>,
+    /// The day, in UTC.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    made: Option<String>,
+    /// When its record was last seen in DNS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seen: Option<String>,
+    /// What is wrong with it, and what to do.
+    pub(super) wrong: Vec<Missing>,
+}
+
+/// What holds for all keys.
+#[derive(Clone, Copy)]
+pub(super) struct Work<'a> {
+    pub(super) etc: &'a Path,
+    /// The domain files by the directories of their keys.
+    pub(super) files: &'a BTreeMap<&'a str, Vec<&'a DomainConfig>>,
+    pub(super) seen: &'a Seen,
+}
+
+impl Work<'_> {
+    /// The keys of a domain.
+    pub(super) fn rows(self, folder: &KeyFolder) -> Result<Vec<Row>, Failure> {
+        let files = self.files.get(folder.name()).map_or(&[][..], Vec::as_slice);
+        let signing: BTreeSet<&Selector> = files.iter().flat_map(|file| file.selectors()).collect();
+        let mut selectors = folder.selectors()?;
+        selectors.extend(signing.iter().copied().cloned());
+        let state = State::read(&folder.path)?;
+        // One that the wrapper does not take; what is wrong with it is said above all keys.
+        let file = self.etc.join("domains").join(format!("{}.toml", folder.name()));
+        let is_blocked = files.is_empty() && file.symlink_metadata().is_ok();
+        let mut wrong = keys::folder(&self.etc.join("keys"), folder.name());
+        let row = |selector: &Selector| {
+            let mut row = Row::of(folder, selector);
+            row.rotation(&state, selector);
+            // What is wrong with the directory is said once.
+            let mut found: Vec<Finding> = wrong.take().into_iter().collect();
+            for file in files.iter().filter(|file| file.selectors().contains(selector)) {
+                let tree = self.etc.join("keys");
+                found.extend(keys::key(&tree, &folder.path, selector, file, Proof::Public));
+            }
+            let is_named = signing.contains(selector) || is_blocked && row.stage.is_none();
+            let is_broken = is_blocked || found.iter().any(Finding::is_error);
+            row.wrong = found.into_iter().map(Missing::from).collect();
+            row.signing = is_named && !is_broken;
+            row.state = match (is_named, is_broken, row.stage) {
+                (true, false, _) => "signs",
+                (true, true, _) => "broken",
+                (false, _, Some(stage)) => stage,
+                (false, _, None) => "unused",
+            };
+            let name = selector.record_name(&folder.domain);
+            row.sight(self.seen.of(&name), &name, folder.domain.as_str());
+            row
+        };
+        Ok(selectors.iter().map(row).collect())
+    }
+}
+
+impl Row {
+    fn of(folder: &KeyFolder, selector: &Selector) -> Self {
+        let files = folder.key(selector);
+        // Of a key that was wiped there is the record alone.
+        let of_record =
+            || Record::parse(&files.record_text().ok()?).ok().map(|one| one.key().clone());
+        let public = files.public().ok().or_else(of_record);
+        Self {
+            domain: folder.domain.to_string(),
+            selector: selector.to_string(),
+            key_type: public.as_ref().map(|key| key.algorithm().key_type()),
+            bits: public.as_ref().map(PublicKey::bits),
+            made: files.made().ok().map(UtcTime::date),
+            ..Self::default()
+        }
+    }
+
+    /// A key may have come in by one rotation and go out by another: the latest counts.
+    fn rotation(&mut self, state: &State, selector: &Selector) {
+        for rotation in &state.rotations {
+            let (is_old, is_new) = (rotation.old == *selector, rotation.new == *selector);
+            let concerns = match rotation.stage {
+                Stage::Pending => is_new,
+                Stage::Retiring { .. } | Stage::Revoked => is_old,
+            };
+            if concerns {
+                self.stage = Some(rotation.stage.name());
+                self.since = Some(rotation.since.to_string());
+            }
+            if let (Stage::Retiring { until }, true) = (rotation.stage, is_old) {
+                self.until = Some(until.to_string());
+            }
+            if is_new && rotation.stage != Stage::Revoked {
+                self.replaces = Some(rotation.old.to_string());
+            }
+        }
+    }
+
+    /// Whether the DNS had its record.
+    fn sight(&mut self, sight: Sight, name: &str, domain: &str) {
+        self.seen = sight.last.map(UtcTime::date);
+        if !self.signing || sight.is_there {
+            return;
+        }
+        let evidence = match &self.seen {
+            Some(day) => format!("the DNS had {name} last on {day}, and no longer has it"),
+            None => format!("{name} was not seen in the DNS yet"),
+        };
+        let remedy =
+            format!("publish the record (dkimctl record {domain}), then dkimctl testkey {domain}");
+        self.wrong.push(Missing::new(remedy, evidence));
+    }
+
+    /// The columns of the table.
+    pub(super) fn columns(&self) -> Vec<String> {
+        let kind = self.key_type.zip(self.bits).map(|(kind, bits)| format!("{kind} {bits}"));
+        let made = self.made.as_ref().map(|made| format!("made {made}"));
+        let seen = match &self.seen {
+            Some(day) => format!("in DNS {day}"),
+            None => "not seen in DNS".to_owned(),
+        };
+        let mut notes: Vec<String> = Vec::new();
+        notes.extend(self.replaces.as_ref().map(|old| format!("replaces {old}")));
+        notes.extend(self.until.as_ref().map(|until| format!("stays published until {until}")));
+        vec![
+            self.domain.clone(),
+            self.selector.clone(),
+            self.state.to_owned(),
+            kind.unwrap_or_else(|| "-".to_owned()),
+            made.unwrap_or_else(|| "-".to_owned()),
+            seen,
+            notes.join(", "),
+        ]
+    }
+}

@@ -1,0 +1,104 @@
+//! `keys/seen`: when the DNS last had the record of each key, for commands that do not ask it. A file that is lost costs nothing
+//! but the next `testkey`.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use super::folder::Readers;
+use super::time::UtcTime;
+use super::write::{NewFile, Store};
+use crate::admin::input;
+use crate::admin::output::Failure;
+
+/// What the DNS said of one name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
+    /// When it last had the record of the key.
+    pub(crate) last: Option<UtcTime>,
+    /// Whether it had it when it was last asked.
+    pub(crate) is_there: bool,
+}
+
+/// The sights of all names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Seen(BTreeMap<String, Sight>);
+
+const HEAD: &str = "# When the DNS last had the record of each key, and whether it still had it when it was last asked.\n";
+
+impl Seen {
+    fn path(etc: &Path) -> PathBuf {
+        etc.join("keys/seen")
+    }
+
+    /// Reads the file; empty where there is none, or none that can be read.
+    pub(crate) fn read(etc: &Path) -> Self {
+        Self::parse(&input::text(&Self::path(etc), input::FOREIGN).unwrap_or_default())
+    }
+
+    fn parse(text: &str) -> Self {
+        let sight = |line: &str| {
+            let mut words = line.split('\t');
+            let (name, last, is_there) = (words.next()?, words.next()?, words.next()?);
+            let last = last.parse().ok().and_then(|date| UtcTime::parse(&date));
+            Some((name.to_owned(), Sight { last, is_there: is_there == "there" }))
+        };
+        Self(text.lines().filter(|line| !line.starts_with('#')).filter_map(sight).collect())
+    }
+
+    fn text(&self) -> String {
+        let line = |(name, sight): (&String, &Sight)| {
+            let last = sight.last.map_or_else(|| "never".to_owned(), |last| last.to_string());
+            format!("{name}\t{last}\t{}\n", if sight.is_there { "there" } else { "gone" })
+        };
+        format!("{HEAD}{}", self.0.iter().map(line).collect::<String>())
+    }
+
+    /// What is known of a name.
+    pub(crate) fn of(&self, name: &str) -> Sight {
+        self.0.get(name).copied().unwrap_or_default()
+    }
+
+    /// The DNS has the record of the key under that name now, or has it not.
+    pub(crate) fn note(&mut self, name: &str, is_there: bool, now: UtcTime) {
+        let sight = self.0.entry(name.to_owned()).or_default();
+        sight.is_there = is_there;
+        if is_there {
+            sight.last = Some(now);
+        }
+    }
+
+    /// Writes what is known now: what others have noted meanwhile stays, unless it is noted here, too.
+    ///
+    /// # Errors
+    /// The caller may not write to the tree.
+    pub(crate) fn write(self, store: &Store, etc: &Path) -> Result<(), Failure> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let mut all = Self::read(etc);
+        for (name, sight) in self.0 {
+            let known = all.0.entry(name).or_default();
+            *known = Sight { last: sight.last.or(known.last), ..sight };
+        }
+        let (path, text) = (Self::path(etc), all.text());
+        store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::Group })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let mut seen = Seen::default();
+        seen.note("s._domainkey.a.test", true, UtcTime(1_764_086_883));
+        seen.note("s._domainkey.a.test", false, UtcTime(1_764_086_990));
+        seen.note("s._domainkey.b.test", false, UtcTime(1_764_086_990));
+        assert_eq!(Seen::parse(&seen.text()), seen);
+        let sight = Sight { last: Some(UtcTime(1_764_086_883)), is_there: false };
+        assert_eq!(seen.of("s._domainkey.a.test"), sight);
+        assert_eq!(seen.of("s._domainkey.b.test"), Sight::default());
+        assert_eq!(Seen::parse("x\n\ty\nx\ty\tz\n").of("x"), Sight::default());
+    }
+}

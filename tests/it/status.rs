@@ -1,0 +1,172 @@
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Output;
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Stage, dkimctl, stdout};
+
+fn status(sandbox: &Sandbox, domain: &str) -> (Option<i32>, Value) {
+    let output = sandbox.sh("root", &format!("dkimctl status --json {domain}"), b"");
+    let shown = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{output:?}"));
+    (output.status.code(), shown)
+}
+
+/// What is wrong with a host or a key, how that is put right, whether the key itself is fine, and what is said.
+const FAULTS: [(&str, &str, bool, &str); 13] = [
+    ("rm KEY", "cp -p /tmp/key KEY", false, "s1.private is not there"),
+    ("echo garbage >KEY", "cp -p /tmp/key KEY", false, "no private key in PEM form"),
+    ("chmod 644 KEY", "chmod 640 KEY", false, "0644"),
+    ("chgrp root KEY", "chgrp sendmail-dkim KEY", false, "root:root"),
+    (
+        "chmod 700 /etc/sendmail-dkim/keys/DOMAIN",
+        "chmod 750 /etc/sendmail-dkim/keys/DOMAIN",
+        false,
+        "0700",
+    ),
+    ("echo x = 1 >>FILE", "sed -i '$d' FILE", false, "unknown key `x`"),
+    ("chmod 664 FILE", "chmod 644 FILE", false, "must be writable by its owner only"),
+    ("chmod 700 /etc/sendmail-dkim/keys", "chmod 750 /etc/sendmail-dkim/keys", true, "0700"),
+    (
+        "echo x = 1 >>/etc/sendmail-dkim/config.toml",
+        "sed -i '$d' /etc/sendmail-dkim/config.toml",
+        false,
+        "config.toml: line",
+    ),
+    (
+        "chmod 775 /etc/sendmail-dkim/domains",
+        "chmod 755 /etc/sendmail-dkim/domains",
+        true,
+        "/etc/sendmail-dkim/domains must be writable",
+    ),
+    (
+        "ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta",
+        "ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta",
+        true,
+        "sendmail.dkim is not the active sendmail",
+    ),
+    (
+        "chmod g-s /usr/sbin/sendmail.dkim",
+        "chmod g+s /usr/sbin/sendmail.dkim",
+        true,
+        "no set-gid bit",
+    ),
+    (
+        "mv /usr/sbin/sendmail.postfix /usr/sbin/away",
+        "mv /usr/sbin/away /usr/sbin/sendmail.postfix",
+        true,
+        "sendmail.postfix: no such file or directory: no mail is accepted",
+    ),
+];
+
+#[test]
+#[ignore = "needs root"]
+fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
+    let sandbox = Sandbox::own("status");
+    let domain = "state.test";
+    let key = format!("/etc/sendmail-dkim/keys/{domain}/s1.private");
+    let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
+    sandbox.key(domain, "s1");
+    sandbox.root(&format!("cp -p {key} /tmp/key"));
+    // Nobody has asked the DNS yet.
+    let (code, shown) = status(&sandbox, domain);
+    assert_eq!(
+        (code, &shown["signing"], &shown["keys"][0]["signing"]),
+        (Some(1), &true.into(), &true.into()),
+        "{shown}"
+    );
+    let remedy = shown["keys"][0]["wrong"][0]["remedy"].as_str().unwrap();
+    assert!(remedy.ends_with(&format!("dkimctl testkey {domain}")), "{shown}");
+    sandbox.root(&format!("dkimctl testkey {domain}"));
+    for (spoil, mend, is_fine, says) in FAULTS {
+        let (code, shown) = status(&sandbox, domain);
+        assert_eq!(
+            (code, &shown["keys"][0]["state"]),
+            (Some(0), &"signs".into()),
+            "before {spoil}: {shown}"
+        );
+        let text = sandbox.root("dkimctl status");
+        assert!(text.starts_with("Mail is signed on this host.\n"), "{text}");
+        let script =
+            |text: &str| text.replace("KEY", &key).replace("FILE", &file).replace("DOMAIN", domain);
+        sandbox.root(&script(spoil));
+        let (code, shown) = status(&sandbox, domain);
+        assert_eq!(code, Some(1), "{spoil}: {shown}");
+        assert!(shown.to_string().contains(says), "{spoil}: {shown}");
+        assert_eq!(shown["keys"][0]["signing"], is_fine, "{spoil}: {shown}");
+        assert_eq!(shown["signing"], false, "{spoil}: {shown}");
+        let output = sandbox.sh("root", "dkimctl status", b"");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.starts_with("No mail is signed on this host.\n"), "{spoil}: {text}");
+        // What it says is true.
+        let recipient = sandbox.recipient();
+        let message = format!("From: a@{domain}\nSubject: x\n\nx\n");
+        let sent = sandbox.sh("alice", &format!("sendmail {recipient}"), message.as_bytes());
+        if sent.status.success() {
+            assert!(!sandbox.verify(&sandbox.received(&recipient)).all("pass"), "{spoil}");
+        }
+        sandbox.root(&script(mend));
+    }
+    // A record that is gone is known once it was asked for.
+    sandbox.publish(domain, "");
+    drop(sandbox.sh("root", "dkimctl testkey", b""));
+    let (code, shown) = status(&sandbox, domain);
+    assert_eq!(code, Some(1), "{shown}");
+    assert!(
+        shown["keys"][0]["wrong"][0]["evidence"].as_str().unwrap().contains("no longer has it"),
+        "{shown}"
+    );
+    // A message that was signed is in the log.
+    let log = "echo 'Nov 29 12:00:00 h sendmail-dkim[1]: uid=0 d=x.test s=s result=signed' >/var/log/mail.log";
+    sandbox.root(log);
+    let (_, shown) = status(&sandbox, domain);
+    assert!(shown["host"]["last_signed"].as_str().unwrap().contains("d=x.test"), "{shown}");
+}
+
+/// Runs it as a user who may not read keys, where root runs the tests.
+fn as_nobody(stage: &Stage, args: &[&str]) -> Output {
+    use std::os::unix::process::CommandExt as _;
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.args(args).arg("--etc").arg(stage.path("etc"));
+    if fs::metadata("/proc/self").unwrap().permissions().mode() != 0 && is_root() {
+        command.uid(65_534).gid(65_534);
+    }
+    command.output().unwrap()
+}
+
+fn is_root() -> bool {
+    std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
+}
+
+#[test]
+fn keys_that_may_not_be_read_are_not_said_to_be_gone() {
+    let stage = Stage::new();
+    for (path, mode) in [("etc/keys", 0o000), ("etc/keys", 0o400), ("etc/keys/sample.com", 0o000)] {
+        fs::set_permissions(stage.path(path), fs::Permissions::from_mode(mode)).unwrap();
+        for args in [
+            &["record", "sample.com"][..],
+            &["record", "--all"],
+            &["status"],
+            &["status", "sample.com"],
+            &["rotate", "--dry-run", "sample.com", "--server", "127.0.0.1:9"],
+        ] {
+            let output = as_nobody(&stage, args);
+            assert_eq!(output.status.code(), Some(77), "{path} {mode:o} {args:?}: {output:?}");
+            let said = String::from_utf8_lossy(&output.stderr).into_owned();
+            assert!(said.contains(": permission denied\n"), "{args:?}: {said}");
+        }
+        fs::set_permissions(stage.path(path), fs::Permissions::from_mode(0o700)).unwrap();
+    }
+}
+
+#[test]
+fn of_another_directory_the_keys_alone_are_judged() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-b", "1024"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    let output = dkimctl(&stage, &["status"]);
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.starts_with("The host is not looked at: "), "{text}");
+    assert!(text.contains("\nx.test\ta\t") && text.contains("not seen in DNS"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
