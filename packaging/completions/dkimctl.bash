@@ -1,70 +1,103 @@
 # Completion of dkimctl(8) for bash.
 # Made of the tables in src/admin: UPDATE_EXPECT=1 cargo test --lib admin::cli writes this file.
 _dkimctl() {
-    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} subcommand= options kind at
+    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD - 1]} subcommand= domain= options kind at
     local etc=${SENDMAIL_DKIM_ETC:-/etc/sendmail-dkim}
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${COMP_WORDS[at]} in
         --etc) ((at++)); etc=${COMP_WORDS[at]} ;;
+        -d | --domain) ((at++)); domain=${COMP_WORDS[at]} ;;
         -*) ;;
-        *) subcommand=${subcommand:-${COMP_WORDS[at]}} ;;
+        *) if [[ $subcommand ]]; then domain=${domain:-${COMP_WORDS[at]}}; else subcommand=${COMP_WORDS[at]}; fi ;;
         esac
     done
     # bash splits --option=value into three words.
     [[ $word == = ]] && word=
     [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
     case $subcommand in
-    '') kind='doctor explain genkey import log record rotate setup status testkey try verify watch' ;;
+    '') kind='add check disable doctor enable explain genkey import list log record remove rotate setup status testkey try use verify watch' ;;
+    add) kind=domain options='--domain --selector --type --bits --users --groups --json' ;;
+    check) kind=domain options='--domain --json' ;;
+    disable) kind= options='--json' ;;
     doctor) kind= options='--offline --json' ;;
+    enable) kind= options='--json' ;;
     explain) kind=file options='--from --user --json' ;;
-    genkey) kind= options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --verbose --json' ;;
+    genkey) kind=domain-and-selectors options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --users --groups --verbose --json' ;;
     import) kind=file options='--table --rspamd --dry-run --server --json' ;;
+    list) kind=domain options='--domain --json' ;;
     log) kind= options='--since --file --json --prometheus' ;;
-    record) kind=domain options='--all --merge --selector --format --dmarc --ttl --json' ;;
-    rotate) kind=domain options='--all --selector --older --keep --server --mail --dry-run --json' ;;
+    record) kind=domain options='--domain --all --merge --selector --format --dmarc --ttl --json' ;;
+    remove) kind=domain-and-selectors options='--domain --selector --wipe --json' ;;
+    rotate) kind=domain options='--domain --all --selector --older --keep --server --mail --dry-run --json' ;;
     setup) kind= options='--dry-run --replace --json --sendmail --directories' ;;
-    status) kind=domain options='--json' ;;
-    testkey) kind=domain options='--server --authoritative --json' ;;
+    status) kind=domain options='--domain --json' ;;
+    testkey) kind=domain options='--domain --server --authoritative --json' ;;
     try) kind=file options='--wrapper' ;;
+    use) kind=domain-and-selectors options='--domain --selector --json' ;;
     verify) kind=file options='--server --keys --record --json' ;;
     watch) kind= options='--server --mail --json' ;;
     esac
     [[ $subcommand == record && " ${COMP_WORDS[*]} " == *' --merge '* ]] && kind=file
     case $subcommand:$before in
     *:--etc) kind=directory ;;
+    add:-d | add:--domain) kind=domain ;;
+    add:-s | add:--selector) kind=selector ;;
+    add:--type) kind='rsa ed25519' ;;
+    add:-b | add:--bits) kind= ;;
+    add:--users) kind= ;;
+    add:--groups) kind= ;;
+    check:-d | check:--domain) kind=domain ;;
     explain:--from) kind= ;;
     explain:--user) kind=user ;;
     genkey:-d | genkey:--domain) kind=domain ;;
-    genkey:-s | genkey:--selector) kind= ;;
+    genkey:-s | genkey:--selector) kind=selector ;;
     genkey:--type) kind='rsa ed25519' ;;
     genkey:-b | genkey:--bits) kind= ;;
     genkey:-D | genkey:--directory) kind=directory ;;
     genkey:-h | genkey:--hash-algorithms) kind= ;;
     genkey:-n | genkey:--note) kind= ;;
+    genkey:--users) kind= ;;
+    genkey:--groups) kind= ;;
     import:--table) kind=file ;;
     import:--server) kind= ;;
+    list:-d | list:--domain) kind=domain ;;
     log:--since) kind= ;;
     log:--file) kind=file ;;
-    record:-s | record:--selector) kind= ;;
+    record:-d | record:--domain) kind=domain ;;
+    record:-s | record:--selector) kind=selector ;;
     record:--format) kind='zone plain route53 cloudflare nsupdate octodns' ;;
     record:--ttl) kind= ;;
+    remove:-d | remove:--domain) kind=domain ;;
+    remove:-s | remove:--selector) kind=selector ;;
+    rotate:-d | rotate:--domain) kind=domain ;;
     rotate:-s | rotate:--selector) kind= ;;
     rotate:--older) kind= ;;
     rotate:--keep) kind= ;;
     rotate:--server) kind= ;;
     rotate:--mail) kind= ;;
     setup:--sendmail) kind=file ;;
+    status:-d | status:--domain) kind=domain ;;
+    testkey:-d | testkey:--domain) kind=domain ;;
     testkey:--server) kind= ;;
     try:--wrapper) kind=file ;;
+    use:-d | use:--domain) kind=domain ;;
+    use:-s | use:--selector) kind=selector ;;
     verify:--server) kind= ;;
     verify:--keys) kind=directory ;;
     verify:--record) kind=file ;;
     watch:--server) kind= ;;
     watch:--mail) kind= ;;
-    *) [[ $word == -* ]] && kind="$options --etc --help --version" ;;
+    *) [[ $word == -* ]] && kind="$options --etc --help --quiet --version" ;;
     esac
+    if [[ $kind == domain-and-selectors ]]; then
+        if [[ $domain ]]; then kind=selector; else kind=domain; fi
+    fi
     case $kind in
+    selector)
+        kind=$(cd "$etc/keys/$domain" 2>/dev/null && find . -name '*.private' | sed 's|.*/||; s/\.private$//' | sort -u)
+        mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word")
+        ;;
     directory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
     file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
     user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;

@@ -10,8 +10,10 @@ use lexopt::{Arg, Parser};
 use serde::Serialize;
 use similar::get_close_matches;
 
+use super::input;
 use super::output::{Failure, say, say_json};
-use crate::dkim::Domain;
+use super::store::keys::selector;
+use crate::dkim::{Domain, Selector};
 
 /// How an option is written, as `-d, --domain DOMAIN`, and what it does. A value `rsa|ed25519` is one of these words. An option
 /// with a value is accepted once, one without a value any number of times.
@@ -22,9 +24,14 @@ pub(super) struct Opt(pub(super) &'static str, pub(super) &'static str);
 pub(super) const COMMON: &[Opt] = &[
     Opt("--etc DIR", "configuration directory"),
     Opt("-h, --help", "print this help, or the help of a subcommand"),
+    Opt("-q, --quiet", "print only what is wrong"),
     Opt("-V, --version", "print the version"),
 ];
 
+pub(super) const DOMAIN: Opt =
+    Opt("-d, --domain DOMAIN", "another way to write the operand DOMAIN");
+pub(super) const SELECTOR: Opt =
+    Opt("-s, --selector SELECTOR", "another way to write the operand SELECTOR");
 pub(super) const DRY_RUN: Opt = Opt("--dry-run", "print what would change, and change nothing");
 pub(super) const JSON: Opt = Opt("--json", "print the result as JSON");
 pub(super) const SERVER: Opt =
@@ -93,8 +100,16 @@ impl Subcommand {
 
     fn most_operands(&self) -> usize {
         let own = self.usage().split("[-- ").next().unwrap_or_default();
-        let has_one = own.split('[').skip(1).any(|word| word.starts_with(char::is_uppercase));
-        if own.contains("...") { usize::MAX } else { usize::from(has_one) }
+        if own.contains("...") {
+            return usize::MAX;
+        }
+        let words: Vec<&str> = own.split([' ', '[', ']']).filter(|word| !word.is_empty()).collect();
+        let is_operand = |at: usize, word: &str| {
+            let before = at.checked_sub(1).and_then(|before| words.get(before));
+            word.starts_with(char::is_uppercase)
+                && !before.is_some_and(|word| word.starts_with('-'))
+        };
+        words.iter().enumerate().filter(|(at, word)| is_operand(*at, word)).count()
     }
 }
 
@@ -139,7 +154,11 @@ impl Args {
                 Some(Arg::Long(name)) => format!("--{name}"),
                 Some(Arg::Short(letter)) => format!("-{letter}"),
             };
-            let options = self.command.options.iter().chain(COMMON);
+            // What most subcommands have may precede any of them.
+            let is_early = self.command.name().is_empty();
+            let early = [JSON];
+            let early = early.iter().filter(|_| is_early);
+            let options = self.command.options.iter().chain(COMMON).chain(early);
             let is_meant = |option: &&Opt| option.0.split([',', ' ']).any(|one| one == word);
             let Some(option) = options.clone().find(is_meant) else {
                 return Err(unknown("option", &word, options.map(|option| option.parts().0)));
@@ -167,13 +186,22 @@ impl Args {
     /// Takes the next word that is no option: the subcommand, or one of its operands.
     fn operand(&mut self, word: OsString, commands: &'static [Subcommand]) -> Result<(), Failure> {
         let is_first = self.operands.is_empty() && self.options.is_empty();
-        if self.command.name().is_empty()
-            || is_first && self.command.name() == "rotate" && word == "status"
-        {
+        let is_top = self.command.name().is_empty();
+        if is_top && word == "help" && !self.has("--help") {
+            self.options.push(("--help", OsString::new()));
+        } else if is_top || is_first && self.command.name() == "rotate" && word == "status" {
             let found = commands.iter().find(|command| word == command.name());
-            let names = commands.iter().map(Subcommand::name);
-            self.command =
+            let names = commands.iter().map(Subcommand::name).chain(["help"]);
+            let command =
                 found.ok_or_else(|| unknown("subcommand", &word.to_string_lossy(), names))?;
+            let knows = |name: &str| {
+                command.options.iter().chain(COMMON).any(|option| option.parts().0 == name)
+            };
+            if let Some((name, _)) = self.options.iter().find(|(name, _)| !knows(name)) {
+                let what = format_args!("{} has no option {name}", command.name());
+                return Err(Failure::usage(what));
+            }
+            self.command = command;
         } else if self.operands.len() >= self.command.most_operands() {
             return Err(Failure::usage(format_args!("unexpected argument {word:?}")));
         } else {
@@ -185,7 +213,7 @@ impl Args {
     fn raw(&self, name: &str) -> Option<&OsStr> {
         let mut known = self.command.options.iter().chain(COMMON);
         debug_assert!(known.any(|option| option.parts().0 == name), "{name}");
-        self.options.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_os_str())
+        self.option(name)
     }
 
     /// Whether an option is given.
@@ -221,29 +249,73 @@ impl Args {
         self.operands.first().map(Path::new)
     }
 
-    /// All operands as domains.
+    /// All operands as domains, and that of `--domain`. The operand `-` stands for those on standard input, separated by white
+    /// space; what follows `#` in a line is left out.
     pub(super) fn domains(&self) -> Result<Vec<Domain>, Failure> {
-        let domain = |operand: &OsString| {
-            let text = operand.to_string_lossy();
-            let failed = |error| Failure::usage(format_args!("domain {text:?}: {error}"));
-            Domain::parse(&text).map_err(failed)
-        };
-        self.operands.iter().map(domain).collect()
+        let mut domains = Vec::new();
+        for operand in self.operands.iter().map(OsString::as_os_str).chain(self.option("--domain"))
+        {
+            if operand != "-" {
+                domains.push(domain(&operand.to_string_lossy())?);
+                continue;
+            }
+            let failed = |error| Failure::reading(Path::new("-"), &error);
+            let bytes = input::stdin(input::FOREIGN).map_err(failed)?;
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            let lines = text.lines().map(|line| line.split('#').next().unwrap_or_default());
+            for word in lines.flat_map(str::split_whitespace) {
+                domains.push(domain(word)?);
+            }
+        }
+        Ok(domains)
     }
 
-    /// Prints a result: as JSON with `--json`, else as text.
+    /// The domain, the first operand unless `--domain` names it, and the selectors after it, that of `--selector` included.
+    pub(super) fn domain_and_selectors(&self) -> Result<(Domain, Vec<Selector>), Failure> {
+        let mut operands = self.operands.iter().map(OsString::as_os_str);
+        let named = self.option("--domain").or_else(|| operands.next());
+        let named = named.ok_or_else(|| Failure::usage("no domain: use -d DOMAIN"))?;
+        let domain = domain(&named.to_string_lossy())?;
+        let parse = |text: &OsStr| {
+            let text = text.to_string_lossy();
+            let failed = |error| Failure::usage(format_args!("selector {text:?}: {error}"));
+            selector(&text).map_err(failed)
+        };
+        let selectors = operands.chain(self.option("--selector")).map(parse);
+        Ok((domain, selectors.collect::<Result<_, Failure>>()?))
+    }
+
+    /// The value of an option that not every subcommand has.
+    fn option(&self, name: &str) -> Option<&OsStr> {
+        self.options.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// Whether only what is wrong is to be printed.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.has("--quiet")
+    }
+
+    /// Prints a result: as JSON with `--json`, else as text, unless `--quiet` is given.
     pub(super) fn print(
         &self,
         json: &(impl Serialize + ?Sized),
         text: &str,
     ) -> Result<ExitCode, Failure> {
-        if self.has("--json") { say_json(json) } else { say(text) }
+        match () {
+            () if self.has("--json") => say_json(json),
+            () if self.is_quiet() => Ok(ExitCode::SUCCESS),
+            () => say(text),
+        }
     }
 }
 
 /// The value of an option that is a number.
 pub(super) fn number(text: &str) -> Result<u32, &'static str> {
     text.parse().map_err(|_| "expected a whole number")
+}
+
+fn domain(text: &str) -> Result<Domain, Failure> {
+    Domain::parse(text).map_err(|error| Failure::usage(format_args!("domain {text:?}: {error}")))
 }
 
 fn unknown(what: &str, word: &str, known: impl Iterator<Item = &'static str>) -> Failure {

@@ -3,11 +3,15 @@
 
 #![forbid(unsafe_code)]
 
+mod add;
+mod check;
 mod checks;
 mod cli;
+mod disable;
 mod dns;
 mod doctor;
 mod dry_run;
+mod enable;
 mod explain;
 mod format;
 #[doc(hidden)]
@@ -15,6 +19,8 @@ pub mod fuzzing;
 mod genkey;
 pub mod import;
 mod input;
+mod keygen;
+mod list;
 mod log;
 mod notify;
 mod output;
@@ -23,13 +29,17 @@ mod postconf;
 mod published;
 mod publisher;
 mod record;
+mod register;
+mod remove;
 mod rotate;
 mod setup;
 mod signatures;
 mod status;
 mod store;
+mod template;
 mod testkey;
 mod trial;
+mod use_keys;
 mod verify;
 mod watch;
 
@@ -42,17 +52,24 @@ use output::{Failure, say, warn};
 use crate::submission::configuration::{FOLDER, VARIABLE};
 
 const SUBCOMMANDS: &[Subcommand] = &[
+    Subcommand { options: add::OPTIONS, help: add::HELP, run: add::run },
+    Subcommand { options: check::OPTIONS, help: check::HELP, run: check::run },
+    Subcommand { options: disable::OPTIONS, help: disable::HELP, run: disable::run },
     Subcommand { options: doctor::OPTIONS, help: doctor::HELP, run: doctor::run },
+    Subcommand { options: enable::OPTIONS, help: enable::HELP, run: enable::run },
     Subcommand { options: explain::OPTIONS, help: explain::HELP, run: explain::run },
     Subcommand { options: genkey::OPTIONS, help: genkey::HELP, run: genkey::run },
     Subcommand { options: import::OPTIONS, help: import::HELP, run: import::run },
+    Subcommand { options: list::OPTIONS, help: list::HELP, run: list::run },
     Subcommand { options: log::OPTIONS, help: log::HELP, run: log::run },
     Subcommand { options: record::OPTIONS, help: record::HELP, run: record::run },
+    Subcommand { options: remove::OPTIONS, help: remove::HELP, run: remove::run },
     Subcommand { options: rotate::OPTIONS, help: rotate::HELP, run: rotate::run },
     Subcommand { options: setup::OPTIONS, help: setup::HELP, run: setup::run },
     Subcommand { options: status::OPTIONS, help: status::HELP, run: status::run },
     Subcommand { options: testkey::OPTIONS, help: testkey::HELP, run: testkey::run },
     Subcommand { options: trial::OPTIONS, help: trial::HELP, run: trial::run },
+    Subcommand { options: use_keys::OPTIONS, help: use_keys::HELP, run: use_keys::run },
     Subcommand { options: verify::OPTIONS, help: verify::HELP, run: verify::run },
     Subcommand { options: watch::OPTIONS, help: watch::HELP, run: watch::run },
 ];
@@ -65,6 +82,7 @@ usage: dkimctl [OPTION...] SUBCOMMAND [ARGUMENT...]
 
 Manage keys, DNS records and configuration of sendmail.dkim(8).
 
+`dkimctl help SUBCOMMAND` and `dkimctl SUBCOMMAND --help` print the same help.
 The configuration directory is /etc/sendmail-dkim, unless the environment
 variable SENDMAIL_DKIM_ETC or --etc names another one.
 

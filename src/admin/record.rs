@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Args, JSON, Opt, number};
+use super::cli::{Args, DOMAIN, JSON, Opt, number};
 use super::format::{Format, TxtRecord};
 use super::output::{Failure, say, say_json};
 use super::store::keys::KeyFolder;
@@ -15,6 +15,7 @@ use super::{input, store};
 use crate::dkim::{Domain, Selector};
 
 pub(super) const OPTIONS: &[Opt] = &[
+    DOMAIN,
     Opt("--all", "use every domain that has keys on this host"),
     Opt("--merge", "read records that --json printed on other hosts"),
     Opt("-s, --selector SELECTOR", "print only the record of this selector"),

@@ -1,14 +1,13 @@
 //! `dkimctl rotate`: a new key takes the place of an old one, as fast as the DNS lets it.
 
 mod look;
-mod name;
 mod step;
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use super::cli::{Args, DRY_RUN, JSON, Opt};
+use super::cli::{Args, DOMAIN, DRY_RUN, JSON, Opt};
 use super::dns::Dns;
 use super::notify::{MAIL, address, host_name, mail};
 use super::output::{Failure, Progress, say, say_json};
@@ -19,11 +18,12 @@ use super::store::domains::{DomainConfig, Index};
 use super::store::keys::{KeyFiles, KeyFolder};
 use super::store::rotation::{Rotation, Stage, State};
 use super::store::time::{self, UtcTime};
+use super::template::{self, Template};
 use crate::dkim::{Domain, Selector};
-use name::Template;
 use step::{Report, Run, Step};
 
 pub(super) const OPTIONS: &[Opt] = &[
+    DOMAIN,
     Opt("--all", "rotate every domain that has keys on this host"),
     Opt("-s, --selector TEMPLATE", "name of the new key (default: {host}-{yyyymm})"),
     Opt("--older AGE", "replace only keys that are older, as in 180d"),
@@ -122,7 +122,7 @@ impl Run {
             index: Index::read(&args.etc)?,
             seen: Mutex::default(),
             now: UtcTime::now(),
-            host: name::host_label(&host_name()),
+            host: template::host(),
             template: args.value("--selector", Template::parse)?.unwrap_or_default(),
             older: args.value("--older", length)?.unwrap_or_default(),
             keep: args.value("--keep", length)?.unwrap_or(KEEP),

@@ -12,7 +12,7 @@ use super::checks::configuration::Configuration;
 use super::checks::finding::Finding;
 use super::checks::obstacles::{self, Missing};
 use super::checks::{install, keys, log};
-use super::cli::{Args, JSON, Opt};
+use super::cli::{Args, DOMAIN, JSON, Opt};
 use super::output::{Failure, Progress, table};
 use super::parallel;
 use super::store::domains::DomainConfig;
@@ -21,7 +21,7 @@ use super::store::seen::Seen;
 use crate::dkim::Domain;
 use row::{Row, Work};
 
-pub(super) const OPTIONS: &[Opt] = &[JSON];
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl status [OPTION...] [DOMAIN...]

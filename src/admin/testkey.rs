@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use super::cli::{Args, JSON, Opt, SERVER};
+use super::cli::{Args, DOMAIN, JSON, Opt, SERVER};
 use super::dns::Dns;
 use super::output::{Failure, say, say_json};
 use super::published::{Outcome, Tested, test_all, text};
@@ -11,6 +11,7 @@ use super::store::seen::Seen;
 use super::store::time::UtcTime;
 
 pub(super) const OPTIONS: &[Opt] = &[
+    DOMAIN,
     SERVER,
     Opt("--authoritative", "query each server of the zone directly, bypassing caches"),
     JSON,

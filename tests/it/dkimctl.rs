@@ -49,7 +49,7 @@ fn genkey_overwrites_nothing() {
     assert!(!key.exists());
     stage.write("new/domains/x.test.toml", "selectors = [\"mine\"]\n");
     let shown = stdout(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "b", "-b", "1024"]));
-    assert!(shown.contains("add \"b\" to `selectors`"), "{shown}");
+    assert!(shown.contains("dkimctl use x.test b, once the DNS has the record"), "{shown}");
     let file = fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap();
     assert_eq!(file, "selectors = [\"mine\"]\n");
 }

@@ -116,7 +116,7 @@ const OBSTACLES: [(&str, &str, &str); 9] = [
     (
         "ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta",
         "ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta",
-        "alternatives --config mta",
+        "dkimctl enable",
     ),
     (
         "sed -i s/^sendmail-dkim:/other:/ /etc/group",
@@ -146,7 +146,7 @@ const OBSTACLES: [(&str, &str, &str); 9] = [
     (
         "echo 'selectors = [\"other\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
         "echo 'selectors = [\"s\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
-        "add \"s\" to `selectors` in /etc/sendmail-dkim/domains/DOMAIN.toml",
+        "dkimctl use DOMAIN s, once the DNS has the record",
     ),
     (
         "echo 'selectors = \"s\"' >/etc/sendmail-dkim/domains/DOMAIN.toml",

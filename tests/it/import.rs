@@ -316,7 +316,7 @@ fn opendkim_is_to_go_only_where_all_that_it_signs_is_signed_here() {
     let output = sandbox.sh("root", "dkimctl import /tmp/conf", b"");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(output.status.code(), Some(78), "{said}");
-    assert!(said.contains("\n  1. alternatives --config mta") && !farewell(&said), "{said}");
+    assert!(said.contains("\n  1. dkimctl enable") && !farewell(&said), "{said}");
     sandbox.root("ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta");
     // The record is missing, wrong, and there; or the DNS does not answer.
     let step = "correct the record (dkimctl record x.test), and ask for it: dkimctl testkey x.test";

@@ -36,12 +36,22 @@ pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
 
 /// What keeps all mail of the host from being signed.
 pub(crate) fn obstacles(host: Option<&Host>) -> Vec<Finding> {
+    let choice = installed().ok().and_then(|(_, wrapper)| is_sendmail(&wrapper));
+    choice.into_iter().chain(before_choice(host)).collect()
+}
+
+/// Whether programs that send mail call the wrapper.
+pub(crate) fn is_active() -> bool {
+    installed().is_ok_and(|(_, wrapper)| is_sendmail(&wrapper).is_none())
+}
+
+/// What would keep all mail from being signed if sendmail.dkim were the active sendmail.
+pub(crate) fn before_choice(host: Option<&Host>) -> Vec<Finding> {
     let (path, wrapper) = match installed() {
         Ok(found) => found,
         Err(finding) => return vec![finding],
     };
-    let mut findings: Vec<Finding> = is_sendmail(&wrapper).into_iter().collect();
-    findings.extend(rights(path, &wrapper));
+    let mut findings = rights(path, &wrapper);
     findings.extend(mount(path));
     findings.extend(label(path));
     findings.extend(host.and_then(|host| real(&host.sendmail, &wrapper)));
@@ -89,11 +99,7 @@ fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
     if others.is_empty() {
         return None;
     }
-    let remedy = if is_there("/etc/alternatives/mta") {
-        "alternatives --config mta (update-alternatives on Debian)"
-    } else {
-        "alternatives/register, then alternatives --config mta; on Debian a diversion, see README.md"
-    };
+    let remedy = "dkimctl enable (or alternatives --config mta)";
     Some(Finding::error(
         "mta",
         format!("{}: sendmail.dkim is not the active sendmail", others.join("; ")),

@@ -40,6 +40,10 @@ enum Kind {
     Directory,
     File,
     Domain,
+    /// A selector of the domain that precedes it.
+    Selector,
+    /// A domain, and its selectors after it.
+    DomainAndSelectors,
     User,
     Words(&'static str),
 }
@@ -50,6 +54,7 @@ impl Kind {
             "DIR" => Self::Directory,
             "FILE" => Self::File,
             "DOMAIN" => Self::Domain,
+            "SELECTOR" => Self::Selector,
             "NAME" => Self::User,
             words if words.contains('|') => Self::Words(words),
             _ => Self::Nothing,
@@ -59,6 +64,7 @@ impl Kind {
     fn of_operands(command: &Subcommand) -> Self {
         match (command.most_operands(), command.usage().contains("DOMAIN")) {
             (0, _) => Self::Nothing,
+            (2.., true) if command.usage().contains("SELECTOR") => Self::DomainAndSelectors,
             (_, true) => Self::Domain,
             (_, false) => Self::File,
         }
@@ -113,6 +119,33 @@ fn options_of_dkimctl_stand_before_or_after_the_subcommand() {
 }
 
 #[test]
+fn what_most_subcommands_have_may_precede_any_of_them() {
+    let args = parse(&["--json", "-q", "--etc", "/x", "status", "a.test", "-d", "b.test"]).unwrap();
+    assert!(args.has("--json") && args.is_quiet());
+    let domains: Vec<_> = args.domains().unwrap().iter().map(ToString::to_string).collect();
+    assert_eq!(domains, ["a.test", "b.test"]);
+    for line in [["help", "status"], ["status", "--help"]] {
+        let args = parse(&line).unwrap();
+        assert!(args.has("--help") && args.command.name() == "status");
+    }
+    assert!(parse(&["help"]).unwrap().command.name().is_empty());
+}
+
+#[test]
+fn a_domain_and_its_selectors_are_operands_or_options() {
+    for line in [
+        &["use", "x.test", "a", "b"][..],
+        &["use", "-d", "x.test", "a", "-s", "b"],
+        &["use", "-s", "b", "x.test", "a"],
+    ] {
+        let (domain, selectors) = parse(line).unwrap().domain_and_selectors().unwrap();
+        let selectors: Vec<_> = selectors.iter().map(Selector::as_str).collect();
+        assert_eq!((domain.as_str(), selectors.as_slice()), ("x.test", &["a", "b"][..]));
+    }
+    assert_eq!(error(&["genkey", "x.test", "a", "b"]), "unexpected argument \"b\"");
+}
+
+#[test]
 fn letters_and_values_are_written_in_any_of_the_usual_ways() {
     for line in [
         &["genkey", "-rtb", "2048"][..],
@@ -133,7 +166,10 @@ fn each_error_names_the_option() {
     for (line, expected) in [
         (&["status", "--jsn"][..], "unknown option \"--jsn\"; did you mean --json?"),
         (&["status", "-x"], "unknown option \"-x\"; see --help"),
-        (&["--jsn", "status"], "unknown option \"--jsn\"; see --help"),
+        (&["--jsn", "status"], "unknown option \"--jsn\"; did you mean --json?"),
+        (&["--json", "try"], "try has no option --json"),
+        (&["help", "stauts"], "unknown subcommand \"stauts\"; did you mean status?"),
+        (&["hlep"], "unknown subcommand \"hlep\"; did you mean help?"),
         (&["stauts"], "unknown subcommand \"stauts\"; did you mean status?"),
         (&["nothing"], "unknown subcommand \"nothing\"; see --help"),
         (&["verify", "--keys"], "missing argument for option '--keys'"),

@@ -138,7 +138,7 @@ mod tests {
             ("key /etc/sendmail-dkim/keys/x/s.private: the key is damaged", "key"),
             ("the real sendmail ended inside the message", "hand-over"),
             ("the real sendmail \\\"/x\\\" is not an executable file", "no-sendmail"),
-            ("/etc/sendmail-dkim/config.toml: line 2: unknown field", "configuration"),
+            ("/etc/sendmail-dkim/config.toml: line 2: unknown key", "configuration"),
             ("signed, it would be larger than message_size_limit", "too-large-signed"),
             ("something of the next version", "other"),
         ] {

@@ -10,17 +10,17 @@ use std::sync::{Mutex, PoisonError};
 use serde::Serialize;
 
 use super::look::{Has, Sight, all, look, some_lack, some_unknown};
-use super::name::Template;
 use crate::admin::dns::Dns;
 use crate::admin::format::TxtRecord;
 use crate::admin::output::Failure;
 use crate::admin::publisher::{Change, Publisher};
 use crate::admin::store::domains::{DomainConfig, Index};
-use crate::admin::store::keys::{KeyFolder, NewKey, RSA_BITS};
+use crate::admin::store::keys::{KeyFolder, NewKey, REVOKED, RSA_BITS, revoked_entry};
 use crate::admin::store::rotation::{Rotation, Stage, State};
 use crate::admin::store::seen::Seen;
 use crate::admin::store::time::UtcTime;
 use crate::admin::store::{NewFile, Readers, Store};
+use crate::admin::template::Template;
 use crate::dkim::record::Owner;
 use crate::dkim::{PublicKey, Selector};
 
@@ -145,10 +145,7 @@ impl Step<'_> {
             self.stays_published(rotation, until);
             return Ok(None);
         }
-        let text = format!(
-            "{0}._domainkey\tIN\tTXT\t( \"{REVOKED}\" )  ; ----- DKIM key {0} for {1}, revoked\n",
-            rotation.old, self.folder.domain
-        );
+        let text = revoked_entry(&rotation.old, &self.folder.domain);
         self.report.done.push(format!("nothing signed by {} is on its way any more", rotation.old));
         self.run.write(&self.folder.key(&rotation.old).record, &text)?;
         Ok(Some(Stage::Revoked))
@@ -308,6 +305,3 @@ impl Step<'_> {
         Ok(())
     }
 }
-
-/// The record of a key that was revoked (§3.6.1 p=).
-const REVOKED: &str = "v=DKIM1; p=";

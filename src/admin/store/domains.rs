@@ -134,14 +134,16 @@ impl Index {
     }
 }
 
-/// The domain files that sign for a domain.
+/// The domain file of a domain's own name, if there is one; others may sign for it too, which only reading all would show.
 ///
 /// # Errors
-/// The directory or `config.toml` can't be read; or as those of [`Index::of`].
-pub(crate) fn signing_for(etc: &Path, domain: &Domain) -> Result<Vec<DomainConfig>, Failure> {
-    let mut index = Index::read(etc)?;
-    index.of(domain)?;
-    Ok(index.files.remove(domain).unwrap_or_default())
+/// It or `config.toml` can't be read.
+pub(crate) fn own(etc: &Path, domain: &Domain) -> Result<Option<DomainConfig>, Failure> {
+    let path = etc.join("domains").join(format!("{domain}.toml"));
+    match DomainConfig::read(&path, &inherited(etc)?) {
+        Err(error) if error.is_missing() => Ok(None),
+        read => read.map(Some).map_err(|error| error.at(&path)),
+    }
 }
 
 /// The domain that a file is named after; `None`: `default.toml`, or no name of a domain.

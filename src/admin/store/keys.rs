@@ -59,12 +59,18 @@ impl KeyFiles {
 
     /// Refuses to make a key where there is one.
     pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
-        for path in [&self.private, &self.record] {
-            if path.symlink_metadata().is_ok() {
-                return Err(Failure::exists(format_args!(
-                    "{path:?} is there already; choose another selector, or remove it yourself"
-                )));
-            }
+        let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
+        if is_there(&self.private) {
+            return Err(Failure::exists(format_args!(
+                "{:?} is there already; dkimctl use lets that key sign, another selector makes another key",
+                self.private
+            )));
+        }
+        if is_there(&self.record) {
+            return Err(Failure::exists(format_args!(
+                "{:?} is there already, of a key that is gone; choose another selector",
+                self.record
+            )));
         }
         Ok(())
     }
@@ -177,6 +183,16 @@ pub(crate) fn printable(text: Vec<u8>) -> Result<String, String> {
         Ok(_) | Err(RecordError::Revoked) => Ok(text),
         Err(error) => Err(report::chain(&error)),
     }
+}
+
+/// The record of a key that was revoked (§3.6.1 p=).
+pub(crate) const REVOKED: &str = "v=DKIM1; p=";
+
+/// The text of the record's file of a key that was revoked.
+pub(crate) fn revoked_entry(selector: &Selector, domain: &Domain) -> String {
+    format!(
+        "{selector}._domainkey\tIN\tTXT\t( \"{REVOKED}\" )  ; ----- DKIM key {selector} for {domain}, revoked\n"
+    )
 }
 
 /// Whether a key is smaller than receivers like it.

@@ -9,6 +9,16 @@ use crate::admin::output::Failure;
 use crate::dkim::Selector;
 
 impl DomainConfig {
+    /// The text with these selectors in the place of those that sign all mail; rules stay as they are.
+    ///
+    /// # Errors
+    /// The text would not be accepted.
+    pub(crate) fn with_all(&self, etc: &Path, selectors: &[Selector]) -> Result<String, Failure> {
+        let text = with_all(&self.text, selectors).map_err(Failure::software)?;
+        let replaced = Self::parse(&self.path, text, &domains::inherited(etc)?);
+        replaced.map(|replaced| replaced.text).map_err(Failure::data)
+    }
+
     /// The text with one selector in the place of the other, wherever it signs.
     ///
     /// # Errors
@@ -23,6 +33,26 @@ impl DomainConfig {
         let replaced = Self::parse(&self.path, text, &domains::inherited(etc)?);
         replaced.map(|replaced| replaced.text).map_err(Failure::software)
     }
+}
+
+fn with_all(text: &str, selectors: &[Selector]) -> Result<String, TomlError> {
+    let mut document: DocumentMut = text.parse()?;
+    let names: Array = selectors.iter().map(Selector::as_str).collect();
+    // A comment above it stays above its successor.
+    let above = document.key("selector").map(|key| key.leaf_decor().clone());
+    document.remove("selector");
+    match document.get_mut("selectors").and_then(Item::as_value_mut) {
+        Some(value) => {
+            let spaces = value.decor().clone();
+            *value = Value::Array(names);
+            *value.decor_mut() = spaces;
+        }
+        None => drop(document.insert("selectors", Item::Value(Value::Array(names)))),
+    }
+    if let (Some(above), Some(mut key)) = (above, document.key_mut("selectors")) {
+        *key.leaf_decor_mut() = above;
+    }
+    Ok(document.to_string())
 }
 
 fn with(text: &str, old: &Selector, new: &Selector) -> Result<String, TomlError> {
@@ -64,6 +94,24 @@ mod tests {
     fn replaced(text: &str) -> String {
         let selector = |text| Selector::parse(text).unwrap();
         with(text, &selector("old"), &selector("new")).unwrap()
+    }
+
+    #[test]
+    fn the_selectors_of_all_mail_are_replaced_and_nothing_else_is() {
+        let selectors = ["a", "b"].map(|text| Selector::parse(text).unwrap());
+        for (text, expected) in [
+            (
+                "selectors = [\"x\"] # why\nusers = [\"u\"]\n",
+                "selectors = [\"a\", \"b\"] # why\nusers = [\"u\"]\n",
+            ),
+            ("# c\nselector = 'x'\n", "# c\nselectors = [\"a\", \"b\"]\n"),
+            (
+                "[[sign]]\nfrom = \"a@x.test\"\nselector = \"x\"\n",
+                "selectors = [\"a\", \"b\"]\n[[sign]]\nfrom = \"a@x.test\"\nselector = \"x\"\n",
+            ),
+        ] {
+            assert_eq!(with_all(text, &selectors).unwrap(), expected);
+        }
     }
 
     #[test]

@@ -29,6 +29,8 @@ mod bash {
             Kind::Directory => "directory".to_owned(),
             Kind::File => "file".to_owned(),
             Kind::Domain => "domain".to_owned(),
+            Kind::Selector => "selector".to_owned(),
+            Kind::DomainAndSelectors => "domain-and-selectors".to_owned(),
             Kind::User => "user".to_owned(),
             Kind::Words(words) => quoted(&words.replace('|', " ")),
         }
@@ -50,19 +52,50 @@ mod bash {
         text
     }
 
+    /// What is offered, by its kind.
+    fn end() -> String {
+        let common = COMMON.iter().map(|option| option.parts().0.to_owned());
+        let common = common.collect::<Vec<_>>().join(" ");
+        format!(
+            r#"    *) [[ $word == -* ]] && kind="$options {common}" ;;
+    esac
+    if [[ $kind == domain-and-selectors ]]; then
+        if [[ $domain ]]; then kind=selector; else kind=domain; fi
+    fi
+    case $kind in
+    selector)
+        kind=$(cd "$etc/keys/$domain" 2>/dev/null && find . -name '*.private' | sed 's|.*/||; s/\.private$//' | sort -u)
+        mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word")
+        ;;
+    directory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
+    file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
+    user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
+    domain)
+        kind=$(cd "$etc/domains" 2>/dev/null && ls | sed -n '/^default\.toml$/d; s/\.toml$//p')
+        mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word")
+        ;;
+    *) mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word") ;;
+    esac
+}}
+complete -F _dkimctl dkimctl
+"#
+        )
+    }
+
     pub(super) fn text() -> String {
         let mut text = format!(
             r#"# Completion of dkimctl(8) for bash.
 {NOTE}
 _dkimctl() {{
-    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} subcommand= options kind at
+    local word=${{COMP_WORDS[COMP_CWORD]}} before=${{COMP_WORDS[COMP_CWORD - 1]}} subcommand= domain= options kind at
     local etc=${{SENDMAIL_DKIM_ETC:-/etc/sendmail-dkim}}
     COMPREPLY=()
     for ((at = 1; at < COMP_CWORD; at++)); do
         case ${{COMP_WORDS[at]}} in
         --etc) ((at++)); etc=${{COMP_WORDS[at]}} ;;
+        -d | --domain) ((at++)); domain=${{COMP_WORDS[at]}} ;;
         -*) ;;
-        *) subcommand=${{subcommand:-${{COMP_WORDS[at]}}}} ;;
+        *) if [[ $subcommand ]]; then domain=${{domain:-${{COMP_WORDS[at]}}}}; else subcommand=${{COMP_WORDS[at]}}; fi ;;
         esac
     done
     # bash splits --option=value into three words.
@@ -89,25 +122,7 @@ _dkimctl() {{
             ));
         }
         text.push_str(&values());
-        let common = COMMON.iter().map(|option| option.parts().0.to_owned());
-        let common = common.collect::<Vec<_>>().join(" ");
-        text.push_str(&format!(
-            r#"    *) [[ $word == -* ]] && kind="$options {common}" ;;
-    esac
-    case $kind in
-    directory) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -d -- "$word") ;;
-    file) compopt -o filenames; mapfile -t COMPREPLY < <(compgen -f -- "$word") ;;
-    user) mapfile -t COMPREPLY < <(compgen -u -- "$word") ;;
-    domain)
-        kind=$(cd "$etc/domains" 2>/dev/null && ls | sed -n '/^default\.toml$/d; s/\.toml$//p')
-        mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word")
-        ;;
-    *) mapfile -t COMPREPLY < <(compgen -W "$kind" -- "$word") ;;
-    esac
-}}
-complete -F _dkimctl dkimctl
-"#
-        ));
+        text.push_str(&end());
         text
     }
 }
@@ -126,6 +141,8 @@ mod zsh {
             Kind::Directory => "_files -/".to_owned(),
             Kind::File => "_files".to_owned(),
             Kind::Domain => "_dkimctl_domains".to_owned(),
+            Kind::Selector => "_dkimctl_selectors".to_owned(),
+            Kind::DomainAndSelectors => "_dkimctl_domain_and_selectors".to_owned(),
             Kind::User => "_users".to_owned(),
             Kind::Words(words) => format!("({})", words.replace('|', " ")),
         }
@@ -162,6 +179,21 @@ _dkimctl_domains() {{
     local -a domains=($etc/domains/*.toml(N:t:r))
     domains=(${{domains:#default}})
     _describe domain domains
+}}
+
+_dkimctl_domain() {{
+    local -a operands=(${{${{words[2,CURRENT-1]}}:#-*}})
+    print -r -- ${{opt_args[-d]:-${{opt_args[--domain]:-${{operands[1]}}}}}}
+}}
+
+_dkimctl_selectors() {{
+    local domain=$(_dkimctl_domain)
+    local -a selectors=($etc/keys/${{domain:-*}}/*.private(N:t:r))
+    _describe selector selectors
+}}
+
+_dkimctl_domain_and_selectors() {{
+    if [[ -n $(_dkimctl_domain) ]]; then _dkimctl_selectors; else _dkimctl_domains; fi
 }}
 
 _dkimctl() {{
@@ -227,20 +259,29 @@ function __dkimctl_words
     set -l etc /etc/sendmail-dkim
     set -q SENDMAIL_DKIM_ETC; and set etc $SENDMAIL_DKIM_ETC
     set -l subcommand ''
+    set -l domain ''
     set -e words[1]
     while set -q words[1]
         switch $words[1]
             case --etc
                 set -e words[1]
                 set -q words[1]; and set etc $words[1]
+            case -d --domain
+                set -e words[1]
+                set -q words[1]; and set domain $words[1]
             case '-*'
             case '*'
-                test -z $subcommand; and set subcommand $words[1]
+                if test -z "$subcommand"
+                    set subcommand $words[1]
+                else if test -z "$domain"
+                    set domain $words[1]
+                end
         end
         set -e words[1]
     end
     echo $subcommand
     echo $etc
+    echo $domain
 end
 
 function __dkimctl_is
@@ -255,6 +296,24 @@ function __dkimctl_domains
     end
 end
 
+function __dkimctl_selectors
+    set -l words (__dkimctl_words)
+    set -l domain $words[3]
+    test -z "$domain"; and set domain '*'
+    for file in (eval "echo $words[2]/keys/$domain/*.private" 2>/dev/null | string split ' ')
+        string replace -r '.*/(.*)\.private$' '$1' -- $file
+    end
+end
+
+function __dkimctl_domain_and_selectors
+    set -l words (__dkimctl_words)
+    if test -z "$words[3]"
+        __dkimctl_domains
+    else
+        __dkimctl_selectors
+    end
+end
+
 complete -c dkimctl -f
 "#;
 
@@ -264,6 +323,8 @@ complete -c dkimctl -f
             Kind::Directory => "-x -a '(__fish_complete_directories (commandline -ct))'".to_owned(),
             Kind::File => "-r -F".to_owned(),
             Kind::Domain => "-x -a '(__dkimctl_domains)'".to_owned(),
+            Kind::Selector => "-x -a '(__dkimctl_selectors)'".to_owned(),
+            Kind::DomainAndSelectors => "-x -a '(__dkimctl_domain_and_selectors)'".to_owned(),
             Kind::User => "-x -a '(__fish_complete_users)'".to_owned(),
             Kind::Words(words) => format!("-x -a '{}'", words.replace('|', " ")),
         }
@@ -299,8 +360,11 @@ complete -c dkimctl -f
             }
             match Kind::of_operands(command) {
                 Kind::Domain => text.push_str(&format!("{is} -a '(__dkimctl_domains)'\n")),
+                Kind::DomainAndSelectors => {
+                    text.push_str(&format!("{is} -a '(__dkimctl_domain_and_selectors)'\n"));
+                }
                 Kind::File => text.push_str(&format!("{is} -F\n")),
-                Kind::Nothing | Kind::Directory | Kind::User | Kind::Words(_) => {}
+                Kind::Selector | Kind::Nothing | Kind::Directory | Kind::User | Kind::Words(_) => {}
             }
             if command.usage().contains("--merge FILE...") {
                 let condition =

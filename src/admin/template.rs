@@ -1,6 +1,7 @@
-//! The name of a new selector.
+//! The name of a new selector, made of a template.
 
-use crate::admin::store::time::UtcTime;
+use super::notify::host_name;
+use super::store::time::UtcTime;
 use crate::dkim::{Algorithm, Selector};
 
 /// What a new selector is called, with parts that are filled in.
@@ -55,8 +56,13 @@ impl Template {
     }
 }
 
+/// The label of this host.
+pub(super) fn host() -> String {
+    host_label(&host_name())
+}
+
 /// The first label of a host's name, in characters that a selector may have.
-pub(super) fn host_label(name: &str) -> String {
+fn host_label(name: &str) -> String {
     let label = name.trim().split('.').next().unwrap_or_default().to_ascii_lowercase();
     let fit = |char: char| if char.is_ascii_alphanumeric() { char } else { '-' };
     let label: String = label.chars().map(fit).collect();

@@ -1,0 +1,66 @@
+//! `dkimctl enable`: sendmail.dkim becomes the active sendmail.
+
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::checks::configuration::Configuration;
+use super::checks::finding::Finding;
+use super::checks::install;
+use super::checks::obstacles::{Missing, missing, steps};
+use super::cli::{Args, JSON, Opt};
+use super::output::Failure;
+use super::register::register;
+
+pub(super) const OPTIONS: &[Opt] = &[JSON];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl enable [OPTION...]
+
+Make sendmail.dkim the active sendmail of this host.
+
+Registers sendmail.dkim with alternatives(8), by a diversion on Debian, and
+chooses it: programs that call sendmail(1) get their mail signed from then on.
+Refuses to do so if the real sendmail is missing or config.toml cannot be used,
+since no mail would be accepted or signed. Then prints what is still missing
+before mail is signed. `dkimctl disable` goes back.
+
+Exits with 0 if sendmail.dkim is the active sendmail now, 1 if not.
+";
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut done = register(&[])?;
+    let mut findings = Vec::new();
+    let configuration = Configuration::read(&args.etc, |_| false, &mut findings);
+    findings.extend(install::before_choice(configuration.host.as_ref()));
+    let obstacles = steps(findings);
+    if !obstacles.is_empty() {
+        let text = format!(
+            "sendmail.dkim is not chosen, since no mail would be signed. What is missing:\n\n{}",
+            Missing::list(&obstacles)
+        );
+        args.print(&json!({"active": false, "done": done, "missing": obstacles}), &text)?;
+        return Ok(ExitCode::FAILURE);
+    }
+    done.push_str(&register(&["ours"])?);
+    let left = missing(&args.etc, |_| true);
+    let is_active = !install::obstacles(configuration.host.as_ref()).iter().any(Finding::is_error);
+    let mut text = if is_active {
+        format!(
+            "sendmail.dkim is the active sendmail; the real sendmail is {}.\n",
+            configuration.host.map(|host| host.sendmail.display().to_string()).unwrap_or_default()
+        )
+    } else {
+        format!("{done}sendmail.dkim is not the active sendmail.\n")
+    };
+    if left.is_empty() {
+        text.push_str("Mail From the domains of `dkimctl list` is signed.\n");
+    } else {
+        text.push_str(&format!(
+            "\nWhat is missing before all mail is signed:\n\n{}",
+            Missing::list(&left)
+        ));
+    }
+    args.print(&json!({"active": is_active, "done": done, "missing": left}), &text)?;
+    Ok(if is_active { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}

@@ -1,0 +1,90 @@
+//! `dkimctl list`: the domains that are signed, with which selectors and for whom.
+
+use std::process::ExitCode;
+
+use serde::Serialize;
+
+use super::cli::{Args, DOMAIN, JSON, Opt};
+use super::output::{Failure, table, warn};
+use super::store::domains::{self, DomainConfig};
+use crate::dkim::Selector;
+
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl list [OPTION...] [DOMAIN...]
+
+List the domains, their selectors and who may sign for them.
+
+Reads the domain files of all domains, or of DOMAIN..., and nothing else: not
+the keys, not DNS. `dkimctl status` shows whether mail is signed. `default` is
+default.toml, which is for domains without a file of their own.
+
+Exits with 65 if a domain file cannot be used; the others are listed.
+";
+
+#[derive(Debug, Serialize)]
+struct Row {
+    domain: String,
+    selectors: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    users: Option<Vec<String>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    groups: Option<Vec<String>>,
+}
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let only = args.domains()?;
+    let (mut rows, mut code) = (Vec::new(), ExitCode::SUCCESS);
+    let mut found = Vec::new();
+    for (path, read) in domains::all(&args.etc)? {
+        let name = domains::named_after(&path);
+        if !only.is_empty() && !name.as_ref().is_some_and(|name| only.contains(name)) {
+            continue;
+        }
+        found.extend(name);
+        match read {
+            Ok(config) => rows.push(Row::of(&config)),
+            Err(error) => {
+                warn(error.at(&path).what());
+                code = ExitCode::from(65);
+            }
+        }
+    }
+    if let Some(unknown) = only.iter().find(|domain| !found.contains(domain)) {
+        return Err(Failure::missing(format_args!(
+            "no domain file of {unknown}: dkimctl add {unknown}"
+        )));
+    }
+    if rows.is_empty() && code == ExitCode::SUCCESS {
+        return Err(Failure::empty());
+    }
+    args.print(&rows, &table(&rows.iter().map(Row::columns).collect::<Vec<_>>()))?;
+    Ok(code)
+}
+
+impl Row {
+    fn of(config: &DomainConfig) -> Self {
+        let selectors = config.file.all_selectors().map(Selector::to_string);
+        Self {
+            domain: config.name.as_ref().map_or("default", |name| name.as_str()).to_owned(),
+            selectors: selectors.collect(),
+            users: config.file.users.clone(),
+            groups: config.file.groups.clone(),
+        }
+    }
+
+    fn columns(&self) -> Vec<String> {
+        let who = |kind: &str, names: &Option<Vec<String>>| match names.as_deref() {
+            None => String::new(),
+            Some([]) => format!("no {kind}"),
+            Some(names) => format!("{kind} {}", names.join(",")),
+        };
+        let who: Vec<String> = [who("users", &self.users), who("groups", &self.groups)]
+            .into_iter()
+            .filter(|who| !who.is_empty())
+            .collect();
+        let who = if who.is_empty() { "every user".to_owned() } else { who.join(" or ") };
+        vec![self.domain.clone(), self.selectors.join(","), who]
+    }
+}

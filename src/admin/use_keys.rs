@@ -1,0 +1,108 @@
+//! `dkimctl use`: which keys of a domain sign.
+
+use std::collections::BTreeSet;
+use std::process::ExitCode;
+
+use serde_json::json;
+
+use super::checks::obstacles::{Missing, missing};
+use super::cli::{Args, DOMAIN, JSON, Opt, SELECTOR};
+use super::output::Failure;
+use super::store::domains::{self, DomainConfig};
+use super::store::keys::KeyFolder;
+use super::store::seen::Seen;
+use super::store::{NewFile, Readers, Store};
+use crate::dkim::{Domain, Selector};
+
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN, SELECTOR, JSON];
+
+pub(super) const HELP: &str = "\
+usage: dkimctl use [OPTION...] DOMAIN SELECTOR...
+
+Set which keys of a domain sign.
+
+Writes the selectors into the domain file, which is created if the domain has
+none, and keeps the rest of the file. Each key must exist and be usable. Rules
+for single addresses ([[sign]]) stay as they are. Then prints the steps that are
+left before mail is signed with these keys.
+
+Does not query DNS. `dkimctl rotate` changes keys only when DNS has the record.
+
+Exits with 65 or 66 if a key cannot be used or does not exist; then nothing is
+changed.
+";
+
+pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let etc = args.etc.as_path();
+    let (domain, selectors) = args.domain_and_selectors()?;
+    if selectors.is_empty() {
+        return Err(Failure::usage("no selector: expected DOMAIN SELECTOR..."));
+    }
+    let config = domains::own(etc, &domain)?;
+    let signer = config.as_ref().and_then(DomainConfig::domain).unwrap_or(&domain).clone();
+    let minimum = match &config {
+        Some(config) => config.file.signing.minimum_key_bits,
+        None => domains::inherited(etc)?.minimum_key_bits,
+    };
+    let folder = KeyFolder::new(etc, signer);
+    for selector in &selectors {
+        let files = folder.key(selector);
+        files.key(minimum).map_err(|error| error.at(&files.private))?;
+    }
+    let path = etc.join("domains").join(format!("{domain}.toml"));
+    let text = match &config {
+        Some(config) => config.with_all(etc, &selectors)?,
+        None => {
+            let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
+            format!("selectors = {names:?}\n")
+        }
+    };
+    let store = Store::open(etc)?;
+    let busy = || Failure::busy(format_args!("a rotate is at work on {domain}"));
+    let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
+    store.folder(&etc.join("domains"), Readers::All)?;
+    store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })?;
+    show(args, &domain, &folder, config.as_ref(), &selectors)
+}
+
+fn show(
+    args: &Args,
+    domain: &Domain,
+    folder: &KeyFolder,
+    before: Option<&DomainConfig>,
+    selectors: &[Selector],
+) -> Result<ExitCode, Failure> {
+    let mut steps = missing(&args.etc, |stem| stem == domain.as_str());
+    let seen = Seen::read(&args.etc);
+    for selector in selectors {
+        let name = selector.record_name(&folder.domain);
+        if !seen.of(&name).is_there {
+            steps.push(Missing::new(
+                format!(
+                    "publish the record (dkimctl record {domain}), then dkimctl testkey {domain}"
+                ),
+                format!("{name} was not seen in the DNS yet"),
+            ));
+        }
+    }
+    let now: BTreeSet<&Selector> = selectors.iter().collect();
+    let old = before.map(|before| before.file.selectors.iter()).into_iter().flatten();
+    let old: Vec<&str> = old.filter(|one| !now.contains(one)).map(Selector::as_str).collect();
+    let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
+    let mut text = format!("The domain file of {domain} names {} now.\n", names.join(", "));
+    for old in &old {
+        text.push_str(&format!(
+            "{old} does not sign any more; its key and its record stay: dkimctl remove {domain} {old}\n"
+        ));
+    }
+    if !steps.is_empty() {
+        text.push_str(&format!("\nWhat is left to do:\n\n{}", Missing::list(&steps)));
+    }
+    let json = json!({
+        "domain": domain.as_str(),
+        "selectors": names,
+        "unused": old,
+        "missing": steps,
+    });
+    args.print(&json, &text)
+}

@@ -1,0 +1,260 @@
+//! The life of a domain: add, use, remove, list, check, enable, disable.
+
+use std::fs;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+use crate::support::{Sandbox, Stage, dkimctl, feed, project, stderr, stdout};
+
+fn code(output: &Output) -> Option<i32> {
+    output.status.code()
+}
+
+fn file(stage: &Stage, domain: &str) -> String {
+    fs::read_to_string(stage.path(&format!("new/domains/{domain}.toml"))).unwrap()
+}
+
+fn json(stage: &Stage, args: &[&str]) -> Value {
+    serde_json::from_str(&stdout(&dkimctl(stage, &[args, &["--json"]].concat()))).unwrap()
+}
+
+#[test]
+fn a_domain_lives_without_an_editor() {
+    let stage = Stage::new();
+    let shown = stdout(&dkimctl(&stage, &["add", "x.test", "-b", "1024"]));
+    assert!(shown.contains("Publish this record in the zone of x.test:\n\n"), "{shown}");
+    assert!(shown.contains("Every user of this host may sign mail From x.test"), "{shown}");
+    assert!(
+        shown.contains("\n  1. publish the record, and ask for it: dkimctl testkey x.test\n"),
+        "{shown}"
+    );
+    let first = json(&stage, &["list"])[0]["selectors"][0].as_str().unwrap().to_owned();
+    // Another key is made beside it, and signs when it is named.
+    let shown = stdout(&dkimctl(&stage, &["add", "-d", "x.test", "-s", "second", "-b", "1024"]));
+    assert!(shown.contains("dkimctl use x.test second, once the DNS has the record"), "{shown}");
+    assert_eq!(file(&stage, "x.test"), format!("selectors = [\"{first}\"]\n"));
+    let shown = stdout(&dkimctl(&stage, &["use", "x.test", "second"]));
+    assert!(shown.starts_with("The domain file of x.test names second now.\n"), "{shown}");
+    assert!(shown.contains(&format!("dkimctl remove x.test {first}")), "{shown}");
+    assert!(shown.contains("second._domainkey.x.test was not seen in the DNS yet"), "{shown}");
+    assert_eq!(file(&stage, "x.test"), "selectors = [\"second\"]\n");
+    // The last key is not taken away, and another one is, when that is said.
+    let output = dkimctl(&stage, &["remove", "x.test", "second"]);
+    assert_eq!(code(&output), Some(65), "{output:?}");
+    let private = stage.path(&format!("new/keys/x.test/{first}.private"));
+    let shown = stdout(&dkimctl(&stage, &["remove", "x.test", &first]));
+    assert!(
+        shown.contains(&format!(
+            "name   {first}._domainkey.x.test\n  type   TXT\n  value  v=DKIM1; p=\n"
+        )),
+        "{shown}"
+    );
+    assert!(private.exists(), "{shown}");
+    stdout(&dkimctl(&stage, &["remove", "x.test", &first, "--wipe"]));
+    assert!(!private.exists());
+    let record = stdout(&dkimctl(&stage, &["record", "x.test", "-s", &first, "--format", "plain"]));
+    assert_eq!(record, format!("{first}._domainkey.x.test\tv=DKIM1; p=\n"));
+    // Without its file the domain is not signed; its key makes it signed again.
+    stdout(&dkimctl(&stage, &["remove", "x.test"]));
+    assert!(!stage.path("new/domains/x.test.toml").exists());
+    let output = dkimctl(&stage, &["add", "x.test"]);
+    assert_eq!(code(&output), Some(73), "{output:?}");
+    assert!(stderr(&output).contains("dkimctl use x.test second lets that one sign"), "{output:?}");
+    stdout(&dkimctl(&stage, &["use", "-d", "x.test", "-s", "second"]));
+    assert_eq!(file(&stage, "x.test"), "selectors = [\"second\"]\n");
+}
+
+#[test]
+fn many_domains_come_from_standard_input() {
+    let stage = Stage::new();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("new")).args(["add", "-", "--type", "ed25519", "--json"]);
+    let output = feed(&mut command, b"b.test a.test # the first\n\nc.test\n");
+    let made: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let names: Vec<_> = made.as_array().unwrap().iter().map(|one| one["domain"].clone()).collect();
+    assert_eq!(names, ["a.test", "b.test", "c.test"]);
+    let listed = json(&stage, &["list"]);
+    assert_eq!(listed.as_array().unwrap().len(), 3, "{listed}");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("new")).args(["list", "-"]);
+    let shown = stdout(&feed(&mut command, b"b.test"));
+    assert!(shown.starts_with("b.test\t") && shown.lines().count() == 1, "{shown}");
+}
+
+#[test]
+fn who_may_sign_is_written_and_said() {
+    let stage = Stage::new();
+    let args = ["genkey", "x.test", "s", "-b", "1024", "--users", "root", "--groups", "root,root"];
+    let shown = stdout(&dkimctl(&stage, &args));
+    assert!(!shown.contains("Every user"), "{shown}");
+    let text = "selectors = [\"s\"]\nusers = [\"root\"]\ngroups = [\"root\", \"root\"]\n";
+    assert_eq!(file(&stage, "x.test"), text);
+    assert_eq!(stdout(&dkimctl(&stage, &["list"])), "x.test\ts\tusers root or groups root,root\n");
+    let output = dkimctl(&stage, &["add", "y.test", "--users", "nobody-at-all"]);
+    assert_eq!(code(&output), Some(67), "{output:?}");
+    // An existing file is not changed behind its owner's back.
+    let output = dkimctl(&stage, &["add", "x.test", "-s", "t", "--users", "root"]);
+    assert_eq!(code(&output), Some(73), "{output:?}");
+    assert!(!stage.path("new/keys/x.test/t.private").exists());
+}
+
+#[test]
+fn a_key_that_cannot_sign_is_not_used() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    stage.write("new/keys/x.test/garbage.private", "no key\n");
+    stage.write("new/config.toml", "sendmail = \"/x\"\nminimum_key_bits = 2048\n");
+    stdout(&dkimctl(&stage, &["add", "y.test", "-s", "a", "-b", "1024"]));
+    for (args, expected) in [
+        (["use", "x.test", "none"], 66),
+        (["use", "x.test", "garbage"], 65),
+        // Too small for what config.toml asks.
+        (["use", "y.test", "a"], 65),
+        (["use", "z.test", "a"], 66),
+        (["remove", "x.test", "none"], 66),
+        (["remove", "z.test", "none"], 66),
+    ] {
+        let before = file(&stage, "x.test");
+        let output = dkimctl(&stage, &args);
+        assert_eq!(code(&output), Some(expected), "{args:?}: {output:?}");
+        assert_eq!(file(&stage, "x.test"), before);
+    }
+    let output = dkimctl(&stage, &["check", "x.test"]);
+    assert_eq!(code(&output), Some(1), "{output:?}");
+}
+
+#[test]
+fn a_list_goes_on_after_a_broken_file_and_the_empty_state_has_one_text() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    stage.write("new/domains/broken.test.toml", "selectors = 1\n");
+    let output = dkimctl(&stage, &["list"]);
+    assert_eq!(
+        (code(&output), stderr(&output).contains("broken.test.toml: line 1")),
+        (Some(65), true)
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("x.test\ta\tevery user\n"));
+    stage.write("new/domains/default.toml", "selectors = [\"s\"]\n");
+    let output = dkimctl(&stage, &["list"]);
+    assert!(String::from_utf8_lossy(&output.stdout).contains("default\ts\tevery user\n"));
+    let empty = Stage::new();
+    fs::create_dir_all(empty.path("new/domains")).unwrap();
+    for args in [&["list"][..], &["record", "--all"], &["testkey", "--server", "127.0.0.1:9"]] {
+        let output = dkimctl(&empty, args);
+        let said = (code(&output), stderr(&output));
+        assert_eq!(
+            said,
+            (Some(66), "dkimctl: no domains yet: dkimctl add DOMAIN\n".to_owned()),
+            "{args:?}"
+        );
+    }
+}
+
+/// The scripts where `make install` puts them.
+fn install_scripts(sandbox: &Sandbox) {
+    sandbox.root("mkdir -p /usr/libexec/sendmail-dkim");
+    for (name, mode) in
+        [("register", 755), ("status", 755), ("unregister", 755), ("group.sh", 644), ("mta", 644)]
+    {
+        let text = fs::read_to_string(project(&format!("alternatives/{name}"))).unwrap();
+        let path = format!("/usr/libexec/sendmail-dkim/{name}");
+        sandbox.write(&path, &text);
+        sandbox.root(&format!("chmod {mode} {path}"));
+    }
+}
+
+/// A host whose mail agents are entries of the group, as on Enterprise Linux, with a stand-in for alternatives(8) that
+/// writes down what it is asked. Postfix has the best priority, and another one is there.
+const GROUP: &str = "
+mkdir -p /var/lib/alternatives /opt/bin; rm -f /usr/sbin/dpkg-divert /usr/bin/dpkg-divert
+cp /usr/sbin/sendmail.postfix /usr/sbin/sendmail.other
+for name in postfix other; do touch /usr/bin/mailq.$name; done
+cat >/var/lib/alternatives/mta <<'STATE'
+auto
+/usr/sbin/sendmail
+mta-mailq
+/usr/bin/mailq
+mta-sendmail
+/usr/lib/sendmail
+
+/usr/sbin/sendmail.postfix
+90
+/usr/bin/mailq.postfix
+/usr/lib/sendmail.postfix
+/usr/sbin/sendmail.other
+30
+/usr/bin/mailq.other
+/usr/lib/sendmail.other
+STATE
+cat >/usr/sbin/alternatives <<'TOOL'
+#!/bin/sh
+[ \"$1\" = --help ] || echo \"$@\" >>/tmp/asked
+[ \"$1\" = --set ] && ln -sf \"$3\" /etc/alternatives/mta
+exit 0
+TOOL
+chmod 755 /usr/sbin/alternatives";
+
+#[test]
+#[ignore = "needs root"]
+fn the_real_sendmail_is_the_one_that_the_configuration_names() {
+    let sandbox = Sandbox::own("life");
+    install_scripts(&sandbox);
+    sandbox.root(GROUP);
+    let followers = |named: &str| {
+        sandbox.root(&format!("sed -i 's|^sendmail = .*|sendmail = \"{named}\"|' /etc/sendmail-dkim/config.toml; rm -f /tmp/asked"));
+        sandbox.root("/usr/libexec/sendmail-dkim/register >/dev/null");
+        sandbox.root("cat /tmp/asked")
+    };
+    let asked = followers("/usr/sbin/sendmail.other");
+    assert!(asked.contains("--slave /usr/bin/mailq mta-mailq /usr/bin/mailq.other"), "{asked}");
+    let asked = followers("/usr/sbin/sendmail.postfix");
+    assert!(asked.contains("--slave /usr/bin/mailq mta-mailq /usr/bin/mailq.postfix"), "{asked}");
+    // Ours is the entry that alternatives(8) chose by itself: it stays so, and is not fixed by hand.
+    sandbox.root("ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta");
+    let asked = followers("/usr/sbin/sendmail.postfix");
+    assert!(asked.contains("--auto mta") && !asked.contains("--set"), "{asked}");
+    sandbox.root("sed -i 1s/auto/manual/ /var/lib/alternatives/mta");
+    let asked = followers("/usr/sbin/sendmail.postfix");
+    assert!(
+        asked.contains("--set mta /usr/sbin/sendmail.dkim") && !asked.contains("--auto"),
+        "{asked}"
+    );
+    // With the named one gone every mail is refused, and the script says so.
+    sandbox.root("sed -i 's|^sendmail = .*|sendmail = \"/usr/sbin/sendmail.gone\"|' /etc/sendmail-dkim/config.toml");
+    let output = sandbox.sh("root", "/usr/libexec/sendmail-dkim/status", b"");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(code(&output), Some(2), "{text}");
+    assert!(text.contains("amiss: /usr/sbin/sendmail.gone, which config.toml names, is not there: no mail is accepted"), "{text}");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn the_active_sendmail_is_chosen_and_given_back() {
+    let sandbox = Sandbox::own("life");
+    install_scripts(&sandbox);
+    sandbox.root(GROUP);
+    sandbox.root("printf '/usr/sbin/sendmail.dkim\n5\n/usr/bin/mailq.postfix\n/usr/sbin/sendmail.dkim\n' >>/var/lib/alternatives/mta");
+    sandbox.root("dkimctl add enabled.test >/dev/null");
+    let shown = sandbox.root("dkimctl disable");
+    assert_eq!(
+        shown,
+        "/usr/sbin/sendmail.postfix is the active sendmail; mail is not signed any more.\n"
+    );
+    let output = sandbox.sh("root", "dkimctl status", b"");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("\n  1. dkimctl enable "),
+        "{output:?}"
+    );
+    // Without its real sendmail, no mail would be accepted.
+    sandbox.root("mv /usr/sbin/sendmail.postfix /tmp; sed -i '/^real/d' /usr/libexec/sendmail-dkim/mta; rm /usr/sbin/sendmail.other");
+    let output = sandbox.sh("root", "dkimctl enable", b"");
+    assert_eq!(code(&output), Some(1), "{output:?}");
+    assert_eq!(sandbox.root("readlink /etc/alternatives/mta"), "/usr/sbin/sendmail.postfix\n");
+    sandbox.root("mv /tmp/sendmail.postfix /usr/sbin");
+    let shown = sandbox.root("dkimctl enable");
+    assert!(shown.starts_with("sendmail.dkim is the active sendmail; the real sendmail is /usr/sbin/sendmail.postfix.\n"), "{shown}");
+    assert!(shown.ends_with("Mail From the domains of `dkimctl list` is signed.\n"), "{shown}");
+    let output = sandbox.sh("alice", "dkimctl enable", b"");
+    assert_eq!(code(&output), Some(77), "{output:?}");
+}
