@@ -19,6 +19,7 @@ mod argv_table;
 /// In the sandbox: other mail systems than Postfix take what we hand over.
 mod backends;
 /// The arithmetic of `make bench`.
+mod bad_input;
 mod bench;
 /// In the sandbox: a matrix of real programs that send mail.
 mod callers;
@@ -55,6 +56,7 @@ mod key_forms;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;
 /// In the sandbox: whatever becomes of the log, mail goes on.
+mod life;
 mod log;
 /// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.
 mod main_job;
