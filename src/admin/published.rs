@@ -14,6 +14,8 @@ use super::output::{Failure, Progress};
 use super::parallel;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFiles;
+use super::store::seen::Seen;
+use super::store::time::UtcTime;
 use crate::dkim::{Domain, Identity, PublicKey, Selector};
 use compare::{Expected, examine, is_key_record};
 use mistake::{Mistake, Severity};
@@ -148,6 +150,20 @@ pub(super) fn tested(etc: &Path, dns: Dns) -> Result<Vec<Tested>, Failure> {
         Ok(())
     };
     test_all(etc, dns, None, false, add).map(|()| all)
+}
+
+/// Notes which records are there: where each server of a zone was asked, all must have it. Silence says nothing.
+pub(super) fn note(seen: &mut Seen, tested: &[Tested]) {
+    for of_one in tested.chunk_by(|one, other| one.name == other.name) {
+        let all_right = of_one.iter().all(|one| one.outcome == Outcome::Ok);
+        if all_right || of_one.iter().any(Tested::is_wrong_or_absent) {
+            seen.note(
+                &of_one.first().map(|one| one.name.clone()).unwrap_or_default(),
+                all_right,
+                UtcTime::now(),
+            );
+        }
+    }
 }
 
 /// A selector, and its key; or why the key cannot be read.

@@ -5,10 +5,9 @@ use std::process::ExitCode;
 use super::cli::{Args, DOMAIN, JSON, Opt, SERVER};
 use super::dns::Dns;
 use super::output::{Failure, say, say_json};
-use super::published::{Outcome, Tested, test_all, text};
+use super::published::{note, test_all, text};
 use super::store::Store;
 use super::store::seen::Seen;
-use super::store::time::UtcTime;
 
 pub(super) const OPTIONS: &[Opt] = &[
     DOMAIN,
@@ -60,18 +59,4 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         say_json(&all)?;
     }
     Ok(ExitCode::from(worst as u8))
-}
-
-/// Notes which records are there: where each server of a zone was asked, all must have it. Silence says nothing.
-fn note(seen: &mut Seen, tested: &[Tested]) {
-    for of_one in tested.chunk_by(|one, other| one.name == other.name) {
-        let all_right = of_one.iter().all(|one| one.outcome == Outcome::Ok);
-        if all_right || of_one.iter().any(Tested::is_wrong_or_absent) {
-            seen.note(
-                &of_one.first().map(|one| one.name.clone()).unwrap_or_default(),
-                all_right,
-                UtcTime::now(),
-            );
-        }
-    }
 }

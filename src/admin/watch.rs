@@ -12,6 +12,7 @@ use super::input;
 use super::notify::{MAIL, address, host_name, mail};
 use super::output::Failure;
 use super::published::{self, Outcome, Tested};
+use super::store::seen::Seen;
 use super::store::time::UtcTime;
 use super::store::{NewFile, Readers, Store};
 use crate::report::{self, Severity};
@@ -63,6 +64,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let before = State::read(&path)?;
     let dns = Dns::asked_for(args.text("--server")?)?;
     let tested = published::tested(&args.etc, dns)?;
+    let mut seen = Seen::default();
+    published::note(&mut seen, &tested);
+    seen.write(&store, &args.etc)?;
     let now = State::of(&tested, &before, UtcTime::now());
     let news = News::of(&before, &now);
     args.print(&news, &news.text())?;

@@ -178,6 +178,10 @@ const CASES: &[(&str, Bad, i32, &str)] = &[
     ("verify --keys / --server SERVER", Argument, 64, "exclude each other"),
     ("verify --recrod x", Option, 64, "did you mean --record?"),
     ("verify MESSAGE --server SERVER", NoDns, 69, "the DNS server SERVER"),
+    ("watch --mial x", Option, 64, "did you mean --mail?"),
+    ("watch x.test", Argument, 64, "unexpected argument \"x.test\""),
+    ("watch --server SERVER", NoTree, 66, "no such file or directory"),
+    ("watch --server SERVER", BrokenHost, 65, "config.toml: line 1"),
     ("nothing", Argument, 64, "unknown subcommand \"nothing\""),
     ("", Argument, 64, "no subcommand; see dkimctl --help"),
 ];
