@@ -514,6 +514,19 @@ fn import_shows_no_password_and_no_key() {
 }
 
 #[test]
+fn a_relative_key_file_is_a_path() {
+    let stage = stage("");
+    let folder = stage.path("").display().to_string();
+    stage.write(
+        "conf",
+        &format!("Domain x.test\nSelector s\nKeyFile old.private\nBaseDirectory {folder}\n"),
+    );
+    let output = import(&stage, &[]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    assert!(stage.path("new/keys/x.test/s.private").exists());
+}
+
+#[test]
 fn import_shows_and_does_not_write_in_a_dry_run() {
     let stage = stage("");
     let shown = stdout(&import(&stage, &["--dry-run"]));

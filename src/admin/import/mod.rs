@@ -52,10 +52,10 @@ Create domain files and keys from OpenDKIM, PhoenixDKIM or rspamd.
 
 Reads FILE, by default /etc/opendkim.conf or /etc/phoenixdkim/phoenixdkim.conf,
 with --rspamd stdin, and reports each setting as imported, not needed or not
-supported. Compares both configurations sender by
-sender and reports the differences. Nothing is ever overwritten: if a file
-exists with different content, nothing is written. Then asks DNS for the records
-of the keys, and prints the steps that are left.
+supported. Compares both configurations sender by sender and reports the
+differences. Nothing is ever overwritten: if a file exists with different
+content, nothing is written. Then asks DNS for the records of the keys, and
+prints the steps that are left.
 
 Exits with 0 if all that the other program signs is signed here and DNS has the
 records; 65 if something is not imported; 69 if a record is missing or wrong, or

@@ -72,7 +72,11 @@ impl OpenDkim {
                     |name: &str| settings.value(name).ok_or(format!("neither KeyTable nor {name}"));
                 By::One {
                     selector: wanted("Selector")?.to_owned(),
-                    key: settings.path(wanted("KeyFile")?),
+                    key: match wanted("KeyFile")? {
+                        path if path.starts_with('/') => path.to_owned(),
+                        // In a table this would be the key itself.
+                        path => format!("./{path}"),
+                    },
                     domains: read("Domain")?.ok_or("neither KeyTable nor Domain")?,
                     subdomains: settings.is_on("SubDomains"),
                 }
