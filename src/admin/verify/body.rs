@@ -16,7 +16,7 @@ const LONGEST_BANNER: usize = 50;
 const SHORTEST_BREAK: usize = 500;
 
 /// Bytes that are hashed in the search for lost dots.
-const MOST_HASHED: usize = 64 << 20;
+const MOST_HASHED: usize = 16 << 20;
 
 /// Two changes are looked for in bodies that are no larger. Bytes.
 const SMALL: usize = 1 << 20;
