@@ -81,7 +81,9 @@ pub fn complete(
         let mut result = fix_addresses(field, completion, hint, &mut room);
         // Folding may have gone through an address, and an address may have become too long for its line.
         for _ in 0..MOST_PASSES {
-            if is_signed || !fix_text(field, hint, &mut room) {
+            // Where it is not certain what is an address, nothing is changed.
+            let is_left = is_signed || result == Err(Unstable::Name);
+            if is_left || !fix_text(field, hint, &mut room) {
                 break;
             }
             result = result.and(fix_addresses(field, completion, hint, &mut room));
@@ -400,6 +402,13 @@ mod tests {
     fn what_postfix_may_rewrite_is_not_to_be_signed() {
         let to = format!("{COMPLETE}To: a@b@c\nCc: x@y.example\nSubject: {}\n", "x".repeat(991));
         assert_eq!(completed(&to, &www_data()), (to, vec!["To".into(), "Subject".into()]));
+    }
+
+    #[test]
+    fn a_field_with_an_uncertain_name_stays_as_it_is() {
+        let to = "To: \u{fc}, =?x-what?Q?M=C3=BCller, Hans?= <b@e.com>, \u{fc} <a@e.com>\n";
+        let header = format!("{COMPLETE}{to}");
+        assert_eq!(completed(&header, &www_data()), (header, vec!["To".into()]));
     }
 
     #[test]

@@ -175,7 +175,7 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
         if odd.peek().is_none() && !name.is_joined {
             continue;
         }
-        if !odd.any(has_address) {
+        if !odd.any(has_address) && !words.iter().any(|token| is(token, b"@")) {
             phrases.push((first.from, last.to));
         } else if !is_same {
             return Err(Unstable::Name);
@@ -402,6 +402,8 @@ mod tests {
             "=?utf-8?Q?Caf=C3=A9, b@y.test?= <a@x.test>",
             "=?utf-8?Q?Caf=C3=A9 <b@y.test>?= <a@x.test>",
             "=?utf-8?Q?Caf=C3=A9, Inc?=",
+            "b@y.test =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>",
+            "b@y.test CORP\\jdoe <a@x.test>",
             // It can't be read.
             "=?utf-8?B?Caf, !?= <a@x.test>",
             "=?x-what?Q?Caf=C3=A9, x?= <a@x.test>",
