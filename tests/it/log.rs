@@ -1,6 +1,6 @@
 use std::process::Output;
 
-use crate::support::{Sandbox, feed};
+use crate::support::{Sandbox, feed, project};
 
 const DOMAIN: &str = "log.test";
 
@@ -223,10 +223,23 @@ fn dkimctl_counts_what_became_of_mail_in_the_log_of_a_real_daemon() {
         assert!(samples.contains(&format!("[{labels}] 3\n")), "{file}: {samples}");
         assert!(samples.contains("counter sendmail_dkim_failures_total [] 0\n"), "{samples}");
     }
+    fail2ban(&sandbox);
     // Without a file: the mail log of the host, if it is not an old one.
     let script = "cp /var/log/rfc3339 /var/log/mail.log; dkimctl log | head -n 2 | tail -n 1
                   touch -d '2 days ago' /var/log/mail.log; dkimctl log 2>&1; echo $?";
     let output = sandbox.root(script);
     assert!(output.starts_with("        3  signed\n"), "{output}");
     assert!(output.contains("--file") && output.ends_with("66\n"), "{output}");
+}
+
+/// The filter of docs/monitoring.md finds the line of the user who may not sign, in both forms, and no other.
+fn fail2ban(sandbox: &Sandbox) {
+    let text = std::fs::read_to_string(project("docs/monitoring.md")).unwrap();
+    let regex = text.lines().find_map(|line| line.trim().strip_prefix("failregex = ")).unwrap();
+    sandbox.write("/tmp/filter.conf", &format!("[Definition]\nfailregex = {regex}\n"));
+    for file in ["/var/log/rfc3339", "/var/log/traditional"] {
+        let shown = sandbox.root(&format!("fail2ban-regex {file} /tmp/filter.conf"));
+        let found = shown.lines().find(|line| line.starts_with("Failregex:")).unwrap();
+        assert_eq!(found, "Failregex: 1 total", "{shown}");
+    }
 }

@@ -27,7 +27,7 @@ packages() {
     counting) echo valgrind ;;
     passing) echo mutt procmail fetchmail getmail6 ;;
     sendmail) echo sendmail-bin ;;
-    logging) echo rsyslog python3-prometheus-client ;;
+    logging) echo rsyslog python3-prometheus-client fail2ban ;;
     *) die "no such layer" ;;
     esac
 }
