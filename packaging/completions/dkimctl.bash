@@ -20,7 +20,7 @@ _dkimctl() {
     add) kind=domain options='--domain --selector --type --bits --users --groups --json' ;;
     check) kind=domain options='--domain --json' ;;
     disable) kind= options='--json' ;;
-    doctor) kind= options='--offline --json' ;;
+    doctor) kind= options='--offline --fix --yes --json' ;;
     enable) kind= options='--json' ;;
     explain) kind=file options='--from --user --json' ;;
     genkey) kind=domain-and-selectors options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --users --groups --verbose --json' ;;

@@ -100,6 +100,8 @@ complete -c dkimctl -n '__dkimctl_is check' -l json -d 'print the result as JSON
 complete -c dkimctl -n '__dkimctl_is check' -a '(__dkimctl_domains)'
 complete -c dkimctl -n '__dkimctl_is disable' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is doctor' -l offline -d 'do not query DNS'
+complete -c dkimctl -n '__dkimctl_is doctor' -l fix -d 'carry out the remedies that are safe, and look again'
+complete -c dkimctl -n '__dkimctl_is doctor' -l yes -d 'with --fix, change settings of Postfix and services, too'
 complete -c dkimctl -n '__dkimctl_is doctor' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is enable' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is explain' -l from -x -d 'use a short message From this address instead of a file'

@@ -1,19 +1,28 @@
 //! `dkimctl doctor`: what on this host would break signatures or lose mail, and what to do about it.
-//! Looks, and changes nothing.
+//! Looks, and changes nothing without --fix.
 
+use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 
 use nix::unistd::geteuid;
 
 use super::checks::configuration::Configuration;
-use super::checks::finding::{Finding, Severity};
+use super::checks::finding::{Finding, Fix, Severity};
 use super::checks::{install, keys, log, php, settings, signatures, units};
 use super::cli::{Args, JSON, Opt};
-use super::output::Failure;
+use super::output::{Failure, say};
 use super::postconf::Postfix;
+use super::register::register;
+use super::store::Store;
+use crate::report::plain;
 
-pub(super) const OPTIONS: &[Opt] = &[Opt("--offline", "do not query DNS"), JSON];
+pub(super) const OPTIONS: &[Opt] = &[
+    Opt("--offline", "do not query DNS"),
+    Opt("--fix", "carry out the remedies that are safe, and look again"),
+    Opt("--yes", "with --fix, change settings of Postfix and services, too"),
+    JSON,
+];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl doctor [OPTION...]
@@ -23,7 +32,7 @@ Find what breaks signatures or loses mail on this host.
 Checks the wrapper and whether it is the active sendmail, the configuration and
 the keys, the settings of Postfix, the units of services that send mail, and
 PHP. Then signs a trial message for each domain. Each finding has its evidence
-and a remedy. Changes nothing. Only root can run it.
+and a remedy. Changes nothing without --fix. Only root can run it.
 
 Exits with 0 if there are only remarks, 1 for warnings, 2 for errors.
 ";
@@ -32,14 +41,75 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !geteuid().is_root() {
         return Err(Failure::permission("only root can look at the keys and at all of Postfix"));
     }
-    let findings = findings(&args.etc, args.has("--offline"));
+    let is_offline = args.has("--offline");
+    let mut findings = findings(&args.etc, is_offline);
+    // What one finding hides comes to light when it is fixed.
+    let mut tried = BTreeSet::new();
+    while args.has("--fix") && fix(args, &findings, &mut tried)? {
+        findings = self::findings(&args.etc, is_offline);
+    }
     let worst = findings.iter().map(|finding| finding.severity).max();
+    let wrong: Vec<Finding> =
+        findings.iter().filter(|finding| finding.severity != Severity::Info).cloned().collect();
+    if args.is_quiet() && !args.has("--json") && !wrong.is_empty() {
+        say(&text(&wrong))?;
+    }
     args.print(&findings, &text(&findings))?;
     Ok(match worst {
         None | Some(Severity::Info) => ExitCode::SUCCESS,
         Some(Severity::Warning) => ExitCode::from(1),
         Some(Severity::Error) => ExitCode::from(2),
     })
+}
+
+/// Carries out what can be and was not tried yet: each is shown before it is done. `false`: nothing could be.
+fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Result<bool, Failure> {
+    let mut is_done = false;
+    let tell = |text: &str| if args.has("--json") { Ok(()) } else { say(text).map(drop) };
+    for finding in findings {
+        if finding.fix.is_none() || !tried.insert(finding.evidence.clone()) {
+            continue;
+        }
+        let done = match &finding.fix {
+            None => continue,
+            Some(Fix::Postfix(command)) if !args.has("--yes") => {
+                tell(&format!("not done without --yes: {command}\n"))?;
+                continue;
+            }
+            Some(Fix::Rights(path, readers)) => {
+                tell(&format!("{}\n", finding.remedy))?;
+                Store::repair(&args.etc, path, *readers)
+            }
+            Some(Fix::Command) => {
+                tell(&format!("{}\n", finding.remedy))?;
+                shell(&finding.remedy)
+            }
+            Some(Fix::Postfix(command)) => {
+                tell(&format!("{command}\n"))?;
+                shell(command)
+            }
+            Some(Fix::Enable) => {
+                tell("dkimctl enable\n")?;
+                register(&["ours"]).map(drop)
+            }
+        };
+        is_done = true;
+        if let Err(failure) = done {
+            failure.report();
+        }
+    }
+    Ok(is_done)
+}
+
+/// Runs a command that one of the checks has written.
+fn shell(command: &str) -> Result<(), Failure> {
+    let failed = |why: &str| Failure::system(format_args!("{command}: {why}"));
+    let output = Command::new("/bin/sh").args(["-c", command]).output();
+    let output = output.map_err(|error| failed(&plain(&error)))?;
+    match output.status.success() {
+        true => Ok(()),
+        false => Err(failed(String::from_utf8_lossy(&output.stderr).trim())),
+    }
 }
 
 fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
@@ -61,6 +131,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
         )),
     }
     findings.extend(keys);
+    findings.extend(keys::unused(etc, &configuration));
     findings.extend(units::findings());
     findings.extend(php::findings());
     findings.extend(log::findings(postfix.as_ref().ok()));
@@ -87,7 +158,16 @@ fn text(findings: &[Finding]) -> String {
         text.push_str(&format!("{word}: {check}\n  {evidence}\n  remedy: {remedy}\n\n"));
     }
     if findings.is_empty() {
-        text.push_str("nothing found\n");
+        return "nothing found\n".to_owned();
     }
-    text
+    let count = |severity: Severity, word: &str| {
+        let count = findings.iter().filter(|finding| finding.severity == severity).count();
+        format!("{count} {word}{}", if count == 1 { "" } else { "s" })
+    };
+    let counts = [
+        count(Severity::Error, "error"),
+        count(Severity::Warning, "warning"),
+        count(Severity::Info, "remark"),
+    ];
+    text + &format!("{}\n", counts.join(", "))
 }

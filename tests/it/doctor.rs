@@ -91,8 +91,8 @@ fn the_trial_says_nothing_once_more() {
     let sandbox = clean("doctor");
     // The wrapper follows no link, whatever is behind it.
     let key = "/etc/sendmail-dkim/keys/sample.com";
-    let spoil = format!("mv {key} {key}.away; ln -s {key}.away {key}");
-    let mend = format!("rm {key}; mv {key}.away {key}");
+    let spoil = format!("mv {key} /tmp/away; ln -s /tmp/away {key}");
+    let mend = format!("rm {key}; mv /tmp/away {key}");
     assert_found(&sandbox, &spoil, &mend, "key_rights", "error");
     // Who may sign, does so in the trial.
     let file = "/etc/sendmail-dkim/domains/sample.com.toml";
@@ -330,8 +330,8 @@ fn configuration_keys_units_and_php_are_looked_at() {
         (php("/usr/bin/msmtp -t"), no_php.clone(), "php_sendmail_path", "warning"),
         (php("/usr/sbin/sendmail -t"), no_php, "php_sendmail_path", "info"),
         (
-            "mv /etc/sendmail-dkim/domains/origin.example.toml /tmp/".into(),
-            "mv /tmp/origin.example.toml /etc/sendmail-dkim/domains/".into(),
+            "mv /etc/sendmail-dkim/*/origin.example* /tmp/".into(),
+            "cd /tmp; mv origin.example.toml /etc/sendmail-dkim/domains/; mv origin.example /etc/sendmail-dkim/keys/".into(),
             "myorigin",
             "info",
         ),
@@ -348,4 +348,93 @@ fn doctor_wants_root() {
     let sandbox = Sandbox::for_test("doctor");
     let output = sandbox.sh("alice", "dkimctl doctor", b"");
     assert_eq!(output.status.code(), Some(77), "{output:?}");
+}
+
+/// Damage that a program can undo without a doubt.
+const FIXABLE: [(&str, &str); 8] = [
+    ("chmod 644 KEY", "key_rights"),
+    ("chgrp root KEY", "key_rights"),
+    ("chmod 775 /etc/sendmail-dkim/keys/sample.com", "key_rights"),
+    ("chmod 770 /etc/sendmail-dkim/keys", "key_rights"),
+    ("chmod 664 FILE", "configuration"),
+    ("chmod 777 /etc/sendmail-dkim/domains", "configuration"),
+    // As postfix set-permissions does it.
+    ("chmod 755 /usr/sbin/sendmail.dkim", "set_gid"),
+    ("chgrp mail /usr/sbin/sendmail.dkim", "wrapper_group"),
+];
+
+#[test]
+#[ignore = "needs root"]
+fn fix_does_what_it_advises_and_nothing_else() {
+    let sandbox = clean("doctor");
+    let key = "/etc/sendmail-dkim/keys/sample.com/s1.private";
+    let file = "/etc/sendmail-dkim/domains/sample.com.toml";
+    let script = |text: &str| text.replace("KEY", key).replace("FILE", file);
+    let fix =
+        |more: &str| sandbox.sh("root", &format!("dkimctl doctor --offline --fix {more}"), b"");
+    for (spoil, check) in FIXABLE {
+        sandbox.root(&script(spoil));
+        let before = found(&sandbox);
+        assert!(before.iter().any(|(name, _)| name == check), "{spoil}: {before:?}");
+        let output = fix("");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(output.status.code(), Some(0), "{spoil}: {output:?}");
+        // It is shown before it is done.
+        assert!(text.contains("ch") && text.ends_with("nothing found\n"), "{spoil}: {text}");
+    }
+    // All in one go.
+    let all: Vec<String> = FIXABLE.iter().map(|(spoil, _)| script(spoil)).collect();
+    sandbox.root(&all.join("; "));
+    assert_eq!(fix("").status.code(), Some(0));
+    assert_eq!(found(&sandbox), []);
+    // What another user has put there is for a person to look at, and so is a link.
+    for spoil in ["chown alice KEY", "cp -p KEY /tmp/key; ln -sf /tmp/key KEY; chmod 644 /tmp/key"]
+    {
+        sandbox.root(&script(&format!("cp -p KEY /tmp/kept; {spoil}")));
+        let output = fix("");
+        assert_eq!(output.status.code(), Some(2), "{spoil}: {output:?}");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(text.ends_with("1 error, 0 warnings, 0 remarks\n"), "{spoil}: {text}");
+        sandbox.root(&script("rm KEY; cp -p /tmp/kept KEY"));
+    }
+    assert_eq!(sandbox.root("stat -c %a /tmp/key"), "644\n");
+    // Postfix is left as it is, unless that is asked for.
+    sandbox.root("postconf -e sendmail_path=/usr/sbin/sendmail");
+    let output = fix("");
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    assert!(
+        String::from_utf8_lossy(&output.stdout).contains("not done without --yes: postconf -e")
+    );
+    assert_eq!(fix("--yes").status.code(), Some(0));
+    assert_eq!(sandbox.root("postconf -h sendmail_path"), "/usr/sbin/sendmail.postfix\n");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn keys_without_a_domain_file_and_a_key_without_a_file_have_remedies_that_work() {
+    let sandbox = clean("doctor");
+    let remedy = |check: &str| {
+        let output = sandbox.sh("root", DOCTOR, b"");
+        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let found = findings.as_array().unwrap().iter().find(|one| one["check"] == check);
+        found.unwrap_or_else(|| panic!("{findings}"))["remedy"].as_str().unwrap().to_owned()
+    };
+    // As a purge of the package leaves them.
+    sandbox.root("rm /etc/sendmail-dkim/domains/sample.com.toml");
+    assert_eq!(found(&sandbox), [("unused_keys".to_owned(), "info".to_owned())]);
+    let (command, _) = remedy("unused_keys")
+        .split_once(", or ")
+        .map(|(a, b)| (a.to_owned(), b.to_owned()))
+        .unwrap();
+    sandbox.root(&command);
+    assert_eq!(found(&sandbox), []);
+    // A key that is lost, with its record still there.
+    sandbox.root("rm /etc/sendmail-dkim/keys/sample.com/s1.private");
+    assert!(remedy("key").contains(
+        "dkimctl add sample.com; publish the record that it prints; then dkimctl use sample.com"
+    ));
+    let made = sandbox.root("dkimctl add sample.com --json");
+    let made: Value = serde_json::from_str(&made).unwrap();
+    sandbox.root(&format!("dkimctl use sample.com {}", made[0]["selector"].as_str().unwrap()));
+    assert_eq!(found(&sandbox), []);
 }

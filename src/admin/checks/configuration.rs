@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Group, User};
 
-use super::finding::Finding;
+use super::finding::{Finding, Fix};
 use crate::admin::output::Progress;
 use crate::admin::parallel;
-use crate::admin::store::FileError;
 use crate::admin::store::domains::{self, DomainConfig};
+use crate::admin::store::{FileError, Readers};
 use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::policy::DEFAULT;
 use crate::rights::{Rights, Rule};
@@ -139,5 +139,7 @@ fn judge(path: &Path, rule: Rule) -> Option<Finding> {
     };
     let shown = path.display();
     let remedy = format!("chown root {shown}; chmod {mode} {shown}");
-    Some(Finding::error("configuration", format!("{shown} {wrong}"), remedy))
+    let is_owned = rule.judge(Rights { mode: 0, ..rights }).is_ok();
+    let fix = is_owned.then(|| Fix::Rights(path.to_owned(), Readers::All));
+    Some(Finding::error("configuration", format!("{shown} {wrong}"), remedy).fixed_by(fix))
 }

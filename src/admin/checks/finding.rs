@@ -1,6 +1,10 @@
 //! What a check finds.
 
+use std::path::PathBuf;
+
 use serde::Serialize;
+
+use crate::admin::store::Readers;
 
 /// How bad a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -24,6 +28,22 @@ pub(crate) struct Finding {
     pub(crate) evidence: String,
     /// What to do.
     pub(crate) remedy: String,
+    /// The same for `doctor --fix`, where a program can do it.
+    #[serde(skip)]
+    pub(crate) fix: Option<Fix>,
+}
+
+/// What `doctor --fix` does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fix {
+    /// Group and mode of a file or a directory below the configuration directory, whose owner is right.
+    Rights(PathBuf, Readers),
+    /// The command that the remedy is.
+    Command,
+    /// A command that changes what Postfix does: only with `--yes`.
+    Postfix(String),
+    /// sendmail.dkim becomes the active sendmail.
+    Enable,
 }
 
 impl Finding {
@@ -33,7 +53,11 @@ impl Finding {
         evidence: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { check, severity, evidence: evidence.into(), remedy: remedy.into() }
+        Self { check, severity, evidence: evidence.into(), remedy: remedy.into(), fix: None }
+    }
+
+    pub(crate) fn fixed_by(self, fix: Option<Fix>) -> Self {
+        Self { fix, ..self }
     }
 
     pub(crate) fn is_error(&self) -> bool {

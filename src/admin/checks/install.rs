@@ -1,5 +1,6 @@
 //! The wrapper itself: whether it is the host's sendmail, and has the rights that it needs.
 
+use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
@@ -7,7 +8,7 @@ use std::process::Command;
 
 use nix::unistd::Group;
 
-use super::finding::Finding;
+use super::finding::{Finding, Fix, Severity};
 use crate::admin::input;
 use crate::admin::postconf::Postfix;
 use crate::admin::store::rights::GROUP;
@@ -30,6 +31,10 @@ pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
     if let Ok((path, wrapper)) = installed() {
         findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
         findings.extend(enabled(host));
+        findings.extend(host.zip(state()).into_iter().flat_map(|(host, state)| {
+            let entries = entries(&state);
+            agents(&entries, &host.sendmail, path)
+        }));
     }
     findings
 }
@@ -100,11 +105,8 @@ fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
         return None;
     }
     let remedy = "dkimctl enable (or alternatives --config mta)";
-    Some(Finding::error(
-        "mta",
-        format!("{}: sendmail.dkim is not the active sendmail", others.join("; ")),
-        remedy,
-    ))
+    let evidence = format!("{}: sendmail.dkim is not the active sendmail", others.join("; "));
+    Some(Finding::error("mta", evidence, remedy).fixed_by(Some(Fix::Enable)))
 }
 
 fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
@@ -132,11 +134,13 @@ fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
         let name = Group::from_gid(wrapper.gid().into()).ok().flatten();
         let name = name.map_or_else(|| wrapper.gid().to_string(), |group| group.name);
         let evidence = format!("{path} is of group {name}: it can't read the keys");
-        findings.push(Finding::error("wrapper_group", evidence, remedy));
+        let finding = Finding::error("wrapper_group", evidence, remedy);
+        findings.push(finding.fixed_by(Some(Fix::Command)));
     } else if mode & 0o2000 == 0 {
         let evidence =
             format!("{path} has mode {mode:04o}, no set-gid bit: it can't read the keys");
-        findings.push(Finding::error("set_gid", evidence, remedy));
+        let finding = Finding::error("set_gid", evidence, remedy);
+        findings.push(finding.fixed_by(Some(Fix::Command)));
     }
     findings
 }
@@ -207,6 +211,7 @@ fn sendmail_path(
             ),
             format!("postconf -e sendmail_path={} (the real one)", real.display()),
         )
+        .fixed_by(Some(Fix::Postfix(format!("postconf -e sendmail_path={}", real.display()))))
     })
 }
 
@@ -219,10 +224,7 @@ fn has_override(path: &str) -> bool {
 /// alternatives(8) disables the service of each entry that is not chosen. As `alternatives/status` sees it: our unit or
 /// that of the real one has to be enabled, where there is either.
 fn enabled(host: Option<&Host>) -> Option<Finding> {
-    let state = ["/var/lib/alternatives/mta", "/etc/alternatives-admindir/mta"]
-        .iter()
-        .find_map(|path| input::text(Path::new(path), input::FOREIGN).ok());
-    let agent = host.zip(state).and_then(|(host, state)| service(&state, &host.sendmail));
+    let agent = host.zip(state()).and_then(|(host, state)| service(&state, &host.sendmail));
     let agent = format!("{}.service", agent.as_deref().unwrap_or("postfix"));
     let ours = "sendmail.dkim.service";
     let exists = |unit: &str| UNITS.iter().any(|folder| is_there(&format!("{folder}/{unit}")));
@@ -238,6 +240,64 @@ fn enabled(host: Option<&Host>) -> Option<Finding> {
         ),
         format!("systemctl enable {wanted}"),
     ))
+}
+
+/// The state file of the group in alternatives(8).
+fn state() -> Option<String> {
+    let places = ["/var/lib/alternatives/mta", "/etc/alternatives-admindir/mta"];
+    places.iter().find_map(|path| input::text(Path::new(path), input::FOREIGN).ok())
+}
+
+/// The entries of a state file: the path of each, and the targets of its followers by their links.
+fn entries(state: &str) -> Vec<(&str, BTreeMap<&str, &str>)> {
+    let (head, body) = state.split_once("\n\n").unwrap_or((state, ""));
+    let links: Vec<&str> = head.lines().skip(3).step_by(2).collect();
+    let mut lines = body.lines();
+    let mut entries = Vec::new();
+    while let Some(path) = lines.next().filter(|path| path.starts_with('/')) {
+        // Its priority.
+        lines.next();
+        let targets = links.iter().map(|link| (*link, lines.next().unwrap_or_default()));
+        entries.push((path, targets.collect()));
+    }
+    entries
+}
+
+/// Mail agents beside each other, and followers of ours that are those of another one than the real sendmail.
+fn agents(entries: &[(&str, BTreeMap<&str, &str>)], real: &Path, wrapper: &str) -> Vec<Finding> {
+    let is_ours = |path: &str| Path::new(path).file_name() == Path::new(wrapper).file_name();
+    let others: Vec<&str> =
+        entries.iter().map(|(path, _)| *path).filter(|path| !is_ours(path)).collect();
+    let mut findings = Vec::new();
+    if others.len() > 1 {
+        findings.push(Finding::new(
+            Severity::Info,
+            "mail_agents",
+            format!(
+                "several mail agents are installed: {}; mail goes to {}",
+                others.join(", "),
+                real.display()
+            ),
+            "if that is another one than meant, set `sendmail` in config.toml, then run register",
+        ));
+    }
+    let followers = |is_meant: &dyn Fn(&str) -> bool| {
+        entries.iter().find(|(path, _)| is_meant(path)).map(|(_, followers)| followers)
+    };
+    let of_real = followers(&|path| Path::new(path) == real);
+    let (Some(ours), Some(theirs)) = (followers(&is_ours), of_real) else { return findings };
+    let wrong = ours.iter().filter(|(link, target)| {
+        !is_ours(target) && !target.contains("sendmail.dkim") && theirs.get(*link) != Some(target)
+    });
+    let wrong: Vec<&str> = wrong.map(|(link, _)| *link).collect();
+    if !wrong.is_empty() {
+        let evidence = format!("{} are not those of {}", wrong.join(", "), real.display());
+        findings.push(
+            Finding::warning("followers", evidence, "/usr/libexec/sendmail-dkim/register")
+                .fixed_by(Some(Fix::Command)),
+        );
+    }
+    findings
 }
 
 /// The service of an entry, in the state file of RHEL's alternatives(8): the line after its path is `@family@priority service`.
@@ -267,6 +327,22 @@ fn is_enabled(unit: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mail_agents_and_followers_of_another_one_are_found() {
+        let state = "auto\n/usr/sbin/sendmail\nmta-mailq\n/usr/bin/mailq\nmta-sendmail\n/usr/lib/sendmail\n\n\
+            /usr/sbin/sendmail.postfix\n90\n/m.postfix\n/l.postfix\n/usr/sbin/sendmail.exim\n30\n/m.exim\n/l.exim\n\
+            /usr/sbin/sendmail.dkim\n5\n/m.postfix\n/usr/sbin/sendmail.dkim\n\n";
+        let entries = entries(state);
+        assert_eq!(entries.len(), 3, "{entries:?}");
+        let found = |real: &str| -> Vec<&str> {
+            let found = agents(&entries, Path::new(real), "/usr/sbin/sendmail.dkim");
+            found.iter().map(|finding| finding.check).collect()
+        };
+        assert_eq!(found("/usr/sbin/sendmail.postfix"), ["mail_agents"]);
+        assert_eq!(found("/usr/sbin/sendmail.exim"), ["mail_agents", "followers"]);
+        assert!(agents(&entries[..1], Path::new("/x"), "/usr/sbin/sendmail.dkim").is_empty());
+    }
 
     #[test]
     fn the_service_of_an_entry_is_behind_its_priority() {

@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::configuration::Configuration;
-use super::finding::Finding;
+use super::finding::{Finding, Fix, Severity};
 use crate::admin::output::Progress;
 use crate::admin::parallel;
+use crate::admin::store::Readers;
 use crate::admin::store::domains::DomainConfig;
-use crate::admin::store::keys::{KeyFiles, RSA_BITS, is_weak};
+use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
 use crate::dkim::Selector;
 
@@ -27,6 +28,29 @@ pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding
     let progress = Progress::of("domains with their keys checked");
     findings.extend(parallel::all(files, parallel::cores(), progress, of_file).concat());
     findings
+}
+
+/// Domains that have keys and no domain file: a purge takes the files, and leaves the keys.
+pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
+    let used: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
+    let folders = KeyFolder::chosen(etc, &[]).unwrap_or_default();
+    let unused = folders.iter().filter(|folder| {
+        let file = etc.join("domains").join(format!("{}.toml", folder.name()));
+        !used.contains(folder.name()) && file.symlink_metadata().is_err()
+    });
+    let finding = |folder: &KeyFolder| {
+        let selectors = folder.selectors().ok()?;
+        let first =
+            selectors.iter().find(|one| folder.key(one).private.symlink_metadata().is_ok())?;
+        let domain = &folder.domain;
+        Some(Finding::new(
+            Severity::Info,
+            "unused_keys",
+            format!("{} has keys, and no domain file names them", folder.path.display()),
+            format!("dkimctl use {domain} {first}, or dkimctl remove {domain} --wipe"),
+        ))
+    };
+    unused.filter_map(finding).collect()
 }
 
 /// The keys that a domain file needs. No user signs by one that exempts its domain.
@@ -57,7 +81,8 @@ pub(crate) enum Proof {
 fn step(step: Step) -> Option<Finding> {
     let wanted = step.wanted?;
     let evidence = format!("{}; expected {wanted}", step.shown);
-    Some(Finding::error("key_rights", evidence, step.remedy))
+    let fix = step.is_owned.then_some(Fix::Rights(step.path, Readers::Group));
+    Some(Finding::error("key_rights", evidence, step.remedy).fixed_by(fix))
 }
 
 /// What is wrong with a key that a domain file names.

@@ -15,7 +15,7 @@ const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
 const TAIL: u64 = 4 << 20;
 
 /// What is looked for, what it means, and what to do.
-const SIGNS: [(&str, &str, &str); 2] = [
+const SIGNS: [(&str, &str, &str); 3] = [
     (
         "breaking line > ",
         "Postfix broke a line of a message, and with that any signature over it",
@@ -25,6 +25,11 @@ const SIGNS: [(&str, &str, &str); 2] = [
         "the set-gid bit was ignored or is not there",
         "a message went out unsigned",
         "look at the unit or the mount under which that user sends",
+    ),
+    (
+        "@localhost",
+        "a program sends mail From localhost, a domain that no key can be published for",
+        "set a From in that program; for bare addresses set `origin` in config.toml",
     ),
 ];
 
@@ -61,7 +66,9 @@ fn tail(path: &Path) -> std::io::Result<String> {
 
 fn signs(file: &str, text: &str) -> Vec<Finding> {
     let found = SIGNS.iter().filter_map(|(sign, meaning, remedy)| {
-        let line = text.lines().rev().find(|line| line.contains(sign))?;
+        // Every other line about localhost is about a host.
+        let is_ours = |line: &&str| !sign.starts_with('@') || line.contains("sendmail-dkim[");
+        let line = text.lines().rev().filter(is_ours).find(|line| line.contains(sign))?;
         let evidence = format!("{file}: {}: {meaning}", line.trim());
         Some(Finding::new(Severity::Info, "log", evidence, *remedy))
     });
@@ -79,6 +86,8 @@ mod tests {
         let found = signs("/log", text);
         assert_eq!(found.len(), 1);
         assert!(found[0].evidence.starts_with("/log: Nov 2 h postfix/smtp[2]: B: "), "{found:?}");
-        assert!(signs("/log", "Nov 1 h postfix/qmgr[1]: nothing\n").is_empty());
+        assert!(signs("/log", "Nov 1 h postfix/qmgr[1]: nothing from=<a@localhost>\n").is_empty());
+        let ours = "Nov 1 h sendmail-dkim[1]: uid=0 author=<root@localhost> result=unsigned\n";
+        assert!(signs("/log", ours)[0].evidence.contains("From localhost"));
     }
 }

@@ -97,6 +97,47 @@ impl Folder {
         Self::within(&above, OsStr::new("."), path.to_owned())
     }
 
+    /// Gives a file or a directory below this one the rights it needs. Its owner is right; those of the directories on the way
+    /// may be what is wrong, so that no link is followed and what was opened is changed.
+    pub(super) fn repair(
+        path: &Path,
+        below: &Path,
+        access: &Access,
+        readers: Readers,
+    ) -> Result<(), Failure> {
+        let mut folder = Self::find(path)?;
+        let mut names: Vec<OsString> = names(below).collect();
+        let Some(last) = names.pop() else { return folder.give(access, readers, 0o111) };
+        for name in names {
+            folder = Self::within(&folder.file, &name, folder.path.join(&name))?;
+        }
+        match folder.look(&last)? {
+            Some(found) if is(&found, SFlag::S_IFDIR) => {
+                Self::within(&folder.file, &last, folder.path.join(&last))?
+                    .give(access, readers, 0o111)
+            }
+            Some(found) if is(&found, SFlag::S_IFREG) && found.st_nlink == 1 => {
+                let path = folder.path.join(&last);
+                let failed = |error| Failure::changing(&path, &error);
+                let file = openat(
+                    &folder.file,
+                    last.as_os_str(),
+                    OFlag::O_RDONLY | QUIETLY,
+                    Mode::empty(),
+                );
+                let file = File::from(file.map_err(|error| failed(error.into()))?);
+                access.give(&file, readers, 0).map_err(failed)
+            }
+            _ => Err(of_another_kind(&folder.file, &last, below, "regular file of one name")),
+        }
+    }
+
+    fn give(&self, access: &Access, readers: Readers, search: u32) -> Result<(), Failure> {
+        access
+            .give(&self.file, readers, search)
+            .map_err(|error| Failure::changing(&self.path, &error))
+    }
+
     fn refuse_others(&self, may_be_sticky: bool) -> Result<(), Failure> {
         let found = self.file.metadata().map_err(|error| Failure::reading(&self.path, &error))?;
         let mut rights = Rights::from(&found);

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
@@ -21,6 +21,9 @@ pub(crate) struct Step {
     pub(crate) wanted: Option<String>,
     /// The commands that fix it.
     pub(crate) remedy: String,
+    /// Whether it belongs to somebody who may own it: what another user has put there is for the administrator to look at.
+    pub(crate) is_owned: bool,
+    pub(crate) path: PathBuf,
 }
 
 /// Looks at a directory of keys. `None`: it does not exist. `keys` is the directory of all keys.
@@ -52,13 +55,16 @@ fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {
     let is_right = is_kind && is_group && rights.mode & needed != 0 && judged.is_ok();
     // Who is of the group has its rights, and not those of others.
     let for_group = if is_group { needed } else { needed >> 3 };
-    let path = path.display();
+    let owned = rule.judge(Rights { mode: 0, ..rights }).is_ok() && is_kind;
+    let (shown, path) = (path.display(), path.to_owned());
     let what = if is_folder { "a directory" } else { "a file" };
     Some(Step {
-        shown: format!("{:04o} {} {path}", rights.mode, owners(rights.owner, rights.group)),
+        shown: format!("{:04o} {} {shown}", rights.mode, owners(rights.owner, rights.group)),
         is_closed: rights.mode & for_group == 0,
         wanted: (!is_right).then(|| format!("{what}, {mode:04o} root:{GROUP}")),
-        remedy: format!("chown root:{GROUP} {path}; chmod {mode:04o} {path}"),
+        remedy: format!("chown root:{GROUP} {shown}; chmod {mode:04o} {shown}"),
+        is_owned: owned,
+        path: path.clone(),
     })
 }
 

@@ -49,6 +49,16 @@ impl Store {
         if path.symlink_metadata().is_err() { Ok(()) } else { Self::open(path).map(drop) }
     }
 
+    /// Gives a file or a directory of a tree the rights it needs, where its owner is right.
+    ///
+    /// # Errors
+    /// It is not of the tree, or something else than it was.
+    pub(crate) fn repair(etc: &Path, path: &Path, readers: Readers) -> Result<(), Failure> {
+        let outside = |_| Failure::software(format_args!("{path:?} is not below {etc:?}"));
+        let below = path.strip_prefix(etc).map_err(outside)?;
+        Folder::repair(etc, below, &Access::new(), readers)
+    }
+
     /// Opens a folder that is not of the tree.
     ///
     /// # Errors
