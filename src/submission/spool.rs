@@ -17,8 +17,8 @@ const SMALL: usize = 1 << 20;
 /// Room before the first byte in a file. Bytes.
 const GAP: usize = 64 << 10;
 
-/// Bytes that are read at a time.
-const READ: usize = 256 << 10;
+/// Bytes that are read at a time: what is then still in the processor's cache.
+const READ: usize = 64 << 10;
 
 /// The directories for the file. SELinux lets mail programs write to both; the first is on a disk.
 const FOLDERS: [&str; 2] = ["/var/tmp", "/tmp"];

@@ -98,7 +98,7 @@ impl Quoted {
         match line {
             [text @ .., last] if is_dot || matches!(last, b' ' | b'\t') => {
                 self.put(line, text.len(), out);
-                self.put_text(&hex(*last), out);
+                self.put_text(hex(*last), out);
             }
             _ => self.put(line, line.len(), out),
         }
@@ -115,23 +115,27 @@ impl Quoted {
             && is_protected
             && self.column == 0
         {
-            self.put_text(&hex(*first), out);
+            self.put_text(hex(*first), out);
             rest = after;
         }
         while !rest.is_empty() {
             let (text, after) = rest.split_at(plain_length(rest));
             self.put_plain(text, out);
-            let Some((byte, after)) = after.split_first() else { break };
-            match byte {
-                b'=' if self.keeps_equals => {
-                    // `=XX` of the text must not be cut.
-                    self.make_room(3, out);
-                    self.put_text(b"=", out);
-                }
-                b'\t' => self.put_text(b"\t", out),
-                byte => self.put_text(&hex(*byte), out),
-            }
             rest = after;
+            // Letters beyond ASCII have two bytes and more.
+            while let Some((byte, after)) = rest.split_first().filter(|(byte, _)| !is_plain(**byte))
+            {
+                match byte {
+                    b'=' if self.keeps_equals => {
+                        // `=XX` of the text must not be cut.
+                        self.make_room(3, out);
+                        self.put_text(*b"=", out);
+                    }
+                    b'\t' => self.put_text(*b"\t", out),
+                    byte => self.put_text(hex(*byte), out),
+                }
+                rest = after;
+            }
         }
     }
 
@@ -143,7 +147,7 @@ impl Quoted {
             if self.make_room(1, out)
                 && let Some((byte @ (b'F' | b'-' | b'.'), after)) = rest.split_first()
             {
-                self.put_text(&hex(*byte), out);
+                self.put_text(hex(*byte), out);
                 rest = after;
                 continue;
             }
@@ -156,10 +160,10 @@ impl Quoted {
     }
 
     /// Writes text that must not be cut.
-    fn put_text(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        self.make_room(text.len(), out);
-        out.extend_from_slice(text);
-        self.column = self.column.saturating_add(text.len());
+    fn put_text<const N: usize>(&mut self, text: [u8; N], out: &mut Vec<u8>) {
+        self.make_room(N, out);
+        out.extend_from_slice(&text);
+        self.column = self.column.saturating_add(N);
     }
 
     /// Breaks the line where so many bytes and a soft line break do not fit. True if it did.
@@ -176,6 +180,11 @@ impl Quoted {
 /// `From ` without its first letter, so that the first is put when it is known.
 const HELD: usize = 4;
 
+/// Whether quoted-printable has a byte as it is, in the middle of a line.
+fn is_plain(byte: u8) -> bool {
+    matches!(byte, b' '..=b'<' | b'>'..=b'~')
+}
+
 /// How many bytes there are before the first that is a control, `=` or above 126.
 fn plain_length(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks();
@@ -188,7 +197,7 @@ fn plain_length(bytes: &[u8]) -> usize {
     // The last few, with some of those before them.
     let last = bytes.last_chunk().map(|last| (last.len(), plain_of_eight(*last)));
     last.map_or_else(
-        || bytes.iter().take_while(|byte| matches!(byte, b' '..=b'<' | b'>'..=b'~')).count(),
+        || bytes.iter().take_while(|byte| is_plain(**byte)).count(),
         |(length, plain)| bytes.len().saturating_sub(length).saturating_add(plain),
     )
 }
@@ -205,10 +214,20 @@ fn plain_of_eight(bytes: [u8; 8]) -> usize {
 }
 
 fn hex(byte: u8) -> [u8; 3] {
-    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let digit = |index: u8| DIGITS.get(usize::from(index)).copied().unwrap_or(b'0');
-    [b'=', digit(byte >> 4), digit(byte & 0x0f)]
+    NUMBERS.get(usize::from(byte)).copied().unwrap_or_default()
 }
+
+/// `=XX` for each byte.
+const NUMBERS: [[u8; 3]; 256] = {
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut numbers = [[b'='; 3]; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        numbers[byte] = [b'=', DIGITS[byte >> 4], DIGITS[byte & 0x0f]];
+        byte += 1;
+    }
+    numbers
+};
 
 /// Base64 of text whose lines end in CRLF.
 #[derive(Clone, Debug, Default)]
