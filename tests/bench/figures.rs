@@ -8,7 +8,7 @@ use crate::measure::{Arm, Plan, Series, compare};
 use crate::messages::{Kind, message};
 use crate::signers::{
     BOTH, ED25519, Keys, RSA, Socket, UNSIGNED, add_to_wrapper, domain, opendkim_memory,
-    set_up_opendkim, set_up_wrapper, widen_opendkim,
+    set_up_dkimpy, set_up_opendkim, set_up_wrapper, widen_opendkim,
 };
 use crate::support::{feed, project, stdout};
 
@@ -27,8 +27,10 @@ pub(crate) struct Figures {
     pub(crate) is_exact: bool,
     /// In the order of [`SMALL`].
     pub(crate) small: Vec<Series>,
-    /// Plain, both milters, wrapper; eight submitters at once.
-    pub(crate) crowd: Vec<Series>,
+    /// Plain, both milters, wrapper; so many submitters at once.
+    pub(crate) crowds: Vec<(usize, Vec<Series>)>,
+    /// Plain, both milters, wrapper; 100 messages in each SMTP session.
+    pub(crate) session: Vec<Series>,
     pub(crate) sizes: Vec<Sized>,
     pub(crate) eight_bit: Sized,
     pub(crate) domains: Vec<Domains>,
@@ -39,6 +41,13 @@ pub(crate) struct Figures {
     pub(crate) memory_eight_bit: Peaks,
     /// What it was measured on, and with.
     pub(crate) place: String,
+}
+
+impl Figures {
+    /// The arms with eight submitters.
+    pub(crate) fn eight_at_once(&self) -> &[Series] {
+        &self.crowds.iter().find(|(submitters, _)| *submitters == EIGHT).expect("eight").1
+    }
 }
 
 /// Of messages of one size: plain, both milters, wrapper.
@@ -58,7 +67,7 @@ pub(crate) struct Domains {
 }
 
 /// The arms of the small message, and their places.
-pub(crate) const SMALL: [&str; 8] = [
+pub(crate) const SMALL: [&str; 10] = [
     "Postfix alone",
     "OpenDKIM, TCP socket",
     "OpenDKIM, Unix socket",
@@ -67,7 +76,14 @@ pub(crate) const SMALL: [&str; 8] = [
     "sendmail.dkim, Ed25519",
     "sendmail.dkim, RSA-2048 and Ed25519",
     "sendmail.dkim, of a domain without a key",
+    "sendmail.dkim, RSA by the rsa crate",
+    "dkimpy-milter, Unix socket",
 ];
+
+/// How many submit at once, from few to many.
+const SUBMITTERS: [usize; 6] = [1, 2, 4, 8, 16, 32];
+/// The number that messages a second are compared for.
+pub(crate) const EIGHT: usize = 8;
 
 const KB: usize = 1_000;
 const MB: usize = 1_000_000;
@@ -76,33 +92,41 @@ const SIZES: [usize; 6] = [KB, 10 * KB, 100 * KB, MB, TEN_MB, 100 * MB];
 
 const PLAIN_PROGRAM: &str = "/usr/sbin/sendmail.postfix";
 const WRAPPER: &str = "/usr/sbin/sendmail";
+/// Built without the feature `fast-rsa`.
+const BY_RSA: &str = "/usr/sbin/sendmail.rsa";
 
 /// The hosts, by their places: one for plain and wrapper, and one for each milter.
 const OURS: usize = 0;
 const TCP: usize = 1;
 const UNIX: usize = 2;
 const MILTER_ED25519: usize = 3;
+const DKIMPY: usize = 4;
 
 pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Figures {
     let begin = Instant::now();
     let say = |what: &str| eprintln!("{:4} s: {what}", begin.elapsed().as_secs());
-    say("four hosts start");
-    let names = ["ours", "tcp", "unix", "ed25519"];
+    say("five hosts start");
+    let names = ["ours", "tcp", "unix", "ed25519", "dkimpy"];
     let mut hosts = names.map(Host::start);
     if let Some(wrapper) = wrapper {
-        hosts[OURS].install(wrapper);
+        hosts[OURS].install(wrapper, "/usr/sbin/sendmail.dkim");
     }
+    hosts[OURS].install(&by_rsa(), BY_RSA);
     let place = place(&hosts[OURS]);
     let keys = set_up(&hosts);
     let is_quick = extent == Extent::Quick;
     let by = |full, quick| if is_quick { quick } else { full };
     say("small messages");
     let arms = small_arms(&hosts);
-    let plan = Plan { submitters: 1, count: 20, is_lockstep: true, rounds: by(20, 4) };
-    let small = compare(&mut hosts, &arms, plan, |_, _| {});
-    say("eight submitters");
-    let plan = Plan { submitters: 8, count: by(150, 100), is_lockstep: false, rounds: by(5, 1) };
-    let crowd = compare(&mut hosts, &arms[..4], plan, |_, _| {});
+    let small = compare(&mut hosts, &arms, Plan::one_by_one(20, by(20, 4)), |_, _| {});
+    say("more and more submitters");
+    let crowds = SUBMITTERS.map(|submitters| {
+        let rounds = if submitters == EIGHT { by(5, 1) } else { by(2, 1) };
+        let plan = Plan::crowd(submitters, by(150, 60), rounds);
+        (submitters, compare(&mut hosts, &arms[..4], plan, |_, _| {}))
+    });
+    say("100 messages in a session");
+    let session = compare(&mut hosts, &arms[..4], Plan::sessions(100, by(5, 1)), |_, _| {});
     say("larger and larger");
     let mut sizes = Vec::new();
     for octets in SIZES.into_iter().take(by(6, 5)) {
@@ -124,7 +148,8 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Figures {
         extent,
         is_exact: hosts[OURS].is_exact(),
         small,
-        crowd,
+        crowds: crowds.into(),
+        session,
         sizes,
         eight_bit,
         domains,
@@ -133,6 +158,16 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Figures {
         memory_eight_bit,
         place,
     }
+}
+
+/// Builds the wrapper without `graviola`: the path of the program.
+fn by_rsa() -> String {
+    let folder = project("target/bench/by-rsa");
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args(["build", "--quiet", "--release", "--locked", "--no-default-features"]);
+    cargo.args(["--bin", "sendmail-dkim", "--target-dir"]).arg(&folder);
+    assert!(cargo.current_dir(project("")).status().unwrap().success());
+    folder.join("release/sendmail-dkim").to_str().unwrap().to_owned()
 }
 
 /// Machine, kernel and programs.
@@ -156,6 +191,7 @@ fn set_up(hosts: &[Host]) -> Keys {
     set_up_opendkim(&hosts[TCP], Socket::Tcp, &keys, RSA);
     set_up_opendkim(&hosts[UNIX], Socket::Unix, &keys, RSA);
     set_up_opendkim(&hosts[MILTER_ED25519], Socket::Unix, &keys, ED25519);
+    set_up_dkimpy(&hosts[DKIMPY], &keys);
     keys
 }
 
@@ -168,7 +204,7 @@ fn arm(
     from: &str,
 ) -> Arm {
     let file = hosts[host].keep(&format!("{from}.{}", text.len()), text);
-    let is_signed = host != OURS || (program == WRAPPER && from != UNSIGNED);
+    let is_signed = host != OURS || (program != PLAIN_PROGRAM && from != UNSIGNED);
     Arm { name, host, program, files: vec![file], is_signed }
 }
 
@@ -182,6 +218,8 @@ fn small_arms(hosts: &[Host]) -> Vec<Arm> {
         (OURS, WRAPPER, ED25519),
         (OURS, WRAPPER, BOTH),
         (OURS, WRAPPER, UNSIGNED),
+        (OURS, BY_RSA, RSA),
+        (DKIMPY, PLAIN_PROGRAM, RSA),
     ];
     let arms = SMALL.into_iter().zip(ways).map(|(name, (host, program, from))| {
         arm(name, hosts, host, program, &message(from, KB, Kind::Ascii), from)
@@ -199,8 +237,7 @@ fn sized(hosts: &mut [Host], octets: usize, kind: Kind, rounds: usize, count: us
         arm(SMALL[2], hosts, UNIX, PLAIN_PROGRAM, &text, &from),
         arm(SMALL[3], hosts, OURS, WRAPPER, &text, &from),
     ];
-    let plan = Plan { submitters: 1, count, is_lockstep: true, rounds };
-    Sized { octets, series: compare(hosts, &arms, plan, |_, _| {}) }
+    Sized { octets, series: compare(hosts, &arms, Plan::one_by_one(count, rounds), |_, _| {}) }
 }
 
 /// Octets of a message, and the most memory that the wrapper had, in KiB.
@@ -242,8 +279,7 @@ fn many_domains(hosts: &mut [Host], extent: Extent, keys: &Keys) -> (Vec<Domains
         "cd /etc; cp -a sendmail-dkim sendmail-dkim.one; cd sendmail-dkim.one
          rm -r domains/{ED25519}.toml domains/{BOTH}.toml keys/{ED25519} keys/{BOTH}"
     ));
-    let plan =
-        Plan { submitters: 1, count: 10, is_lockstep: true, rounds: if is_quick { 2 } else { 5 } };
+    let plan = Plan::one_by_one(10, if is_quick { 2 } else { 5 });
     let (mut found, mut before) = (Vec::new(), 0);
     for count in [1, 10, 100, 1_000, 10_000, 100_000].into_iter().take(if is_quick { 5 } else { 6 })
     {
@@ -265,8 +301,7 @@ fn many_domains(hosts: &mut [Host], extent: Extent, keys: &Keys) -> (Vec<Domains
     let many = Arm { files: domain_arms(hosts, before + 1)[2].files.clone(), ..one.clone() };
     arms.push(one);
     arms.push(many);
-    let plan =
-        Plan { submitters: 1, count: 20, is_lockstep: true, rounds: if is_quick { 4 } else { 15 } };
+    let plan = Plan::one_by_one(20, if is_quick { 4 } else { 15 });
     let series = compare(hosts, &arms, plan, |hosts, arm| {
         let script = match arm {
             1 => "mv sendmail-dkim sendmail-dkim.many; mv sendmail-dkim.one sendmail-dkim",

@@ -43,6 +43,8 @@ pub(crate) struct Load<'a> {
     pub(crate) count: usize,
     /// The next is submitted when the one before has arrived.
     pub(crate) is_lockstep: bool,
+    /// Messages in each SMTP session on standard input; 0: each by a call of its own.
+    pub(crate) session: usize,
     /// One after the other, and from the beginning again.
     pub(crate) files: &'a [String],
 }
@@ -52,7 +54,7 @@ pub(crate) struct Load<'a> {
 pub(crate) struct Outcome {
     /// Nanoseconds that each call of sendmail(1) took.
     pub(crate) calls: Vec<f64>,
-    /// Nanoseconds until each had arrived; of lockstep only.
+    /// Nanoseconds until each had arrived; none for sessions.
     pub(crate) waits: Vec<f64>,
     /// Nanoseconds until all had arrived.
     pub(crate) wall: f64,
@@ -96,9 +98,12 @@ impl Host {
         }
     }
 
-    /// Another wrapper than the one that was built, to compare it.
-    pub(crate) fn install(&self, wrapper: &str) {
-        let place = self.sandbox.path("/usr/sbin/sendmail.dkim");
+    /// Another wrapper than the one that was built, to compare it: in its place, or beside it.
+    pub(crate) fn install(&self, wrapper: &str, place: &str) {
+        if place != "/usr/sbin/sendmail.dkim" {
+            self.sandbox.root(&format!("cp -p /usr/sbin/sendmail.dkim {place}"));
+        }
+        let place = self.sandbox.path(place);
         let rights = fs::metadata(&place).unwrap().permissions();
         fs::write(&place, fs::read(wrapper).unwrap()).unwrap();
         fs::set_permissions(&place, rights).unwrap();
@@ -143,7 +148,7 @@ impl Host {
         let before = self.settled();
         let request = json!({
             "program": load.program, "submitters": load.submitters, "count": load.count,
-            "lockstep": load.is_lockstep, "files": load.files,
+            "lockstep": load.is_lockstep, "session": load.session, "files": load.files,
         });
         writeln!(self.requests, "{request}").unwrap();
         let mut answer = String::new();

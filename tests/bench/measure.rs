@@ -20,7 +20,26 @@ pub(crate) struct Plan {
     pub(crate) submitters: usize,
     pub(crate) count: usize,
     pub(crate) is_lockstep: bool,
+    /// Messages in each SMTP session on standard input; 0: each by a call of its own.
+    pub(crate) session: usize,
     pub(crate) rounds: usize,
+}
+
+impl Plan {
+    /// One message after the other.
+    pub(crate) fn one_by_one(count: usize, rounds: usize) -> Self {
+        Self { submitters: 1, count, is_lockstep: true, session: 0, rounds }
+    }
+
+    /// By some submitters at once.
+    pub(crate) fn crowd(submitters: usize, count: usize, rounds: usize) -> Self {
+        Self { submitters, count, is_lockstep: false, session: 0, rounds }
+    }
+
+    /// In SMTP sessions on standard input, one after the other.
+    pub(crate) fn sessions(session: usize, rounds: usize) -> Self {
+        Self { submitters: 1, count: session, is_lockstep: false, session, rounds }
+    }
 }
 
 /// What was measured of one arm: a number for each round, or for each message.
@@ -59,12 +78,14 @@ pub(crate) fn compare(
     for round in 0..=plan.rounds {
         for (number, arm) in arms.iter().enumerate() {
             between(hosts, number);
+            // The first round shall be over soon.
             let count = if round == 0 { plan.count.div_ceil(5) } else { plan.count };
             let load = Load {
                 program: arm.program,
                 submitters: plan.submitters,
                 count,
                 is_lockstep: plan.is_lockstep,
+                session: plan.session,
                 files: &arm.files,
             };
             let outcome = hosts[arm.host].send(load);

@@ -1,11 +1,11 @@
-//! Two plots side by side, as SVG: what a signature costs by the size of the message, and by the number of domains. Both
-//! axes are logarithmic.
+//! Plots side by side, as SVG: what a signature costs by the size of the message and by the number of domains, and how long
+//! messages are on their way by the number of submitters. All axes are logarithmic.
 
 use std::fmt::Write as _;
 
 use crate::figures::Figures;
 use crate::measure::Series;
-use crate::statistics::{Spread, added};
+use crate::statistics::{Spread, added, quantile_of};
 
 const WIDTH: f64 = 430.0;
 const HEIGHT: f64 = 300.0;
@@ -28,8 +28,8 @@ struct Plot {
 }
 
 pub(crate) fn svg(figures: &Figures) -> String {
-    let plots = [by_size(figures), by_domains(figures)];
-    let (width, height) = (2.0 * (WIDTH + LEFT) + 50.0, HEIGHT + TOP + 110.0);
+    let plots = [by_size(figures), by_domains(figures), by_submitters(figures)];
+    let (width, height) = (3.0 * (WIDTH + LEFT) + 60.0, HEIGHT + TOP + 155.0);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" \
          font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"{width}\" height=\"{height}\" fill=\"white\"/>\n"
@@ -115,6 +115,31 @@ fn by_domains(figures: &Figures) -> Plot {
                 colour: "#999999",
                 points: plain.collect(),
             },
+        ],
+    }
+}
+
+fn by_submitters(figures: &Figures) -> Plot {
+    let line = |name, colour, at: usize, part: f64| Line {
+        name,
+        colour,
+        points: figures
+            .crowds
+            .iter()
+            .map(|(submitters, arms)| (*submitters as f64, quantile_of(&arms[at].waits, part)))
+            .collect(),
+    };
+    Plot {
+        title: "Until the peer has a small message, ms",
+        axis: "submitters at once",
+        marks: vec![(1.0, "1"), (2.0, "2"), (4.0, "4"), (8.0, "8"), (16.0, "16"), (32.0, "32")],
+        lines: vec![
+            line("OpenDKIM, Unix socket, 99 of 100", "#a67c00", 2, 0.99),
+            line("OpenDKIM, Unix socket, half", "#e6ab02", 2, 0.5),
+            line("sendmail.dkim, 99 of 100", "#00441b", 3, 0.99),
+            line("sendmail.dkim, half", "#41ab5d", 3, 0.5),
+            line("for comparison: Postfix alone, 99 of 100", "#666666", 0, 0.99),
+            line("for comparison: Postfix alone, half", "#bbbbbb", 0, 0.5),
         ],
     }
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::figures::{Extent, Figures, SMALL, Sized};
 use crate::measure::Series;
-use crate::statistics::{Spread, added, longer, ratio};
+use crate::statistics::{Spread, added, longer, quantile_of, ratio};
 use crate::support::project;
 
 /// What a figure must be.
@@ -67,40 +67,58 @@ fn compared(what: &str, theirs: Spread, ours: Spread, target: Option<f64>) -> Ro
     }
 }
 
-/// Added processor time against each of the sockets. The target is against TCP, which is what guides set up and what
-/// works for a Postfix in a chroot; against the other it is to be seen what the comparison hangs on.
-fn against_both(rows: &mut Vec<Row>, what: &str, series: &[Series], ours: &Series, target: f64) {
+/// Added processor time against each of the sockets, and the targets of both. That on a Unix socket is the one to believe: over TCP
+/// the milter waits for delayed acknowledgements.
+fn against_both(
+    rows: &mut Vec<Row>,
+    what: &str,
+    series: &[Series],
+    ours: &Series,
+    targets: [f64; 2],
+) {
     let plain = &series[0].total;
     let cost = |series: &Series| added(&series.total, plain);
     let (tcp, unix, ours) = (cost(&series[1]), cost(&series[2]), cost(ours));
-    for (socket, theirs, target) in [("TCP", tcp, Some(target)), ("Unix", unix, None)] {
+    for ((socket, theirs), target) in [("TCP", tcp), ("Unix", unix)].into_iter().zip(targets) {
+        let target = Some(target).filter(|target| target.is_finite());
         rows.push(compared(&format!("{what}, milter on a {socket} socket"), theirs, ours, target));
     }
 }
+
+/// Instead of a target.
+const NONE: f64 = f64::INFINITY;
 
 pub(crate) fn rows(figures: &Figures, gate: Option<&Value>) -> Vec<Row> {
     let mut rows = Vec::new();
     let small = &figures.small;
     let what = "added CPU, small message, RSA-2048";
-    against_both(&mut rows, what, small, &small[3], 0.75);
+    against_both(&mut rows, what, small, &small[3], [0.40, 0.70]);
+    let what = "added CPU, small message, RSA-2048 by the rsa crate";
+    against_both(&mut rows, what, small, &small[8], [NONE, NONE]);
     let what = "added CPU, small message, Ed25519 against the milter's RSA-2048";
-    against_both(&mut rows, what, small, &small[5], 0.20);
+    against_both(&mut rows, what, small, &small[5], [NONE, NONE]);
     let cost = |at: usize| added(&small[at].total, &small[0].total);
-    rows.push(compared("added CPU, small message, Ed25519 both", cost(4), cost(5), None));
-    rows.push(compared("added CPU, small message, two signatures", cost(2), cost(6), None));
+    let what = "added CPU, small message, RSA-2048, dkimpy-milter on a Unix socket";
+    rows.push(compared(what, cost(9), cost(3), None));
+    // The milter signs with Ed25519 on a Unix socket, and never with both keys.
+    rows.push(compared("added CPU, small message, Ed25519 both", cost(4), cost(5), Some(0.60)));
+    let what = "added CPU, small message, two signatures against the milter's one";
+    against_both(&mut rows, what, small, &small[6], [0.50, 0.80]);
+    let what = "added CPU, a message of 100 in an SMTP session";
+    against_both(&mut rows, what, &figures.session, &figures.session[3], [NONE, NONE]);
     let wait = |at: usize| longer(small[at].wait(), small[0].wait());
     let what = "added waiting until the peer has it";
-    rows.push(compared(&format!("{what}, TCP socket"), wait(1), wait(3), Some(0.10)));
-    rows.push(compared(&format!("{what}, Unix socket"), wait(2), wait(3), None));
+    rows.push(compared(&format!("{what}, TCP socket"), wait(1), wait(3), Some(0.06)));
+    rows.push(compared(&format!("{what}, Unix socket"), wait(2), wait(3), Some(0.80)));
     let call = |at: usize| longer(small[at].call(), small[0].call());
     let own = compared("added to the call of sendmail(1) itself", call(2), call(3), None);
     // The milter comes after the call: there is nothing to divide by.
     rows.push(Row { figure: f64::NAN, ..own });
     let large = figures.sizes.iter().find(|sized| sized.octets == crate::figures::TEN_MB).unwrap();
-    against_both(&mut rows, "added CPU, 10 MB", &large.series, &large.series[3], 0.35);
+    against_both(&mut rows, "added CPU, 10 MB", &large.series, &large.series[3], [0.17, 0.15]);
     let large = &figures.eight_bit;
     let what = "added CPU, 10 MB, to be made 7-bit";
-    against_both(&mut rows, what, &large.series, &large.series[3], 0.70);
+    against_both(&mut rows, what, &large.series, &large.series[3], [0.90, 0.90]);
     rates(&mut rows, figures);
     rows.push(memory(figures));
     rows.push(domains(figures));
@@ -109,8 +127,8 @@ pub(crate) fn rows(figures: &Figures, gate: Option<&Value>) -> Vec<Row> {
 }
 
 fn rates(rows: &mut Vec<Row>, figures: &Figures) {
-    let rate = |at: usize| Spread::of(&figures.crowd[at].rates);
-    for (place, target) in [(1, Some(Target::AtLeast(1.15))), (2, None)] {
+    let rate = |at: usize| Spread::of(&figures.eight_at_once()[at].rates);
+    for (place, target) in [(1, Some(Target::AtLeast(5.0))), (2, Some(Target::AtLeast(1.10)))] {
         let text = |rate: Spread| format!("{:.0} ({:.0}–{:.0})", rate.median, rate.low, rate.high);
         let socket = ["", "TCP", "Unix"][place];
         rows.push(Row {
@@ -133,7 +151,7 @@ fn memory(figures: &Figures) -> Row {
         theirs: format!("{:.1} always", daemon[0]),
         ours: format!("{:.1}–{:.1} for a moment", least / 1024.0, most / 1024.0),
         figure: most / 1024.0,
-        target: Some(Target::AtMost(8.0)),
+        target: Some(Target::AtMost(6.0)),
     }
 }
 
@@ -150,7 +168,7 @@ fn domains(figures: &Figures) -> Row {
         theirs: format!("{:.2} → {:.2} ms", milter(0), milter(last)),
         ours: format!("{before:.2} → {after:.2} ms"),
         figure: after / before,
-        target: Some(Target::AtMost(1.05)),
+        target: Some(Target::AtMost(1.03)),
     }
 }
 
@@ -178,7 +196,7 @@ fn instructions(gate: &Value) -> Vec<Row> {
 /// As Markdown.
 pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
     let mut text = String::from(
-        "| | OpenDKIM | sendmail.dkim | ratio | target | |\n|---|---|---|---|---|---|\n",
+        "| | OpenDKIM, or the milter that is named | sendmail.dkim | ratio | target | |\n|---|---|---|---|---|---|\n",
     );
     for row in rows {
         let target = match row.target {
@@ -221,7 +239,8 @@ pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
         let octets = thousands(*octets);
         writeln!(text, "| {octets} | {:.1} | {:.1} |", ascii / 1024.0, eight_bit / 1024.0).unwrap();
     }
-    let rate = |at: usize| Spread::of(&figures.crowd[at].rates).median;
+    latencies(&mut text, figures);
+    let rate = |at: usize| Spread::of(&figures.eight_at_once()[at].rates).median;
     let (plain, tcp, unix, ours) = (rate(0), rate(1), rate(2), rate(3));
     let by = if figures.is_exact { "control groups" } else { "the kernel's ticks" };
     let extent = if figures.extent == Extent::Quick { "quick run" } else { "run" };
@@ -233,6 +252,21 @@ pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
     )
     .unwrap();
     text
+}
+
+/// How long messages are on their way when many submit at once.
+fn latencies(text: &mut String, figures: &Figures) {
+    text.push_str(
+        "\nFrom the start of sendmail(1) until the peer has the message, half of the messages and 99 of 100, in ms:\n\n\
+         | submitters | Postfix alone | OpenDKIM, TCP | OpenDKIM, Unix | sendmail.dkim |\n|---|---|---|---|---|\n",
+    );
+    for (submitters, series) in &figures.crowds {
+        let cells = series.iter().map(|series| {
+            let [half, most] = [0.5, 0.99].map(|part| quantile_of(&series.waits, part));
+            format!("{half:.1} / {most:.1}")
+        });
+        writeln!(text, "| {submitters} | {} |", cells.collect::<Vec<_>>().join(" | ")).unwrap();
+    }
 }
 
 fn size_row(text: &mut String, what: &str, sized: &Sized) {
@@ -278,7 +312,10 @@ pub(crate) fn json(figures: &Figures, rows: &[Row], seconds: u64) -> Value {
         "place": figures.place,
         "rows": rows.collect::<Vec<_>>(),
         "small": named.collect::<std::collections::BTreeMap<_, _>>(),
-        "crowd": all(&figures.crowd),
+        "crowds": figures.crowds.iter().map(|(submitters, series)| json!({
+            "submitters": submitters, "series": all(series),
+        })).collect::<Vec<_>>(),
+        "session": all(&figures.session),
         "sizes": figures.sizes.iter().map(sized).collect::<Vec<_>>(),
         "eight_bit": sized(&figures.eight_bit),
         "domains": figures.domains.iter().map(|domains| json!({

@@ -1,11 +1,13 @@
-//! The two signers, set up alike: the same keys, any number of domains, and a line in the log for each message.
+//! The signers, set up alike: the same keys, any number of domains, and a line in the log for each message.
 
 use std::fmt::Write as _;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
+use std::process::Command;
 
 use crate::host::Host;
+use crate::support::{built, stdout};
 
 /// Where Postfix finds the milter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,12 +91,43 @@ pub(crate) fn set_up_opendkim(host: &Host, socket: Socket, keys: &Keys, domain: 
     fs::write(folder.join("conf"), conf).unwrap();
     write_tables(&folder, domain, 0);
     start(host);
+    ask(host, milter);
+}
+
+/// Sets dkimpy-milter up likewise, on a Unix socket.
+pub(crate) fn set_up_dkimpy(host: &Host, keys: &Keys) {
+    let folder = host.sandbox.path("/bench/dkimpy");
+    let modules = built("tests/bench/dkimpy.sh");
+    stdout(&Command::new("cp").arg("-r").arg(modules).arg(&folder).output().unwrap());
+    let place = host.sandbox.path("/bench/run/dkimpy.key");
+    fs::write(&place, &keys.rsa).unwrap();
+    fs::set_permissions(&place, fs::Permissions::from_mode(0o600)).unwrap();
+    let conf = format!(
+        "Syslog yes\nSyslogSuccess yes\nUMask 000\nUserID opendkim\nDomain {RSA}\nSelector s1\n\
+         KeyFile /bench/run/dkimpy.key\nCanonicalization relaxed/relaxed\nMode s\n\
+         Socket local:/bench/run/dkimpy.sock\nPidFile /bench/run/dkimpy.pid\nInternalHosts 127.0.0.1\n"
+    );
+    fs::write(folder.join("conf"), conf).unwrap();
+    host.start_daemon(
+        "chown opendkim: /bench/run/dkimpy.key; cd /
+         PYTHONPATH=/bench/dkimpy setsid python3 -m dkimpy_milter /bench/dkimpy/conf </dev/null >/dev/null 2>&1 &
+         for i in $(seq 100); do
+             if [ -S /bench/run/dkimpy.sock ]; then exit 0; fi
+             sleep 0.2
+         done
+         exit 1",
+    );
+    ask(host, "unix:/bench/run/dkimpy.sock");
+}
+
+/// Has Postfix ask a milter about mail that is submitted.
+fn ask(host: &Host, milter: &str) {
     host.sandbox.root(&format!(
         "postconf -e non_smtpd_milters={milter} milter_default_action=tempfail; postfix reload"
     ));
 }
 
-/// The same with this many domains more, each with a key file of its own.
+/// OpenDKIM with this many domains more, each with a key file of its own.
 pub(crate) fn widen_opendkim(host: &Host, numbers: std::ops::Range<usize>) {
     let folder = host.sandbox.path("/bench/opendkim");
     for number in numbers.clone() {

@@ -28,6 +28,7 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     let mut reader = BufReader::with_capacity(64 << 10, stream);
     let (mut writer, mut line) = (stream, Vec::new());
+    let mut number = String::new();
     writer.write_all(b"220 sink.test ESMTP\r\n")?;
     loop {
         line.clear();
@@ -40,14 +41,20 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
             "DATA" => {
                 writer.write_all(b"354 go ahead\r\n")?;
                 let taken = take(&mut reader)?;
-                let word = if taken.is_signed { b"s" } else { b"-" };
-                UnixDatagram::unbound()?.send_to(word, ARRIVALS)?;
+                let word = format!("{}{number}", if taken.is_signed { "s" } else { "-" });
+                UnixDatagram::unbound()?.send_to(word.as_bytes(), ARRIVALS)?;
                 if taken.is_last {
                     return writer.write_all(b"250 2.0.0 taken\r\n221 2.0.0 bye\r\n");
                 }
                 "250 2.0.0 taken\r\n"
             }
             "QUIT" => return writer.write_all(b"221 2.0.0 bye\r\n"),
+            "RCPT" => {
+                // The recipient says which message it is.
+                let digits = line.iter().filter(|octet| octet.is_ascii_digit());
+                number = digits.map(|&octet| char::from(octet)).collect();
+                "250 2.0.0 ok\r\n"
+            }
             _ => "250 2.0.0 ok\r\n",
         };
         writer.write_all(answer.as_bytes())?;

@@ -29,6 +29,13 @@ fn quantile(sorted: &[f64], share: f64) -> f64 {
     below + (above - below) * place.fract()
 }
 
+/// The number that such a share of all is no larger than.
+pub(crate) fn quantile_of(numbers: &[f64], share: f64) -> f64 {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    quantile(&sorted, share)
+}
+
 /// What each round of one arm cost more than the same round of another: a change of the host between rounds is in both.
 pub(crate) fn added(arm: &[f64], plain: &[f64]) -> Spread {
     let differences: Vec<f64> = arm.iter().zip(plain).map(|(arm, plain)| arm - plain).collect();

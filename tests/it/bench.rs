@@ -1,7 +1,7 @@
 #[path = "../bench/statistics.rs"]
 mod statistics;
 
-use statistics::{Spread, added, longer, ratio};
+use statistics::{Spread, added, longer, quantile_of, ratio};
 
 #[test]
 fn the_median_of_an_even_number_is_between_the_middle_two() {
@@ -15,6 +15,13 @@ fn quartiles_have_a_quarter_of_the_numbers_on_their_far_side() {
     let numbers: Vec<f64> = (1..=101).rev().map(f64::from).collect();
     assert_eq!(Spread::of(&numbers), Spread { low: 26.0, median: 51.0, high: 76.0 });
     assert_eq!(Spread::of(&[1.0, 2.0]), Spread { low: 1.25, median: 1.5, high: 1.75 });
+}
+
+#[test]
+fn ninety_nine_of_a_hundred_are_below_the_last_percentile() {
+    let numbers: Vec<f64> = (1..=101).rev().map(f64::from).collect();
+    assert_eq!(quantile_of(&numbers, 0.5), 51.0);
+    assert_eq!(quantile_of(&numbers, 0.99), 100.0);
 }
 
 #[test]

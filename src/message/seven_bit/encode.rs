@@ -218,11 +218,15 @@ fn hex(byte: u8) -> [u8; 3] {
 }
 
 /// `=XX` for each byte.
+#[expect(
+    clippy::indexing_slicing,
+    reason = "computed by the compiler, to which a panic is an error"
+)]
 const NUMBERS: [[u8; 3]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
     let mut numbers = [[b'='; 3]; 256];
     let mut byte = 0;
-    while byte < 256 {
+    while byte < numbers.len() {
         numbers[byte] = [b'=', DIGITS[byte >> 4], DIGITS[byte & 0x0f]];
         byte += 1;
     }
