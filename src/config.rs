@@ -9,6 +9,7 @@ mod error;
 mod keys;
 mod log;
 mod publish;
+mod rules;
 mod signing;
 
 use std::path::PathBuf;
@@ -16,13 +17,14 @@ use std::path::PathBuf;
 pub use error::ConfigError;
 pub use log::LogDestination;
 pub use publish::Publish;
-pub use signing::{OnError, Signing};
+pub use rules::Rule;
+pub use signing::{OnError, Signing, is_recipient_field};
 
 use crate::argv::LoneDot;
 use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use crate::network::Network;
-use keys::{Keys, RuleKeys};
+use keys::Keys;
 
 /// What `config.toml` says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +33,8 @@ pub struct Host {
     pub sendmail: PathBuf,
     /// What completes a bare address.
     pub completion: Completion,
+    /// Postfix's parameter of that name: the field that a message without To and Cc gets, which may be empty. `None`: not known.
+    pub undisclosed_recipients_header: Option<String>,
     /// Postfix's parameter of that name: larger messages are refused by the real sendmail. In bytes.
     pub message_size_limit: Option<u64>,
     /// What a line of one dot is to the real sendmail when it is not given `-i`.
@@ -72,19 +76,6 @@ pub struct DomainFile {
     pub signing: Signing,
 }
 
-/// `[[sign]]`: selectors for mail From one address.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Rule {
-    /// The local part of `from`.
-    pub local: String,
-    /// The domain of `from`.
-    pub domain: Domain,
-    /// At least one.
-    pub selectors: Vec<Selector>,
-    /// i=, in place of that of the file.
-    pub identity: Option<Identity>,
-}
-
 /// A message of more bytes is not signed where no `message_size_limit` is set.
 const LARGEST: u64 = 128 << 20;
 
@@ -113,6 +104,7 @@ impl Host {
         Ok(Self {
             sendmail,
             completion,
+            undisclosed_recipients_header: keys.undisclosed_recipients_header()?,
             lone_dot: keys.lone_dot()?.unwrap_or_default(),
             message_size_limit: keys.message_size_limit(),
             log_success: keys.log_success().unwrap_or(true),
@@ -154,7 +146,7 @@ impl DomainFile {
         let domain = keys.domain()?;
         let signing = keys.signing(host)?;
         let d = domain.as_ref().or(name);
-        let rules = keys.rules()?.iter().map(|rule| rule.parse(&keys, d));
+        let rules = keys.rules()?.iter().map(|rule| Rule::of(rule, &keys, d));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         // With rules, those may be all that is signed.
         let selectors = match keys.selectors()? {
@@ -178,14 +170,6 @@ impl DomainFile {
 
 fn missing(key: &str) -> ConfigError {
     ConfigError { line: None, what: format!("key `{key}` is missing") }
-}
-
-impl RuleKeys {
-    fn parse(&self, keys: &Keys<'_>, d: Option<&Domain>) -> Result<Rule, ConfigError> {
-        let (local, domain) = self.from(keys)?;
-        let selectors = self.selectors(keys)?;
-        Ok(Rule { local, domain, selectors, identity: keys.identity_of(&self.identity, d)? })
-    }
 }
 
 #[cfg(test)]
@@ -264,6 +248,12 @@ mod tests {
                 "log_destination = \"file\"",
                 "line 2: log_destination: \"file\" is none of \"syslog\", \"stderr\" and \"none\"",
             ),
+            (
+                "undisclosed_recipients_header = \"Bcc: x\"",
+                "line 2: undisclosed_recipients_header: ",
+            ),
+            ("undisclosed_recipients_header = \"To\"", "line 2: undisclosed_recipients_header: "),
+            ("undisclosed_recipients_header = \"To: a\\nX: b\"", "line 2: undisclosed_recip"),
             ("seven_bit = ", "line 2: "),
         ] {
             let error = host(line).unwrap_err();

@@ -29,8 +29,9 @@ usage: dkimctl setup [OPTION...] [--sendmail FILE | --directories]
 Fill in config.toml from the host.
 
 Finds the real sendmail, and asks Postfix what it appends to bare addresses
-(myorigin, mydomain) and its size limit (message_size_limit). Comments and all
-other keys are kept. A value that differs is kept and reported; a real sendmail
+(myorigin, mydomain), its size limit (message_size_limit) and what it adds to
+mail without To and Cc (undisclosed_recipients_header). Comments and all other
+keys are kept. A value that differs is kept and reported; a real sendmail
 that does not exist, or is the wrapper itself, is replaced.
 
 Exits with 0 if config.toml fits the host now, 66 if there is no real sendmail.
@@ -163,6 +164,8 @@ impl Editing {
         }
         let limit = host.message_size_limit.map(Value::from);
         self.settle_one("message_size_limit", limit, replace);
+        let field = host.undisclosed_recipients_header.as_deref().map(Value::from);
+        self.settle_one("undisclosed_recipients_header", field, replace);
     }
 
     fn settle_one(&mut self, key: &'static str, wanted: Option<Value>, replace: bool) {

@@ -14,8 +14,8 @@ use super::publish::Value as PublishValue;
 use super::signing::{OnError, Signing, try_names};
 use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
 
-type Text = Option<Spanned<String>>;
-type List = Option<Spanned<Vec<String>>>;
+pub(super) type Text = Option<Spanned<String>>;
+pub(super) type List = Option<Spanned<Vec<String>>>;
 
 /// All keys there are; which of them may stand where is looked at afterwards, for the better message.
 #[derive(Debug, Deserialize)]
@@ -24,6 +24,7 @@ struct Values {
     sendmail: Text,
     origin: Text,
     append_dot_domain: Text,
+    undisclosed_recipients_header: Text,
     message_size_limit: Option<Spanned<u64>>,
     lone_dot: Text,
     log_success: Option<Spanned<bool>>,
@@ -66,9 +67,9 @@ enum Lifetime {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RuleKeys {
-    from: Spanned<String>,
-    selector: Text,
-    selectors: List,
+    pub(super) from: Spanned<String>,
+    pub(super) selector: Text,
+    pub(super) selectors: List,
     pub(super) identity: Text,
 }
 
@@ -120,6 +121,7 @@ impl<'a> Keys<'a> {
                 ("sendmail", span(&values.sendmail)),
                 ("origin", span(&values.origin)),
                 ("append_dot_domain", span(&values.append_dot_domain)),
+                ("undisclosed_recipients_header", span(&values.undisclosed_recipients_header)),
                 ("message_size_limit", span(&values.message_size_limit)),
                 ("lone_dot", span(&values.lone_dot)),
                 ("log_success", span(&values.log_success)),
@@ -139,7 +141,12 @@ impl<'a> Keys<'a> {
         })
     }
 
-    fn error(&self, key: &str, span: &Range<usize>, what: impl std::fmt::Display) -> ConfigError {
+    pub(super) fn error(
+        &self,
+        key: &str,
+        span: &Range<usize>,
+        what: impl std::fmt::Display,
+    ) -> ConfigError {
         ConfigError::at(self.text, span.start, format!("{key}: {what}"))
     }
 
@@ -206,7 +213,11 @@ impl<'a> Keys<'a> {
     }
 
     /// `selector` and `selectors`, of which one is enough.
-    fn selectors_of(&self, one: &Text, many: &List) -> Result<Option<Vec<Selector>>, ConfigError> {
+    pub(super) fn selectors_of(
+        &self,
+        one: &Text,
+        many: &List,
+    ) -> Result<Option<Vec<Selector>>, ConfigError> {
         self.most("selectors", many, MOST_SELECTORS)?;
         let Some(many) = many else {
             let one = self.parsed("selector", one, Selector::parse)?;
@@ -314,24 +325,6 @@ impl<'a> Keys<'a> {
             }
         }
         Ok(names)
-    }
-}
-
-impl RuleKeys {
-    pub(super) fn from(&self, keys: &Keys<'_>) -> Result<(String, Domain), ConfigError> {
-        let error = |what: String| keys.error("from", &self.from.span(), what);
-        let text: &str = self.from.as_ref();
-        let (local, domain) = text
-            .rsplit_once('@')
-            .filter(|(local, _)| !local.is_empty())
-            .ok_or_else(|| error(format!("{text:?} is no address: want local@domain")))?;
-        let domain = Domain::parse(domain).map_err(|why| error(why.to_string()))?;
-        Ok((local.to_owned(), domain))
-    }
-
-    pub(super) fn selectors(&self, keys: &Keys<'_>) -> Result<Vec<Selector>, ConfigError> {
-        let selectors = keys.selectors_of(&self.selector, &self.selectors)?;
-        selectors.ok_or_else(|| keys.error("sign", &self.from.span(), "key `selector` is missing"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! How to sign: the settings of the host that a domain file may override.
 
 use crate::dkim::{Canon, Canonicalization, Domain, FieldName, Recipe};
+use crate::message::limits::LONGEST_LINE;
 
 /// What to do with a message that should be signed and can't be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub struct Signing {
     pub minimum_key_bits: u32,
     /// h=, where present; From among them.
     pub headers: Vec<FieldName>,
-    /// Fields to oversign: adding another one in transit breaks the signature. Each is also in `headers`.
+    /// Fields to oversign, present or not: adding one in transit breaks the signature. Each is also in `headers`.
     pub oversign: Vec<FieldName>,
     /// x= − t=, in seconds.
     pub expire: Option<u64>,
@@ -45,9 +46,9 @@ pub struct Signing {
     pub smtp: bool,
 }
 
-/// Signed if present, and oversigned: readers show one such field, and an attacker may want to add another. Postfix drops none
-/// of them and adds none later.
-pub(super) const ONE_OF_EACH: [&str; 10] = [
+/// Signed, and oversigned, present or not: a reader acts on such a field, and neither Postfix nor a hop nor a mailing list that
+/// keeps signatures adds one. `docs/signed-fields.md` has the reason for each.
+pub(super) const ONE_OF_EACH: [&str; 16] = [
     "From",
     "Reply-To",
     "Subject",
@@ -55,15 +56,19 @@ pub(super) const ONE_OF_EACH: [&str; 10] = [
     "Message-ID",
     "To",
     "Cc",
+    "In-Reply-To",
+    "References",
     "MIME-Version",
     "Content-Type",
     "Content-Transfer-Encoding",
+    "Content-Disposition",
+    "Content-Base",
+    "Content-Location",
+    "Autocrypt",
 ];
 
-/// Signed if present: the rest of §5.4.1, and what RFC 8058 §4 requires.
-pub(super) const OTHERS: [&str; 11] = [
-    "In-Reply-To",
-    "References",
+/// Signed if present: the rest of §5.4.1, and what RFC 8058 §4 requires. A mailing list adds them.
+pub(super) const OTHERS: [&str; 8] = [
     "List-Id",
     "List-Help",
     "List-Unsubscribe",
@@ -72,7 +77,6 @@ pub(super) const OTHERS: [&str; 11] = [
     "List-Post",
     "List-Owner",
     "List-Archive",
-    "Autocrypt",
 ];
 
 fn names(names: &[&str]) -> Vec<FieldName> {
@@ -101,4 +105,13 @@ pub(super) fn try_names(headers: &[FieldName], oversign: &[FieldName]) -> Result
     Recipe::new(domain, headers.to_vec(), oversign.to_vec())
         .map(|_| ())
         .map_err(|error| error.to_string())
+}
+
+/// Whether a text is a whole To or Cc field.
+#[must_use]
+pub fn is_recipient_field(text: &str) -> bool {
+    let name = text.split(':').next().unwrap_or_default();
+    let is_one_line =
+        text.len() <= LONGEST_LINE && text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    is_one_line && text.contains(':') && ["To", "Cc"].iter().any(|to| name.eq_ignore_ascii_case(to))
 }

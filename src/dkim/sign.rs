@@ -175,14 +175,14 @@ impl Recipe {
         self.canonicalization
     }
 
-    /// h= for a header: each name as often as the field occurs, and each oversigned name one more time. The names of fields
-    /// that do not occur are left out, because a mail system in transit may have to add them.
+    /// h= for a header: each name as often as the field occurs, and each oversigned name one more time, also where the field
+    /// does not occur (§5.4.2): then nobody can add one.
     pub fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
         let picker = Picker::new(header);
         let mut names = Vec::new();
         for name in &self.signed {
             let count = picker.left(name);
-            let more = usize::from(count > 0 && self.oversigned.contains(name));
+            let more = usize::from(self.oversigned.contains(name));
             names.extend(std::iter::repeat_n(name, count.saturating_add(more)));
         }
         names
@@ -372,7 +372,7 @@ mod tests {
         let recipe = recipe(&["From", "To", "Cc", "Subject"], &["From", "Cc", "Subject"]).unwrap();
         let header = Header::parse(b"Subject: x\nTo: a\nTo: b\nFrom: c\nSubject: y\n").unwrap();
         let named: Vec<&str> = recipe.names(&header).iter().map(|name| name.as_str()).collect();
-        assert_eq!(named, ["From", "From", "To", "To", "Subject", "Subject", "Subject"]);
+        assert_eq!(named, ["From", "From", "To", "To", "Cc", "Subject", "Subject", "Subject"]);
     }
 
     #[test]

@@ -394,7 +394,9 @@ mod tests {
         for canonicalization in all() {
             let message = signed(canonicalization, None);
             assert_eq!(faults(&format!("From: other\n{message}"), RECORD), [Err(Fault::Header)]);
-            assert_eq!(faults(&format!("Cc: other\n{message}"), RECORD), [Ok(())]);
+            // The absence of a field is signed, too.
+            assert_eq!(faults(&format!("Cc: other\n{message}"), RECORD), [Err(Fault::Header)]);
+            assert_eq!(faults(&format!("Sender: other\n{message}"), RECORD), [Ok(())]);
         }
     }
 

@@ -121,6 +121,27 @@ fn hint(header: &Header) -> Option<String> {
 
 /// A field whose text and addresses still change after so many passes is not signed: what is left is found by the last one.
 const MOST_PASSES: usize = 3;
+/// The fields that name recipients to a reader; Postfix adds one to a message that has none of them, nor of their Resent forms.
+const RECIPIENT_FIELDS: [&str; 2] = ["To", "Cc"];
+
+/// Adds what Postfix adds to a message that names no recipient: `field`, which may be empty. Where that is not known, returns the
+/// names that must not be oversigned. To be done before the header is completed.
+pub fn complete_recipients(header: &mut Header, field: Option<&str>) -> Vec<FieldName> {
+    if RECIPIENT_FIELDS.iter().any(|name| header.count(name) > 0) {
+        return Vec::new();
+    }
+    match field {
+        Some("") => {}
+        Some(_) if has_resent_recipient(header) => {}
+        Some(field) => add(header, &format!("{field}\n")),
+        None => return RECIPIENT_FIELDS.iter().flat_map(|name| FieldName::parse(name)).collect(),
+    }
+    Vec::new()
+}
+
+fn has_resent_recipient(header: &Header) -> bool {
+    ["Resent-To", "Resent-Cc"].iter().any(|name| header.count(name) > 0)
+}
 
 /// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
 fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> bool {
@@ -288,6 +309,34 @@ mod tests {
         let left_out = complete(&mut header, &host(), NOW, "20231114.1", &domain);
         let names = left_out.iter().map(|(name, _)| name.as_str().to_owned()).collect();
         (String::from_utf8_lossy(&header.bytes()).into_owned(), names)
+    }
+
+    /// The header with the field for hidden recipients, and the names that must not be oversigned.
+    fn with_recipients(section: &str, field: Option<&str>) -> (String, Vec<String>) {
+        let mut header = fields(section.as_bytes()).unwrap();
+        let names = complete_recipients(&mut header, field);
+        let names = names.iter().map(|name| name.as_str().to_owned()).collect();
+        (String::from_utf8_lossy(&header.bytes()).into_owned(), names)
+    }
+
+    #[test]
+    fn mail_that_names_no_recipient_gets_what_postfix_adds() {
+        let to = Some("To: undisclosed-recipients:;");
+        let added = "Bcc: a@b.example\nTo: undisclosed-recipients:;\n".to_owned();
+        assert_eq!(with_recipients("Bcc: a@b.example\n", to), (added, vec![]));
+        for header in
+            ["TO: a@b.example\n", "cc: a@b.example\n", "To:\n", "Resent-Cc: a@b.example\n"]
+        {
+            assert_eq!(with_recipients(header, to), (header.to_owned(), vec![]));
+        }
+    }
+
+    #[test]
+    fn only_where_nothing_is_known_the_absence_of_recipients_is_not_signed() {
+        let both = vec!["To".to_owned(), "Cc".to_owned()];
+        assert_eq!(with_recipients("X: y\n", None), ("X: y\n".to_owned(), both));
+        assert_eq!(with_recipients("X: y\n", Some("")), ("X: y\n".to_owned(), vec![]));
+        assert_eq!(with_recipients("Cc: y\n", None), ("Cc: y\n".to_owned(), vec![]));
     }
 
     const COMPLETE: &str = "From: a@sample.com\nMessage-Id: <1@x>\nDate: x\n";

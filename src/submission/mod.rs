@@ -164,6 +164,8 @@ impl<'a> Run<'a> {
         mut plan: Plan,
     ) -> Result<Plan, NotSigned> {
         let completion = &self.host.completion;
+        let recipients = self.host.undisclosed_recipients_header.as_deref();
+        plan.recipe = plan.recipe.without(&complete::complete_recipients(header, recipients));
         let unstable = complete::complete(header, completion, self.now, &self.unique, author);
         if let Some((_, why)) = unstable.iter().find(|(name, _)| name.is("From")) {
             return Err(Reason::NoAuthor(NoAuthor::Unclear(*why)).into());

@@ -281,6 +281,7 @@ fn the_manual_page_and_the_example_name_every_key() {
         "sendmail",
         "origin",
         "append_dot_domain",
+        "undisclosed_recipients_header",
         "message_size_limit",
         "lone_dot",
         "log_success",

@@ -86,6 +86,8 @@ mod record;
 mod relay;
 /// What a release says of itself holds.
 mod release;
+/// In the sandbox: who replays a signed message adds no field that a reader acts on.
+mod replay;
 /// In the sandbox: a key takes the place of another while mail flows, as fast as the DNS lets it.
 mod rotate;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.

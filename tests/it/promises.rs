@@ -221,6 +221,12 @@ fn the_defaults_are_those_of_the_manual_pages() {
             "subdomains" => ("subdomains = true", format!("{key} = {default}")),
             "smtp" => ("smtp = true", format!("{key} = {default}")),
             "sign_forwarded" => ("sign_forwarded = true", format!("{key} = {default}")),
+            "oversign" => {
+                let names: Vec<_> =
+                    default.split([' ', ',']).filter(|name| !name.is_empty()).collect();
+                let names: Vec<_> = names.into_iter().filter(|name| *name != "and").collect();
+                ("oversign = [\"-Subject\"]", format!("{key} = {names:?}"))
+            }
             _ => panic!("the default of {key} is not looked at"),
         };
         if key.starts_with("log_") {

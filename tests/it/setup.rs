@@ -23,6 +23,7 @@ fn settings(text: &str) -> Vec<&str> {
 const SENDMAIL: &str = "sendmail = \"/usr/sbin/sendmail.postfix\"";
 /// Postfix's default.
 const LIMIT: &str = "message_size_limit = 10240000";
+const NO_TO: &str = "undisclosed_recipients_header = \"\"";
 
 #[test]
 #[ignore = "needs root"]
@@ -34,7 +35,7 @@ fn a_host_without_config_toml_gets_one_with_its_comments() {
         "{shown}"
     );
     let text = file(sandbox, "setup-new");
-    assert_eq!(settings(&text), [SENDMAIL, "origin = \"origin.example\"", LIMIT]);
+    assert_eq!(settings(&text), [SENDMAIL, "origin = \"origin.example\"", LIMIT, NO_TO]);
     // In the place where the example has it commented out.
     assert!(text.contains(" is not signed.\norigin = \"origin.example\"\n\n#"), "{text}");
     assert!(text.contains("\n#append_dot_domain = "), "{text}");
@@ -67,7 +68,7 @@ fn the_domain_is_what_postfix_completes_with() {
         let shown = setup(sandbox, "setup-domain", postfix, "");
         let text = file(sandbox, "setup-domain");
         let limit = if postfix.contains("size") { &[][..] } else { &[LIMIT] };
-        let expected = [&[SENDMAIL], lines, limit].concat();
+        let expected = [&[SENDMAIL], lines, limit, &[NO_TO]].concat();
         assert_eq!(settings(&text), expected, "{postfix}: {shown}");
         assert_eq!(shown.contains("leaves bare addresses as they are"), lines.is_empty());
     }
@@ -90,12 +91,12 @@ fn what_the_administrator_wrote_stays_and_that_is_told() {
         ),
         "{shown}"
     );
-    assert_eq!(file(sandbox, "setup-mine"), format!("{mine}{SENDMAIL}\n{LIMIT}\n"));
+    assert_eq!(file(sandbox, "setup-mine"), format!("{mine}{SENDMAIL}\n{LIMIT}\n{NO_TO}\n"));
     // Unless the host is to have its way; comments stay even so.
     let shown = setup(sandbox, "setup-mine", "", "--replace");
     assert!(shown.contains("origin = \"origin.example\" # was \"mine.example\"\n"), "{shown}");
     let expected = mine.replace("mine.example", "origin.example");
-    assert_eq!(file(sandbox, "setup-mine"), format!("{expected}{SENDMAIL}\n{LIMIT}\n"));
+    assert_eq!(file(sandbox, "setup-mine"), format!("{expected}{SENDMAIL}\n{LIMIT}\n{NO_TO}\n"));
 }
 
 #[test]
@@ -115,8 +116,9 @@ fn a_dry_run_changes_nothing_and_shows_a_diff() {
     let shown = setup(sandbox, "setup-dry", "", "--dry-run");
     assert!(
         shown.ends_with(
-            "@@ -1,3 +1,4 @@\n sendmail = \"/usr/sbin/sendmail.postfix\"\n-#origin = \"host.example.com\"\n\
-             +origin = \"origin.example\"\n expire = \"14d\"\n+message_size_limit = 10240000\n"
+            "@@ -1,3 +1,5 @@\n sendmail = \"/usr/sbin/sendmail.postfix\"\n-#origin = \"host.example.com\"\n\
+             +origin = \"origin.example\"\n expire = \"14d\"\n+message_size_limit = 10240000\n\
+             +undisclosed_recipients_header = \"\"\n"
         ),
         "{shown}"
     );
@@ -202,6 +204,13 @@ fn what_setup_shows_can_be_copied_into_config_toml() {
         ("", "", "", "message_size_limit = 10240000"),
         ("message_size_limit=0", "", "", "message_size_limit = 0"),
         ("message_size_limit=5000000000", "", "", "message_size_limit = 5000000000"),
+        ("", "", "", "undisclosed_recipients_header = \"\"\n"),
+        (
+            "undisclosed_recipients_header=To:undisclosed-recipients:\\;",
+            "undisclosed_recipients_header = \"\"\n",
+            "--replace",
+            "undisclosed_recipients_header = \"To:undisclosed-recipients:;\" # was \"\"\n",
+        ),
         ("myorigin=1234", "", "", "origin = \"1234\""),
         (
             "message_size_limit=20480000",
@@ -251,6 +260,7 @@ fn json_says_what_was_set_and_what_was_kept() {
         ("mine.example".into(), false),
         ("example.test".into(), true),
         (10_240_000.into(), true),
+        ("".into(), true),
     ];
     assert_eq!(keys, expected);
     assert_eq!(shown["notes"].as_array().unwrap().len(), 1, "{shown}");

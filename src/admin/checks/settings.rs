@@ -4,6 +4,7 @@ use super::configuration::Configuration;
 use super::finding::{Finding, Severity};
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
+use crate::config::is_recipient_field;
 use crate::dkim::Domain;
 use crate::message::limits::LONGEST_LINE;
 use Severity::{Error, Info, Warning};
@@ -74,14 +75,10 @@ const STRAY_CR: [&str; 2] = [
     "a stray CR goes out as it is, in mail that is not signed; signed mail has none",
     "set it to yes, the default since 3.5.24, 3.6.14, 3.7.10, 3.8.5",
 ];
-const UNDISCLOSED: [&str; 2] = [
-    "Postfix adds To to mail without recipients in its header; that is signed without it",
-    "set it to nothing, the default since 2.8",
-];
 const CONVERSION: [&str; 2] =
     ["bodies that the wrapper left as they are are rewritten", "set it to no, the default"];
 
-const RULES: [Rule; 19] = [
+const RULES: [Rule; 18] = [
     Rule(Error, &["smtp_generic_maps", "lmtp_generic_maps"], is_set, MAPS),
     Rule(
         Error,
@@ -124,7 +121,6 @@ const RULES: [Rule; 19] = [
     Rule(Warning, &["relayhost"], rewrites_mail, RELAY),
     Rule(Info, &["sendmail_fix_line_endings"], is_not_always, LINE_ENDINGS),
     Rule(Info, &["cleanup_replace_stray_cr_lf"], is_off, STRAY_CR),
-    Rule(Info, &["undisclosed_recipients_header"], is_set, UNDISCLOSED),
     Rule(Info, &["force_mime_input_conversion"], is_on, CONVERSION),
 ];
 
@@ -198,6 +194,7 @@ pub(crate) fn findings(postfix: &Postfix, configuration: &Configuration) -> Vec<
     findings.extend(origin(&view, configuration));
     findings.extend(dot_domain(&view, configuration));
     findings.extend(size_limit(&view, configuration));
+    findings.extend(undisclosed_recipients(postfix, configuration));
     findings
 }
 
@@ -326,6 +323,36 @@ fn size_limit(view: &View<'_>, configuration: &Configuration) -> Option<Finding>
             format!("{}, and in config.toml it is {known}", view.evidence("message_size_limit"));
         let remedy = format!("message_size_limit = {limit} in config.toml");
         Finding::new(Warning, "message_size_limit", evidence, remedy)
+    })
+}
+
+/// A To that Postfix adds is a To that must not be signed as absent. Where the wrapper knows nothing of it, it signs no absence.
+fn undisclosed_recipients(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> {
+    let name = "undisclosed_recipients_header";
+    let known = configuration.host.as_ref()?.undisclosed_recipients_header.as_deref();
+    let views = postfix.views(CLEANUP);
+    let view = views.iter().find(|view| view.value(name) != known.unwrap_or_default())?;
+    let (value, place) = (view.value(name), view.evidence(name));
+    let remedy = if value.is_empty() || is_recipient_field(value) {
+        format!("{name} = {value:?} in config.toml")
+    } else {
+        "set it to a To or Cc field in Postfix, or to nothing".to_owned()
+    };
+    Some(match known {
+        None => Finding::new(
+            Info,
+            name,
+            format!("{place}: Postfix adds this to mail without To and Cc; it is not signed"),
+            remedy,
+        ),
+        Some(known) => Finding::new(
+            Warning,
+            name,
+            format!(
+                "{place}, and in config.toml it is {known:?}: what Postfix adds breaks signatures"
+            ),
+            remedy,
+        ),
     })
 }
 

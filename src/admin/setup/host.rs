@@ -7,6 +7,7 @@ use std::process::Command;
 
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
+use crate::config::is_recipient_field;
 use crate::dkim::Domain;
 use crate::submission::configuration::FOLDER;
 use crate::wrapper::handoff::USUAL;
@@ -22,6 +23,8 @@ pub(super) struct Host {
     pub(super) append_dot_domain: Option<Domain>,
     /// The largest message that Postfix accepts, in bytes; 0 is no limit.
     pub(super) message_size_limit: Option<i64>,
+    /// The field that Postfix adds to a message without To and Cc; empty: none.
+    pub(super) undisclosed_recipients_header: Option<String>,
     /// What an administrator should know, and what to do about it.
     pub(super) notes: Vec<String>,
 }
@@ -48,6 +51,9 @@ impl Host {
         }
         let limit = settings.get("message_size_limit").and_then(|limit| limit.parse().ok());
         host.message_size_limit = limit.filter(|limit| *limit >= 0);
+        let field = settings.get("undisclosed_recipients_header").map(str::to_owned);
+        host.undisclosed_recipients_header =
+            field.filter(|field| field.is_empty() || is_recipient_field(field));
         host
     }
 

@@ -7,6 +7,7 @@ use crate::argv::LoneDot;
 use crate::config::error::ConfigError;
 use crate::config::log::LogDestination;
 use crate::config::publish::Publish;
+use crate::config::signing::is_recipient_field;
 use crate::dkim::Domain;
 
 impl Keys<'_> {
@@ -44,6 +45,18 @@ impl Keys<'_> {
 
     pub(in crate::config) fn append_dot_domain(&self) -> Result<Option<Domain>, ConfigError> {
         self.parsed("append_dot_domain", &self.values.append_dot_domain, Domain::parse)
+    }
+
+    pub(in crate::config) fn undisclosed_recipients_header(
+        &self,
+    ) -> Result<Option<String>, ConfigError> {
+        let key = "undisclosed_recipients_header";
+        self.parsed(key, &self.values.undisclosed_recipients_header, |text| {
+            let fits = text.is_empty() || is_recipient_field(text);
+            fits.then(|| text.to_owned()).ok_or_else(|| {
+                format!("{text:?} is neither empty nor a To or Cc field on one line of ASCII")
+            })
+        })
     }
 
     /// As in Postfix, 0 is no limit.

@@ -295,6 +295,13 @@ impl Sandbox {
         failed.collect()
     }
 
+    /// Those of the files that one of the verifiers passes; each as often as that happens.
+    pub(crate) fn passing_in(&self, paths: &[&str]) -> Vec<String> {
+        let verdicts = self.verdicts(paths).into_iter();
+        let passed = verdicts.filter(|verdict| verdict["result"] == "pass");
+        passed.map(|verdict| verdict["file"].as_str().unwrap().to_owned()).collect()
+    }
+
     /// Asserts that a message has one signature, by this domain and selector, and that it verifies.
     pub(crate) fn assert_signed(&self, message: &Received, domain: &str, selector: &str) {
         let verdicts = self.verify(message);
