@@ -11,6 +11,7 @@ use crate::dkim::tag::TagList;
 use crate::dkim::{Domain, Header, Recipe, RecipeError, Selector};
 use crate::message::author::{Author, NoAuthor};
 use crate::message::complete::has_resent;
+use crate::message::received::is_of_web_program;
 use crate::network::client_address;
 
 /// A place in `domains/` where the file for an author domain may be, the nearest first.
@@ -134,7 +135,7 @@ pub enum Reason {
     NoAuthor(NoAuthor),
     /// No file in `domains/` is for the domain.
     NotConfigured,
-    /// It has a Received field: it was written elsewhere, or comes back from a content filter.
+    /// It has a Received field of a mail system: it was written elsewhere, or comes back from a content filter.
     Forwarded,
     /// It has a Resent field (RFC 5322 §3.6.6): whoever sends it now is not its author.
     Resent,
@@ -254,7 +255,9 @@ impl Policy {
             let by_smtp = caller.client.is_some();
             return Some(if by_smtp { Reason::NotBySmtp } else { Reason::Gateway });
         }
-        if header.count("Received") > 0 && !sign_forwarded && !is_submission {
+        let mut received = header.named("Received");
+        let has_passed = received.any(|field| !is_of_web_program(field.value()));
+        if has_passed && !sign_forwarded && !is_submission {
             return Some(Reason::Forwarded);
         }
         // An attached message that a reader bounces has no trace of its way.
@@ -542,6 +545,18 @@ mod tests {
         // What a client says it is.
         let forged = "Received: from x (by host (Postfix, from userid 997)\n\tby host id 1\n";
         assert!(!looped(forged, false));
+    }
+
+    #[test]
+    fn webmail_is_a_submission_unless_a_mail_system_had_it() {
+        let policy = policy(Some("sample.com"), SELECTOR);
+        let web = "Received: from x by www.sample.com with HTTP; date\n";
+        let smtp = "Received: from www.sample.com by mx.sample.com with ESMTP id 1; date\n";
+        plan(&policy, &format!("{web}{FROM}"));
+        plan(&policy, &format!("{web}{FROM}{web}"));
+        for header in [format!("{smtp}{web}{FROM}"), format!("{web}{FROM}{smtp}")] {
+            assert_eq!(reason(&policy, &header), Reason::Forwarded);
+        }
     }
 
     #[test]

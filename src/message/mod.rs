@@ -14,6 +14,7 @@ pub mod fold;
 pub mod limits;
 pub mod mime;
 pub mod reader;
+pub mod received;
 pub mod session;
 pub mod seven_bit;
 pub(crate) mod syntax;

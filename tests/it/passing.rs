@@ -93,6 +93,37 @@ server.sendmail(\"x@y.test\", [\"RCPT\"], sys.stdin.buffer.read())'";
 
 #[test]
 #[ignore = "needs root"]
+fn the_field_of_a_web_program_helps_no_mail_that_came_in() {
+    let sandbox = sandbox();
+    let web = "Received: from 192.0.2.7 ([192.0.2.7]) by www.ours.test (Horde Framework) with HTTPS;\n\
+        \tTue, 14 Nov 2023 22:13:20 +0000\n";
+    let (_, rest) = FORGED.split_once("From: ").unwrap();
+    let message = format!("{web}From: {rest}");
+    // Written on this host it is a submission.
+    let recipient = sandbox.recipient();
+    stdout(&sandbox.sh("alice", &format!("sendmail -i {recipient}"), message.as_bytes()));
+    sandbox.assert_signed(&sandbox.received(&recipient), "ours.test", "s1");
+    // Sent to it by SMTP, and handed on by a program, it is not: the server has put its own field on top.
+    let recipient = sandbox.recipient();
+    sandbox.root(&format!(
+        "postconf -M '10025/inet=10025 inet n - n - - smtpd -o content_filter=again:dummy'
+        postconf -M 'again/unix=again unix - n n - 10 pipe user=nobody null_sender= \
+            argv=/usr/sbin/sendmail -i -f ${{sender}} -- {recipient}'
+        postfix reload 2>&1; sleep 1"
+    ));
+    let send = "python3 -c 'import smtplib, sys
+server = smtplib.SMTP(\"127.0.0.1\", 10025)
+server.sendmail(\"x@y.test\", [\"z@sink.test\"], sys.stdin.buffer.read())'";
+    let mark = sandbox.mark();
+    stdout(&sandbox.sh("nobody", send, message.as_bytes()));
+    let (header, _) = sandbox.received(&recipient).split();
+    assert!(!header.contains("DKIM-Signature") && header.contains("Horde"), "{header}");
+    let line = sandbox.logged(mark, RECEIVED);
+    assert!(line.contains("author=<boss@ours.test>") && line.contains("result=unsigned"), "{line}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn rmail_hands_mail_on_as_it_came() {
     let sandbox = sandbox();
     let script = "(echo 'From x Tue Nov 14 22:13:20 2023 remote from y'; cat) | rmail RCPT";
