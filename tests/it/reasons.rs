@@ -377,6 +377,11 @@ const LINES: &[(&str, &str, &str)] = &[
     ),
     ("FILE", "minimum_key_bits = 512", "minimum_key_bits: 512 is not in 1024..=4096"),
     (
+        "config.toml",
+        "undisclosed_recipients_header = \"To\"",
+        "\\\"To\\\" is neither empty nor a To or Cc field on one line of ASCII",
+    ),
+    (
         "FILE",
         "canonicalization = \"x\"",
         "canonicalization: a canonicalization is simple or relaxed",
