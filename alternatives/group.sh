@@ -13,6 +13,9 @@ GROUP=$(data name)
 TARGET=$(data target)
 PRIORITY=$(data priority)
 INITSCRIPT=$(data initscript)
+# What `register` writes for systemd, and `unregister` removes.
+DROPIN=/etc/systemd/system/$INITSCRIPT.service.d/agent.conf
+PRESET=/etc/systemd/system-preset/80-$INITSCRIPT-agent.preset
 SENDMAIL=/usr/sbin/sendmail
 LIB=/usr/lib/sendmail
 
@@ -45,6 +48,16 @@ entries() {
                if (line == n + 1) path = "" }' "$STATE" | sort -k1,1nr -s | cut -d' ' -f2-
 }
 
+# The names of the group and where they lead in an entry: the entry's own path, and its followers.
+entry() {
+    awk -v group="$GROUP" -v path="$1" '
+        NR > 2 && !body { if ($0 == "") body = 1; else if (odd = !odd) names[++n] = $0; next }
+        body && here == "" { here = $0; line = 0; if (here == path) print group, path; next }
+        body { line++
+               if (line > 1 && here == path && $0 != "") print names[line - 1], $0
+               if (line == n + 1) here = "" }' "$STATE"
+}
+
 # Whether ours is chosen; /usr/sbin may be another name of /usr/bin.
 chosen() { [ "/etc/alternatives/$GROUP" -ef "$TARGET" ]; }
 registered() { [ -n "$STATE" ] && grep -qE "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
@@ -52,11 +65,21 @@ registered() { [ -n "$STATE" ] && grep -qE "^/usr/s?bin/${TARGET##*/}\$" "$STATE
 # The path of our entry.
 ours_path() { grep -m 1 -E "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
 
-# The entry that is chosen, which stays so whatever mail agents come and go.
+# Makes an entry the chosen one, which stays so whatever mail agents come and go, without a moment in which a name leads nowhere. RHEL's
+# program removes a link and then makes it anew, but leaves alone one that leads there already: so each is put in place by
+# rename(2) first.
 choose() {
+    # Whether our unit starts the mail agent at boot; an administrator may have switched that off.
+    started=no
+    [ "$services" = no ] || ! systemctl --quiet is-enabled "$INITSCRIPT.service" 2>/dev/null || started=yes
+    [ "$WAY" = diversion ] || entry "$1" | while read -r name to; do
+        [ -e "$to" ] && [ "$(readlink "/etc/alternatives/$name")" != "$to" ] || continue
+        ln -sf "$to" "/etc/alternatives/$name.new"
+        mv -fT "/etc/alternatives/$name.new" "/etc/alternatives/$name"
+    done
     "$tool" --set "$GROUP" "$1" >/dev/null
     # RHEL's alternatives(8) leaves the service of a mail agent to its preset now, which says `disable` there.
-    [ "$services" = yes ] && [ "$1" != "$(ours_path)" ] && command -v systemctl >/dev/null || return 0
+    [ $started = yes ] && [ "$1" != "$(ours_path)" ] || return 0
     for unit in $(service "$1"); do
         systemctl --quiet enable "$unit.service" || echo "$NAME: see to it that $unit.service is enabled" >&2
     done

@@ -8,7 +8,7 @@ enabled() { systemctl is-enabled "$1.service" 2>/dev/null || true; }
 chosen() { readlink -f /usr/sbin/sendmail; }
 
 if [ -x /packages/alternatives ]; then cp /packages/alternatives /usr/sbin/alternatives; else cp /opt/packaging/rpm/alternatives /usr/sbin; fi
-[ ! -x /packages/alternatives ] || mkdir -p /var/lib/alternatives
+mkdir -p /var/lib/alternatives
 mkdir -p /usr/lib/systemd/system-preset /opt/postfix
 # What Enterprise Linux has: nothing is enabled that is not listed, and no mail agent is.
 echo 'disable *' >/usr/lib/systemd/system-preset/99-default-disable.preset
