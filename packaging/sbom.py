@@ -1,7 +1,8 @@
 #!/usr/bin/python3
 """sbom.py: the crates that are linked into the programs or run to build them, with their licences and the sums of
 Cargo.lock, as a bill of materials in the form of CycloneDX 1.5. Dependencies of the tests are left out. No date, no path
-and no random number in it: the same source gives the same octets."""
+and no random number in it: the same source gives the same bytes. TARGET=TRIPLE: those for another processor than this machine's.
+CONTACT="... https://TRACKER": where the project is reached."""
 import json
 import os
 import pathlib
@@ -24,7 +25,8 @@ def checksums():
     return {(one["name"], one["version"]): one.get("checksum") for one in packages}
 
 
-host = re.search("^host: (.*)$", said(os.environ.get("RUSTC", "rustc"), "-vV"), re.MULTILINE).group(1)
+host = os.environ.get("TARGET") or re.search(
+    "^host: (.*)$", said(os.environ.get("RUSTC", "rustc"), "-vV"), re.MULTILINE).group(1)
 cargo = os.environ.get("CARGO", "cargo")
 metadata = json.loads(said(cargo, "metadata", "--locked", "--format-version", "1", "--filter-platform", host))
 sums = checksums()
@@ -62,6 +64,15 @@ def component(package, kind="library"):
     return found
 
 
+def described(package):
+    """The project itself, with its tracker where a release names one."""
+    tracker = os.environ.get("CONTACT", "").rpartition(" ")[2]
+    found = component(package, "application")
+    if tracker:
+        found["externalReferences"] = [{"type": "issue-tracker", "url": tracker}]
+    return found
+
+
 seen, todo = set(), [root]
 while todo:
     here = todo.pop()
@@ -73,7 +84,7 @@ json.dump({
     "bomFormat": "CycloneDX",
     "specVersion": "1.5",
     "version": 1,
-    "metadata": {"component": component(packages[root], "application")},
+    "metadata": {"component": described(packages[root])},
     "components": [component(packages[one]) for one in order],
     "dependencies": [
         {"ref": purl(packages[one]), "dependsOn": [purl(packages[other]) for other in wanted(nodes[one])]}
