@@ -1,21 +1,9 @@
 # `make help` says what each target is for. Only `install`, `bench` and those tests of `test` that say so need root.
 CARGO ?= cargo
-PREFIX ?= /usr
-DESTDIR ?=
-SYSCONFDIR ?= /etc
-SBINDIR = $(PREFIX)/sbin
-MANDIR = $(PREFIX)/share/man
-GROUP ?= sendmail-dkim
-ETC = $(SYSCONFDIR)/sendmail-dkim
 # Where the built programs are.
 PROGRAMS ?= target/release
-LIBDIR = $(PREFIX)/lib
-LIBEXECDIR = $(PREFIX)/libexec/sendmail-dkim
-DATADIR = $(PREFIX)/share
-BASHDIR = $(DATADIR)/bash-completion/completions
-ZSHDIR ?= $(DATADIR)/zsh/site-functions
-APPARMORDIR = $(SYSCONFDIR)/apparmor.d/abstractions
-FISHDIR = $(DATADIR)/fish/vendor_completions.d
+# PREFIX, SYSCONFDIR, DESTDIR and the others are in packaging/places.sh.
+export PREFIX SYSCONFDIR DESTDIR SBINDIR ZSHDIR GROUP PROGRAMS
 # The one place that says it.
 VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
 # The message that `make try` signs; without one, a sample.
@@ -27,7 +15,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check test times attacks bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check unit test times attacks bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -35,6 +23,12 @@ export CARGO
 export RUST_TEST_THREADS ?= 16
 # What the scripts look for is in target/, whatever the caller has set.
 export CARGO_TARGET_DIR = $(CURDIR)/target
+# The crates that came with the source, where they did (packaging/vendor).
+ifneq ($(wildcard vendor/config.toml),)
+export CARGO_HOME = $(CURDIR)/vendor
+endif
+# Who releases it, and where that is reached: a name with an address, and the address of the tracker.
+export CONTACT
 
 all: ## Build target/release/sendmail-dkim and dkimctl, as packages have them.
 	packaging/compile
@@ -46,6 +40,12 @@ built: $(if $(filter target/release,$(PROGRAMS)),target/release/sendmail-dkim)
 target/release/sendmail-dkim: Cargo.toml Cargo.lock packaging/build.rs $(shell find src -name '*.rs')
 	$(MAKE) --no-print-directory all
 
+# The crates that are linked in.
+target/release/sendmail-dkim.cdx.json: Cargo.toml Cargo.lock packaging/sbom.py
+	@mkdir -p target/release
+	packaging/sbom.py >$@.new
+	mv $@.new $@
+
 try: ## Sign a sample message with a throw-away key and verify it. MESSAGE=FILE: one of your own.
 	$(CARGO) build --locked --bins
 	target/debug/dkimctl try $(MESSAGE)
@@ -55,6 +55,9 @@ help: ## Print this list.
 
 check: lint ## What to run between two edits: format, lint, and the tests that need no root. Under two minutes.
 	WITHOUT_ROOT=1 $(CARGO) test --locked
+
+unit: ## Run the unit tests: what a distribution's package runs while it is built.
+	WITHOUT_ROOT=1 $(CARGO) test --locked --lib
 
 # The root file systems of the sandbox are built first; the fuzz targets run a fixed number of times at the end.
 test: ## Run all tests. As root everything; as another user what needs no root. ARGS: more arguments for the test program.
@@ -114,6 +117,16 @@ fuzz: ## LONG. Run all fuzz targets for MINUTES=60. TARGETS="argv reader" for so
 mutants: ## LONG. Change the pure modules in MUTANTS=300 places, one by one, and run the unit tests. FILES="src/policy.rs": all places of a file.
 	tests/mutants/run $(FILES)
 
+platforms: ## LONG. As root: the packages of a release on Debian 11, 12 and 13 with each mail agent. CELLS="bullseye-dma" for some of them.
+	tests/packaging/platforms $(CELLS)
+
+rebuild: ## LONG. As root: build the source packages as distributions do, without network.
+	tests/packaging/rebuild
+
+vm: ## LONG. As root: boot a machine of its own under QEMU, with systemd and AppArmor, and let its programs send mail.
+	PROCESSORS=x86_64 tests/packaging/platforms bookworm-postfix
+	tests/vm/run target/platforms
+
 lint: ## Check format, clippy and documentation.
 	$(CARGO) fmt --check
 	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
@@ -123,53 +136,11 @@ lint: ## Check format, clippy and documentation.
 reproducible: all ## Build the programs and packages again in another folder and compare them.
 	tests/packaging/reproducible
 
-# With DESTDIR (a package is being built) the owner and the set-gid bit are the package's matter. The wrapper takes the place
-# of an older one in one step, and with its bit: it may be the host's sendmail.
 install: built ## Install below PREFIX=/usr, SYSCONFDIR=/etc; DESTDIR for a package.
-	install -d $(addprefix $(DESTDIR),$(SBINDIR) $(MANDIR)/man8 $(MANDIR)/man5 $(LIBEXECDIR) $(LIBDIR)/systemd/system \
-		$(LIBDIR)/systemd/system-preset $(LIBDIR)/sysusers.d $(DATADIR)/selinux/packages $(BASHDIR) $(ZSHDIR) $(FISHDIR))
-	install -m 755 $(PROGRAMS)/sendmail-dkim $(DESTDIR)$(SBINDIR)/sendmail.dkim.new
-	[ -n "$(DESTDIR)" ] || getent group $(GROUP) >/dev/null || groupadd --system $(GROUP)
-	[ -n "$(DESTDIR)" ] || getent passwd $(GROUP) >/dev/null || useradd --system --no-create-home --home-dir / \
-		--gid $$(getent group nogroup nobody | head -n 1 | cut -d : -f 1) --shell /usr/sbin/nologin $(GROUP)
-	[ -n "$(DESTDIR)" ] || { chgrp $(GROUP) $(SBINDIR)/sendmail.dkim.new && chmod 2755 $(SBINDIR)/sendmail.dkim.new; }
-	mv -f $(DESTDIR)$(SBINDIR)/sendmail.dkim.new $(DESTDIR)$(SBINDIR)/sendmail.dkim
-	install -m 755 $(PROGRAMS)/dkimctl $(DESTDIR)$(SBINDIR)/dkimctl
-	install -m 644 packaging/man/*.8 $(DESTDIR)$(MANDIR)/man8
-	install -m 644 packaging/man/*.5 $(DESTDIR)$(MANDIR)/man5
-	install -m 755 alternatives/register alternatives/unregister alternatives/status $(DESTDIR)$(LIBEXECDIR)
-	install -m 644 alternatives/group.sh alternatives/mta $(DESTDIR)$(LIBEXECDIR)
-	install -m 644 packaging/systemd/*.service packaging/systemd/*.timer $(DESTDIR)$(LIBDIR)/systemd/system
-	install -m 644 packaging/systemd/*.preset $(DESTDIR)$(LIBDIR)/systemd/system-preset
-	install -m 644 packaging/sysusers/sendmail-dkim.conf $(DESTDIR)$(LIBDIR)/sysusers.d
-	install -m 644 packaging/selinux/sendmail_dkim.cil $(DESTDIR)$(DATADIR)/selinux/packages
-	install -d $(DESTDIR)$(APPARMORDIR)
-	install -m 644 packaging/apparmor/sendmail-dkim $(DESTDIR)$(APPARMORDIR)
-	install -m 644 packaging/completions/dkimctl.bash $(DESTDIR)$(BASHDIR)/dkimctl
-	install -m 644 packaging/completions/_dkimctl $(DESTDIR)$(ZSHDIR)
-	install -m 644 packaging/completions/dkimctl.fish $(DESTDIR)$(FISHDIR)
-	if [ -n "$(DESTDIR)" ]; then install -d $(DESTDIR)$(ETC)/domains && install -d -m 750 $(DESTDIR)$(ETC)/keys; \
-	else $(SBINDIR)/dkimctl --etc $(ETC) setup --directories; fi
-	[ -e $(DESTDIR)$(ETC)/config.toml ] || install -m 644 packaging/etc/config.toml $(DESTDIR)$(ETC)/config.toml
+	packaging/install
 
-# Keys and configuration stay: they are the administrator's; and the group as long as there are keys, whose group it is. What is
-# registered goes first, or there would be no sendmail.
 uninstall: ## Remove what install installed; keys and configuration stay.
-	if [ -z "$(DESTDIR)" ] && [ -x $(LIBEXECDIR)/unregister ]; then $(LIBEXECDIR)/unregister; fi
-	if [ -z "$(DESTDIR)" ] && command -v systemctl >/dev/null; then \
-		systemctl --quiet disable sendmail-dkim-rotate.timer sendmail-dkim-watch.timer sendmail.dkim.service || true; fi
-	rm -f $(DESTDIR)$(SBINDIR)/sendmail.dkim $(DESTDIR)$(SBINDIR)/dkimctl
-	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man8/,$(notdir $(wildcard packaging/man/*.8)))
-	rm -f $(addprefix $(DESTDIR)$(MANDIR)/man5/,$(notdir $(wildcard packaging/man/*.5)))
-	rm -rf $(DESTDIR)$(LIBEXECDIR)
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/systemd/system/,$(notdir $(wildcard packaging/systemd/*.service packaging/systemd/*.timer)))
-	rm -f $(addprefix $(DESTDIR)$(LIBDIR)/systemd/system-preset/,$(notdir $(wildcard packaging/systemd/*.preset)))
-	rm -f $(DESTDIR)$(LIBDIR)/sysusers.d/sendmail-dkim.conf $(DESTDIR)$(DATADIR)/selinux/packages/sendmail_dkim.cil
-	rm -f $(DESTDIR)$(BASHDIR)/dkimctl $(DESTDIR)$(ZSHDIR)/_dkimctl $(DESTDIR)$(FISHDIR)/dkimctl.fish
-	rm -f $(DESTDIR)$(APPARMORDIR)/sendmail-dkim
-	if [ -z "$(DESTDIR)" ] && [ -z "$$(find $(ETC)/keys -type f 2>/dev/null)" ] && getent group $(GROUP) >/dev/null; then \
-		if [ -d $(ETC)/keys ]; then chgrp -R root $(ETC)/keys; fi; \
-		if getent passwd $(GROUP) >/dev/null; then userdel $(GROUP) 2>/dev/null; fi; groupdel $(GROUP); fi
+	packaging/uninstall
 
 deb: all ## Build the Debian package in target/packages.
 	packaging/deb/build $(VERSION) target/packages
@@ -177,5 +148,5 @@ deb: all ## Build the Debian package in target/packages.
 rpm: all ## Build the RPM packages in target/packages.
 	packaging/rpm/build $(VERSION) target/packages
 
-dist: deb rpm ## Build both packages, the source archive, the bill of materials and the checksums.
-	packaging/dist $(VERSION) target/packages
+dist: ## Build all that a release has, for x86_64 and aarch64, in target/dist. CONTACT='Name <address> https://tracker'.
+	packaging/dist $(VERSION) target/dist

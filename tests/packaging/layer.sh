@@ -1,55 +1,100 @@
 #!/bin/bash
-# layer.sh: the layer that the tests of the packages put over the root of tests/it/sandbox/base.sh, built once; prints the
-# folders of both, the upper one first, as overlayfs wants them. In the layer are the tools that build and judge packages,
-# and in apt's cache the mail agents that a host may be switched to. Needs what base.sh needs, and puts things where that does.
+# layer.sh [NAME]: builds, once, a layer over a root of tests/it/sandbox/base.sh and prints the folders of both, the upper one first,
+# as overlayfs wants them. Needs what base.sh needs, and puts things where base.sh does. The layers:
+#   packaging   Debian 12 with the tools that build and judge packages, and the mail agents in apt's cache (the default)
+#   bullseye, bookworm, trixie   that Debian as it is, its own C library included, with the mail agents in apt's cache
+#   vm          Debian 12 as a machine that boots, with programs that send mail; qemu   Debian 13 with what boots it
+#   build       Debian 13 with the compilers of the packages that go everywhere, and newer tools that judge them
 set -euo pipefail
 export LC_ALL=C
 umask 022
 
-# systemd is there for its systemctl, which works on files where it is not running.
-TOOLS="dpkg-dev lintian rpm rpmlint mandoc systemd zsh fish bash-completion libarchive-tools
-    secilc checkpolicy policycoreutils selinux-policy-default setools selinux-utils apparmor apparmor-utils"
 # Only fetched: what a test installs, it installs itself.
 AGENTS="postfix exim4-daemon-light msmtp-mta sendmail-bin opensmtpd dma esmtp-run nullmailer ssmtp"
+# The linker that knows each version of the C library, and what makes cargo use it, from PyPI.
+ZIG="ziglang==0.17.1 cargo-zigbuild==0.24.1"
 
 HERE=$(dirname "$(realpath "$0")")
-[ "${1:-}" = --build ] && BASE=$2 || BASE=$("$HERE/../it/sandbox/base.sh")
+NAME=${1:-packaging}
+[ "$NAME" != --build ] || NAME=$2
+# systemd is there for its systemctl, which works on files where it is not running.
+case $NAME in
+packaging)
+    SUITE=bookworm FETCHED=$AGENTS
+    TOOLS="dpkg-dev lintian rpm rpmlint mandoc systemd zsh fish bash-completion libarchive-tools
+        secilc checkpolicy policycoreutils selinux-policy-default setools selinux-utils apparmor apparmor-utils"
+    ;;
+build)
+    SUITE=trixie FETCHED=
+    TOOLS="cargo-web rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64 gcc libc6-dev make python3 python3-pip git
+        binutils-aarch64-linux-gnu qemu-user-static debhelper dpkg-dev lintian rpm rpmlint systemd systemd-dev"
+    ;;
+vm)
+    # A machine that boots: unlike the others it has a kernel, an init and what sends mail in it.
+    SUITE=bookworm FETCHED=
+    TOOLS="linux-image-amd64 systemd systemd-sysv dbus kmod apparmor php-fpm libfcgi-bin cron libpam-systemd
+        dovecot-lmtpd dovecot-sieve"
+    ;;
+qemu) SUITE=trixie FETCHED= TOOLS="qemu-system-x86 seabios e2fsprogs" ;;
+bullseye | bookworm | trixie) SUITE=$NAME FETCHED="$AGENTS libc6 libc-bin adduser" TOOLS= ;;
+*) echo "layer.sh: no such layer: $NAME" >&2; exit 1 ;;
+esac
+[ "${1:-}" = --build ] && BASE=$3 || BASE=$("$HERE/../it/sandbox/base.sh" "$SUITE")
 # shellcheck source=tests/it/sandbox/root.sh
 . "$HERE/../it/sandbox/root.sh"
-VERSION=$(cat "$0" "$BASE.stamp" | sha256sum | cut -c1-12)
-LAYER=$CACHE/packaging-$VERSION
-LOG=$LAYER.log
-
 build() {
+    local own=
     mkdir "$WORK"/{upper,work,root}
     mount -t overlay -o "lowerdir=$BASE,upperdir=$WORK/upper,workdir=$WORK/work" layer "$ROOT"
     MIRROR=$(awk '$1 == "deb" { print $2; exit }' "$ROOT/etc/apt/sources.list")
     lend_network
     # Packages are looked at here with all that is in them; the group is theirs to make.
     echo force-unsafe-io >"$ROOT/etc/dpkg/dpkg.cfg.d/sandbox"
+    case $TOOLS in *:arm64*) own="dpkg --add-architecture arm64" ;; esac
+    # base.sh has raised it for programs that are built on this host.
+    [ "$NAME" != bullseye ] || own='apt-get -q update
+        apt-get -qy --allow-downgrades install libc6/bullseye libc-bin/bullseye
+        rm -f /etc/apt/sources.list.d/libc.list'
     # Not by take_network_back: the lists stay, for what a test installs from apt's cache. Postfix once more, with its manual
     # pages.
     inside "
         groupdel sendmail-dkim
+        $own
         apt-get -q update
-        apt-get -qy --no-install-recommends install $(echo $TOOLS)
+        [ -z '$TOOLS' ] || apt-get -qy --no-install-recommends install $(echo $TOOLS)
         apt-get clean
         apt-get -qy --reinstall install postfix
-        for agent in $AGENTS; do apt-get -qy --no-install-recommends --download-only --reinstall install \$agent; done
-        rm -f /usr/sbin/policy-rc.d /etc/apt/apt.conf.d/90host"
+        for agent in $(echo $FETCHED); do apt-get -qy --no-install-recommends --download-only --reinstall install \$agent; done"
+    [ "$NAME" != build ] || install_zig
+    rm -f "$ROOT/usr/sbin/policy-rc.d" "$ROOT/etc/apt/apt.conf.d/90host"
     umount "$ROOT"
 }
 
+# As pip on this host fetches packages.
+install_zig() {
+    local index
+    index=${PIP_INDEX_URL:-$(python3 -m pip config get global.index-url 2>/dev/null || true)}
+    cp -L "${PIP_CERT:-/etc/ssl/certs/ca-certificates.crt}" "$ROOT/run/certificates.crt"
+    inside "python3 -m pip install --quiet --break-system-packages --root-user-action ignore --no-cache-dir \
+        --cert /run/certificates.crt ${index:+--index-url '$index'} $ZIG"
+    rm "$ROOT/run/certificates.crt"
+}
+
+# A layer is built again when what is in it changes, not when another one does.
+VERSION=$({ declare -f build install_zig; echo "$NAME $TOOLS $FETCHED $ZIG"; cat "$BASE.stamp"; } | sha256sum | cut -c1-12)
+LAYER=$CACHE/packaging-$NAME-$VERSION
+LOG=$LAYER.log
+
 if [ "${1:-}" = --build ]; then
-    KIND=packaging WORK=$3 ROOT=$3/root
+    KIND=packaging-$NAME WORK=$4 ROOT=$4/root
     build
     exit
 fi
-begin_build packaging
+begin_build "packaging-$NAME"
 if ! is_built "$LAYER"; then
     begin_root
     say "building $LAYER"
-    step "install the tools" unshare --mount "$0" --build "$BASE" "$WORK"
+    step "install the tools" unshare --mount "$0" --build "$NAME" "$BASE" "$WORK"
     finish "$WORK/upper" "$LAYER"
 fi
 echo "$LAYER:$BASE"
