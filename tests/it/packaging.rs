@@ -8,6 +8,9 @@ use crate::support::{assert_root, project};
 /// The version that the packages of the tests upgrade to.
 const NEXT: &str = "99.0.0";
 
+/// No release: `make dist` refuses this.
+const CONTACT: &str = "Jane Maintainer <jane@example.com> https://example.com/issues";
+
 static PACKAGES: OnceLock<PathBuf> = OnceLock::new();
 
 fn run(command: &mut Command) {
@@ -29,7 +32,7 @@ fn packages() -> &'static Path {
         for version in [env!("CARGO_PKG_VERSION"), NEXT] {
             for kind in ["deb", "rpm"] {
                 let mut build = Command::new(project(&format!("packaging/{kind}/build")));
-                build.arg(version).arg(&folder).env("PROGRAMS", programs());
+                build.arg(version).arg(&folder).env("PROGRAMS", programs()).env("CONTACT", CONTACT);
                 run(&mut build);
             }
         }
@@ -68,6 +71,12 @@ fn an_rpm_is_switched_by_alternatives_and_leaves_postfix_alone() {
 
 #[test]
 #[ignore = "needs root"]
+fn each_generation_of_alternatives_keeps_postfix_started_and_its_links() {
+    on_a_fresh_host("rpm-generations");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn postfix_is_started_at_boot_whatever_is_chosen() {
     on_a_fresh_host("rpm-boot");
 }
@@ -101,13 +110,21 @@ fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
 fn packages_that_are_made_elsewhere_and_later_are_the_same() {
     assert_root("packaging");
     let mut again = Command::new(project("tests/packaging/reproducible"));
-    run(again.arg("packages").arg(packages()).env("PROGRAMS", programs()));
+    run(again.arg("packages").arg(packages()).env("PROGRAMS", programs()).env("CONTACT", CONTACT));
 }
 
 #[test]
 #[ignore = "needs root"]
 fn lintian_rpmlint_and_mandoc_have_nothing_to_say() {
     on_a_fresh_host("judge");
+}
+
+#[test]
+#[ignore = "needs root"]
+fn lintian_and_rpmlint_of_debian_13_have_nothing_to_say() {
+    assert_root("packaging");
+    let mut judge = Command::new(project("tests/packaging/inside"));
+    run(judge.arg("judge-newer").arg(packages()).env("LAYER", "build"));
 }
 
 #[test]

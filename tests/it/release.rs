@@ -57,9 +57,70 @@ fn whoever_names_a_version_of_rust_names_that_of_cargo_toml() {
     let version = manifest("rust-version");
     for (path, form) in [
         ("README.md", "A Rust toolchain (@ or later)"),
-        ("packaging/rpm/sendmail-dkim.spec.in", "BuildRequires:  cargo >= @\n"),
+        ("docs/platforms.md", "The source needs Rust @."),
     ] {
         let wanted = form.replace('@', &version);
         assert!(text(path).contains(&wanted), "{path} does not say {wanted:?}");
     }
+}
+
+fn contact(argument: &str, contact: &str) -> (bool, String) {
+    let mut command = Command::new(project("packaging/contact"));
+    let output = command.arg(argument).env("CONTACT", contact).output().unwrap();
+    (output.status.success(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_release_names_a_maintainer_and_a_tracker_that_can_be_reached() {
+    for refused in [
+        "",
+        "Jane Doe <jane@debian.org>",
+        "https://salsa.debian.org/jane/project",
+        "Jane Doe https://salsa.debian.org/jane/project",
+        "Jane Doe <jane@debian> https://salsa.debian.org/jane/project",
+        "Jane Doe <jane@packages.invalid> https://salsa.debian.org/jane/project",
+        "Jane Doe <jane@debian.org> https://tracker.example.com/issues",
+        "Jane Doe <jane@debian.org> https://localhost:8080/issues",
+        "Jane Doe <jane@debian.org> ftp://salsa.debian.org/jane",
+    ] {
+        assert!(!contact("check", refused).0, "accepted: {refused}");
+    }
+    let accepted = "Jane Doe <jane@debian.org> https://salsa.debian.org/jane/project";
+    assert!(contact("check", accepted).0);
+    assert_eq!(contact("name", accepted).1, "Jane Doe <jane@debian.org>\n");
+    assert_eq!(contact("url", accepted).1, "https://salsa.debian.org/jane/project\n");
+    let mut dist = Command::new(project("packaging/dist"));
+    let folder = std::env::temp_dir().join("sendmail-dkim-no-release");
+    let output = dist.arg("0.0.0").arg(&folder).env_remove("CONTACT").output().unwrap();
+    assert!(!output.status.success() && !folder.exists());
+    assert!(String::from_utf8_lossy(&output.stderr).contains("CONTACT='Name"), "{output:?}");
+}
+
+#[test]
+fn a_release_has_its_tracker_where_the_source_has_none() {
+    let folder = std::env::temp_dir().join(format!("sendmail-dkim-source-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let read = |contact: &str| {
+        let mut source = Command::new(project("packaging/source"));
+        assert!(source.arg("1").arg(&folder).env("CONTACT", contact).status().unwrap().success());
+        let mut tar = Command::new("tar");
+        tar.arg("-xzOf")
+            .arg(folder.join("sendmail-dkim-1.tar.gz"))
+            .arg("sendmail-dkim-1/SECURITY.md");
+        String::from_utf8(tar.output().unwrap().stdout).unwrap()
+    };
+    let without = read("");
+    assert_eq!(without, text("SECURITY.md"));
+    let tracker = "https://salsa.debian.org/jane/project";
+    let with = read(&format!("Jane Doe <jane@debian.org> {tracker}"));
+    fs::remove_dir_all(&folder).unwrap();
+    assert!(!without.contains("https://") && with.contains(tracker), "{with}");
+}
+
+#[test]
+fn no_preset_enables_a_service_that_is_not_ours() {
+    let preset = text("packaging/systemd/80-sendmail-dkim.preset");
+    let enabled: Vec<&str> =
+        preset.lines().filter_map(|line| line.strip_prefix("enable ")).collect();
+    assert_eq!(enabled, ["sendmail.dkim.service"]);
 }
