@@ -53,10 +53,16 @@ impl Network {
             && Self { address, prefix: self.prefix }.first().address == self.address
     }
 
-    /// Whether every address of its kind is in it.
+    /// How many bits of its address count.
     #[must_use]
-    pub fn is_everything(&self) -> bool {
-        self.prefix == 0
+    pub fn prefix(&self) -> u8 {
+        self.prefix
+    }
+
+    /// Whether it is larger than any network that one owner has: `10.0.0.0/8` and `fc00::/7` are the largest private ones.
+    #[must_use]
+    pub fn is_wide(&self) -> bool {
+        self.prefix < if self.address.is_ipv4() { 8 } else { 7 }
     }
 
     /// The network of the same length, with no bit set after the prefix.
@@ -163,7 +169,15 @@ mod tests {
         for text in ["192.0.2.0/24", "192.0.2.7", "2001:db8::/32", "::1", "0.0.0.0/0"] {
             assert_eq!(network(text).to_string(), text);
         }
-        assert!(network("::/0").is_everything() && !network("::/1").is_everything());
+        for (text, is_wide) in [
+            ("::/0", true),
+            ("0.0.0.0/1", true),
+            ("10.0.0.0/8", false),
+            ("fc00::/7", false),
+            ("::1", false),
+        ] {
+            assert_eq!(network(text).is_wide(), is_wide, "{text}");
+        }
     }
 
     #[test]

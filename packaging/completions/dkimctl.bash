@@ -30,7 +30,7 @@ _dkimctl() {
     record) kind=domain options='--domain --all --merge --selector --format --dmarc --ttl --json' ;;
     remove) kind=domain-and-selectors options='--domain --selector --wipe --json' ;;
     rotate) kind=domain options='--domain --all --selector --older --keep --server --mail --dry-run --json' ;;
-    setup) kind= options='--dry-run --replace --json --sendmail --directories' ;;
+    setup) kind= options='--dry-run --replace --json --sendmail --directories --smtp --yes' ;;
     status) kind=domain options='--domain --json' ;;
     testkey) kind=domain options='--domain --server --authoritative --json' ;;
     try) kind=file options='--wrapper' ;;

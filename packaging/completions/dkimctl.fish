@@ -168,6 +168,8 @@ complete -c dkimctl -n '__dkimctl_is setup' -l replace -d 'replace values that d
 complete -c dkimctl -n '__dkimctl_is setup' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is setup' -l sendmail -r -F -d 'set only the real sendmail, if config.toml has none'
 complete -c dkimctl -n '__dkimctl_is setup' -l directories -d 'only create the directories and set the group of keys'
+complete -c dkimctl -n '__dkimctl_is setup' -l smtp -d 'show how Postfix hands mail submitted by SMTP to the wrapper'
+complete -c dkimctl -n '__dkimctl_is setup' -l yes -d 'with --smtp, apply the changes that are shown'
 complete -c dkimctl -n '__dkimctl_is status' -s d -l domain -x -a '(__dkimctl_domains)' -d 'another way to write the operand DOMAIN'
 complete -c dkimctl -n '__dkimctl_is status' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is status' -a '(__dkimctl_domains)'

@@ -16,7 +16,7 @@ use super::store::keys::selector;
 use crate::dkim::{Domain, Selector};
 
 /// How an option is written, as `-d, --domain DOMAIN`, and what it does. A value `rsa|ed25519` is one of these words. An option
-/// with a value is accepted once, one without a value any number of times.
+/// with a value is accepted once, one without a value any number of times; `--smtp[=off]` may have that value or none.
 #[derive(Debug)]
 pub(super) struct Opt(pub(super) &'static str, pub(super) &'static str);
 
@@ -62,7 +62,17 @@ impl Opt {
     /// Its name, as `--domain`, and the placeholder of its value, which is empty for an option without one.
     fn parts(&self) -> (&'static str, &'static str) {
         let long = self.0.find("--").and_then(|at| self.0.get(at..)).unwrap_or_default();
+        let long = long
+            .split('[')
+            .next()
+            .filter(|_| long.ends_with(']') && !long.contains(' '))
+            .unwrap_or(long);
         long.split_once(' ').unwrap_or((long, ""))
+    }
+
+    /// The value that an option without a placeholder may have.
+    fn optional(&self) -> Option<&'static str> {
+        self.0.strip_suffix(']')?.split_once("[=").map(|(_, value)| value)
     }
 }
 
@@ -159,12 +169,22 @@ impl Args {
             let early = [JSON];
             let early = early.iter().filter(|_| is_early);
             let options = self.command.options.iter().chain(COMMON).chain(early);
-            let is_meant = |option: &&Opt| option.0.split([',', ' ']).any(|one| one == word);
+            let is_meant = |option: &&Opt| option.0.split([',', ' ', '[']).any(|one| one == word);
             let Some(option) = options.clone().find(is_meant) else {
                 return Err(unknown("option", &word, options.map(|option| option.parts().0)));
             };
             let (name, placeholder) = option.parts();
-            let value = if placeholder.is_empty() { OsString::new() } else { parser.value()? };
+            let value = match option.optional() {
+                Some(_) => parser.optional_value().unwrap_or_default(),
+                None if placeholder.is_empty() => OsString::new(),
+                None => parser.value()?,
+            };
+            if let Some(only) = option.optional().filter(|only| !value.is_empty() && value != *only)
+            {
+                return Err(Failure::usage(format_args!(
+                    "{name}={value:?}: expected {name} or {name}={only}"
+                )));
+            }
             let mut words = placeholder.split('|');
             if placeholder.contains('|') && !words.any(|word| value == word) {
                 let what = format!("{name} {value:?}: expected one of {placeholder}");

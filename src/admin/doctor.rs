@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 
 use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, Fix, Severity};
-use super::checks::{install, keys, log, php, settings, signatures, units};
+use super::checks::{install, keys, log, php, settings, signatures, smtp, units};
 use super::cli::{Args, JSON, Opt};
 use super::output::{Failure, say};
 use super::postconf::Postfix;
@@ -30,9 +30,10 @@ usage: dkimctl doctor [OPTION...]
 Find what breaks signatures or loses mail on this host.
 
 Checks the wrapper and whether it is the active sendmail, the configuration and
-the keys, the settings of Postfix, the units of services that send mail, and
-PHP. Then signs a trial message for each domain. Each finding has its evidence
-and a remedy. Changes nothing without --fix. Only root can run it.
+the keys, the settings of Postfix and its content filter, the units of services
+that send mail, and PHP. Then signs a trial message for each domain. Each
+finding has its evidence and a remedy. Changes nothing without --fix. Only root
+can run it.
 
 Exits with 0 if there are only remarks, 1 for warnings, 2 for errors.
 ";
@@ -123,6 +124,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     match &postfix {
         Ok(postfix) => {
             findings.extend(settings::findings(postfix, &configuration));
+            findings.extend(smtp::findings(postfix, &configuration, etc));
         }
         Err(why) => findings.push(Finding::warning(
             "postconf",

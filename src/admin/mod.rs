@@ -13,6 +13,7 @@ mod doctor;
 mod dry_run;
 mod enable;
 mod explain;
+mod filter;
 mod format;
 #[doc(hidden)]
 pub mod fuzzing;

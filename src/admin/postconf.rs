@@ -19,7 +19,9 @@ pub(super) struct Service {
     /// `smtp/unix`
     pub(super) name: String,
     /// The program: `smtp`, `cleanup`, ...
-    command: String,
+    pub(super) command: String,
+    /// The whole line, one space between two words.
+    line: String,
     settings: BTreeMap<String, String>,
 }
 
@@ -69,6 +71,16 @@ impl Postfix {
         }
     }
 
+    /// The lines of master.cf.
+    pub(super) fn services(&self) -> &[Service] {
+        &self.services
+    }
+
+    /// The settings as a service sees them.
+    pub(super) fn of_service<'a>(&'a self, service: &'a Service) -> View<'a> {
+        View { postfix: self, service: Some(service) }
+    }
+
     /// The settings of main.cf.
     pub(super) fn view(&self) -> View<'_> {
         View { postfix: self, service: None }
@@ -109,13 +121,33 @@ impl<'a> View<'a> {
 }
 
 impl Service {
+    /// Whether its line says the same.
+    pub(super) fn is_line(&self, line: &str) -> bool {
+        self.line == spaced(line)
+    }
+
+    /// Its fields and arguments.
+    pub(super) fn words(&self) -> Vec<&str> {
+        self.line.split(' ').collect()
+    }
+
+    /// Whether it has a setting of its own.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.settings.contains_key(name)
+    }
+
     /// `smtp unix - - n - - smtp -o name=value`
     fn parse(line: &str) -> Option<Self> {
         let mut words = line.split_whitespace();
         let (name, kind) = (words.next()?, words.next()?);
         let command = words.nth(5)?.to_owned();
-        Some(Self { name: format!("{name}/{kind}"), command, ..Self::default() })
+        let line = spaced(line);
+        Some(Self { name: format!("{name}/{kind}"), command, line, ..Self::default() })
     }
+}
+
+fn spaced(line: &str) -> String {
+    line.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
 fn assignment(line: &str) -> Option<(&str, &str)> {

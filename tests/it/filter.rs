@@ -1,5 +1,7 @@
 //! The wrapper as Postfix's content filter: mail that clients submit by SMTP to a real Postfix.
 
+mod setup;
+
 use std::fs;
 use std::process::Output;
 use std::sync::OnceLock;

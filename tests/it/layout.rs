@@ -101,7 +101,7 @@ fn dkimctl_reads_domain_files_in_one_place() {
     };
     assert_eq!(calls("DomainFile::parse("), BTreeSet::from(["store/domains.rs".to_owned()]));
     // `setup` looks at what it is about to write.
-    let hosts = ["store/domains.rs", "setup.rs"].map(str::to_owned);
+    let hosts = ["store/domains.rs", "setup/editing.rs"].map(str::to_owned);
     assert_eq!(calls("Host::parse("), BTreeSet::from(hosts));
 }
 
@@ -135,11 +135,12 @@ fn dkimctl_reads_and_writes_files_in_one_place_each() {
             let found = words.iter().filter(|word| text.contains(**word));
             found.map(|word| (*word).to_owned()).collect::<Vec<_>>()
         };
-        // `try` writes to a folder of its own below the temporary one.
+        // `try` writes to a folder of its own below the temporary one; so does `setup --smtp`, and where `postfix check` finds a
+        // mistake, it writes main.cf and master.cf as they were.
         if place != "input.rs" {
             assert_eq!(names(&reads), [""; 0], "{place}");
         }
-        if !place.starts_with("store") && place != "trial.rs" {
+        if !place.starts_with("store") && !["trial.rs", "setup/smtp.rs"].contains(&&*place) {
             assert_eq!(names(&writes), [""; 0], "{place}");
         }
     }

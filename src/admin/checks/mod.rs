@@ -10,4 +10,5 @@ pub(super) mod obstacles;
 pub(super) mod php;
 pub(super) mod settings;
 pub(super) mod signatures;
+pub(super) mod smtp;
 pub(super) mod units;

@@ -33,6 +33,13 @@ pub(crate) fn findings() -> Vec<Finding> {
     units.iter().flat_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
 }
 
+/// Of a service by its name, and of its instances.
+pub(crate) fn findings_of(name: &str) -> Vec<Finding> {
+    let units =
+        [format!("{name}.service"), format!("{name}@.service"), format!("{name}@-.service")];
+    units.iter().filter_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
+}
+
 /// The strongest unit file, then all drop-ins by their names, of each name the strongest.
 fn files_of(unit: &str) -> Vec<PathBuf> {
     let main = FOLDERS.iter().rev().map(|folder| Path::new(folder).join(unit));

@@ -89,7 +89,9 @@ fn every_option_is_one_line_in_the_help() {
             let (name, placeholder) = option.parts();
             let letter = letter(option).map_or_else(String::new, |letter| format!("-{letter}, "));
             let value = if placeholder.is_empty() { "" } else { " " };
-            assert_eq!(*spelled, format!("{letter}{name}{value}{placeholder}"));
+            let optional =
+                option.optional().map_or_else(String::new, |value| format!("[={value}]"));
+            assert_eq!(*spelled, format!("{letter}{name}{value}{placeholder}{optional}"));
             assert!(!name.is_empty() && !help.is_empty() && !help.ends_with('.'), "{spelled}");
         }
         let help = command.help(&[]);

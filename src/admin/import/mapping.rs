@@ -3,9 +3,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use super::clients::clients;
 use super::data_set::Table;
 use super::headers::headers;
 use super::opendkim_conf::{Files, Setting, Settings};
+use crate::admin::filter::Clients;
 use crate::config::{OnError, Signing};
 use crate::dkim::Canonicalization;
 use Fate::{Imported, ImportedAs, NotNeeded, NotSupported};
@@ -22,6 +24,8 @@ pub(super) struct Mapping {
     pub(super) lines: String,
     /// `log_success`, for config.toml.
     pub(super) log_success: Option<bool>,
+    /// Other hosts whose mail by SMTP is signed.
+    pub(super) clients: Option<Clients>,
 }
 
 /// What becomes of a setting, and why.
@@ -96,7 +100,7 @@ impl Mapping {
                 ImportedAs("log_success".to_owned())
             }
             "internalhosts" => match Table::read(&setting.value, settings, files) {
-                Ok(table) => hosts(&table, "OpenDKIM as its milter for smtpd (smtpd_milters)"),
+                Ok(table) => self.hosts(&table),
                 Err(why) => NotSupported(why.into()),
             },
             "on-default" | "on-signatureerror" | "on-internalerror" => {
@@ -119,6 +123,19 @@ impl Mapping {
         if value != inherited && !self.lines.contains(&line) {
             self.lines.push_str(&line);
         }
+    }
+
+    /// The hosts whose mail by SMTP is signed.
+    pub(super) fn hosts(&mut self, table: &Table) -> Fate {
+        let Some(found) = clients(table) else {
+            return NotNeeded("mail that programs submit by sendmail is local");
+        };
+        let left_out = found.left_out.join("; ");
+        self.clients = Some(found);
+        if left_out.is_empty() {
+            return ImportedAs("the table of clients for dkimctl setup --smtp".to_owned());
+        }
+        NotSupported(format!("not clients of this host: {left_out}").into())
     }
 
     fn canonicalization(&mut self, value: &str, host: &Signing) -> Fate {
@@ -162,23 +179,6 @@ impl Mapping {
         self.line("on_error", text(is_sent), text(host.on_error == OnError::Send));
         ImportedAs("on_error".to_owned())
     }
-}
-
-/// The hosts whose SMTP mail was signed: sendmail(1) has to do with the mail of this host only. `kept` is what goes on to sign it.
-pub(super) fn hosts(table: &Table, kept: &str) -> Fate {
-    const LOCAL: [&str; 4] = ["::1", "::1/128", "localhost", "[::1]"];
-    let is_local = |host: &str| LOCAL.contains(&host) || host.starts_with("127.");
-    let others = table.rows.iter().map(|row| row.key.as_str());
-    let others: Vec<&str> = others.filter(|host| !is_local(host)).collect();
-    if others.is_empty() {
-        return NotNeeded("mail that programs submit by sendmail is local");
-    }
-    let why = format!(
-        "mail that {} send to Postfix by SMTP does not pass sendmail; if this host signs that mail, \
-         keep {kept}",
-        others.join(", ")
-    );
-    NotSupported(why.into())
 }
 
 /// The fates of all other settings; its first lines say how to read it.
@@ -241,10 +241,11 @@ mod tests {
     }
 
     #[test]
-    fn hosts_that_send_by_smtp_are_lost_and_said_to_be() {
+    fn hosts_that_send_by_smtp_are_imported_as_clients() {
         assert_eq!(outcome("InternalHosts 127.0.0.1").not_needed.len(), 1);
         let outcome = outcome("InternalHosts refile:/hosts\nExternalIgnoreList /hosts\n");
-        assert!(outcome.not_supported[0].contains("192.0.2.0/24"), "{outcome:?}");
+        assert!(outcome.imported[0].contains("the table of clients"), "{outcome:?}");
+        assert!(outcome.clients.unwrap().addresses().contains("\n192.0.2.0/24 FILTER "));
         assert_eq!(outcome.not_needed.len(), 1);
     }
 

@@ -1,5 +1,6 @@
 //! `dkimctl import`: a configuration of OpenDKIM, `PhoenixDKIM` or rspamd → domain files and keys. Overwrites nothing.
 
+mod clients;
 mod compare;
 mod data_set;
 mod domain_files;

@@ -12,6 +12,7 @@ use super::keys::ImportedKey;
 use super::mapping::Mapping;
 use crate::admin::checks::obstacles::Missing;
 use crate::admin::dns::Dns;
+use crate::admin::filter::{ADDRESSES, Clients, NAMES};
 use crate::admin::input;
 use crate::admin::output::{Failure, diff};
 use crate::admin::published::{self, Outcome};
@@ -70,6 +71,7 @@ impl Report {
             missing: Vec::new(),
             code: 0,
         };
+        report.clients(mapping.clients, host, etc);
         let path = etc.join("config.toml");
         let line = mapping.log_success.map(|wanted| format!("log_success = {wanted}"));
         if let Some(host) = host {
@@ -92,6 +94,22 @@ impl Report {
         let line = line.map(|line| format!("{line}\n")).unwrap_or_default();
         report.plan(path, format!("{HEAD}sendmail = {sendmail:?}\n{line}"), None);
         Ok(report)
+    }
+
+    /// Adds the tables of clients, and the step that makes Postfix use them.
+    fn clients(&mut self, clients: Option<Clients>, host: Option<&Host>, etc: &Path) {
+        let Some(clients) = clients else { return };
+        self.plan(etc.join(ADDRESSES), clients.addresses(), None);
+        if !clients.names.is_empty() {
+            self.plan(etc.join(NAMES), clients.name_table(), None);
+        }
+        if host.is_none_or(|host| host.filter_user.is_none()) {
+            let step = Missing::new(
+                "dkimctl setup --smtp, if the milter that signs is in smtpd_milters",
+                "it signs mail that the hosts in clients.cidr submit by SMTP",
+            );
+            self.require(Failure::CONFIG, [step]);
+        }
     }
 
     /// Adds the domain files and keys; relative paths of keys begin at `base`.

@@ -7,7 +7,7 @@ use serde_json::{Deserializer, Map, Value};
 
 use super::data_set::{Kind, Row, Table};
 use super::headers::{Fields, change_line, may_be_signed};
-use super::mapping::{Fate, Mapping, hosts, in_table};
+use super::mapping::{Fate, Mapping, in_table};
 use super::opendkim::{By, OpenDkim, Signature};
 use super::opendkim_conf::{Files, Setting};
 use crate::config::Signing;
@@ -93,7 +93,7 @@ impl Rspamd {
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let setting = Setting { name: name.clone(), value, file: String::new(), line: 0 };
             let fate = match (name.as_str(), &networks) {
-                ("sign_networks", Ok(table)) => hosts(table, "rspamd as its milter for smtpd"),
+                ("sign_networks", Ok(table)) => mapping.hosts(table),
                 ("sign_networks", Err(why)) => Fate::NotSupported(why.clone().into()),
                 _ => in_table(TABLE, &name.to_ascii_lowercase(), &setting).unwrap_or(
                     Fate::NotSupported("not a setting of dkim_signing that is known here".into()),
@@ -396,7 +396,7 @@ mod tests {
             \"sign_networks\": [\"127.0.0.1\", \"192.0.2.0/24\"], \"vault_token\": \"s3cret\", \"odd\": 1}\n";
         let (_, mapping) = of(json).unwrap();
         let lists = [&mapping.imported, &mapping.not_needed, &mapping.not_supported];
-        assert_eq!(lists.map(Vec::len), [1, 2, 3], "{mapping:#?}");
+        assert_eq!(lists.map(Vec::len), [2, 2, 2], "{mapping:#?}");
         assert!(
             !format!("{mapping:?}").contains("s3cret")
                 && format!("{mapping:?}").contains("192.0.2.0/24")

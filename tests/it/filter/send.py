@@ -1,5 +1,6 @@
 """send.py PORT SENDER OPTIONS RECIPIENT...: submits standard input by SMTP, byte for byte but for line ends and dots. OPTIONS are of
-MAIL FROM. The host is $SERVER, or this one; $LOGIN is NAME:PASSWORD. Prints the last reply."""
+MAIL FROM. The host is $SERVER, or this one; $SOURCE is
+an address of one's own; $LOGIN is NAME:PASSWORD. Prints the last reply."""
 
 import os
 import re
@@ -8,7 +9,9 @@ import ssl
 import sys
 
 port, sender, options, *recipients = sys.argv[1:]
-server = smtplib.SMTP(os.environ.get("SERVER", "127.0.0.1"), int(port), "client.test")
+source = os.environ.get("SOURCE")
+host = os.environ.get("SERVER", "127.0.0.1")
+server = smtplib.SMTP(host, int(port), "client.test", source_address=(source, 0) if source else None)
 server.command_encoding = "utf-8"
 server.ehlo()
 if "LOGIN" in os.environ:

@@ -1,0 +1,298 @@
+//! The wrapper as Postfix's content filter: every way in which that is half done. See docs/smtp.md.
+
+use std::path::Path;
+
+use nix::unistd::{Group, User};
+
+use super::configuration::Configuration;
+use super::finding::Finding;
+use super::units;
+use crate::admin::filter::{self, ADDRESSES, Clients, SOME, TRANSPORT, words};
+use crate::admin::input;
+use crate::admin::postconf::{Postfix, Service, View};
+use crate::admin::store::rights::GROUP;
+
+/// What each finding is called.
+const CHECK: &str = "smtp";
+
+const SETUP: &str = "dkimctl setup --smtp --yes";
+
+fn error(evidence: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding::error(CHECK, evidence, remedy)
+}
+
+fn warning(evidence: impl Into<String>, remedy: impl Into<String>) -> Finding {
+    Finding::warning(CHECK, evidence, remedy)
+}
+
+/// All that is to be said of mail submitted by SMTP.
+pub(crate) fn findings(
+    postfix: &Postfix,
+    configuration: &Configuration,
+    etc: &Path,
+) -> Vec<Finding> {
+    let host = configuration.host.as_ref();
+    let user = host.and_then(|host| host.filter_user.as_deref());
+    let filters = postfix.services().iter().filter(|service| is_filter(service));
+    let filters: Vec<&Service> = filters.collect();
+    let mut findings: Vec<Finding> = missing(postfix, etc).into_iter().collect();
+    if filters.is_empty() {
+        let is_on = configuration.files.iter().any(|config| config.file.signing.smtp)
+            || host.is_some_and(|host| host.signing.smtp);
+        if is_on && findings.is_empty() {
+            let evidence = "smtp = true, and no line of master.cf runs the wrapper as a content filter: mail by SMTP is not signed";
+            findings.push(warning(evidence, SETUP));
+        }
+        return findings;
+    }
+    findings.extend(user.map_or_else(|| Some(nameless(&filters)), of_user));
+    for service in &filters {
+        findings.extend(of_line(service, user, configuration));
+        findings.extend(loops(postfix, transport(service)));
+    }
+    findings.extend(submit_users(postfix, user.unwrap_or(filter::USER)));
+    let smtpds = postfix.services().iter().filter(|service| service.command == "smtpd");
+    findings.extend(smtpds.flat_map(|service| of_smtpd(postfix, service, etc)));
+    findings.extend(table(&etc.join(ADDRESSES)));
+    findings.extend(units::findings_of("postfix"));
+    findings
+}
+
+/// Whether a line of master.cf runs the wrapper.
+fn is_filter(service: &Service) -> bool {
+    let is_wrapper = |word: &&str| {
+        word.strip_prefix("argv=").is_some_and(|path| path.ends_with("/sendmail.dkim"))
+    };
+    service.command == "pipe" && service.words().iter().any(is_wrapper)
+}
+
+fn transport(service: &Service) -> &str {
+    service.name.split('/').next().unwrap_or_default()
+}
+
+/// A service that hands mail to a transport that does not exist.
+fn missing(postfix: &Postfix, etc: &Path) -> Option<Finding> {
+    if postfix.services().iter().any(|service| transport(service) == TRANSPORT) {
+        return None;
+    }
+    let (mark, tables) = (format!("{TRANSPORT}:"), etc.display().to_string());
+    let found = postfix.services().iter().find_map(|service| {
+        let view = postfix.of_service(service);
+        let hands_over = view.value("content_filter").starts_with(&mark);
+        let name = if hands_over { "content_filter" } else { SOME };
+        (hands_over || view.value(SOME).contains(&tables)).then(|| view.evidence(name))
+    });
+    let evidence =
+        format!("{}, and master.cf has no transport {TRANSPORT}: mail waits in the queue", found?);
+    Some(error(evidence, format!("{SETUP}, or --smtp=off")))
+}
+
+fn nameless(filters: &[&Service]) -> Finding {
+    let names = filters.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
+    let evidence = format!(
+        "master.cf: {names} runs the wrapper, and config.toml has no filter_user: its mail is not signed"
+    );
+    error(evidence, SETUP)
+}
+
+/// The user must exist, and must not be able to read the keys.
+fn of_user(name: &str) -> Option<Finding> {
+    let Some(user) = User::from_name(name).ok().flatten() else {
+        let remedy = format!(
+            "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin {name}"
+        );
+        return Some(error(
+            format!("filter_user = {name:?}, and there is no such user: mail waits in the queue"),
+            remedy,
+        ));
+    };
+    let group = Group::from_name(GROUP).ok().flatten()?;
+    let reads_keys = user.gid == group.gid || group.mem.contains(&user.name);
+    reads_keys.then(|| {
+        let remedy = format!("usermod --gid nogroup --groups '' {name}");
+        error(format!("the user {name} of the content filter is in the group {GROUP}, which can read the keys"), remedy)
+    })
+}
+
+/// The line itself.
+fn of_line(service: &Service, user: Option<&str>, configuration: &Configuration) -> Vec<Finding> {
+    let (words, name) = (service.words(), &service.name);
+    let has = |word: &str| words.contains(&word);
+    let value =
+        |key: &str| words.iter().find_map(|word| word.strip_prefix(key)).unwrap_or_default();
+    let mut findings = Vec::new();
+    let mut find = |is_bad: bool, what: String| {
+        if is_bad {
+            findings.push(error(
+                format!("master.cf: {name}: {what}"),
+                format!("{SETUP} (a line named dkim), or correct it by hand"),
+            ));
+        }
+    };
+    find(
+        words.get(4) == Some(&"y"),
+        "runs in a chroot, in which there is no wrapper: mail waits in the queue".to_owned(),
+    );
+    let own = value("user=").split(':').next().unwrap_or_default();
+    find(
+        user.is_some_and(|user| user != own),
+        format!(
+            "runs as {own:?}, and filter_user is {:?}: its mail is not signed",
+            user.unwrap_or_default()
+        ),
+    );
+    for (word, meaning) in [
+        ("-G", "its mail is treated as mail of a local user"),
+        ("-i", "a line containing a single dot ends a message"),
+        ("--", "a recipient that begins with - is read as an option"),
+        ("null_sender=", "the null sender becomes MAILER-DAEMON"),
+    ] {
+        find(!has(word), format!("lacks {word}: {meaning}"));
+    }
+    find(!value("flags=").contains('q'), "lacks flags=q: quoted addresses are changed".to_owned());
+    let files = || configuration.files.iter().map(|config| &config.file);
+    for (word, is_used) in [
+        ("DkimLogin=${sasl_username}", files().any(|file| file.logins.is_some())),
+        ("DkimClient=${client_address}", files().any(|file| file.clients.is_some())),
+    ] {
+        find(
+            is_used && !has(word),
+            format!("lacks -O {word}, which logins and clients in domain files ask for"),
+        );
+    }
+    findings
+}
+
+/// Mail that the filter has handed back, and that goes to the filter again.
+fn loops(postfix: &Postfix, transport: &str) -> Option<Finding> {
+    let views = postfix.views(&["pickup"]);
+    let mark = format!("{transport}:");
+    if let Some(view) = views.iter().find(|view| view.value("content_filter").starts_with(&mark)) {
+        let evidence = format!(
+            "{}: mail comes back to the filter without end",
+            view.evidence("content_filter")
+        );
+        let remedy = "postconf -X content_filter, or postconf -P pickup/unix/content_filter=; name it for single services of smtpd";
+        return Some(error(evidence, remedy));
+    }
+    let names = ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"];
+    let view = postfix.view();
+    let name = names.into_iter().find(|name| {
+        let paths = words(view.value(name)).filter_map(|table| table.split_once(':'));
+        paths
+            .filter_map(|(_, path)| input::text(path.as_ref(), input::FOREIGN).ok())
+            .any(|text| has_filter(&text, &mark))
+    })?;
+    let evidence = format!(
+        "{}: a FILTER action in it sends mail from sendmail(1) to the filter, too: mail comes back without end",
+        view.evidence(name)
+    );
+    Some(error(evidence, "take the action out, and use dkimctl setup --smtp"))
+}
+
+/// Whether a table has a FILTER action with that transport.
+fn has_filter(text: &str, mark: &str) -> bool {
+    let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
+    let mut pairs = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
+    pairs.any(|words| words.windows(2).any(|pair| matches!(pair, [action, next] if action.eq_ignore_ascii_case("FILTER") && next.starts_with(mark))))
+}
+
+/// Whether sendmail(1) accepts mail of the filter's user.
+fn submit_users(postfix: &Postfix, user: &str) -> Option<Finding> {
+    let view = postfix.view();
+    let name = "authorized_submit_users";
+    for word in words(view.value(name)) {
+        match word.strip_prefix('!') {
+            Some(other) if other == user => break,
+            // What is in a table is not known.
+            None if word == user || word.contains(':') || word.starts_with('/') => return None,
+            _ => {}
+        }
+    }
+    let evidence =
+        format!("{}: sendmail(1) accepts no mail of {user}: mail bounces", view.evidence(name));
+    (!view.value(name).is_empty()).then(|| error(evidence, format!("add {user} to it")))
+}
+
+/// A service that accepts mail by SMTP.
+fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
+    let view = postfix.of_service(service);
+    let name = &service.name;
+    let mut findings = Vec::new();
+    let hands_over_all = view.value("content_filter").starts_with("dkim:");
+    let tables = etc.display().to_string();
+    let some = view.value(SOME);
+    let hands_over_some = some.contains(&tables);
+    let is_public = filter::accepts_strangers(&view);
+    if hands_over_all && is_public {
+        let evidence = format!(
+            "{}: {name} accepts mail of any client, and all of it goes to the filter: mail from elsewhere is signed",
+            view.evidence("content_filter")
+        );
+        findings.push(error(evidence, format!("postconf -PX {name}/content_filter; {SETUP}")));
+    }
+    if !hands_over_all && !hands_over_some {
+        return findings;
+    }
+    findings.extend(milters(name, &view));
+    if words(view.value("receive_override_options")).any(|word| word == "no_address_mappings")
+        && is_public
+    {
+        let evidence = format!(
+            "{}: mail of {name} that is not handed to the filter keeps its aliases unresolved",
+            view.evidence("receive_override_options")
+        );
+        findings.push(warning(evidence, "take no_address_mappings out of it"));
+    }
+    if hands_over_some && !view.value("smtpd_proxy_filter").is_empty() {
+        let evidence = format!(
+            "{}: FILTER actions of {name} have no effect",
+            view.evidence("smtpd_proxy_filter")
+        );
+        findings
+            .push(warning(evidence, "sign behind the proxy, in the service that it hands mail to"));
+    }
+    if hands_over_some && let Some(other) = overriding(some, &tables) {
+        let evidence = format!(
+            "{}: a FILTER action of {other} overrides the one for the wrapper",
+            view.evidence(SOME)
+        );
+        findings
+            .push(warning(evidence, "put the tables of the wrapper last, or take that action out"));
+    }
+    findings
+}
+
+/// A table after those of the wrapper, with a FILTER action, or unreadable.
+fn overriding<'a>(list: &'a str, tables: &str) -> Option<&'a str> {
+    let words: Vec<&str> = words(list).collect();
+    let last = words.iter().rposition(|word| word.contains(tables))?;
+    let mut later =
+        words.into_iter().skip(last.saturating_add(1)).filter(|word| word.contains(':'));
+    later.find(|table| {
+        let path = table.split_once(':').map_or("", |(_, path)| path);
+        input::text(path.as_ref(), input::FOREIGN).map_or(true, |text| has_filter(&text, ""))
+    })
+}
+
+fn milters(name: &str, view: &View<'_>) -> Option<Finding> {
+    let value = view.value("smtpd_milters");
+    (!value.is_empty()).then(|| {
+        let evidence = format!("{}: if one of them signs, mail of {name} is signed there, and the wrapper leaves it as it is", view.evidence("smtpd_milters"));
+        Finding::new(super::finding::Severity::Info, CHECK, evidence, "take the milter that signs out, or let it verify only (OpenDKIM: Mode v)")
+    })
+}
+
+/// The table of clients must not name the whole internet.
+fn table(path: &Path) -> Option<Finding> {
+    let text = input::text(path, input::FOREIGN).ok()?;
+    let rows = text.lines().filter(|line| !line.starts_with('#'));
+    let mut keys =
+        rows.filter(|line| has_filter(line, "")).filter_map(|line| line.split_whitespace().next());
+    let wide = keys.find(|key| !Clients::of([*key]).left_out.is_empty())?;
+    let evidence = format!(
+        "{}: {wide} is no network of clients of this host: mail from elsewhere is signed",
+        path.display()
+    );
+    Some(error(evidence, "name the networks of your own clients"))
+}

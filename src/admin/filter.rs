@@ -1,0 +1,237 @@
+//! The wrapper as Postfix's content filter: which services hand mail to it, and for which clients. See docs/smtp.md.
+
+use super::postconf::{Service, View};
+use crate::network::Network;
+
+/// The user that the filter runs as, unless config.toml names another one.
+pub(super) const USER: &str = "sendmail-dkim";
+
+/// The transport of master.cf, and what `content_filter` and FILTER name. With a next hop of its own, all recipients of a message
+/// stay in one message; Postfix would sort them by domain otherwise.
+pub(super) const TRANSPORT: &str = "dkim";
+pub(super) const NEXT: &str = "dkim:dummy";
+
+/// Postfix hands as many recipients to the filter at once; smtpd(8) accepts no more (`smtpd_recipient_limit`).
+pub(super) const RECIPIENTS: [&str; 2] = ["dkim_destination_recipient_limit", "1000"];
+
+/// Files of the configuration directory: addresses of clients, and their names.
+pub(super) const ADDRESSES: &str = "clients.cidr";
+pub(super) const NAMES: &str = "clients.regexp";
+/// Every client that authenticated.
+pub(super) const LOGINS: &str = "logins.regexp";
+
+/// The setting by which a service hands over the mail of some clients. Nothing else uses it as a rule, and as it is the last
+/// one that Postfix looks at, no other FILTER action overrides it.
+pub(super) const SOME: &str = "smtpd_end_of_data_restrictions";
+
+/// The line of master.cf.
+pub(super) fn line(user: &str) -> String {
+    format!(
+        "{TRANSPORT} unix - n n - 10 pipe flags=Rq user={user} null_sender= argv=/usr/sbin/sendmail.dkim -G -i \
+         -O DkimLogin=${{sasl_username}} -O DkimClient=${{client_address}} -f ${{sender}} -- ${{recipient}}"
+    )
+}
+
+/// Whether a service of smtpd(8) has a port on which programs and people submit mail: 25, 587 or 465.
+pub(super) fn is_submission(service: &Service) -> bool {
+    const PORTS: [&str; 7] = ["smtp", "25", "submission", "587", "submissions", "smtps", "465"];
+    let (name, kind) = service.name.rsplit_once('/').unwrap_or((&service.name, ""));
+    let port = name.rsplit(':').next().unwrap_or(name);
+    // Behind postscreen(8).
+    service.command == "smtpd"
+        && (kind == "inet" && PORTS.contains(&port) || kind == "pass" && name == "smtpd")
+}
+
+/// Whether a service accepts mail of clients that are in no network of ours and did not authenticate.
+pub(super) fn accepts_strangers(view: &View<'_>) -> bool {
+    let lists = ["client", "helo", "sender", "relay", "recipient", "data"];
+    let lists = lists.map(|list| format!("smtpd_{list}_restrictions"));
+    let networks = Clients::of(words(view.value("mynetworks")));
+    let knows_all = networks.left_out.iter().any(|entry| entry.contains(WIDE));
+    !lists.iter().any(|list| {
+        let list = view.value(list);
+        refuses_strangers(list)
+            && !(knows_all && words(list).any(|word| word == "permit_mynetworks"))
+    })
+}
+
+/// Why a network is no client of ours.
+const WIDE: &str = "too many addresses to be clients of this host";
+
+/// Whether a list of restrictions permits trusted clients alone before it rejects all others.
+fn refuses_strangers(list: &str) -> bool {
+    const TRUSTED: [&str; 4] = [
+        "permit_sasl_authenticated",
+        "permit_mynetworks",
+        "permit_inet_interfaces",
+        "permit_tls_clientcerts",
+    ];
+    for word in words(list) {
+        if ["reject", "defer"].contains(&word) {
+            return true;
+        }
+        if !TRUSTED.contains(&word) && !word.starts_with("reject_") {
+            return false;
+        }
+    }
+    false
+}
+
+/// The words of a list of Postfix.
+pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
+    list.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty())
+}
+
+/// The clients whose mail is handed over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Clients {
+    /// The first network that a client is in decides; `false`: its mail is not handed over.
+    pub(super) networks: Vec<(Network, bool)>,
+    /// Names of hosts; with a leading dot, of all hosts below a domain. Likewise.
+    pub(super) names: Vec<(String, bool)>,
+    /// Entries that are neither, or too large, and why.
+    pub(super) left_out: Vec<String>,
+}
+
+impl Clients {
+    /// Reads entries such as `192.0.2.0/24`, `!192.0.2.7`, `[::1]/128` and `host.example.com`.
+    pub(super) fn of<'a, E: IntoIterator<Item = &'a str>>(entries: E) -> Self {
+        let mut clients = Self::default();
+        for entry in entries {
+            let (text, is_in) = entry.strip_prefix('!').map_or((entry, true), |text| (text, false));
+            match Network::parse(text) {
+                Ok(network) if is_in && network.is_wide() => {
+                    clients.left_out.push(format!("{entry}: {WIDE}"));
+                }
+                Ok(network) => clients.networks.push((network, is_in)),
+                Err(_) if is_name(text) => clients.names.push((text.to_ascii_lowercase(), is_in)),
+                Err(why) => clients.left_out.push(format!("{entry}: {why}")),
+            }
+        }
+        clients
+    }
+
+    /// Brings the smaller networks first, and of two that are the same the one that is not handed over: as OpenDKIM decides.
+    pub(super) fn by_size(mut self) -> Self {
+        self.networks.sort_by_key(|(network, is_in)| (std::cmp::Reverse(network.prefix()), *is_in));
+        self.names.sort_by_key(|(name, is_in)| {
+            (name.starts_with('.'), std::cmp::Reverse(name.len()), *is_in)
+        });
+        self
+    }
+
+    /// The table of addresses, `cidr_table(5)`.
+    pub(super) fn addresses(&self) -> String {
+        let rows = self.networks.iter().map(|(network, is_in)| (network.to_string(), *is_in));
+        table("cidr_table(5): the first row that has the client's address counts.", rows)
+    }
+
+    /// The table of names, `regexp_table(5)`. The name is one that Postfix has verified: it leads back to the address.
+    pub(super) fn name_table(&self) -> String {
+        let rows = self.names.iter().map(|(name, is_in)| {
+            let anchor = if name.starts_with('.') { "" } else { "^" };
+            (format!("/{anchor}{}$/", name.replace('.', "\\.")), *is_in)
+        });
+        table("regexp_table(5): the first row that has the client's name counts.", rows)
+    }
+}
+
+/// The table of clients that authenticated.
+pub(super) fn logins() -> String {
+    table(
+        "regexp_table(5): every client that authenticated.",
+        [("/./".to_owned(), true)].into_iter(),
+    )
+}
+
+fn table(what: &str, rows: impl Iterator<Item = (String, bool)>) -> String {
+    let mut text = format!(
+        "# Clients whose mail by SMTP goes to sendmail.dkim, see docs/smtp.md. {what}\n\
+         # Written by dkimctl if there is no such file; add hosts that submit their own mail, not hosts that forward mail.\n"
+    );
+    for (key, is_in) in rows {
+        let action = if is_in { format!("FILTER {NEXT}") } else { "DUNNO".to_owned() };
+        text.push_str(&format!("{key} {action}\n"));
+    }
+    text
+}
+
+fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._".contains(&byte);
+    text.bytes().all(is_plain) && text.bytes().any(|byte| byte.is_ascii_alphabetic())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_that_rejects_all_but_trusted_clients_keeps_strangers_out() {
+        for list in [
+            "permit_sasl_authenticated,reject",
+            "permit_mynetworks, permit_sasl_authenticated, reject",
+            "reject_unknown_sender_domain permit_sasl_authenticated defer",
+            "reject",
+        ] {
+            assert!(refuses_strangers(list), "{list}");
+        }
+        for list in [
+            "",
+            "permit_mynetworks, reject_unauth_destination",
+            "check_client_access hash:/x, reject",
+            "permit_sasl_authenticated, permit, reject",
+            "permit_sasl_authenticated, warn_if_reject reject",
+            "permit_auth_destination, reject",
+        ] {
+            assert!(!refuses_strangers(list), "{list}");
+        }
+    }
+
+    #[test]
+    fn clients_become_rows_of_tables() {
+        let clients = Clients::of([
+            "127.0.0.0/8",
+            "[::1]/128",
+            "!192.0.2.7",
+            "192.0.2.0/24",
+            "0.0.0.0/0",
+            "::/0",
+            "0.0.0.0/1",
+            "hash:/x",
+            "host.example.com",
+            "!.bad.example",
+            "192.0.2.1/24",
+        ]);
+        let addresses = clients.addresses();
+        let rows = clients_rows(&addresses);
+        assert_eq!(
+            rows,
+            [
+                "127.0.0.0/8 FILTER dkim:dummy",
+                "::1 FILTER dkim:dummy",
+                "192.0.2.7 DUNNO",
+                "192.0.2.0/24 FILTER dkim:dummy",
+            ]
+        );
+        let names = clients.name_table();
+        assert_eq!(
+            clients_rows(&names),
+            ["/^host\\.example\\.com$/ FILTER dkim:dummy", "/\\.bad\\.example$/ DUNNO",]
+        );
+        assert_eq!(clients.left_out.len(), 5, "{:?}", clients.left_out);
+    }
+
+    fn clients_rows(text: &str) -> Vec<&str> {
+        text.lines().filter(|line| !line.starts_with('#')).collect()
+    }
+
+    #[test]
+    fn of_two_networks_the_smaller_one_decides_where_that_is_asked_for() {
+        let clients =
+            Clients::of(["10.0.0.0/8", "!10.1.0.0/16", "10.1.2.3", "!10.1.2.3", "::1"]).by_size();
+        let networks = clients.networks.iter().map(|(network, is_in)| format!("{network} {is_in}"));
+        let expected =
+            ["::1 true", "10.1.2.3 false", "10.1.2.3 true", "10.1.0.0/16 false", "10.0.0.0/8 true"];
+        assert_eq!(networks.collect::<Vec<_>>(), expected);
+    }
+}

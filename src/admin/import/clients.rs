@@ -1,0 +1,75 @@
+//! `InternalHosts` of OpenDKIM, `sign_networks` of rspamd → the clients whose mail by SMTP Postfix hands to the wrapper.
+
+use super::data_set::Table;
+use crate::admin::filter::Clients;
+
+/// What programs on this host submit from.
+const LOCAL: [&str; 4] = ["::1", "::1/128", "localhost", "[::1]"];
+
+/// The clients that a table names; `None` if it names this host alone. Of two rows that fit, OpenDKIM obeys the narrower one
+/// (`dkimf_checkip`), and `!` before the other.
+pub(super) fn clients(table: &Table) -> Option<Clients> {
+    let hosts = || table.rows.iter().map(|row| row.key.as_str());
+    if hosts().all(|host| LOCAL.contains(&host) || host.starts_with("127.")) {
+        return None;
+    }
+    let entries: Vec<String> = hosts().map(entry).collect();
+    Some(Clients::of(entries.iter().map(String::as_str)).by_size())
+}
+
+/// `*.example.com` of a refile is `.example.com`.
+fn entry(host: &str) -> String {
+    let (not, host) = host.strip_prefix('!').map_or(("", host), |host| ("!", host));
+    format!("{not}{}", host.strip_prefix('*').filter(|host| host.starts_with('.')).unwrap_or(host))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::data_set::{Kind, Row};
+    use super::*;
+
+    fn of(hosts: &[&str]) -> Option<Clients> {
+        let row = |host: &&str| Row {
+            key: (*host).to_owned(),
+            value: String::new(),
+            place: String::new(),
+        };
+        clients(&Table { kind: Kind::Pattern, rows: hosts.iter().map(row).collect() })
+    }
+
+    #[test]
+    fn this_host_alone_has_no_table() {
+        assert_eq!(of(&["127.0.0.1", "::1", "localhost"]), None);
+    }
+
+    #[test]
+    fn hosts_networks_exceptions_and_names_become_rows() {
+        let found = of(&[
+            "127.0.0.1",
+            "192.0.2.0/24",
+            "!192.0.2.7",
+            "*.example.com",
+            "!bad.example.com",
+            "mail.example.net",
+            "db:x",
+        ])
+        .unwrap();
+        let rows = |text: &str| {
+            let rows = text.lines().filter(|line| !line.starts_with('#'));
+            rows.map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(
+            rows(&found.addresses()),
+            ["192.0.2.7 DUNNO", "127.0.0.1 FILTER dkim:dummy", "192.0.2.0/24 FILTER dkim:dummy",]
+        );
+        assert_eq!(
+            rows(&found.name_table()),
+            [
+                "/^mail\\.example\\.net$/ FILTER dkim:dummy",
+                "/^bad\\.example\\.com$/ DUNNO",
+                "/\\.example\\.com$/ FILTER dkim:dummy",
+            ]
+        );
+        assert_eq!(found.left_out.len(), 1, "{:?}", found.left_out);
+    }
+}

@@ -1,0 +1,156 @@
+//! The text of config.toml while `setup` changes it. What the administrator wrote stays.
+
+use std::path::Path;
+
+use serde::{Serialize, Serializer};
+use toml_edit::{DocumentMut, Item, Value};
+
+use super::host::{self, Host};
+use crate::admin::output::Failure;
+use crate::config;
+
+/// What a host without config.toml gets, and what stands in it beside the keys.
+pub(super) const EXAMPLE: &str = include_str!("../../../packaging/etc/config.toml");
+
+/// A key, and what became of it.
+#[derive(Debug, Serialize)]
+pub(super) struct Outcome {
+    key: &'static str,
+    /// What the file says now.
+    #[serde(serialize_with = "as_json")]
+    value: Option<Value>,
+    /// What it said before, where that is something else.
+    #[serde(serialize_with = "as_json", skip_serializing_if = "Option::is_none")]
+    before: Option<Value>,
+    /// Whether it was set.
+    pub(super) set: bool,
+}
+
+fn as_json<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
+    let number = value.as_ref().and_then(Value::as_integer);
+    let text = value.as_ref().and_then(Value::as_str);
+    match number {
+        Some(number) => number.serialize(to),
+        None => text.serialize(to),
+    }
+}
+
+impl Outcome {
+    /// Lines of TOML that may be copied into the file.
+    pub(super) fn toml(&self) -> String {
+        let Self { key, value, before, .. } = self;
+        match (value, before) {
+            (Some(value), None) => format!("{key} = {value}\n"),
+            (Some(value), Some(before)) => format!("{key} = {value} # was {before}\n"),
+            (None, Some(before)) => format!("# {key} was removed; it was {before}\n"),
+            (None, None) => String::new(),
+        }
+    }
+}
+
+/// The text of config.toml on its way.
+pub(super) struct Editing {
+    pub(super) text: String,
+    document: DocumentMut,
+    /// Nobody wrote it but us.
+    is_new: bool,
+    pub(super) outcomes: Vec<Outcome>,
+    pub(super) notes: Vec<String>,
+}
+
+impl Editing {
+    pub(super) fn new(path: &Path, text: &str, is_new: bool) -> Result<Self, Failure> {
+        let document = parse(path, text)?;
+        let text = text.to_owned();
+        Ok(Self { text, document, is_new, outcomes: Vec::new(), notes: Vec::new() })
+    }
+
+    /// Refuses a text that the wrapper would refuse.
+    pub(super) fn check(&self, path: &Path) -> Result<(), Failure> {
+        let parsed = config::Host::parse(&self.text);
+        parsed
+            .map(|_| ())
+            .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
+    }
+
+    /// A value of the file, without the spaces and the comment around it.
+    pub(super) fn get(&self, key: &str) -> Option<Value> {
+        Some(self.document.get(key)?.as_value()?.clone().decorated("", ""))
+    }
+
+    pub(super) fn settle_sendmail(&mut self, host: &Host) {
+        let is_real =
+            |value: &Value| value.as_str().is_some_and(|path| host::is_real(path.as_ref()));
+        let real = self.get("sendmail").filter(is_real);
+        let found = host.sendmail.as_ref().and_then(|path| path.to_str()).map(Value::from);
+        // One that can be run is not second-guessed.
+        self.settle_one("sendmail", real.or(found), true);
+    }
+
+    pub(super) fn settle_postfix(&mut self, host: &Host, replace: bool) {
+        for (key, domain) in
+            [("origin", &host.origin), ("append_dot_domain", &host.append_dot_domain)]
+        {
+            let domain = domain.as_ref().map(|domain| Value::from(domain.as_str()));
+            self.settle_one(key, domain, replace);
+        }
+        let limit = host.message_size_limit.map(Value::from);
+        self.settle_one("message_size_limit", limit, replace);
+        let field = host.undisclosed_recipients_header.as_deref().map(Value::from);
+        self.settle_one("undisclosed_recipients_header", field, replace);
+    }
+
+    fn settle_one(&mut self, key: &'static str, wanted: Option<Value>, replace: bool) {
+        let current = self.get(key);
+        // A number is no text: in quotes it stops all signing.
+        let meant = |value: &Value| (value.as_integer(), value.as_str().map(str::to_owned));
+        let differs = current.as_ref().map(meant) != wanted.as_ref().map(meant);
+        let set = differs && (current.is_none() || replace || self.is_new);
+        if set {
+            self.set(key, wanted);
+        } else if let Some(current) = current.as_ref().filter(|_| differs) {
+            let host = wanted.map_or_else(|| "nothing".to_owned(), |value| value.to_string());
+            self.notes.push(format!(
+                "{key} = {current} was left as it is; the host says {host} (--replace takes that)"
+            ));
+        }
+        let value = self.get(key);
+        self.outcomes.push(Outcome { key, before: current.filter(|_| set), value, set });
+    }
+
+    /// Sets a key: in its place, or where a line has it commented out, or behind the others.
+    pub(super) fn set(&mut self, key: &str, to: Option<Value>) {
+        let current = self.document.get_mut(key).and_then(Item::as_value_mut);
+        match (to, current) {
+            (None, _) => drop(self.document.remove(key)),
+            (Some(to), Some(current)) => {
+                let comment = current.decor().clone();
+                *current = to;
+                *current.decor_mut() = comment;
+            }
+            (Some(to), None) => match self.in_place_of_comment(key, &to) {
+                Some(document) => self.document = document,
+                None => drop(self.document.insert(key, Item::Value(to))),
+            },
+        }
+        self.text = self.document.to_string();
+    }
+
+    /// The text with the key in the line that has it commented out.
+    fn in_place_of_comment(&self, key: &str, to: &Value) -> Option<DocumentMut> {
+        let commented = format!("#{key} =");
+        let lines = || self.text.split_inclusive('\n');
+        let place = lines().position(|line| line.starts_with(&commented))?;
+        let line = format!("{key} = {to}\n");
+        let with = |(at, old)| if at == place { line.as_str() } else { old };
+        lines().enumerate().map(with).collect::<String>().parse().ok()
+    }
+}
+
+fn parse(path: &Path, text: &str) -> Result<DocumentMut, Failure> {
+    text.parse().map_err(|error: toml_edit::TomlError| {
+        let line = error.span().and_then(|span| text.get(..span.start));
+        let line = line.map_or(1, |before| before.matches('\n').count().saturating_add(1));
+        Failure::data(format_args!("{}: line {line}: {}", path.display(), error.message()))
+    })
+}

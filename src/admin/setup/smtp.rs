@@ -1,0 +1,383 @@
+//! `dkimctl setup --smtp`: the settings of Postfix by which it hands mail submitted by SMTP to the wrapper.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode, Output};
+
+use nix::unistd::{User, geteuid};
+use serde::Serialize;
+use toml_edit::Value;
+
+use super::editing::{EXAMPLE, Editing};
+use crate::admin::cli::Args;
+use crate::admin::filter::{
+    self, ADDRESSES, Clients, LOGINS, NAMES, NEXT, RECIPIENTS, SOME, TRANSPORT, USER,
+};
+use crate::admin::input;
+use crate::admin::output::{Failure, diff};
+use crate::admin::postconf::{Postfix, Service};
+use crate::admin::store::{NewFile, Readers, Store};
+
+/// What restricts a service to the clients in the tables.
+struct Tables {
+    clients: String,
+    /// Those that authenticated.
+    logins: String,
+    /// Where the tables are.
+    folder: String,
+}
+
+/// A file before and after.
+struct File {
+    path: PathBuf,
+    before: String,
+    after: String,
+}
+
+/// All that is to be changed.
+#[derive(Default)]
+struct Plan {
+    /// Calls of postconf(1), each with its arguments.
+    calls: Vec<Vec<String>>,
+    /// Files of the configuration directory.
+    files: Vec<File>,
+    notes: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    applied: bool,
+    changes: &'a str,
+    notes: &'a [String],
+}
+
+pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
+    let is_applied = args.has("--yes") && !args.has("--dry-run");
+    if is_applied && !geteuid().is_root() {
+        return Err(Failure::permission("only root can change the settings of Postfix"));
+    }
+    let postfix = Postfix::ask().map_err(Failure::missing)?;
+    let mut plan = Plan::default();
+    if is_on {
+        plan.on(args, &postfix)?;
+    } else {
+        plan.off(args, &postfix)?;
+    }
+    let folder = PathBuf::from(postfix.view().value("config_directory"));
+    let mut changes = preview(&folder, &plan.calls)?;
+    for file in plan.files.iter().filter(|file| file.before != file.after) {
+        let name = file.path.display().to_string();
+        changes.push_str(&diff((&name, &file.before), (&name, &file.after)));
+    }
+    let is_changed = !changes.is_empty();
+    if is_applied && is_changed {
+        plan.apply(args, &folder)?;
+    }
+    let mut text = changes.clone();
+    if !is_changed {
+        text.push_str("nothing to change\n");
+    }
+    for note in &plan.notes {
+        text.push_str(&format!("note: {note}\n"));
+    }
+    if is_changed && !is_applied {
+        let option = if is_on { "--smtp" } else { "--smtp=off" };
+        text.push_str(&format!("next: dkimctl setup {option} --yes applies this\n"));
+    }
+    args.print(&Shown { applied: is_applied, changes: &changes, notes: &plan.notes }, &text)
+}
+
+impl Plan {
+    fn call<const N: usize>(&mut self, words: [&str; N]) {
+        self.calls.push(words.map(str::to_owned).to_vec());
+    }
+
+    fn on(&mut self, args: &Args, postfix: &Postfix) -> Result<(), Failure> {
+        let user = self.configure(args)?;
+        if User::from_name(&user).ok().flatten().is_none() {
+            return Err(Failure::no_user(format_args!(
+                "there is no user {user:?}: useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin {user}"
+            )));
+        }
+        let services: Vec<&Service> =
+            postfix.services().iter().filter(|it| filter::is_submission(it)).collect();
+        if services.is_empty() {
+            return Err(Failure::missing("no smtpd for port 25, 587 or 465 is in master.cf"));
+        }
+        let tables = self.tables(args, postfix)?;
+        let line = filter::line(&user);
+        let known = postfix.services().iter().find(|service| service.name == "dkim/unix");
+        let is_known = known.is_some();
+        if known.is_none_or(|service| !service.is_line(&line)) {
+            self.call(["-M", &format!("dkim/unix={line}")]);
+        }
+        let [name, value] = RECIPIENTS;
+        let limit = postfix.view().value(name).parse::<u32>();
+        let most = value.parse::<u32>().unwrap_or_default();
+        if !is_known || limit.is_ok_and(|limit| limit > 0 && limit < most) {
+            self.call(["-e", &format!("{name}={value}")]);
+        }
+        for service in services {
+            self.hand_over(postfix, service, &tables);
+        }
+        Ok(())
+    }
+
+    /// Lets a service hand over its mail: all of it, where only trusted clients can submit, or that of the clients in the tables.
+    fn hand_over(&mut self, postfix: &Postfix, service: &Service, tables: &Tables) {
+        let view = postfix.of_service(service);
+        let name = &service.name;
+        let (filter, some) = (view.value("content_filter"), view.value(SOME));
+        if !view.value("smtpd_proxy_filter").is_empty() {
+            self.notes.push(format!("{name} is left as it is: it has a smtpd_proxy_filter, which FILTER does not work with"));
+        } else if !filter.is_empty() && !filter.starts_with("dkim:") {
+            self.notes
+                .push(format!("{name} is left as it is: it hands its mail to {filter} already"));
+        } else if !filter::accepts_strangers(&view) {
+            if filter != NEXT {
+                self.call(["-P", &format!("{name}/content_filter={NEXT}")]);
+            }
+        } else {
+            let mut value = tables.clients.clone();
+            if view.value("smtpd_sasl_auth_enable") == "yes" {
+                value.push_str(&format!(",{}", tables.logins));
+            }
+            if !some.starts_with(&value) {
+                let others = without(some, &tables.folder);
+                let value = [&[value.as_str()], others.as_slice()].concat().join(",");
+                self.call(["-P", &format!("{name}/{SOME}={value}")]);
+            }
+        }
+        let milters = view.value("smtpd_milters");
+        if !milters.is_empty() {
+            self.notes.push(format!(
+                "{name} asks the milters {milters}: if one of them signs, take it out, or set its mode to verify only"
+            ));
+        }
+    }
+
+    /// config.toml, and the name of the user in it.
+    fn configure(&mut self, args: &Args) -> Result<String, Failure> {
+        let path = args.etc.join("config.toml");
+        let before = input::optional(&path)?;
+        let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
+        for (key, value) in [("filter_user", Value::from(USER)), ("smtp", Value::from(true))] {
+            if file.get(key).is_none() {
+                file.set(key, Some(value));
+            }
+        }
+        let user = file.get("filter_user").and_then(|user| user.as_str().map(str::to_owned));
+        file.check(&path)?;
+        self.file(&path, before.unwrap_or_default(), file.text);
+        Ok(user.unwrap_or_else(|| USER.to_owned()))
+    }
+
+    fn file(&mut self, path: &Path, before: String, after: String) {
+        self.files.push(File { path: path.to_owned(), before, after });
+    }
+
+    /// The tables of clients, made where they are missing; what restricts a service to them, and to logins after a semicolon.
+    fn tables(&mut self, args: &Args, postfix: &Postfix) -> Result<Tables, Failure> {
+        let path = args.etc.join(ADDRESSES);
+        let before = input::optional(&path)?;
+        let clients = Clients::of(filter::words(postfix.view().value("mynetworks")));
+        if before.is_none() {
+            self.notes
+                .extend(clients.left_out.iter().map(|why| format!("mynetworks: not used: {why}")));
+        }
+        let after = before.clone().unwrap_or_else(|| clients.addresses());
+        self.file(&path, before.unwrap_or_default(), after);
+        let mut tables = format!("check_client_access,cidr:{}", path.display());
+        let names = args.etc.join(NAMES);
+        if names.exists() {
+            tables.push_str(&format!(",check_client_access,regexp:{}", names.display()));
+        }
+        let logins = args.etc.join(LOGINS);
+        let before = input::optional(&logins)?;
+        let after = before.clone().unwrap_or_else(filter::logins);
+        self.file(&logins, before.unwrap_or_default(), after);
+        let logins = format!("check_sasl_access,regexp:{}", logins.display());
+        Ok(Tables { clients: tables, logins, folder: args.etc.display().to_string() })
+    }
+
+    fn off(&mut self, args: &Args, postfix: &Postfix) -> Result<(), Failure> {
+        let ours = args.etc.display().to_string();
+        for service in postfix.services() {
+            let view = postfix.of_service(service);
+            let name = &service.name;
+            if service.has("content_filter") && view.value("content_filter").starts_with("dkim:") {
+                self.call(["-PX", &format!("{name}/content_filter")]);
+            }
+            let some = view.value(SOME);
+            let kept = without(some, &ours);
+            if service.has(SOME) && kept.len() != filter::words(some).count() {
+                let of_all: Vec<&str> = filter::words(postfix.view().value(SOME)).collect();
+                match kept == of_all {
+                    true => self.call(["-PX", &format!("{name}/{SOME}")]),
+                    false => self.call(["-P", &format!("{name}/{SOME}={}", kept.join(","))]),
+                }
+            }
+        }
+        if postfix.services().iter().any(|service| service.name == "dkim/unix") {
+            self.call(["-MX", "dkim/unix"]);
+            self.call(["-X", RECIPIENTS[0]]);
+            self.notes.push(format!(
+                "mail that waits for the filter {TRANSPORT} goes on unsigned after: postsuper -r ALL"
+            ));
+        }
+        let path = args.etc.join("config.toml");
+        if let Some(before) = input::optional(&path)? {
+            let mut file = Editing::new(&path, &before, false)?;
+            for key in ["filter_user", "smtp"] {
+                if file.get(key).is_some() {
+                    file.set(key, None);
+                }
+            }
+            file.check(&path)?;
+            self.file(&path, before, file.text);
+        }
+        Ok(())
+    }
+
+    /// Writes the files and calls postconf(1); undoes that if `postfix check` finds a mistake.
+    fn apply(&mut self, args: &Args, folder: &Path) -> Result<(), Failure> {
+        let store = Store::create(&args.etc)?;
+        for file in self.files.iter().filter(|file| file.before != file.after) {
+            store.replace(&NewFile {
+                path: &file.path,
+                text: file.after.as_bytes(),
+                readers: Readers::All,
+            })?;
+        }
+        let before = Before::of(folder)?;
+        let done = self.calls.iter().try_for_each(|call| postconf(None, call));
+        let done = done
+            .and_then(|()| succeeded("postfix", &["check"], run_program("postfix", &["check"])));
+        if let Err(failure) = done {
+            before.restore(folder)?;
+            return Err(failure);
+        }
+        if run_program("postfix", &["status"]).is_ok_and(|output| output.status.success()) {
+            succeeded("postfix", &["reload"], run_program("postfix", &["reload"]))?;
+            self.notes.push("Postfix was told to read its settings again".to_owned());
+        }
+        Ok(())
+    }
+}
+
+/// A list of restrictions without those whose table is in a folder.
+fn without<'a>(list: &'a str, folder: &str) -> Vec<&'a str> {
+    let words: Vec<&str> = filter::words(list).collect();
+    let (mut kept, mut rest) = (Vec::new(), words.as_slice());
+    while let [word, others @ ..] = rest {
+        rest = match others {
+            [table, others @ ..] if word.starts_with("check_") && table.contains(folder) => others,
+            _ => {
+                kept.push(*word);
+                others
+            }
+        };
+    }
+    kept
+}
+
+/// The two files that postconf(1) changes.
+const FILES: [&str; 2] = ["main.cf", "master.cf"];
+
+/// Their texts.
+struct Before([Vec<u8>; 2]);
+
+impl Before {
+    fn of(folder: &Path) -> Result<Self, Failure> {
+        let read = |name: &str| {
+            let path = folder.join(name);
+            input::read(&path, input::FOREIGN).map_err(|error| Failure::reading(&path, &error))
+        };
+        let [main, master] = FILES;
+        Ok(Self([read(main)?, read(master)?]))
+    }
+
+    fn restore(&self, folder: &Path) -> Result<(), Failure> {
+        for (name, text) in FILES.iter().zip(&self.0) {
+            let path = folder.join(name);
+            fs::write(&path, text).map_err(|error| Failure::changing(&path, &error))?;
+        }
+        Ok(())
+    }
+}
+
+/// What the calls change, tried on a copy.
+fn preview(folder: &Path, calls: &[Vec<String>]) -> Result<String, Failure> {
+    if calls.is_empty() {
+        return Ok(String::new());
+    }
+    let copy = Copy::of(folder)?;
+    calls.iter().try_for_each(|call| postconf(Some(&copy.0), call))?;
+    let mut changes = String::new();
+    for name in FILES {
+        let text = |folder: &Path| {
+            let path = folder.join(name);
+            input::text(&path, input::FOREIGN).map_err(|error| Failure::reading(&path, &error))
+        };
+        let shown = folder.join(name).display().to_string();
+        let (before, after) = (text(folder)?, text(&copy.0)?);
+        if before != after {
+            changes.push_str(&diff((&shown, &before), (&shown, &after)));
+        }
+    }
+    Ok(changes)
+}
+
+/// A copy of both files in a folder of its own.
+struct Copy(PathBuf);
+
+impl Copy {
+    fn of(folder: &Path) -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("dkimctl-setup.{}", std::process::id()));
+        // Not the folder of another user who knew the name.
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Failure::creating(&path, &error))?;
+        let copy = Self(path);
+        for (name, text) in FILES.iter().zip(Before::of(folder)?.0) {
+            let path = copy.0.join(name);
+            fs::write(&path, text).map_err(|error| Failure::creating(&path, &error))?;
+        }
+        Ok(copy)
+    }
+}
+
+impl Drop for Copy {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
+
+fn postconf(folder: Option<&Path>, call: &[String]) -> Result<(), Failure> {
+    let mut words: Vec<&str> = Vec::new();
+    let folder = folder.map(|folder| folder.display().to_string());
+    if let Some(folder) = &folder {
+        words.extend(["-c", folder]);
+    }
+    words.extend(call.iter().map(String::as_str));
+    succeeded("postconf", &words, run_program("postconf", &words))
+}
+
+fn run_program(program: &str, words: &[&str]) -> std::io::Result<Output> {
+    Command::new(program).args(words).output()
+}
+
+fn succeeded(
+    program: &str,
+    words: &[&str],
+    output: std::io::Result<Output>,
+) -> Result<(), Failure> {
+    let called = format!("{program} {}", words.join(" "));
+    let output =
+        output.map_err(|error| Failure::missing(format_args!("cannot run {called}: {error}")))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    let said = String::from_utf8_lossy(&output.stderr);
+    Err(Failure::data(format_args!("{called} failed: {}", said.trim())))
+}
