@@ -1,5 +1,7 @@
 //! The wrapper as Postfix's content filter: mail that clients submit by SMTP to a real Postfix.
 
+mod clients;
+mod killed;
 mod setup;
 
 use std::fs;
@@ -24,7 +26,12 @@ const LINE: &str = "dkim/unix=dkim unix - n n - 10 pipe flags=Rq user=sendmail-d
 
 /// A host whose Postfix has the filter, of a release of Debian.
 fn host(suite: &str) -> Sandbox {
-    let sandbox = Sandbox::of_suite("filter", suite);
+    host_on(&format!("tests/it/sandbox/base.sh {suite}"))
+}
+
+/// The same, on the root file system that a script builds.
+fn host_on(builder: &str) -> Sandbox {
+    let sandbox = Sandbox::on("filter", builder);
     sandbox.root(&format!(
         "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin sendmail-dkim
         echo 'filter_user = \"sendmail-dkim\"' >>/etc/sendmail-dkim/config.toml
