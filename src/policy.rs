@@ -122,6 +122,10 @@ pub struct Plan {
     pub folder: String,
     /// Smaller keys are refused; in bits.
     pub minimum_key_bits: u32,
+    /// Domains that sign in addition; their own files name their keys.
+    pub also_sign_as: Vec<Domain>,
+    /// Whether one key that fails is enough to leave the message unsigned.
+    pub strict_selectors: bool,
     /// What to do when signing fails.
     pub on_error: OnError,
     /// Whether the body is made 7-bit first.
@@ -207,6 +211,8 @@ impl Policy {
             return Ok(Decision::Skip(Reason::NoRule));
         }
         let signing = &self.file.signing;
+        let is_other = |other: &&Domain| **other != domain && !is_signed_for(header, other);
+        let also_sign_as = signing.also_sign_as.iter().filter(is_other).cloned().collect();
         let recipe = Recipe::new(domain, signing.headers.clone(), signing.oversign.clone())?
             .with_canonicalization(signing.canonicalization)
             .with_lifetime(signing.expire);
@@ -220,6 +226,8 @@ impl Policy {
             selectors: selectors.clone(),
             folder: self.folder().to_owned(),
             minimum_key_bits: signing.minimum_key_bits,
+            also_sign_as,
+            strict_selectors: signing.strict_selectors,
             on_error: signing.on_error,
             seven_bit: signing.seven_bit,
         })))

@@ -95,6 +95,8 @@ pub struct Entry<'a> {
     pub domain: Option<&'a Domain>,
     /// s=, of each signature.
     pub selectors: &'a [Selector],
+    /// d= and s= of the signatures by other domains than that of the author.
+    pub also: &'a [(Domain, Selector)],
     /// What became of it.
     pub outcome: Outcome,
     /// Why, where it was not signed.
@@ -135,6 +137,10 @@ impl fmt::Display for Entry<'_> {
         for (index, selector) in self.selectors.iter().enumerate() {
             f.write_str(if index == 0 { " s=" } else { "," })?;
             f.write_str(selector.as_str())?;
+        }
+        for (index, (domain, selector)) in self.also.iter().enumerate() {
+            f.write_str(if index == 0 { " also=" } else { "," })?;
+            write!(f, "{domain}:{selector}")?;
         }
         f.write_str(match self.outcome {
             Outcome::Signed => " result=signed",

@@ -5,8 +5,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
+use nix::unistd::geteuid;
 use serde::Serialize;
 
+use super::store::rights::{self, Step};
 use crate::argv::Mode;
 use crate::config::{Host, OnError};
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
@@ -17,7 +19,7 @@ use crate::report;
 use crate::submission::configuration::Etc;
 use crate::submission::error::NotSigned;
 use crate::submission::intake::{Intake, Source};
-use crate::submission::signing::Keys;
+use crate::submission::signing::{self, Made, Place};
 use crate::submission::submitter::User;
 use crate::submission::{Run, Way};
 use crate::wrapper::keyring::Keyring;
@@ -31,7 +33,18 @@ pub(super) struct Explained {
     pub(super) lookup: Vec<Looked>,
     /// How it is to be signed, if it is.
     pub(super) plan: Option<Plan>,
+    /// The keys that it is to be signed with.
+    pub(super) keys: Vec<Key>,
     pub(super) end: End,
+}
+
+/// A key that is to sign.
+pub(super) struct Key {
+    /// d=
+    pub(super) domain: Domain,
+    /// The folder below `keys/`.
+    pub(super) folder: String,
+    pub(super) selector: Selector,
 }
 
 /// A place of a domain file.
@@ -44,8 +57,8 @@ pub(super) struct Looked {
 
 /// What becomes of the message.
 pub(super) enum End {
-    /// Signed: all of it, with the signatures, and what the log would say of a risk.
-    Signed { message: Vec<u8>, risk: Option<&'static str> },
+    /// Signed: all of it, with the signatures.
+    Signed { message: Vec<u8>, made: Made, remark: Option<String> },
     /// Sent as it was submitted.
     Unsigned(String),
     /// The same, or refused, because something is broken.
@@ -63,22 +76,34 @@ impl Source for Memory<'_> {
     }
 }
 
-impl Keys for Keyring<'_> {
+/// The keys, as the wrapper can use them.
+struct Keys<'a>(Keyring<'a>);
+
+impl signing::Keys for Keys<'_> {
     fn sign(
         &mut self,
         _: &Domain,
-        plan: &Plan,
+        (folder, bits): Place<'_>,
         selector: &Selector,
         input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
-        let signed = self.sign_with(&plan.folder, selector, plan.minimum_key_bits, input);
-        signed.map_err(|error| report::chain(&error))
+        let signed = self.0.sign_with(folder, selector, bits, input);
+        let signed = signed.map_err(|error| report::chain(&error))?;
+        // Root opened the key. An ordinary user's own tree is for that user alone, and no group.
+        let tree = self.0.etc.keys();
+        let closed = |step: &Step| step.is_closed;
+        let steps = rights::path(&tree, &tree.join(folder), selector);
+        match steps.into_iter().find(closed).filter(|_| geteuid().is_root()) {
+            Some(step) => Err(format!("the wrapper's group can't read the key: {}", step.shown)),
+            None => Ok(signed),
+        }
     }
 }
 
 /// What the wrapper would do with a message of that user, called with `argv`, by the configuration in `etc`.
 pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8]) -> Explained {
-    let ended = |end| Explained { from: None, lookup: Vec::new(), plan: None, end };
+    let ended =
+        |end| Explained { from: None, lookup: Vec::new(), plan: None, keys: Vec::new(), end };
     let submission = match Mode::parse(argv) {
         Mode::Submit(submission) => submission,
         Mode::Smtp => return ended(End::NotRead("SMTP on standard input, signed inside")),
@@ -96,7 +121,7 @@ pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
     let mut run = Run::new(&etc, &host, &submission, Way::Alone);
     run.user = user;
     let mut intake = Intake::new(Memory(message), Reader::new(run.lone_dot()), host.most_kept());
-    let mut keys = Keyring { etc: &etc, held: &held };
+    let mut keys = Keys(Keyring { etc: &etc, held: &held });
     let end = match run.sign(&mut intake, &mut keys, host.message_size_limit) {
         Ok(signed) => {
             let mut message = Vec::new();
@@ -105,7 +130,7 @@ pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
                 Ok(())
             });
             match written {
-                Ok(()) => End::Signed { message, risk: signed.risk() },
+                Ok(()) => End::Signed { message, remark: signed.remark(), made: signed.made },
                 Err(error) => End::Failed(report::chain(&error), run.on_error()),
             }
         }
@@ -116,9 +141,29 @@ pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
     Explained {
         from: author.map(Author::address),
         lookup: author.map(|author| lookup(&etc, &host, author.domain())).unwrap_or_default(),
+        keys: run.plan.as_ref().map(|plan| keys_of(&etc, &host, plan)).unwrap_or_default(),
         plan: run.plan,
         end,
     }
+}
+
+/// The keys of a plan, those of `also_sign_as` included.
+fn keys_of(etc: &Etc, host: &Host, plan: &Plan) -> Vec<Key> {
+    let keys = |domain: &Domain, folder: &str, selectors: &[Selector]| {
+        let key = |selector: &Selector| Key {
+            domain: domain.clone(),
+            folder: folder.to_owned(),
+            selector: selector.clone(),
+        };
+        selectors.iter().map(key).collect::<Vec<_>>()
+    };
+    let mut all = keys(plan.recipe.domain(), &plan.folder, &plan.selectors);
+    for domain in &plan.also_sign_as {
+        if let Ok(policy) = etc.also(domain, host) {
+            all.extend(keys(domain, policy.folder(), &policy.file.selectors));
+        }
+    }
+    all
 }
 
 /// The places of the file for a domain, up to the one that is used.

@@ -7,7 +7,7 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::cli::{Args, JSON, Opt};
-use super::dry_run::{End, Explained, Looked, explain, sample, user_named};
+use super::dry_run::{self, End, Explained, Looked, explain, sample, user_named};
 use super::input;
 use super::output::{Failure, diff};
 use super::store::keys::KeyFiles;
@@ -47,6 +47,8 @@ struct Explanation {
     lookup: Vec<Looked>,
     domain: Option<String>,
     selectors: Vec<String>,
+    /// Domains that sign in addition.
+    also_sign_as: Vec<String>,
     keys: Vec<Key>,
     /// h= of the first signature.
     signed_fields: Vec<String>,
@@ -64,9 +66,6 @@ struct Key {
     steps: Vec<String>,
     /// What is not as it should be.
     wrong: Vec<String>,
-    /// The wrapper can't read it.
-    #[serde(skip)]
-    is_closed: bool,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -101,17 +100,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 impl Explanation {
     fn of(explained: Explained, user: String, args: &Args, message: &[u8]) -> Self {
         let plan = explained.plan.as_ref();
-        let keys = plan.map(|plan| {
-            let tree = args.etc.join("keys");
-            let folder = tree.join(&plan.folder);
-            let key = |selector| {
-                let path = KeyFiles::within(&folder, selector).private;
-                let folders = [&tree, &folder].map(|folder| rights::folder(folder, &tree));
-                let steps = folders.into_iter().chain([rights::key(&path, &tree)]);
-                Key::of(path, steps.flatten())
-            };
-            plan.selectors.iter().map(key).collect()
-        });
+        let tree = args.etc.join("keys");
+        let key = |key: &dry_run::Key| {
+            let folder = tree.join(&key.folder);
+            let path = KeyFiles::within(&folder, &key.selector).private;
+            Key::of(path, rights::path(&tree, &folder, &key.selector).into_iter())
+        };
         let mut this = Self {
             from: explained.from,
             user,
@@ -120,7 +114,10 @@ impl Explanation {
             selectors: plan
                 .map(|plan| plan.selectors.iter().map(ToString::to_string).collect())
                 .unwrap_or_default(),
-            keys: keys.unwrap_or_default(),
+            also_sign_as: plan
+                .map(|plan| plan.also_sign_as.iter().map(ToString::to_string).collect())
+                .unwrap_or_default(),
+            keys: explained.keys.iter().map(key).collect(),
             signed_fields: Vec::new(),
             decision: "send as it was submitted",
             reason: None,
@@ -128,17 +125,11 @@ impl Explanation {
             signatures: Vec::new(),
         };
         match explained.end {
-            // Root opened the key, and the wrapper could not.
-            End::Signed { .. } if this.has_closed_key() => {
-                this.reason = Some("the wrapper's group can't read the key".to_owned());
-                if plan.is_some_and(|plan| plan.on_error == OnError::Refuse) {
-                    this.decision = REFUSE;
-                }
-            }
-            End::Signed { message: signed, risk } => {
+            End::Signed { message: signed, made, remark } => {
                 this.decision = "sign";
-                this.reason = risk.map(str::to_owned);
-                this.take(message, &signed);
+                this.reason = remark;
+                let count = made.selectors.len().saturating_add(made.also.len());
+                this.take(message, &signed, count);
             }
             End::Unsigned(reason) => this.reason = Some(reason),
             End::Failed(mut reason, on_error) => {
@@ -159,12 +150,12 @@ impl Explanation {
     }
 
     /// The signatures, what they sign, and what else is another than was submitted.
-    fn take(&mut self, message: &[u8], signed: &[u8]) {
+    fn take(&mut self, message: &[u8], signed: &[u8], count: usize) {
         let before = String::from_utf8_lossy(message).replace("\r\n", "\n");
         let after = String::from_utf8_lossy(signed).into_owned();
         // Ours are the first fields: each selector made one.
         let mut rest = after.as_str();
-        for _ in &self.selectors {
+        for _ in 0..count {
             let field = field(rest);
             self.signatures.push(field.to_owned());
             rest = rest.get(field.len()..).unwrap_or_default();
@@ -181,11 +172,6 @@ impl Explanation {
         self.changes = diff(("submitted", &before), ("sent", rest));
     }
 
-    /// An ordinary user's own tree is for that user alone, and no group.
-    fn has_closed_key(&self) -> bool {
-        geteuid().is_root() && self.keys.iter().any(|key| key.is_closed)
-    }
-
     fn text(&self) -> String {
         let mut text = String::new();
         let mut line = |name: &str, value: &str| {
@@ -198,6 +184,9 @@ impl Explanation {
         }
         if let Some(domain) = &self.domain {
             line("signer", &format!("d={domain} s={}", self.selectors.join(",")));
+        }
+        for domain in &self.also_sign_as {
+            line("also", &format!("d={domain}"));
         }
         for key in &self.keys {
             key.steps.iter().for_each(|step| line("key", step));
@@ -222,9 +211,8 @@ impl Explanation {
 
 impl Key {
     fn of(path: PathBuf, steps: impl Iterator<Item = rights::Step>) -> Self {
-        let (mut shown, mut wrong, mut is_closed) = (Vec::new(), Vec::new(), false);
+        let (mut shown, mut wrong) = (Vec::new(), Vec::new());
         for step in steps {
-            is_closed |= step.is_closed;
             if let Some(wanted) = step.wanted {
                 wrong.push(format!("{}; expected {wanted}: {}", step.shown, step.remedy));
             }
@@ -233,7 +221,7 @@ impl Key {
         if !path.exists() {
             wrong.push(format!("{} is not there, or not for the caller to see", path.display()));
         }
-        Self { path, steps: shown, wrong, is_closed }
+        Self { path, steps: shown, wrong }
     }
 }
 

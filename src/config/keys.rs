@@ -2,6 +2,7 @@
 
 mod callers;
 mod host;
+mod how;
 
 use std::ops::Range;
 use std::path::PathBuf;
@@ -11,8 +12,8 @@ use toml::Spanned;
 
 use super::error::ConfigError;
 use super::publish::Value as PublishValue;
-use super::signing::{OnError, Signing, try_names};
-use crate::dkim::{Canonicalization, Domain, FieldName, Identity, Selector};
+use super::signing::OnError;
+use crate::dkim::{Domain, Identity, Selector};
 
 pub(super) type Text = Option<Spanned<String>>;
 pub(super) type List = Option<Spanned<Vec<String>>>;
@@ -52,6 +53,8 @@ struct Values {
     oversign: List,
     expire: Option<Spanned<Lifetime>>,
     seven_bit: Option<bool>,
+    also_sign_as: List,
+    strict_selectors: Option<bool>,
     sign_forwarded: Option<bool>,
     smtp: Option<bool>,
 }
@@ -75,8 +78,6 @@ pub(super) struct RuleKeys {
 
 /// Entries of `selectors`: each makes a signature.
 const MOST_SELECTORS: usize = 10;
-/// Entries of `headers` and `oversign`.
-const MOST_NAMES: usize = 100;
 /// Entries of `users`, `groups`, `logins` and `clients`.
 const MOST_LOGINS: usize = 1_000;
 /// `[[sign]]` tables.
@@ -240,92 +241,6 @@ impl<'a> Keys<'a> {
         }
         Ok(Some(selectors))
     }
-
-    pub(super) fn signing(&self, base: &Signing) -> Result<Signing, ConfigError> {
-        let values = &self.values;
-        let on_error = self.parsed("on_error", &values.on_error, OnError::parse)?;
-        let canonicalization = self.parsed(
-            "canonicalization",
-            &values.canonicalization,
-            str::parse::<Canonicalization>,
-        )?;
-        let (headers, oversign) = self.names(base)?;
-        Ok(Signing {
-            on_error: on_error.unwrap_or(base.on_error),
-            canonicalization: canonicalization.unwrap_or(base.canonicalization),
-            minimum_key_bits: self.minimum_key_bits()?.unwrap_or(base.minimum_key_bits),
-            headers,
-            oversign,
-            expire: self.expire()?.or(base.expire),
-            seven_bit: values.seven_bit.unwrap_or(base.seven_bit),
-            sign_forwarded: values.sign_forwarded.unwrap_or(base.sign_forwarded),
-            smtp: values.smtp.unwrap_or(base.smtp),
-        })
-    }
-
-    fn minimum_key_bits(&self) -> Result<Option<u32>, ConfigError> {
-        let Some(value) = &self.values.minimum_key_bits else { return Ok(None) };
-        let bits = *value.as_ref();
-        if !(1024..=4096).contains(&bits) {
-            let what = format!("{bits} is not in 1024..=4096");
-            return Err(self.error("minimum_key_bits", &value.span(), what));
-        }
-        Ok(Some(bits))
-    }
-
-    fn expire(&self) -> Result<Option<u64>, ConfigError> {
-        let Some(value) = &self.values.expire else { return Ok(None) };
-        let seconds = match value.as_ref() {
-            Lifetime::Seconds(seconds) => Some(*seconds),
-            Lifetime::Text(text) => parse_lifetime(text),
-        };
-        let what = "want seconds, or a number with s, m, h or d, as \"14d\"";
-        let seconds = seconds.filter(|seconds| *seconds > 0);
-        seconds.map(Some).ok_or_else(|| self.error("expire", &value.span(), what))
-    }
-
-    /// `headers` and `oversign`. What is inherited gives way to what is said here.
-    fn names(&self, base: &Signing) -> Result<(Vec<FieldName>, Vec<FieldName>), ConfigError> {
-        let headers = self.names_of("headers", &self.values.headers, &base.headers)?;
-        let mut oversign = self.names_of("oversign", &self.values.oversign, &base.oversign)?;
-        if self.values.oversign.is_none() {
-            oversign.retain(|name| headers.contains(name));
-        }
-        for (key, list) in [("headers", &self.values.headers), ("oversign", &self.values.oversign)]
-        {
-            let Some(list) = list else { continue };
-            let oversign = if key == "headers" { [].as_slice() } else { &oversign };
-            try_names(&headers, oversign).map_err(|why| self.error(key, &list.span(), why))?;
-        }
-        Ok((headers, oversign))
-    }
-
-    /// A whole list, or changes to `base`: `+Name` adds, `-Name` takes away.
-    fn names_of(
-        &self,
-        key: &str,
-        list: &List,
-        base: &[FieldName],
-    ) -> Result<Vec<FieldName>, ConfigError> {
-        self.most(key, list, MOST_NAMES)?;
-        let Some(list) = list else { return Ok(base.to_vec()) };
-        let texts: &Vec<String> = list.as_ref();
-        let changes = texts.iter().filter(|text| text.starts_with(['+', '-'])).count();
-        if changes != 0 && changes != texts.len() {
-            let what = "all names begin with + or -, or none does";
-            return Err(self.error(key, &list.span(), what));
-        }
-        let mut names = if changes == 0 { Vec::new() } else { base.to_vec() };
-        for text in texts {
-            let typed = text.strip_prefix(['+', '-']).unwrap_or(text);
-            let name = FieldName::parse(typed).map_err(|why| self.error(key, &list.span(), why))?;
-            names.retain(|other| *other != name);
-            if !text.starts_with('-') {
-                names.push(name);
-            }
-        }
-        Ok(names)
-    }
 }
 
 /// `sendmail` and `on_error` of a text that is otherwise broken.
@@ -338,19 +253,6 @@ pub(super) fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
     let sendmail = text_of("sendmail").map(PathBuf::from).filter(|path| path.is_absolute());
     let on_error = text_of("on_error").and_then(|text| OnError::parse(&text).ok());
     (sendmail, on_error.unwrap_or_default())
-}
-
-fn parse_lifetime(text: &str) -> Option<u64> {
-    let unit = text.chars().next_back()?;
-    let number: u64 = text.strip_suffix(unit)?.trim_ascii().parse().ok()?;
-    let seconds = match unit {
-        's' => 1,
-        'm' => 60,
-        'h' => 3_600,
-        'd' => 86_400,
-        _ => return None,
-    };
-    number.checked_mul(seconds)
 }
 
 fn span<T>(value: &Option<Spanned<T>>) -> Option<Range<usize>> {

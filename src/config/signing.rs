@@ -25,6 +25,7 @@ impl OnError {
 
 /// The settings that a domain file may override.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Signing {
     /// `on_error`
     pub on_error: OnError,
@@ -40,6 +41,10 @@ pub struct Signing {
     pub expire: Option<u64>,
     /// Whether the body is made 7-bit before it is signed.
     pub seven_bit: bool,
+    /// Domains that sign in addition to that of the author.
+    pub also_sign_as: Vec<Domain>,
+    /// Whether one key that fails is enough to leave the message unsigned.
+    pub strict_selectors: bool,
     /// Whether mail that passes through (`Received:`, `-G`) is signed.
     pub sign_forwarded: bool,
     /// Whether mail that Postfix accepted by SMTP and hands to the content filter is signed.
@@ -93,6 +98,8 @@ impl Default for Signing {
             oversign: names(&ONE_OF_EACH),
             expire: None,
             seven_bit: true,
+            also_sign_as: Vec::new(),
+            strict_selectors: false,
             sign_forwarded: false,
             smtp: false,
         }

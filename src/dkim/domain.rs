@@ -35,6 +35,14 @@ impl Domain {
         &self.0
     }
 
+    /// Whether the name means something to one host alone: it has no dot, or is below `localhost` or `localdomain`. No key can be
+    /// published for it.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        let last = self.as_str().rsplit('.').next().unwrap_or_default();
+        !self.as_str().contains('.') || ["localhost", "localdomain"].contains(&last)
+    }
+
     /// The domain one label up, unless that is a single label or nothing.
     pub fn parent(&self) -> Option<Self> {
         let (_, parent) = self.0.split_once('.')?;

@@ -157,6 +157,12 @@ impl Recipe {
         Self { signed: keep(&self.signed), oversigned: keep(&self.oversigned), ..self.clone() }
     }
 
+    /// The recipe with another d=, and no i=.
+    #[must_use]
+    pub fn of_domain(&self, domain: Domain) -> Self {
+        Self { domain, identity: None, ..self.clone() }
+    }
+
     /// d=
     #[must_use]
     pub fn domain(&self) -> &Domain {

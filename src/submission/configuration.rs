@@ -54,6 +54,8 @@ pub(crate) enum Fault {
     Wrong(ConfigError),
     /// It holds no usable key.
     Key(KeyError),
+    /// It is the file of a domain that is to sign mail of others, and has no keys of that domain.
+    NotItsOwn,
 }
 
 impl Fault {
@@ -73,6 +75,7 @@ impl fmt::Display for FileError {
             Fault::TooLarge(largest) => write!(f, "{path} is larger than {largest} bytes"),
             Fault::Wrong(_) => write!(f, "{path}"),
             Fault::Key(_) => write!(f, "key {path}"),
+            Fault::NotItsOwn => write!(f, "{path} names another domain, or no selectors"),
         }
     }
 }
@@ -83,7 +86,7 @@ impl Error for FileError {
             Fault::Unreadable(error) => Some(error),
             Fault::Wrong(error) => Some(error),
             Fault::Key(error) => Some(error),
-            Fault::NotAFile | Fault::Untrusted(_) | Fault::TooLarge(_) => None,
+            Fault::NotAFile | Fault::Untrusted(_) | Fault::TooLarge(_) | Fault::NotItsOwn => None,
         }
     }
 }
@@ -154,12 +157,30 @@ impl Etc {
             let file = DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
                 .map_err(|error| Fault::Wrong(error).of(&path))?;
             if candidate.fits(&file) {
-                let domains = self.domains();
-                judge(self.rule()?, &domains, &metadata(&domains)?)?;
-                return Ok(Some(Policy { candidate, file }));
+                return self.judged(Policy { candidate, file }).map(Some);
             }
         }
         Ok(None)
+    }
+
+    /// Reads the file of a domain that signs mail of others in addition to them: that of its own name, no other.
+    pub(crate) fn also(&self, domain: &Domain, host: &Host) -> Result<Policy, FileError> {
+        let candidate = Candidate { domain: Some(domain.clone()), is_parent: false };
+        let path = self.domains().join(candidate.file());
+        let text = self.read(&path)?;
+        let file = DomainFile::parse(&text, Some(domain), &host.signing)
+            .map_err(|error| Fault::Wrong(error).of(&path))?;
+        if file.domain.as_ref().is_some_and(|other| other != domain) || file.selectors.is_empty() {
+            return Err(Fault::NotItsOwn.of(&path));
+        }
+        self.judged(Policy { candidate, file })
+    }
+
+    /// A domain file counts only where no other user could have put it.
+    fn judged(&self, policy: Policy) -> Result<Policy, FileError> {
+        let domains = self.domains();
+        judge(self.rule()?, &domains, &metadata(&domains)?)?;
+        Ok(policy)
     }
 
     fn read(&self, path: &Path) -> Result<String, FileError> {

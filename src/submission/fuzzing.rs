@@ -8,13 +8,12 @@ use nix::errno::Errno;
 
 use super::configuration::Etc;
 use super::intake::{Intake, Source};
-use super::signing::Keys;
+use super::signing::{Keys, Place};
 use super::spool::Sealed;
 use super::{Run, Way};
 use crate::argv::Mode;
 use crate::dkim::{Algorithm, Domain, HashInput, Selector, SigningKey};
 use crate::message::Reader;
-use crate::policy::Plan;
 use crate::report;
 
 /// Bytes in the pieces that the target makes of them.
@@ -33,7 +32,7 @@ impl Keys for OneKey<'_> {
     fn sign(
         &mut self,
         _: &Domain,
-        _: &Plan,
+        _: Place<'_>,
         _: &Selector,
         input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {

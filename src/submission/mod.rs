@@ -27,7 +27,7 @@ use crate::report::{self, Entry, Outcome, Severity};
 use configuration::Etc;
 use error::{NotSigned, guarded};
 use intake::{Intake, Source};
-use signing::{Job, Keys, Signed};
+use signing::{Also, Job, Keys, Made, Signed};
 use submitter::User;
 
 /// How a message is submitted.
@@ -59,6 +59,8 @@ pub(crate) struct Run<'a> {
     pub(crate) author: Option<Author>,
     /// How it is to be signed, once that is decided.
     pub(crate) plan: Option<Plan>,
+    /// The signatures, once they are made, and what is to be said of them.
+    pub(crate) signed: Option<(Made, Option<String>)>,
 }
 
 impl<'a> Run<'a> {
@@ -83,6 +85,7 @@ impl<'a> Run<'a> {
             client: None,
             author: None,
             plan: None,
+            signed: None,
         }
     }
 
@@ -111,11 +114,14 @@ impl<'a> Run<'a> {
             let plan = self.complete(&mut header, &author, plan)?;
             self.message_id = message_id(&header);
             let now = Timestamp(self.now.seconds);
-            let job = Job { header, author: &author, plan: self.plan.insert(plan), now };
-            let signed = job.sign(intake, keys)?;
+            let also = self.also(&plan);
+            let plan = self.plan.insert(plan);
+            let signed =
+                Job { header, author: &author, plan, also: &also, now }.sign(intake, keys)?;
             if limit.is_some_and(|limit| signed.outgrows(limit, intake)) {
                 return Err(NotSigned::TooLarge);
             }
+            self.signed = Some((signed.made.clone(), signed.remark()));
             Ok(signed)
         });
         self.size = intake.is_read().then(|| intake.kept());
@@ -156,6 +162,15 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// What the domains say that sign in addition.
+    fn also(&self, plan: &Plan) -> Vec<Also> {
+        let also = |domain: &Domain| {
+            let policy = self.etc.also(domain, self.host);
+            Also { domain: domain.clone(), policy: policy.map_err(|error| report::chain(&error)) }
+        };
+        plan.also_sign_as.iter().map(also).collect()
+    }
+
     /// Completes the header. What could change in it afterwards is not signed.
     fn complete(
         &self,
@@ -175,9 +190,22 @@ impl<'a> Run<'a> {
         Ok(plan)
     }
 
+    /// Writes the line of a signed message to the log, if it is wanted there, or a key could not sign.
+    pub(crate) fn log_signed(&self) {
+        let Some((made, remark)) = &self.signed else { return };
+        let has_failed = !made.failed.is_empty();
+        if has_failed || self.host.log_success {
+            let severity = if has_failed { Severity::Error } else { Severity::Info };
+            self.log(severity, Outcome::Signed, remark.as_deref());
+        }
+    }
+
     /// Writes the line of the message to the log.
     pub(crate) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
         let plan = self.plan.as_ref();
+        let made =
+            self.signed.as_ref().filter(|_| outcome == Outcome::Signed).map(|(made, _)| made);
+        let planned = plan.map_or([].as_slice(), |plan| &plan.selectors);
         let author = self.author.as_ref().map(Author::address);
         let entry = Entry {
             uid: self.user.uid(),
@@ -188,7 +216,8 @@ impl<'a> Run<'a> {
             time: Some(self.begun.elapsed()),
             author: author.as_deref(),
             domain: plan.map(|plan| plan.recipe.domain()),
-            selectors: plan.map_or(&[], |plan| &plan.selectors),
+            selectors: made.map_or(planned, |made| &made.selectors),
+            also: made.map_or(&[], |made| &made.also),
             outcome,
             reason,
         };

@@ -8,22 +8,43 @@ use super::error::NotSigned;
 use super::intake::{Intake, IntakeError, Source};
 use super::spool::{Sealed, Spool};
 use crate::dkim::{Algorithm, BodyHash, BodyHasher, Canon, Domain, Draft, HashInput, Header};
-use crate::dkim::{Selector, Timestamp};
+use crate::dkim::{Recipe, Selector, Timestamp};
 use crate::message::complete;
 use crate::message::seven_bit::{Changes, Rewrite, Survey};
-use crate::policy::Plan;
+use crate::policy::{Plan, Policy};
 
 /// What signs: the keys themselves, or the process that can open them.
 pub(crate) trait Keys {
-    /// Signs for an author domain with the key of a selector: the algorithm of the key, and the signature by that algorithm. The
-    /// error is for the log.
+    /// Signs a message of an author domain with the key of a selector: the algorithm of the key, and the signature by that algorithm. The error is for the log.
     fn sign(
         &mut self,
         author: &Domain,
-        plan: &Plan,
+        place: Place<'_>,
         selector: &Selector,
         input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String>;
+}
+
+/// Where the keys of a domain are: the folder below `keys/`, and the bits below which an RSA key is refused. The process that signs
+/// reads that itself.
+pub(crate) type Place<'a> = (&'a str, u32);
+
+/// A domain of `also_sign_as`, and what its own file says, or why that can't be used.
+#[derive(Debug)]
+pub(super) struct Also {
+    pub(super) domain: Domain,
+    pub(super) policy: Result<Policy, String>,
+}
+
+/// The signatures of a message.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Made {
+    /// s= of those by the domain of the author.
+    pub(crate) selectors: Vec<Selector>,
+    /// d= and s= of the others.
+    pub(crate) also: Vec<(Domain, Selector)>,
+    /// Why there are not more of them.
+    pub(crate) failed: Vec<String>,
 }
 
 /// A message to be signed.
@@ -32,6 +53,7 @@ pub(super) struct Job<'a> {
     pub(super) header: Header,
     pub(super) author: &'a Domain,
     pub(super) plan: &'a Plan,
+    pub(super) also: &'a [Also],
     pub(super) now: Timestamp,
 }
 
@@ -43,6 +65,7 @@ pub(crate) struct Signed {
     body: Option<Spool>,
     /// The length of head and body.
     length: Length,
+    pub(crate) made: Made,
     may_break: bool,
 }
 
@@ -72,26 +95,92 @@ impl Job<'_> {
             Some(measure) if changes.keep_body() => (measure, None),
             _ => again(intake, &changes, Measure::new(canon)).map_err(IntakeError::Keep)?,
         };
-        let head = self.head(&measure.hasher.finish(), keys)?;
+        let (made, head) = self.head(&measure.hasher.finish(), keys)?;
         let mut length = measure.length;
         length.add(&head);
         // With the setting off the administrator knows.
         let may_break = changes.leaves_risk && self.plan.seven_bit;
-        Ok(Signed { head, body, length, may_break })
+        Ok(Signed { head, body, length, made, may_break })
     }
 
-    fn head(&self, hash: &BodyHash, keys: &mut impl Keys) -> Result<Vec<u8>, NotSigned> {
+    /// The signatures, the header and the empty line. One key that fails does not keep the others from signing; but a domain of
+    /// `also_sign_as` never signs alone.
+    fn head(&self, hash: &BodyHash, keys: &mut impl Keys) -> Result<(Made, Vec<u8>), NotSigned> {
         let plan = self.plan;
-        let mut head = Vec::new();
+        let (mut made, mut head) = (Made::default(), Vec::new());
+        let own = (plan.folder.as_str(), plan.minimum_key_bits);
         for selector in &plan.selectors {
-            let draft = Draft::new(&self.header, hash, &plan.recipe, selector, self.now)?;
-            let signed = keys.sign(self.author, plan, selector, draft.input());
-            let (algorithm, signature) = signed.map_err(NotSigned::Key)?;
-            head.extend_from_slice(draft.finish(algorithm, &signature).as_bytes());
+            match self.signature(hash, &plan.recipe, own, selector, keys)? {
+                Ok(signature) => {
+                    head.extend(signature);
+                    made.selectors.push(selector.clone());
+                }
+                Err(why) => made.fail(why),
+            }
+        }
+        if made.selectors.is_empty() {
+            return Err(NotSigned::Key(made.failed.join("; ")));
+        }
+        for Also { domain, policy } in self.also {
+            match policy {
+                Ok(policy) => self.also(hash, domain, policy, keys, &mut made, &mut head)?,
+                Err(why) => made.fail(format!("also_sign_as {domain}: {why}")),
+            }
+        }
+        if plan.strict_selectors && !made.failed.is_empty() {
+            return Err(NotSigned::Key(made.failed.join("; ")));
         }
         self.header.write_to(&mut head);
         head.push(b'\n');
-        Ok(head)
+        Ok((made, head))
+    }
+
+    /// The signatures of a domain of `also_sign_as`: of the same fields as those of the author.
+    fn also(
+        &self,
+        hash: &BodyHash,
+        domain: &Domain,
+        policy: &Policy,
+        keys: &mut impl Keys,
+        made: &mut Made,
+        head: &mut Vec<u8>,
+    ) -> Result<(), NotSigned> {
+        let recipe = self.plan.recipe.of_domain(domain.clone());
+        let place = (policy.folder(), policy.file.signing.minimum_key_bits);
+        for selector in &policy.file.selectors {
+            match self.signature(hash, &recipe, place, selector, keys)? {
+                Ok(signature) => {
+                    head.extend(signature);
+                    made.also.push((domain.clone(), selector.clone()));
+                }
+                Err(why) => made.fail(why),
+            }
+        }
+        Ok(())
+    }
+
+    /// The field of one signature, or why the key can't be used.
+    fn signature(
+        &self,
+        hash: &BodyHash,
+        recipe: &Recipe,
+        place: Place<'_>,
+        selector: &Selector,
+        keys: &mut impl Keys,
+    ) -> Result<Result<Vec<u8>, String>, NotSigned> {
+        let draft = Draft::new(&self.header, hash, recipe, selector, self.now)?;
+        let signed = keys.sign(self.author, place, selector, draft.input());
+        Ok(signed
+            .map(|(algorithm, signature)| draft.finish(algorithm, &signature).as_bytes().to_vec()))
+    }
+}
+
+impl Made {
+    /// The process that signs may fail in the same way for all keys.
+    fn fail(&mut self, why: String) {
+        if !self.failed.contains(&why) {
+            self.failed.push(why);
+        }
     }
 }
 
@@ -162,9 +251,11 @@ impl Signed {
         intake.kept() <= limit && self.length.0.saturating_add(ENVELOPE) > limit
     }
 
-    /// What the log says of a signature that may not last.
-    pub(crate) fn risk(&self) -> Option<&'static str> {
-        self.may_break.then_some("a signed or encrypted part may be altered in transit")
+    /// What the log says of keys that could not sign, and of a signature that may not last.
+    pub(crate) fn remark(&self) -> Option<String> {
+        let risk = self.may_break.then_some("a signed or encrypted part may be altered in transit");
+        let remarks: Vec<&str> = self.made.failed.iter().map(String::as_str).chain(risk).collect();
+        (!remarks.is_empty()).then(|| remarks.join("; "))
     }
 
     /// The message for the real sendmail.

@@ -44,6 +44,10 @@ impl fmt::Display for KeyringError {
             Self::File(error) => return error.fmt(f),
             Self::Sign(error) => return error.fmt(f),
             Self::Open { path, source: Errno::ELOOP, .. } => (path, ", links are not followed"),
+            // What is opened as a directory, and is a link to one, is not a directory.
+            Self::Open { path, source: Errno::ENOTDIR, .. } => {
+                (path, ", its folder is a link or no directory, and links are not followed")
+            }
             // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
             Self::Open { path, source: Errno::EACCES, privileged: false } => {
                 (path, ", the set-gid bit was ignored or is not there")

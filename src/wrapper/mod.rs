@@ -76,11 +76,9 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
         environment: call.environment.clone(),
     });
     let call = stripped.as_ref().unwrap_or(call);
-    match signed.and_then(|signed| Ok((signed.risk(), signed.seal(&mut intake)?))) {
-        Ok((risk, message)) => {
-            if host.log_success {
-                run.log(report::Severity::Info, Outcome::Signed, risk);
-            }
+    match signed.and_then(|signed| Ok(signed.seal(&mut intake)?)) {
+        Ok(message) => {
+            run.log_signed();
             let dash_i = !submission.dash_i;
             Err(report::fatal(&exec(&real, call, dash_i, message, dropped)))
         }

@@ -29,11 +29,10 @@ use super::protocol::{
 use crate::argv::Submission;
 use crate::config::Host;
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
-use crate::policy::Plan;
 use crate::report;
 use crate::submission::configuration::Etc;
 use crate::submission::error::panicked;
-use crate::submission::signing::Keys;
+use crate::submission::signing::{Keys, Place};
 use crate::submission::spool::write_all;
 use crate::submission::submitter::User;
 
@@ -98,7 +97,7 @@ impl Keys for Signer {
     fn sign(
         &mut self,
         author: &Domain,
-        _: &Plan,
+        _: Place<'_>,
         selector: &Selector,
         input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
@@ -154,16 +153,23 @@ impl Service<'_> {
 
     fn answer(&self, head: &[u8; HEAD], rest: Vec<u8>) -> Result<(Algorithm, Vec<u8>), String> {
         let (author, selector, input) = read_request(head, rest).ok_or("not a request")?;
-        let policy = self.keyring.etc.policy(&author, self.host);
+        let etc = self.keyring.etc;
+        let policy = etc.policy(&author, self.host);
         let policy = policy.map_err(|error| report::chain(&error))?.ok_or("no domain file")?;
         let user = User::real();
         let client = user.client(self.host, self.submission);
         if !policy.allows(&user.caller(&policy.file, client)) {
             return Err("the user may not sign for the domain".to_owned());
         }
-        if !input.is_of(&policy.signing_domain(&author), &selector) {
-            return Err("the text to sign is not of the domain and the selector".to_owned());
-        }
+        let policy = if input.is_of(&policy.signing_domain(&author), &selector) {
+            policy
+        } else {
+            // The administrator decided that mail of the author is signed by that domain, too: its own `users` are not asked.
+            let mut also = policy.file.signing.also_sign_as.iter();
+            let also = also.find(|also| input.is_of(also, &selector));
+            let also = also.ok_or("the text to sign is not of the domain and the selector")?;
+            etc.also(also, self.host).map_err(|error| report::chain(&error))?
+        };
         // The selector need not be in the domain file: `dkimctl rotate` may have replaced the file since the other process read
         // it. A user who may sign for the domain may use any of its keys.
         let minimum_bits = policy.file.signing.minimum_key_bits;

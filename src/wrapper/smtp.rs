@@ -99,11 +99,9 @@ fn pass(
     let signed = run.sign(&mut intake, signer, limit);
     let is_complete = intake.source().0.end == DataEnd::Found;
     let given = match signed {
-        Ok(signed) if is_complete => give_signed(&signed, &mut intake).inspect(|()| {
-            if host.log_success {
-                run.log(Severity::Info, Outcome::Signed, signed.risk());
-            }
-        }),
+        Ok(signed) if is_complete => {
+            give_signed(&signed, &mut intake).inspect(|()| run.log_signed())
+        }
         // The client has left, or the end is not clear; nothing of it is signed.
         Ok(_) => {
             give_original(run, &mut intake, Severity::Info, &NotFollowed::AmbiguousEnd.to_string())

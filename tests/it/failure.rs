@@ -73,9 +73,10 @@ fn a_bad_key_sends_or_refuses_as_the_domain_says() {
 }
 
 #[test]
-fn one_bad_key_of_two_is_a_failure() {
+fn one_bad_key_of_two_is_a_failure_where_all_must_sign() {
     let stage = Stage::new();
-    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\", \"s2\"]\n");
+    let file = "selectors = [\"s1\", \"s2\"]\nstrict_selectors = true\n";
+    stage.write("etc/domains/sample.com.toml", file);
     assert_sent_as_submitted(&stage);
 }
 

@@ -298,6 +298,8 @@ fn the_manual_page_and_the_example_name_every_key() {
         "oversign",
         "expire",
         "seven_bit",
+        "also_sign_as",
+        "strict_selectors",
         "sign_forwarded",
         "smtp",
     ];

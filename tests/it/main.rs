@@ -98,6 +98,8 @@ mod session;
 mod settled;
 /// In the sandbox: config.toml is filled from the host, and what is there stays.
 mod setup;
+/// Several keys and several domains sign one message.
+mod several;
 /// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
 mod smtp;
 mod status;

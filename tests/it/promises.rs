@@ -220,6 +220,7 @@ fn the_defaults_are_those_of_the_manual_pages() {
             "seven_bit" => ("seven_bit = false", format!("{key} = {default}")),
             "subdomains" => ("subdomains = true", format!("{key} = {default}")),
             "smtp" => ("smtp = true", format!("{key} = {default}")),
+            "strict_selectors" => ("strict_selectors = true", format!("{key} = {default}")),
             "sign_forwarded" => ("sign_forwarded = true", format!("{key} = {default}")),
             "oversign" => {
                 let names: Vec<_> =

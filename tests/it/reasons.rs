@@ -192,7 +192,8 @@ const WRONG: &[Wrong] = &[
 ];
 
 /// Of two keys the second is the one that a call fails for: the process that reads the message makes fewer such calls.
-const TWO: &str = "cp -a KEY keys/reasons.test/s2.private; sed -i 's/\"s1\"/\"s1\", \"s2\"/' FILE";
+const TWO: &str = "cp -a KEY keys/reasons.test/s2.private; sed -i 's/\"s1\"/\"s1\", \"s2\"/' FILE; \
+    echo strict_selectors = true >>FILE";
 
 /// As WRONG has it, with the names filled in.
 fn filled(text: &str) -> String {
@@ -380,6 +381,16 @@ const LINES: &[(&str, &str, &str)] = &[
         "config.toml",
         "undisclosed_recipients_header = \"To\"",
         "\\\"To\\\" is neither empty nor a To or Cc field on one line of ASCII",
+    ),
+    (
+        "FILE",
+        "also_sign_as = [\"localhost\"]",
+        "also_sign_as: \\\"localhost\\\" is no domain that a key can be published for",
+    ),
+    (
+        "FILE",
+        "also_sign_as = [\"a.test\", \"a.test\"]",
+        "also_sign_as: \\\"a.test\\\" is listed twice",
     ),
     (
         "FILE",

@@ -11,18 +11,19 @@ use crate::admin::store::Readers;
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
-use crate::dkim::Selector;
+use crate::dkim::{Domain, Selector};
 
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let mut findings = Vec::new();
     let tree = etc.join("keys");
     findings.extend(all(&tree));
+    findings.extend(also_sign_as(etc, configuration));
     let folders: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
     findings.extend(folders.iter().filter_map(|name| folder(&tree, name)));
     let of_file = |config: &DomainConfig| {
         let folder = tree.join(config.folder());
         let key = |selector| key(&tree, &folder, selector, config, Proof::Whole);
-        selectors(config).into_iter().flat_map(key).collect::<Vec<_>>()
+        selectors(config, configuration).into_iter().flat_map(key).collect::<Vec<_>>()
     };
     let files = &configuration.files;
     let progress = Progress::of("domains with their keys checked");
@@ -53,10 +54,18 @@ pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> 
     unused.filter_map(finding).collect()
 }
 
-/// The keys that a domain file needs. No user signs by one that exempts its domain.
-fn selectors(config: &DomainConfig) -> BTreeSet<&Selector> {
+/// The keys that a domain file needs. No user signs by one that exempts its domain, but mail of others may be signed by it, too.
+fn selectors<'a>(
+    config: &'a DomainConfig,
+    configuration: &Configuration,
+) -> BTreeSet<&'a Selector> {
     let nobody = config.file.users.as_ref().is_some_and(Vec::is_empty);
-    if nobody && config.file.groups.is_none() { BTreeSet::new() } else { config.selectors() }
+    let is_exempt = nobody && config.file.groups.is_none();
+    if is_exempt && !signs_for_others(configuration, config) {
+        BTreeSet::new()
+    } else {
+        config.selectors()
+    }
 }
 
 /// The rights of the directory of all keys.
@@ -67,6 +76,44 @@ pub(crate) fn all(tree: &Path) -> Option<Finding> {
 /// The rights of the directory of a domain's keys.
 pub(crate) fn folder(tree: &Path, name: &str) -> Option<Finding> {
     rights::folder(&tree.join(name), tree).and_then(step)
+}
+
+/// Each domain of `also_sign_as` needs a file of its own name, with keys of its own.
+fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
+    let named = configuration.files.iter().flat_map(|config| &config.file.signing.also_sign_as);
+    let named: BTreeSet<&Domain> = named.collect();
+    let is_usable = |domain: &Domain| {
+        configuration.files.iter().any(|config| {
+            let is_its_own =
+                config.name.as_ref() == Some(domain) && config.domain() == Some(domain);
+            is_its_own && !config.file.selectors.is_empty()
+        })
+    };
+    let lacking = named.into_iter().filter(|domain| !is_usable(domain));
+    let found = lacking.map(|domain| {
+        let file = etc.join("domains").join(format!("{domain}.toml"));
+        Finding::error(
+            "also_sign_as",
+            format!("{domain} is to sign in addition, and {} names no keys of it", file.display()),
+            format!("dkimctl genkey -d {domain} -s SELECTOR, or take it out of `also_sign_as`"),
+        )
+    });
+    found.collect()
+}
+
+/// Whether another file names the domain in `also_sign_as`.
+fn signs_for_others(configuration: &Configuration, config: &DomainConfig) -> bool {
+    let mut others = configuration.files.iter().flat_map(|other| &other.file.signing.also_sign_as);
+    others.any(|domain| Some(domain) == config.domain())
+}
+
+/// What a key that can't be used costs.
+fn lost(config: &DomainConfig) -> &'static str {
+    if config.selectors().len() > 1 && !config.file.signing.strict_selectors {
+        "mail is not signed with this key"
+    } else {
+        "the domain is not signed"
+    }
 }
 
 /// How much of a key is looked at.
@@ -106,7 +153,7 @@ pub(crate) fn key(
                 None => "copy the key there, or take it out of `selectors`".to_owned(),
             },
         };
-        let evidence = format!("{shown} is not there: the domain is not signed");
+        let evidence = format!("{shown} is not there: {}", lost(config));
         return vec![Finding::error("key", evidence, remedy)];
     };
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
@@ -119,7 +166,7 @@ pub(crate) fn key(
         Ok(_) => {}
         Err(error) => findings.push(Finding::error(
             "key",
-            format!("{shown}: {error}: the domain is not signed"),
+            format!("{shown}: {error}: {}", lost(config)),
             replace(config),
         )),
     }

@@ -6,13 +6,14 @@ use std::path::Path;
 use super::configuration::Configuration;
 use super::finding::Finding;
 use crate::admin::dns::Dns;
-use crate::admin::dry_run::{End, explain, sample, user_named};
+use crate::admin::dry_run::{End, Key, explain, sample, user_named};
 use crate::admin::output::Progress;
 use crate::admin::parallel;
 use crate::admin::published::{Outcome, tested};
 use crate::admin::signatures::{Verified, line, of_key};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::KeyFiles;
+use crate::dkim::Lookup;
 use crate::submission::submitter::User;
 
 /// The published records against the keys.
@@ -56,7 +57,10 @@ fn trial(etc: &Path, config: &DomainConfig) -> Option<Finding> {
     let argv: Vec<OsString> = ["sendmail", "-t", "-i"].map(OsString::from).to_vec();
     let explained = explain(etc, &argv, user, &sample(&from));
     let why = match explained.end {
-        End::Signed { message, .. } => faults(etc, config, &message).join("; "),
+        End::Signed { message, made, .. } => {
+            let faults = faults(etc, &explained.keys, &message);
+            made.failed.into_iter().chain(faults).collect::<Vec<_>>().join("; ")
+        }
         End::Unsigned(why) | End::Failed(why, _) => why,
         End::NotRead(why) => why.to_owned(),
     };
@@ -86,10 +90,12 @@ fn submitter(config: &DomainConfig) -> Option<User> {
 }
 
 /// The signatures that do not verify with the public half of their keys.
-fn faults(etc: &Path, config: &DomainConfig, message: &[u8]) -> Vec<String> {
-    let folder = etc.join("keys").join(config.folder());
-    let verified =
-        Verified::new(message, |_, selector| of_key(&KeyFiles::within(&folder, selector)));
+fn faults(etc: &Path, keys: &[Key], message: &[u8]) -> Vec<String> {
+    let verified = Verified::new(message, |domain, selector| {
+        let key = keys.iter().find(|key| key.domain == *domain && key.selector == *selector);
+        let folder = key.map(|key| etc.join("keys").join(&key.folder));
+        folder.map_or(Lookup::NotFound, |folder| of_key(&KeyFiles::within(&folder, selector)))
+    });
     let Ok(verified) = verified else {
         return vec!["the signed message can't be read".to_owned()];
     };

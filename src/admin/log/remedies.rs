@@ -46,7 +46,7 @@ kinds! {
     "bad-header": "the header has a line that is no field", "the header is too large" =>
         "Fix the program that writes the message.";
     "forwarded": "has a Received field", "has a Resent field", "given with -G" =>
-        "No action: mail of another system passes through. To sign it, set sign_forwarded.";
+        "No action: mail of another system passes through. To sign it, set sign_forwarded. A Received field that webmail writes (with HTTP) does not matter.";
     "smtp-off": "submitted by SMTP, and smtp = true is not set" =>
         "To sign mail that arrives by SMTP, set smtp = true in the domain file; see docs/smtp.md.";
     "smtp-client": "the SMTP client may not sign for the domain" =>
@@ -72,7 +72,7 @@ kinds! {
         "No action if Postfix rejects it, too. If Postfix accepts larger mail, set the same message_size_limit in config.toml.";
     "too-large-signed": "signed, it would be larger than message_size_limit" =>
         "To sign such mail, raise message_size_limit in Postfix and in config.toml.";
-    "configuration": "….toml" =>
+    "configuration": "….toml", "…also_sign_as" =>
         "Fix the line or the permissions; until then mail is sent unsigned.";
     "fields": "From must be signed", "…is listed twice", "…does not survive delivery", "…and is not signed",
         "…is not within the signing domain" =>

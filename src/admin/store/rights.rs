@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
 
+use super::keys::KeyFiles;
+use crate::dkim::Selector;
 use crate::rights::{Rights, Rule};
 
 /// The group that the wrapper runs as.
@@ -34,6 +36,13 @@ pub(crate) fn folder(path: &Path, keys: &Path) -> Option<Step> {
 /// Looks at a key file. `None`: it does not exist. `keys` is the directory of all keys.
 pub(crate) fn key(path: &Path, keys: &Path) -> Option<Step> {
     step(path, keys, false)
+}
+
+/// Looks at each step of the path of a selector's key, below the directory of all keys.
+pub(crate) fn path(keys: &Path, within: &Path, selector: &Selector) -> Vec<Step> {
+    let file = KeyFiles::within(within, selector).private;
+    let folders = [keys, within].map(|path| folder(path, keys));
+    folders.into_iter().chain([key(&file, keys)]).flatten().collect()
 }
 
 fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {

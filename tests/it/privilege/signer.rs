@@ -184,6 +184,48 @@ fn what_is_signed_names_the_domain_and_the_selector_that_it_is_asked_for() {
     assert!(is_signed(sandbox, &hostile.said(DOMAIN, "s1")), "a right that the user has");
 }
 
+/// `also_sign_as` gives the users of one domain signatures of another, and nobody else.
+#[test]
+#[ignore = "needs root"]
+fn a_domain_that_signs_too_does_so_for_the_domains_that_name_it() {
+    // One of its own, as the domain files are changed.
+    let sandbox = Sandbox::own("signer");
+    let sandbox = &sandbox;
+    for domain in [DOMAIN, FORBIDDEN, OWN] {
+        sandbox.key(domain, "s1");
+    }
+    let file = |domain: &str| format!("/etc/sendmail-dkim/domains/{domain}.toml");
+    sandbox.root(&format!("echo 'also_sign_as = [\"{FORBIDDEN}\"]' >>{}", file(DOMAIN)));
+    sandbox.root(&format!(
+        "echo 'users = [\"root\"]' | tee -a {} >>{}",
+        file(FORBIDDEN),
+        file(OWN)
+    ));
+    sandbox.root(&format!("echo 'also_sign_as = [\"{DOMAIN}\"]' >>{}", file(OWN)));
+    let attacks = Attacks::of(a_domain_that_signs_too_does_so_for_the_domains_that_name_it);
+    let user = User { name: "www-data".to_owned(), uid: 33 };
+    let mut hostile = Hostile::new(sandbox, &user);
+    let said = hostile.said_of(DOMAIN, "s1", &text(FORBIDDEN, "s1"));
+    assert!(said.is_ok(), "{said:?}");
+    attacks.row("ask for the second signature of a domain that has two", "a signature");
+    let not_of = "the text to sign is not of the domain and the selector";
+    for (what, author, input, wanted) in [
+        ("for mail of that domain", FORBIDDEN, text(FORBIDDEN, "s1"), "the user may not sign"),
+        ("by a domain that is not named", DOMAIN, text(OWN, "s1"), not_of),
+        ("by a selector that is not of the text", DOMAIN, text(FORBIDDEN, "s2"), not_of),
+        (
+            "for a domain of others that names one's own",
+            OWN,
+            text(DOMAIN, "s1"),
+            "the user may not",
+        ),
+    ] {
+        let said = hostile.said_of(author, "s1", &input).unwrap_err();
+        assert!(said.contains(wanted), "{what}: {said}");
+        attacks.row(&format!("ask for the second signature {what}"), &said);
+    }
+}
+
 #[test]
 #[ignore = "needs root"]
 fn no_bytes_that_are_no_request_are_signed_or_bring_it_out_of_step() {

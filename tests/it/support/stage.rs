@@ -101,6 +101,13 @@ impl Stage {
         self.captured().expect("the stand-in was called")
     }
 
+    /// What the real sendmail would have got, whatever is logged on stderr.
+    pub(crate) fn delivered_quietly(&self, message: &[u8]) -> Vec<u8> {
+        let output = self.submit(&["-i", "b@y.test"], message);
+        assert!(output.status.success(), "{output:?}");
+        self.take_captured().expect("the stand-in was called").stdin
+    }
+
     /// What the stand-in saw since the last look, if it was called.
     pub(crate) fn take_captured(&self) -> Option<Captured> {
         let captured = self.captured();
