@@ -382,8 +382,26 @@ mod tests {
     #[test]
     fn del_counts_only_where_a_line_is_8bit() {
         let encoding = |body: &str| settled("Subject: x\n", body.as_bytes()).0.unwrap().0;
-        assert_eq!(encoding("\u{7f}\u{7f}\u{7f}\ntext \u{fc} and\n"), "quoted-printable");
-        assert_eq!(encoding("text \u{fc} and\u{7f}\u{7f}\u{7f}\n\n"), "base64");
+        assert_eq!(encoding("\u{7f}\u{7f}\u{7f}\u{7f}\ntext \u{fc} and\n"), "quoted-printable");
+        assert_eq!(encoding("text \u{fc} and\u{7f}\u{7f}\u{7f}\u{7f}\n\n"), "base64");
+    }
+
+    #[test]
+    fn text_that_is_mostly_ascii_stays_readable() {
+        let encoding = |body: &str| settled("Subject: x\n", body.as_bytes()).0.unwrap().0;
+        for body in [
+            "h\u{e9}llo\n",
+            "Gr\u{fc}\u{df}e aus K\u{f6}ln\n",
+            "na\u{ef}ve caf\u{e9}\n",
+            "\u{e9} is one\n",
+        ] {
+            assert_eq!(encoding(body), "quoted-printable", "{body}");
+        }
+        let japanese = "\u{65e5}\u{672c}\u{8a9e}\u{306e}\u{6587} and some English\n";
+        let cyrillic = "\u{41f}\u{440}\u{438}\u{432}\u{435}\u{442}, \u{43c}\u{438}\u{440}\n";
+        for body in [japanese, cyrillic, "\u{4f60}\u{597d}\n", "\u{e9}\u{e9}\u{e9}a\n"] {
+            assert_eq!(encoding(body), "base64", "{body}");
+        }
     }
 
     #[test]

@@ -64,8 +64,8 @@ impl Part {
         }
         let (encoding, encoder) = match self.info.encoding.as_str() {
             "" | "7bit" | "8bit" | "binary" if !needs => return Some(Fix::LABEL),
-            // Base64 where more than every fifth byte would become three.
-            "" | "7bit" | "8bit" | "binary" if self.special.saturating_mul(5) > self.bytes => {
+            // Base64 where more than a third of the bytes would be escaped: people and filters read quoted-printable.
+            "" | "7bit" | "8bit" | "binary" if self.special.saturating_mul(3) > self.bytes => {
                 ("base64", Encoder::Base64(Base64::default()))
             }
             "" | "7bit" | "8bit" | "binary" => {
