@@ -139,6 +139,8 @@ pub enum Reason {
     NoAuthor(NoAuthor),
     /// No file in `domains/` is for the domain.
     NotConfigured,
+    /// No key can be published for the domain: it means something to this host alone.
+    LocalName,
     /// It has a Received field of a mail system: it was written elsewhere, or comes back from a content filter.
     Forwarded,
     /// It has a Resent field (RFC 5322 §3.6.6): whoever sends it now is not its author.
@@ -166,6 +168,7 @@ impl fmt::Display for Reason {
         f.write_str(match self {
             Self::NoAuthor(why) => return why.fmt(f),
             Self::NotConfigured => "no domain file",
+            Self::LocalName => "From is at localhost or a bare host name",
             Self::Forwarded => "has a Received field",
             Self::Resent => "has a Resent field",
             Self::Gateway => "given with -G",
@@ -202,6 +205,9 @@ impl Policy {
         caller: &Caller,
     ) -> Result<Decision, RecipeError> {
         let domain = self.signing_domain(author.domain());
+        if domain.is_local() && self.candidate.domain.is_none() && self.file.domain.is_none() {
+            return Ok(Decision::Skip(Reason::LocalName));
+        }
         if let Some(reason) = self.obstacle(&domain, header, gateway, caller) {
             return Ok(Decision::Skip(reason));
         }
@@ -556,6 +562,24 @@ mod tests {
     }
 
     #[test]
+    fn default_toml_signs_for_no_name_of_this_host_alone() {
+        let default = policy(None, SELECTOR);
+        for name in
+            ["localhost", "web1", "localhost.localdomain", "web1.localdomain", "x.localhost"]
+        {
+            assert_eq!(
+                reason(&default, &format!("From: root@{name}\n")),
+                Reason::LocalName,
+                "{name}"
+            );
+        }
+        plan(&default, "From: root@localhost.example\n");
+        // By a key of another domain, or of its own file, the administrator asked for it.
+        plan(&policy(None, &format!("{SELECTOR}domain = \"sample.com\"\n")), "From: root@web1\n");
+        plan(&policy(Some("web1"), SELECTOR), "From: root@web1\n");
+    }
+
+    #[test]
     fn webmail_is_a_submission_unless_a_mail_system_had_it() {
         let policy = policy(Some("sample.com"), SELECTOR);
         let web = "Received: from x by www.sample.com with HTTP; date\n";
@@ -583,6 +607,7 @@ mod tests {
         let mut all: Vec<String> = [
             no_author,
             Reason::NotConfigured,
+            Reason::LocalName,
             Reason::Forwarded,
             Reason::Resent,
             Reason::Gateway,
@@ -600,7 +625,7 @@ mod tests {
         all.sort();
         assert!(all.iter().all(|text| text.len() > 5), "{all:?}");
         all.dedup();
-        assert_eq!(all.len(), 12, "{all:?}");
+        assert_eq!(all.len(), 13, "{all:?}");
     }
 
     #[test]

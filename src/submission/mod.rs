@@ -154,7 +154,9 @@ impl<'a> Run<'a> {
     /// Who the message is from, and how it is to be signed.
     fn decide(&mut self, header: &Header) -> Result<(Domain, Plan), NotSigned> {
         let author = &*self.author.insert(Author::of(header).map_err(Reason::NoAuthor)?);
-        let policy = self.etc.policy(author.domain(), self.host)?.ok_or(Reason::NotConfigured)?;
+        let is_local = author.domain().is_local();
+        let none = if is_local { Reason::LocalName } else { Reason::NotConfigured };
+        let policy = self.etc.policy(author.domain(), self.host)?.ok_or(none)?;
         let caller = self.user.caller(&policy.file, self.client.clone());
         match policy.decide(author, header, self.submission.gateway, &caller)? {
             Decision::Sign(plan) => Ok((author.domain().clone(), *plan)),

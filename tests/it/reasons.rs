@@ -510,6 +510,8 @@ fn what_is_wrong_in_a_file_is_named_with_its_line_and_mail_goes_on() {
 
 /// A message that is not signed although nothing is wrong: the arguments, a line for the domain file, the message.
 const SKIPPED: &[(&str, &str, &str, &str)] = &[
+    ("From is at localhost or a bare host name", "", "", "From: root@localhost\n\nx\n"),
+    ("From is at localhost or a bare host name", "", "", "From: root@web1\n\nx\n"),
     ("no domain file", "", "", "From: a@nowhere.test\n\nx\n"),
     ("no From field", "", "", "Resent-To: x@y.test\n\nx\n"),
     ("more than one From field", "", "", "From: a@reasons.test\nFrom: b@reasons.test\n\nx\n"),

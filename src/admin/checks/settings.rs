@@ -261,6 +261,17 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     let place = view.evidence("myorigin");
     let host = configuration.host.as_ref();
     let known = host.and_then(|host| host.completion.origin.as_ref());
+    if origin.is_local() {
+        let is_lost = known.is_none_or(Domain::is_local);
+        return is_lost.then(|| {
+            Finding::new(
+                Warning,
+                "local_origin",
+                format!("{place}: bare addresses (cron's) get a name that only this host knows, and no key can be published for it"),
+                "set origin in config.toml, and myorigin in Postfix, to a domain that is signed; or have the programs call sendmail with -f",
+            )
+        });
+    }
     if known != Some(&origin) {
         let known = known.map_or("none", Domain::as_str);
         return Some(Finding::new(
@@ -401,6 +412,21 @@ mod tests {
     fn settings_that_only_later_versions_have_count_where_they_are() {
         let more = "force_mime_input_conversion = yes\n";
         assert_eq!(found(more, ""), ["force_mime_input_conversion"]);
+    }
+
+    #[test]
+    fn a_name_of_this_host_alone_is_no_origin() {
+        for name in ["localhost", "localhost.localdomain", "web1"] {
+            let host = format!("sendmail = \"/x\"\norigin = \"{name}\"");
+            let host = Host::parse(&host).unwrap();
+            let configuration = Configuration { host: Some(host), ..Configuration::default() };
+            let settings = CLEAN.replace("myorigin = sample.com", &format!("myorigin = {name}"));
+            let findings = findings(&postfix(&settings, ""), &configuration);
+            let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
+            assert_eq!(checks, ["local_origin"], "{name}");
+        }
+        // What the wrapper completes, Postfix leaves alone.
+        assert!(found("myorigin = localhost\n", "").is_empty());
     }
 
     #[test]

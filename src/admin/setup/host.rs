@@ -79,9 +79,9 @@ impl Host {
             self.note(format!("{name} of Postfix is {value:?}, which is no domain"));
         }
         let domain = domain.ok()?;
-        if !domain.as_str().contains('.') {
+        if domain.is_local() {
             self.note(format!(
-                "{name} of Postfix is {value:?}, a domain without a dot: no key fits it"
+                "{name} of Postfix is {value:?}, a name that only this host knows: no key fits it"
             ));
         }
         Some(domain)
