@@ -10,6 +10,8 @@ for suite in bullseye trixie; do "$HERE/base.sh" $suite & done
 for layer in counting dma exim4 logging msmtp nullmailer opensmtpd passing sendmail; do "$HERE/layer.sh" $layer & done
 "$HERE/../../callers/base.sh" &
 "$HERE/../../packaging/layer.sh" &
+"$HERE/../../packaging/layer.sh" build &
+"$HERE/../filter/base.sh" &
 "$HERE/corpora.sh" &
 "$HERE/qemu.sh" &
 failed=0
