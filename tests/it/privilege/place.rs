@@ -175,7 +175,7 @@ os.execv(\"/usr/sbin/sendmail\", [\"sendmail\", \"-i\", \"RCPT\"])'"
             format!("From: a@{DOMAIN}\nDate: x\nMessage-ID: <x@y.test>\nSubject: x\n\nx\n");
         let queued = queued(sandbox, &user, &script, message.as_bytes());
         let (logged, said) = (&queued.logged, &queued.said);
-        let reasons = ["cannot start the process that signs: Too many", "cannot open key "];
+        let reasons = ["cannot start the process that signs: too many", "cannot open key "];
         let reasons = reasons.map(|reason| format!("unsigned reason=\"{reason}"));
         match queued.is_signed {
             Some(true) => assert_eq!(logged, "signed", "{room}"),
