@@ -22,7 +22,7 @@ const SETTINGS: [&str; 9] = [
 const OF_THE_TEXT: [&str; 4] = [SETTINGS[1], SETTINGS[2], SETTINGS[3], SETTINGS[5]];
 
 /// What says something else than without the wrapper, which Postfix or a reader would not understand; see the `why.txt` of each.
-const MENDED: [(&str, &str); 10] = [
+const MENDED: [(&str, &str); 13] = [
     ("030-address-two-words", "addresses"),
     ("038-address-trailing-words", "addresses"),
     ("051-from-colon-in-name", "addresses"),
@@ -33,6 +33,9 @@ const MENDED: [(&str, &str); 10] = [
     ("150-name-comma-beside-encoded-word", "addresses"),
     ("151-name-specials-in-encoded-word", "addresses"),
     ("151-name-specials-in-encoded-word", "header"),
+    ("157-encoded-words-too-long", "header"),
+    ("158-domain-in-u-labels", "addresses"),
+    ("158-domain-in-u-labels", "header"),
 ];
 
 /// The inputs of `tests/data/mail` that are signed, with how they are submitted.

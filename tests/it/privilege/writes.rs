@@ -312,8 +312,8 @@ impl Race {
         let said = sandbox.root("sort -u /tmp/said; rm -f /tmp/said");
         assert_eq!(tally.values().sum::<usize>(), RUNS, "{name}: {output:?}");
         assert_eq!(sandbox.root(OUTSIDE), before, "{name}: {tally:?}\n{said}");
-        // 1: import asks for something to be looked at; 69: rotate has no answer of the DNS.
-        let done = tally.iter().filter(|(code, _)| [0, 1, 69].contains(*code));
+        // 78: import has done its work, and a step on the host is missing; 69: rotate has no answer of the DNS.
+        let done = tally.iter().filter(|(code, _)| [0, 69, 78].contains(*code));
         let done: usize = done.map(|(_, count)| count).sum();
         let is_top = self.target == "$E";
         if attacker == Attacker::Owner && !is_top {
