@@ -177,12 +177,18 @@ impl Imported {
         }
         // i= without a local part and with d= is what verifiers take where there is none (§3.5).
         let usual = format!("@{domain}");
-        let identity = |all: &[Signature]| {
-            let identity = all.first()?.identity.clone().unwrap_or_else(|| usual.clone());
-            Some(identity).filter(|text| !follows && Identity::parse(text).is_ok())
+        // A row may name keys of several domains: those of another d= have an i= within that.
+        let ours = |all: &[Signature]| {
+            let is_ours = |one: &&Signature| Domain::parse(&one.domain).is_ok_and(|d| d == domain);
+            all.iter().find(is_ours).map(|one| one.identity.clone())
         };
-        let of_file = identity(&draft.own)
-            .filter(|_| draft.own.first().is_some_and(|one| one.identity.is_some()));
+        let is_usable = |text: &String| {
+            let identity = Identity::parse(text);
+            !follows && identity.is_ok_and(|identity| identity.domain().is_within(&domain))
+        };
+        let identity =
+            |all: &[Signature]| Some(ours(all)?.unwrap_or_else(|| usual.clone())).filter(is_usable);
+        let of_file = ours(&draft.own).flatten().filter(is_usable);
         if let Some(identity) = &of_file {
             text.push_str(&format!("identity = {}\n", quoted(identity)));
         }
@@ -495,6 +501,20 @@ mod tests {
             "{tree:?}"
         );
         assert!(tree.differences[0].contains("the selector is \"s\""), "{tree:?}");
+    }
+
+    #[test]
+    fn the_signer_of_a_key_of_another_domain_is_no_identity() {
+        let conf = "KeyTable /keys\nSigningTable refile:/s\nMultipleSignatures yes\n";
+        let rows = "*@x.test one:@news.sample.com\n*@x.test fixed\n";
+        let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        // The key of the row with the signer can't be read.
+        let tree = source(&opendkim, &[], &["/k/one".to_owned()]).import("");
+        let text = &tree.files["x.test"];
+        let parsed =
+            DomainFile::parse(text, Domain::parse("x.test").ok().as_ref(), &Signing::default());
+        assert_eq!(parsed.unwrap().identity, None, "{text}");
     }
 
     #[test]

@@ -75,7 +75,7 @@ fn check(etc: &Path) {
         let below = path.strip_prefix(etc).expect("within");
         let parts: Vec<&str> = below.iter().map(|part| part.to_str().expect("UTF-8")).collect();
         match parts.as_slice() {
-            ["config.toml"] => {}
+            ["config.toml" | "clients.cidr" | "clients.regexp"] => {}
             ["domains", name] => {
                 let name = name.strip_suffix(".toml").expect("a domain file");
                 let domain = (name != "default").then(|| Domain::parse(name).expect("a domain"));
