@@ -9,6 +9,7 @@ use super::cli::{Args, DOMAIN, JSON, Opt};
 use super::keygen::{BITS, GROUPS, Kind, Made, Signers, TYPE, USERS, Wanted, so_far};
 use super::output::{Failure, Progress, say, say_json};
 use super::parallel;
+use super::store::domains;
 use super::store::keys::{KeyFolder, selector};
 use super::store::time::UtcTime;
 use super::template::{self, Template};
@@ -85,7 +86,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn choose(etc: &Path, domain: &Domain, kind: Kind) -> Result<Selector, Failure> {
     let folder = KeyFolder::new(etc, domain.clone());
     let known = folder.selectors()?;
-    let file = etc.join("domains").join(format!("{domain}.toml"));
+    let file = domains::file(etc, domain);
     if let Some(first) = known.first()
         && file.symlink_metadata().is_err()
     {

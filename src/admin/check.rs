@@ -9,7 +9,9 @@ use super::checks::obstacles::{self, Missing};
 use super::checks::{install, keys};
 use super::cli::{Args, DOMAIN, JSON, Opt};
 use super::output::Failure;
+use super::store::domains;
 use super::store::keys::KeyFolder;
+use crate::dkim::Domain;
 
 pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
 
@@ -29,18 +31,16 @@ keys.
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let etc = args.etc.as_path();
-    let domains: BTreeSet<String> = args.domains()?.iter().map(ToString::to_string).collect();
+    let named: BTreeSet<Domain> = args.domains()?.into_iter().collect();
     // The keys of a caller who may not look are not wrong.
     KeyFolder::chosen(etc, &[])?;
-    for domain in &domains {
-        if etc.join("domains").join(format!("{domain}.toml")).symlink_metadata().is_err() {
-            return Err(Failure::missing(format_args!(
-                "no domain file of {domain}: dkimctl add {domain}"
-            )));
-        }
+    let has_none = |domain: &&Domain| domains::file(etc, domain).symlink_metadata().is_err();
+    if let Some(domain) = named.iter().find(has_none) {
+        return Err(Failure::no_domain_file(domain));
     }
     let mut findings = Vec::new();
-    let asked = |stem: &str| domains.is_empty() || domains.contains(stem);
+    let stems: BTreeSet<&str> = named.iter().map(Domain::as_str).collect();
+    let asked = |stem: &str| stems.is_empty() || stems.contains(stem);
     let configuration = Configuration::read(etc, asked, &mut findings);
     findings.extend(keys::findings(etc, &configuration));
     if obstacles::is_installed(etc) {

@@ -115,10 +115,6 @@ pub(super) struct Made {
 }
 
 impl Wanted {
-    fn domain_file(&self, etc: &Path) -> PathBuf {
-        etc.join("domains").join(format!("{}.toml", self.domain))
-    }
-
     /// Makes the key and its files.
     pub(super) fn make(self, etc: &Path) -> Result<Made, Failure> {
         let own = || etc.join("keys").join(self.domain.as_str());
@@ -126,7 +122,7 @@ impl Wanted {
         let files = KeyFiles::within(&folder, &self.selector);
         // Before the work; the files are made in a way that can't overwrite anyhow.
         files.refuse_existing()?;
-        let file = self.domain_file(etc);
+        let file = domains::file(etc, &self.domain);
         if !self.signers.is_anybody()
             && (self.directory.is_some() || file.symlink_metadata().is_ok())
         {
@@ -182,7 +178,7 @@ impl Made {
             config.is_some_and(|config| config.selectors().contains(selector))
         };
         if domains::own(etc, domain).is_ok_and(|config| !names(config)) {
-            let file = self.wanted.domain_file(etc);
+            let file = domains::file(etc, domain);
             return vec![Missing::new(
                 format!(
                     "dkimctl use {domain} {selector}, once the DNS has the record; it takes the place of the \

@@ -52,9 +52,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     if let Some(unknown) = only.iter().find(|domain| !found.contains(domain)) {
-        return Err(Failure::missing(format_args!(
-            "no domain file of {unknown}: dkimctl add {unknown}"
-        )));
+        return Err(Failure::no_domain_file(unknown));
     }
     if rows.is_empty() && code == ExitCode::SUCCESS {
         return Err(Failure::empty());

@@ -9,6 +9,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use super::checks::log::FILES;
 use super::cli::{Args, JSON, Opt};
 use super::input;
 use super::output::{Failure, say};
@@ -34,9 +35,6 @@ day, else the journal.
 
 Exits with 66 if there is no log that you may read.
 ";
-
-/// Mail logs of Debian and of Enterprise Linux.
-const FILES: [&str; 2] = ["/var/log/mail.log", "/var/log/maillog"];
 
 const DAY: u64 = 86_400;
 

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 use similar::{ChangeTag, TextDiff};
 
-use crate::dkim::KeyError;
+use crate::dkim::{Domain, KeyError};
 use crate::report::plain;
 
 /// Why a subcommand failed: an exit code of sysexits.h, and a message.
@@ -104,6 +104,11 @@ impl Failure {
     /// There is nothing to do anything with.
     pub(super) fn empty() -> Self {
         Self::missing("no domains yet: dkimctl add DOMAIN")
+    }
+
+    /// A domain has no domain file.
+    pub(super) fn no_domain_file(domain: &Domain) -> Self {
+        Self::missing(format_args!("no domain file of {domain}: dkimctl add {domain}"))
     }
 
     /// Whether the command line is wrong.

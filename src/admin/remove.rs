@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::missing(format_args!("there is nothing of {domain}")));
     }
     let store = Store::open(etc)?;
-    let file = etc.join("domains").join(format!("{domain}.toml"));
+    let file = domains::file(etc, &domain);
     let mut done = Vec::new();
     match &config {
         Some(_) if named.is_empty() => {

@@ -15,7 +15,7 @@ use super::checks::{install, keys, log};
 use super::cli::{Args, DOMAIN, JSON, Opt};
 use super::output::{Failure, Progress, table};
 use super::parallel;
-use super::store::domains::DomainConfig;
+use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
 use super::store::seen::Seen;
 use crate::dkim::Domain;
@@ -155,7 +155,7 @@ fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<KeyFolder>, Failure> {
         return KeyFolder::chosen(etc, domains);
     }
     let folder = |domain: &Domain| {
-        let file = etc.join("domains").join(format!("{domain}.toml"));
+        let file = domains::file(etc, domain);
         KeyFolder::of(etc, domain).or_else(|failure| match file.symlink_metadata() {
             Ok(_) => Ok(KeyFolder::new(etc, domain.clone())),
             Err(_) => Err(failure),

@@ -46,9 +46,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })?;
     let Some(worst) = worst else {
         let what = match only {
-            Some(domain) => {
-                Failure::missing(format_args!("no domain file of {domain}: dkimctl add {domain}"))
-            }
+            Some(domain) => Failure::no_domain_file(domain),
             None => Failure::empty(),
         };
         return Err(what);

@@ -49,7 +49,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let files = folder.key(selector);
         files.key(minimum).map_err(|error| error.at(&files.private))?;
     }
-    let path = etc.join("domains").join(format!("{domain}.toml"));
+    let path = domains::file(etc, &domain);
     let text = match &config {
         Some(config) => config.with_all(etc, &selectors)?,
         None => {
@@ -77,12 +77,7 @@ fn show(
     for selector in selectors {
         let name = selector.record_name(&folder.domain);
         if !seen.of(&name).is_there {
-            steps.push(Missing::new(
-                format!(
-                    "publish the record (dkimctl record {domain}), then dkimctl testkey {domain}"
-                ),
-                format!("{name} was not seen in the DNS yet"),
-            ));
+            steps.push(Missing::record(&name, domain, None));
         }
     }
     let now: BTreeSet<&Selector> = selectors.iter().collect();

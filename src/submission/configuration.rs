@@ -140,9 +140,8 @@ impl Etc {
     /// Reads the file for an author domain: one open(2) for each place where it may be, whatever the number of domains.
     pub(crate) fn policy(&self, author: &Domain, host: &Host) -> Result<Option<Policy>, FileError> {
         for candidate in Candidate::all(author) {
-            let path = self.domains().join(candidate.file());
-            let text = match self.read(&path) {
-                Ok(text) => text,
+            let file = match self.domain_file(&candidate, host) {
+                Ok(file) => file,
                 // A domain of 253 bytes makes a name that no file can have.
                 Err(FileError { fault: Fault::Unreadable(error), .. })
                     if matches!(
@@ -154,8 +153,6 @@ impl Etc {
                 }
                 Err(error) => return Err(error),
             };
-            let file = DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
-                .map_err(|error| Fault::Wrong(error).of(&path))?;
             if candidate.fits(&file) {
                 return self.judged(Policy { candidate, file }).map(Some);
             }
@@ -166,14 +163,18 @@ impl Etc {
     /// Reads the file of a domain that signs mail of others in addition to them: that of its own name, no other.
     pub(crate) fn also(&self, domain: &Domain, host: &Host) -> Result<Policy, FileError> {
         let candidate = Candidate { domain: Some(domain.clone()), is_parent: false };
-        let path = self.domains().join(candidate.file());
-        let text = self.read(&path)?;
-        let file = DomainFile::parse(&text, Some(domain), &host.signing)
-            .map_err(|error| Fault::Wrong(error).of(&path))?;
+        let file = self.domain_file(&candidate, host)?;
         if file.domain.as_ref().is_some_and(|other| other != domain) || file.selectors.is_empty() {
-            return Err(Fault::NotItsOwn.of(&path));
+            return Err(Fault::NotItsOwn.of(&self.domains().join(candidate.file())));
         }
         self.judged(Policy { candidate, file })
+    }
+
+    fn domain_file(&self, candidate: &Candidate, host: &Host) -> Result<DomainFile, FileError> {
+        let path = self.domains().join(candidate.file());
+        let text = self.read(&path)?;
+        DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
+            .map_err(|error| Fault::Wrong(error).of(&path))
     }
 
     /// A domain file counts only where no other user could have put it.

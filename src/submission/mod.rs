@@ -53,7 +53,7 @@ pub(crate) struct Run<'a> {
     /// How many bytes were submitted, once they are read.
     size: Option<u64>,
     message_id: Option<String>,
-    /// The SMTP client, if Postfix hands the message to its content filter. Known once the message is read.
+    /// The SMTP client, if Postfix hands the message to its content filter.
     pub(crate) client: Option<Client>,
     /// Who the message is from, once that is known.
     pub(crate) author: Option<Author>,
@@ -71,6 +71,7 @@ impl<'a> Run<'a> {
         let date = DateTime { seconds: now.as_secs(), offset: 0 };
         let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
         let user = User::real();
+        let client = user.client(host, submission);
         Self {
             etc,
             host,
@@ -82,7 +83,7 @@ impl<'a> Run<'a> {
             begun: Instant::now(),
             size: None,
             message_id: None,
-            client: None,
+            client,
             author: None,
             plan: None,
             signed: None,
@@ -106,7 +107,6 @@ impl<'a> Run<'a> {
         keys: &mut impl Keys,
         limit: Option<u64>,
     ) -> Result<Signed, NotSigned> {
-        self.client = self.user.client(self.host, self.submission);
         let signed = guarded(|| {
             let mut header = self.parse(intake)?;
             self.message_id = message_id(&header);

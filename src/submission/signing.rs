@@ -15,7 +15,8 @@ use crate::policy::{Plan, Policy};
 
 /// What signs: the keys themselves, or the process that can open them.
 pub(crate) trait Keys {
-    /// Signs a message of an author domain with the key of a selector: the algorithm of the key, and the signature by that algorithm. The error is for the log.
+    /// Signs a message of an author domain with the key of a selector. Returns the algorithm of the key, and the signature. The
+    /// error is for the log.
     fn sign(
         &mut self,
         author: &Domain,
@@ -109,23 +110,25 @@ impl Job<'_> {
         let plan = self.plan;
         let (mut made, mut head) = (Made::default(), Vec::new());
         let own = (plan.folder.as_str(), plan.minimum_key_bits);
-        for selector in &plan.selectors {
-            match self.signature(hash, &plan.recipe, own, selector, keys)? {
-                Ok(signature) => {
-                    head.extend(signature);
-                    made.selectors.push(selector.clone());
-                }
-                Err(why) => made.fail(why),
-            }
-        }
+        let by = Parameters { recipe: &plan.recipe, place: own, selectors: &plan.selectors };
+        made.selectors = self.signatures(hash, &by, keys, &mut made.failed, &mut head)?;
         if made.selectors.is_empty() {
             return Err(NotSigned::Key(made.failed.join("; ")));
         }
         for Also { domain, policy } in self.also {
-            match policy {
-                Ok(policy) => self.also(hash, domain, policy, keys, &mut made, &mut head)?,
-                Err(why) => made.fail(format!("also_sign_as {domain}: {why}")),
-            }
+            let policy = match policy {
+                Ok(policy) => policy,
+                Err(why) => {
+                    note(&mut made.failed, format!("also_sign_as {domain}: {why}"));
+                    continue;
+                }
+            };
+            // Of the same fields as those of the author.
+            let recipe = plan.recipe.of_domain(domain.clone());
+            let place = (policy.folder(), policy.file.signing.minimum_key_bits);
+            let by = Parameters { recipe: &recipe, place, selectors: &policy.file.selectors };
+            let selectors = self.signatures(hash, &by, keys, &mut made.failed, &mut head)?;
+            made.also.extend(selectors.into_iter().map(|selector| (domain.clone(), selector)));
         }
         if plan.strict_selectors && !made.failed.is_empty() {
             return Err(NotSigned::Key(made.failed.join("; ")));
@@ -135,52 +138,42 @@ impl Job<'_> {
         Ok((made, head))
     }
 
-    /// The signatures of a domain of `also_sign_as`: of the same fields as those of the author.
-    fn also(
+    /// Appends the signatures of one domain to `head`, and the reason to `failed` for each key that can't sign. Returns the
+    /// selectors that have signed.
+    fn signatures(
         &self,
         hash: &BodyHash,
-        domain: &Domain,
-        policy: &Policy,
+        by: &Parameters<'_>,
         keys: &mut impl Keys,
-        made: &mut Made,
+        failed: &mut Vec<String>,
         head: &mut Vec<u8>,
-    ) -> Result<(), NotSigned> {
-        let recipe = self.plan.recipe.of_domain(domain.clone());
-        let place = (policy.folder(), policy.file.signing.minimum_key_bits);
-        for selector in &policy.file.selectors {
-            match self.signature(hash, &recipe, place, selector, keys)? {
-                Ok(signature) => {
-                    head.extend(signature);
-                    made.also.push((domain.clone(), selector.clone()));
+    ) -> Result<Vec<Selector>, NotSigned> {
+        let mut signed = Vec::new();
+        for selector in by.selectors {
+            let draft = Draft::new(&self.header, hash, by.recipe, selector, self.now)?;
+            match keys.sign(self.author, by.place, selector, draft.input()) {
+                Ok((algorithm, signature)) => {
+                    head.extend_from_slice(draft.finish(algorithm, &signature).as_bytes());
+                    signed.push(selector.clone());
                 }
-                Err(why) => made.fail(why),
+                Err(why) => note(failed, why),
             }
         }
-        Ok(())
-    }
-
-    /// The field of one signature, or why the key can't be used.
-    fn signature(
-        &self,
-        hash: &BodyHash,
-        recipe: &Recipe,
-        place: Place<'_>,
-        selector: &Selector,
-        keys: &mut impl Keys,
-    ) -> Result<Result<Vec<u8>, String>, NotSigned> {
-        let draft = Draft::new(&self.header, hash, recipe, selector, self.now)?;
-        let signed = keys.sign(self.author, place, selector, draft.input());
-        Ok(signed
-            .map(|(algorithm, signature)| draft.finish(algorithm, &signature).as_bytes().to_vec()))
+        Ok(signed)
     }
 }
 
-impl Made {
-    /// The process that signs may fail in the same way for all keys.
-    fn fail(&mut self, why: String) {
-        if !self.failed.contains(&why) {
-            self.failed.push(why);
-        }
+/// What the signatures of one domain are made of.
+struct Parameters<'a> {
+    recipe: &'a Recipe,
+    place: Place<'a>,
+    selectors: &'a [Selector],
+}
+
+/// Adds a reason, once: the process that signs may fail in the same way for all keys.
+fn note(failed: &mut Vec<String>, why: String) {
+    if !failed.contains(&why) {
+        failed.push(why);
     }
 }
 

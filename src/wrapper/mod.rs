@@ -86,12 +86,9 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
             let reason = report::chain(&error);
             let log = |outcome| run.log(error.severity(), outcome, Some(&reason));
             let is_unread = matches!(error, NotSigned::Intake(IntakeError::Read(_)));
-            if is_unread && !intake.is_untouched() {
-                log(Outcome::Refused);
-                return Err(report::complain(&format!("fatal: {reason}")));
-            }
-            if matches!(error, NotSigned::Loop) {
-                // Sent on, it would come back until Postfix bounces it; in the queue it waits for the administrator.
+            // A message that goes round: sent on, it would come back until Postfix bounces it; in the queue it waits for the
+            // administrator.
+            if is_unread && !intake.is_untouched() || matches!(error, NotSigned::Loop) {
                 log(Outcome::Refused);
                 return Err(report::complain(&format!("fatal: {reason}")));
             }

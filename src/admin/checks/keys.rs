@@ -8,7 +8,7 @@ use super::finding::{Finding, Fix, Severity};
 use crate::admin::output::Progress;
 use crate::admin::parallel;
 use crate::admin::store::Readers;
-use crate::admin::store::domains::DomainConfig;
+use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
 use crate::dkim::{Domain, Selector};
@@ -36,7 +36,7 @@ pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> 
     let used: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
     let folders = KeyFolder::chosen(etc, &[]).unwrap_or_default();
     let unused = folders.iter().filter(|folder| {
-        let file = etc.join("domains").join(format!("{}.toml", folder.name()));
+        let file = domains::file(etc, folder.name());
         !used.contains(folder.name()) && file.symlink_metadata().is_err()
     });
     let finding = |folder: &KeyFolder| {
@@ -91,7 +91,7 @@ fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     };
     let lacking = named.into_iter().filter(|domain| !is_usable(domain));
     let found = lacking.map(|domain| {
-        let file = etc.join("domains").join(format!("{domain}.toml"));
+        let file = domains::file(etc, domain);
         Finding::error(
             "also_sign_as",
             format!("{domain} is to sign in addition, and {} names no keys of it", file.display()),

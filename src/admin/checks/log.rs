@@ -8,8 +8,8 @@ use super::finding::{Finding, Severity};
 use crate::admin::input;
 use crate::admin::postconf::Postfix;
 
-/// Where syslog daemons put facility mail.
-const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
+/// Where syslog daemons put facility mail: Enterprise Linux, Debian.
+pub(crate) const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
 
 /// Bytes at the end of a log that are looked at.
 const TAIL: u64 = 4 << 20;

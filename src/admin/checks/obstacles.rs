@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::configuration::Configuration;
 use super::finding::Finding;
 use super::{install, keys};
+use crate::dkim::Domain;
 use crate::submission::configuration::FOLDER;
 
 /// A step that is missing before mail is signed.
@@ -29,6 +30,17 @@ impl From<Finding> for Missing {
 impl Missing {
     pub(crate) fn new(remedy: impl Into<String>, evidence: impl Into<String>) -> Self {
         Self { remedy: remedy.into(), evidence: evidence.into() }
+    }
+
+    /// The record `name` of a key is not in DNS, which had it last on `day`, if ever.
+    pub(crate) fn record(name: &str, domain: &Domain, day: Option<&str>) -> Self {
+        let evidence = match day {
+            Some(day) => format!("the DNS had {name} last on {day}, and no longer has it"),
+            None => format!("{name} was not seen in the DNS yet"),
+        };
+        let remedy =
+            format!("publish the record (dkimctl record {domain}), then dkimctl testkey {domain}");
+        Self { remedy, evidence }
     }
 
     /// The steps, numbered, a reason below each.

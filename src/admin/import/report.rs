@@ -16,6 +16,7 @@ use crate::admin::filter::{ADDRESSES, Clients, NAMES};
 use crate::admin::input;
 use crate::admin::output::{Failure, diff};
 use crate::admin::published::{self, Outcome};
+use crate::admin::store::domains;
 use crate::admin::store::{NewFile, Readers, Store};
 use crate::config::Host;
 use crate::wrapper::handoff::USUAL;
@@ -141,7 +142,7 @@ impl Report {
             self.plan(folder_path.join(format!("{selector}.private")), text, Some(key.pem));
         }
         for (name, text) in &imported.files {
-            self.plan(etc.join("domains").join(format!("{name}.toml")), text.clone(), None);
+            self.plan(domains::file(etc, name), text.clone(), None);
         }
     }
 

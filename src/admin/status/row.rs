@@ -9,12 +9,12 @@ use crate::admin::checks::finding::Finding;
 use crate::admin::checks::keys::{self, Proof};
 use crate::admin::checks::obstacles::Missing;
 use crate::admin::output::Failure;
-use crate::admin::store::domains::DomainConfig;
+use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::{Stage, State};
 use crate::admin::store::seen::{Seen, Sight};
 use crate::admin::store::time::UtcTime;
-use crate::dkim::{PublicKey, Record, Selector};
+use crate::dkim::{Domain, PublicKey, Record, Selector};
 
 /// One key.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -66,7 +66,7 @@ impl Work<'_> {
         selectors.extend(signing.iter().copied().cloned());
         let state = State::read(&folder.path)?;
         // One that the wrapper does not take; what is wrong with it is said above all keys.
-        let file = self.etc.join("domains").join(format!("{}.toml", folder.name()));
+        let file = domains::file(self.etc, folder.name());
         let is_blocked = files.is_empty() && file.symlink_metadata().is_ok();
         let mut wrong = keys::folder(&self.etc.join("keys"), folder.name());
         let row = |selector: &Selector| {
@@ -89,7 +89,7 @@ impl Work<'_> {
                 (false, _, None) => "unused",
             };
             let name = selector.record_name(&folder.domain);
-            row.sight(self.seen.of(&name), &name, folder.domain.as_str());
+            row.sight(self.seen.of(&name), &name, &folder.domain);
             row
         };
         Ok(selectors.iter().map(row).collect())
@@ -135,18 +135,12 @@ impl Row {
     }
 
     /// Whether the DNS had its record.
-    fn sight(&mut self, sight: Sight, name: &str, domain: &str) {
+    fn sight(&mut self, sight: Sight, name: &str, domain: &Domain) {
         self.seen = sight.last.map(UtcTime::date);
         if !self.signing || sight.is_there {
             return;
         }
-        let evidence = match &self.seen {
-            Some(day) => format!("the DNS had {name} last on {day}, and no longer has it"),
-            None => format!("{name} was not seen in the DNS yet"),
-        };
-        let remedy =
-            format!("publish the record (dkimctl record {domain}), then dkimctl testkey {domain}");
-        self.wrong.push(Missing::new(remedy, evidence));
+        self.wrong.push(Missing::record(name, domain, self.seen.as_deref()));
     }
 
     /// The columns of the table.

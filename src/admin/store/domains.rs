@@ -1,6 +1,7 @@
 //! `config.toml` and the domain files, read as the wrapper reads them.
 
 use std::collections::{BTreeSet, HashMap};
+use std::fmt::Display;
 use std::path::{Path, PathBuf};
 
 use super::error::FileError;
@@ -53,6 +54,11 @@ impl DomainConfig {
     pub(crate) fn selectors(&self) -> BTreeSet<&Selector> {
         self.file.all_selectors().collect()
     }
+}
+
+/// The path of the domain file of that name, which is a domain or `default`.
+pub(crate) fn file(etc: &Path, name: impl Display) -> PathBuf {
+    etc.join("domains").join(format!("{name}.toml"))
 }
 
 /// The paths of all domain files of a tree, in the order of their names.
@@ -139,7 +145,7 @@ impl Index {
 /// # Errors
 /// It or `config.toml` can't be read.
 pub(crate) fn own(etc: &Path, domain: &Domain) -> Result<Option<DomainConfig>, Failure> {
-    let path = etc.join("domains").join(format!("{domain}.toml"));
+    let path = file(etc, domain);
     match DomainConfig::read(&path, &inherited(etc)?) {
         Err(error) if error.is_missing() => Ok(None),
         read => read.map(Some).map_err(|error| error.at(&path)),

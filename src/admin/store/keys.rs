@@ -247,7 +247,7 @@ impl KeyFolder {
 
     /// That of the signing domain of mail From a domain.
     pub(crate) fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
-        let path = etc.join("domains").join(format!("{domain}.toml"));
+        let path = domains::file(etc, domain);
         let has_file = !matches!(path.try_exists(), Ok(false));
         let config = has_file.then(|| {
             let read = DomainConfig::read(&path, &domains::inherited(etc)?);
