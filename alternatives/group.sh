@@ -66,7 +66,7 @@ registered() { [ -n "$STATE" ] && grep -qE "^/usr/s?bin/${TARGET##*/}\$" "$STATE
 ours_path() { grep -m 1 -E "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
 
 # Makes an entry the chosen one, which stays so whatever mail agents come and go, without a moment in which a name leads nowhere. RHEL's
-# program removes a link and then makes it anew, but leaves alone one that leads there already: so each is put in place by
+# program removes a link and then creates it again, but leaves alone one that leads there already: so each is put in place by
 # rename(2) first.
 choose() {
     # Whether our unit starts the mail agent at boot; an administrator may have switched that off.
