@@ -15,7 +15,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check unit test times attacks bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check unit test times attacks html bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -132,6 +132,9 @@ lint: ## Check format, clippy and documentation.
 	$(CARGO) fmt --check --manifest-path tests/fuzz/Cargo.toml
 	$(CARGO) clippy --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --no-deps --locked --document-private-items
+
+html: ## Render the manual pages as HTML into docs/man. Needs mandoc.
+	packaging/html docs/man
 
 reproducible: all ## Build the programs and packages again in another folder and compare them.
 	tests/packaging/reproducible

@@ -476,6 +476,52 @@ fn the_manual_says_what_to_do_about_each_reason_in_the_log() {
     }
 }
 
+/// The commands in the blocks of a page, without remarks.
+fn commands(page: &str) -> Vec<String> {
+    let text = fs::read_to_string(project(page)).unwrap();
+    let blocks = text.lines().filter_map(|line| line.strip_prefix("    "));
+    let commands = blocks.map(|line| line.split('#').next().unwrap().trim().to_owned());
+    commands.filter(|command| command.is_ascii() && !command.is_empty()).collect()
+}
+
+#[test]
+fn both_readmes_show_the_same_commands() {
+    let english = commands("README.md");
+    assert!(english.len() > 20, "{english:?}");
+    assert_eq!(english, commands("README.ja.md"));
+}
+
+/// The documents in Markdown that people read.
+fn documents() -> Vec<PathBuf> {
+    let folders = [project("."), project("docs")];
+    let files = folders.iter().flat_map(|folder| fs::read_dir(folder).unwrap());
+    let paths = files.map(|file| file.unwrap().path());
+    paths.filter(|path| path.extension().is_some_and(|extension| extension == "md")).collect()
+}
+
+#[test]
+fn each_link_of_a_document_leads_to_a_file_or_a_heading() {
+    let mut count = 0;
+    for path in documents() {
+        let text = fs::read_to_string(&path).unwrap();
+        let headings = text.lines().filter(|line| line.starts_with('#'));
+        let anchor = |line: &str| {
+            let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+            words.replace(|char: char| !char.is_alphanumeric() && char != '-', "")
+        };
+        let anchors: BTreeSet<String> = headings.map(anchor).collect();
+        for link in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            let is_there = match link.strip_prefix('#') {
+                Some(anchor) => anchors.contains(anchor),
+                None => link.contains("://") || path.with_file_name(link).exists(),
+            };
+            assert!(is_there, "{}: {link}", path.display());
+            count += 1;
+        }
+    }
+    assert!(count > 60, "{count}");
+}
+
 #[test]
 fn the_readme_names_what_there_is() {
     let readme = fs::read_to_string(project("README.md")).unwrap();

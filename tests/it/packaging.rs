@@ -59,6 +59,12 @@ fn a_deb_leaves_no_moment_without_sendmail_and_no_trace() {
 
 #[test]
 #[ignore = "needs root"]
+fn the_commands_of_the_readme_lead_from_nothing_to_a_signed_message() {
+    on_a_fresh_host("newcomer");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn the_mail_agent_beneath_may_be_exchanged() {
     on_a_fresh_host("deb-agents");
 }

@@ -217,6 +217,7 @@ fn the_defaults_are_those_of_the_manual_pages() {
             "minimum_key_bits" => ("minimum_key_bits = 2048", format!("{key} = {default}")),
             "log_success" => ("log_success = false", format!("{key} = {default}")),
             "log_destination" => ("log_destination = \"none\"", format!("{key} = {default:?}")),
+            "lone_dot" => ("lone_dot = \"text\"", format!("{key} = {default:?}")),
             "seven_bit" => ("seven_bit = false", format!("{key} = {default}")),
             "subdomains" => ("subdomains = true", format!("{key} = {default}")),
             "smtp" => ("smtp = true", format!("{key} = {default}")),
@@ -230,7 +231,7 @@ fn the_defaults_are_those_of_the_manual_pages() {
             }
             _ => panic!("the default of {key} is not looked at"),
         };
-        if key.starts_with("log_") {
+        if key.starts_with("log_") || key == "lone_dot" {
             let parse = |line: &str| Host::parse(&format!("{host}{line}")).unwrap();
             assert!(parse(&same) == parse("") && parse(other) != parse(""), "{key}");
         } else {
