@@ -15,9 +15,9 @@
 //! exec(real sendmail, argv, the signed message as standard input)
 //! ```
 //!
-//! Dependencies point downward only: `wrapper`, `admin` → `submission` → `policy`, `config`, `argv`, `message` → `dkim`, and files
-//! import each other in no circle. `submission` has no privilege and starts no process; `dkimctl explain` uses it, too.
-//! All but `wrapper`, `admin`, `submission` and `report` are pure: bytes in, values out.
+//! Dependencies point downward only: `wrapper`, `admin` → `submission` → `policy`, `config`, `argv`, `message` → `dkim`, and no
+//! files import each other in a circle. `submission` has no privilege and starts no process; `dkimctl explain` uses it, too. All
+//! modules except `wrapper`, `admin`, `submission` and `report` are pure: bytes in, values out.
 //!
 //! In this crate a bare `§` is a section of RFC 6376; sections of other texts carry their number.
 

@@ -1,4 +1,4 @@
-//! The administrator's command.
+//! `dkimctl`, the administrator's command.
 fn main() -> std::process::ExitCode {
     sendmail_dkim::admin::main()
 }

@@ -1,8 +1,8 @@
 //! The wrapper, installed as `/usr/sbin/sendmail.dkim`.
 //!
-//! The C library calls this `main` as it calls the `main` of a C program. Rust's own start-up does not run: it would ignore
-//! SIGPIPE, for the real sendmail as well, and search `/proc/self/maps` for the end of the stack, which is a tenth of the cost of
-//! a small message.
+//! The C library calls this `main` like the `main` of a C program. Rust's own start-up code does not run: it would ignore
+//! SIGPIPE, also for the real sendmail, and search `/proc/self/maps` for the end of the stack, which is a tenth of the cost of a
+//! small message.
 #![no_main]
 
 use std::ffi::{CStr, OsString, c_char, c_int};
@@ -10,8 +10,8 @@ use std::os::unix::ffi::OsStringExt as _;
 
 use sendmail_dkim::wrapper::{self, Call};
 
-/// What the C library calls, with the arguments and the environment of execve(2).
-#[expect(unsafe_code, reason = "the name is what the C library looks for, and it passes pointers")]
+/// Called by the C library with the arguments and the environment of execve(2).
+#[expect(unsafe_code, reason = "the C library looks for this name and passes pointers")]
 #[unsafe(no_mangle)]
 extern "C" fn main(argc: c_int, argv: *const *const c_char, envp: *const *const c_char) -> c_int {
     let argc = usize::try_from(argc).unwrap_or_default();

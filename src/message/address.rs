@@ -1,8 +1,8 @@
-//! Addresses in header fields, found and judged as Postfix does it (tok822(3), `rewrite_tree`), so that
-//! nothing is left that Postfix would rewrite: Postfix rewrites the whole field as soon as one address in it changes.
+//! Addresses in header fields, parsed as Postfix does (tok822(3), `rewrite_tree`), and changed so that Postfix has nothing to
+//! rewrite. Postfix rewrites the whole field as soon as one address in it changes.
 //!
-//! What is not a fixed point of Postfix's rewriting is fixed in the text, the rest left as typed. A field that
-//! can't be fixed with certainty is unstable, and must not be signed.
+//! Only the parts of a field that Postfix would rewrite are changed; the rest stays as typed. A field whose rewriting cannot be
+//! predicted is unstable and must not be signed.
 
 mod list;
 mod token;
@@ -13,7 +13,7 @@ pub use list::{Address, Addresses, addresses};
 pub use token::Unstable;
 pub(super) use token::{Kind, Token, tokens};
 
-/// Fields in which Postfix completes addresses (`header_opts`), Resent-* aside: those are not signed.
+/// Fields in which Postfix completes addresses (`header_opts`), except for Resent-*, which are never signed.
 pub(super) const ADDRESS_FIELDS: [&str; 12] = [
     "From",
     "Sender",
@@ -29,7 +29,7 @@ pub(super) const ADDRESS_FIELDS: [&str; 12] = [
     "Apparently-To",
 ];
 
-/// Whether it is the name of a Resent field (RFC 5322 §3.6.6).
+/// Whether this is the name of a Resent field (RFC 5322 §3.6.6).
 pub(super) fn is_resent(name: &[u8]) -> bool {
     name.get(..7).is_some_and(|start| start.eq_ignore_ascii_case(b"Resent-"))
 }
@@ -39,7 +39,7 @@ pub(super) fn is_resent(name: &[u8]) -> bool {
 pub struct Completion {
     /// Appended to an address without a domain.
     pub origin: Option<Domain>,
-    /// Appended to a domain without a dot, where `append_dot_mydomain` is on.
+    /// Appended to a domain without a dot, if `append_dot_mydomain` is on.
     pub dot_domain: Option<Domain>,
 }
 
@@ -52,10 +52,9 @@ pub enum Phrases {
     Keep,
 }
 
-/// Fixes the body of an address field so that Postfix has nothing to rewrite. `None`: it is a fixed point already.
+/// Fixes the body of an address field so that Postfix has nothing to rewrite. `None` if nothing has to change.
 ///
-/// # Errors
-/// Postfix would do something that is not foreseen here; the writer of the field caused it.
+/// # Errors What Postfix would do cannot be predicted. The author of the field causes this error.
 ///
 /// ```
 /// use sendmail_dkim::message::address::{Completion, Phrases, fixed};
@@ -75,25 +74,25 @@ pub fn fixed(
         return Ok(quoted);
     }
     let text = apply(text, &edits);
-    // The proof that the text is a fixed point: nothing more is found to fix.
+    // Proves that the text is stable: there is nothing more to fix.
     if self::edits(&text, completion)?.is_empty() { Ok(Some(text)) } else { Err(Unstable::Unusual) }
 }
 
-/// Bytes `from..to` of a text to be replaced.
+/// A replacement for the bytes `from..to` of a text.
 struct Edit {
     from: usize,
     to: usize,
     text: Vec<u8>,
 }
 
-/// The edits of all addresses, in the order of the text.
+/// The edits for all addresses, in the order of the text.
 fn edits(body: &[u8], completion: &Completion) -> Result<Vec<Edit>, Unstable> {
     let mut edits = Vec::new();
     let addresses = addresses(body)?;
     for address in addresses.iter() {
         address?.fix(body, completion, &mut edits)?;
     }
-    // Quotes may be all that keeps two addresses apart: what is appended to one would join the other.
+    // If only quotes separate two addresses, an appended domain would join the next address.
     if !edits.is_empty() && addresses.abut() {
         return Err(Unstable::Unusual);
     }
@@ -112,9 +111,9 @@ fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
     text
 }
 
-/// Quotes the display name of the one `<address>` at the end of a body, where it holds a comma or a
-/// colon that would make Postfix see more than one address, or a dot: RFC 5322 §3.2.5 requires quotes,
-/// Postfix takes it either way, and Sendmail puts the quotes there itself.
+/// Quotes the display name of a single `<address>` at the end of a body, if the name has a comma, a colon or a dot. Because of a
+/// comma or colon Postfix would see more than one address. For a dot RFC 5322 §3.2.5 requires quotes; Postfix accepts it without,
+/// and Sendmail adds the quotes itself.
 fn quote_phrase(body: &[u8]) -> Option<Vec<u8>> {
     let tokens = tokens(body).ok()?;
     let last = tokens.iter().rfind(|token| token.kind != Kind::Comment)?;
@@ -132,7 +131,7 @@ fn quote_phrase(body: &[u8]) -> Option<Vec<u8>> {
     }
     let (from, to) = (phrase.first()?.from, phrase.last()?.to);
     let words = body.get(from..to)?;
-    // An encoded-word inside quotes would no longer be one (RFC 2047 §5).
+    // Readers do not decode an encoded-word inside quotes (RFC 2047 §5).
     if words.windows(2).any(|pair| pair == b"=?") {
         return None;
     }
@@ -140,7 +139,7 @@ fn quote_phrase(body: &[u8]) -> Option<Vec<u8>> {
     Some(apply(body, &[Edit { from, to, text }]))
 }
 
-/// Bytes that make Postfix quote a local part; a dot does so at an end or next to another.
+/// Whether Postfix would quote this local part. A dot needs quotes at either end or next to another dot.
 fn must_quote(local: &[u8]) -> bool {
     local.is_empty()
         || local.starts_with(b".")
@@ -152,7 +151,7 @@ fn must_quote(local: &[u8]) -> bool {
 }
 
 impl Address<'_> {
-    /// Appends the edits that make a fixed point of this address.
+    /// Appends the edits after which Postfix would not change this address.
     fn fix(
         &self,
         body: &[u8],
@@ -197,7 +196,7 @@ impl Address<'_> {
         fix_domain(domain, completion, edits)
     }
 
-    /// The local part with quotes where they are needed and nowhere else. `None`: as it is.
+    /// The local part, quoted if necessary and otherwise without quotes. `None` if it stays as it is.
     fn fixed_local(&self, local: &[u8]) -> Result<Option<Vec<u8>>, Unstable> {
         if let [Token { kind: Kind::Quoted, .. }] = self.local {
             let inner = local.get(1..local.len().saturating_sub(1)).ok_or(Unstable::Unusual)?;
@@ -218,8 +217,8 @@ impl Address<'_> {
     }
 }
 
-/// `host!user` → `user@host` (`swap_bangpath`), else `user%host` → `user@host` (`allow_percent_hack`).
-/// A local part that has to be quoted then is found when the result is looked at again.
+/// `host!user` → `user@host` (`swap_bangpath`), else `user%host` → `user@host` (`allow_percent_hack`). Whether the new local part
+/// needs quotes is checked when the result is parsed again.
 fn turned_around(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
     let bang = local.iter().position(|byte| *byte == b'!');
     let at = bang.or_else(|| local.iter().rposition(|byte| *byte == b'%'))?;
@@ -230,7 +229,7 @@ fn turned_around(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
     Some(if is_whole { Ok([user, b"@", host].concat()) } else { Err(Unstable::Unusual) })
 }
 
-/// A domain in U-labels as A-labels (RFC 5890 §2.3.2.1), so that no hop needs SMTPUTF8 for it.
+/// Converts a domain in U-labels to A-labels (RFC 5890 §2.3.2.1), so that no hop needs SMTPUTF8 for it.
 fn in_a_labels(domain: &[Token], body: &[u8], completion: &Completion) -> Option<Edit> {
     let (first, last) = domain.first().zip(domain.last())?;
     let labels = domain.iter().filter_map(|token| body.get(token.from..token.to));
@@ -264,7 +263,7 @@ fn fix_domain(
         return Err(Unstable::Unusual);
     };
     match (&completion.dot_domain, dot) {
-        // To Postfix it has a dot, until that is gone.
+        // Postfix counts the trailing dot as a dot until it is removed.
         (Some(_), Some(_)) if labels.len() == 1 => return Err(Unstable::Unusual),
         (Some(domain), _) if labels.len() == 1 => {
             let text = format!(".{}", domain.as_str()).into_bytes();
@@ -368,7 +367,7 @@ mod tests {
             ("Sample.com <info@e.com>", "\"Sample.com\" <info@e.com>"),
             ("\"Joe\" Q. Public <j@e.com>", "\"Joe Q. Public\" <j@e.com>"),
             ("\"Sample.com\" <info@e.com>", "\"Sample.com\" <info@e.com>"),
-            // Inside quotes these would be another thing.
+            // These would lose their meaning inside quotes.
             ("Dr. =?utf-8?q?=C3=9C?= <u@e.com>", "Dr. =?utf-8?q?=C3=9C?= <u@e.com>"),
             ("J. Doe (x) <j@e.com>", "J. Doe (x) <j@e.com>"),
         ] {
@@ -416,7 +415,7 @@ mod tests {
         ] {
             assert_eq!(fixed_here(value), wanted);
         }
-        // A local part that is not ASCII needs SMTPUTF8 anyhow; a text that is not UTF-8 is no domain.
+        // A local part that is not ASCII needs SMTPUTF8 anyway; a text that is not UTF-8 is not a domain.
         assert_eq!(
             fixed("\u{fc}@b\u{fc}cher.example".as_bytes(), &host(), Phrases::Keep),
             Ok(None)

@@ -1,5 +1,5 @@
-//! The From field → the one domain that answers for the message, or why there is none
-//! (RFC 5322 §3.6.2; groups: RFC 6854). Of authors in several domains, the one that Sender names answers.
+//! Finds the author domain in the From field, or why there is none (RFC 5322 §3.6.2; groups: RFC 6854). If the authors are in
+//! several domains, the domain of Sender is the author domain.
 
 use std::fmt;
 
@@ -7,28 +7,28 @@ use super::address::{Unstable, addresses};
 use super::words;
 use crate::dkim::{Domain, Header};
 
-/// Who the message says it is from.
+/// The author that the From field names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Author {
-    /// The addresses of the From field in the domain; as typed, the domain aside.
+    /// The local parts of the addresses in the domain, as typed.
     locals: Vec<String>,
     domain: Domain,
-    /// There are authors in other domains.
+    /// Whether there are authors in other domains.
     has_others: bool,
 }
 
-/// Why a message has no author domain. The writer of the message causes each of them.
+/// Why a message has no author domain. The author of the message causes all of these errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NoAuthor {
-    /// There is no From field, and none could be made.
+    /// There is no From field, and none could be added.
     NoFrom,
-    /// There is more than one From field: receivers differ on which they show.
+    /// There is more than one From field. Receivers differ on which one they show.
     SeveralFrom,
     /// The From field holds no address.
     NoAddress,
-    /// The address has no domain, or one that no key can be published for.
+    /// The address has no domain, or no key can be published for its domain.
     NoDomain,
-    /// The addresses are of different domains, and Sender is of none of them.
+    /// The addresses are in different domains, and Sender is in none of them.
     SeveralDomains,
     /// It is not certain which addresses Postfix will see.
     Unclear(Unstable),
@@ -48,7 +48,7 @@ impl fmt::Display for NoAuthor {
 }
 
 impl Author {
-    /// The author of a message whose From field is as it will be sent.
+    /// The author of a message. The From field must be as it will be sent.
     ///
     /// # Errors
     /// Each [`NoAuthor`] is a property of the message.
@@ -58,7 +58,7 @@ impl Author {
         if fields.next().is_some() {
             return Err(NoAuthor::SeveralFrom);
         }
-        // A name that is left as it is, as an address could be in it.
+        // A display name may hold an address; such a name is not changed.
         words::repaired(field.name(), field.value(), true, None).map_err(NoAuthor::Unclear)?;
         let authors = mailboxes(field.value())?;
         let (_, first) = authors.first().ok_or(NoAuthor::NoAddress)?;
@@ -82,15 +82,15 @@ impl Author {
         &self.domain
     }
 
-    /// The first address, for a log line: its local part as typed, which may hold anything.
+    /// The first address, for a log line. Its local part is as typed and may hold any bytes.
     #[must_use]
     pub fn address(&self) -> String {
         let local = self.locals.first().map_or("", String::as_str);
         format!("{local}@{}", self.domain.as_str())
     }
 
-    /// Whether `local`@`domain` is the only author. Case does not count, in the local part either:
-    /// who may write `News@` may write `news@`.
+    /// Whether `local`@`domain` is the only author. Case is ignored, also in the local part: a user who may send as `News@` may
+    /// send as `news@`.
     #[must_use]
     pub fn is(&self, local: &str, domain: &Domain) -> bool {
         let [only] = self.locals.as_slice() else { return false };
@@ -115,7 +115,7 @@ fn mailboxes(value: &[u8]) -> Result<Vec<(String, Domain)>, NoAuthor> {
     Ok(found)
 }
 
-/// The domain of the one Sender field with one address.
+/// The domain of Sender, if there is one Sender field with one address.
 fn sender(header: &Header) -> Option<Domain> {
     let mut fields = header.named("Sender");
     let field = fields.next().filter(|_| fields.next().is_none())?;
@@ -124,7 +124,7 @@ fn sender(header: &Header) -> Option<Domain> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+#[expect(clippy::unwrap_in_result, reason = "a test sets this up")]
 mod tests {
     use super::*;
 

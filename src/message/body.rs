@@ -1,9 +1,9 @@
-//! What Postfix would change in a body: each CR that does not end a line becomes a space
-//! (`cleanup_replace_stray_cr_lf`). The reader has removed those that do.
+//! Does what Postfix would do to a body: each CR that does not end a line becomes a space (`cleanup_replace_stray_cr_lf`). The
+//! reader has already removed those that do.
 
 use memchr::memchr;
 
-/// Replaces stray CRs in place. True if there were any.
+/// Replaces stray CRs in place. Returns whether there were any.
 pub fn replace_stray_crs(text: &mut [u8]) -> bool {
     let Some(first) = memchr(b'\r', text) else { return false };
     let rest = text.get_mut(first..).unwrap_or_default();

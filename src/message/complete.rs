@@ -1,5 +1,5 @@
-//! Adds to a header what Postfix would add, and fixes what Postfix would rewrite (cleanup(8)), so that
-//! it is sent as it was signed. The fields that can't be proved stable are named, to be left out of h=.
+//! Adds the fields that Postfix would add (cleanup(8)), and changes what Postfix would rewrite, so that the header is sent as it
+//! was signed. Fields that are not proved to be stable are returned; they must be left out of h=.
 
 use super::address::{ADDRESS_FIELDS, Completion, Phrases, Unstable, addresses, fixed, is_resent};
 use super::date::DateTime;
@@ -9,24 +9,24 @@ use super::syntax::{cleaned, field_name, has_odd_blank, is_one_of, quoted, split
 use super::words::{self, Text};
 use crate::dkim::{Domain, Field, FieldName, Header};
 
-/// What is known about a submission in addition to its text.
+/// What is known about a submission besides its text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Submitter {
-    /// `-f`, as typed. Empty or `<>`: the null sender.
+    /// `-f`, as typed. Empty or `<>` is the null sender.
     pub envelope_sender: Option<Vec<u8>>,
     /// The login name of the real user.
     pub login: Option<String>,
-    /// The full name by Postfix's rule: `-F`, else `NAME`, else the passwd entry.
+    /// The full name by Postfix's rule: from `-F`, else from `NAME`, else from the passwd entry.
     pub full_name: Option<Vec<u8>>,
 }
 
-/// Fields in which one mailbox with an unquoted comma in its display name is usual.
+/// Fields that often have a single mailbox with an unquoted comma in its display name.
 const ORIGINATOR_FIELDS: [&str; 3] = ["From", "Sender", "Reply-To"];
 
-/// A header section as submitted → its fields as Postfix takes them: no WSP before the colon, no
-/// NUL, a space for each bare CR, no line of WSP only.
+/// The fields of a submitted header section as Postfix reads them: without WSP before the colon, NUL bytes and lines of WSP only,
+/// and with a space instead of each bare CR.
 ///
-/// `None` where a line is no field; the reader lets none through.
+/// `None` if a line is not part of a field. The reader does not return such a header.
 #[must_use]
 pub fn fields(section: &[u8]) -> Option<Header> {
     let says_nothing = |byte: &u8| byte.is_ascii_whitespace() || *byte == 0;
@@ -43,11 +43,11 @@ pub fn fields(section: &[u8]) -> Option<Header> {
     split_fields(section).map(field).collect::<Option<_>>().map(Header::new)
 }
 
-/// Adds From where it is missing, and fixes it. To be done before the author is looked for.
+/// Adds From if it is missing, and fixes its addresses. Call this before determining the author.
 pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Completion) {
     let mut room = MOST_ADDED;
     let hint = hint(header);
-    // With any Resent-* field Postfix adds Resent-From instead.
+    // If there is any Resent-* field, Postfix adds Resent-From instead.
     if header.count("From") == 0
         && !has_resent(header)
         && let Some(mut field) = from_field(submitter)
@@ -57,13 +57,13 @@ pub fn complete_from(header: &mut Header, submitter: &Submitter, completion: &Co
     }
     let is_originator = |field: &&mut Field| field.is("From") || field.is("Sender");
     for field in header.fields_mut().iter_mut().filter(is_originator) {
-        // An unstable one is the author's matter: see there.
+        // `Author::of` reports an unstable From.
         let _ = fix_addresses(field, completion, hint.as_deref(), &mut room);
     }
 }
 
-/// Adds Message-ID and Date where they are missing, as Postfix does, at the end; fixes the addresses and the text.
-/// `unique` is the part of a Message-ID before the `@`. Returns the names that must not be signed, and why.
+/// Adds a missing Message-ID or Date at the end, as Postfix does, and fixes the addresses and the text of all fields. `unique` is
+/// the part of a Message-ID before the `@`. Returns the names that must not be signed, each with the reason.
 pub fn complete(
     header: &mut Header,
     completion: &Completion,
@@ -74,14 +74,14 @@ pub fn complete(
     let mut unstable = Vec::new();
     let hint = hint(header);
     let hint = hint.as_deref();
-    // Text that another program has signed is not rewritten.
+    // Text that another program has signed must not change.
     let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
     let mut room = MOST_ADDED;
     for field in header.fields_mut() {
         let mut result = fix_addresses(field, completion, hint, &mut room);
-        // Folding may have gone through an address, and an address may have become too long for its line.
+        // Each step may need the other: folding can split an address, and completing an address can make its line too long.
         for _ in 0..MOST_PASSES {
-            // Where it is not certain what is an address, nothing is changed.
+            // Nothing is changed if it is not certain what is an address.
             let is_left = is_signed || result == Err(Unstable::Name);
             if is_left || !fix_text(field, hint, &mut room) {
                 break;
@@ -97,7 +97,7 @@ pub fn complete(
     }
     if !has_resent(header) {
         if header.count("Message-ID") == 0 {
-            // A host without a dot in its name is a sign of spam. Postfix adds one of its own then.
+            // Spam filters distrust a host name without a dot. In that case Postfix adds its own Message-ID.
             let hosts = [Some(domain), completion.origin.as_ref(), completion.dot_domain.as_ref()];
             let host = hosts.into_iter().flatten().find(|host| host.as_str().contains('.'));
             if let Some(host) = host {
@@ -113,19 +113,19 @@ pub fn complete(
     unstable
 }
 
-/// The charset of text that is not UTF-8.
+/// The charset to assume for text that is not UTF-8.
 fn hint(header: &Header) -> Option<String> {
     let is_ascii = header.fields().iter().all(|field| field.bytes().is_ascii());
     if is_ascii { None } else { words::hint(&header.bytes()) }
 }
 
-/// A field whose text and addresses still change after so many passes is not signed: what is left is found by the last one.
+/// The last pass only checks. A field whose text or addresses would still change in it is not signed.
 const MOST_PASSES: usize = 3;
-/// The fields that name recipients to a reader; Postfix adds one to a message that has none of them, nor of their Resent forms.
+/// The fields that show recipients. Postfix adds a field to a message that has neither these nor their Resent forms.
 const RECIPIENT_FIELDS: [&str; 2] = ["To", "Cc"];
 
-/// Adds what Postfix adds to a message that names no recipient: `field`, which may be empty. Where that is not known, returns the
-/// names that must not be oversigned. To be done before the header is completed.
+/// Adds `field`, which Postfix adds to a message that shows no recipient; it may be empty. If that field is not known, returns
+/// the names that must not be oversigned. Call this before completing the header.
 pub fn complete_recipients(header: &mut Header, field: Option<&str>) -> Vec<FieldName> {
     if RECIPIENT_FIELDS.iter().any(|name| header.count(name) > 0) {
         return Vec::new();
@@ -143,9 +143,9 @@ fn has_resent_recipient(header: &Header) -> bool {
     ["Resent-To", "Resent-Cc"].iter().any(|name| header.count(name) > 0)
 }
 
-/// Makes a field ASCII, and its lines short, where that can be done. True if that changed it.
+/// Converts a field to ASCII and shortens its lines where possible. Returns whether it changed.
 fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> bool {
-    // It is not signed either way.
+    // A field of this length is not signed in any case.
     if field.bytes().len() > LONGEST_FIELD {
         return false;
     }
@@ -153,7 +153,7 @@ fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> bool {
     bytes != field.bytes() && replace(field, &bytes, room)
 }
 
-/// Puts another text in place of a field, if there is room for what it has more.
+/// Replaces the text of a field, if there is `room` for the additional bytes.
 fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> bool {
     let Some(left) = room.checked_sub(bytes.len().saturating_sub(field.bytes().len())) else {
         return false;
@@ -165,7 +165,7 @@ fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> bool {
     })
 }
 
-/// Says how the body is encoded, and what a text/plain that said nothing is written in.
+/// Sets Content-Transfer-Encoding, and the charset of a text/plain that named none.
 pub fn label(header: &mut Header, encoding: &str, charset: Option<&str>) {
     if encoding != "7bit" && header.count("MIME-Version") == 0 {
         add(header, "MIME-Version: 1.0\n");
@@ -186,12 +186,12 @@ fn add(header: &mut Header, field: &str) {
     header.fields_mut().extend(Field::parse(field.as_bytes()));
 }
 
-/// Whether a message was sent again by another user (RFC 5322 §3.6.6).
+/// Whether another user has resent the message (RFC 5322 §3.6.6).
 pub(crate) fn has_resent(header: &Header) -> bool {
     header.fields().iter().any(|field| is_resent(field.name()))
 }
 
-/// Whether Postfix and the hops after it change nothing in a field but perhaps its addresses.
+/// Whether Postfix and the hops after it leave a field unchanged, except perhaps for its addresses.
 fn is_sent_as_it_is(field: &Field) -> Result<(), Unstable> {
     let bytes = field.bytes();
     if has_odd_blank(bytes) {
@@ -202,7 +202,7 @@ fn is_sent_as_it_is(field: &Field) -> Result<(), Unstable> {
     if is_short { Ok(()) } else { Err(Unstable::Long) }
 }
 
-/// Makes a fixed point of an address field.
+/// Changes an address field so that Postfix has nothing to rewrite.
 fn fix_addresses(
     field: &mut Field,
     completion: &Completion,
@@ -226,7 +226,7 @@ fn fix_addresses(
     }
 }
 
-/// The From that Postfix would make: the envelope sender, else the login name, with the full name.
+/// The From field that Postfix would add: the envelope sender, else the login name, with the full name.
 fn from_field(submitter: &Submitter) -> Option<Field> {
     let address = match &submitter.envelope_sender {
         Some(typed) => bare_address(typed)?,
@@ -236,7 +236,7 @@ fn from_field(submitter: &Submitter) -> Option<Field> {
     let mut text = Text::new(Writer::new(b"From:"), name, None);
     text.writer.text(b" ");
     if address.is_empty() {
-        // Postfix writes no name for MAILER-DAEMON.
+        // Postfix adds no full name to MAILER-DAEMON.
         text.writer.text(b"MAILER-DAEMON");
     } else if name.is_empty() {
         text.writer.text(&address);
@@ -246,7 +246,7 @@ fn from_field(submitter: &Submitter) -> Option<Field> {
             text.writer.text(b" ");
         } else {
             text.name(name);
-            // After encoded-words the address has a line of its own.
+            // After encoded-words the address goes on a line of its own.
             text.writer.text(b"\n ");
         }
         text.writer.text(&[b"<", address.as_slice(), b">"].concat());
@@ -265,7 +265,7 @@ fn bare_address(typed: &[u8]) -> Option<Vec<u8>> {
     })
 }
 
-/// A display name: as it is where it is all atoms (RFC 5322 §3.2.3), else quoted.
+/// A display name: unchanged if it consists of atoms (RFC 5322 §3.2.3), else quoted.
 fn phrase(name: &[u8]) -> Vec<u8> {
     let is_atom =
         |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~ ".contains(byte);
@@ -275,8 +275,7 @@ fn phrase(name: &[u8]) -> Vec<u8> {
     quoted(name.iter().copied().filter(|byte| !byte.is_ascii_control()))
 }
 
-/// The full name in a passwd entry (GECOS): up to the first of `,;%`, with the login name, its first
-/// letter a capital, for each `&`.
+/// The full name in a passwd entry (GECOS): the text before the first of `,;%`. Each `&` becomes the capitalized login name.
 #[must_use]
 pub fn full_name(gecos: &[u8], login: &str) -> Vec<u8> {
     let mut capital = login.as_bytes().to_vec();
@@ -311,7 +310,7 @@ mod tests {
         (String::from_utf8_lossy(&header.bytes()).into_owned(), names)
     }
 
-    /// The header with the field for hidden recipients, and the names that must not be oversigned.
+    /// The header after `complete_recipients`, and the names that must not be oversigned.
     fn with_recipients(section: &str, field: Option<&str>) -> (String, Vec<String>) {
         let mut header = fields(section.as_bytes()).unwrap();
         let names = complete_recipients(&mut header, field);

@@ -1,4 +1,4 @@
-//! A point in time as RFC 5322 §3.3 writes it. Pure: the clock and the offset come in as values.
+//! Dates and times in the format of RFC 5322 §3.3. The caller passes the clock and the offset as values.
 
 use std::fmt;
 
@@ -19,7 +19,7 @@ const DAY: i64 = 86_400;
 /// Year, month (0–11), day (1–31) of a day counted from 1970-01-01 in the Gregorian calendar.
 #[expect(clippy::arithmetic_side_effects, reason = "|days| < 2^40: nowhere near the width of i64")]
 fn civil(days: i64) -> (i64, usize, i64) {
-    // Years begin in March here, so that the odd day of a leap year is the last of its year.
+    // Years begin in March here, so that the leap day is the last day of its year.
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let day_of_era = days.rem_euclid(146_097);
@@ -34,7 +34,7 @@ fn civil(days: i64) -> (i64, usize, i64) {
 }
 
 impl DateTime {
-    /// The date and time of day as shown at the offset: days since 1970-01-01 and second of the day.
+    /// The date and time of day at the offset: days since 1970-01-01, and the second of the day.
     fn local(self) -> (i64, i64) {
         let seconds = i64::try_from(self.seconds).unwrap_or(i64::MAX).min(1 << 40);
         let local = seconds.saturating_add(i64::from(self.offset));

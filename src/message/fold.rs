@@ -1,15 +1,15 @@
-//! The writer of header text. It knows the column it is at: no line with an encoded-word is longer than 76
-//! characters (RFC 2047 §2), and other lines are folded (RFC 5322 §2.2.3) only where a hop would break them.
+//! The writer of header text. It tracks the column. No line with an encoded-word is longer than 76 characters (RFC 2047 §2).
+//! Other lines are folded (RFC 5322 §2.2.3) only if a hop would break them.
 //!
-//! A line is folded before whitespace that is there, which the relaxed canonicalization does not see. Whitespace
-//! is added only around an encoded-word that touches other tokens. Each byte is looked at once.
+//! A line is folded before existing whitespace, which does not matter to relaxed canonicalization. Whitespace is added only
+//! around an encoded-word that touches other tokens. The cost is linear: each byte is examined once.
 
 use std::collections::VecDeque;
 
 use super::limits::{ENCODED_LINE, LONGEST_LINE};
 use super::syntax::is_wsp;
 
-/// The field with its long lines folded where that can be done.
+/// The field with its long lines folded where possible.
 #[must_use]
 pub fn folded(field: &[u8]) -> Vec<u8> {
     let colon = field.iter().position(|byte| *byte == b':').unwrap_or_default();
@@ -23,21 +23,23 @@ pub fn folded(field: &[u8]) -> Vec<u8> {
 #[derive(Debug, Default)]
 pub(super) struct Writer {
     out: Vec<u8>,
-    /// Where the line begins in `out`.
+    /// Where the current line begins in `out`.
     line: usize,
-    /// Text before this place is no reason to fold: some verifiers fail if nothing but a space follows the colon.
+    /// Where the field name ends. A line that has only the name is not folded: some verifiers fail if only a space follows the
+    /// colon.
     name: usize,
-    /// The line has text, so that it may be folded.
+    /// Whether the line has text, and so may be folded.
     has_text: bool,
-    /// The longest that the line may be.
+    /// The most bytes that the line may have.
     limit: usize,
     /// Where the line can be folded, from left to right.
     places: VecDeque<Place>,
-    /// The field is rewritten: the limit for lines with encoded-words also applies to the encoded-words that the caller wrote.
+    /// Whether the field is rewritten. Then the limit for lines with encoded-words also applies to encoded-words that the caller
+    /// wrote.
     is_new: bool,
 }
 
-/// Where a line can be folded: before any byte of a run of whitespace, or at one place without any.
+/// Where a line can be folded: before any byte of a run of whitespace, or at a place without whitespace.
 #[derive(Clone, Copy, Debug)]
 struct Place {
     first: usize,
@@ -50,17 +52,17 @@ enum Kind {
     Plain,
     /// At whitespace after a comma.
     Comma,
-    /// Between two items of a list, where there need not be whitespace yet.
+    /// Between two items of a list, with or without whitespace.
     Gap,
 }
 
 impl Writer {
-    /// A writer of the body of a field. `name` has its colon.
+    /// A writer of a new field. `name` includes the colon.
     pub(super) fn new(name: &[u8]) -> Self {
         Self { is_new: true, ..Self::keeping(name) }
     }
 
-    /// A writer that changes nothing but the lines that a hop would break.
+    /// A writer that only changes lines that a hop would break.
     pub(super) fn keeping(name: &[u8]) -> Self {
         Self {
             out: name.to_vec(),
@@ -75,7 +77,7 @@ impl Writer {
         self.out
     }
 
-    /// Writes text as it is; it may be folded at its whitespace.
+    /// Writes text that may be folded at its whitespace.
     pub(super) fn text(&mut self, text: &[u8]) {
         for run in text.split_inclusive(|byte| is_wsp(*byte) || *byte == b'\n') {
             let (word, wsp) = match run.split_last() {
@@ -108,7 +110,7 @@ impl Writer {
         self.shorten();
     }
 
-    /// Writes an encoded-word and what touches it: on the next line if there is no room for it on this one.
+    /// Writes an encoded-word and the text that touches it, on the next line if there is no room on this one.
     pub(super) fn encoded_word(&mut self, word: &[u8]) {
         self.limit = ENCODED_LINE;
         let length = word.len();
@@ -126,16 +128,16 @@ impl Writer {
         self.may_fold(Kind::Plain);
     }
 
-    /// Bytes that an encoded-word may have which is written next, and what touches it.
+    /// How many bytes the next encoded-word may have, including the text that touches it.
     pub(super) fn room(&self) -> usize {
         let room = ENCODED_LINE.saturating_sub(self.column());
-        // It will begin a line.
+        // The word will begin a line.
         let whole = ENCODED_LINE.saturating_sub(1);
         // A space may follow.
         if self.has_text || room < SHORTEST { whole } else { room }.saturating_sub(1)
     }
 
-    /// What is written next is another item of a list: a space may come before it.
+    /// The next text is another item of a list; a space may be added before it.
     pub(super) fn next_item(&mut self) {
         self.may_fold(Kind::Gap);
     }
@@ -144,7 +146,7 @@ impl Writer {
         self.out.len().saturating_sub(self.line)
     }
 
-    /// The line may be folded before what is written next.
+    /// The line may be folded before the next text.
     fn may_fold(&mut self, kind: Kind) {
         let at = self.out.len();
         let is_in_run = kind == Kind::Plain && self.out.last().is_some_and(|last| is_wsp(*last));
@@ -164,8 +166,8 @@ impl Writer {
         }
     }
 
-    /// Where to fold: after a comma that is not too far to the left, else between items, else as late as can be. Where no
-    /// place makes a short line, at the first one.
+    /// Chooses where to fold: after a comma that is not too far to the left, else between items, else as late as possible. If no
+    /// place makes the line short enough, the first place is used.
     fn place(&self) -> Option<usize> {
         let far = self.line.saturating_add(ENCODED_LINE / 3);
         let end = self.line.saturating_add(self.limit);
@@ -190,7 +192,7 @@ impl Writer {
         (self.line, self.name) = (at.saturating_add(1), 0);
         let rest = self.out.get(self.line..).unwrap_or_default();
         self.has_text = has_text(rest);
-        // A line of whitespace only is no line to Postfix.
+        // Postfix drops a line of whitespace only.
         let wsp = rest.iter().take_while(|byte| byte.is_ascii_whitespace()).count();
         let text = self.line.saturating_add(wsp);
         for place in &mut self.places {
@@ -204,7 +206,7 @@ impl Writer {
 
     fn end_line(&mut self) {
         if self.limit == ENCODED_LINE {
-            // Whitespace at the end counts, too, and gets no line of its own.
+            // Whitespace at the end also counts, but must not get a line of its own.
             let has_text = |place: &Place| self.out.get(place.first..).is_some_and(has_text);
             while self.places.back().is_some_and(|place| !has_text(place)) {
                 self.places.pop_back();
@@ -222,7 +224,7 @@ fn has_text(text: &[u8]) -> bool {
     !text.trim_ascii().is_empty()
 }
 
-/// Room for an encoded-word of one character in any charset with a short name; with less, it begins a line.
+/// Room for an encoded-word of one character in any charset with a short name. With less room, the word begins a new line.
 const SHORTEST: usize = 30;
 
 #[cfg(test)]
@@ -255,7 +257,7 @@ mod tests {
         assert_eq!(text.replace('\n', ""), field.replace('\n', ""));
     }
 
-    /// The rule, word for word: it looks at all of the rest for each space.
+    /// The rule, implemented literally: for each space it examines the whole rest.
     fn cut_of(rest: &[u8], first: usize) -> Option<usize> {
         let is_space = |at: &usize| matches!(rest[*at], b' ' | b'\t');
         let has_text = |part: &[u8]| !part.trim_ascii().is_empty();

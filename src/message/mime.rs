@@ -1,8 +1,8 @@
-//! Where the parts of a MIME message begin and end (RFC 2045, 2046). Two parsers read the same lines: a
-//! reader's, whose parts these are, and Postfix's (`mime_state`), which must find nothing left to change in
-//! them. They differ where Postfix sees only the beginning of a boundary, or more text after it.
+//! Where the parts of a MIME message begin and end (RFC 2045, 2046). Two parsers read the same lines. The first one finds the
+//! parts as mail readers see them. The second one is Postfix's (`mime_state`), which must find nothing to change in them. They
+//! differ if Postfix sees only the beginning of a boundary, or if more text follows it.
 //!
-//! The walk accepts lines in pieces of any size, and keeps no more than one piece of a line and one part header.
+//! The walk accepts lines in pieces of any size, and holds at most one piece of a line and one part header.
 
 mod info;
 mod value;
@@ -20,31 +20,31 @@ const LARGEST_HEADER: usize = 128 << 10;
 
 /// What a walk finds in a body.
 pub trait Visit {
-    /// A part or an enclosed message begins: its header section, complete lines, with the empty line
-    /// that ends it where there is one. Numbers go up from 1; the message itself is 0.
+    /// A part or an enclosed message begins. `section` is its header section in complete lines, with the empty line that ends it,
+    /// if there is one. Parts are numbered from 1; the message itself is 0.
     fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]);
-    /// Whole lines of a leaf's body, of which none begins with `--`, or a piece of one line. `None` is the
-    /// preamble or epilogue of a multipart.
+    /// Whole lines of a leaf's body, none of which begins with `--`, or a piece of one line. `None` is the preamble or epilogue
+    /// of a multipart.
     fn text(&mut self, part: Option<usize>, piece: &[u8]);
     /// A piece of a line that separates parts.
     fn boundary(&mut self, piece: &[u8]);
-    /// The line that begins with the next piece is not what Postfix sees in it: text is a boundary or a part header,
-    /// or the beginning of a part is something else.
+    /// Postfix reads the line that begins with the next piece differently: it sees a boundary or part header in text, or
+    /// something else where a part begins.
     fn misread(&mut self, _part: Option<usize>) {}
-    /// A part header is larger than those that are examined; the rest of it comes as text.
+    /// A part header is too large to be examined; the rest of it is passed as text.
     fn too_large(&mut self) {}
 }
 
-/// Where the walk is.
+/// The position of the walk in the structure.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Place {
-    /// In the header of a part whose type is the default where it names none.
+    /// In the header of a part.
     Header {
         parent: usize,
         default: &'static str,
     },
     Body(usize),
-    /// Before the first part of a multipart, and after its last one.
+    /// Before the first part of a multipart, or after its last one.
     #[default]
     Between,
 }
@@ -71,14 +71,14 @@ struct Separator {
 struct Stack(Vec<Open>);
 
 impl Stack {
-    /// Postfix ignores further boundaries while so many are open.
+    /// Opens a multipart. Postfix ignores further boundaries once [`MOST_OPEN`] are open.
     fn open(&mut self, number: usize, boundary: &[u8], default: &'static str) {
         if self.0.len() < MOST_OPEN {
             self.0.push(Open { number, boundary: boundary.to_vec(), default });
         }
     }
 
-    /// The innermost multipart whose boundary a line begins with after `--`, and what follows it.
+    /// The innermost multipart whose boundary is at the beginning of a line, after `--`, and the text after the boundary.
     fn find<'a>(&self, text: &'a [u8], ends: fn(&[u8]) -> bool) -> Option<(usize, &'a [u8])> {
         self.0.iter().enumerate().rev().find_map(|(index, open)| {
             let after = text.strip_prefix(open.boundary.as_slice()).filter(|after| ends(after))?;
@@ -86,7 +86,7 @@ impl Stack {
         })
     }
 
-    /// Reads a line that may separate parts: those inside of the multipart that it is of are over.
+    /// Reads a line that may separate parts. It also ends the multiparts inside the multipart that it belongs to.
     fn separate(&mut self, text: &[u8], ends: fn(&[u8]) -> bool) -> Option<Separator> {
         let (index, after) = self.find(text, ends)?;
         self.0.truncate(index.saturating_add(1));
@@ -99,13 +99,13 @@ impl Stack {
     }
 }
 
-/// Whether a line is a boundary to a reader: only `--` and WSP may follow the text of the boundary (RFC 2046 §5.1.1).
+/// Whether mail readers take a line for a boundary: only `--` and WSP may follow the text of the boundary (RFC 2046 §5.1.1).
 fn ends_to_reader(after: &[u8]) -> bool {
     let after = after.strip_prefix(b"--").unwrap_or(after);
     after.iter().all(u8::is_ascii_whitespace)
 }
 
-/// To Postfix the line is a boundary in any case.
+/// Postfix takes the line for a boundary in any case.
 fn ends_to_postfix(_: &[u8]) -> bool {
     true
 }
@@ -120,18 +120,18 @@ pub struct Walk {
     parts: usize,
     /// The beginning of a piece of a line.
     line: Vec<u8>,
-    /// The next piece does not begin a line.
+    /// Whether the next piece continues a line.
     inside_line: bool,
-    /// The line is a boundary, so the rest of it is too.
+    /// Whether the line is a boundary. Then its next pieces belong to it.
     on_boundary: bool,
-    /// The line before ended a multipart, and begins another part to Postfix.
+    /// Whether the previous line ended a multipart, but began another part for Postfix.
     after_false_start: bool,
 }
 
 const TEXT: &str = "text/plain";
 
 impl Walk {
-    /// At the first byte of a body whose header says this.
+    /// A walk at the first byte of the body. `info` is from the header of the message.
     #[must_use]
     pub fn new(info: &Info) -> Self {
         let mut walk = Self::default();
@@ -151,7 +151,7 @@ impl Walk {
         }
     }
 
-    /// How long the lines are that can only be text, each of them of one piece.
+    /// The length of the lines at the beginning that can only be text. Each of these lines is a single piece.
     fn lines_of_text(&self, bytes: &[u8]) -> usize {
         let mut length: usize = 0;
         let is_header = matches!(self.place, Place::Header { .. });
@@ -170,7 +170,7 @@ impl Walk {
         }
     }
 
-    /// Reads one line, or a piece of it. Returns the bytes after it.
+    /// Reads one line or a piece of it. Returns the bytes after it.
     fn feed_line<'a>(&mut self, bytes: &'a [u8], visit: &mut impl Visit) -> &'a [u8] {
         let room = LINE_PIECE.saturating_sub(self.line.len()).min(bytes.len());
         let end = memchr(b'\n', bytes.get(..room).unwrap_or_default());
@@ -182,7 +182,7 @@ impl Walk {
         rest
     }
 
-    /// The end of the body. The last line is complete: the reader sees to that.
+    /// Ends the body. The last line must be complete; the reader guarantees that.
     pub fn finish(&mut self, visit: &mut impl Visit) {
         if !self.line.is_empty() {
             self.give_line(visit);
@@ -190,7 +190,7 @@ impl Walk {
         self.end_header(false, visit);
     }
 
-    /// Passes on the piece of a line that was read.
+    /// Passes the piece of a line that was read to `visit`.
     fn give_line(&mut self, visit: &mut impl Visit) {
         let piece = &*mem::take(&mut self.line);
         let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
@@ -212,16 +212,16 @@ impl Walk {
         }
     }
 
-    /// The part whose body this is.
+    /// The number of the part whose body is being read.
     fn part(&self) -> Option<usize> {
         if let Place::Body(part) = self.place { Some(part) } else { None }
     }
 
-    /// Whether the line of which this is the beginning separates parts.
+    /// Whether the line that begins with this piece separates parts.
     fn find_boundary(&mut self, piece: &[u8], visit: &mut impl Visit) -> bool {
         let Some(text) = piece.strip_prefix(b"--") else { return false };
         let Some(own) = self.reader.separate(text, ends_to_reader) else {
-            // Only text that is sent as it is reaches Postfix, so its own multiparts stay open.
+            // Text that is misread gets encoded, so Postfix never sees the line: its own multiparts stay open.
             if self.postfix.find(text, ends_to_postfix).is_some() {
                 visit.misread(self.part());
             }
@@ -241,8 +241,8 @@ impl Walk {
         true
     }
 
-    /// Whether the piece is one of a part header. A line that is none ends the header, and is the first one of the
-    /// body: it may be the boundary that the header has named.
+    /// Whether the piece belongs to a part header. A line that is not a field ends the header and is the first line of the body.
+    /// It may be the boundary that the header has named.
     fn header_piece(&mut self, piece: &[u8], begins: bool, visit: &mut impl Visit) -> bool {
         if !matches!(self.place, Place::Header { .. }) {
             return false;
@@ -264,7 +264,8 @@ impl Walk {
         is_empty
     }
 
-    /// `is_divided`: an empty line ends it; without one Postfix does not read what follows as a message.
+    /// Ends the part header. `is_divided`: an empty line ends it. Without one Postfix does not read the following lines as a
+    /// message.
     fn end_header(&mut self, is_divided: bool, visit: &mut impl Visit) {
         let Place::Header { parent, default } = self.place else { return };
         let section = mem::take(&mut self.section);
@@ -360,7 +361,7 @@ mod tests {
             walk(header, "----=_b\n\n---- x\nA : b\n----=_b--\n"),
             "b:----=_b\n[1 in 0: text/plain 1]l1:---- x\n1:A : b\nb:----=_b--\n"
         );
-        // The last one is not the last to it.
+        // Postfix does not take the last boundary for the last one.
         assert_eq!(
             walk(header, "----=_b\n\nx\n----=_b--\n\n-- y\n----=_b\nz\n"),
             "b:----=_b\n[1 in 0: text/plain 1]1:x\nb:----=_b--\n-:\n-:-- y\nl-:----=_b\n-:z\n"
@@ -413,12 +414,12 @@ mod tests {
     #[test]
     fn to_postfix_a_line_belongs_to_the_innermost_boundary_that_it_sees_in_it() {
         for (outer, inner, body, expected) in [
-            // The end of the outer one, and a part of the inner one to Postfix.
+            // The end of the outer multipart, but for Postfix a part of the inner one.
             ("-", "--=_x", "x\n-----\nA : b\n", "2:x\nb:-----\nl-:A : b\n"),
             ("-", "--=_x", "-----\n\n--y\n---z\n", "b:-----\n-:\n-:--y\nl-:---z\n"),
-            // A part of the outer one, and the end of the inner one to Postfix.
+            // A part of the outer multipart, but for Postfix the end of the inner one.
             ("----", "--=_x", "x\n------\nA : b\n", "2:x\nlb:------\n[3 in 0: text/plain 6]"),
-            // Both end, and to Postfix the inner one alone.
+            // Both multiparts end, but for Postfix only the inner one.
             ("-", "-=_x", "x\n-----\ny\n---\nA : b\n", "2:x\nb:-----\n-:y\nl-:---\n-:A : b\n"),
         ] {
             let header = format!("Content-Type: multipart/mixed; boundary=\"{outer}\"\n");
@@ -432,7 +433,7 @@ mod tests {
                 )
             );
         }
-        // A message each, and text to Postfix.
+        // Each part is a message, but for Postfix text.
         let header = "Content-Type: multipart/digest; boundary=-=_d\n";
         let inner = "---=_d\nContent-Type: multipart/x; boundary=-=_x\n\n---=_x\n\n";
         assert_eq!(

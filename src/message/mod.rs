@@ -1,7 +1,6 @@
-//! What makes a submitted text a message that nothing will change. Pure: bytes in, values out.
+//! Turns a submitted text into a message that no hop will change. Pure: bytes in, values out.
 //!
-//! Everything that Postfix would add, rewrite or drop later is done here first, so that the
-//! signature covers what will be sent.
+//! Everything that Postfix would add, rewrite or drop is done here first, so that the signature covers what will be sent.
 
 #![forbid(unsafe_code)]
 

@@ -1,7 +1,6 @@
-//! Bytes → the header and the body of a message, as Postfix's sendmail(1), smtpd(8), pickup(8) and
-//! cleanup(8) read them: leading mbox `From ` lines are dropped, and so are all CRs before an LF. A line
-//! containing a single dot may end the message, and the header ends where Postfix ends it. The result does
-//! not depend on how the input is split.
+//! Splits a message into header and body as Postfix's sendmail(1), smtpd(8), pickup(8) and cleanup(8) do. Leading mbox `From `
+//! lines and all CRs before an LF are dropped. A line containing a single dot may end the message. The header ends where Postfix
+//! ends it. The result does not depend on how the input is split.
 
 use std::mem;
 
@@ -16,9 +15,9 @@ use crate::argv::LoneDot;
 pub enum Step {
     /// All bytes were read.
     More,
-    /// The header is complete; the rest of the bytes is body.
+    /// The header is complete; the remaining bytes are body.
     HeaderEnds,
-    /// A line containing a single dot ended the message; the rest of the bytes is no part of it.
+    /// A line containing a single dot ended the message; the remaining bytes are not part of it.
     MessageEnds,
     /// The header is larger than [`HEADER_LIMIT`], or has more than [`MOST_FIELDS`] fields.
     HeaderTooLarge,
@@ -29,7 +28,7 @@ pub enum Step {
 pub struct Reader {
     dots: Dots,
     phase: Phase,
-    /// The line that is being read, before the body.
+    /// The current line, before the body.
     line: Vec<u8>,
     header: Vec<u8>,
     fields: usize,
@@ -37,15 +36,15 @@ pub struct Reader {
     taken: u64,
     /// Where in the input the body begins.
     body_begins: u64,
-    /// The body so far is not exactly what the input has.
+    /// Whether the body so far differs from the bytes of the input.
     differs: bool,
-    /// The next byte of the body does not begin a line.
+    /// Whether the next byte of the body continues a line.
     inside_line: bool,
-    /// A dot that begins a line and may be all of it.
+    /// Whether a dot that began the line is held back; it may be the whole line.
     held_dot: bool,
-    /// CRs that may belong to a line end, fewer than [`LINE_PIECE`].
+    /// How many CRs are held back that may belong to a line end; fewer than [`LINE_PIECE`].
     held_crs: usize,
-    /// Bytes read of the current piece of the line.
+    /// How many bytes of the current piece of the line were read.
     column: usize,
 }
 
@@ -55,9 +54,9 @@ enum Dots {
     /// It is text.
     #[default]
     Text,
-    /// It ends the message where nothing follows it on the line.
+    /// It ends the message if it is alone on the line.
     End,
-    /// It is no part of the line: dot-stuffing (RFC 5321 §4.5.2).
+    /// It is dot-stuffing (RFC 5321 §4.5.2) and is removed.
     Stuffing,
 }
 
@@ -78,13 +77,13 @@ impl Reader {
         Self::with(if lone_dot == LoneDot::Ends { Dots::End } else { Dots::Text })
     }
 
-    /// A reader at the first byte of mail data (RFC 5321 §4.1.1.4), which does not get the line that ends it.
+    /// A reader of mail data (RFC 5321 §4.1.1.4). The caller does not pass the line that ends the mail data.
     #[must_use]
     pub fn of_data() -> Self {
         Self::with(Dots::Stuffing)
     }
 
-    /// A reader by the same rules, at the first byte.
+    /// A new reader with the same rules.
     #[must_use]
     pub fn again(&self) -> Self {
         Self::with(self.dots)
@@ -94,8 +93,8 @@ impl Reader {
         Self { dots, differs: dots == Dots::Stuffing, ..Self::default() }
     }
 
-    /// Reads bytes until there are no more, or until something is complete, and appends the body to `body`.
-    /// Returns how many bytes were read.
+    /// Reads bytes until there are no more or the header or message is complete, and appends the body to `body`. Returns how many
+    /// bytes were read.
     pub fn feed(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
         let (taken, step) = match self.phase {
             Phase::Top | Phase::Header => self.feed_header(bytes, body),
@@ -106,8 +105,8 @@ impl Reader {
         (taken, step)
     }
 
-    /// Reads the bytes that are body exactly as they are, up to the first that has to be examined; the caller
-    /// has them already. Returns how many there are.
+    /// Reads the first bytes that are body unchanged, up to the first byte that has to be examined. They are not copied, because
+    /// the caller has them. Returns how many there are.
     pub fn pass(&mut self, bytes: &[u8]) -> usize {
         let is_dot = !self.inside_line && bytes.starts_with(b".") && self.dots != Dots::Text;
         if self.phase != Phase::Body || self.held_dot || self.held_crs > 0 || is_dot {
@@ -119,7 +118,7 @@ impl Reader {
         length
     }
 
-    /// The end of the input: completes the last line.
+    /// Ends the input and completes the last line.
     pub fn finish(&mut self, body: &mut Vec<u8>) {
         if matches!(self.phase, Phase::Top | Phase::Header) {
             let line = mem::take(&mut self.line);
@@ -137,14 +136,14 @@ impl Reader {
         self.phase = Phase::Ended;
     }
 
-    /// The header section read so far: complete lines that end in LF, without the line that ends it.
+    /// The header section read so far, in complete lines that end in LF, without the line that ends the header.
     #[must_use]
     pub fn header(&self) -> &[u8] {
         &self.header
     }
 
-    /// Where in the input (from, to) the body is exactly as it was written to `body`; only an LF that was
-    /// missing at the end may have been added. `None` where the body differs, or a dot ended it.
+    /// Where in the input (from, to) the body is, if it is the same as what was written to `body` except for an LF added at the
+    /// end. `None` if the body differs or a dot ended it.
     #[must_use]
     pub fn body_in_input(&self) -> Option<(u64, u64)> {
         (!self.differs).then_some((self.body_begins, self.taken))
@@ -159,7 +158,7 @@ impl Reader {
             self.line.extend_from_slice(piece);
             let text = self.unstuffed(&self.line);
             let is_too_large = text.len().saturating_add(self.header.len()) > HEADER_LIMIT;
-            // The first piece of a line shows that it is no part of the header.
+            // The first piece of a long line shows whether it is part of the header.
             let is_body = before <= LINE_PIECE && text.len() > LINE_PIECE && !self.is_header(text);
             if !is_body && (is_too_large || self.fields > MOST_FIELDS) {
                 return (taken, Step::HeaderTooLarge);
@@ -175,7 +174,7 @@ impl Reader {
                 return (taken, Step::MessageEnds);
             }
             if self.header_line(&line, body) {
-                // An empty line separates; any other line is the first of the body.
+                // An empty line is the separator; any other line is the first line of the body.
                 let separator = if text.is_empty() { line.len() } else { 0 };
                 self.body_begins = begins.saturating_add(separator as u64);
                 return (taken, Step::HeaderEnds);
@@ -184,7 +183,7 @@ impl Reader {
         (taken, Step::More)
     }
 
-    /// Reads a line before the body. True when the header ended with it or before it.
+    /// Reads a line before the body. Returns whether the header ended with or before this line.
     fn header_line(&mut self, line: &[u8], body: &mut Vec<u8>) -> bool {
         let is_complete = line.ends_with(b"\n");
         let unstuffed = self.unstuffed(line);
@@ -192,7 +191,7 @@ impl Reader {
         let is_first = self.phase == Phase::Top && is_complete && unstuffed.len() <= LINE_PIECE;
         if is_first && is_from_line(text) {
             if self.dots == Dots::Stuffing {
-                // Where sendmail(1) drops it, smtpd(8) makes a field of it.
+                // sendmail(1) drops the line; smtpd(8) turns it into a field.
                 self.header.extend_from_slice(&[b"X-Mailbox-Line: ", text, b"\n"].concat());
             }
             return false;
@@ -206,7 +205,7 @@ impl Reader {
         }
         self.phase = Phase::Body;
         if !(is_complete && text.is_empty()) {
-            // Read again as body, which has rules of its own for CRs, dots and the last line.
+            // Read the line again as body, which has other rules for CRs, dots and the last line.
             self.feed_body(line, body);
         }
         true
@@ -217,7 +216,7 @@ impl Reader {
         (continues(text) && self.phase == Phase::Header) || field_name(text).is_some()
     }
 
-    /// The line without the dot that was added to it.
+    /// The line without the dot that dot-stuffing added.
     fn unstuffed<'a>(&self, line: &'a [u8]) -> &'a [u8] {
         line.strip_prefix(b".").filter(|_| self.dots == Dots::Stuffing).unwrap_or(line)
     }
@@ -231,7 +230,7 @@ impl Reader {
                     self.differs |= self.held_crs > 0;
                     self.held_crs = 0;
                     if mem::take(&mut self.held_dot) {
-                        // `.` CR* LF ends the message, and is no part of it.
+                        // `.` CR* LF ends the message and is not part of it.
                         self.end_at_dot();
                         let before = bytes.len().saturating_sub(rest.len());
                         return (before.saturating_add(1), Step::MessageEnds);
@@ -266,15 +265,15 @@ impl Reader {
         (bytes.len(), Step::More)
     }
 
-    /// How many bytes there are before the next CR, and before the next dot that begins a line if that matters.
+    /// How many bytes precede the next CR and, if dots matter, the next dot that begins a line.
     fn text_length(&self, bytes: &[u8]) -> usize {
         if self.dots == Dots::Text {
             return memchr(b'\r', bytes).unwrap_or(bytes.len());
         }
         let mut length: usize = 0;
         loop {
-            // Not all at once: the search for a CR would go far beyond many dots. A byte more than a piece, as
-            // the dot may be the first of the next one.
+            // Search piece by piece: between dots that are close together, each search for a CR would go far beyond the next dot.
+            // Each search covers one byte more than a piece, because the dot may be the first byte of the next piece.
             let rest = bytes.get(length..).unwrap_or_default();
             let piece = rest.get(..=LINE_PIECE).unwrap_or(rest);
             let text = piece.get(..memchr(b'\r', piece).unwrap_or(piece.len())).unwrap_or_default();
@@ -286,7 +285,7 @@ impl Reader {
         }
     }
 
-    /// Text was read that has no CR.
+    /// Updates the state after text without a CR.
     fn advance(&mut self, text: &[u8]) {
         let begun = match memrchr(b'\n', text) {
             Some(end) => text.len().saturating_sub(end).saturating_sub(1),
@@ -296,7 +295,7 @@ impl Reader {
         self.inside_line = text.last().map_or(self.inside_line, |last| *last != b'\n');
     }
 
-    /// What was held turned out to be text.
+    /// The held bytes turned out to be text.
     fn release(&mut self, out: &mut Vec<u8>) {
         if mem::take(&mut self.held_dot) {
             out.push(b'.');
@@ -307,13 +306,13 @@ impl Reader {
 
     fn end_at_dot(&mut self) {
         self.phase = Phase::Ended;
-        // Where its line begins is not known once the line came in pieces.
+        // The place where its line begins is not known if the line came in pieces.
         self.differs = true;
     }
 
     fn finish_body(&mut self, out: &mut Vec<u8>) {
         let held_crs = mem::take(&mut self.held_crs);
-        // CRs at the end of the input are the first half of a line end.
+        // CRs at the end of the input count as the first half of a line end.
         self.differs |= held_crs > 0;
         if mem::take(&mut self.held_dot) {
             if held_crs == 0 {
@@ -327,8 +326,8 @@ impl Reader {
     }
 }
 
-/// A line without its LF and all CRs before that in the same piece (`sendmail_fix_line_endings = always`).
-/// CRs at the end of an incomplete line are the first half of a line end and are dropped too.
+/// A line without its LF and without all CRs before it in the same piece (`sendmail_fix_line_endings = always`). CRs at the end
+/// of an incomplete line count as the first half of a line end and are also dropped.
 fn without_line_end(line: &[u8]) -> &[u8] {
     let text = line.strip_suffix(b"\n").unwrap_or(line);
     let last_piece = text.len().saturating_sub(text.len() % LINE_PIECE);
@@ -342,8 +341,8 @@ fn is_from_line(line: &[u8]) -> bool {
     line.get(quoted..).is_some_and(|rest| rest.starts_with(b"From "))
 }
 
-/// Whether a line of a header, without its end, continues the field before it: it begins with WSP or, to Postfix,
-/// with a bare CR. What a hop makes of a CR is not certain, so [`crate::message::complete::fields`] rejects such a header.
+/// Whether a line of a header, without its line end, continues the previous field: it begins with WSP or, for Postfix, with a
+/// bare CR. Hops treat a CR in different ways, so [`crate::message::complete::fields`] rejects such a header.
 fn continues(line: &[u8]) -> bool {
     matches!(line.first(), Some(b' ' | b'\t' | b'\r'))
 }
@@ -352,8 +351,8 @@ fn continues(line: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Header and body of `input`, and whether the body stands in the input as it is: the same for
-    /// every size of piece.
+    /// The header and body of `input`, and whether the body is in the input unchanged. Checks that the size of the pieces does
+    /// not matter.
     fn read(lone_dot: LoneDot, input: &[u8]) -> (String, String, bool) {
         let whole = read_in_pieces(lone_dot, input, input.len().max(1));
         for size in 1..input.len() {
@@ -388,7 +387,7 @@ mod tests {
         (text(reader.header()), text(&body), place.is_some())
     }
 
-    /// As if what is passed had been given out.
+    /// Returns the bytes that `pass` did not copy.
     fn pass<'a>(reader: &mut Reader, bytes: &'a [u8], body: &mut Vec<u8>) -> &'a [u8] {
         let (text, rest) = bytes.split_at(reader.pass(bytes));
         body.extend_from_slice(text);
@@ -573,7 +572,7 @@ mod tests {
         assert!(!read(LoneDot::Ends, b"A: b\n\nx\n.\n").2);
     }
 
-    /// What comes after DATA, up to the line that ends it.
+    /// Reads mail data without the line that ends it.
     fn after_data(input: &str) -> (String, String) {
         let read = |size: usize| {
             let mut reader = Reader::of_data();
@@ -648,7 +647,7 @@ mod tests {
                     let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), size);
                     assert!(body == expected, "{before} {crs} in pieces of {size}");
                 }
-                // As the first line of the body, which the header ends with.
+                // The first line of the body, which also ends the header.
                 let input = format!("A: b\n: {line}\n");
                 let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), input.len());
                 let same = format!("A: b\n\n: {line}\n");

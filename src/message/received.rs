@@ -1,16 +1,17 @@
-//! Who wrote a Received field (RFC 5321 §4.4): a web program that submits a message of its user, or a mail system on its way.
+//! Tells who wrote a Received field (RFC 5321 §4.4): a web program that submits a message of its user, or a mail system on the
+//! way.
 
 use super::syntax::{comment, is_fws, quoted_string};
 
-/// Whether a web program wrote the field. Horde always, Roundcube and other webmail where they are told to, put one like this into
-/// a message before they call sendmail(1):
+/// Whether a web program wrote the field. Horde always adds a field like this one before it calls sendmail(1); Roundcube and
+/// other webmail programs do if configured to:
 ///
 /// ```text
 /// Received: from 192.0.2.7 ([192.0.2.7]) by www.example.com (Horde Framework) with HTTPS; Sun, 29 Nov 2026 10:00:00 +0000
 /// ```
 ///
-/// A client may choose what is in comments and quoted strings, so these say nothing. A field in any other form is one of a
-/// mail system.
+/// Comments and quoted strings are ignored, because a client may choose their text. A field of any other form counts as written
+/// by a mail system.
 #[must_use]
 pub fn is_of_web_program(body: &[u8]) -> bool {
     let Some(words) = words(body) else { return false };
@@ -20,7 +21,7 @@ pub fn is_of_web_program(body: &[u8]) -> bool {
     parts.next().is_none() && is_by_web(clauses) && !date.iter().any(|word| is_clause(word))
 }
 
-/// The words outside of comments; each semicolon is one. `None` where a quote or a bracket lacks its other.
+/// The words outside comments. Each semicolon is a word. `None` if there is an unmatched quote or an unbalanced bracket.
 fn words(body: &[u8]) -> Option<Vec<&[u8]>> {
     let (mut words, mut rest) = (Vec::new(), body);
     while let Some(first) = rest.first() {
@@ -31,7 +32,7 @@ fn words(body: &[u8]) -> Option<Vec<&[u8]>> {
             byte if is_fws(*byte) => 1,
             _ => rest.iter().take_while(|byte| is_of_word(**byte)).count(),
         };
-        // A byte that is of no word and of none of these.
+        // A byte that is not allowed here.
         let (word, after) = rest.split_at_checked(length).filter(|_| length > 0)?;
         if *first != b'(' && !is_fws(*first) {
             words.push(word);
@@ -45,7 +46,7 @@ fn is_of_word(byte: u8) -> bool {
     byte.is_ascii_graphic() && !matches!(byte, b'(' | b')' | b'"' | b';' | b'\\')
 }
 
-/// `from ... by HOST with HTTP`, and perhaps an id and a recipient.
+/// Whether the words are `from ... by HOST with HTTP`, with an optional id and recipient.
 fn is_by_web(words: &[&[u8]]) -> bool {
     let place = |clause: &str| words.iter().position(|word| is(word, clause));
     let count = |clause: &str| words.iter().filter(|word| is(word, clause)).count();
@@ -66,7 +67,7 @@ fn is_clause(word: &[u8]) -> bool {
     ["from", "via", "by", "with", "id", "for"].iter().any(|clause| is(word, clause))
 }
 
-/// HTTP or HTTPS, with or without a version.
+/// Whether the word is HTTP or HTTPS, with or without a version.
 fn is_web_protocol(word: &[u8]) -> bool {
     let mut parts = word.splitn(2, |byte| *byte == b'/');
     let is_web = parts.next().is_some_and(|name| is(name, "HTTP") || is(name, "HTTPS"));
@@ -87,7 +88,7 @@ mod tests {
             " from h.x.example (h.x.example [192.0.2.7]) by\n www.x.example (Horde Framework) with HTTP; Sun, 29 Nov 2026 10:00:00\n +0000\n",
             " from 192.0.2.7 ( [192.0.2.7]) as user joe@imap.x.example by www.x.example with HTTP; Sun, 29 Nov 2026 10:00:00 +0000\n",
             " from 192.0.2.7 ([192.0.2.7]) by imp.x.example (IMP) with HTTP for <joe@x.example>; Sun, 29 Nov 2026 10:00:00 +0100\n",
-            // Roundcube, and behind a proxy.
+            // Roundcube, also behind a proxy.
             " from [192.0.2.7] ([192.0.2.7])\r\n\tby www.x.example\r\n\twith HTTP (HTTP/1.1 POST); Sun, 29 Nov 2026 10:00:00 +0000\r\n",
             " from h.x.example ([192.0.2.7])\n\tvia proxy.x.example ([192.0.2.8])\n\tby www.x.example\n\twith HTTP (HTTP/2.0 POST); Sun, 29 Nov 2026\n 10:00:00 +0000\n",
             // SquirrelMail.
@@ -116,7 +117,7 @@ mod tests {
             " from x by y with HTTPREST; date",
             " from x by y with HTTPX/1; date",
             " from x by y with mapi id 15; date",
-            // A client chooses its name in HELO, and more than that where a mail system does not look at it.
+            // A client chooses its name in HELO, and further words if the mail system does not check the name.
             " from with HTTP by y with ESMTP id 1; date",
             " from x with HTTP by y with ESMTP; date",
             " from x by y with HTTP; z by mx with ESMTP id 1; date",

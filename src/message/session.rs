@@ -1,16 +1,15 @@
-//! An SMTP session (RFC 5321) as far as it must be followed to find the messages in it: which bytes
-//! of the client are commands and which are mail data, and which reply of the server answers what. All
-//! bytes are passed on as they are, but for messages, which the caller replaces, and for CHUNKING in the
-//! reply to EHLO. What is not understood is passed on, too: at worst the rest of the session is not
-//! followed ([`NotFollowed`]). Any split of the input gives the same result.
+//! Follows an SMTP session (RFC 5321) to find the messages in it: which bytes of the client are commands, which are mail data,
+//! and which command a reply belongs to. All bytes are passed on unchanged, except for the messages, which the caller replaces,
+//! and for CHUNKING in the reply to EHLO. Unknown commands and replies are also passed on; at worst the rest of the session is
+//! not followed ([`NotFollowed`]). The result does not depend on how the input is split.
 //!
-//! * **DATA** may be refused: only when the server answers 354 is what follows a message. So nothing
-//!   that comes after DATA is read or passed on before DATA was answered, be it pipelined or not.
-//! * **BDAT** is a second way to send a message, and one that no program uses by itself: CHUNKING is removed
-//!   from the reply to EHLO (with BINARYMIME, which needs it), as `smtpd_discard_ehlo_keywords` would.
-//! * **SIZE** stays as it is. The limit is the server's own; the signed message is a little larger, and
-//!   where it would not fit, the message is to be sent as it came ([`Session::size_limit`]). `SIZE=` of MAIL
-//!   is an estimate (RFC 1870 §5) that Postfix compares with its limit and the free space only.
+//! * **DATA** may be refused: a message follows only if the server answers 354. So no byte after DATA is read or passed on
+//!   before DATA was answered, whether the client pipelines or not.
+//! * **BDAT** is a second way to send a message, which no program uses unless it is offered. CHUNKING, and BINARYMIME, which
+//!   needs it, are removed from the reply to EHLO, as `smtpd_discard_ehlo_keywords` would do.
+//! * **SIZE** is not changed. The limit is that of the server. The signed message is a little larger; if it would exceed the
+//!   limit, the caller sends the message unsigned ([`Session::size_limit`]). `SIZE=` of MAIL is an estimate (RFC 1870 §5) that
+//!   Postfix only compares with its limit and the free space.
 
 mod data;
 
@@ -22,15 +21,15 @@ use super::syntax::quoted_string;
 pub use data::{DataEnd, DotStuffing};
 use data::{LineEnd, MailData};
 
-/// Why the rest of a session is passed on without being followed.
+/// Why the rest of a session is passed on but not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NotFollowed {
-    /// The client sends a message by BDAT, though that was not offered.
+    /// The client sends a message with BDAT, although the server did not offer it.
     Bdat,
-    /// The client and the server have begun to encrypt (RFC 3207).
+    /// The client and the server have started TLS (RFC 3207).
     StartTls,
-    /// The mail data has a line containing a single dot that is the end for some servers only: to sign what
-    /// precedes it might make commands of text, or text of commands.
+    /// The mail data has a line containing a single dot that only some servers take for its end. If the message were signed up to
+    /// there, text might become commands, or commands text.
     AmbiguousEnd,
     /// The server answers 354 to a command that is not DATA.
     UnexpectedText,
@@ -54,13 +53,13 @@ impl fmt::Display for NotFollowed {
 #[derive(Debug)]
 pub struct Session {
     state: State,
-    /// What the server has still to answer, the oldest first.
+    /// The commands that the server has not answered yet, oldest first.
     awaited: VecDeque<Awaited>,
-    /// The command line so far, as much of it as may matter.
+    /// The beginning of the current command line, as much as is needed.
     command: Vec<u8>,
     /// The reply line so far.
     reply: Vec<u8>,
-    /// A line of the reply to EHLO that may turn out to be the last one.
+    /// A line of the reply to EHLO that is held back because it may be the last one.
     hello_line: Option<Vec<u8>>,
     /// The last EHLO or HELO that was accepted.
     hello: Option<Vec<u8>>,
@@ -71,7 +70,7 @@ pub struct Session {
 #[derive(Debug)]
 enum State {
     Commands,
-    /// DATA was passed on, and is not answered.
+    /// DATA was passed on, but not answered yet.
     Waiting(LineEnd),
     Data(MailData),
     NotFollowed(NotFollowed),
@@ -79,17 +78,17 @@ enum State {
 
 #[derive(Debug)]
 enum Awaited {
-    /// The greeting, or the reply to any command that does not matter.
+    /// The greeting, or the reply to any other command.
     Other,
     Hello(Vec<u8>),
     Mail(Vec<u8>),
     Data,
     StartTls,
-    /// Of a server that takes the place of another: not for the client.
+    /// A reply of a replacement server, which must not reach the client.
     Unasked,
 }
 
-/// A reply line that is longer is none.
+/// A longer line is not taken for a reply.
 const LONGEST_REPLY: usize = 64 << 10;
 
 impl Default for Session {
@@ -114,18 +113,18 @@ impl Session {
         matches!(self.state, State::Data(_))
     }
 
-    /// Whether nothing more is passed on before DATA is answered.
+    /// Whether nothing more may be passed on before DATA is answered.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         matches!(self.state, State::Waiting(_))
     }
 
-    /// The answer to DATA has been waited for long enough: perhaps the server waits for what is held back.
+    /// Stops waiting for the reply to DATA: the server may be waiting for the bytes that are held back.
     pub fn give_up(&mut self) {
         self.state = State::NotFollowed(NotFollowed::NoReply);
     }
 
-    /// Whether, and why, nothing is looked at any more.
+    /// Why the session is not followed any more, if it is not.
     #[must_use]
     pub fn not_followed(&self) -> Option<NotFollowed> {
         if let State::NotFollowed(why) = self.state { Some(why) } else { None }
@@ -143,8 +142,8 @@ impl Session {
         self.size_limit
     }
 
-    /// Reads bytes of the client and appends what is for the server to `out`. Returns how many were read:
-    /// none while DATA is not answered, and none of a message.
+    /// Reads bytes of the client and appends those for the server to `out`. Returns how many were read: no byte while DATA is not
+    /// answered, and no byte of a message.
     pub fn client(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> usize {
         let mut taken: usize = 0;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
@@ -167,7 +166,7 @@ impl Session {
         }
         let line = std::mem::take(&mut self.command);
         let text = line.trim_ascii();
-        // Postfix ends a word at every byte of isspace(3).
+        // Postfix ends a word at any byte of isspace(3).
         let ends = |byte: &u8| byte.is_ascii_whitespace() || matches!(byte, b'\x0b' | b':');
         let verb = text.split(ends).next();
         let awaited = match verb.unwrap_or_default().to_ascii_uppercase().as_slice() {
@@ -192,19 +191,19 @@ impl Session {
         self.awaited.push_back(awaited);
     }
 
-    /// Reads bytes of a message; what is surely part of it is appended to `message`, as it came.
+    /// Reads bytes of a message. Bytes that are certain to be part of it are appended to `message` unchanged.
     pub fn data(&mut self, bytes: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
         let State::Data(content) = &mut self.state else { return (0, DataEnd::NotYet) };
         content.feed(bytes, message)
     }
 
-    /// The bytes of the line that ended the message, or of one that had begun to when the client left.
+    /// The bytes of the line that ended the message, or of an incomplete last line that may have been one.
     #[must_use]
     pub fn data_end(&self) -> &[u8] {
         if let State::Data(data) = &self.state { data.held() } else { b"" }
     }
 
-    /// The message was passed on to its end: commands come next.
+    /// The message was passed on completely; commands follow.
     pub fn end_data(&mut self, end: DataEnd) {
         self.state = match end {
             DataEnd::Found | DataEnd::NotYet => State::Commands,
@@ -213,8 +212,8 @@ impl Session {
         self.awaited.push_back(Awaited::Other);
     }
 
-    /// Another server takes the place of the one that was given up inside DATA. What it must be told first is
-    /// appended to `out`; its answers to that are not for the client.
+    /// Replaces a server that was abandoned inside DATA by a new one. The commands that the new server needs first are appended
+    /// to `out`; its replies to them are not passed to the client.
     pub fn begin_again(&mut self, out: &mut Vec<u8>) {
         self.state = State::Commands;
         self.reply.clear();
@@ -227,7 +226,7 @@ impl Session {
         }
     }
 
-    /// Reads bytes of the server and appends what is for the client to `out`.
+    /// Reads bytes of the server and appends those for the client to `out`.
     pub fn server(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             if self.not_followed().is_some() {
@@ -243,7 +242,7 @@ impl Session {
         }
     }
 
-    /// The server said its last word: what was kept back is for the client.
+    /// The server closed the connection: bytes that were held back go to the client.
     pub fn server_ended(&mut self, out: &mut Vec<u8>) {
         out.append(&mut self.hello_line.take().unwrap_or_default());
         out.append(&mut self.reply);
@@ -259,20 +258,20 @@ impl Session {
             Some(Awaited::Hello(_)) if code == 250 => self.hello_reply_line(line, is_last, out),
             _ => out.extend_from_slice(&line),
         }
-        // What comes before 200 is news, and answers nothing (VERB of Sendmail).
+        // A reply below 200 is informational and does not answer a command (VERB of Sendmail).
         if is_last && code >= 200 {
             self.answered(code);
         }
     }
 
-    /// Keeps one line back: the last one has another form, and may be the one that goes.
+    /// Holds one line back: the last line has another form, and CHUNKING may be on it.
     fn hello_reply_line(&mut self, line: Vec<u8>, is_last: bool, out: &mut Vec<u8>) {
         let is_first = self.hello_line.is_none();
         let mut words = line.get(4..).unwrap_or_default().trim_ascii().split(|byte| *byte == b' ');
         let keyword = words.next().unwrap_or_default().to_ascii_uppercase();
         let goes = !is_first && matches!(keyword.as_slice(), b"CHUNKING" | b"BINARYMIME");
         if !is_first && keyword == b"SIZE" {
-            // 0: there is no limit (RFC 1870 §4).
+            // 0 means no limit (RFC 1870 §4).
             self.size_limit = words.next().and_then(number).filter(|limit| *limit > 0);
         }
         if !goes {
@@ -291,7 +290,7 @@ impl Session {
         }
     }
 
-    /// A reply is complete.
+    /// Handles a complete reply.
     fn answered(&mut self, code: u16) {
         let is_good = (200..300).contains(&code);
         match self.awaited.pop_front() {
@@ -319,7 +318,7 @@ impl Session {
     }
 }
 
-/// The code of a reply line, and whether the reply ends with it.
+/// The code of a reply line, and whether this is the last line of the reply.
 fn code(line: &[u8]) -> Option<(u16, bool)> {
     let digits = line.get(..3)?;
     let code = number(digits)?;
@@ -336,7 +335,7 @@ fn path(command: &[u8]) -> Vec<u8> {
     let after = command.splitn(2, |byte| *byte == b':').nth(1).unwrap_or_default();
     let after = after.trim_ascii_start();
     let Some(inside) = after.strip_prefix(b"<") else {
-        // Postfix takes it without brackets, too.
+        // Postfix also accepts an address without brackets.
         let end = after.iter().position(u8::is_ascii_whitespace).unwrap_or(after.len());
         return after.get(..end).unwrap_or_default().to_vec();
     };
@@ -344,7 +343,7 @@ fn path(command: &[u8]) -> Vec<u8> {
     while let Some(rest @ [first, ..]) = inside.get(end..).filter(|rest| !rest.starts_with(b">")) {
         end = end.saturating_add(match (first, rest.get(1)) {
             (b'"', _) => quoted_string(rest).unwrap_or(rest.len()),
-            // Outside of quotes, too, Postfix goes by it.
+            // Postfix respects a backslash outside quotes, too.
             (b'\\', Some(b'"' | b'\\')) => 2,
             _ => 1,
         });

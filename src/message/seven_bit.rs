@@ -1,5 +1,5 @@
-//! A body that no hop needs to change: 7-bit, its lines short (RFC 6376 §5.3). A first walk examines every
-//! part, a second one encodes those that need it. What somebody else has signed or encrypted is left as it is.
+//! Makes a body that no hop needs to change: 7-bit, with short lines (RFC 6376 §5.3). A first walk examines every part; a second
+//! one encodes the parts that need it. Parts that another program has signed or encrypted are not changed.
 
 mod encode;
 mod header;
@@ -14,19 +14,19 @@ use encode::Encoder;
 use header::{fixed_header, write_header};
 use part::{Fix, Part};
 
-/// A message of more parts than this is left as it is, so that a large one does not take memory for each.
+/// A message with more parts is not changed. This limits the memory that the parts take.
 const MOST_PARTS: usize = 5_000;
 
-/// What the second walk does; nothing, for most messages.
+/// The changes that the second walk makes. Most messages need none.
 #[derive(Clone, Debug)]
 pub struct Changes {
     parts: Vec<Part>,
-    /// A part that is left as it is could be changed by a hop.
+    /// Whether a hop could change a part that is not changed here.
     pub leaves_risk: bool,
     changes_body: bool,
 }
 
-/// The first walk.
+/// The first walk, which examines every part.
 #[derive(Clone, Debug)]
 pub struct Survey {
     walk: Walk,
@@ -35,18 +35,18 @@ pub struct Survey {
 
 #[derive(Clone, Debug, Default)]
 struct Seen {
-    /// The message itself is the first.
+    /// The parts. The message itself is the first one.
     parts: Vec<Part>,
-    /// A preamble, an epilogue, a boundary or a part header would have to be encoded and can't be.
+    /// Whether a preamble, an epilogue, a boundary or a part header would have to be encoded, which is not possible.
     outside_differs: bool,
-    /// There are more than [`MOST_PARTS`], or a part header is too large.
+    /// Whether there are more than [`MOST_PARTS`], or a part header is too large.
     has_too_many: bool,
-    /// There was text that may be encoded, and has to be.
+    /// Whether there was text that must be encoded and may be.
     expects_change: bool,
 }
 
 impl Survey {
-    /// Of a message with this header section. With `off` everything is kept.
+    /// A survey of a message with this header section. With `off`, nothing will be changed.
     #[must_use]
     pub fn new(section: &[u8], off: bool) -> Self {
         let info = Info::of(section, "text/plain");
@@ -61,13 +61,13 @@ impl Survey {
         self.walk.feed(bytes, &mut self.seen);
     }
 
-    /// Whether the body will not be kept, as far as is known now.
+    /// Whether the body will change, as far as is known now.
     #[must_use]
     pub fn expects_change(&self) -> bool {
         self.seen.expects_change
     }
 
-    /// Decides what is done with each part.
+    /// Decides what to do with each part.
     #[must_use]
     pub fn finish(mut self) -> Changes {
         self.walk.finish(&mut self.seen);
@@ -78,7 +78,7 @@ impl Survey {
         }
         label(&mut parts);
         let is_kept_at_risk = |part: &Part| part.fix.is_none() && part.is_at_risk();
-        // The header of the message is no part of the body.
+        // The header of the message is not part of the body.
         let changes_body = parts.iter().enumerate().any(|(number, part)| {
             (part.header_differs && !part.is_sealed)
                 || part
@@ -94,9 +94,9 @@ impl Survey {
     }
 }
 
-/// Labels 7bit what holds parts and says 8bit, unless a part in it stays 8-bit.
+/// Labels as 7bit each part that holds other parts and says 8bit, unless a part in it stays 8-bit.
 fn label(parts: &mut [Part]) {
-    // From the last part to the first, so that those inside come before it.
+    // From the last part to the first, so that inner parts come before outer ones.
     for number in (0..parts.len()).rev() {
         let Some(part) = parts.get_mut(number) else { continue };
         let stays = part.is_eight_bit && part.fix.is_none();
@@ -113,15 +113,15 @@ fn label(parts: &mut [Part]) {
     }
 }
 
-/// Whether it is not 7bit (RFC 2045 §2.7): NUL is as bad as a byte above 127.
+/// Whether the bytes are not 7bit data (RFC 2045 §2.7), which excludes NUL and bytes above 127.
 fn is_eight_bit(bytes: &[u8]) -> bool {
     !bytes.is_ascii() || memchr(0, bytes).is_some()
 }
 
-/// Octets that quoted-printable writes as three: DEL only where the line has others of them.
+/// How many bytes quoted-printable writes as three. DEL is only counted if the line has other such bytes.
 fn special(lines: &[u8]) -> u64 {
     let is_special = |byte: &u8| *byte >= DEL || *byte == 0;
-    // So many that their number is an byte, too: then a compiler counts many at a time.
+    // Chunks of 255 bytes, so that the count fits in a byte: then the compiler counts many bytes at a time.
     let count = |bytes: &[u8]| {
         u64::from(bytes.iter().map(|byte| u8::from(is_special(byte))).fold(0, u8::wrapping_add))
     };
@@ -135,11 +135,11 @@ fn special(lines: &[u8]) -> u64 {
 
 const DEL: u8 = 0x7f;
 
-/// Whether one of the lines is too long. Pieces of a line are so only where it is.
+/// Whether one of the lines is too long. A piece of a line is too long only if the line is.
 fn has_long_line(lines: &[u8]) -> bool {
     let mut rest = lines;
     while let Some(room) = rest.get(..=LONGEST_LINE) {
-        // Lines that end within the room of one are short, however many they are.
+        // Lines that end within the limit of one line are short, no matter how many they are.
         let Some(end) = memrchr(b'\n', room) else { return true };
         rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
     }
@@ -152,7 +152,7 @@ impl Visit for Seen {
             self.has_too_many = true;
             return;
         }
-        // A message inside that is signed is somebody else's, and so is all that is in it.
+        // An enclosed message that is signed belongs to another sender, and so does everything in it.
         let is_sealed =
             self.parts.get(parent).is_none_or(|outer| outer.is_sealed) || info.is_sealed();
         let fixed = fixed_header(section).filter(|fixed| fixed != section);
@@ -185,7 +185,7 @@ impl Visit for Seen {
         if part.is_plain_by_default() {
             part.charset.feed(piece);
         }
-        // PGP in-line: its lines are what was signed.
+        // Inline PGP: the lines themselves were signed.
         part.is_pgp |= piece.starts_with(b"-----BEGIN PGP ");
     }
 
@@ -212,8 +212,7 @@ impl Changes {
         !self.changes_body
     }
 
-    /// What the header of the message must say: Content-Transfer-Encoding, and the charset of a
-    /// text/plain that names none.
+    /// What the header of the message must name: Content-Transfer-Encoding, and the charset of a text/plain that names none.
     #[must_use]
     pub fn of_header(&self) -> Option<(&'static str, Option<&'static str>)> {
         let fix = self.parts.first()?.fix.as_ref()?;
@@ -221,7 +220,7 @@ impl Changes {
     }
 }
 
-/// The second walk.
+/// The second walk, which makes the changes.
 #[derive(Clone, Debug)]
 pub struct Rewrite<'a> {
     walk: Walk,
@@ -231,13 +230,13 @@ pub struct Rewrite<'a> {
 #[derive(Clone, Debug)]
 struct Writer<'a> {
     parts: &'a [Part],
-    /// The part whose text is written by the encoder.
+    /// The part whose text the encoder writes.
     part: usize,
     encoder: Encoder,
 }
 
 impl<'a> Rewrite<'a> {
-    /// At the first byte of the body that was surveyed.
+    /// Starts at the first byte of the body that was surveyed.
     #[must_use]
     pub fn new(changes: &'a Changes) -> Self {
         let parts = &changes.parts;
@@ -246,12 +245,12 @@ impl<'a> Rewrite<'a> {
         Self { walk: Walk::new(&top.info), writer }
     }
 
-    /// Reads bytes of the body, and appends what is to be sent of them to `out`.
+    /// Reads bytes of the body and appends the bytes to send to `out`.
     pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         self.walk.feed(bytes, &mut (&mut self.writer, out));
     }
 
-    /// The end of the body.
+    /// Ends the body.
     pub fn finish(&mut self, out: &mut Vec<u8>) {
         self.walk.finish(&mut (&mut self.writer, &mut *out));
         self.writer.encoder.finish(false, out);
@@ -294,8 +293,8 @@ impl Visit for (&mut Writer<'_>, &mut Vec<u8>) {
 mod tests {
     use super::*;
 
-    /// What becomes of a message: the label for its header, and its body; the same for every size of
-    /// piece, and the same again when the result is processed a second time.
+    /// The label for the header of a message, and its new body. Checks that the size of the pieces does not matter, and that a
+    /// second run changes nothing.
     fn settled(
         header: &str,
         body: &[u8],

@@ -1,28 +1,29 @@
-//! The scanners of header text, each in one place: fields (RFC 5322 §2.2), quoted strings, comments, domain
-//! literals and quoted pairs (RFC 5322 §3.2), parameters (RFC 2045 §5.1). All are linear in the text.
+//! The scanners for header text: fields (RFC 5322 §2.2), quoted strings, comments, domain literals and quoted pairs (RFC 5322
+//! §3.2), parameters (RFC 2045 §5.1). All are linear in the length of the text.
 //!
-//! Postfix's own rules, where they differ, are named for it.
+//! Rules that only Postfix follows are named as such.
 
 use super::limits::LINE_PIECE;
 pub(crate) use crate::dkim::header::split_fields;
 
-/// WSP (RFC 5234 §B.1): what folds a field, and may stand before the colon.
+/// WSP (RFC 5234 §B.1): whitespace that begins a folded line, and may precede the colon.
 pub(crate) fn is_wsp(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t')
 }
 
-/// FWS (RFC 5322 §3.2.2) and a bare CR, which Postfix takes for a space.
+/// FWS (RFC 5322 §3.2.2), or a bare CR, which Postfix treats as a space.
 pub(crate) fn is_fws(byte: u8) -> bool {
     matches!(byte, b' ' | b'\t' | b'\n' | b'\r')
 }
 
-/// A vertical tab or a form feed: whitespace to some verifiers, text to others (§3.4.2 names neither).
+/// Whether the text has a vertical tab or a form feed. These are whitespace to some verifiers and text to others (§3.4.2 names
+/// neither).
 pub(crate) fn has_odd_blank(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, 0x0b | 0x0c))
 }
 
-/// Length of the field name that a line begins with, by Postfix's rule (`is_header`): printable ASCII, then
-/// perhaps WSP, then a colon, all in the first piece of the line. A bare CR is WSP.
+/// The length of the field name at the beginning of a line, by Postfix's rule (`is_header`): printable ASCII, optional WSP and a
+/// colon, all in the first piece of the line. A bare CR counts as WSP.
 pub(crate) fn field_name(line: &[u8]) -> Option<usize> {
     let piece = line.get(..LINE_PIECE).unwrap_or(line);
     let name = piece.iter().take_while(|byte| byte.is_ascii_graphic() && **byte != b':').count();
@@ -31,7 +32,7 @@ pub(crate) fn field_name(line: &[u8]) -> Option<usize> {
     (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
 }
 
-/// The name of a field, without the WSP before the colon, and its body: all after the colon. Both are empty where
+/// The name of a field, without the WSP before the colon, and its body, which is everything after the colon. Both are empty if
 /// there is no name.
 pub(crate) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
     let (name, rest) = field.split_at(field_name(field).unwrap_or_default());
@@ -39,24 +40,24 @@ pub(crate) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
     (name, rest.get(colon..).unwrap_or_default())
 }
 
-/// A field body as Postfix sends it: no NUL, and a space for each bare CR (`cleanup_replace_stray_cr_lf`).
+/// A field body as Postfix sends it: without NUL bytes, and with a space instead of each bare CR (`cleanup_replace_stray_cr_lf`).
 pub(crate) fn cleaned(body: &[u8]) -> Vec<u8> {
     let kept = body.iter().filter(|byte| **byte != 0);
     kept.map(|byte| if *byte == b'\r' { b' ' } else { *byte }).collect()
 }
 
-/// Length of the quoted-string (RFC 5322 §3.2.4) that `text` begins with, quotes included. `None` where the
-/// closing quote is missing.
+/// The length of the quoted-string (RFC 5322 §3.2.4) at the beginning of `text`, including the quotes. `None` if the closing
+/// quote is missing.
 pub(crate) fn quoted_string(text: &[u8]) -> Option<usize> {
     enclosed(text, None, b'"')
 }
 
-/// The same for a comment (RFC 5322 §3.2.2), which may hold others.
+/// The length of the comment (RFC 5322 §3.2.2) at the beginning of `text`. Comments may be nested.
 pub(crate) fn comment(text: &[u8]) -> Option<usize> {
     enclosed(text, Some(b'('), b')')
 }
 
-/// The same for a domain-literal (RFC 5322 §3.4.1).
+/// The length of the domain-literal (RFC 5322 §3.4.1) at the beginning of `text`.
 pub(crate) fn domain_literal(text: &[u8]) -> Option<usize> {
     enclosed(text, None, b']')
 }
@@ -78,8 +79,8 @@ fn enclosed(text: &[u8], open: Option<u8>, close: u8) -> Option<usize> {
     None
 }
 
-/// What a reader sees of text with quoted-pairs (RFC 5322 §3.2.1): each is its character. The other bytes of
-/// `left_out` are no text: the line ends of folding, and around words the quotes.
+/// The meaning of text with quoted-pairs (RFC 5322 §3.2.1): each pair becomes its character. Other bytes in `left_out` are
+/// dropped, such as the line ends of folding and quotes.
 pub(crate) fn unescaped(text: &[u8], left_out: &[u8]) -> Vec<u8> {
     let mut seen = Vec::with_capacity(text.len());
     let mut bytes = text.iter();
@@ -93,7 +94,7 @@ pub(crate) fn unescaped(text: &[u8], left_out: &[u8]) -> Vec<u8> {
     seen
 }
 
-/// A quoted-string (RFC 5322 §3.2.4) of the text.
+/// Writes a text as a quoted-string (RFC 5322 §3.2.4).
 pub(crate) fn quoted(text: impl IntoIterator<Item = u8>) -> Vec<u8> {
     let mut quoted = vec![b'"'];
     for byte in text {
@@ -106,7 +107,7 @@ pub(crate) fn quoted(text: impl IntoIterator<Item = u8>) -> Vec<u8> {
     quoted
 }
 
-/// What is between the semicolons that are outside of quoted strings.
+/// Splits a body at the semicolons outside quoted strings.
 pub(crate) fn split_at_semicolons(body: &[u8]) -> Vec<&[u8]> {
     let (mut segments, mut rest) = (Vec::new(), body);
     let mut end = 0_usize;
@@ -128,12 +129,12 @@ pub(crate) fn split_at_semicolons(body: &[u8]) -> Vec<&[u8]> {
     segments
 }
 
-/// Whether a field name is one of `names`, in whatever case.
+/// Whether a field name is one of `names`, in any case.
 pub(crate) fn is_one_of(name: &[u8], names: &[&str]) -> bool {
     names.iter().any(|other| name.eq_ignore_ascii_case(other.as_bytes()))
 }
 
-/// The value of a parameter (RFC 2045 §5.1), without its quotes. Comments are nothing.
+/// The value of a parameter (RFC 2045 §5.1), without its quotes. Comments are ignored.
 pub(crate) fn parameter(body: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
     let body = without_comments(body);
     let mut rest = body.as_slice();
@@ -153,8 +154,8 @@ pub(crate) fn parameter(body: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
     }
 }
 
-/// The value (RFC 2045 §5.1) that `text` begins with, and what follows it. A quoted-string without an end goes on
-/// to the end of the text; a token ends where a reader ends it: at whitespace or a semicolon.
+/// The value (RFC 2045 §5.1) at the beginning of `text`, and the rest. A quoted-string without a closing quote extends to the end
+/// of the text. A token ends at whitespace or a semicolon, as in mail readers.
 pub(crate) fn value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     if !text.starts_with(b"\"") {
         let end = text.iter().position(|byte| *byte == b';' || byte.is_ascii_whitespace());
@@ -167,7 +168,7 @@ pub(crate) fn value(text: &[u8]) -> (Vec<u8>, &[u8]) {
     (unescaped(content.unwrap_or_default(), b"\r\n"), rest.unwrap_or_default())
 }
 
-/// A field body without the comments that are outside of its quoted strings.
+/// A field body without the comments outside its quoted strings.
 pub(crate) fn without_comments(body: &[u8]) -> Vec<u8> {
     let mut text = Vec::with_capacity(body.len());
     let mut rest = body;

@@ -1,5 +1,5 @@
-//! Header text that is not ASCII → encoded-words (RFC 2047) and extended parameters (RFC 2231), so that
-//! no hop needs SMTPUTF8. Addresses are left alone: an address in UTF-8 has no other form.
+//! Converts header text that is not ASCII to encoded-words (RFC 2047) and extended parameters (RFC 2231), so that no hop needs
+//! SMTPUTF8. Addresses are not changed: an address in UTF-8 has no other form.
 
 mod charset;
 mod detector;
@@ -19,7 +19,7 @@ pub(crate) use detector::{Detector, hint};
 use phrase::{Phrase, misread};
 use word::{EncodedWord, Word, has_too_long, split_words};
 
-/// Fields of a syntax that has no place for encoded words but in comments.
+/// Fields whose syntax allows encoded-words in comments only.
 const STRUCTURED: [&str; 16] = [
     "Authentication-Results",
     "Autocrypt",
@@ -39,23 +39,23 @@ const STRUCTURED: [&str; 16] = [
     "References",
 ];
 
-/// Fields that have no place for them at all (RFC 2047 §5, RFC 6376 §3.5).
+/// Fields that allow no encoded-words at all (RFC 2047 §5, RFC 6376 §3.5).
 const WITHOUT_WORDS: [&str; 2] = ["DKIM-Signature", "Received"];
 
-/// Lists of words or names, which may be folded after each comma.
+/// Fields that are lists of words or names, and may be folded after each comma.
 const LISTS: [&str; 5] =
     ["Accept-Language", "Content-Language", "Followup-To", "Keywords", "Newsgroups"];
 
-/// Lists in which nothing is between two message ids (RFC 5322 §3.6.4).
+/// Fields that are lists of message ids, without separators (RFC 5322 §3.6.4).
 const MESSAGE_IDS: [&str; 2] = ["In-Reply-To", "References"];
 
-/// The field without 8-bit bytes where that can be done, and its lines and encoded-words short. `hint` is the charset of
-/// text that is not UTF-8.
+/// The field without 8-bit bytes if possible, with short lines and short encoded-words. `hint` is the charset of text that is not
+/// UTF-8.
 #[must_use]
 pub fn field(name: &[u8], body: &[u8], hint: Option<&str>) -> Vec<u8> {
     let field = written(name, body, hint);
     match field.get(name.len().saturating_add(1)..) {
-        // What has become ASCII may be folded in places where it could not before.
+        // Text that is ASCII now may be folded in more places.
         Some(ascii) if ascii != body && !has_short_lines(&field) => written(name, ascii, hint),
         _ => field,
     }
@@ -80,11 +80,10 @@ fn has_short_lines(field: &[u8]) -> bool {
     field.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE)
 }
 
-/// An address field in which each display name that Postfix would take for several addresses is written again. `None`
-/// where there is none. `is_single`: one mailbox with a comma in its name is usual in it.
+/// Rewrites each display name in an address field that Postfix would take for several addresses. `None` if there is no such name.
+/// `is_single`: the field often holds a single mailbox with a comma in its name.
 ///
-/// # Errors
-/// It is not certain what is an address in it.
+/// # Errors It is not certain which parts of the field are addresses.
 pub(super) fn repaired(
     name: &[u8],
     body: &[u8],
@@ -98,11 +97,11 @@ pub(super) fn repaired(
     Ok(Some(text.writer.finish()))
 }
 
-/// What the body of a field is made of.
+/// The syntax of a field body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Syntax {
     WithoutWords,
-    /// A value with parameters.
+    /// A value that has parameters.
     Parameters,
     Addresses,
     MessageIds,
@@ -136,22 +135,22 @@ impl Syntax {
 pub(super) struct Text<'a> {
     pub(super) writer: Writer,
     charset: &'a str,
-    /// Its encoded-words are in a phrase or a comment, where fewer bytes stand for themselves (RFC 2047 §5).
+    /// Whether the encoded-words are in a phrase or a comment, where more bytes must be encoded (RFC 2047 §5).
     is_structured: bool,
-    /// A line may be folded between two message ids.
+    /// Whether a line may be folded between two message ids.
     has_message_ids: bool,
-    /// Bytes that have no other form stay.
+    /// Whether bytes that cannot be encoded stay as they are.
     keeps_raw: bool,
 }
 
 impl<'a> Text<'a> {
-    /// Writes `body`, or a part of it.
+    /// A writer for `body` or a part of it.
     pub(super) fn new(writer: Writer, body: &[u8], hint: Option<&'a str>) -> Self {
         let charset = charset::of(body, hint);
         Self { writer, charset, is_structured: true, has_message_ids: false, keeps_raw: false }
     }
 
-    /// Writes the body of a field. `None` where some of its bytes have no place for another form.
+    /// Writes the body of a field. `None` if some of its bytes cannot be encoded.
     fn field(&mut self, syntax: Syntax, body: &[u8], is_new: bool) -> Option<()> {
         match syntax {
             Syntax::Parameters => self.parameters(body),
@@ -159,7 +158,7 @@ impl<'a> Text<'a> {
                 Ok(list) => {
                     let is_rewritten = |(from, to): &(usize, usize)| {
                         let phrase = body.get(*from..*to).unwrap_or_default();
-                        // Quotes would keep it from being cut.
+                        // A quoted string of that length could not be split.
                         let is_uncut = phrase.len() >= LONGEST_LINE && phrase.contains(&b'"');
                         !phrase.is_ascii() || is_uncut && has_too_long(phrase)
                     };
@@ -183,8 +182,8 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Writes text as encoded-words, with `open` before the first and `close` after the last of them.
-    /// `is_readable`: for a person who looks at the source, most of it is.
+    /// Writes text as encoded-words, with `open` before the first one and `close` after the last one. `is_readable`: most of the
+    /// text can be read in the source.
     fn encoded_words(&mut self, open: &str, text: &[u8], is_readable: bool, close: &str) {
         let is_quoted = is_readable || self.is_shorter_quoted(text);
         self.encoded(open, self.charset, text, is_quoted, close);
@@ -235,9 +234,9 @@ impl<'a> Text<'a> {
         quoted_length(text, self.is_structured) <= base64_length(text)
     }
 
-    /// Runs of words that are not ASCII become encoded-words; all else stays. WSP between two encoded-words
-    /// is no text (RFC 2047 §6.2), so where it is next to one that was there it goes inside. An encoded-word that is too
-    /// long becomes several.
+    /// Converts runs of words that are not ASCII to encoded-words; all other text stays. Readers drop WSP between two
+    /// encoded-words (RFC 2047 §6.2), so WSP next to an existing one is moved into the new one. An encoded-word that is too long
+    /// is split.
     fn unstructured(&mut self, words: &[Word<'_>], open: &str, close: &str) {
         let mut rest = words;
         let mut open = open;
@@ -246,7 +245,7 @@ impl<'a> Text<'a> {
             words.iter().flat_map(|word| [word.wsp, &word.text]).flatten().copied().collect();
         let is_readable = is_mostly_ascii(&all);
         while let Some(word) = rest.first() {
-            // What touches an encoded-word is no text to a reader without WSP between the two.
+            // A reader does not decode an encoded-word that touches other text.
             let is_glued = word.wsp.is_empty() && rest.len() < words.len();
             self.writer.text(if is_glued { b" " } else { word.wsp });
             let length = rest.iter().take_while(|word| word.is_raw()).count();
@@ -277,8 +276,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Comments that are not ASCII become encoded-words, and so do the phrases that are given by where they begin and end;
-    /// all other tokens stay.
+    /// Converts comments that are not ASCII, and the phrases at the given places, to encoded-words; all other tokens stay.
     fn structured(
         &mut self,
         body: &[u8],
@@ -321,12 +319,12 @@ impl<'a> Text<'a> {
         Some(())
     }
 
-    /// A token that is no phrase.
+    /// Writes a token that is not part of a phrase.
     fn token(&mut self, kind: Kind, text: &[u8]) -> Option<()> {
         let content = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
         if !text.is_ascii() && !self.keeps_raw {
             let content = unescaped(content, b"\r\n");
-            // Nothing else has a place for encoded-words.
+            // Encoded-words are only allowed in comments here.
             let is_comment = kind == Kind::Comment;
             is_comment.then(|| self.encoded_words("(", &content, is_mostly_ascii(&content), ")"))
         } else if kind == Kind::Comment && has_too_long(text) {
@@ -344,7 +342,7 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// A display name or the name of a group.
+    /// Writes a display name or the name of a group.
     fn phrase(&mut self, phrase: &[u8]) -> Option<()> {
         let said = Phrase::of(phrase, self.charset)?;
         if let Some(text) = said.ascii() {
@@ -357,7 +355,7 @@ impl<'a> Text<'a> {
             if number > 0 {
                 self.writer.text(b" ");
             }
-            // ISO-2022-JP looks like ASCII, and is none.
+            // ISO-2022-JP looks like ASCII, but is not.
             let is_quoted = is_quoted && !text.contains(&0x1b);
             self.encoded("", charset, text, is_quoted, "");
         }
@@ -365,14 +363,14 @@ impl<'a> Text<'a> {
     }
 }
 
-/// Whether at most a third of it is not ASCII.
+/// Whether at most a third of the text is not ASCII.
 fn is_mostly_ascii(text: &[u8]) -> bool {
     let text = text.trim_ascii();
     let others = text.iter().filter(|byte| !byte.is_ascii()).count();
     others.saturating_mul(3) <= text.len()
 }
 
-/// Whether a byte stands for itself in the encoding Q: in a phrase no special does (RFC 2047 §5).
+/// Whether the encoding Q writes a byte unchanged. In a phrase it encodes all specials (RFC 2047 §5).
 fn is_plain(byte: u8, is_structured: bool) -> bool {
     if is_structured {
         byte.is_ascii_alphanumeric() || b"!*+-/".contains(&byte)
@@ -481,7 +479,7 @@ mod tests {
 
     #[test]
     fn text_of_two_octets_a_character_is_cut_between_characters() {
-        // HIRAGANA LETTER A, whose second byte in Shift_JIS is that of no lead, and half-width katakana.
+        // HIRAGANA LETTER A, whose second byte in Shift_JIS cannot begin a character, and half-width katakana.
         let text = [b" ".as_slice(), &b"\x82\xa0\xb1".repeat(30), b"\n"].concat();
         let got =
             String::from_utf8(ascii_value(b"Subject", &text, Some("shift_jis")).unwrap()).unwrap();
@@ -546,7 +544,7 @@ mod tests {
         assert_eq!(ascii("References", " <\u{fc}@x>\n"), None);
     }
 
-    /// The bytes of each encoded-word, and what is between them; folding and the WSP between two are no text.
+    /// The decoded text of a field, without folding and without the WSP between two encoded-words.
     fn decoded(field: &str) -> Vec<u8> {
         let (mut text, mut rest) = (Vec::new(), field.replace('\n', ""));
         while let Some((before, after)) = rest.split_once("=?utf-8?") {
@@ -598,14 +596,14 @@ mod tests {
         let word =
             |length| format!("=?utf-8?B?{}?=", BASE64_STANDARD.encode("\u{fc}".repeat(length)));
         for (name, body, wanted) in [
-            // Before the encoded-word rather than inside of it, and never right after the colon.
+            // Before the encoded-word rather than inside it, and never directly after the colon.
             ("Subject", format!(" {sixty}Gr\u{fc}\u{df}e\n"), format!(" {}\n =?utf-8?Q?Gr=C3=BC=C3=9Fe?=\n", sixty.trim())),
             ("Subject", format!(" {}\n", "\u{fc}".repeat(30)),
                 format!(" {}\n {}\n", word(19), word(11)),
             ),
-            // After a comma rather than inside of a mailbox.
+            // After a comma rather than inside a mailbox.
             ("To", " \u{fc} <a@example.com>, Christopher Robin <christopher@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n Christopher Robin <christopher@example.com>\n".to_owned()),
-            // Never inside of a quoted-string.
+            // Never inside a quoted-string.
             ("To", " \u{fc} <a@example.com>, x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned()),
         ] {
             let field = field(name.as_bytes(), body.as_bytes(), None);
@@ -646,7 +644,7 @@ mod tests {
                 assert!(line.trim_start().starts_with(item), "{field}");
             }
         }
-        // In text a space would be seen.
+        // In text, readers would show the space.
         let body = format!(" {}\n", vec!["a"; 1_000].join(","));
         assert_eq!(field(b"Subject", body.as_bytes(), None), format!("Subject:{body}").as_bytes());
     }
@@ -687,7 +685,7 @@ mod tests {
                             .flat_map(|word| word.decoded().unwrap())
                             .collect()
                     };
-                    // An escape sequence to ASCII and back says nothing.
+                    // An escape sequence to ASCII and back has no effect.
                     let plain =
                         |text: Vec<u8>| String::from_utf8_lossy(&text).replace("\x1b(B\x1b$B", "");
                     assert_eq!(plain(text_of(&once)), plain(text.clone()), "{charset}");
@@ -706,7 +704,7 @@ mod tests {
                 }
             }
         }
-        // Where its characters end is not known.
+        // It is not known where its characters end.
         let word = format!(" =?x-what?B?{}?=\n", base64(&[0xfc; 100]));
         assert_eq!(field(b"Subject", word.as_bytes(), None), format!("Subject:{word}").as_bytes());
     }

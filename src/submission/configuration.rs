@@ -1,4 +1,4 @@
-//! The configuration directory: which one, and what its files say. Read with the rights of the real user.
+//! Finds the configuration directory and reads its files, with the permissions of the real user.
 
 use std::cell::OnceCell;
 use std::error::Error;
@@ -15,24 +15,24 @@ use crate::dkim::{Domain, KeyError};
 use crate::policy::{Candidate, Policy};
 use crate::rights::{Breach, Rights, Rule};
 
-/// The directory of an installed wrapper.
+/// The configuration directory of an installed wrapper.
 pub(crate) const FOLDER: &str = "/etc/sendmail-dkim";
 
-/// The environment variable that names another directory. Ignored where it could be used to abuse a privilege.
+/// The environment variable that names another directory. Ignored if the process has a privilege that it could abuse.
 pub(crate) const VARIABLE: &str = "SENDMAIL_DKIM_ETC";
 
-/// No configuration file is larger. Bytes.
+/// The size of the largest configuration file, in bytes.
 pub(crate) const LARGEST: u64 = 64 << 10;
 
 /// The configuration directory of this run.
 #[derive(Debug)]
 pub(crate) struct Etc {
     folder: PathBuf,
-    /// Who may write to it; known after the first file was read.
+    /// Who may write to it; set when the first file is read.
     rule: OnceCell<Rule>,
 }
 
-/// A file or a directory of the configuration can't be used; the administrator causes it.
+/// A file or directory of the configuration cannot be used. The administrator causes this error.
 #[derive(Debug)]
 pub(crate) struct FileError {
     pub(crate) path: PathBuf,
@@ -42,19 +42,19 @@ pub(crate) struct FileError {
 /// What is wrong with a file.
 #[derive(Debug)]
 pub(crate) enum Fault {
-    /// It can't be opened or read.
+    /// It cannot be opened or read.
     Unreadable(io::Error),
     /// It is a directory, a FIFO or a device.
     NotAFile,
-    /// Another user than the administrator could have written it, or can read the key.
+    /// A user other than the administrator can write it, or can read the key.
     Untrusted(Breach),
-    /// It is larger than any file of its kind. Bytes.
+    /// It is larger than this many bytes.
     TooLarge(u64),
-    /// It is not what the manual page describes.
+    /// Its content is not valid.
     Wrong(ConfigError),
-    /// It holds no usable key.
+    /// It has no usable key.
     Key(KeyError),
-    /// It is the file of a domain that is to sign mail of others, and has no keys of that domain.
+    /// It is the file of a domain in `also_sign_as`, but has no keys of that domain.
     NotItsOwn,
 }
 
@@ -91,7 +91,7 @@ impl Error for FileError {
     }
 }
 
-/// `config.toml` can't be used, and what can be known of it all the same.
+/// `config.toml` cannot be used. Holds the settings that could be read anyway.
 #[derive(Debug)]
 pub(crate) struct BrokenHost {
     pub(crate) error: FileError,
@@ -100,18 +100,18 @@ pub(crate) struct BrokenHost {
 }
 
 impl Etc {
-    /// The directory of an installed wrapper, or the one that the environment names if no privilege is held.
+    /// The directory of an installed wrapper, or the one named in the environment if the process has no privilege.
     pub(crate) fn find(is_privileged: bool) -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "read only where there is no privilege to abuse"
+            reason = "read only if there is no privilege to abuse"
         )]
         let named = if is_privileged { None } else { std::env::var_os(VARIABLE) };
         let named = named.map(PathBuf::from).filter(|path| path.is_absolute());
         Self::at(named.unwrap_or_else(|| PathBuf::from(FOLDER)))
     }
 
-    /// The directory that the administrator names.
+    /// The directory that the administrator named.
     pub(crate) fn at(folder: PathBuf) -> Self {
         Self { folder, rule: OnceCell::new() }
     }
@@ -137,12 +137,13 @@ impl Etc {
         })
     }
 
-    /// Reads the file for an author domain: one open(2) for each place where it may be, whatever the number of domains.
+    /// Reads the domain file for an author domain. There is one open(2) for each place where it may be, no matter how many
+    /// domains there are.
     pub(crate) fn policy(&self, author: &Domain, host: &Host) -> Result<Option<Policy>, FileError> {
         for candidate in Candidate::all(author) {
             let file = match self.domain_file(&candidate, host) {
                 Ok(file) => file,
-                // A domain of 253 bytes makes a name that no file can have.
+                // The name of the file for a domain of 253 bytes is longer than file names can be.
                 Err(FileError { fault: Fault::Unreadable(error), .. })
                     if matches!(
                         error.kind(),
@@ -160,7 +161,7 @@ impl Etc {
         Ok(None)
     }
 
-    /// Reads the file of a domain that signs mail of others in addition to them: that of its own name, no other.
+    /// Reads the file of a domain in `also_sign_as`. Only the file with the name of the domain is used.
     pub(crate) fn also(&self, domain: &Domain, host: &Host) -> Result<Policy, FileError> {
         let candidate = Candidate { domain: Some(domain.clone()), is_parent: false };
         let file = self.domain_file(&candidate, host)?;
@@ -177,7 +178,7 @@ impl Etc {
             .map_err(|error| Fault::Wrong(error).of(&path))
     }
 
-    /// A domain file counts only where no other user could have put it.
+    /// Rejects a domain file if its directory is writable by another user.
     fn judged(&self, policy: Policy) -> Result<Policy, FileError> {
         let domains = self.domains();
         judge(self.rule()?, &domains, &metadata(&domains)?)?;
@@ -186,20 +187,20 @@ impl Etc {
 
     fn read(&self, path: &Path) -> Result<String, FileError> {
         let unreadable = |error| Fault::Unreadable(error).of(path);
-        // O_NONBLOCK: a FIFO in place of a file must not hold up mail.
+        // O_NONBLOCK: a FIFO instead of a file must not delay mail.
         let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
         let file = OpenOptions::new()
             .read(true)
             .custom_flags(flags.bits())
             .open(path)
             .map_err(unreadable)?;
-        // What was opened is judged, not what the path names now.
+        // Check the opened file; the path may name another file by now.
         let found = file.metadata().map_err(unreadable)?;
         if !found.is_file() {
             return Err(Fault::NotAFile.of(path));
         }
         judge(self.rule()?, path, &found)?;
-        // Room for all, and for the read(2) that finds the end.
+        // Room for the whole file, and for the read(2) that returns 0.
         let room = usize::try_from(found.len().min(LARGEST)).unwrap_or_default().saturating_add(32);
         let mut text = String::with_capacity(room);
         let read = file.take(LARGEST.saturating_add(1)).read_to_string(&mut text);
@@ -209,7 +210,7 @@ impl Etc {
         Ok(text)
     }
 
-    /// The rule for this directory, which is itself judged by it.
+    /// The rule for this directory, which must also comply with it.
     pub(crate) fn rule(&self) -> Result<Rule, FileError> {
         if let Some(rule) = self.rule.get() {
             return Ok(*rule);

@@ -1,4 +1,4 @@
-//! Why a message is not signed, bugs of this program included.
+//! Why a message is not signed, including bugs in this program.
 
 use std::error::Error;
 use std::fmt;
@@ -14,31 +14,31 @@ use crate::report::Severity;
 /// Why a message is not signed.
 #[derive(Debug)]
 pub(crate) enum NotSigned {
-    /// It is not to be signed. All other variants are errors.
+    /// The message is not to be signed. All other variants are errors.
     Skipped(Reason),
-    /// The configuration can't be used.
+    /// The configuration cannot be used.
     Configuration(FileError),
-    /// The message can't be read or kept.
+    /// The message cannot be read or stored.
     Intake(IntakeError),
-    /// There is no signature, and this is why.
+    /// A key could not sign, for this reason.
     Key(String),
     /// The names in h= contradict each other.
     Recipe(RecipeError),
-    /// The header can't be hashed.
+    /// The header cannot be hashed.
     Sign(SignError),
-    /// With its signature, or encoded, it is larger than the real sendmail accepts.
+    /// The signed message would be larger than the real sendmail accepts.
     TooLarge,
-    /// The content filter has read it before.
+    /// The content filter has already read the message once.
     Loop,
-    /// A panic, and where it was.
+    /// A panic, and its place in the source.
     Bug(String),
 }
 
 impl NotSigned {
-    /// How the log reports it.
+    /// The severity of the log line.
     pub(crate) fn severity(&self) -> Severity {
         match self {
-            // Another user writes in the domain's name, or the administrator forgot this user.
+            // Someone uses the domain without permission, or the administrator forgot to allow this user.
             Self::Skipped(Reason::NotAllowed | Reason::ClientNotAllowed) => Severity::Warning,
             Self::Skipped(_) => Severity::Info,
             Self::Configuration(_)
@@ -104,7 +104,8 @@ from!(
 
 static PLACE: Mutex<String> = Mutex::new(String::new());
 
-/// Makes a panic write nothing to standard error: some callers take that for a failure. Its place is kept for the log.
+/// Keeps panics from writing to standard error, which some callers take for a failure. The place of the panic is kept for the
+/// log.
 pub(crate) fn silence_panics() {
     std::panic::set_hook(Box::new(|info| {
         if let Some(place) = info.location() {
@@ -113,7 +114,7 @@ pub(crate) fn silence_panics() {
     }));
 }
 
-/// Calls `act`; a panic in it is one more error, and no mail is lost by it.
+/// Calls `act`. A panic in it is returned as an error, so that no mail is lost.
 pub(crate) fn guarded<T>(act: impl FnOnce() -> Result<T, NotSigned>) -> Result<T, NotSigned> {
     catch_unwind(AssertUnwindSafe(act)).unwrap_or_else(|_| Err(panicked()))
 }

@@ -1,4 +1,4 @@
-//! The whole way of a message, for the fuzz target `submission` alone. See `tests/fuzz`.
+//! The whole submission of a message, only for the fuzz target `submission`. See `tests/fuzz`.
 
 use std::ffi::OsString;
 use std::io::Read as _;
@@ -16,7 +16,7 @@ use crate::dkim::{Algorithm, Domain, HashInput, Selector, SigningKey};
 use crate::message::Reader;
 use crate::report;
 
-/// Bytes in the pieces that the target makes of them.
+/// A source whose pieces the fuzz target chooses.
 struct Pieces<F>(F);
 
 impl<F: FnMut(&mut [u8]) -> usize> Source for Pieces<F> {
@@ -25,7 +25,7 @@ impl<F: FnMut(&mut [u8]) -> usize> Source for Pieces<F> {
     }
 }
 
-/// One key for all.
+/// The same key for all domains.
 struct OneKey<'a>(&'a SigningKey);
 
 impl Keys for OneKey<'_> {
@@ -41,22 +41,22 @@ impl Keys for OneKey<'_> {
     }
 }
 
-/// What a message becomes.
+/// The result of a submission.
 #[derive(Debug)]
 pub enum Submitted {
     /// It is signed.
     Signed {
-        /// What the real sendmail reads.
+        /// What the real sendmail reads from standard input.
         sealed: Vec<u8>,
-        /// What it is given in an SMTP session.
+        /// What it reads in an SMTP session.
         written: Vec<u8>,
     },
-    /// It is not, and this is what the real sendmail reads.
+    /// It is not signed. Holds what the real sendmail reads.
     Unsigned(Vec<u8>),
 }
 
-/// Takes the bytes that `read` has through the submission by `argv`, with the configuration in `etc`. `None`: they are no
-/// submission, or cannot be kept.
+/// Submits the bytes of `read` with `argv` and the configuration in `etc`. `None` if they are not a submission, or cannot be
+/// stored.
 pub fn submitted(
     etc: &Path,
     argv: &[OsString],
@@ -94,7 +94,7 @@ fn content(sealed: Sealed) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// Whether a message with a body of so many bytes is signed.
+    /// Whether a message with a body of this many bytes is signed.
     fn is_signed(etc: &Path, body: usize) -> bool {
         let pem = include_str!("../../tests/vectors/rfc8463-a-brisbane.private");
         let key = SigningKey::from_pem(pem, 1024).unwrap();
@@ -118,7 +118,7 @@ mod tests {
         let host = "sendmail = \"/bin/true\"\nmessage_size_limit = 4000\n";
         std::fs::write(etc.join("config.toml"), host).unwrap();
         std::fs::write(etc.join("domains/default.toml"), "selector = \"s\"\n").unwrap();
-        // Postfix's own fields may have 2,048 bytes, the signature and the header have about 600.
+        // Postfix's own fields may have 2,048 bytes; the signature and the header have about 600.
         let signed = [500, 1_000, 1_800, 3_000].map(|body| is_signed(&etc, body));
         std::fs::remove_dir_all(etc).unwrap();
         assert_eq!(signed, [true, true, false, false]);

@@ -1,4 +1,4 @@
-//! One message: read once from its source, kept as it came, and given to the reader on the way.
+//! Reads one message once from its source, stores it unchanged, and passes it to the reader at the same time.
 
 use std::error::Error;
 use std::fmt;
@@ -11,57 +11,57 @@ use super::spool::{Sealed, Spool};
 use crate::message::body;
 use crate::message::reader::{Reader, Step};
 
-/// Bytes that are asked for at a time: what a pipe holds.
+/// How many bytes are read at a time: the capacity of a pipe.
 pub(crate) const PIECE: usize = 64 << 10;
 
-/// Bytes that are asked for at first: most messages are small, and each page of memory costs a fault.
+/// How many bytes are read at first: most messages are small, and each page of memory costs a page fault.
 const FIRST: usize = 4 << 10;
 
 /// Where the bytes of a message come from.
 pub(crate) trait Source {
-    /// Waits for bytes and reads some of them: how many. 0: the message is over.
+    /// Waits for bytes and reads some. Returns how many, 0 at the end of the message.
     fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno>;
 }
 
-/// One message, as far as it was read.
+/// One message and how far it was read.
 #[derive(Debug)]
 pub(crate) struct Intake<S> {
     source: S,
     spool: Spool,
-    /// How many bytes are kept, and how many at most.
+    /// How many bytes are stored, and the most that are.
     kept: u64,
     most: u64,
     piece: Vec<u8>,
-    /// The bytes of `piece` that the reader has not got yet.
+    /// The bytes of `piece` that the reader has not read yet.
     unread: Range<usize>,
     state: State,
     reader: Reader,
     body: Vec<u8>,
-    /// The body that was read is not what was submitted: [`body::replace_stray_crs`] changed it.
+    /// Whether [`body::replace_stray_crs`] changed the body.
     is_settled: bool,
 }
 
 /// How far the message was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum State {
-    /// The reader gets each piece, and finds the end of the message.
+    /// The reader reads each piece and finds the end of the message.
     Reading,
-    /// The reader has given up, or failed: the rest of the input belongs to the message.
+    /// The reader has stopped or failed: the rest of the input belongs to the message.
     Raw,
-    /// The last piece could not be kept: `piece` alone has it, as `unread`.
+    /// The last piece could not be stored: only `piece` has it, as `unread`.
     Full,
     /// The message was read to its end.
     Ended,
 }
 
-/// The message can't be read, or not be kept; the system causes it.
+/// The message cannot be read or stored. The system causes this error.
 #[derive(Debug)]
 pub(crate) enum IntakeError {
-    /// Standard input can't be read to its end: the message is not complete.
+    /// Standard input cannot be read to its end, so the message is incomplete.
     Read(Errno),
-    /// There is no room for it.
+    /// There is no memory or disk space for it.
     Keep(io::Error),
-    /// It is larger than any message that the real sendmail accepts, so no more of it is kept.
+    /// It is larger than the real sendmail accepts, so the rest of it is not stored.
     TooLarge,
 }
 
@@ -86,7 +86,7 @@ impl Error for IntakeError {
 }
 
 impl<S: Source> Intake<S> {
-    /// No more than `most` bytes of the message are kept.
+    /// At most `most` bytes of the message are stored.
     pub(crate) fn new(source: S, reader: Reader, most: u64) -> Self {
         Self {
             source,
@@ -107,7 +107,7 @@ impl<S: Source> Intake<S> {
         &mut self.source
     }
 
-    /// How many bytes were read and kept.
+    /// How many bytes were read and stored.
     pub(crate) fn kept(&self) -> u64 {
         self.kept
     }
@@ -117,12 +117,12 @@ impl<S: Source> Intake<S> {
         self.state == State::Ended
     }
 
-    /// Whether the source gave no byte.
+    /// Whether no byte was read from the source.
     pub(crate) fn is_untouched(&self) -> bool {
         self.kept == 0 && self.state != State::Full
     }
 
-    /// Reads up to the end of the header: the header section as the reader has it. `None`: it is too large.
+    /// Reads up to the end of the header and returns the header section. `None` if it is too large.
     pub(crate) fn read_header(&mut self) -> Result<Option<&[u8]>, IntakeError> {
         loop {
             match self.feed_reader() {
@@ -142,7 +142,7 @@ impl<S: Source> Intake<S> {
         Ok(Some(self.reader.header()))
     }
 
-    /// Reads the rest. `each` gets the body as it will be sent, in pieces.
+    /// Reads the rest of the message. `each` is called with the pieces of the body as it will be sent.
     pub(crate) fn read_body(&mut self, mut each: impl FnMut(&[u8])) -> Result<(), IntakeError> {
         loop {
             self.is_settled |= body::replace_stray_crs(&mut self.body);
@@ -151,7 +151,7 @@ impl<S: Source> Intake<S> {
             if self.state == State::Ended {
                 return Ok(());
             }
-            // What is sent as it is, is not copied.
+            // Bytes that are sent unchanged are not copied.
             let passed = self.reader.pass(part(&self.piece, &self.unread));
             let from = self.unread.start;
             self.unread.start = from.saturating_add(passed);
@@ -162,7 +162,7 @@ impl<S: Source> Intake<S> {
         }
     }
 
-    /// Gives the unread bytes to the reader.
+    /// Passes the unread bytes to the reader.
     fn feed_reader(&mut self) -> Step {
         let bytes = part(&self.piece, &self.unread);
         let (length, step) = self.reader.feed(bytes, &mut self.body);
@@ -178,7 +178,7 @@ impl<S: Source> Intake<S> {
         self.state = State::Ended;
     }
 
-    /// Reads the next piece and keeps it. False at the end of the input.
+    /// Reads and stores the next piece. Returns false at the end of the input.
     fn fill(&mut self) -> Result<bool, IntakeError> {
         if self.unread.end == self.piece.len() {
             self.piece.resize(PIECE, 0);
@@ -197,7 +197,7 @@ impl<S: Source> Intake<S> {
         Ok(length > 0)
     }
 
-    /// The reader failed: what is still to come belongs to the message.
+    /// The reader failed: the rest of the input belongs to the message.
     pub(crate) fn distrust_reader(&mut self) {
         if self.state == State::Reading {
             self.state = State::Raw;
@@ -208,7 +208,7 @@ impl<S: Source> Intake<S> {
     pub(crate) fn seal_original(&mut self) -> Result<Sealed, IntakeError> {
         match self.state {
             State::Full => return Err(IntakeError::Keep(io::ErrorKind::StorageFull.into())),
-            // By the reader, so that a caller at a terminal can end the message by a line containing a single dot.
+            // Use the reader, so that a user at a terminal can end the message with a line containing a single dot.
             State::Reading => self.read_body(|_| {})?,
             State::Raw => while self.fill()? {},
             State::Ended => {}
@@ -217,7 +217,7 @@ impl<S: Source> Intake<S> {
         self.seal(Spool::seal)
     }
 
-    /// The message with `head` in place of its header section.
+    /// The message with `head` instead of its header section.
     pub(crate) fn seal_signed(&mut self, head: &[u8]) -> Result<Sealed, IntakeError> {
         let place = self.reader.body_in_input().filter(|_| !self.is_settled);
         if let Some((from, to)) = place
@@ -233,7 +233,7 @@ impl<S: Source> Intake<S> {
             .map_err(IntakeError::Keep)
     }
 
-    /// After an error the bytes are still here.
+    /// Seals the spool. After an error it still has the bytes.
     fn seal(
         &mut self,
         seal: impl FnOnce(Spool) -> Result<Sealed, (Spool, io::Error)>,
@@ -244,7 +244,7 @@ impl<S: Source> Intake<S> {
         })
     }
 
-    /// Reads the body of the kept bytes again: `each` gets what [`Self::read_body`] gave.
+    /// Reads the body of the stored bytes again, with the same pieces as [`Self::read_body`].
     pub(crate) fn body_again(
         &mut self,
         mut each: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
@@ -271,7 +271,7 @@ impl<S: Source> Intake<S> {
         each(source, &text)
     }
 
-    /// Gives the original bytes to `write`: those that were read, then the rest, by `read`, as it comes.
+    /// Passes the original bytes to `write`: first those that were read, then the rest, which `read` reads.
     pub(crate) fn replay(
         &mut self,
         mut write: impl FnMut(&mut S, &[u8]) -> io::Result<()>,

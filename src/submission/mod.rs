@@ -1,7 +1,8 @@
-//! One message, from its bytes to its signed form. Its callers are the wrapper, and `dkimctl` to show what the wrapper would do.
+//! One message, from its bytes to its signed form. It is called by the wrapper, and by `dkimctl` to show what the wrapper would
+//! do.
 //!
-//! This module has no privilege, starts no process and runs no program. In what its callers differ comes in by two traits:
-//! `Source` gives the bytes, and `Keys` signs.
+//! This module has no privilege and starts no process. What differs between its callers is passed in as two traits: `Source`
+//! reads the bytes, and `Keys` signs.
 
 #![forbid(unsafe_code)]
 
@@ -33,13 +34,13 @@ use submitter::User;
 /// How a message is submitted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
-    /// As standard input.
+    /// On standard input.
     Alone,
-    /// In an SMTP session: nothing is known of its author but the envelope sender.
+    /// In an SMTP session: only the envelope sender is known.
     Smtp,
 }
 
-/// One submission, from its arguments to its line in the log.
+/// One submission, from its arguments to its log line.
 pub(crate) struct Run<'a> {
     etc: &'a Etc,
     host: &'a Host,
@@ -50,23 +51,23 @@ pub(crate) struct Run<'a> {
     now: DateTime,
     unique: String,
     begun: Instant,
-    /// How many bytes were submitted, once they are read.
+    /// How many bytes were submitted; set when they are read.
     size: Option<u64>,
     message_id: Option<String>,
-    /// The SMTP client, if Postfix hands the message to its content filter.
+    /// The SMTP client, if Postfix passes the message to its content filter.
     pub(crate) client: Option<Client>,
-    /// Who the message is from, once that is known.
+    /// The author; set when it is known.
     pub(crate) author: Option<Author>,
-    /// How it is to be signed, once that is decided.
+    /// How to sign; set when it is decided.
     pub(crate) plan: Option<Plan>,
-    /// The signatures, once they are made, and what is to be said of them.
+    /// The signatures, and a remark for the log; set when they are made.
     pub(crate) signed: Option<(Made, Option<String>)>,
 }
 
 impl<'a> Run<'a> {
-    /// A submission that begins now.
+    /// Starts a submission.
     pub(crate) fn new(etc: &'a Etc, host: &'a Host, submission: &'a Submission, way: Way) -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the only reading of the clock")]
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let date = DateTime { seconds: now.as_secs(), offset: 0 };
         let unique = format!("{}.{:09}.{}", date.compact(), now.subsec_nanos(), std::process::id());
@@ -90,12 +91,12 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What a line containing a single dot is to the real sendmail.
+    /// How the real sendmail treats a line containing a single dot.
     pub(crate) fn lone_dot(&self) -> LoneDot {
         self.host.lone_dot.max(self.submission.lone_dot)
     }
 
-    /// What to do if the message can't be signed.
+    /// What to do if the message cannot be signed.
     pub(crate) fn on_error(&self) -> OnError {
         self.plan.as_ref().map_or(self.host.signing.on_error, |plan| plan.on_error)
     }
@@ -128,7 +129,7 @@ impl<'a> Run<'a> {
         signed
     }
 
-    /// The header, with its From fields as they will be sent.
+    /// Reads the header and completes its From field.
     fn parse(&self, intake: &mut Intake<impl Source>) -> Result<Header, NotSigned> {
         let section = intake.read_header()?.ok_or(Reason::HeaderTooLarge)?;
         let mut header = complete::fields(section).ok_or(Reason::BadHeader)?;
@@ -136,10 +137,10 @@ impl<'a> Run<'a> {
         if client.is_some_and(|client| is_loop(&header, self.user.uid(), client)) {
             return Err(NotSigned::Loop);
         }
-        // The passwd entry of the submitter is needed only then.
+        // Only this case needs the passwd entry of the submitter.
         let submitter = match self.way {
             _ if header.count("From") > 0 => complete::Submitter::default(),
-            // Its author is unknown: with -G Postfix adds no From, and the real user is the filter's.
+            // The author is unknown: with -G Postfix adds no From, and the real user is the user of the filter.
             _ if client.is_some() => complete::Submitter::default(),
             Way::Alone => self.user.submitter(self.submission),
             Way::Smtp => complete::Submitter {
@@ -151,7 +152,7 @@ impl<'a> Run<'a> {
         Ok(header)
     }
 
-    /// Who the message is from, and how it is to be signed.
+    /// Determines the author, and decides how to sign.
     fn decide(&mut self, header: &Header) -> Result<(Domain, Plan), NotSigned> {
         let author = &*self.author.insert(Author::of(header).map_err(Reason::NoAuthor)?);
         let is_local = author.domain().is_local();
@@ -164,7 +165,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// What the domains say that sign in addition.
+    /// Reads the files of the domains in `also_sign_as`.
     fn also(&self, plan: &Plan) -> Vec<Also> {
         let also = |domain: &Domain| {
             let policy = self.etc.also(domain, self.host);
@@ -173,7 +174,7 @@ impl<'a> Run<'a> {
         plan.also_sign_as.iter().map(also).collect()
     }
 
-    /// Completes the header. What could change in it afterwards is not signed.
+    /// Completes the header. Fields that could change afterwards are not signed.
     fn complete(
         &self,
         header: &mut Header,
@@ -192,7 +193,7 @@ impl<'a> Run<'a> {
         Ok(plan)
     }
 
-    /// Writes the line of a signed message to the log, if it is wanted there, or a key could not sign.
+    /// Logs a signed message, if `log_success` is set or a key could not sign.
     pub(crate) fn log_signed(&self) {
         let Some((made, remark)) = &self.signed else { return };
         let has_failed = !made.failed.is_empty();
@@ -202,7 +203,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Writes the line of the message to the log.
+    /// Logs the message.
     pub(crate) fn log(&self, severity: Severity, outcome: Outcome, reason: Option<&str>) {
         let plan = self.plan.as_ref();
         let made =

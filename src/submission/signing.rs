@@ -1,4 +1,4 @@
-//! A message whose header is complete, and how it is signed → the signed message.
+//! Signs a message whose header is complete.
 
 use std::io;
 
@@ -13,10 +13,10 @@ use crate::message::complete;
 use crate::message::seven_bit::{Changes, Rewrite, Survey};
 use crate::policy::{Plan, Policy};
 
-/// What signs: the keys themselves, or the process that can open them.
+/// Signs with keys, in this process or in the one that can open them.
 pub(crate) trait Keys {
-    /// Signs a message of an author domain with the key of a selector. Returns the algorithm of the key, and the signature. The
-    /// error is for the log.
+    /// Signs a message of an author domain with the key of a selector. Returns the algorithm of the key and the signature. The
+    /// error is a reason for the log.
     fn sign(
         &mut self,
         author: &Domain,
@@ -26,11 +26,11 @@ pub(crate) trait Keys {
     ) -> Result<(Algorithm, Vec<u8>), String>;
 }
 
-/// Where the keys of a domain are: the folder below `keys/`, and the bits below which an RSA key is refused. The process that signs
-/// reads that itself.
+/// Where the keys of a domain are: the folder below `keys/`, and the smallest number of bits of an RSA key. The process that
+/// signs reads both by itself.
 pub(crate) type Place<'a> = (&'a str, u32);
 
-/// A domain of `also_sign_as`, and what its own file says, or why that can't be used.
+/// A domain of `also_sign_as` and the policy of its own file, or why the file cannot be used.
 #[derive(Debug)]
 pub(super) struct Also {
     pub(super) domain: Domain,
@@ -40,17 +40,17 @@ pub(super) struct Also {
 /// The signatures of a message.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Made {
-    /// s= of those by the domain of the author.
+    /// s= of the signatures by the author domain.
     pub(crate) selectors: Vec<Selector>,
-    /// d= and s= of the others.
+    /// d= and s= of the other signatures.
     pub(crate) also: Vec<(Domain, Selector)>,
-    /// Why there are not more of them.
+    /// Why signatures are missing.
     pub(crate) failed: Vec<String>,
 }
 
 /// A message to be signed.
 pub(super) struct Job<'a> {
-    /// It is complete.
+    /// The completed header.
     pub(super) header: Header,
     pub(super) author: &'a Domain,
     pub(super) plan: &'a Plan,
@@ -60,7 +60,7 @@ pub(super) struct Job<'a> {
 
 /// A signed message.
 pub(crate) struct Signed {
-    /// What precedes the body: signatures, header and empty line.
+    /// Everything before the body: signatures, header and the empty line.
     head: Vec<u8>,
     /// The body, if it is not the one that was submitted.
     body: Option<Spool>,
@@ -71,7 +71,7 @@ pub(crate) struct Signed {
 }
 
 impl Job<'_> {
-    /// Reads the body, makes it what nothing will change, and signs.
+    /// Reads the body, encodes it if a hop would change it, and signs.
     pub(super) fn sign(
         mut self,
         intake: &mut Intake<impl Source>,
@@ -82,7 +82,7 @@ impl Job<'_> {
         let mut survey = Survey::new(&self.header.bytes(), !self.plan.seven_bit);
         intake.read_body(|text| {
             survey.feed(text);
-            // What will be encoded is not what will be signed.
+            // A body that will be encoded is hashed again after encoding.
             measure = measure.take().filter(|_| !survey.expects_change());
             if let Some(measure) = &mut measure {
                 measure.add(text);
@@ -99,13 +99,13 @@ impl Job<'_> {
         let (made, head) = self.head(&measure.hasher.finish(), keys)?;
         let mut length = measure.length;
         length.add(&head);
-        // With the setting off the administrator knows.
+        // With the setting off, the administrator has accepted the risk.
         let may_break = changes.leaves_risk && self.plan.seven_bit;
         Ok(Signed { head, body, length, made, may_break })
     }
 
-    /// The signatures, the header and the empty line. One key that fails does not keep the others from signing; but a domain of
-    /// `also_sign_as` never signs alone.
+    /// The signatures, the header and the empty line. If one key fails, the others still sign. But a domain of `also_sign_as`
+    /// never signs alone.
     fn head(&self, hash: &BodyHash, keys: &mut impl Keys) -> Result<(Made, Vec<u8>), NotSigned> {
         let plan = self.plan;
         let (mut made, mut head) = (Made::default(), Vec::new());
@@ -123,7 +123,7 @@ impl Job<'_> {
                     continue;
                 }
             };
-            // Of the same fields as those of the author.
+            // The same fields as in the signatures by the author domain.
             let recipe = plan.recipe.of_domain(domain.clone());
             let place = (policy.folder(), policy.file.signing.minimum_key_bits);
             let by = Parameters { recipe: &recipe, place, selectors: &policy.file.selectors };
@@ -138,8 +138,8 @@ impl Job<'_> {
         Ok((made, head))
     }
 
-    /// Appends the signatures of one domain to `head`, and the reason to `failed` for each key that can't sign. Returns the
-    /// selectors that have signed.
+    /// Appends the signatures of one domain to `head`, and a reason to `failed` for each key that cannot sign. Returns the
+    /// selectors that signed.
     fn signatures(
         &self,
         hash: &BodyHash,
@@ -163,21 +163,21 @@ impl Job<'_> {
     }
 }
 
-/// What the signatures of one domain are made of.
+/// What the signatures of one domain need.
 struct Parameters<'a> {
     recipe: &'a Recipe,
     place: Place<'a>,
     selectors: &'a [Selector],
 }
 
-/// Adds a reason, once: the process that signs may fail in the same way for all keys.
+/// Adds a reason unless it is there: the process that signs may fail in the same way for all keys.
 fn note(failed: &mut Vec<String>, why: String) {
     if !failed.contains(&why) {
         failed.push(why);
     }
 }
 
-/// Reads the body again, and encodes what must be encoded: what is hashed is what is kept.
+/// Reads the body again and encodes it. The same bytes are hashed and stored.
 fn again(
     intake: &mut Intake<impl Source>,
     changes: &Changes,
@@ -223,7 +223,7 @@ impl Measure {
     }
 }
 
-/// A length as Postfix counts it: a line has up to two bytes more in its queue file (seen with Postfix 3.7).
+/// A length as Postfix counts it: each line has up to two more bytes in the queue file (measured with Postfix 3.7).
 #[derive(Clone, Copy, Default)]
 struct Length(u64);
 
@@ -235,16 +235,16 @@ impl Length {
     }
 }
 
-/// Room for the envelope, and for the Received field of the real sendmail. Bytes.
+/// Room for the envelope and for the Received field that the real sendmail adds, in bytes.
 const ENVELOPE: u64 = 2048;
 
 impl Signed {
-    /// Whether the message as submitted is no larger than `limit`, and as signed is.
+    /// Whether signing makes the message larger than `limit`.
     pub(super) fn outgrows(&self, limit: u64, intake: &Intake<impl Source>) -> bool {
         intake.kept() <= limit && self.length.0.saturating_add(ENVELOPE) > limit
     }
 
-    /// What the log says of keys that could not sign, and of a signature that may not last.
+    /// A remark for the log about keys that could not sign, and about a signature that may break.
     pub(crate) fn remark(&self) -> Option<String> {
         let risk = self.may_break.then_some("a signed or encrypted part may be altered in transit");
         let remarks: Vec<&str> = self.made.failed.iter().map(String::as_str).chain(risk).collect();
@@ -258,7 +258,7 @@ impl Signed {
         body.seal_with(&self.head, 0, length).map_err(|(_, error)| IntakeError::Keep(error))
     }
 
-    /// Gives the message to `put`, in lines that end in LF.
+    /// Passes the message to `put`, in lines that end in LF.
     pub(crate) fn write<S: Source>(
         &self,
         intake: &mut Intake<S>,

@@ -1,5 +1,5 @@
-//! The bytes of a message: in memory while they are few, in an unlinked file once they are many. The file has room before
-//! the first byte, so that a header can be put before the body without moving the body.
+//! Stores the bytes of a message: in memory if they are few, else in an unlinked file. The file has room before the first byte,
+//! so that a header can be written before the body without moving the body.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
@@ -11,16 +11,16 @@ use nix::fcntl::OFlag;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 
-/// Up to so many bytes are kept in memory, and handed over in a pipe: an ordinary user may make one of that size.
+/// The most bytes that are kept in memory and passed on in a pipe. An ordinary user may have a pipe of this size.
 const SMALL: usize = 1 << 20;
 
-/// Room before the first byte in a file. Bytes.
+/// Room before the first byte in a file, in bytes.
 const GAP: usize = 64 << 10;
 
-/// Bytes that are read at a time: what is then still in the processor's cache.
+/// How many bytes are read at a time, so that they stay in the processor's cache.
 const READ: usize = 64 << 10;
 
-/// The directories for the file. SELinux lets mail programs write to both; the first is on a disk.
+/// The directories for the file. SELinux allows mail programs to write to both; the first one is on a disk.
 const FOLDERS: [&str; 2] = ["/var/tmp", "/tmp"];
 
 /// Bytes in the order in which they were appended.
@@ -28,16 +28,16 @@ const FOLDERS: [&str; 2] = ["/var/tmp", "/tmp"];
 pub(crate) enum Spool {
     /// At most [`SMALL`].
     Memory(Vec<u8>),
-    /// Any number, from offset [`GAP`] on.
+    /// Any number of bytes, from offset [`GAP`] on.
     File(File),
 }
 
 /// A message for the real sendmail; nothing more can be appended.
 #[derive(Debug)]
 pub(crate) enum Sealed {
-    /// All of it.
+    /// The whole message.
     Memory(Vec<u8>),
-    /// From the offset of the file on.
+    /// The message begins at the current offset of the file.
     File(File),
 }
 
@@ -46,7 +46,7 @@ impl Spool {
         Self::Memory(Vec::new())
     }
 
-    /// Appends all of the bytes, or after an error none.
+    /// Appends the bytes. After an error none of them is there.
     pub(crate) fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
             Self::Memory(memory) if memory.len().saturating_add(bytes.len()) <= SMALL => {
@@ -65,7 +65,7 @@ impl Spool {
             Self::File(file) => {
                 let end = file.stream_position()?;
                 write_all(file, bytes, Signal::SIGXFSZ).inspect_err(|_| {
-                    // Half of the bytes may be there.
+                    // Some of the bytes may have been written.
                     drop(file.set_len(end));
                     drop(file.seek(SeekFrom::Start(end)));
                 })
@@ -73,7 +73,7 @@ impl Spool {
         }
     }
 
-    /// Gives all bytes from `offset` on to `each`, in pieces.
+    /// Passes all bytes from `offset` on to `each`, in pieces.
     pub(crate) fn read(
         &self,
         offset: u64,
@@ -110,7 +110,7 @@ impl Spool {
         }
     }
 
-    /// The bytes as they were appended.
+    /// Ends writing; the content is the appended bytes.
     pub(crate) fn seal(self) -> Result<Sealed, (Self, io::Error)> {
         match self {
             Self::Memory(memory) => Ok(Sealed::Memory(memory)),
@@ -121,8 +121,8 @@ impl Spool {
         }
     }
 
-    /// `head` in place of the bytes before `from`, then the bytes up to `to`, and an LF if the last of them is none. In a file
-    /// no byte from `from` on is moved. After an error all is as before.
+    /// Ends writing; the content is `head`, the bytes `from..to`, and an LF if the last byte is not one. In a file the bytes
+    /// after `from` are not moved. After an error the spool is unchanged.
     pub(crate) fn seal_with(
         self,
         head: &[u8],
@@ -149,7 +149,7 @@ impl Spool {
         }
     }
 
-    /// Whether `head` fits before the byte at `from` without moving anything.
+    /// Whether `head` fits before the byte at `from` without moving other bytes.
     pub(crate) fn has_room(&self, head: &[u8], from: u64) -> bool {
         match self {
             Self::Memory(_) => true,
@@ -177,7 +177,7 @@ fn put_head(file: &mut File, head: &[u8], from: u64, to: u64) -> io::Result<()> 
         Ok(())
     };
     if let Err(error) = put() {
-        // No new block is needed for these bytes.
+        // The file system needs no new block for these bytes.
         file.write_all_at(&before, begin)?;
         file.set_len(end)?;
         return Err(error);
@@ -186,7 +186,7 @@ fn put_head(file: &mut File, head: &[u8], from: u64, to: u64) -> io::Result<()> 
     Ok(())
 }
 
-/// Creates a file without a name, for this user only.
+/// Creates an unnamed file that only this user can open.
 pub(crate) fn create() -> io::Result<File> {
     let mut last = io::Error::from(io::ErrorKind::NotFound);
     for folder in FOLDERS {
@@ -206,7 +206,7 @@ fn create_in(folder: &Path) -> io::Result<File> {
     };
     match open(OFlag::O_TMPFILE, folder, false) {
         Ok(file) => return Ok(file),
-        // File systems without O_TMPFILE (NFS, old overlays).
+        // Some file systems do not support O_TMPFILE (NFS, old overlays).
         Err(error) if is_unsupported(&error) => {}
         Err(error) => return Err(error),
     }
@@ -230,14 +230,14 @@ fn is_unsupported(error: &io::Error) -> bool {
     error.raw_os_error().is_some_and(|number| NONE.contains(&Errno::from_raw(number)))
 }
 
-/// Writes all bytes. An error is returned, and no signal ends this process: SIGXFSZ (setrlimit(2), `RLIMIT_FSIZE`), or
-/// SIGPIPE where the file is a pipe.
+/// Writes all bytes. A failure is returned as an error; the signal `raised` does not end this process. It is SIGXFSZ
+/// (setrlimit(2), `RLIMIT_FSIZE`), or SIGPIPE if the file is a pipe.
 pub(crate) fn write_all(file: &mut File, bytes: &[u8], raised: Signal) -> io::Result<()> {
     let set = SigSet::from(raised);
     let before = set.thread_swap_mask(SigmaskHow::SIG_BLOCK)?;
     let result = file.write_all(bytes);
     if result.is_err() {
-        // The signal is pending; it must not be when it is unblocked, here or after exec.
+        // The signal is pending. It must be consumed before it is unblocked, here or after exec.
         let signals = SignalFd::with_flags(&set, SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC)?;
         let _: Result<_, Errno> = signals.read_signal();
     }
@@ -270,7 +270,7 @@ mod tests {
         spool
     }
 
-    /// One that fits in memory and one that does not.
+    /// Contents that fit in memory, and contents that do not.
     fn sizes() -> [Vec<u8>; 2] {
         [1_000, SMALL + 1_000].map(|size| (0..=250).cycle().take(size).collect())
     }

@@ -1,5 +1,4 @@
-//! The submitter: the real user of the process, independent of arguments and environment. Names are looked up only when they are
-//! needed.
+//! The submitter: the real user of the process, regardless of arguments and environment. Names are looked up only when needed.
 
 use std::ffi::CString;
 use std::os::unix::ffi::OsStringExt;
@@ -15,11 +14,11 @@ use crate::policy::{Caller, Client};
 #[derive(Debug)]
 pub(crate) struct User {
     uid: Uid,
-    /// The passwd entry, if it is not the real user of this process.
+    /// The passwd entry, if this is not the real user of the process.
     named: Option<nix::unistd::User>,
 }
 
-/// Another user, for `dkimctl` to show what would be done with mail of that user.
+/// Another user, so that `dkimctl` can show what would happen to mail of that user.
 impl From<nix::unistd::User> for User {
     fn from(named: nix::unistd::User) -> Self {
         Self { uid: named.uid, named: Some(named) }
@@ -40,10 +39,10 @@ impl User {
         nix::unistd::User::from_uid(self.uid).ok().flatten()
     }
 
-    /// What a From field is made of, if that is missing.
+    /// What a missing From field is made from.
     pub(crate) fn submitter(&self, submission: &Submission) -> Submitter {
         let passwd = self.passwd();
-        // The real sendmail, which has the rights of this user alone, would use it, too.
+        // The real sendmail uses it, too, and has only the permissions of this user.
         #[expect(clippy::disallowed_methods, reason = "a display name; it reaches no key")]
         let named = || std::env::var_os("NAME").map(OsStringExt::into_vec);
         let by_passwd = || passwd.as_ref().map(|user| full_name(user.gecos.as_bytes(), &user.name));
@@ -54,8 +53,8 @@ impl User {
         }
     }
 
-    /// The SMTP client that a message is from, if this user is the one that Postfix runs its content filter as. The real uid
-    /// decides: any user can write the same arguments.
+    /// The SMTP client that sent the message, if this user is the one that Postfix runs its content filter as. The real uid
+    /// decides, because any user can pass these arguments.
     pub(crate) fn client(&self, host: &Host, submission: &Submission) -> Option<Client> {
         let name = host.filter_user.as_ref().filter(|_| submission.gateway)?;
         let filter = nix::unistd::User::from_name(name).ok().flatten()?;
@@ -63,7 +62,7 @@ impl User {
         is_filter.then(|| Client::from(&submission.client))
     }
 
-    /// Whom a domain file's `users` and `groups`, or `logins` and `clients`, are compared with.
+    /// The caller that `users` and `groups`, or `logins` and `clients`, of a domain file are compared with.
     pub(crate) fn caller(&self, file: &DomainFile, client: Option<Client>) -> Caller {
         let login = file.users.as_ref().and_then(|_| self.passwd()).map(|user| user.name);
         let groups = if file.groups.is_some() { self.group_names() } else { Vec::new() };

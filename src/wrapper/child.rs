@@ -1,4 +1,4 @@
-//! The real sendmail as a child: of an SMTP session, or where a message can be kept nowhere.
+//! The real sendmail as a child process: for an SMTP session, or if there is no room to store a message.
 
 use std::fs::File;
 use std::io::{self, Write as _};
@@ -22,9 +22,9 @@ use crate::submission::intake::{Intake, Source as _};
 #[derive(Debug)]
 pub(super) struct Child {
     pid: Pid,
-    /// To its standard input. Closed once it has closed its own end.
+    /// A pipe to its standard input. Closed when the child has closed its own end.
     pub(super) input: Option<File>,
-    /// From its standard output, if that is not the caller's. Closed once it has closed its own end.
+    /// A pipe from its standard output, unless that is the caller's. Closed when the child has closed its own end.
     pub(super) output: Option<File>,
 }
 
@@ -42,8 +42,8 @@ impl Child {
         Ok(child)
     }
 
-    /// Starts the real sendmail as [`super::handoff::exec_untouched`] would execute it, except that its standard input, and with
-    /// `has_output` its standard output, is a pipe.
+    /// Starts the real sendmail like [`super::handoff::exec_untouched`], but its standard input is a pipe, and with `has_output`
+    /// also its standard output.
     fn start(
         real: &Real,
         call: &Call,
@@ -76,17 +76,18 @@ impl Child {
         wait(self.pid)
     }
 
-    /// Waits likewise, then returns its exit code. If a signal ended it, the same signal ends this program.
+    /// Closes the pipes, waits for the child and returns its exit code. If a signal ended the child, the same signal ends this
+    /// program.
     pub(super) fn end(mut self) -> Code {
         match self.wait() {
             Some(WaitStatus::Exited(_, code)) => u8::try_from(code).map_or(Code(1), Code),
             Some(WaitStatus::Signaled(_, signal, _)) => {
                 signals::let_go(signal);
                 let _: Result<(), Errno> = raise(signal);
-                // The signal is ignored: the exit code is that of a shell.
+                // The signal is ignored, so return the exit code that a shell would.
                 Code(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
             }
-            // A caller that ignores SIGCHLD does not ask for it.
+            // A caller that ignores SIGCHLD does not expect an exit code.
             _ => Code(0),
         }
     }
@@ -96,8 +97,8 @@ fn no_room(errno: Errno) -> HandoffError {
     HandoffError::NoRoom(errno.into())
 }
 
-/// The last resort, where no file can be written: the real sendmail as a child gets the original bytes, those that were read
-/// and then the rest. Its exit code becomes that of this program.
+/// The last resort if no file can be written: starts the real sendmail as a child and passes it the original bytes, first those
+/// that were read, then the rest. Returns the exit code of the child.
 pub(super) fn feed(
     real: &Real,
     call: &Call,
@@ -109,15 +110,16 @@ pub(super) fn feed(
     if let Some(input) = &child.input {
         let fed = intake.replay(
             |_, bytes| (&*input).write_all(bytes),
-            // It may answer before the caller has sent all.
+            // The child may end before the caller has sent everything.
             |stdin, piece| {
                 stdin.wait_beside(input.as_fd())?;
                 stdin.read(piece)
             },
         );
-        // It may have read all it needs (a lone dot); any other error leaves the message incomplete, and it must not be sent.
+        // The child may have read all that it needs, up to a lone dot. After any other error the message is incomplete and must
+        // not be sent.
         if fed.is_err_and(|error| error.kind() != io::ErrorKind::BrokenPipe) {
-            // There is no other way to stop it.
+            // There is no other way to stop the child.
             let _: Result<(), Errno> = kill(child.pid, Signal::SIGKILL);
         }
     }
@@ -128,7 +130,7 @@ pub(super) fn feed(
     Ok(code.map_or(Exit::TempFail.into(), Code))
 }
 
-/// Waits for a child. `None` where the caller ignores SIGCHLD: then the kernel does not say how the child ended.
+/// Waits for a child. `None` if the caller ignores SIGCHLD, because then the kernel does not report how the child ended.
 pub(super) fn wait(child: Pid) -> Option<WaitStatus> {
     loop {
         match waitpid(child, None) {

@@ -1,4 +1,4 @@
-//! The real sendmail: finds it, makes a message its standard input, and execs it.
+//! Finds the real sendmail, makes a message its standard input, and execs it.
 
 use std::error;
 use std::ffi::{CString, OsStr, OsString};
@@ -17,12 +17,12 @@ use nix::unistd::{dup2_stdin, execv, pipe2};
 use super::privilege::Dropped;
 use crate::submission::spool::{Sealed, create, write_all};
 
-/// How this program was called, and so how the real sendmail is.
+/// How this program was called. The real sendmail is called in the same way.
 #[derive(Debug, Default)]
 pub struct Call {
-    /// The arguments, the name of the program included; they may be none at all.
+    /// The arguments, including the program name. There may be none at all.
     pub argv: Vec<OsString>,
-    /// The environment, entries without `=` included.
+    /// The environment, including entries without `=`.
     pub environment: Vec<CString>,
 }
 
@@ -30,18 +30,18 @@ pub struct Call {
 #[derive(Debug)]
 pub(crate) struct Real(PathBuf);
 
-/// The message was not handed over.
+/// Why the message was not passed on.
 #[derive(Debug)]
 pub(crate) enum HandoffError {
-    /// It is not where the administrator named it, or in none of the usual places; the administrator.
+    /// It is not at the configured path, or in none of the usual places. The administrator causes this error.
     Missing { path: PathBuf, source: io::Error },
-    /// It is no executable file; the administrator.
+    /// It is not an executable file. The administrator causes this error.
     NotAProgram { path: PathBuf },
-    /// It is this program, perhaps through links; the administrator.
+    /// It is this program, perhaps through links. The administrator causes this error.
     Ourselves { path: PathBuf },
-    /// The kernel refuses to run it.
+    /// The kernel cannot run it.
     Exec { path: PathBuf, source: Errno },
-    /// The message can be kept nowhere; the system.
+    /// There is no room to store the message. The system causes this error.
     NoRoom(io::Error),
 }
 
@@ -72,12 +72,12 @@ impl error::Error for HandoffError {
     }
 }
 
-/// Where the real sendmail is looked for if the configuration can't be read: RHEL, its merged /usr/sbin, a diversion.
+/// Where to look for the real sendmail if the configuration cannot be read: RHEL, its merged /usr/sbin, a diversion.
 pub(crate) const USUAL: [&str; 3] =
     ["/usr/sbin/sendmail.postfix", "/usr/bin/sendmail.postfix", "/usr/sbin/sendmail.real"];
 
 impl Real {
-    /// The program at `path`, if that is not this program: to run it would be a loop.
+    /// The program at `path`. An error if it is this program, which would be a loop.
     pub(crate) fn at(path: &Path) -> Result<Self, HandoffError> {
         let path = path.to_owned();
         let found = match std::fs::metadata(&path) {
@@ -93,8 +93,7 @@ impl Real {
         Ok(Self(path))
     }
 
-    /// The program that the configuration names, else the first of the usual places that holds one. The error is that of the
-    /// first place.
+    /// The configured program, or the first one in the usual places. The error is for the first place.
     pub(crate) fn find(named: Option<&Path>) -> Result<Self, HandoffError> {
         if let Some(path) = named {
             return Self::at(path);
@@ -104,20 +103,20 @@ impl Real {
             .or_else(|error| others.into_iter().find_map(|path| Self::at(path).ok()).ok_or(error))
     }
 
-    /// The kernel does not run it.
+    /// The error if exec fails.
     pub(super) fn failed(&self, source: Errno) -> HandoffError {
         HandoffError::Exec { path: self.0.clone(), source }
     }
 }
 
-/// Whether it is the same file, whatever links lead to it. Without proc(5) a loop can't be detected.
+/// Whether a file is this program, through any links. Without proc(5) a loop cannot be detected.
 fn is_ourselves(found: &Metadata) -> bool {
     std::fs::metadata("/proc/self/exe")
         .is_ok_and(|own| (own.dev(), own.ino()) == (found.dev(), found.ino()))
 }
 
-/// Becomes the real sendmail with `message` as its standard input. Returns only if that fails. The arguments are those of this
-/// program. With `dash_i` a `-i` is added: a rebuilt message may hold a line containing a single dot.
+/// Execs the real sendmail with `message` as its standard input and the arguments of this program. Returns only on failure. With
+/// `dash_i` a `-i` is added, because a rebuilt message may have a line containing a single dot.
 pub(crate) fn exec(
     real: &Real,
     call: &Call,
@@ -131,13 +130,13 @@ pub(crate) fn exec(
     }
 }
 
-/// Becomes the real sendmail; standard input and arguments are untouched.
+/// Execs the real sendmail with standard input and arguments unchanged.
 pub(crate) fn exec_untouched(real: &Real, call: &Call, _: Dropped) -> HandoffError {
     run(real, call, false)
 }
 
 fn run(real: &Real, call: &Call, dash_i: bool) -> HandoffError {
-    // Not std's Command: that one empties the signal mask.
+    // Not `std::process::Command`, which clears the signal mask.
     let ended = c_strings(real, call, dash_i).and_then(|(path, args)| execv(&path, &args));
     match ended {
         Err(errno) => real.failed(errno),
@@ -171,7 +170,7 @@ fn set_up(message: Sealed) -> io::Result<()> {
         Sealed::File(file) => Ok(dup2_stdin(&file)?),
         Sealed::Memory(memory) => match fill_pipe(&memory) {
             Ok(()) => Ok(()),
-            // The user's pipes are full of other things (pipe-user-pages-soft).
+            // The user has too much data in other pipes (pipe-user-pages-soft).
             Err(_) => {
                 let mut file = create()?;
                 write_all(&mut file, &memory, Signal::SIGXFSZ)?;
@@ -182,18 +181,18 @@ fn set_up(message: Sealed) -> io::Result<()> {
     }
 }
 
-/// A pipe that holds the whole message: no process has to stay and write.
+/// Puts the whole message into a pipe, so that no process has to stay and write.
 fn fill_pipe(message: &[u8]) -> io::Result<()> {
     let (read, write) = pipe2(OFlag::O_CLOEXEC)?;
     if message.len() > DEFAULT_PIPE {
         let size = i32::try_from(message.len()).map_err(|_| Errno::EINVAL)?;
         fcntl(&write, FcntlArg::F_SETPIPE_SZ(size))?;
     }
-    // The write end only: the real sendmail waits for what it reads.
+    // Only the write end is non-blocking; the real sendmail must block when it reads.
     fcntl(&write, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
     File::from(write).write_all(message)?;
     Ok(dup2_stdin(&read)?)
 }
 
-/// Capacity of a new pipe (pipe(7)).
+/// The capacity of a new pipe (pipe(7)).
 const DEFAULT_PIPE: usize = 64 << 10;

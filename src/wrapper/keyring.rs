@@ -1,5 +1,5 @@
-//! Key files: opened as the group, one component after the other and without following a link, so that nothing outside of
-//! the tree is reached. What was opened is judged, not what the path names.
+//! Opens key files with the privileged group. Each component of the path is opened by itself without following links, so that no
+//! file outside the tree is reached. The permissions are checked on the opened file, not on the path.
 
 use std::error;
 use std::fmt;
@@ -17,23 +17,23 @@ use crate::dkim::{Algorithm, HashInput, Selector, SignError, SigningKey};
 use crate::rights::{Rights, Rule};
 use crate::submission::configuration::{Etc, Fault, FileError};
 
-/// The keys of a configuration directory, and the right to open them.
+/// The keys of a configuration directory, and the privilege to open them.
 #[derive(Debug)]
 pub(crate) struct Keyring<'a> {
     pub(crate) etc: &'a Etc,
     pub(crate) held: &'a Held,
 }
 
-/// A key can't be used.
+/// A key cannot be used.
 #[derive(Debug)]
 pub(crate) enum KeyringError {
-    /// The group can't be taken up; the system.
+    /// The process cannot switch to the group. The system causes this error.
     Privilege(PrivilegeError),
-    /// The key can't be opened; the administrator, or a user without the set-gid bit, causes it.
+    /// The key cannot be opened. The administrator causes this error, or a user who runs the wrapper without its set-gid bit.
     Open { path: PathBuf, source: Errno, privileged: bool },
-    /// The configuration directory or the key can't be used; the administrator.
+    /// The configuration directory or the key cannot be used. The administrator causes this error.
     File(FileError),
-    /// The private-key operation failed; the system.
+    /// The private-key operation failed. The system causes this error.
     Sign(SignError),
 }
 
@@ -44,9 +44,9 @@ impl fmt::Display for KeyringError {
             Self::File(error) => return error.fmt(f),
             Self::Sign(error) => return error.fmt(f),
             Self::Open { path, source: Errno::ELOOP, .. } => (path, ", links are not followed"),
-            // What is opened as a directory, and is a link to one, is not a directory.
+            // Opening a link to a directory with O_NOFOLLOW fails with ENOTDIR, too.
             Self::Open { path, source: Errno::ENOTDIR, .. } => {
-                (path, ", its folder is a link or no directory, and links are not followed")
+                (path, ", its directory is a link or not a directory, and links are not followed")
             }
             // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
             Self::Open { path, source: Errno::EACCES, privileged: false } => {
@@ -75,11 +75,11 @@ impl From<FileError> for KeyringError {
     }
 }
 
-/// No key file is larger (RSA 4096 in PEM: 3.3 kB). Bytes.
+/// The size of the largest key file, in bytes. RSA 4096 in PEM has 3.3 kB.
 pub(crate) const LARGEST: usize = 16 << 10;
 
 impl Keyring<'_> {
-    /// Signs with the key `KEYS/FOLDER/SELECTOR.private`, which is in memory for that alone.
+    /// Signs with the key `KEYS/FOLDER/SELECTOR.private`. The key is in memory only for this.
     pub(crate) fn sign_with(
         &self,
         folder: &str,
@@ -111,20 +111,20 @@ impl Keyring<'_> {
     }
 }
 
-/// A key file and the directories on its way.
+/// A key file and the directories above it, all open.
 struct Opened {
     keys: File,
     folder: File,
     key: File,
 }
 
-/// Opens `KEYS/FOLDER/NAME`. To be called as the privileged group, if there is one.
+/// Opens `KEYS/FOLDER/NAME`. Call this with the privileged group, if there is one.
 fn open_key(keys: &Path, folder: &str, name: &str) -> Result<Opened, Errno> {
     let into = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
     let keys = open(keys, into, Mode::empty())?;
-    // O_PATH alone would open a link itself.
+    // O_PATH without O_DIRECTORY would open a link itself.
     let folder = openat(&keys, folder, into | OFlag::O_NOFOLLOW, Mode::empty())?;
-    // O_NONBLOCK: a FIFO in place of a key must not hold up mail.
+    // O_NONBLOCK: a FIFO instead of a key must not delay mail.
     let flags = OFlag::O_RDONLY
         | OFlag::O_NOFOLLOW
         | OFlag::O_NONBLOCK
@@ -135,7 +135,7 @@ fn open_key(keys: &Path, folder: &str, name: &str) -> Result<Opened, Errno> {
 }
 
 impl Opened {
-    /// Judges what was opened, and reads the key file to its end.
+    /// Checks the permissions of the opened files, and reads the key file to its end.
     fn read(&self, rule: Rule, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
         let unreadable = |error| Fault::Unreadable(error).of(path);
         let key = self.key.metadata().map_err(unreadable)?;
@@ -153,7 +153,7 @@ impl Opened {
         if length > LARGEST {
             return Err(Fault::TooLarge(LARGEST as u64).of(path));
         }
-        // Room for all at once, and for the read(2) that finds the end: a Vec that grows leaves copies behind.
+        // Room for the whole file and for the read(2) that returns 0: a Vec that grows leaves copies behind.
         let room = length.saturating_add(32);
         let mut pem = Zeroizing::new(Vec::with_capacity(room));
         (&self.key).take(room as u64).read_to_end(&mut pem).map_err(unreadable)?;

@@ -1,7 +1,7 @@
-//! The wrapper: a pipeline of a few stages. One of them is privileged.
+//! The wrapper: a pipeline of a few stages, of which one is privileged.
 //!
-//! An error before standard input is read fails the call (exit code 75). After an error later on, the message is sent as it was
-//! submitted, or refused if `on_error` says so. A message that could not be read to its end is never sent.
+//! If an error occurs before standard input is read, the call fails (exit code 75). After a later error the message is sent as
+//! submitted, or rejected if `on_error` says so. A message that could not be read to its end is never sent.
 
 mod child;
 pub(crate) mod handoff;
@@ -31,9 +31,9 @@ use privilege::{Dropped, Held};
 use start::{Started, refuse, start};
 use stdin::Stdin;
 
-/// The program. Returns only if the message could not be handed over, or if the real sendmail ran as a child.
+/// The program. Returns only if the message could not be passed on, or if the real sendmail ran as a child.
 pub fn main(call: &Call) -> Code {
-    // After a panic the caller learns that the message was not accepted.
+    // After a panic, tell the caller that the message was not accepted.
     catch_unwind(AssertUnwindSafe(|| run(call)))
         .unwrap_or_else(|_| report::fatal(&error::panicked()))
 }
@@ -54,7 +54,7 @@ fn run(call: &Call) -> Code {
     ended.unwrap_or_else(|code| code)
 }
 
-/// No message is read: the caller talks to the real sendmail.
+/// Execs the real sendmail without reading a message.
 fn pass_through(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
     let dropped = held.give_up().map_err(|error| report::fatal(&error))?;
     let sendmail = etc.host().map_or_else(|broken| broken.sendmail, |host| Some(host.sendmail));
@@ -62,7 +62,7 @@ fn pass_through(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
     Err(report::fatal(&exec_untouched(&real, call, dropped)))
 }
 
-/// Standard input is a message: it is signed, and becomes the standard input of the real sendmail.
+/// Signs the message on standard input, and execs the real sendmail with the signed message as standard input.
 fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result<Code, Code> {
     let Started { host, real, mut signer, dropped } = start(held, etc, call, submission)?;
     let mut run = Run::new(etc, &host, submission, Way::Alone);
@@ -70,7 +70,7 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
     let mut intake = Intake::new(Stdin::here(), reader, host.most_kept());
     let signed = run.sign(&mut intake, &mut signer, host.message_size_limit);
     drop(signer);
-    // The real sendmail need not know the arguments that only the wrapper reads.
+    // The real sendmail does not need the arguments that only the wrapper reads.
     let stripped = run.client.is_some().then(|| Call {
         argv: submission.client.removed_from(&call.argv),
         environment: call.environment.clone(),
@@ -86,7 +86,7 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
             let reason = report::chain(&error);
             let log = |outcome| run.log(error.severity(), outcome, Some(&reason));
             let is_unread = matches!(error, NotSigned::Intake(IntakeError::Read(_)));
-            // A message that goes round: sent on, it would come back until Postfix bounces it; in the queue it waits for the
+            // A mail loop: if the message were sent, it would come back until Postfix bounces it. In the queue it waits for the
             // administrator.
             if is_unread && !intake.is_untouched() || matches!(error, NotSigned::Loop) {
                 log(Outcome::Refused);
@@ -106,14 +106,14 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
     }
 }
 
-/// The original bytes and the original arguments.
+/// Sends the original bytes with the original arguments.
 fn send_as_submitted(
     real: &Real,
     call: &Call,
     intake: &mut Intake<Stdin>,
     dropped: Dropped,
 ) -> Result<Code, Code> {
-    // What can't be read (a directory as standard input), the real sendmail reports.
+    // The real sendmail reports input that cannot be read, such as a directory.
     if intake.is_untouched() || intake.source().go_back() {
         return Err(report::fatal(&exec_untouched(real, call, dropped)));
     }

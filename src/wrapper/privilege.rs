@@ -1,10 +1,10 @@
-//! The group that may read the keys: held as a saved id, taken up for the opening of a key, and given up for good by every
-//! process that reads a message. Each change is verified by reading the ids back.
+//! The group that may read the keys. It is held as a saved id, is the effective id only while a key is opened, and is dropped for
+//! good by every process that reads a message. Each change is verified by reading the ids back.
 //!
-//! A process that holds the group, or held it, is not dumpable: its user gets no core of it, no ptrace(2), no
-//! `pidfd_getfd(2)` and no `/proc/PID/mem`. The kernel makes a process dumpable again, as far as `fs.suid_dumpable` says,
-//! whenever its effective ids change. So the flag is switched off and read back after every change; [`Undumpable`] is the
-//! proof of that, and nothing here holds the group without one.
+//! A process that holds the group, or held it, is not dumpable: its user cannot get a core dump or use ptrace(2),
+//! `pidfd_getfd(2)` or `/proc/PID/mem`. The kernel may make a process dumpable again whenever its effective ids change, depending
+//! on `fs.suid_dumpable`. So the flag is cleared and read back after every change. [`Undumpable`] is the proof of that, and every
+//! type that holds the group has one.
 
 use std::error;
 use std::fmt;
@@ -13,11 +13,11 @@ use nix::errno::Errno;
 use nix::sys::prctl::{get_dumpable, set_dumpable};
 use nix::unistd::{Gid, getresgid, getresuid, setresgid, setresuid};
 
-/// The group is at most saved; everything is done with the rights of the real user.
+/// A process that may hold the group as its saved id, and has the permissions of the real user.
 #[derive(Debug)]
 pub(crate) struct Held {
     real: Gid,
-    /// `None` without a set-gid bit, or where the kernel ignored it.
+    /// `None` without a set-gid bit, or if the kernel ignored it.
     saved: Option<Saved>,
 }
 
@@ -36,12 +36,12 @@ struct Undumpable(());
 #[derive(Debug)]
 pub(crate) struct Dropped(());
 
-/// The kernel did not do as asked. Nothing must go on as if it had.
+/// The kernel did not make the change. The process must not continue as if it had.
 #[derive(Debug)]
 pub(crate) enum PrivilegeError {
     /// A call failed.
     Refused(Errno),
-    /// The ids are not what they were set to.
+    /// The ids are not as they were set.
     Remains,
     /// The process can still be dumped.
     Dumpable,
@@ -73,11 +73,11 @@ impl From<Errno> for PrivilegeError {
 }
 
 impl Held {
-    /// Lays the group aside. To be called first: from here on this process has the rights of the real user.
+    /// Saves the group, so that this process has only the permissions of the real user. Call this first.
     pub(crate) fn acquire() -> Result<Self, PrivilegeError> {
         let user = getresuid()?;
         if user.real != user.effective || user.real != user.saved {
-            // A set-uid bit is not needed, and has no effect.
+            // A set-uid bit is not needed and has no effect.
             setresuid(user.real, user.real, user.real)?;
         }
         let group = getresgid()?;
@@ -90,12 +90,12 @@ impl Held {
         Ok(Self { real, saved: Some(Saved { group: privileged, _safe: safe }) })
     }
 
-    /// Whether there is a group to take up.
+    /// Whether the process holds the group.
     pub(crate) fn is_privileged(&self) -> bool {
         self.saved.is_some()
     }
 
-    /// Does one thing as the group. The group is put away again however `act` ends, by a panic too.
+    /// Calls `act` with the group as the effective id. The group is only saved again afterwards, even if `act` panics.
     pub(crate) fn with<T>(&self, act: impl FnOnce() -> T) -> Result<T, PrivilegeError> {
         let Some(saved) = &self.saved else { return Ok(act()) };
         let guard = TakenUp { real: self.real, saved: saved.group };
@@ -105,12 +105,12 @@ impl Held {
         Ok(result)
     }
 
-    /// Gives the group up for good.
+    /// Drops the group for good.
     pub(crate) fn give_up(self) -> Result<Dropped, PrivilegeError> {
         let Some(saved) = self.saved else { return Ok(Dropped(())) };
         let _safe = set(self.real, self.real, self.real)?;
         let is_root = getresuid()?.effective.is_root();
-        // Root may take any group; every other user must be refused.
+        // Check that the group cannot be set again. Only root may set any group.
         let again = saved.group;
         if !is_root && again != self.real && setresgid(self.real, again, again).is_ok() {
             return Err(PrivilegeError::Remains);
@@ -119,7 +119,7 @@ impl Held {
     }
 }
 
-/// The group is taken up for as long as this lives.
+/// A guard: the group is the effective id while it exists.
 struct TakenUp {
     real: Gid,
     saved: Gid,
@@ -135,7 +135,7 @@ impl TakenUp {
 
 impl Drop for TakenUp {
     fn drop(&mut self) {
-        // Only a panic or a failed change ends here. Where the ids can't be had back, the group goes for good.
+        // Only reached after a panic or a failed change. If the ids cannot be restored, the group is dropped for good.
         if set(self.real, self.real, self.saved).is_err() {
             drop(set(self.real, self.real, self.real));
         }

@@ -1,8 +1,8 @@
-//! What the process that reads a message and the process that signs say to each other, see `wrapper::signer`. Pure.
+//! The protocol between the process that reads a message and the process that signs; see `wrapper::signer`. Pure.
 //!
-//! A request has [`HEAD`] bytes, which say how many more belong to it, and never more than [`MOST`]; a reply has [`REPLY`].
+//! A request begins with [`HEAD`] bytes, which tell how many more bytes follow, at most [`MOST`]. A reply has [`REPLY`] bytes.
 //!
-//! A request, byte by byte, and the reply to it (unused bytes are 0; numbers are little-endian):
+//! The bytes of a request, and of the reply to it (unused bytes are 0; numbers are little-endian):
 //!
 //! ```text
 //!   0        length of the author domain (a Domain: lower-case A-labels)
@@ -23,35 +23,35 @@
 
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 
-/// Bytes that each request starts with.
+/// The number of bytes that each request begins with.
 pub const HEAD: usize = 2 * NAME + PARTS * LENGTH;
 
-/// The most bytes of a text to be signed: no header that is signed has more than a third of that.
+/// The most bytes of a text to sign. A header that is signed has at most a third of that.
 pub const MOST: usize = 4 << 20;
 
-/// The length of a reply. Bytes.
+/// The length of a reply in bytes.
 pub const REPLY: usize = 3 + TEXT;
 
-/// A name and its length.
+/// The bytes of a name and its length.
 const NAME: usize = 256;
 
-/// Parts of a text: the fields, and a DKIM-Signature field for each algorithm.
+/// The number of parts of a text: the fields, and a DKIM-Signature field for each algorithm.
 const PARTS: usize = 1 + Algorithm::ALL.len();
 
-/// The length of a part.
+/// The bytes of the length of a part.
 const LENGTH: usize = 4;
 
-/// A signature (RSA of 4096 bits: 512), or an error.
+/// The most bytes of a signature (512 for RSA 4096) or of an error.
 const TEXT: usize = 1024;
 
-/// What is to be signed, and for whom.
+/// What to sign, and for which domain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Request<'a> {
-    /// The author domain, as a [`Domain`] is written.
+    /// The author domain, in the form of a [`Domain`].
     pub author: &'a str,
-    /// The selector, as a [`Selector`] is written.
+    /// The selector, in the form of a [`Selector`].
     pub selector: &'a str,
-    /// What the key is to sign.
+    /// The texts that the key may sign.
     pub input: &'a HashInput,
 }
 
@@ -78,19 +78,19 @@ impl Request<'_> {
     }
 }
 
-/// Puts parts, one after the other, at the start of the next `room` bytes.
+/// Writes parts, one after the other, at the start of the next `room` bytes.
 fn put(rest: &mut &mut [u8], room: usize, parts: &[&[u8]]) {
     let (mut field, after) = std::mem::take(rest).split_at_mut_checked(room).unwrap_or_default();
     *rest = after;
     for part in parts {
-        // All of them fit: a part that did not would be left out.
+        // All parts fit; one that did not would be omitted.
         let Some((to, next)) = field.split_at_mut_checked(part.len()) else { return };
         to.copy_from_slice(part);
         field = next;
     }
 }
 
-/// How many bytes follow the first ones of a request. `None` if they were more than [`MOST`].
+/// How many bytes follow the head of a request. `None` if that is more than [`MOST`].
 #[must_use]
 pub fn length_of_rest(head: &[u8; HEAD]) -> Option<usize> {
     let length = lengths(head)?.iter().try_fold(0_usize, |sum, part| sum.checked_add(*part))?;
@@ -103,7 +103,7 @@ fn lengths(head: &[u8; HEAD]) -> Option<[usize; PARTS]> {
     Some(lengths.map(|length| usize::try_from(u32::from_le_bytes(length)).unwrap_or(usize::MAX)))
 }
 
-/// What a request asks for. `None` for anything else than what [`Request::to_bytes`] writes.
+/// Parses a request. `None` for anything that [`Request::to_bytes`] would not write.
 #[must_use]
 pub fn read_request(head: &[u8; HEAD], mut rest: Vec<u8>) -> Option<(Domain, Selector, HashInput)> {
     let [fields, rsa, _] = lengths(head)?;
@@ -118,7 +118,7 @@ pub fn read_request(head: &[u8; HEAD], mut rest: Vec<u8>) -> Option<(Domain, Sel
     (read.head()? == *head).then_some((author, selector, input))
 }
 
-/// A name of lower-case A-labels; no other text goes to a parser.
+/// A name in lower-case A-labels. No other text is passed to a parser.
 fn name(field: &[u8; NAME]) -> Option<&str> {
     let (length, name) = field.split_first()?;
     let name = name.get(..usize::from(*length))?;
@@ -128,7 +128,7 @@ fn name(field: &[u8; NAME]) -> Option<&str> {
         .filter(|name| !name.is_empty() && name.as_bytes().iter().all(is_plain))
 }
 
-/// The bytes of a reply. Of an error, what is too long is cut off.
+/// The bytes of a reply. A long error is cut.
 #[must_use]
 pub fn write_reply(answer: &Result<(Algorithm, Vec<u8>), String>) -> [u8; REPLY] {
     let (kind, text) = match answer {
@@ -143,7 +143,7 @@ pub fn write_reply(answer: &Result<(Algorithm, Vec<u8>), String>) -> [u8; REPLY]
     reply
 }
 
-/// What a reply says.
+/// Parses a reply.
 ///
 /// # Errors
 ///

@@ -1,15 +1,15 @@
-//! The signals as the caller left them. Nothing is changed on the way to the real sendmail, but a process that writes to the
-//! pipe of another one blocks SIGPIPE.
+//! The signals as the caller left them. The real sendmail gets them unchanged. Only a process that writes to the pipe of another
+//! process blocks SIGPIPE.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::sys::signal::{SigSet, SigmaskHow, Signal};
 
-/// SIGPIPE is blocked by this program, not by its caller.
+/// Whether this program, and not its caller, has blocked SIGPIPE.
 static HELD: AtomicBool = AtomicBool::new(false);
 
-/// Blocks SIGPIPE: from here on a write to a pipe without a reader fails. Not to be called where this process may still become
+/// Blocks SIGPIPE, so that a write to a pipe without a reader fails with an error. Do not call this if the process may still exec
 /// the real sendmail.
 pub(crate) fn hold_pipe() {
     let before = SigSet::from(Signal::SIGPIPE).thread_swap_mask(SigmaskHow::SIG_BLOCK);
@@ -18,7 +18,7 @@ pub(crate) fn hold_pipe() {
     }
 }
 
-/// The mask that the caller left, for a child.
+/// The signal mask of the caller, for a child.
 pub(crate) fn callers_mask() -> SigSet {
     let mut mask = SigSet::thread_get_mask().unwrap_or_else(|_| SigSet::empty());
     if HELD.load(Ordering::Relaxed) {
@@ -27,10 +27,10 @@ pub(crate) fn callers_mask() -> SigSet {
     mask
 }
 
-/// Unblocks a signal, so that raising it ends this program as it would end the real sendmail.
+/// Unblocks a signal, so that it ends this program as it would end the real sendmail.
 pub(crate) fn let_go(signal: Signal) {
     if signal == Signal::SIGPIPE && HELD.load(Ordering::Relaxed) {
-        // The exit code reports the signal, too.
+        // If this fails, the exit code still reports the signal.
         let _: Result<(), Errno> = SigSet::from(signal).thread_unblock();
     }
 }

@@ -1,15 +1,15 @@
-//! The process that signs. It is forked off before a byte of a message is read; then the process that reads the message gives
-//! the group up for good. So no process has both a message and a key, or the right to open one.
+//! The process that signs. It is forked before any byte of a message is read. Then the process that reads the message drops the
+//! group for good. So no process has both a message and a key, or the permission to open one.
 //!
-//! * It holds no key while it waits. It opens one when it is asked to sign, signs, and wipes it.
-//! * What it is asked has a limit, and each part is checked: see [`super::protocol`]. Of the text that it signs it parses the
-//!   DKIM-Signature field, and only so far that the domain and the selector in it must be those that were asked for: a key
-//!   that several domains share signs for the one that the user may sign for.
-//! * It does not trust a request. It reads the domain file itself, and applies `users` and `groups` to its own real user, as
-//!   the kernel reports it; for the user of the content filter, `logins` and `clients` to the arguments, which were read before
-//!   the message. An attacker who takes over the other process gets the signatures that this user may have by
-//!   submitting mail, and nothing else: no request is answered with a key.
-//! * It ends when the other process closes its pipe, or ends.
+//! * It holds no key while it waits. For each request it opens a key, signs and wipes the key.
+//! * The size of a request is limited, and each part is checked: see [`super::protocol`]. Of the text to sign, the process
+//!   parses only the DKIM-Signature field: its domain and selector must be those of the request. Otherwise a key that several
+//!   domains share could sign for a domain that the user may not sign for.
+//! * It does not trust a request. It reads the domain file itself, and compares `users` and `groups` with its own real user,
+//!   as the kernel reports it. For the user of the content filter it compares `logins` and `clients` with the arguments, which
+//!   were read before the message. An attacker who takes over the other process gets the signatures that this user can get by
+//!   submitting mail, and nothing else: no reply contains a key.
+//! * It ends when the other process closes its pipe or ends.
 
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
@@ -36,17 +36,17 @@ use crate::submission::signing::{Keys, Place};
 use crate::submission::spool::write_all;
 use crate::submission::submitter::User;
 
-/// The other end of the pipes: asks for signatures.
+/// The other end of the pipes, which requests signatures.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    /// `None` once it is to end, or has failed to answer.
+    /// `None` after the process was told to end or failed to answer.
     requests: Option<File>,
     replies: File,
     pid: Pid,
 }
 
 impl Signer {
-    /// Forks, and gives the group up on this side. To be called while there is one thread.
+    /// Forks the process, and drops the group in this one. Call this while there is only one thread.
     pub(crate) fn start(
         held: Held,
         etc: &Etc,
@@ -64,7 +64,7 @@ impl Signer {
         let ends_in_child = &mut ends;
         let service = Service { keyring: Keyring { etc, held }, host, submission };
         let pid = start_process(move || {
-            // While the child has these open, it does not see the end of its parent.
+            // While the child has these open, it does not notice the end of its parent.
             *ends_in_child = None;
             service.serve(File::from(requests_out), File::from(replies_in));
         })?;
@@ -74,9 +74,9 @@ impl Signer {
 
     fn ask(&mut self, request: &[u8]) -> io::Result<[u8; REPLY]> {
         let closed = || io::Error::from(io::ErrorKind::BrokenPipe);
-        // Put back once the whole reply is here: after an error the next reply could be the one to this request.
+        // Put back only after the whole reply was read: after an error, the next reply could belong to this request.
         let mut requests = self.requests.take().ok_or_else(closed)?;
-        // Where the other process was killed, this one must go on.
+        // If the other process was killed, this one must continue.
         write_all(&mut requests, request, Signal::SIGPIPE)?;
         let mut reply = [0; REPLY];
         self.replies.read_exact(&mut reply)?;
@@ -86,7 +86,7 @@ impl Signer {
 }
 
 impl Drop for Signer {
-    /// Lets the other process end, and waits for that: the real sendmail must find no child that it did not start.
+    /// Ends the other process and waits for it: the real sendmail must not have a child that it did not start.
     fn drop(&mut self) {
         self.requests = None;
         let _: Option<_> = wait(self.pid);
@@ -115,29 +115,29 @@ impl Keys for Signer {
     }
 }
 
-/// How the end of a pipe shows.
+/// The errors of a pipe whose other end is closed.
 const ENDED: [io::ErrorKind; 2] = [io::ErrorKind::UnexpectedEof, io::ErrorKind::BrokenPipe];
 
-/// What the process that signs does.
+/// The work of the process that signs.
 struct Service<'a> {
     keyring: Keyring<'a>,
     host: &'a Host,
-    /// What the arguments say; they cannot change once the message is read.
+    /// The parsed arguments; the message cannot change them.
     submission: &'a Submission,
 }
 
 impl Service<'_> {
-    /// Answers requests until no more can come.
-    #[inline(never)] // a frame of its own, so that its cost is not mixed with that of the code before the fork
+    /// Answers requests until the pipe is closed.
+    #[inline(never)] // a stack frame of its own, so that profiles show its cost separately
     fn serve(&self, mut requests: File, mut replies: File) {
-        // A program that waits for these three to be closed must not wait for this process.
+        // A program that waits until these three are closed must not wait for this process.
         if let Ok(null) = File::options().read(true).write(true).open("/dev/null") {
             let _: [Result<_, Errno>; 3] =
                 [dup2_stdin(&null), dup2_stdout(&null), dup2_stderr(&null)];
         }
         let mut head = [0; HEAD];
         while requests.read_exact(&mut head).is_ok() {
-            // Where the next request would begin is not known after one that is too long.
+            // After a request that is too long, it is not known where the next one begins.
             let Some(length) = length_of_rest(&head) else { return };
             let mut rest = vec![0; length];
             if requests.read_exact(&mut rest).is_err() {
@@ -164,21 +164,21 @@ impl Service<'_> {
         let policy = if input.is_of(&policy.signing_domain(&author), &selector) {
             policy
         } else {
-            // The administrator decided that mail of the author is signed by that domain, too: its own `users` are not asked.
+            // The administrator decided that this domain also signs mail of the author domain, so its own `users` do not matter.
             let mut also = policy.file.signing.also_sign_as.iter();
             let also = also.find(|also| input.is_of(also, &selector));
             let also = also.ok_or("the text to sign is not of the domain and the selector")?;
             etc.also(also, self.host).map_err(|error| report::chain(&error))?
         };
-        // The selector need not be in the domain file: `dkimctl rotate` may have replaced the file since the other process read
-        // it. A user who may sign for the domain may use any of its keys.
+        // The selector does not have to be in the domain file, because `dkimctl rotate` may have replaced the file since the
+        // other process read it. A user who may sign for the domain may use any of its keys.
         let minimum_bits = policy.file.signing.minimum_key_bits;
         let signed = self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &input);
         signed.map_err(|error| report::chain(&error))
     }
 }
 
-/// Starts a process that does `act` and ends. It has a copy of all that this one has.
+/// Forks a process that calls `act` and ends.
 #[expect(unsafe_code, reason = "fork(2), and _exit(2) in the child")]
 fn start_process(act: impl FnOnce()) -> Result<Pid, Errno> {
     // SAFETY: fork(2) is sound in a process with a single thread, as this one is: no lock can be held by a thread that does
@@ -198,7 +198,7 @@ fn start_process(act: impl FnOnce()) -> Result<Pid, Errno> {
 mod tests {
     use super::*;
 
-    /// The first bytes of a request and the others, with a text of another domain than it is for.
+    /// The head and the rest of a request whose text is for another domain.
     fn request() -> Vec<u8> {
         let signature = b"dkim-signature:v=1; d=other.com; s=s1; b=".to_vec();
         let input = HashInput { fields: Vec::new(), signatures: [signature.clone(), signature] };
@@ -230,7 +230,7 @@ mod tests {
             let reply = signer.ask(&request()).unwrap();
             assert_eq!(read_reply(&reply), Err("no domain file".to_owned()));
         }
-        // The next request would begin anywhere.
+        // The signer stops, because it is not known where the next request begins.
         assert!(signer.ask(&[0xff; HEAD]).is_err());
         drop(signer);
         assert_eq!(nix::sys::wait::waitpid(pid, None), Err(Errno::ECHILD));

@@ -1,17 +1,17 @@
-//! `-bs`: SMTP on standard input. The real sendmail runs as a child, the session is relayed between it and the client, and the
-//! messages in it are signed on the way.
+//! `-bs`: SMTP on standard input. The real sendmail runs as a child. The session is relayed between it and the client, and the
+//! messages in the session are signed on the way.
 //!
-//! * The group is given up before the first byte is read; see [`super::signer`] for how messages are signed then.
-//! * What the client sees is what it would see without this program: the replies, the exit code, the signal that ends the
-//!   child. A signal that ends this process closes the standard input of the child, which ends it, and no incomplete message
-//!   is sent.
-//! * The child gets DATA at once, for only the child knows the reply. Then it gets nothing until the message has been read,
+//! * The group is dropped before the first byte is read; see [`super::signer`] for how messages are signed.
+//! * The client sees what it would see without this program: the replies, the exit code, the signal that ends the child. A
+//!   signal that ends this process closes the standard input of the child. That ends the child, and no incomplete message is
+//!   sent.
+//! * The child gets DATA at once, because only the child knows the reply. Then it gets nothing until the message has been read,
 //!   because the signature precedes the text. So the whole message must arrive within the time that the child waits for a line
 //!   (`smtpd_timeout`, 300 s).
-//! * A message that must not be sent unsigned (`on_error`) must not reach the child, and after DATA there is no way to tell it
-//!   so. Its session ends there, as when the client leaves. Another child is started and gets the name in EHLO, and the client
-//!   reads 451 as the reply to its message.
-//! * On a TCP socket (inetd) it is mail from elsewhere: that passes through, see [`is_inbound`].
+//! * A message that must not be sent unsigned (`on_error`) must not reach the child, but after DATA the child cannot be told.
+//!   So the session of this child ends there, as if the client had left. Another child is started and gets the name in EHLO, and
+//!   the client reads 451 as the reply to its message.
+//! * On a TCP socket (inetd) the mail is from another host, so the session passes through: see [`is_inbound`].
 
 mod relay;
 
@@ -36,14 +36,14 @@ use crate::submission::signing::Signed;
 use crate::submission::{Run, Way};
 use relay::{Data, Next, Relay};
 
-/// Whether standard input is a TCP socket: the client is on another host, or may be.
+/// Whether standard input is a TCP socket, so that the client may be on another host.
 pub(super) fn is_inbound() -> bool {
     let stdin = io::stdin();
-    // The address of a socket of another family is refused.
+    // Sockets of other families have no such address.
     stdin.as_fd().try_clone_to_owned().is_ok_and(|fd| TcpStream::from(fd).local_addr().is_ok())
 }
 
-/// What the client reads in place of a reply of the real sendmail.
+/// The reply that the client reads instead of one from the real sendmail.
 const REFUSED: &str = "451 4.7.0 Error: not signed, so not accepted\r\n";
 const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing connection\r\n";
 
@@ -85,7 +85,7 @@ pub(super) fn run(held: Held, etc: &Etc, call: &Call) -> Result<Code, Code> {
     }
 }
 
-/// Reads one message and gives it to the real sendmail, signed if possible.
+/// Reads one message and passes it to the real sendmail, signed if possible.
 fn pass(
     run: &mut Run<'_>,
     relay: &mut Relay<'_>,
@@ -102,7 +102,7 @@ fn pass(
         Ok(signed) if is_complete => {
             give_signed(&signed, &mut intake).inspect(|()| run.log_signed())
         }
-        // The client has left, or the end is not clear; nothing of it is signed.
+        // The client has left, or the end is ambiguous: the message is not signed.
         Ok(_) => {
             give_original(run, &mut intake, Severity::Info, &NotFollowed::AmbiguousEnd.to_string())
         }
@@ -122,10 +122,10 @@ fn pass(
     Ok(())
 }
 
-/// The message could not be given to its end.
+/// The real sendmail did not read the message to its end.
 fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
     if error.kind() == io::ErrorKind::BrokenPipe {
-        // Its own reply, if there is one, is the one that the client gets.
+        // If the real sendmail sent a reply, the client gets that one.
         let reason = "the real sendmail ended inside the message";
         run.log(Severity::Error, Outcome::Refused, Some(reason));
         return relay.hang_up("");
@@ -149,7 +149,7 @@ fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result
     intake.source().0.end_data(Some(b".\r\n"))
 }
 
-/// The bytes as they came. What the client did not finish is no message, and not worth a line in the log.
+/// Passes on the original bytes. A message that the client did not complete is not logged.
 fn give_original(
     run: &Run<'_>,
     intake: &mut Intake<Data<'_, '_>>,
@@ -171,7 +171,7 @@ fn refuse(
     intake: &mut Intake<Data<'_, '_>>,
     reason: &str,
 ) -> Result<(), HandoffError> {
-    // The client expects a reply only after the end of its message.
+    // The client expects a reply only after the end of the message.
     let read = intake.replay(|_, _| Ok(()), Data::read);
     let relay = &mut intake.source().0;
     if let Err(error) = read {
@@ -184,7 +184,7 @@ fn refuse(
     }
     match end {
         DataEnd::Found => return relay.refuse(REFUSED),
-        // Only the child would know whether commands or text come next.
+        // Only the child knows whether commands or text follow.
         DataEnd::Ambiguous => relay.hang_up(HUNG_UP),
         DataEnd::NotYet => relay.hang_up(""),
     }

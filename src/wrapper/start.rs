@@ -1,5 +1,5 @@
-//! What is done before a message is read, and what is done if that fails: the real sendmail reads standard input itself, or the
-//! message is refused.
+//! Prepares for a message before any byte of it is read. If that fails, the real sendmail reads standard input itself, or the
+//! message is rejected.
 
 use super::handoff::{Call, HandoffError, Real, exec_untouched};
 use super::privilege::{Dropped, Held};
@@ -10,7 +10,7 @@ use crate::report::{self, Code, Entry, Outcome, Severity};
 use crate::submission::configuration::Etc;
 use crate::submission::submitter::User;
 
-/// All is ready for a message.
+/// Everything that is needed for a message.
 pub(super) struct Started {
     pub(super) host: Host,
     pub(super) real: Real,
@@ -18,7 +18,7 @@ pub(super) struct Started {
     pub(super) dropped: Dropped,
 }
 
-/// Reads `config.toml`, finds the real sendmail, and starts the process that signs. The error is the exit code.
+/// Reads `config.toml`, finds the real sendmail and starts the process that signs. The error is the exit code.
 pub(super) fn start(
     held: Held,
     etc: &Etc,
@@ -35,7 +35,7 @@ pub(super) fn start(
         }
     };
     report::log_to(host.log_destination);
-    // Without the real sendmail there is nothing to do.
+    // Without the real sendmail nothing can be done.
     let real = Real::at(&host.sendmail).map_err(|error| report::fatal(&error))?;
     let (signer, dropped) =
         Signer::start(held, etc, &host, submission).map_err(|error| report::fatal(&error))?;
@@ -48,7 +48,7 @@ pub(super) fn start(
     }
 }
 
-/// Nothing was read: the real sendmail reads standard input, unless the administrator allows no unsigned mail.
+/// Nothing was read yet, so the real sendmail reads standard input, unless `on_error` forbids unsigned mail.
 pub(super) fn leave_unread(
     call: &Call,
     real: Result<&Real, &HandoffError>,
@@ -74,7 +74,7 @@ pub(super) fn leave_unread(
     }
 }
 
-/// Reports to the caller that a message is not accepted. The exit code says so, too.
+/// Tells the caller that a message is not accepted, on standard error and with the exit code.
 pub(super) fn refuse(reason: &str) -> Code {
     report::complain(&format!("fatal: not signed, so not accepted: {reason}"))
 }

@@ -1,4 +1,4 @@
-//! Standard input as the caller left it, and the descriptors that are closed.
+//! Standard input as the caller left it, and standard descriptors that the caller closed.
 
 use std::fs::File;
 use std::io;
@@ -12,10 +12,10 @@ use nix::unistd::{Whence, dup2_stderr, dup2_stdin, dup2_stdout, lseek, read};
 
 use crate::submission::intake::Source;
 
-/// Standard input; all of it is the message.
+/// Standard input, which is the message.
 #[derive(Debug)]
 pub(crate) struct Stdin {
-    /// Its offset when this program was started, if it can go back there.
+    /// Its offset at the start of this program, if it is seekable.
     start: Option<i64>,
 }
 
@@ -28,12 +28,12 @@ impl Stdin {
         Self { start: if is_file { lseek(stdin.as_fd(), 0, Whence::SeekCur).ok() } else { None } }
     }
 
-    /// Goes back to the offset that it had when this program was started: whether that was possible.
+    /// Seeks back to the offset at the start of this program. Returns whether that was possible.
     pub(crate) fn go_back(&self) -> bool {
         self.start.is_some_and(|start| lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok())
     }
 
-    /// Waits for bytes, or for their end. EPIPE: nothing reads the other end of `pipe` any more.
+    /// Waits for bytes or the end of input. Returns EPIPE if no process reads the other end of `pipe` any more.
     pub(crate) fn wait_beside(&self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
         let stdin = io::stdin();
         let mut wait =
@@ -51,7 +51,7 @@ impl Stdin {
 }
 
 impl Source for Stdin {
-    /// read(2), which a signal may interrupt and a caller may have made non-blocking.
+    /// read(2), also if a signal interrupts it or the caller has made the descriptor non-blocking.
     fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
         let stdin = io::stdin();
         loop {
@@ -70,11 +70,12 @@ impl Source for Stdin {
     }
 }
 
-/// Opens `/dev/null` for each of the three standard descriptors that is closed. To the real sendmail a closed standard input is
-/// an empty message, and what it writes to a closed output is lost; no file of this program may get such a descriptor.
+/// Opens `/dev/null` for each of the three standard descriptors that is closed, so that no file of this program gets such a
+/// descriptor. The real sendmail behaves the same: it takes a closed standard input for an empty message, and ignores errors of a
+/// closed output.
 ///
-/// For a set-gid program glibc opens `/dev/full` write-only and `/dev/null` read-only in their place, so that no use of them
-/// works: these are replaced.
+/// In a set-gid program glibc opens `/dev/full` write-only or `/dev/null` read-only instead, so that no operation on them
+/// succeeds. These are replaced.
 pub(crate) fn reopen_closed() {
     let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
     let is_closed = |fd: BorrowedFd<'_>, device, access| match fcntl(fd, FcntlArg::F_GETFL) {
@@ -93,11 +94,11 @@ pub(crate) fn reopen_closed() {
         return;
     }
     let null = File::options().read(true).write(true).open("/dev/null");
-    // The copy is never one of the three.
+    // The copy never has one of the three numbers.
     let Ok(null) = null.and_then(|null| null.try_clone()) else { return };
     let replace = [dup2_stdin::<&File>, dup2_stdout, dup2_stderr];
     for (is_closed, replace) in is_closed.into_iter().zip(replace) {
-        // If that fails, the real sendmail reports it, as for any descriptor that it can't use.
+        // If that fails, the real sendmail reports the unusable descriptor.
         let _: Result<(), Errno> = if is_closed { replace(&null) } else { Ok(()) };
     }
 }

@@ -52,7 +52,7 @@ const SPOILED: [Spoil; 7] = [
         |stage| fs::set_permissions(key_path(stage), fs::Permissions::from_mode(0o644)).unwrap(),
         "must not be readable by every user",
     ),
-    ("damaged", |stage| fs::write(key_path(stage), "x").unwrap(), "no private key in PEM form"),
+    ("damaged", |stage| fs::write(key_path(stage), "x").unwrap(), "no private key in PEM format"),
     ("too large", |stage| fs::write(key_path(stage), vec![b'x'; 20_000]).unwrap(), "is larger"),
     ("too small", |_| {}, "1024 bits"),
     (
@@ -118,7 +118,7 @@ fn without_any_usable_key_a_message_is_unsigned_or_refused() {
     fs::rename(stage.path("etc/keys/sample.com"), stage.path("elsewhere")).unwrap();
     symlink(stage.path("elsewhere"), stage.path("etc/keys/sample.com")).unwrap();
     let (signatures, line) = submitted(&stage, MESSAGE);
-    let said = ", its folder is a link or no directory, and links are not followed";
+    let said = ", its directory is a link or not a directory, and links are not followed";
     assert!(signatures.is_empty() && line.contains(said), "{line}");
 }
 

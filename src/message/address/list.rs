@@ -1,16 +1,16 @@
-//! Where the addresses of a field are. Postfix looks from the right to the left: `<…>` holds an
-//! address and all to the left of it, up to one of `, ; : >`, is a phrase; `name: … ;` is a group;
-//! elsewhere words joined by operators are one address, and words side by side are several.
+//! Finds the addresses in a field. Postfix reads from right to left. `<…>` holds an address, and everything to the left of it up
+//! to one of `, ; : >` is a phrase. `name: … ;` is a group. Elsewhere, words joined by operators are one address, and adjacent
+//! words are several addresses.
 
 use super::token::{Kind, Token, Unstable, tokens};
 
-/// The addresses of one field, and the tokens they are made of.
+/// The addresses of one field, and the tokens of the field.
 #[derive(Debug)]
 pub struct Addresses {
     tokens: Vec<Token>,
-    /// Ranges of `tokens`, from the last address to the first.
+    /// The addresses as ranges of `tokens`, from the last to the first.
     found: Ranges,
-    /// Ranges of `tokens` that are display names and names of groups, comments among them.
+    /// The display names and group names as ranges of `tokens`, including comments.
     phrases: Ranges,
 }
 
@@ -18,16 +18,15 @@ pub struct Addresses {
 #[derive(Debug)]
 pub struct Address<'a> {
     pub(super) local: &'a [Token],
-    /// What is after the `@`, where there is one.
+    /// The tokens after the `@`, if there is one.
     pub(super) domain: Option<&'a [Token]>,
-    /// The bytes of a source route `@a,@b:` with the FWS after it.
+    /// Where a source route `@a,@b:` begins and ends, including the FWS after it.
     pub(super) route: Option<(usize, usize)>,
 }
 
 /// Finds the addresses in the value of a field.
 ///
-/// # Errors
-/// When Postfix may see other addresses than those found here; the writer of the field caused it.
+/// # Errors Postfix may see other addresses. The author of the field causes this error.
 pub fn addresses(value: &[u8]) -> Result<Addresses, Unstable> {
     let tokens = tokens(value)?;
     let (found, phrases) = find(&tokens)?;
@@ -37,8 +36,7 @@ pub fn addresses(value: &[u8]) -> Result<Addresses, Unstable> {
 impl Addresses {
     /// The addresses in the order of the text.
     ///
-    /// # Errors
-    /// Each one may be of a form that Postfix takes apart.
+    /// # Errors The address has a form that Postfix may split.
     pub fn iter(&self) -> impl Iterator<Item = Result<Address<'_>, Unstable>> {
         self.found
             .iter()
@@ -46,7 +44,7 @@ impl Addresses {
             .map(|(from, to)| Address::new(self.tokens.get(*from..*to).unwrap_or_default()))
     }
 
-    /// Whether an address begins right where another one ends, as in `"a"b@e.com`.
+    /// Whether two addresses are adjacent without a separator, as in `"a"b@e.com`.
     pub(super) fn abut(&self) -> bool {
         self.found.windows(2).any(|pair| match pair {
             [(right, _), (_, left)] => {
@@ -62,7 +60,7 @@ impl Addresses {
         &self.tokens
     }
 
-    /// Where display names and names of groups begin and end, without the comments around and inside them.
+    /// Where display names and group names begin and end, without comments around and inside them.
     pub(in crate::message) fn phrases(&self) -> impl Iterator<Item = (usize, usize)> {
         self.phrases.iter().flat_map(|(from, to)| {
             let tokens = self.tokens.get(*from..*to).unwrap_or_default();
@@ -75,7 +73,7 @@ impl Addresses {
 
 impl<'a> Address<'a> {
     fn new(tokens: &'a [Token]) -> Result<Self, Unstable> {
-        // A comment inside an address moves when Postfix rewrites the address.
+        // Postfix moves a comment inside an address when it rewrites the address.
         if tokens.iter().any(|token| token.kind == Kind::Comment) {
             return Err(Unstable::Unusual);
         }
@@ -98,7 +96,7 @@ impl<'a> Address<'a> {
         Ok(Self { local, domain, route })
     }
 
-    /// The local part and the domain as typed, without FWS; no domain where there is no `@`.
+    /// The local part and the domain as typed, without FWS. There is no domain if there is no `@`.
     #[must_use]
     pub fn text(&self, value: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
         let text = |tokens: &[Token]| {
@@ -109,10 +107,10 @@ impl<'a> Address<'a> {
     }
 }
 
-/// Ranges of tokens, from the last to the first.
+/// Ranges of tokens, last one first.
 type Ranges = Vec<(usize, usize)>;
 
-/// The addresses and the phrases, found from the last token to the first.
+/// Finds the addresses and the phrases, from the last token to the first.
 fn find(tokens: &[Token]) -> Result<(Ranges, Ranges), Unstable> {
     let (mut found, mut phrases) = (Vec::new(), Vec::new());
     let mut in_group = false;
@@ -152,7 +150,7 @@ fn find(tokens: &[Token]) -> Result<(Ranges, Ranges), Unstable> {
     Ok((found, phrases))
 }
 
-/// Adds the phrase (RFC 5322 §3.2.5) at the end: a display name, or the name of a group. Returns what is before it.
+/// Adds the phrase (RFC 5322 §3.2.5) at the end of `left`, a display name or group name. Returns the tokens before it.
 fn before_phrase<'a>(left: &'a [Token], phrases: &mut Ranges) -> &'a [Token] {
     let ends = |token: &Token| matches!(token.kind, Kind::Special(b',' | b';' | b':' | b'>'));
     let from = left.iter().rposition(ends).map_or(0, |at| at.saturating_add(1));
@@ -160,8 +158,7 @@ fn before_phrase<'a>(left: &'a [Token], phrases: &mut Ranges) -> &'a [Token] {
     left.split_at(from).0
 }
 
-/// What is before the words at the end that are joined by operators. Two words without an operator are two
-/// addresses.
+/// The tokens before the address at the end: its words are joined by operators. Two words without an operator are two addresses.
 fn before_bare(tokens: &[Token]) -> Result<&[Token], Unstable> {
     let mut after_word = false;
     let mut left = tokens;
@@ -171,7 +168,7 @@ fn before_bare(tokens: &[Token]) -> Result<&[Token], Unstable> {
             Kind::Atom | Kind::Quoted | Kind::Literal => after_word = true,
             Kind::Special(_) if last.joins() => after_word = false,
             Kind::Comment => {
-                // An operator to the left of the comments joins, too.
+                // An operator to the left of comments also joins.
                 let next = before.iter().rfind(|token| token.kind != Kind::Comment);
                 if !after_word || next.is_some_and(Token::joins) {
                     return Err(Unstable::Unusual);

@@ -5,23 +5,23 @@ use std::fmt;
 use crate::message::limits::MOST_TOKENS;
 use crate::message::syntax::{comment, domain_literal, has_odd_blank, is_fws, quoted_string};
 
-/// Why the fate of an address is not known.
+/// Why it is not certain what Postfix does with an address field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unstable {
-    /// A quoted string, comment or domain literal without an end, or an unbalanced bracket.
+    /// An unterminated quoted string, comment or domain literal, or an unbalanced bracket.
     Unbalanced,
-    /// More addresses than Postfix looks at (`header_address_token_limit`).
+    /// More addresses than Postfix examines (`header_address_token_limit`).
     TooMany,
-    /// A form that Postfix takes apart: comments inside, `%`, `!`, words side by side with dots.
+    /// A form that Postfix may rewrite: comments inside, `%`, `!`, adjacent words with dots.
     Unusual,
-    /// No domain, and no `origin` is configured.
+    /// An address without a domain, and no `origin` is configured.
     NoOrigin,
-    /// A vertical tab or a form feed, which verifiers take differently.
+    /// A vertical tab or a form feed, which verifiers treat differently.
     OddBlank,
-    /// Programs differ on what is a display name and what an address: an address inside an encoded-word, or a word
-    /// between commas after one.
+    /// A display name that some programs take for an address: it has an address inside an encoded-word, or a word between commas
+    /// after one.
     Name,
-    /// A line that is too long and can't be folded, or a field that is too long.
+    /// A line that is too long and cannot be folded, or a field that is too long.
     Long,
 }
 
@@ -54,13 +54,13 @@ pub(in crate::message) enum Kind {
     Quoted,
     /// `[…]`
     Literal,
-    /// `(…)`, which may hold others.
+    /// `(…)`, which may be nested.
     Comment,
     Special(u8),
 }
 
 impl Token {
-    /// Whether it is an operator that joins words to one address.
+    /// Whether the token is an operator that joins words to one address.
     pub(super) fn joins(&self) -> bool {
         matches!(self.kind, Kind::Special(b'@' | b'.' | b'%' | b'!' | b'|'))
     }
@@ -85,7 +85,7 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
             b'"' => (Kind::Quoted, quoted_string(rest).ok_or(Unstable::Unbalanced)?),
             b'[' => (Kind::Literal, domain_literal(rest).ok_or(Unstable::Unbalanced)?),
             b'(' => (Kind::Comment, comment(rest).ok_or(Unstable::Unbalanced)?),
-            // A backslash outside quotes is no syntax of RFC 5322.
+            // RFC 5322 does not allow a backslash outside quotes.
             b'\\' => return Err(Unstable::Unusual),
             special if SPECIALS.contains(special) => (Kind::Special(*special), 1),
             _ => (Kind::Atom, rest.iter().take_while(|byte| is_atom(**byte)).count()),

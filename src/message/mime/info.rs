@@ -1,39 +1,40 @@
-//! What the header of a part, or of the message, says of its body, as Postfix reads it.
+//! What the header of a message or part says about its body, as Postfix reads it.
 
 use super::value::{SPECIALS, Token, stretches};
 use crate::message::limits::{LINE_PIECE, MOST_OPEN};
 use crate::message::syntax::{cleaned, parameter, split_field, split_fields};
 
-/// What a part says of itself.
+/// The MIME properties of a part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct Info {
-    /// The type and subtype, in lower case; no more than the beginning of a long one.
+    /// The type and subtype, in lower case. A long one is cut.
     pub kind: String,
     /// Whether there is a Content-Type field.
     pub is_typed: bool,
-    /// `boundary` of a multipart; several where there are several Content-Type fields. No more than can be open.
+    /// The `boundary` of a multipart, or several if there are several Content-Type fields. Limited to the number that may be
+    /// open.
     pub boundaries: Vec<Boundary>,
-    /// Content-Transfer-Encoding, in lower case, the beginning of it; empty where there is none.
+    /// The Content-Transfer-Encoding in lower case, cut if it is long. Empty if there is none.
     pub encoding: String,
-    /// A Content-Transfer-Encoding is 8bit or binary. Postfix believes it even where another one follows
+    /// Whether a Content-Transfer-Encoding is 8bit or binary. Postfix uses it even if another one follows
     /// (`detect_8bit_encoding_header`).
     pub says_eight_bit: bool,
-    /// It has a signature: DKIM, ARC, or `DomainKeys`.
+    /// Whether there is a signature: DKIM, ARC or `DomainKeys`.
     pub is_signed: bool,
-    /// Its parts are not known: a multipart has no boundary, or Postfix sees another one than a reader does; or
-    /// Postfix reads it as a message, and a reader does not.
+    /// Whether the parts are not certain: a multipart has no boundary, Postfix sees another boundary than mail readers do, or
+    /// Postfix reads the part as a message and mail readers do not.
     pub is_odd: bool,
-    /// It is odd, and Postfix sees parts in it.
+    /// Whether the parts are not certain, and Postfix sees some.
     pub is_torn: bool,
 }
 
-/// Where a multipart is divided.
+/// The boundary of a multipart.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Boundary {
-    /// What it says.
+    /// The text as mail readers see it.
     pub text: Vec<u8>,
-    /// What Postfix sees of it: less, where an unquoted one has a special in it (`----=_Part`).
+    /// The text as Postfix sees it. It is shorter if the boundary is not quoted and has a special (`----=_Part`).
     pub seen: Vec<u8>,
 }
 
@@ -45,7 +46,7 @@ impl Info {
         for field in split_fields(section) {
             let (name, value) = split_field(field);
             match name.to_ascii_lowercase().as_slice() {
-                // To Postfix the last type and every boundary is one.
+                // Postfix uses the last type, but every boundary.
                 b"content-type" => info.set_type(&cleaned(value)),
                 b"content-transfer-encoding" => info.set_encoding(&cleaned(value)),
                 b"dkim-signature" | b"arc-seal" | b"domainkey-signature" => info.is_signed = true,
@@ -75,7 +76,7 @@ impl Info {
             [Token::Atom(kind), ..] => lower(&[kind, b"/"]),
             _ => String::new(),
         };
-        // In a digest Postfix reads what has a type of its own as the message that it would be without it.
+        // In a digest, Postfix reads a part as a message even if it names another type, except for text.
         self.is_odd = is_message && self.is_leaf() && !self.kind.starts_with("text/");
         if !self.is_multipart() {
             return;
@@ -98,7 +99,7 @@ impl Info {
             self.is_torn |= first.is_some();
             return;
         };
-        // No line is examined beyond its first piece.
+        // Only the first piece of a line is examined.
         let [text, seen] =
             [&text, seen].map(|text| text.get(..LINE_PIECE).unwrap_or(text).to_vec());
         if self.boundaries.len() < MOST_OPEN {
@@ -106,20 +107,19 @@ impl Info {
         }
     }
 
-    /// Whether it is made of parts.
+    /// Whether the type is multipart.
     #[must_use]
     pub fn is_multipart(&self) -> bool {
         self.kind.starts_with("multipart/")
     }
 
-    /// Whether it holds a message with a header of its own.
+    /// Whether the type is that of an enclosed message.
     #[must_use]
     pub fn is_message(&self) -> bool {
         self.kind == "message/rfc822" || self.kind == "message/global"
     }
 
-    /// Whether its bytes must not be changed: a signature of its own or encryption protects them, or its parts
-    /// are not known.
+    /// Whether the bytes of the part must not be changed: it is signed or encrypted, or its parts are not certain.
     #[must_use]
     pub fn is_sealed(&self) -> bool {
         self.is_signed
@@ -129,14 +129,14 @@ impl Info {
             || self.kind.starts_with("application/x-pkcs7-")
     }
 
-    /// Whether it has a leaf's body: text that may be encoded.
+    /// Whether the part has a body of its own, which may be encoded.
     #[must_use]
     pub fn is_leaf(&self) -> bool {
         !self.is_multipart() && !self.kind.starts_with("message/")
     }
 }
 
-/// The beginning of a text in lower case: a name that means something here is shorter than that.
+/// The beginning of a text, in lower case. All names that matter are shorter.
 fn lower(text: &[&[u8]]) -> String {
     let bytes = text.iter().copied().flatten().take(LONGEST_NAME);
     bytes.map(|byte| char::from(byte.to_ascii_lowercase())).collect()

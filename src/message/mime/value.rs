@@ -4,7 +4,7 @@ use std::iter;
 
 use crate::message::syntax::{comment, is_fws, value};
 
-/// What Postfix finds in a value; comments and whitespace are nothing.
+/// A token as Postfix reads it. Comments and whitespace are skipped.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Token {
     Atom(Vec<u8>),
@@ -13,10 +13,10 @@ pub(super) enum Token {
     Special(u8),
 }
 
-/// The specials of RFC 822, by which Postfix reads Content-Transfer-Encoding.
+/// The specials of RFC 822. Postfix uses them for Content-Transfer-Encoding.
 pub(super) const SPECIALS: &[u8] = b"()<>@,;:\\\".[]";
 
-/// The tspecials of RFC 2045, by which it reads Content-Type.
+/// The tspecials of RFC 2045. Postfix uses them for Content-Type.
 const TSPECIALS: &[u8] = b"()<>@,;:\\\"/[]?=";
 
 impl Token {
@@ -42,7 +42,7 @@ impl Token {
         }
     }
 
-    /// The text, for any kind of token: Postfix makes no difference in a boundary.
+    /// The text of any kind of token: Postfix treats all kinds the same in a boundary.
     pub(super) fn text(self) -> Vec<u8> {
         match self {
             Self::Atom(text) | Self::Quoted(text) => text,
@@ -55,7 +55,7 @@ impl Token {
     }
 }
 
-/// A Content-Type: of each stretch between semicolons, the first three tokens.
+/// Splits a Content-Type at its semicolons; returns the first three tokens of each piece.
 pub(super) fn stretches(value: &[u8]) -> impl Iterator<Item = Vec<Token>> {
     let mut left = Some(value);
     iter::from_fn(move || {

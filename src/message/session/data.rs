@@ -1,26 +1,26 @@
-//! Mail data: where it ends, and dot-stuffing (RFC 5321 §4.5.2).
+//! Mail data: finds its end, and adds dot-stuffing (RFC 5321 §4.5.2).
 
 use memchr::memmem;
 
 use crate::message::limits::LINE_PIECE;
 
-/// How the lines of the client end, as its DATA command did.
+/// How the client ends its lines, as seen in its DATA command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LineEnd {
-    /// As RFC 5321 requires.
+    /// CR LF, as RFC 5321 requires.
     CrLf,
-    /// A script that was written for a lenient server.
+    /// LF, from a script that was written for a lenient server.
     Lf,
 }
 
 /// Whether the end of mail data was found (RFC 5321 §4.5.2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DataEnd {
-    /// There is more to come.
+    /// The end was not found yet.
     NotYet,
     /// A line containing a single dot.
     Found,
-    /// A line containing a single dot that ends the mail data for some servers, and is text for others.
+    /// A line containing a single dot that ends the mail data for some servers but is text for others.
     Ambiguous,
 }
 
@@ -28,9 +28,9 @@ pub enum DataEnd {
 #[derive(Debug)]
 pub(super) struct MailData {
     line_end: LineEnd,
-    /// The last two bytes before the held ones, or before what comes next. After DATA a line begins.
+    /// The last two bytes before the held ones, or before the next byte. A line begins after DATA.
     before: [u8; 2],
-    /// A dot that begins a line, and the CRs after it: perhaps the end. No more than [`LINE_PIECE`].
+    /// A dot that begins a line, and the CRs after it, which may be the end. At most [`LINE_PIECE`] bytes.
     held: Vec<u8>,
 }
 
@@ -40,12 +40,12 @@ impl MailData {
         Self { line_end, before, held: Vec::new() }
     }
 
-    /// The bytes of the line that ended it, or of one that had begun to.
+    /// The bytes of the line that ended the mail data, or of an incomplete last line that may have been one.
     pub(super) fn held(&self) -> &[u8] {
         &self.held
     }
 
-    /// Takes bytes up to the end; appends what is surely part of the message to `message`.
+    /// Reads bytes up to the end. Appends those that are certain to be part of the message to `message`.
     pub(super) fn feed(&mut self, bytes: &[u8], message: &mut Vec<u8>) -> (usize, DataEnd) {
         let mut rest = bytes;
         while let Some((first, others)) = rest.split_first() {
@@ -57,8 +57,8 @@ impl MailData {
                     rest = self.text(rest, message);
                     continue;
                 }
-                // A dot and more CRs are in more than one piece of a line to Postfix, and so text; others may wait
-                // for the end of the line.
+                // Postfix splits a dot with more CRs into several pieces, so they are text. Fewer CRs are held until the line
+                // ends.
                 b'\r' if self.held.len() == LINE_PIECE => {
                     return (bytes.len().saturating_sub(rest.len()), DataEnd::Ambiguous);
                 }
@@ -78,14 +78,14 @@ impl MailData {
         (bytes.len(), DataEnd::NotYet)
     }
 
-    /// Postfix takes a dot with any CRs before the LF for the end, after any LF. Others require CR LF on both
-    /// sides. A client that follows RFC 5321 may pass on the text of a user who hopes that two servers differ.
+    /// Postfix takes a dot after any LF for the end, with any number of CRs before its LF. Other servers require CR LF on both
+    /// sides. A client that follows RFC 5321 may pass on the text of an attacker who exploits the difference.
     fn verdict(&self) -> DataEnd {
         let is_strict = self.before == *b"\r\n" && self.held == b".\r\n";
         if is_strict || self.line_end == LineEnd::Lf { DataEnd::Found } else { DataEnd::Ambiguous }
     }
 
-    /// Copies up to the first dot that begins a line.
+    /// Copies the bytes before the first dot that begins a line.
     fn text<'a>(&mut self, bytes: &'a [u8], message: &mut Vec<u8>) -> &'a [u8] {
         let length = memmem::find(bytes, b"\n.").map_or(bytes.len(), |end| end.saturating_add(1));
         let (text, rest) = bytes.split_at(length);
@@ -99,7 +99,7 @@ impl MailData {
     }
 }
 
-/// Writes lines that end in LF as mail data: with CR LF, and one dot more where a line begins with a dot.
+/// Writes lines that end in LF as mail data: with CR LF, and with an additional dot before a line that begins with a dot.
 #[derive(Debug)]
 pub struct DotStuffing {
     at_line_start: bool,
@@ -112,7 +112,7 @@ impl Default for DotStuffing {
 }
 
 impl DotStuffing {
-    /// Appends `text`, any piece of the lines, to `out`.
+    /// Appends `text`, which may be any piece of the lines, to `out`.
     pub fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) {
         for line in text.split_inclusive(|byte| *byte == b'\n') {
             if self.at_line_start && line.starts_with(b".") {
@@ -131,7 +131,7 @@ impl DotStuffing {
 mod tests {
     use super::*;
 
-    /// The message, what was held in the end, what was left, and how it ended; the same for every cut.
+    /// The message, the held bytes, the remaining bytes and the end. Checks that the size of the pieces does not matter.
     fn read(line_end: LineEnd, input: &[u8]) -> (String, String, String, DataEnd) {
         let in_pieces = |size: usize| {
             let mut content = MailData::new(line_end);
@@ -204,7 +204,7 @@ mod tests {
             let (taken, end) = content.feed(input.as_bytes(), &mut message);
             assert_eq!((taken, end), (3 + LINE_PIECE, DataEnd::Ambiguous));
             assert_eq!((message.as_slice(), content.held().len()), (&b"x\r\n"[..], LINE_PIECE));
-            // One less is text, once something follows it.
+            // One CR fewer is held, and is text if anything follows it.
             let input = format!("x\r\n.{held}x");
             let mut content = MailData::new(line_end);
             message.clear();

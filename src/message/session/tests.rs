@@ -7,7 +7,7 @@ enum Said<'a> {
 }
 use Said::{Client, Server};
 
-/// What each side got, the messages among it, and the state in the end.
+/// What each side received, the messages, and the final state.
 #[derive(Debug, PartialEq, Eq)]
 struct Heard {
     server: String,
@@ -21,7 +21,7 @@ fn hear_in_pieces(said: &[Said<'_>], size: usize) -> (Heard, Session) {
     let (mut to_server, mut to_client) = (Vec::new(), Vec::new());
     let mut messages = Vec::new();
     let mut message = Vec::new();
-    // What the client said and the session did not take yet.
+    // Bytes of the client that the session did not read yet.
     let mut waiting = Vec::new();
     for one in said {
         let (bytes, is_client) = match one {
@@ -107,7 +107,7 @@ fn what_is_pipelined_waits_for_the_answer_to_data() {
     assert!(heard.server.ends_with("DATA\r\n<message>.\r\nRSET\r\n"));
     assert_eq!(heard.messages, ["A: b\r\n\r\n"]);
     assert_eq!(session.envelope_sender(), Some(&b""[..]));
-    // Refused: what follows is commands, as for the server.
+    // DATA is refused, so the following lines are commands, also for the server.
     let (heard, _) =
         hear(&[Client(commands), GREETING, Server("250 h\r\n250 o\r\n554 no\r\n503 no\r\n")]);
     assert_eq!(heard.server, commands);
@@ -206,7 +206,7 @@ fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
     let (heard, _) = hear(&[GREETING, Client("STARTTLS\r\n"), Server("220 go\r\n\x16\x03")]);
     assert_eq!(heard.not_followed, Some(NotFollowed::StartTls));
     assert!(heard.client.ends_with("220 go\r\n\x16\x03"));
-    // To Postfix a CR, VT or FF ends a word, too.
+    // For Postfix a CR, VT or FF also ends a word.
     for command in ["STARTTLS\rx\r\n", "starttls\u{b}\r\n", "STARTTLS\u{c}x\n"] {
         let (heard, _) = hear(&[GREETING, Client(command), Server("220 go\r\n\u{16}\u{3}")]);
         assert_eq!(heard.not_followed, Some(NotFollowed::StartTls), "{command:?}");

@@ -1,4 +1,4 @@
-//! Content-Transfer-Encodings (RFC 2045 §6), written as the text comes. Lines end in LF.
+//! Encoders for Content-Transfer-Encodings (RFC 2045 §6) that read the text in pieces. Lines end in LF.
 
 use std::mem;
 
@@ -10,13 +10,13 @@ use crate::message::limits::ENCODED_LINE;
 /// An encoding in progress.
 #[derive(Clone, Debug)]
 pub(super) enum Encoder {
-    /// As it is.
+    /// The text unchanged.
     Identity,
     /// Quoted-printable.
     Quoted(Quoted),
-    /// Base64, line ends as CRLF (RFC 2045 §6.8).
+    /// Base64; line ends are encoded as CRLF (RFC 2045 §6.8).
     Base64(Base64),
-    /// Base64 that was there, in lines of their proper length; what is no base64 is no content (RFC 2045 §6.8).
+    /// Existing base64, wrapped to the proper line length. Bytes that are not base64 are dropped (RFC 2045 §6.8).
     Rewrap(Rows),
 }
 
@@ -32,7 +32,7 @@ impl Encoder {
         }
     }
 
-    /// The end of the body. `delimited`: its last line end belongs to the boundary that follows.
+    /// Ends the body. `delimited`: the last line end belongs to the boundary that follows.
     pub(super) fn finish(&mut self, delimited: bool, out: &mut Vec<u8>) {
         match mem::replace(self, Self::Identity) {
             Self::Identity => {}
@@ -46,15 +46,15 @@ impl Encoder {
 /// Quoted-printable, with soft line breaks.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Quoted {
-    /// The text is quoted-printable already: its `=` stay.
+    /// Whether the text is already quoted-printable, so that each `=` stays.
     keeps_equals: bool,
-    /// What is held until it is known whether it ends a line: at most a few bytes.
+    /// A few bytes that are held until it is known whether they end a line.
     line: Vec<u8>,
     column: usize,
 }
 
 impl Quoted {
-    /// For text that is encoded, with bytes or lines that should not be there.
+    /// For text that is already encoded but has invalid bytes or lines.
     pub(super) fn fixing() -> Self {
         Self { keeps_equals: true, ..Self::default() }
     }
@@ -92,7 +92,7 @@ impl Quoted {
         self.end_line(&line, out);
     }
 
-    /// Writes what is left of a line, and the line end.
+    /// Writes the rest of a line and the line end.
     fn end_line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let is_dot = self.column == 0 && line == b".";
         match line {
@@ -106,9 +106,9 @@ impl Quoted {
         self.column = 0;
     }
 
-    /// Writes so many of the bytes; the others are what follows.
+    /// Writes the first `length` bytes. The others are only used to look ahead.
     fn put(&mut self, bytes: &[u8], length: usize, out: &mut Vec<u8>) {
-        // Delivery to an mbox would put a `>` before the first, Postfix may see a boundary in the other.
+        // Delivery to an mbox would put a `>` before `From `, and Postfix may take `--` for a boundary.
         let is_protected = bytes.starts_with(b"From ") || bytes.starts_with(b"--");
         let mut rest = bytes.get(..length).unwrap_or_default();
         if let Some((first, after)) = rest.split_first()
@@ -122,12 +122,12 @@ impl Quoted {
             let (text, after) = rest.split_at(plain_length(rest));
             self.put_plain(text, out);
             rest = after;
-            // Letters beyond ASCII have two bytes and more.
+            // Non-ASCII letters have two or more bytes.
             while let Some((byte, after)) = rest.split_first().filter(|(byte, _)| !is_plain(**byte))
             {
                 match byte {
                     b'=' if self.keeps_equals => {
-                        // `=XX` of the text must not be cut.
+                        // An existing `=XX` must not be split.
                         self.make_room(3, out);
                         self.put_text(*b"=", out);
                     }
@@ -139,11 +139,11 @@ impl Quoted {
         }
     }
 
-    /// Writes text that may be cut anywhere.
+    /// Writes text that may be split anywhere.
     fn put_plain(&mut self, text: &[u8], out: &mut Vec<u8>) {
         let mut rest = text;
         while !rest.is_empty() {
-            // What may not begin a line of the text may not begin one after a soft line break either.
+            // Text that must not begin a line must not follow a soft line break either.
             if self.make_room(1, out)
                 && let Some((byte @ (b'F' | b'-' | b'.'), after)) = rest.split_first()
             {
@@ -159,14 +159,14 @@ impl Quoted {
         }
     }
 
-    /// Writes text that must not be cut.
+    /// Writes text that must not be split.
     fn put_text<const N: usize>(&mut self, text: [u8; N], out: &mut Vec<u8>) {
         self.make_room(N, out);
         out.extend_from_slice(&text);
         self.column = self.column.saturating_add(N);
     }
 
-    /// Breaks the line where so many bytes and a soft line break do not fit. True if it did.
+    /// Adds a soft line break if `length` bytes and a soft line break do not fit on the line. Returns whether it did.
     fn make_room(&mut self, length: usize, out: &mut Vec<u8>) -> bool {
         let is_full = self.column.saturating_add(length) >= ENCODED_LINE;
         if is_full {
@@ -177,15 +177,15 @@ impl Quoted {
     }
 }
 
-/// `From ` without its first letter, so that the first is put when it is known.
+/// The bytes of `From ` after its first letter: they are needed before the letter can be written.
 const HELD: usize = 4;
 
-/// Whether quoted-printable has a byte as it is, in the middle of a line.
+/// Whether quoted-printable leaves a byte unchanged in the middle of a line.
 fn is_plain(byte: u8) -> bool {
     matches!(byte, b' '..=b'<' | b'>'..=b'~')
 }
 
-/// How many bytes there are before the first that is a control, `=` or above 126.
+/// How many bytes precede the first one that is a control character, `=` or above 126.
 fn plain_length(bytes: &[u8]) -> usize {
     let (words, _) = bytes.as_chunks();
     for (index, word) in words.iter().enumerate() {
@@ -194,7 +194,7 @@ fn plain_length(bytes: &[u8]) -> usize {
             return index.saturating_mul(word.len()).saturating_add(plain);
         }
     }
-    // The last few, with some of those before them.
+    // The last few bytes, together with some of the bytes before them.
     let last = bytes.last_chunk().map(|last| (last.len(), plain_of_eight(*last)));
     last.map_or_else(
         || bytes.iter().take_while(|byte| is_plain(**byte)).count(),
@@ -205,7 +205,7 @@ fn plain_length(bytes: &[u8]) -> usize {
 fn plain_of_eight(bytes: [u8; 8]) -> usize {
     const EACH: u64 = u64::from_le_bytes([1; 8]);
     const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
-    // The highest bit of each byte that is below. A borrow spoils those above the first such one alone.
+    // Sets the highest bit of each byte that is below the limit. A borrow only affects bytes above the first such byte.
     let below = |bytes: u64, limit: u64| bytes.wrapping_sub(EACH.wrapping_mul(limit)) & !bytes;
     let bytes = u64::from_le_bytes(bytes);
     let equal = |byte: u8| below(bytes ^ EACH.wrapping_mul(u64::from(byte)), 1);
@@ -220,7 +220,7 @@ fn hex(byte: u8) -> [u8; 3] {
 /// `=XX` for each byte.
 #[expect(
     clippy::indexing_slicing,
-    reason = "computed by the compiler, to which a panic is an error"
+    reason = "computed at compile time, where a panic is a compile error"
 )]
 const NUMBERS: [[u8; 3]; 256] = {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
@@ -236,7 +236,7 @@ const NUMBERS: [[u8; 3]; 256] = {
 /// Base64 of text whose lines end in CRLF.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Base64 {
-    /// Bytes that are not encoded yet: fewer than three between two pieces.
+    /// Bytes that are not encoded yet; fewer than three between two pieces.
     pending: Vec<u8>,
     /// A line end that may belong to the boundary.
     held_end: bool,
@@ -268,13 +268,13 @@ impl Base64 {
         out.push(b'\n');
     }
 
-    /// Encodes the pending bytes but for so many.
+    /// Encodes the pending bytes except for the last `remainder`.
     fn encode(&mut self, remainder: usize, out: &mut Vec<u8>) {
         let known = self.pending.len().saturating_sub(remainder);
-        // Many rows in one call.
+        // Encode many rows in one call.
         let mut text = [0; 4 << 10];
         for bytes in self.pending.get(..known).unwrap_or_default().chunks(3 << 10) {
-            // They fit, by their length.
+            // The buffer is large enough.
             let length = BASE64_STANDARD.encode_slice(bytes, &mut text).unwrap_or_default();
             self.rows.put(text.get(..length).unwrap_or_default(), out);
         }
@@ -282,7 +282,7 @@ impl Base64 {
     }
 }
 
-/// Base64 text in lines of its proper length.
+/// Writes base64 text in lines of the proper length.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Rows {
     column: usize,

@@ -1,4 +1,4 @@
-//! Headers of parts, as they are sent.
+//! Headers of parts, as they will be sent.
 
 use std::mem;
 
@@ -8,11 +8,11 @@ use crate::message::limits::LONGEST_FIELD;
 use crate::message::syntax::{cleaned, split_field, split_fields};
 use crate::message::words;
 
-/// The largest part header that is fixed, in bytes; a larger one is left as it is.
+/// The largest part header that is changed, in bytes.
 const LARGEST_FIXED: usize = 512 << 10;
 
-/// A part header as Postfix and the next hop would send it: no WSP before a colon, no NUL, a space for each bare
-/// CR, short lines, no 8-bit bytes. `None` where a line is no field, or the header becomes too large.
+/// A part header as Postfix and the next hop would send it: without WSP before a colon, NUL and 8-bit bytes, with a space instead
+/// of each bare CR, and with short lines. `None` if a line is not a field, or the header becomes too large.
 pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
     let mut text = Vec::with_capacity(section.len());
     let hint = words::hint(section);
@@ -38,8 +38,8 @@ pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
     Some(text)
 }
 
-/// The section with the Content-Transfer-Encoding of a fix, in the place of the one that it has or last, and the
-/// line that ends it.
+/// Writes a section with the Content-Transfer-Encoding of a fix, and the empty line that ends it. The field replaces an existing
+/// one or is added at the end.
 pub(super) fn write_header(section: &[u8], fix: &Fix, out: &mut Vec<u8>) {
     let encoding = format!("Content-Transfer-Encoding: {}\n", fix.encoding);
     let mut is_written = false;
@@ -48,7 +48,7 @@ pub(super) fn write_header(section: &[u8], fix: &Fix, out: &mut Vec<u8>) {
         if !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
             out.extend_from_slice(field);
         } else if !mem::replace(&mut is_written, true) {
-            // Postfix and readers would go by another one after it.
+            // Postfix and mail readers would use a second field after this one.
             out.extend_from_slice(encoding.as_bytes());
         }
     }

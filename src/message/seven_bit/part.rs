@@ -1,52 +1,52 @@
-//! What was seen of one part, and what is done with it.
+//! One part: what the survey found in it, and what is changed.
 
 use super::encode::{Base64, Encoder, Quoted, Rows};
 use crate::message::mime::Info;
 use crate::message::words::{Detector, UNKNOWN};
 
-/// How a part is written that is not kept as it is.
+/// How a part is changed.
 #[derive(Clone, Debug)]
 pub(super) struct Fix {
-    /// The Content-Transfer-Encoding to name.
+    /// The new Content-Transfer-Encoding.
     pub(super) encoding: &'static str,
-    /// The charset to name where the part is encoded and names no type.
+    /// The charset to name if the part is encoded and names no type.
     pub(super) charset: Option<&'static str>,
     pub(super) encoder: Encoder,
 }
 
 impl Fix {
-    /// For a part that says 8bit or binary, and is not, or will not be.
+    /// For a part that is labelled 8bit or binary, but is 7bit or will be.
     pub(super) const LABEL: Self =
         Self { encoding: "7bit", charset: None, encoder: Encoder::Identity };
 }
 
-/// What was seen of one part.
+/// What the survey found in one part.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Part {
     pub(super) info: Info,
     pub(super) parent: usize,
-    /// It, or what encloses it, must not be changed.
+    /// Whether the part, or a part that encloses it, must not be changed.
     pub(super) is_sealed: bool,
-    /// Its text is signed or encrypted in line; its header is not.
+    /// Whether the text has inline PGP. The header is not protected then.
     pub(super) is_pgp: bool,
     pub(super) bytes: u64,
-    /// Bytes that quoted-printable writes as three.
+    /// How many bytes quoted-printable writes as three.
     pub(super) special: u64,
     pub(super) is_eight_bit: bool,
     pub(super) has_long_line: bool,
-    /// Postfix sees a boundary or a part header in its text.
+    /// Whether Postfix sees a boundary or a part header in the text.
     pub(super) is_misread: bool,
-    /// Of its text, where it is text/plain by default.
+    /// Detects the charset of the text, if it is text/plain by default.
     pub(super) charset: Detector,
-    /// Its header is not sent as it is.
+    /// Whether Postfix or a hop would change the header.
     pub(super) header_differs: bool,
-    /// `None`: its text is kept as it is.
+    /// How the part is changed. `None` if its text stays as it is.
     pub(super) fix: Option<Fix>,
 }
 
 impl Part {
-    /// Whether a hop could change it, if its text is kept as it is.
+    /// Whether a hop could change the part if its text stays as it is.
     pub(super) fn is_at_risk(&self) -> bool {
         self.needs_encoding() || self.info.says_eight_bit
     }
@@ -55,7 +55,7 @@ impl Part {
         self.is_eight_bit || self.has_long_line || self.is_misread
     }
 
-    /// What is done with its text, if it is a leaf.
+    /// How to change the text of a leaf.
     pub(super) fn leaf_fix(&self) -> Option<Fix> {
         let needs = self.needs_encoding();
         let is_fixed = self.is_at_risk() && !self.is_sealed && !(self.is_pgp && needs);
@@ -64,7 +64,8 @@ impl Part {
         }
         let (encoding, encoder) = match self.info.encoding.as_str() {
             "" | "7bit" | "8bit" | "binary" if !needs => return Some(Fix::LABEL),
-            // Base64 where more than a third of the bytes would be escaped: people and filters read quoted-printable.
+            // Base64 only if more than a third of the bytes would be escaped, because people and filters can read
+            // quoted-printable.
             "" | "7bit" | "8bit" | "binary" if self.special.saturating_mul(3) > self.bytes => {
                 ("base64", Encoder::Base64(Base64::default()))
             }
@@ -80,12 +81,12 @@ impl Part {
         Some(Fix { encoding, charset, encoder })
     }
 
-    /// Whether it is text/plain, and does not say so.
+    /// Whether the part is text/plain because it names no type.
     pub(super) fn is_plain_by_default(&self) -> bool {
         !self.info.is_typed && self.info.kind == "text/plain"
     }
 
-    /// What its text is written by.
+    /// The encoder for the text.
     pub(super) fn encoder(&self) -> Encoder {
         self.fix.as_ref().map_or(Encoder::Identity, |fix| fix.encoder.clone())
     }

@@ -1,15 +1,15 @@
-//! Charsets: how their characters are written, and where these end.
+//! Charsets, and where the characters of a text in a charset end.
 
 use std::str;
 
 use crate::message::limits::LONGEST_CHARSET;
 use crate::message::syntax::parameter;
 
-/// How the characters of a charset are written.
+/// How a charset encodes its characters.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Utf8,
-    /// A byte is a character.
+    /// Each byte is a character.
     Single,
     /// GB 2312, GBK, GB 18030.
     Gb,
@@ -17,11 +17,11 @@ pub(super) enum Family {
     EucKr,
     ShiftJis,
     EucJp,
-    /// ISO-2022-JP: escape sequences say what the bytes mean.
+    /// ISO-2022-JP: escape sequences define the meaning of the bytes.
     Escapes,
 }
 
-/// Names begin so, in lower case. What is ASCII in all of them but the last is ASCII.
+/// How the names begin, in lower case. In all of these charsets except the last, ASCII bytes mean ASCII characters.
 const FAMILIES: [(&str, Family); 33] = [
     ("utf-8", Family::Utf8),
     ("us-ascii", Family::Single),
@@ -66,7 +66,7 @@ impl Family {
         FAMILIES.iter().find(begins).map(|(_, family)| *family)
     }
 
-    /// Bytes of the character at the start of a text without escape sequences.
+    /// The length of the first character of a text without escape sequences.
     fn character(self, text: &[u8]) -> usize {
         let mut bytes = text.iter().copied();
         let (first, second) = (bytes.next().unwrap_or_default(), bytes.next().unwrap_or_default());
@@ -76,7 +76,7 @@ impl Family {
                 let more = text.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count();
                 more.saturating_add(1)
             }
-            // Half-width katakana of Shift_JIS are one byte, the third plane of EUC-JP has three.
+            // Half-width katakana of Shift_JIS have one byte, characters of the third plane of EUC-JP have three.
             (Self::ShiftJis, 0xa1..=0xdf) | (_, 0x80 | 0xff) => 1,
             (Self::EucJp, 0x8f) => 3,
             (Self::Gb, _) if second.is_ascii_digit() => 4,
@@ -84,7 +84,7 @@ impl Family {
         }
     }
 
-    /// Whether a text can be in this charset.
+    /// Whether a text is valid in this charset.
     pub(super) fn fits(self, text: &[u8]) -> bool {
         let mut rest = text;
         while !rest.is_empty() {
@@ -115,24 +115,25 @@ impl Family {
     }
 }
 
-/// The charset of a Content-Type value, where it is one of a raw header text.
+/// The charset in a Content-Type value, if raw header text may be in it.
 pub(super) fn declared_charset(content_type: &[u8]) -> Option<String> {
     raw_charset(&String::from_utf8(parameter(content_type, b"charset")?).ok()?)
 }
 
-/// The name of a charset in lower case, where text in it can be raw in a header and is not UTF-8.
+/// The name of a charset in lower case, if text in it may be raw in a header. `None` for UTF-8.
 pub(super) fn raw_charset(name: &str) -> Option<String> {
     let name = name.to_ascii_lowercase();
     let is_known = Family::of(&name)
         .is_some_and(|family| !matches!(family, Family::Utf8 | Family::Escapes))
         && name != "us-ascii";
-    // What begins like one may go on with anything; it would be in every encoded-word.
+    // Check the whole name, which would be in every encoded-word; only its beginning was compared.
     let is_name = name.len() <= LONGEST_CHARSET
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_".contains(&byte));
     (is_known && is_name).then_some(name)
 }
 
-/// UTF-8 where it is that; else the hint, where that can be; else that it is not known (RFC 1428).
+/// The charset of a text: UTF-8 if the text is valid UTF-8, else the hint if the text is valid in it, else [`UNKNOWN`] (RFC
+/// 1428).
 pub(super) fn of<'a>(text: &[u8], hint: Option<&'a str>) -> &'a str {
     if str::from_utf8(text).is_ok() {
         return "utf-8";
@@ -140,7 +141,7 @@ pub(super) fn of<'a>(text: &[u8], hint: Option<&'a str>) -> &'a str {
     hint.filter(|hint| Family::of(hint).is_some_and(|family| family.fits(text))).unwrap_or(UNKNOWN)
 }
 
-/// For text that is in no known charset (RFC 1428 §3).
+/// The name for text in an unknown charset (RFC 1428 §3).
 pub(crate) const UNKNOWN: &str = "unknown-8bit";
 
 /// Whether it is known where the characters of a text end.
@@ -159,7 +160,7 @@ pub(super) fn can_be_cut(text: &[u8], charset: &str) -> bool {
 
 pub(super) const ESC: u8 = 0x1b;
 
-/// The escape sequence of ISO-2022-JP that a text begins with: its length, and the bytes of a character after it.
+/// The escape sequence of ISO-2022-JP at the beginning of a text: its length, and the length of each character after it.
 fn escape(text: &[u8]) -> Option<(usize, usize)> {
     match text {
         [ESC, b'(', b'B' | b'J' | b'I' | b'H', ..] => Some((3, 1)),
@@ -169,19 +170,19 @@ fn escape(text: &[u8]) -> Option<(usize, usize)> {
     }
 }
 
-/// Cuts a text between its characters. What is cut off of ISO-2022-JP begins and ends in ASCII (RFC 1468).
+/// Splits a text between its characters. Each piece of ISO-2022-JP begins and ends in ASCII (RFC 1468).
 #[derive(Debug)]
 pub(super) struct Cutter<'a> {
     rest: &'a [u8],
     family: Family,
-    /// The escape sequence that is in force, unless that is ASCII's; and the bytes of a character by it.
+    /// The escape sequence that is in effect, empty for ASCII, and the length of each character.
     shift: (&'a [u8], usize),
 }
 
 const ASCII: &[u8] = b"\x1b(B";
 
 impl<'a> Cutter<'a> {
-    /// A text of an unknown charset is cut anywhere.
+    /// A text in an unknown charset is split anywhere.
     pub(super) fn new(text: &'a [u8], charset: &str) -> Self {
         let family = Family::of(charset).unwrap_or(Family::Single);
         Self { rest: text, family, shift: (b"", 1) }
@@ -191,7 +192,7 @@ impl<'a> Cutter<'a> {
         self.rest.is_empty()
     }
 
-    /// The next characters that have room, by the length that they take; at least one.
+    /// The next characters whose `length` fits in `room`; at least one.
     pub(super) fn next(&mut self, room: usize, length: impl Fn(&[u8]) -> usize) -> Vec<u8> {
         let mut piece = if self.rest.first() == Some(&ESC) { b"" } else { self.shift.0 }.to_vec();
         let mut has_character = false;
@@ -215,7 +216,7 @@ impl<'a> Cutter<'a> {
         piece
     }
 
-    /// The bytes of the next character, with the escape sequences before it, and what is in force after it.
+    /// The length of the next character with the escape sequences before it, and the escape sequence in effect after it.
     fn unit(&self) -> (usize, (&'a [u8], usize)) {
         if self.family != Family::Escapes {
             return (self.family.character(self.rest), (b"", 1));

@@ -1,4 +1,4 @@
-//! Which charset a text is in that says nothing about it: UTF-8, or a guess where one is rarely wrong.
+//! Detects the charset of a text that declares none: UTF-8, or a guess if the guess is rarely wrong.
 
 use std::borrow::Cow;
 use std::{mem, str};
@@ -7,8 +7,7 @@ use super::charset::{ESC, Family, declared_charset, raw_charset};
 use super::word::encoded_words;
 use crate::message::syntax::{split_field, split_fields};
 
-/// What text of a header section that is not UTF-8 is in: what its Content-Type declares, else what its encoded-words
-/// say, else a guess.
+/// The charset of header text that is not UTF-8: the one in Content-Type, else the one in the encoded-words, else a guess.
 #[must_use]
 pub(crate) fn hint(section: &[u8]) -> Option<String> {
     if section.is_ascii() {
@@ -31,16 +30,16 @@ pub(crate) fn hint(section: &[u8]) -> Option<String> {
     detector.finish().map(str::to_owned)
 }
 
-/// Finds out which charset a text is in that comes in pieces.
+/// Detects the charset of a text in pieces.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Detector {
-    /// The beginning of a character in UTF-8.
+    /// The beginning of an incomplete UTF-8 character.
     begun: Vec<u8>,
     is_not_utf8: bool,
-    /// There is text that is UTF-8 and not ASCII.
+    /// Whether there was text that is UTF-8 and not ASCII.
     has_utf8: bool,
     has_escapes: bool,
-    /// The last bytes, as long as all is UTF-8: the beginning of a word.
+    /// The beginning of the last word, as long as the whole text is UTF-8.
     tail: Vec<u8>,
     latin: Latin,
     euc_jp: Kana,
@@ -91,8 +90,7 @@ impl Detector {
         }
     }
 
-    /// The charset. `None` where a guess would be worse than none: a reader that knows where the mail comes from
-    /// guesses better.
+    /// The charset. `None` if it is not certain enough: a mail reader that knows the region of the mail guesses better.
     pub(crate) fn finish(&self) -> Option<&'static str> {
         if !self.is_not_utf8 && self.begun.is_empty() {
             return Some(match (self.has_utf8, self.has_escapes) {
@@ -101,7 +99,7 @@ impl Detector {
                 (false, false) => "us-ascii",
             });
         }
-        // Text of two charsets is in none.
+        // A text that mixes two charsets has none.
         if self.has_utf8 {
             return None;
         }
@@ -117,7 +115,7 @@ impl Detector {
     }
 }
 
-/// Western European words: single letters beyond ASCII among ASCII letters.
+/// Detects Western European words: single non-ASCII letters among ASCII letters.
 #[derive(Clone, Debug, Default)]
 struct Latin {
     word: Vec<u8>,
@@ -125,12 +123,12 @@ struct Latin {
     has_evidence: bool,
 }
 
-/// The longest word that is looked at.
+/// The longest word that is examined.
 const LONGEST_LATIN: usize = 60;
 
 impl Latin {
     fn feed(&mut self, byte: u8) {
-        // Dashes, quotes and spaces, of ASCII and beyond.
+        // Dashes, quotes and spaces, in ASCII and windows-1252.
         let is_between = byte.is_ascii() && !byte.is_ascii_alphabetic()
             || matches!(byte, 0x84 | 0x85 | 0x8b | 0x91..=0x97 | 0x9b | 0xa0 | 0xab | 0xbb);
         if is_between {
@@ -156,7 +154,7 @@ impl Latin {
     }
 }
 
-/// Whether a word is proof of windows-1252. `None` where it speaks against that.
+/// Whether a word shows that the text is windows-1252. `None` if it shows that the text is not.
 fn is_latin(word: &[u8]) -> Option<bool> {
     let begins = |byte: &u8| matches!(byte, 0x80 | 0xa1 | 0xa3 | 0xa7 | 0xa9 | 0xbf);
     let ends =
@@ -175,7 +173,7 @@ fn is_latin(word: &[u8]) -> Option<bool> {
         }
         let after = runs.peek().and_then(|after| after.first()).copied();
         let is_word = match run {
-            // The same letter twice may end a word; two letters are in the middle of one.
+            // The same letter twice may begin or end a word; two different letters must be in the middle.
             [one, other] if one == other => before.or(after).is_some(),
             [_, _] => before.is_some() && after.is_some(),
             [_] => true,
@@ -183,10 +181,10 @@ fn is_latin(word: &[u8]) -> Option<bool> {
         };
         let follows_lower = before.is_some_and(|before| before.is_ascii_lowercase());
         let is_letter = |byte: &u8| match byte {
-            // Letters that only other charsets have in such a place: Czech, Polish.
+            // In Czech and Polish charsets these bytes are other letters in such places.
             0x8c | 0x9c => after.is_some_and(|after| b"uUiI".contains(&after)),
             0xec => after.is_none(),
-            // Turkish, and what is no letter.
+            // Turkish letters, and characters that are not letters.
             0xd0 | 0xd7 | 0xdd | 0xde | 0xf0 | 0xf7 | 0xfd | 0xfe => false,
             0xc0..0xdf => !follows_lower,
             _ => matches!(byte, 0x8a | 0x8e | 0x9a | 0x9e | 0x9f | 0xdf..),
@@ -199,7 +197,7 @@ fn is_latin(word: &[u8]) -> Option<bool> {
     Some(is_evidence)
 }
 
-/// Japanese text in a charset of two bytes: a good part of it is kana.
+/// Detects Japanese text in a two-byte charset: many of its characters are kana.
 #[derive(Clone, Debug, Default)]
 struct Kana {
     lead: Option<u8>,
@@ -221,7 +219,7 @@ impl Kana {
             return;
         };
         self.is_other |= !family.fits(&[lead, byte]);
-        // Punctuation and the like says nothing.
+        // Punctuation and similar characters are ignored.
         let (is_kana, is_sign) = if family == Family::ShiftJis {
             (matches!((lead, byte), (0x82, 0x9f..=0xf1) | (0x83, 0x40..=0x96)), lead == 0x81)
         } else {
@@ -309,7 +307,7 @@ mod tests {
             b"\x9cwiat",
             b"D\xeckuji",
             b"\xddstanbul'da ya\xfe\xfdyor",
-            // UTF-8, and something else.
+            // UTF-8 and something else.
             b"gr\xc3\xbcn gr\xfcn",
             b"\xff",
             b"\xe9",

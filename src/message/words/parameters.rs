@@ -4,7 +4,7 @@ use super::Text;
 use crate::message::syntax::{split_at_semicolons, value, without_comments};
 
 impl Text<'_> {
-    /// `name="value"` → `name*=charset''value` (RFC 2231 §4) for each parameter that is not ASCII.
+    /// Converts each parameter that is not ASCII from `name="value"` to `name*=charset''value` (RFC 2231 §4).
     pub(super) fn parameters(&mut self, body: &[u8]) -> Option<()> {
         for (index, segment) in split_at_semicolons(body).into_iter().enumerate() {
             if index > 0 {
@@ -17,7 +17,7 @@ impl Text<'_> {
             }
             let equals = segment.iter().position(|byte| *byte == b'=')?;
             let (name, rest) = segment.split_at(equals);
-            // The type itself, or a parameter that is extended already.
+            // The type itself, or a parameter that is already extended.
             if index == 0 || name.contains(&b'*') || !name.is_ascii() {
                 return None;
             }
@@ -32,7 +32,7 @@ impl Text<'_> {
         Some(())
     }
 
-    /// One parameter, in pieces where it is long (RFC 2231 §3, §4.1).
+    /// Writes one parameter, in pieces if it is long (RFC 2231 §3, §4.1).
     fn extended(&mut self, name: &[u8], text: &[u8]) {
         let mut pieces = vec![format!("{}''", self.charset)];
         for byte in text {
@@ -55,5 +55,5 @@ impl Text<'_> {
     }
 }
 
-/// Bytes in a piece of an extended parameter, about.
+/// The approximate size of a piece of an extended parameter, in bytes.
 const PIECE: usize = 55;

@@ -1,19 +1,19 @@
-//! Display names and names of groups (RFC 5322 §3.2.5, RFC 2047 §5): what they say; and those whose encoded-words hold
-//! raw specials, or that have a comma beside an encoded-word. Postfix would take such a name for several addresses.
+//! Decodes display names and group names (RFC 5322 §3.2.5, RFC 2047 §5), and finds the names that Postfix would take for several
+//! addresses: those with raw specials in an encoded-word, or with a comma next to one.
 
 use super::charset::can_be_cut;
 use super::word::{EncodedWord, encoded_words};
 use crate::message::address::{Kind, Token, Unstable, addresses, tokens};
 use crate::message::syntax::{comment, is_fws, is_wsp, quoted_string, unescaped};
 
-/// What a phrase says: text, each piece in a charset.
+/// A decoded phrase: pieces of text, each in a charset.
 #[derive(Debug, Default)]
 pub(super) struct Phrase {
     pub(super) pieces: Vec<(String, Vec<u8>)>,
 }
 
 impl Phrase {
-    /// Reads a phrase. Its raw bytes are in `charset`. `None` where it has an encoded-word that can't be read.
+    /// Decodes a phrase whose raw bytes are in `charset`. `None` if an encoded-word cannot be decoded.
     pub(super) fn of(phrase: &[u8], charset: &str) -> Option<Self> {
         let mut said = Self::default();
         let (mut rest, mut wsp) = (phrase, Vec::new());
@@ -26,7 +26,7 @@ impl Phrase {
             }
             let word = EncodedWord::at_start(rest);
             if let Some(word) = word {
-                // Whitespace between two encoded-words is no text (RFC 2047 §6.2).
+                // Whitespace between two encoded-words is dropped (RFC 2047 §6.2).
                 if !is_after_word {
                     said.push(charset, &wsp);
                 }
@@ -48,7 +48,7 @@ impl Phrase {
                     said.push_text(&unescaped(inner, b"\r\n"), charset)?;
                     length
                 }
-                // Only these are escaped outside of quotes; another backslash is one.
+                // Outside quotes only these are escaped; any other backslash is text.
                 (None, b'\\') if matches!(after.first(), Some(b'"' | b'\\')) => {
                     said.push(charset, after.get(..1)?);
                     2
@@ -63,7 +63,7 @@ impl Phrase {
         Some(said)
     }
 
-    /// The content of a quoted-string. Most readers decode encoded-words in it.
+    /// Adds the content of a quoted-string. Most mail readers decode encoded-words in it.
     fn push_text(&mut self, text: &[u8], charset: &str) -> Option<()> {
         let mut rest = text;
         while !rest.is_empty() {
@@ -78,7 +78,7 @@ impl Phrase {
         Some(())
     }
 
-    /// ASCII goes to the piece before it: it is the same in all charsets that can be cut.
+    /// Adds text. ASCII is added to the previous piece, because it is the same in all charsets that can be split.
     fn push(&mut self, charset: &str, text: &[u8]) {
         match self.pieces.last_mut() {
             _ if text.is_empty() => {}
@@ -92,7 +92,7 @@ impl Phrase {
         }
     }
 
-    /// All of it, if it is printable ASCII.
+    /// The whole text, if it is printable ASCII.
     pub(super) fn ascii(&self) -> Option<&[u8]> {
         let [(_, text)] = self.pieces.as_slice() else { return None };
         let is_plain = |byte: &u8| byte.is_ascii_graphic() || *byte == b' ';
@@ -105,8 +105,8 @@ fn is_shifted(text: &[u8]) -> bool {
     text.contains(&0x1b)
 }
 
-/// The field body in which each encoded-word, and each backslash with what it escapes, is one word to Postfix, of the
-/// same length. `None` where there is none of them, or a quote or a bracket is unbalanced.
+/// The field body with each encoded-word, and each backslash with the character it escapes, replaced by a word of the same length
+/// that Postfix takes for an atom. `None` if there is nothing to replace, or a quote or bracket is unbalanced.
 fn masked(body: &[u8]) -> Option<Vec<u8>> {
     let mut mask = Vec::with_capacity(body.len());
     let mut is_address = false;
@@ -117,7 +117,7 @@ fn masked(body: &[u8]) -> Option<Vec<u8>> {
             (b'=', _) if word.is_some() => (word.map_or(1, |word| word.length), true),
             (b'"', _) => (quoted_string(rest)?, false),
             (b'(', _) => (comment(rest)?, false),
-            // What an address may begin or end with stays what it is.
+            // A character that may begin or end an address stays.
             (b'\\', Some(b'<' | b'>' | b'@')) => (1, false),
             (b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
             _ => (1, false),
@@ -137,12 +137,12 @@ fn masked(body: &[u8]) -> Option<Vec<u8>> {
     (mask != body).then_some(mask)
 }
 
-/// A byte of an atom.
+/// The byte that replaces others: it is allowed in an atom.
 const MASK: u8 = b'?';
 
-/// The tokens of an address field as a person means it, and the phrases in it that have to be written again: where each
-/// begins and ends. `None` where Postfix and a person see the same in it. `is_single`: one mailbox with a comma in its
-/// name is usual in it.
+/// The tokens of an address field as its author meant it, and the phrases that have to be rewritten: where each begins and ends.
+/// `None` if Postfix reads the field as it was meant. `is_single`: the field often holds a single mailbox with a comma in its
+/// name.
 ///
 /// # Errors
 /// It is not certain what is an address in it.
@@ -156,7 +156,7 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
         is_masked(token) && encoded_words(text).next().is_some()
     };
     let names = names(&tokens, is_encoded, is_single)?;
-    // The same addresses, in the same places.
+    // The addresses and their places.
     let seen = |text: &[u8]| -> Option<Vec<_>> {
         let list = addresses(text).ok()?;
         list.iter().map(|address| Some(address.ok()?.text(body))).collect()
@@ -169,7 +169,7 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
         let (Some(first), Some(last)) = (words.first(), words.last()) else { continue };
         let odd = words.iter().filter(|token| is_masked(token));
         let odd = odd.filter_map(|token| body.get(token.from..token.to));
-        // Where Postfix reads it as it is meant, other programs may not.
+        // Even if Postfix reads the field as it was meant, other programs may not.
         let specials: &[u8] = if is_same { b"<>\"" } else { b" \t\n()<>@,;:\\\".[]|%!" };
         let mut odd = odd.filter(|text| text.iter().any(|byte| specials.contains(byte))).peekable();
         if odd.peek().is_none() && !name.is_joined {
@@ -188,24 +188,24 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
     }
 }
 
-/// The tokens, and the phrases to write again.
+/// The tokens, and the phrases to rewrite.
 pub(super) type Misread = (Vec<Token>, Vec<(usize, usize)>);
 
-/// Whether an address could be in an encoded-word.
+/// Whether an encoded-word could hold an address.
 fn has_address(text: &[u8]) -> bool {
     text.windows(3).any(|around| matches!(around, [a, b'@', b] if !is_fws(*a) && !is_fws(*b)))
 }
 
-/// Where a name is among the tokens.
+/// The place of a name in the tokens.
 struct Name {
     from: usize,
     to: usize,
-    /// There is a comma, a semicolon or a colon in it.
+    /// Whether the name has a comma, a semicolon or a colon.
     is_joined: bool,
 }
 
-/// The display names, and the names of groups. An encoded-word alone is no address, so that a comma, a semicolon or a
-/// colon after it is part of the name of the next mailbox.
+/// Finds the display names and group names. An encoded-word alone is not an address, so a comma, a semicolon or a colon after it
+/// belongs to the name of the next mailbox.
 fn names(
     tokens: &[Token],
     is_encoded: impl Fn(&Token) -> bool,
@@ -224,7 +224,7 @@ fn names(
         }
     }
     let mut found = Vec::new();
-    // Where the name begins that goes on, and the words after the last separator.
+    // Where the current name begins, and the number of words after the last separator.
     let (mut from, mut segment) = (0, 0);
     let mut at = 0_usize;
     while let Some(token) = tokens.get(at) {
@@ -245,7 +245,7 @@ fn names(
                 found.push(Name { from: segment, to: at.saturating_sub(1), is_joined: false });
             }
             if is_begun && !is_group && plain == 1 && !words.iter().any(&is_encoded) {
-                // One word may be part of the name, or an address without a domain.
+                // A single word may be part of the name, or an address without a domain.
                 return Err(Unstable::Name);
             }
             let is_name = words.iter().any(&is_encoded) || is_begun;
@@ -267,13 +267,13 @@ mod tests {
     use super::*;
     use crate::message::words::repaired;
 
-    /// What becomes of the body of a field; the same as before where nothing has to be done.
+    /// The repaired body of a field, which is unchanged if there is nothing to repair.
     fn repair(body: &str, is_single: bool) -> Result<String, Unstable> {
         let field = repaired(b"X", body.as_bytes(), is_single, None)?;
         let field = field.map(|field| String::from_utf8(field).unwrap());
         let field = field.unwrap_or_else(|| format!("X:{body}"));
         let body = field.strip_prefix("X:").unwrap().to_owned();
-        // Done again, it changes nothing.
+        // A second run changes nothing.
         assert_eq!(repaired(b"X", body.as_bytes(), is_single, None), Ok(None), "{body}");
         Ok(body)
     }
@@ -309,7 +309,7 @@ mod tests {
                 "=?utf-8?Q?=C3=9C?=: \"Bar, Inc.\" <a@x.test> (x)",
                 "=?utf-8?Q?=C3=9C=3A_Bar=2C_Inc=2E?= <a@x.test> (x)",
             ),
-            // The charset stays, and two of them are two encoded-words.
+            // The charset stays; two charsets make two encoded-words.
             (
                 "=?iso-8859-1?Q?M=FCller, H?= <a@x.test>",
                 "=?iso-8859-1?Q?M=FCller=2C_H?= <a@x.test>",
@@ -322,9 +322,9 @@ mod tests {
                 "=?iso-2022-jp?B?GyRCO1ZFRBsoQg==?=, Taro <a@x.test>",
                 "=?iso-2022-jp?B?GyRCO1ZFRBsoQiwgVGFybw==?= <a@x.test>",
             ),
-            // What turns out to be ASCII is quoted.
+            // Text that is ASCII after decoding is quoted.
             ("=?utf-8?Q?Smith?=, J. <a@x.test>", "\"Smith, J.\" <a@x.test>"),
-            // Raw text beside them.
+            // Raw text next to encoded-words.
             (
                 "M\u{fc}ller =?utf-8?Q?B=C3=BCro?=, x <a@x.test>",
                 "=?utf-8?Q?M=C3=BCller_B=C3=BCro=2C_x?= <a@x.test>",
@@ -404,7 +404,7 @@ mod tests {
             "=?utf-8?Q?Caf=C3=A9, Inc?=",
             "b@y.test =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>",
             "b@y.test CORP\\jdoe <a@x.test>",
-            // It can't be read.
+            // The encoded-word cannot be decoded.
             "=?utf-8?B?Caf, !?= <a@x.test>",
             "=?x-what?Q?Caf=C3=A9, x?= <a@x.test>",
         ] {
@@ -413,7 +413,7 @@ mod tests {
                 assert_eq!(got, Err(Unstable::Name), "{body}");
             }
         }
-        // A word between commas is a recipient, or part of a name: only in From and the like it is certain.
+        // A word between commas is a recipient or part of a name; only in From, Sender and Reply-To it is certain.
         let body = "=?utf-8?Q?Ren=C3=A9?=, root, Bob <b@x.test>";
         assert_eq!(repair(body, false), Err(Unstable::Name));
         assert_eq!(repair(body, true).unwrap(), "=?utf-8?Q?Ren=C3=A9=2C_root=2C_Bob?= <b@x.test>");

@@ -1,5 +1,4 @@
-//! The words of a header text: which of them have to be encoded, and which are encoded-words already
-//! (RFC 2047 §2).
+//! Splits header text into words: which of them have to be encoded, and which are already encoded-words (RFC 2047 §2).
 
 use std::borrow::Cow;
 use std::str;
@@ -24,7 +23,7 @@ pub(super) struct Word<'a> {
 enum Kind {
     Plain,
     Encoded,
-    /// To become an encoded-word: it is not ASCII, or touches an encoded-word in a word that is not.
+    /// A word that must be encoded: it is not ASCII, or touches an encoded-word inside a longer word that is not ASCII.
     Raw,
 }
 
@@ -41,17 +40,17 @@ impl Word<'_> {
 /// An encoded-word.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct EncodedWord<'a> {
-    /// With the language (RFC 2231 §5), if it names one.
+    /// The charset, with the language if it names one (RFC 2231 §5).
     pub(super) charset: &'a str,
     pub(super) is_quoted: bool,
-    /// As it is encoded; a raw space or a special may be in it.
+    /// The encoded text. It may have raw spaces and specials.
     text: &'a [u8],
-    /// Bytes of the whole word.
+    /// The length of the whole word.
     pub(super) length: usize,
 }
 
 impl<'a> EncodedWord<'a> {
-    /// The one that `text` begins with. Its encoded text may hold anything but a question mark.
+    /// The encoded-word at the beginning of `text`. Its encoded text may have any bytes except a question mark.
     pub(super) fn at_start(text: &'a [u8]) -> Option<Self> {
         let mut parts = text.strip_prefix(b"=?")?.splitn(4, |byte| *byte == b'?');
         let (charset, encoding, text) = (parts.next()?, parts.next()?, parts.next()?);
@@ -71,7 +70,7 @@ impl<'a> EncodedWord<'a> {
         Some(Self { charset, is_quoted, text, length })
     }
 
-    /// The bytes that it stands for. Folding inside it is nothing.
+    /// The decoded bytes. Folding inside the word is dropped.
     pub(super) fn decoded(&self) -> Option<Vec<u8>> {
         if self.is_quoted {
             let mut bytes = Vec::with_capacity(self.text.len());
@@ -98,7 +97,7 @@ impl<'a> EncodedWord<'a> {
         GeneralPurpose::new(&STANDARD, lenient).decode(text).ok()
     }
 
-    /// What it stands for, where it is longer than an encoded-word may be and can be cut.
+    /// The encoded-word and its decoded bytes, if it is longer than allowed and can be split.
     pub(super) fn too_long(text: &'a [u8]) -> Option<(Self, Vec<u8>)> {
         if text.len() <= LONGEST_WORD || !text.is_ascii() {
             return None;
@@ -155,7 +154,7 @@ pub(super) fn split_words(text: &[u8]) -> Vec<Word<'_>> {
     words
 }
 
-/// The encoded-words in a word that is not ASCII, and what is between them.
+/// Adds the encoded-words in a word that is not ASCII, and the text between them.
 fn push_pieces<'a>(wsp: &'a [u8], text: &'a [u8], words: &mut Vec<Word<'a>>) {
     let (mut wsp, mut rest) = (wsp, text);
     let mut push = |text: &'a [u8], kind| {
@@ -171,7 +170,7 @@ fn push_pieces<'a>(wsp: &'a [u8], text: &'a [u8], words: &mut Vec<Word<'a>>) {
     push(rest, Kind::Raw);
 }
 
-/// An encoded-word in a longer word: where it begins and ends.
+/// Where an encoded-word begins and ends inside a longer word.
 fn encoded_inside(text: &[u8]) -> Option<(usize, usize)> {
     let from = text.windows(2).position(|pair| pair == b"=?")?;
     let mut marks = text.iter().enumerate().skip(from.saturating_add(2));
@@ -187,7 +186,7 @@ fn is_encoded(text: &[u8]) -> bool {
     text.starts_with(b"=?") && text.ends_with(b"?=")
 }
 
-/// An encoded-word of encoding Q in which raw bytes are encoded where they are (RFC 2047 §4.2).
+/// Encodes the raw bytes in an encoded-word of encoding Q, in place (RFC 2047 §4.2).
 fn with_escapes(text: &[u8]) -> Option<Vec<u8>> {
     let is_quoted = text.windows(3).any(|part| part.eq_ignore_ascii_case(b"?Q?"));
     if text.is_ascii() || !is_encoded(text) || !is_quoted {

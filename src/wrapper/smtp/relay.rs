@@ -1,5 +1,5 @@
-//! An SMTP session between the client and the real sendmail, which runs as a child. Neither side is waited for while something
-//! can be done for the other.
+//! Relays an SMTP session between the client and the real sendmail, which runs as a child. It never waits for one side while
+//! there is work for the other.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -15,12 +15,12 @@ use crate::wrapper::child::Child;
 use crate::wrapper::handoff::{Call, HandoffError, Real};
 use crate::wrapper::privilege::Dropped;
 
-/// Bytes that can be written without waiting to any pipe or socket that poll(2) reports as ready (`PIPE_BUF`). Standard output
-/// is not made non-blocking: the caller, to which it belongs, would find it changed.
+/// How many bytes can be written without blocking to any pipe or socket that poll(2) reports as ready (`PIPE_BUF`). Standard
+/// output is not made non-blocking, because that would also change it for the caller.
 const WRITE: usize = 4096;
 
-/// How long the child may take to answer DATA if the client sends more before that. Milliseconds. It has never been seen to
-/// matter, as a server answers each line.
+/// How long to wait for the reply to DATA if the client has already sent more, in milliseconds. This should never matter, because
+/// a server answers each command.
 const PATIENCE: i32 = 300_000;
 
 /// The session and its two sides.
@@ -31,23 +31,23 @@ pub(super) struct Relay<'a> {
     dropped: Dropped,
     pub(super) session: Session,
     child: Child,
-    /// What the client sent and was not looked at yet.
+    /// Bytes of the client that were not processed yet.
     from_client: Vec<u8>,
     to_client: Vec<u8>,
     to_child: Vec<u8>,
     client_left: bool,
-    /// Bytes of the message that were found, and not read yet.
+    /// Bytes of the message that were not read yet.
     content: Vec<u8>,
-    /// How the message ended that was read.
+    /// How the last message ended.
     pub(super) end: DataEnd,
     piece: Vec<u8>,
 }
 
-/// What comes next.
+/// What follows in the session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Message,
-    /// The rest of the session is relayed as it is.
+    /// The rest of the session is relayed unchanged.
     NotFollowed,
     Over,
 }
@@ -61,7 +61,7 @@ enum Side {
 }
 
 impl<'a> Relay<'a> {
-    /// Starts the real sendmail. After an error nothing was read: it can still get standard input as it is.
+    /// Starts the real sendmail. After an error nothing was read, so that standard input can still be passed on untouched.
     pub(super) fn start(
         real: &'a Real,
         call: &'a Call,
@@ -112,7 +112,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Waits until something can be done, and does it.
+    /// Waits until one side is ready, and serves it.
     fn turn(&mut self, hears_client: bool) -> Result<(), Errno> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let hears_client = hears_client && !self.client_left && self.from_client.is_empty();
@@ -120,7 +120,7 @@ impl<'a> Relay<'a> {
         let from_client = input.as_ref().filter(|_| hears_client).map(|_| stdin.as_fd());
         let to_client = (!self.to_client.is_empty()).then(|| stdout.as_fd());
         let to_child = input.as_ref().filter(|_| !self.to_child.is_empty()).map(AsFd::as_fd);
-        // A client that does not read has to wait, as the real sendmail would make it wait.
+        // A client that does not read is not read from either; the real sendmail would do the same.
         let from_child = output.as_ref().filter(|_| self.to_client.len() < PIECE).map(AsFd::as_fd);
         let sides = [
             (Side::FromClient, from_client, PollFlags::POLLIN),
@@ -171,7 +171,7 @@ impl<'a> Relay<'a> {
                 write(input, &self.to_child)
             }
         };
-        // An error is the end of this side.
+        // An error counts as the end of this side.
         let length = match done {
             Err(Errno::EAGAIN | Errno::EINTR) => return,
             done => done.unwrap_or(0),
@@ -180,7 +180,7 @@ impl<'a> Relay<'a> {
         match (side, length) {
             (Side::FromClient, 0) => self.client_left = true,
             (Side::FromClient, _) => self.from_client.extend_from_slice(bytes),
-            // The real sendmail learns of it as it would without this program: when it writes.
+            // The real sendmail notices it when it writes, as it would without this program.
             (Side::ToClient, 0) => {
                 self.to_client.clear();
                 self.child.output = None;
@@ -199,7 +199,7 @@ impl<'a> Relay<'a> {
         }
     }
 
-    /// Gives bytes to the real sendmail.
+    /// Sends bytes to the real sendmail.
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.to_child.extend_from_slice(bytes);
         while !self.to_child.is_empty() {
@@ -211,9 +211,9 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Completes the message that was given to the real sendmail by what the client sent after it, or by another line.
+    /// Ends the message for the real sendmail, with the line that the client sent or with another line.
     pub(super) fn end_data(&mut self, line: Option<&[u8]>) -> io::Result<()> {
-        // If the client has left in the middle, that is nothing: the real sendmail sees that the message is not complete.
+        // The line is empty if the client has left in the middle: the real sendmail sees that the message is incomplete.
         let sent = self.session.data_end().to_vec();
         self.put(line.unwrap_or(&sent))?;
         let end = std::mem::replace(&mut self.end, DataEnd::NotYet);
@@ -221,8 +221,8 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Sends a reply to the message in place of the real sendmail. Another child takes the place of the one that waits for the
-    /// message, as there is no other way to tell that one that the message does not come.
+    /// Replies to the message instead of the real sendmail. The child that waits for the message is replaced by a new one,
+    /// because there is no way to tell it that the message does not follow.
     pub(super) fn refuse(&mut self, reply: &str) -> Result<(), HandoffError> {
         self.child.wait();
         self.child = Child::of_session(self.real, self.call, &self.dropped)?;
@@ -232,7 +232,7 @@ impl<'a> Relay<'a> {
         Ok(())
     }
 
-    /// Ends the session inside a message. The child must not take the part that it has for the whole.
+    /// Ends the session inside a message, so that the child does not take its part of the message for a complete one.
     pub(super) fn hang_up(&mut self, reply: &str) {
         self.child.input = None;
         self.to_child.clear();
@@ -242,13 +242,13 @@ impl<'a> Relay<'a> {
         self.client_left = true;
     }
 
-    /// Waits for the end of the child, which becomes that of this program.
+    /// Waits for the child and returns its exit code.
     pub(super) fn finish(self) -> Code {
         self.child.end()
     }
 }
 
-/// The message that the client sends.
+/// The current message of the client.
 #[derive(Debug)]
 pub(super) struct Data<'r, 'a>(pub(super) &'r mut Relay<'a>);
 
