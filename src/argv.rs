@@ -1,8 +1,8 @@
-//! What a command line of `sendmail` asks for. Classifies, never validates: argv goes on to the real
-//! sendmail as it is, and what is wrong with it is said by that program.
+//! Parses the command line of `sendmail`. It only classifies: the arguments are passed on unchanged, and the real sendmail
+//! reports errors in them.
 //!
-//! The rules are those of Postfix's sendmail(1), which asks getopt for `+`: options end at the first
-//! argument that is none. Bare `-q` and the old forms of `-V` are taken out before getopt sees them.
+//! The rules are those of Postfix's sendmail(1), which calls getopt with `+`: options end at the first argument that is not one.
+//! Postfix handles bare `-q` and the old forms of `-V` before getopt.
 
 #![forbid(unsafe_code)]
 
@@ -11,31 +11,31 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use lexopt::{Arg, Parser};
 
-/// What a line of one dot is (`-i`, `-oi`; Postfix's `SM_FLAG_AEOF`). Where two have a say, the
-/// greater one counts.
+/// How a line containing a single dot is treated (`-i`, `-oi`; Postfix's `SM_FLAG_AEOF`). If two settings apply, the greater one
+/// wins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum LoneDot {
-    /// It ends the message; what follows is not read.
+    /// It ends the message; the rest of the input is not read.
     #[default]
     Ends,
     /// It is a line of text (`-i`).
     IsText,
 }
 
-/// A message on standard input, and what argv says about it.
+/// A message on standard input, and its arguments.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Submission {
-    /// Whether a line of one dot ends the message.
+    /// Whether a line containing a single dot ends the message.
     pub lone_dot: LoneDot,
-    /// `-i` itself is there, alone or clustered: dma takes `-oi`, which says the same, for nothing.
+    /// Whether `-i` itself is there, alone or in a cluster. dma ignores `-oi`, which otherwise means the same.
     pub dash_i: bool,
-    /// `-G`: the mail of somebody else, passing through.
+    /// `-G`: the mail of another user is relayed.
     pub gateway: bool,
-    /// `-f` or `-r`, as typed; the last one counts. Empty or `<>` is the null sender.
+    /// The last `-f` or `-r`, as typed. Empty or `<>` is the null sender.
     pub envelope_sender: Option<Vec<u8>>,
     /// `-F`, as typed.
     pub full_name: Option<Vec<u8>>,
-    /// What pipe(8) of Postfix reports. Any caller can write that, so it matters only for the content filter's own user.
+    /// The arguments from Postfix's pipe(8). Any caller can pass them, so they are only used for the user of the content filter.
     pub client: ClientArguments,
 }
 
@@ -43,11 +43,11 @@ pub struct Submission {
 /// `-O DkimClient=${client_address}`. sendmail(1) has ignored unknown `-O` options since long before Postfix.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClientArguments {
-    /// The login name by which an SMTP client authenticated; empty for none.
+    /// The login name of an SMTP client; empty if it did not authenticate.
     pub login: Option<OsString>,
     /// The IP address of the SMTP client; empty if the message did not arrive by SMTP.
     pub address: Option<OsString>,
-    /// Where they are: the index of each `-O`, which the value follows.
+    /// The index of each `-O`; its value is the next argument.
     places: Vec<usize>,
 }
 
@@ -55,7 +55,7 @@ impl ClientArguments {
     const LOGIN: &str = "DkimLogin=";
     const ADDRESS: &str = "DkimClient=";
 
-    /// Keeps a value of `-O` that is one of the two.
+    /// Stores a value of `-O` if it is one of the two.
     fn take(&mut self, value: &OsStr, place: usize) -> bool {
         let bytes = value.as_bytes();
         let (into, value) = if let Some(value) = bytes.strip_prefix(Self::LOGIN.as_bytes()) {
@@ -70,7 +70,7 @@ impl ClientArguments {
         true
     }
 
-    /// `argv` without them.
+    /// `argv` without these arguments.
     #[must_use]
     pub fn removed_from(&self, argv: &[OsString]) -> Vec<OsString> {
         let is_kept = |at: usize| {
@@ -81,20 +81,20 @@ impl ClientArguments {
     }
 }
 
-/// What the real sendmail will do with an argv.
+/// What the real sendmail will do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     /// Reads one message from standard input and queues it.
     Submit(Submission),
-    /// Speaks SMTP on standard input (`-bs`), in which messages may come.
+    /// Speaks SMTP on standard input (`-bs`); the session may have messages.
     Smtp,
-    /// Reads no message, or refuses this argv: standard input stays untouched.
+    /// Reads no message, or rejects the arguments. Standard input is not touched.
     PassThrough,
 }
 
 impl Mode {
-    /// Says what `argv`, its name included, asks for. Total: what Postfix would refuse is
-    /// [`Mode::PassThrough`], so that the complaint comes from Postfix and comes at once.
+    /// Classifies `argv`, which includes the program name. Arguments that Postfix rejects are [`Mode::PassThrough`], so that
+    /// Postfix reports the error immediately.
     ///
     /// ```
     /// use sendmail_dkim::argv::Mode;
@@ -109,7 +109,7 @@ impl Mode {
             return Self::PassThrough;
         }
         let mut options = Options::default();
-        // Usage errors are found by the real program, in its words.
+        // The real sendmail reports usage errors.
         if options.read(argv.get(1..).unwrap_or_default()).is_none() {
             return Self::PassThrough;
         }
@@ -117,8 +117,8 @@ impl Mode {
     }
 }
 
-/// Names under which the real program reads no message of its caller's, or one of somebody else's
-/// (rmail: UUCP). Every other name is sendmail.
+/// Whether the program is called by a name under which it reads a message of its caller. It does not as newaliases and similar,
+/// and rmail reads mail of other users (UUCP).
 fn is_submitter(argv0: &OsStr) -> bool {
     let bytes = argv0.as_bytes();
     let base = bytes.rsplit(|byte| *byte == b'/').next().unwrap_or_default();
@@ -145,10 +145,10 @@ struct Options {
 }
 
 impl Options {
-    /// Takes the options up to the first recipient. `None`: no message is read, whatever follows.
+    /// Reads the options up to the first recipient. `None` if no message is read in any case.
     fn read(&mut self, args: &[OsString]) -> Option<()> {
         let mut parser = Parser::from_args(args);
-        // getopt knows no `-f=x`: the value of that is `=x`.
+        // In getopt, the value of `-f=x` is `=x`.
         parser.set_short_equals(false);
         loop {
             if self.take_special(&mut parser, args.len()) {
@@ -166,19 +166,19 @@ impl Options {
         }
     }
 
-    /// The arguments that Postfix looks at before getopt does: `-q`, and the `-V` of old that is `-XV`. And those that are
-    /// meant for the wrapper; `count` is the number of all.
+    /// Reads the arguments that Postfix handles before getopt (`-q`, and the old `-V`, now `-XV`), and those for the wrapper.
+    /// `count` is the number of all arguments.
     fn take_special(&mut self, parser: &mut Parser, count: usize) -> bool {
         let Some(mut raw) = parser.try_raw_args() else { return false };
         let [first, rest @ ..] = raw.as_slice() else { return false };
         let first = first.as_bytes();
         let is_flush = first == b"-q";
-        // `-V+=` and `-XV` need no care: getopt reads them as Postfix means them.
+        // getopt already reads `-V+=` and `-XV` as Postfix means them.
         let is_verp = first == b"-V" && rest.first().is_some_and(|next| next.len() == 2);
         if is_flush {
             self.asked = Asked::Other;
         }
-        // The name of the program precedes the arguments.
+        // Add one, because the program name precedes the arguments.
         let place = count.saturating_sub(raw.as_slice().len()).saturating_add(1);
         let is_ours = first == b"-O"
             && rest.first().is_some_and(|value| self.submission.client.take(value, place));
@@ -219,20 +219,20 @@ impl Options {
                     self.submission.lone_dot = LoneDot::IsText;
                 }
             }
-            // `-qRsite` and `-qIid` are for the queue, a time is for the daemon. Postfix refuses unknown letters, and -n, which it
-            // documents as ignored.
+            // `-qRsite` and `-qIid` are for the queue, and a time is for the daemon. Postfix rejects unknown letters, and also
+            // -n, which it documents as ignored.
             _ => return None,
         }
         Some(())
     }
 
-    /// `-bX`: one byte counts, whatever follows.
+    /// `-bX`: only the first byte matters.
     fn mode(&mut self, value: &[u8]) -> Option<()> {
         match value.first()? {
             b'm' => self.asked = Asked::Enqueue,
             b's' => self.asked = Asked::Smtp,
             b'd' | b'l' | b'h' | b'H' | b'i' | b'p' => self.asked = Asked::Other,
-            // `-bv` asks for a report.
+            // `-bv` requests a report.
             _ => return None,
         }
         Some(())
@@ -362,7 +362,7 @@ mod tests {
         submission("sendmail -q -bm a@b");
         submission("sendmail -q -q -bm a@b");
         assert_eq!(mode("sendmail -q a@b"), Mode::PassThrough);
-        // What reads no message stays so.
+        // A later option does not make it read a message.
         for line in ["sendmail -bv -bm a@b", "sendmail -qRsite -bm a@b", "sendmail -qIid -bm a"] {
             assert_eq!(mode(line), Mode::PassThrough, "{line}");
         }
@@ -434,7 +434,7 @@ mod tests {
         let argv: Vec<_> = line.split(' ').map(OsString::from).collect();
         let kept = found.client.removed_from(&argv).join(OsStr::new(" "));
         assert_eq!(kept, "s -G -i -O a=b -f -O -- -O DkimLogin=x");
-        // The values of other options, and what follows the first recipient, are none of them.
+        // Values of other options, and arguments after the first recipient, do not count.
         for line in [
             "s -G -f -O DkimLogin=x",
             "s -G -O x -- DkimLogin=x",
@@ -446,7 +446,7 @@ mod tests {
         ] {
             assert_eq!(submission(line).client, ClientArguments::default(), "{line}");
         }
-        // An empty value, and one that says more than once.
+        // An empty value, and a value that is given twice.
         let found = submission("s -O DkimLogin= -O DkimClient=1 -O DkimClient= a");
         assert_eq!(found.client.login.as_deref(), Some(OsStr::new("")));
         assert_eq!(found.client.address.as_deref(), Some(OsStr::new("")));

@@ -1,7 +1,7 @@
-//! The configuration: TOML text → values. Pure; where the text comes from is the caller's matter.
+//! The configuration: parses TOML text. Pure; the caller reads the files.
 //!
-//! `config.toml` has the settings of the host. A file in `domains/` has those of one signing domain and may override the signing
-//! settings of the host. Unknown keys are errors.
+//! `config.toml` has the settings of the host. A file in `domains/` has the settings of one signing domain, and may override the
+//! signing settings of the host. Unknown keys are errors.
 
 #![forbid(unsafe_code)]
 
@@ -26,18 +26,19 @@ use crate::message::address::Completion;
 use crate::network::Network;
 use keys::Keys;
 
-/// What `config.toml` says.
+/// The content of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// The real sendmail; absolute.
+    /// The absolute path of the real sendmail.
     pub sendmail: PathBuf,
-    /// What completes a bare address.
+    /// How to complete a bare address.
     pub completion: Completion,
-    /// Postfix's parameter of that name: the field that a message without To and Cc gets, which may be empty. `None`: not known.
+    /// Postfix's parameter of this name: the field that is added to a message without To and Cc; it may be empty. `None` if it is
+    /// not known.
     pub undisclosed_recipients_header: Option<String>,
-    /// Postfix's parameter of that name: larger messages are refused by the real sendmail. In bytes.
+    /// Postfix's parameter of this name: the real sendmail rejects larger messages. In bytes.
     pub message_size_limit: Option<u64>,
-    /// What a line of one dot is to the real sendmail when it is not given `-i`.
+    /// How the real sendmail treats a line containing a single dot without `-i`.
     pub lone_dot: LoneDot,
     /// Whether a signed message is logged.
     pub log_success: bool,
@@ -47,39 +48,39 @@ pub struct Host {
     pub publish: Option<Publish>,
     /// The login name under which Postfix runs the wrapper as its content filter.
     pub filter_user: Option<String>,
-    /// How to sign where a domain does not say otherwise.
+    /// How to sign, unless a domain file overrides it.
     pub signing: Signing,
 }
 
-/// What a domain file says.
+/// The content of a domain file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DomainFile {
-    /// Each makes a signature. None: only the addresses in `rules` are signed.
+    /// Each selector makes a signature. If the list is empty, only mail From the addresses in `rules` is signed.
     pub selectors: Vec<Selector>,
-    /// d=, where it is not the name of the file.
+    /// d=, if it is not the name of the file.
     pub domain: Option<Domain>,
-    /// Whether mail From below the domain is signed too.
+    /// Whether mail From subdomains is also signed.
     pub subdomains: bool,
     /// i=, within d=.
     pub identity: Option<Identity>,
-    /// Who may sign: login names and group names. Both `None`: everyone.
+    /// The users who may sign. If both `users` and `groups` are `None`, every user may.
     pub users: Option<Vec<String>>,
-    /// See `users`.
+    /// The groups whose members may sign.
     pub groups: Option<Vec<String>>,
-    /// The SMTP clients whose mail is signed: those that authenticated by one of these names. `None`: any client.
+    /// The login names of the SMTP clients whose mail is signed. `None` means any client.
     pub logins: Option<Vec<String>>,
-    /// And those with an address in one of these networks. `None`: any address.
+    /// The networks of the SMTP clients whose mail is signed. `None` means any address.
     pub clients: Option<Vec<Network>>,
-    /// Selectors for single addresses; the first that fits counts.
+    /// Selectors for single addresses. The first matching rule applies.
     pub rules: Vec<Rule>,
     /// How to sign.
     pub signing: Signing,
 }
 
-/// A message of more bytes is not signed where no `message_size_limit` is set.
+/// The largest message that is signed if no `message_size_limit` is set, in bytes.
 const LARGEST: u64 = 128 << 20;
 
-/// What a message may have more than Postfix counts of it: mbox lines, CRs.
+/// How many bytes a message may have that Postfix does not count: mbox lines and CRs.
 pub(crate) const BEYOND: u64 = 1 << 20;
 
 impl Host {
@@ -115,15 +116,14 @@ impl Host {
         })
     }
 
-    /// How many bytes of a message are read before it is given to the real sendmail as it comes: more than that
-    /// one accepts, line ends and all.
+    /// How many bytes of a message are stored before it is passed on unsigned. This is a little more than the real sendmail
+    /// accepts.
     #[must_use]
     pub fn most_kept(&self) -> u64 {
         self.message_size_limit.unwrap_or(LARGEST).saturating_add(BEYOND)
     }
 
-    /// What can be known of a text that [`Self::parse`] refuses: mail must go on, and where the
-    /// administrator asked for refusal, must not go out unsigned.
+    /// The settings that are needed even if [`Self::parse`] fails: where to send the mail, and whether it may be sent unsigned.
     #[must_use]
     pub fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
         keys::salvage(text)
@@ -131,7 +131,7 @@ impl Host {
 }
 
 impl DomainFile {
-    /// All selectors that it names, those of rules behind the others; some may be there twice.
+    /// All selectors of the file, then those of its rules. A selector may occur twice.
     pub fn all_selectors(&self) -> impl Iterator<Item = &Selector> {
         self.selectors.iter().chain(self.rules.iter().flat_map(|rule| &rule.selectors))
     }
@@ -148,7 +148,7 @@ impl DomainFile {
         let d = domain.as_ref().or(name);
         let rules = keys.rules()?.iter().map(|rule| Rule::of(rule, &keys, d));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
-        // With rules, those may be all that is signed.
+        // If there are rules, selectors are optional.
         let selectors = match keys.selectors()? {
             None if rules.is_empty() => return Err(missing("selectors")),
             selectors => selectors.unwrap_or_default(),
@@ -173,7 +173,7 @@ fn missing(key: &str) -> ConfigError {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+#[expect(clippy::unwrap_in_result, reason = "a test sets this up")]
 mod tests {
     use super::signing::{ONE_OF_EACH, OTHERS};
     use super::*;
@@ -225,15 +225,18 @@ mod tests {
             ("origin = \"a b\"", "line 2: origin: "),
             (
                 "on_error = \"drop\"",
-                "line 2: on_error: \"drop\" is neither \"send\" nor \"refuse\"",
+                "line 2: on_error: expected \"send\" or \"refuse\", found \"drop\"",
             ),
             ("canonicalization = \"loose\"", "line 2: canonicalization: "),
-            ("minimum_key_bits = 512", "line 2: minimum_key_bits: 512 is not in 1024..=4096"),
+            (
+                "minimum_key_bits = 512",
+                "line 2: minimum_key_bits: expected 1024 to 4096, found 512",
+            ),
             ("expire = \"soon\"", "line 2: expire: "),
             ("headers = [\"Subject\"]", "line 2: headers: "),
             ("headers = [\"+Bcc\"]", "line 2: headers: "),
             ("oversign = [\"From\", \"Sender\"]", "line 2: oversign: "),
-            ("lone_dot = \"no\"", "line 2: lone_dot: \"no\" is neither \"ends\" nor \"text\""),
+            ("lone_dot = \"no\"", "line 2: lone_dot: expected \"ends\" or \"text\", found \"no\""),
             ("log_success = 1", "line 2: "),
             ("publish = \"knotc\"", "line 2: publish: \"knotc\" is not \"nsupdate\"; "),
             ("publish = [\"x\"]", "line 2: publish: the list must begin with the absolute path"),
@@ -242,11 +245,11 @@ mod tests {
             ("nsupdate_key = \"x\"", "line 2: nsupdate_key: \"x\" is not an absolute path"),
             (
                 "nsupdate_server = \"a\\nb\"",
-                "line 2: nsupdate_server: \"a\\nb\" is no host name or address with or without a port",
+                "line 2: nsupdate_server: expected a host name or an address, optionally with a port, found \"a\\nb\"",
             ),
             (
                 "log_destination = \"file\"",
-                "line 2: log_destination: \"file\" is none of \"syslog\", \"stderr\" and \"none\"",
+                "line 2: log_destination: expected \"syslog\", \"stderr\" or \"none\", found \"file\"",
             ),
             (
                 "undisclosed_recipients_header = \"Bcc: x\"",

@@ -1,11 +1,11 @@
-//! An IP address or a network, as `clients` of a domain file names it, and the address of an SMTP client. Pure.
+//! IP addresses and networks in `clients` of a domain file, and the address of an SMTP client. Pure.
 
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr};
 
-/// An address with the number of its bits that count: `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7`.
+/// An address and the length of its prefix: `192.0.2.0/24`, `2001:db8::/32`, `192.0.2.7`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Network {
     address: IpAddr,
@@ -13,7 +13,8 @@ pub struct Network {
 }
 
 impl Network {
-    /// Reads an address, or an address and a prefix length. Postfix writes IPv6 in brackets, `[2001:db8::]/32`: both are read.
+    /// Parses an address, or an address and a prefix length. IPv6 may also be in brackets, as Postfix writes it:
+    /// `[2001:db8::]/32`.
     ///
     /// # Errors
     /// What is wrong with the text.
@@ -45,7 +46,7 @@ impl Network {
         Ok(network)
     }
 
-    /// Whether an address is in it.
+    /// Whether an address is in the network.
     #[must_use]
     pub fn contains(&self, address: IpAddr) -> bool {
         let address = address.to_canonical();
@@ -53,19 +54,19 @@ impl Network {
             && Self { address, prefix: self.prefix }.first().address == self.address
     }
 
-    /// How many bits of its address count.
+    /// The length of the prefix in bits.
     #[must_use]
     pub fn prefix(&self) -> u8 {
         self.prefix
     }
 
-    /// Whether it is larger than any network that one owner has: `10.0.0.0/8` and `fc00::/7` are the largest private ones.
+    /// Whether it is larger than any network with a single owner. The largest private ones are `10.0.0.0/8` and `fc00::/7`.
     #[must_use]
     pub fn is_wide(&self) -> bool {
         self.prefix < if self.address.is_ipv4() { 8 } else { 7 }
     }
 
-    /// The network of the same length, with no bit set after the prefix.
+    /// The network with no bits set after the prefix.
     fn first(self) -> Self {
         let dropped = u32::from(width(self.address).saturating_sub(self.prefix));
         let address = match self.address {
@@ -82,7 +83,7 @@ impl Network {
     }
 }
 
-/// The bits of an address.
+/// How many bits an address has.
 fn width(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
@@ -96,7 +97,8 @@ impl fmt::Display for Network {
     }
 }
 
-/// The address of an SMTP client as Postfix reports it: without a zone, and IPv4 in IPv6 as IPv4. `None`: it is not known.
+/// Parses the address of an SMTP client from Postfix. The zone is dropped, and IPv4-mapped IPv6 becomes IPv4. `None` if it is not
+/// known.
 #[must_use]
 pub fn client_address(text: &str) -> Option<IpAddr> {
     let (address, _) = text.split_once('%').unwrap_or((text, ""));

@@ -1,4 +1,4 @@
-//! What to do with one message: the configuration, the message and its submitter → a decision. Pure.
+//! Decides what to do with one message from the configuration, the message and its submitter. Pure.
 
 #![forbid(unsafe_code)]
 
@@ -14,17 +14,17 @@ use crate::message::complete::has_resent;
 use crate::message::received::is_of_web_program;
 use crate::network::client_address;
 
-/// A place in `domains/` where the file for an author domain may be, the nearest first.
+/// A file in `domains/` that may apply to an author domain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// The domain that the file is named after; `None`: `default.toml`.
+    /// The domain that the file is named after. `None` for `default.toml`.
     pub domain: Option<Domain>,
-    /// The file counts only where it says `subdomains = true`.
+    /// The file only applies if it has `subdomains = true`.
     pub is_parent: bool,
 }
 
 impl Candidate {
-    /// All places for an author domain.
+    /// All files that may apply to an author domain, the closest first.
     ///
     /// ```
     /// use sendmail_dkim::{dkim::Domain, policy::Candidate};
@@ -38,7 +38,7 @@ impl Candidate {
         let parents = std::iter::successors(author.parent(), Domain::parent)
             .map(|parent| Self { domain: Some(parent), is_parent: true });
         let any = Self { domain: None, is_parent: false };
-        // `x@default` is From a domain like any other, and has no file of that name.
+        // For mail From `x@default`, `default.toml` is not the file of its own domain.
         let own =
             std::iter::once(exact).chain(parents).filter(|candidate| candidate.name() != DEFAULT);
         own.chain(std::iter::once(any)).collect()
@@ -54,17 +54,17 @@ impl Candidate {
         format!("{}.toml", self.name())
     }
 
-    /// Whether a file found here is the one to use.
+    /// Whether the file that was found here applies.
     #[must_use]
     pub fn fits(&self, file: &DomainFile) -> bool {
         !self.is_parent || file.subdomains
     }
 }
 
-/// The name of the file for any other domain, without `.toml`, and of the directory of its keys.
+/// The name of the file for all other domains, without `.toml`, and of the directory of its keys.
 pub(crate) const DEFAULT: &str = "default";
 
-/// Who submits: the real user, whatever argv, environment or message say.
+/// The submitter: the real user, regardless of arguments, environment and message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Caller {
     /// The real user id.
@@ -73,25 +73,24 @@ pub struct Caller {
     pub login: Option<String>,
     /// The names of the real group and of the supplementary groups.
     pub groups: Vec<String>,
-    /// The SMTP client that Postfix accepted the message from, if the real user is the one that Postfix runs its content
-    /// filter as.
+    /// The SMTP client that sent the message to Postfix, if the real user is the one that Postfix runs its content filter as.
     pub client: Option<Client>,
 }
 
 /// An SMTP client, as Postfix reports it to its content filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Client {
-    /// The name by which it authenticated; `None` if it did not, or the command line of the filter does not report it.
+    /// Its login name. `None` if it did not authenticate, or if the command line of the filter does not pass the name.
     pub login: Option<String>,
-    /// Its address. `None` if the command line of the filter does not report it, or reports none.
+    /// Its address. `None` if the command line of the filter does not pass it, or if it is empty.
     pub address: Option<IpAddr>,
-    /// The command line of the filter reports no address: the message did not arrive by SMTP.
+    /// Whether the address on the command line of the filter is empty: the message did not arrive by SMTP.
     pub is_local: bool,
 }
 
 impl From<&ClientArguments> for Client {
     fn from(arguments: &ClientArguments) -> Self {
-        // A name that is not UTF-8 is in no domain file.
+        // Names in domain files are always UTF-8.
         let login = arguments.login.as_ref().and_then(|login| login.to_str());
         let address = arguments.address.as_ref();
         Self {
@@ -105,61 +104,61 @@ impl From<&ClientArguments> for Client {
 /// Whether to sign, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Decision {
-    /// Sign by this plan.
+    /// Sign according to this plan.
     Sign(Box<Plan>),
     /// Send as submitted.
     Skip(Reason),
 }
 
-/// All that is needed to sign one message.
+/// Everything that is needed to sign one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    /// What to sign, for which domain.
+    /// What to sign, and for which domain.
     pub recipe: Recipe,
-    /// One signature for each.
+    /// One signature is made for each selector.
     pub selectors: Vec<Selector>,
-    /// The folder below `keys/` where the keys are.
+    /// The folder below `keys/` with the keys.
     pub folder: String,
-    /// Smaller keys are refused; in bits.
+    /// The smallest RSA key that may sign, in bits.
     pub minimum_key_bits: u32,
-    /// Domains that sign in addition; their own files name their keys.
+    /// Domains that sign in addition. Their own domain files name their keys.
     pub also_sign_as: Vec<Domain>,
-    /// Whether one key that fails is enough to leave the message unsigned.
+    /// Whether the message stays unsigned if any key fails.
     pub strict_selectors: bool,
     /// What to do when signing fails.
     pub on_error: OnError,
-    /// Whether the body is made 7-bit first.
+    /// Whether the body is encoded as 7-bit first.
     pub seven_bit: bool,
 }
 
-/// Why a message is sent as submitted. None of these is an error of the host.
+/// Why a message is sent as submitted. None of these is an error in the setup of the host.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Reason {
-    /// Its From names no single domain.
+    /// From does not name a single domain.
     NoAuthor(NoAuthor),
-    /// No file in `domains/` is for the domain.
+    /// No file in `domains/` applies to the domain.
     NotConfigured,
-    /// No key can be published for the domain: it means something to this host alone.
+    /// No key can be published for the domain, because it is only valid on this host.
     LocalName,
-    /// It has a Received field of a mail system: it was written elsewhere, or comes back from a content filter.
+    /// It has a Received field of a mail system: it was written on another host, or comes back from a content filter.
     Forwarded,
-    /// It has a Resent field (RFC 5322 §3.6.6): whoever sends it now is not its author.
+    /// It has a Resent field (RFC 5322 §3.6.6): the sender is not its author.
     Resent,
-    /// It was given with `-G`, as mail of somebody else.
+    /// It was submitted with `-G`, as mail of another user.
     Gateway,
-    /// It has a signature of the same domain.
+    /// It already has a signature of the same domain.
     AlreadySigned,
     /// The domain file has no selector for the address.
     NoRule,
     /// `users` and `groups` do not name the caller.
     NotAllowed,
-    /// It was submitted by SMTP, and `smtp` is not set.
+    /// It was submitted by SMTP, but `smtp` is not set.
     NotBySmtp,
     /// `logins` or `clients` do not name the SMTP client.
     ClientNotAllowed,
-    /// The header is larger than any that is looked at.
+    /// The header is too large to be examined.
     HeaderTooLarge,
-    /// Its header has a field that can't be read.
+    /// The header has a line that is not part of a field.
     BadHeader,
 }
 
@@ -183,20 +182,19 @@ impl fmt::Display for Reason {
     }
 }
 
-/// What holds for the author domain of one message.
+/// The configuration that applies to the author domain of one message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     /// Where the file was found.
     pub candidate: Candidate,
-    /// What it says, the settings of the host included.
+    /// The content of the file, including inherited settings of the host.
     pub file: DomainFile,
 }
 
 impl Policy {
-    /// Decides on one message. `gateway`: it came with `-G`.
+    /// Decides what to do with one message. `gateway`: it was submitted with `-G`.
     ///
-    /// # Errors
-    /// When the names in h= contradict each other; the administrator causes it.
+    /// # Errors The names in `headers` and `oversign` contradict each other. The administrator causes this error.
     pub fn decide(
         &self,
         author: &Author,
@@ -239,14 +237,14 @@ impl Policy {
         })))
     }
 
-    /// d=: what the file says, else its name; in `default.toml`, else the author domain.
+    /// d=: `domain` in the file, else the name of the file, or the author domain for `default.toml`.
     #[must_use]
     pub fn signing_domain(&self, author: &Domain) -> Domain {
         let own = self.file.domain.as_ref().or(self.candidate.domain.as_ref());
         own.unwrap_or(author).clone()
     }
 
-    /// The folder below `keys/`: that of d=; for `default.toml` that names no domain, `default`.
+    /// The folder below `keys/`: d=, or `default` for a `default.toml` without `domain`.
     #[must_use]
     pub fn folder(&self) -> &str {
         self.file.domain.as_ref().map_or(self.candidate.name(), Domain::as_str)
@@ -263,7 +261,7 @@ impl Policy {
             return Some(Reason::AlreadySigned);
         }
         let sign_forwarded = self.file.signing.sign_forwarded;
-        // Postfix accepted the message from a client that the administrator trusts.
+        // Postfix accepted the message from a client whose mail the administrator wants to sign.
         let is_submission = caller.client.is_some() && self.file.signing.smtp;
         if gateway && !sign_forwarded && !is_submission {
             let by_smtp = caller.client.is_some();
@@ -274,7 +272,7 @@ impl Policy {
         if has_passed && !sign_forwarded && !is_submission {
             return Some(Reason::Forwarded);
         }
-        // An attached message that a reader bounces has no trace of its way.
+        // A mail reader that resends a message may drop its Received fields.
         if has_resent(header) && !sign_forwarded {
             return Some(Reason::Resent);
         }
@@ -284,7 +282,7 @@ impl Policy {
         })
     }
 
-    /// Whether a caller may sign: for mail that arrived by SMTP `logins` and `clients` decide, else `users` and `groups`.
+    /// Whether the caller may sign. For mail that arrived by SMTP, `logins` and `clients` decide, else `users` and `groups`.
     #[must_use]
     pub fn allows(&self, caller: &Caller) -> bool {
         let signing = &self.file.signing;
@@ -305,7 +303,7 @@ impl Policy {
             || caller.groups.iter().any(|group| named(groups, group))
     }
 
-    /// Whether both `logins` and `clients` name an SMTP client, as far as they are set.
+    /// Whether `logins` and `clients` allow an SMTP client. One that is not set allows all.
     fn allows_client(&self, client: &Client) -> bool {
         let has_login =
             self.file.logins.as_ref().is_none_or(|logins| {
@@ -319,21 +317,20 @@ impl Policy {
     }
 }
 
-/// Whether a message that the content filter reads has been through the filter before: then Postfix filters what
-/// sendmail(1) submits, too, and the message would come back without end.
+/// Whether a message that the content filter reads has already passed through it. This is a loop: Postfix also filters the mail
+/// that sendmail(1) submits.
 #[must_use]
 pub fn is_loop(header: &Header, filter: u32, client: &Client) -> bool {
-    // Postfix adds the topmost field, and writes the user into it for mail from sendmail(1).
+    // Postfix adds the topmost field. For mail from sendmail(1) the field names the user.
     let newest = header.named("Received").next().map(|field| field.value().trim_ascii());
     let is_local = newest.is_some_and(|value| value.starts_with(b"by "));
     let user = format!("from userid {filter})");
     let names_user = |value: &[u8]| value.windows(user.len()).any(|part| part == user.as_bytes());
-    // Where header_checks removes that field, the missing address of a client is all there is to see.
+    // If header_checks removes this field, only the missing address of a client shows the loop.
     if is_local { newest.is_some_and(names_user) } else { client.is_local }
 }
 
-/// Whether the message has a signature that claims to be of `domain`. It need not verify: a second one
-/// would be ours over a text that somebody else has finished.
+/// Whether the message has a signature with d= `domain`, even an invalid one: another program has already signed the final text.
 fn is_signed_for(header: &Header, domain: &Domain) -> bool {
     header.named("DKIM-Signature").any(|field| {
         let d =
@@ -459,7 +456,7 @@ mod tests {
         plan(&open, &resent);
     }
 
-    /// What becomes of a message that the content filter reads, with the text of a domain file.
+    /// The reason for a message that the content filter reads, with the text of a domain file.
     fn filtered(text: &str, login: Option<&str>, address: Option<&str>) -> Option<Reason> {
         let policy = policy(Some("sample.com"), &format!("{SELECTOR}{text}\n"));
         let header = format!("Received: from x\n{FROM}");
@@ -475,7 +472,7 @@ mod tests {
                 None
             }
             Decision::Skip(reason) => {
-                // The process that signs knows nothing but the caller.
+                // The process that signs only knows the caller.
                 assert!(!allowed, "{text}");
                 Some(reason)
             }
@@ -486,7 +483,7 @@ mod tests {
     fn mail_by_smtp_is_signed_where_the_domain_file_says_so() {
         assert_eq!(filtered("smtp = true", None, None), None);
         assert_eq!(filtered("", None, None), Some(Reason::NotBySmtp));
-        // Users and groups of this host are not asked for it.
+        // `users` and `groups` do not apply to it.
         assert_eq!(filtered("smtp = true\nusers = []", None, None), None);
         assert_eq!(filtered("sign_forwarded = true", None, None), None);
         assert_eq!(
@@ -552,11 +549,11 @@ mod tests {
         assert!(looped(&format!("{ours}{by_smtp}"), false));
         assert!(looped(&format!("Return-Path: <a@b>\n{ours}{by_smtp}"), true));
         assert!(!looped(by_smtp, false) && !looped(other, true) && !looped(bounce, true));
-        // Another host with the same number.
+        // Another host with the same user id.
         assert!(!looped(&format!("{by_smtp}{ours}"), false));
-        // Whose Received fields header_checks removes.
+        // On a host whose header_checks removes Received fields.
         assert!(looped("", true) && looped(by_smtp, true) && !looped("", false));
-        // What a client says it is.
+        // A client that claims this name.
         let forged = "Received: from x (by host (Postfix, from userid 997)\n\tby host id 1\n";
         assert!(!looped(forged, false));
     }
@@ -574,7 +571,7 @@ mod tests {
             );
         }
         plan(&default, "From: root@localhost.example\n");
-        // By a key of another domain, or of its own file, the administrator asked for it.
+        // With a key of another domain, or with a file of its own, the administrator asked for it.
         plan(&policy(None, &format!("{SELECTOR}domain = \"sample.com\"\n")), "From: root@web1\n");
         plan(&policy(Some("web1"), SELECTOR), "From: root@web1\n");
     }

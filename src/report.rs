@@ -1,4 +1,4 @@
-//! Exit codes, the line on standard error and the line in the log. The wrapper writes them here only.
+//! Exit codes, standard error and the log. The wrapper has no other output.
 
 #![forbid(unsafe_code)]
 
@@ -26,11 +26,11 @@ use crate::policy::Client;
 /// Exit codes of sysexits.h that the wrapper itself uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
-    /// `EX_TEMPFAIL`: not accepted; the caller may try again. Postfix's own failures exit so too.
+    /// `EX_TEMPFAIL`: not accepted; the caller may try again. Postfix uses this code for its own failures, too.
     TempFail = 75,
 }
 
-/// An exit code of the wrapper. An exported `main` can't return the one of std.
+/// An exit code of the wrapper. An exported `main` cannot return `std::process::ExitCode`.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub u8);
@@ -41,7 +41,7 @@ impl From<Exit> for Code {
     }
 }
 
-/// How bad it is (syslog(3)).
+/// The severity of a log line (syslog(3)).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Severity {
     /// `LOG_ERR`
@@ -55,14 +55,14 @@ pub enum Severity {
 const FACILITY_MAIL: u32 = 2 << 3;
 const IDENT: &str = "sendmail-dkim";
 
-/// An address longer than this is cut in the log (RFC 5321 §4.5.3.1 allows 64 + 1 + 255).
+/// A longer address is cut in the log (RFC 5321 §4.5.3.1 allows 64 + 1 + 255).
 const LONGEST_ADDRESS: usize = 320;
 
-/// A longer reason is cut, as one that quotes a whole file of the configuration would be: no daemon takes a line of any
-/// length. Characters.
+/// A longer reason is cut, in characters: it may quote a large part of a configuration file, and log daemons limit the length of
+/// a line.
 const LONGEST_REASON: usize = 1_000;
 
-/// What became of a message.
+/// What happened to a message.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Outcome {
     /// Sent with a signature.
@@ -81,25 +81,25 @@ pub struct Entry<'a> {
     pub uid: u32,
     /// The SMTP client, if the real user is that of Postfix's content filter.
     pub client: Option<&'a Client>,
-    /// The envelope sender of the command line or of MAIL FROM; may hold anything.
+    /// The envelope sender of the command line or of MAIL FROM. May hold any bytes.
     pub envelope: Option<&'a [u8]>,
-    /// Message-ID, submitted or added by the wrapper; may hold anything. Postfix's cleanup(8) logs it beside the queue id.
+    /// The Message-ID, submitted or added by the wrapper. May hold any text. Postfix's cleanup(8) logs it with the queue id.
     pub message_id: Option<&'a str>,
     /// How many bytes were submitted, if they were read to their end.
     pub size: Option<u64>,
-    /// How long it took, the wait for the caller's bytes included.
+    /// How long it took, including the time to read the message.
     pub time: Option<Duration>,
-    /// The author address; may hold anything.
+    /// The author address. May hold any text.
     pub author: Option<&'a str>,
     /// d=
     pub domain: Option<&'a Domain>,
     /// s=, of each signature.
     pub selectors: &'a [Selector],
-    /// d= and s= of the signatures by other domains than that of the author.
+    /// d= and s= of the signatures by other domains than the author domain.
     pub also: &'a [(Domain, Selector)],
-    /// What became of it.
+    /// What happened to the message.
     pub outcome: Outcome,
-    /// Why, where it was not signed.
+    /// Why it was not signed, or a remark.
     pub reason: Option<&'a str>,
 }
 
@@ -154,13 +154,13 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
-/// The text between the angle brackets of an address or a message id, if it has them.
+/// The text between angle brackets, or the whole text if it has none.
 fn within_brackets(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
 }
 
-/// An address without the characters that end it in the log: a quoted local part may hold spaces and brackets.
+/// Escapes the characters that would end an address in the log: a quoted local part may hold spaces and brackets.
 fn escaped(address: &str) -> String {
     let chars = address.chars().take(LONGEST_ADDRESS).map(|char| match char {
         ' ' | '<' | '>' => char.escape_unicode().to_string(),
@@ -169,7 +169,7 @@ fn escaped(address: &str) -> String {
     chars.collect()
 }
 
-/// Where the log goes from now on.
+/// Sets where the log goes.
 pub fn log_to(destination: LogDestination) {
     DESTINATION.store(destination as u8, Ordering::Relaxed);
 }
@@ -190,11 +190,11 @@ pub fn log(severity: Severity, line: &impl fmt::Display) {
     }
 }
 
-/// The rest of a longer line is cut: a pipe that is ready takes 4,096 bytes without blocking (`PIPE_BUF` of pipe(7)).
+/// A longer line is cut: 4,096 bytes can be written to a pipe that is ready without blocking (`PIPE_BUF` of pipe(7)).
 const LONGEST_LINE: usize = 4_000;
 
-/// Writes one line to standard error, unless its reader is stuck. This process may still become the real sendmail: its signal mask
-/// is the caller's again afterwards.
+/// Writes one line to standard error, unless its reader is stuck. The signal mask is restored afterwards, because this process
+/// may still exec the real sendmail.
 fn log_to_stderr(line: &str) {
     let end = line.char_indices().map(|(at, _)| at).find(|at| *at >= LONGEST_LINE);
     let line = format!("{IDENT}: {}\n", line.get(..end.unwrap_or(line.len())).unwrap_or(line));
@@ -218,7 +218,7 @@ fn log_to_stderr(line: &str) {
 fn log_to_daemon(severity: Severity, line: &impl fmt::Display) {
     let priority = FACILITY_MAIL | severity as u32;
     let text = format!("<{priority}>{IDENT}[{}]: {line}", std::process::id());
-    // Not syslog(3): that one blocks while the daemon sleeps. The daemon adds the time of day itself.
+    // Not syslog(3), which blocks while the daemon is stopped. The daemon adds the time of day itself.
     let sent = UnixDatagram::unbound().and_then(|socket| {
         let address = UnixAddr::new(DEV_LOG)?;
         match sendto(socket.as_raw_fd(), text.as_bytes(), &address, FLAGS) {
@@ -234,8 +234,8 @@ fn log_to_daemon(severity: Severity, line: &impl fmt::Display) {
     }
 }
 
-/// Writes one line, ended by a NUL, to a daemon that listens on a stream. A daemon that is stopped accepts no connection once its
-/// backlog is full, and reads nothing: the wait for it is as short as that for a busy one.
+/// Writes one line, ended by a NUL, to a daemon that listens on a stream. If the daemon is stopped and its backlog is full, the
+/// wait is as short as for a busy daemon.
 fn log_to_stream(line: &str) -> Result<(), Errno> {
     let socket = socket(AddressFamily::Unix, SockType::Stream, SockFlag::SOCK_CLOEXEC, None)?;
     let patience = TimeVal::milliseconds(PATIENCE_MS.into());
@@ -245,17 +245,17 @@ fn log_to_stream(line: &str) -> Result<(), Errno> {
     Ok(())
 }
 
-/// The call neither waits nor raises SIGPIPE.
+/// Flags so that the call neither blocks nor raises SIGPIPE.
 const FLAGS: MsgFlags = MsgFlags::MSG_DONTWAIT.union(MsgFlags::MSG_NOSIGNAL);
 
 const DEV_LOG: &str = "/dev/log";
 
-/// Its queue takes ten lines (`net.unix.max_dgram_qlen`): many submitters at once fill it for some milliseconds.
+/// The queue of the socket holds ten lines (`net.unix.max_dgram_qlen`). Many submitters at once fill it for some milliseconds.
 const PATIENCE: Duration = Duration::from_millis(PATIENCE_MS as u64);
 const PATIENCE_MS: u8 = 100;
 const WRONG_TYPE: i32 = Errno::EPROTOTYPE as i32;
 
-/// Reports a failure of the wrapper itself: a line on standard error in the form of Postfix, a line in the log, and the exit code
+/// Reports a failure of the wrapper itself: a line on standard error in Postfix's format, a line in the log, and the exit code
 /// for "not accepted".
 pub fn fatal(error: &dyn Error) -> Code {
     let line = format!("fatal: {}", chain(error));
@@ -267,7 +267,7 @@ pub fn fatal(error: &dyn Error) -> Code {
 
 /// Writes one line to standard error. The exit code is the same if the caller has closed it.
 pub fn complain(line: &str) -> Code {
-    // SIGPIPE may not be blocked yet, and only the exit code comes after this.
+    // SIGPIPE may not be blocked yet. It may stay blocked, because the process only exits after this.
     let _: Result<(), Errno> = SigSet::from(Signal::SIGPIPE).thread_block();
     let line = format!("sendmail.dkim: {line}\n");
     drop(io::stderr().lock().write_all(line.as_bytes()));
@@ -287,7 +287,7 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// An error as people read it: that of a system call without its number and its name in C.
+/// An error message for people: errors of system calls have neither a number nor the name of an errno.
 #[must_use]
 pub fn plain(error: &(dyn Error + 'static)) -> String {
     let of_io = error.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error);
@@ -382,7 +382,7 @@ mod tests {
     fn control_characters_are_escaped_and_long_addresses_cut() {
         let line = Entry { author: Some("a\nb\u{202e}\0@x"), ..entry() }.to_string();
         assert!(line.contains("author=<a\\nb\\u{202e}\\0@x>"), "{line}");
-        // What looks like the end of the address, and like other parts of the line, is inside it.
+        // Text that looks like the end of the address and like other parts of the line stays inside the address.
         let odd = "\"> result=signed d=x <\"@x";
         let line = Entry { author: Some(odd), ..entry() }.to_string();
         assert!(

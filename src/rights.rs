@@ -1,4 +1,4 @@
-//! Who may own, write and read what lies below `/etc/sendmail-dkim`: one rule, for the wrapper and for `dkimctl`.
+//! Who may own, write and read the files below `/etc/sendmail-dkim`: one rule for the wrapper and `dkimctl`.
 //!
 //! * Files and directories belong to root or to the owner of the tree, which is the owner of its topmost directory.
 //! * Only their owner may write them.
@@ -10,32 +10,32 @@ use std::fmt;
 use std::fs::Metadata;
 use std::os::unix::fs::MetadataExt as _;
 
-/// The users and the group that the rule names.
+/// The rule for a tree with this owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rule {
     /// The owner of the tree.
     owner: u32,
 }
 
-/// Owner, group and mode of a file or a directory.
+/// The owner, group and mode of a file or directory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Rights {
     pub(crate) owner: u32,
     pub(crate) group: u32,
-    /// The permission bits: 12 of them.
+    /// The 12 permission bits.
     pub(crate) mode: u32,
 }
 
-/// A file or a directory breaks the rule; the administrator causes it.
+/// How a file or directory breaks the rule. The administrator causes this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Breach {
-    /// It belongs to another user.
+    /// It is owned by another user.
     Owner(Rights),
-    /// Other users than its owner may write it.
+    /// Users other than its owner may write to it.
     Writable(Rights),
     /// Every user may read the key.
     Readable(Rights),
-    /// The group that may read the key is not that of the keys.
+    /// The group that may read the key is not the group of the keys directory.
     Group { found: Rights, expected: u32 },
 }
 
@@ -46,16 +46,16 @@ impl From<&Metadata> for Rights {
 }
 
 impl Rule {
-    /// The rule for a tree of that owner, or for that user who writes to one.
+    /// The rule for a tree with this owner.
     pub(crate) fn of_owner(owner: u32) -> Self {
         Self { owner }
     }
 
-    /// Judges a directory, or a file that every user may read.
+    /// Checks a directory, or a file that every user may read.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// How it breaks the rule.
     pub(crate) fn judge(self, found: Rights) -> Result<(), Breach> {
         if found.owner != 0 && found.owner != self.owner {
             return Err(Breach::Owner(found));
@@ -66,11 +66,11 @@ impl Rule {
         Ok(())
     }
 
-    /// Judges a key file; `keys` are the rights of the directory that holds all keys.
+    /// Checks a key file. `keys` are the permissions of the directory with all keys.
     ///
     /// # Errors
     ///
-    /// What is wrong with it.
+    /// How it breaks the rule.
     pub(crate) fn judge_key(self, found: Rights, keys: Rights) -> Result<(), Breach> {
         self.judge(found)?;
         if found.mode & 0o004 != 0 {

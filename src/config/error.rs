@@ -1,13 +1,13 @@
-//! What is wrong with a configuration.
+//! Errors in the configuration.
 
 use std::fmt;
 
-/// What is wrong with a configuration text; the administrator causes it.
+/// An error in a configuration text. The administrator causes it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Counted from 1; `None` where something is missing.
+    /// The line, counted from 1. `None` if a key is missing.
     pub line: Option<usize>,
-    /// What is wrong, naming the key.
+    /// The error, which names the key.
     pub what: String,
 }
 
@@ -23,14 +23,14 @@ impl fmt::Display for ConfigError {
 impl std::error::Error for ConfigError {}
 
 impl ConfigError {
-    /// What is wrong at the byte `place` of a text.
+    /// An error at the byte `place` of a text.
     pub(crate) fn at(text: &str, place: usize, what: impl Into<String>) -> Self {
         let before = text.bytes().take(place);
         let line = before.filter(|byte| *byte == b'\n').count().saturating_add(1);
         Self { line: Some(line), what: what.into() }
     }
 
-    /// What the parser of TOML says about a text.
+    /// The error that the TOML parser reports.
     pub(crate) fn of(text: &str, error: &toml::de::Error) -> Self {
         let what = |key: Option<&str>| in_words(error.message(), key);
         match error.span() {
@@ -40,14 +40,14 @@ impl ConfigError {
     }
 }
 
-/// The key in whose line a place is.
+/// The key on the line of a place.
 fn key_at(text: &str, place: usize) -> Option<&str> {
     let line = text.get(..place)?.rsplit('\n').next()?;
     let key = line.split_once('=')?.0.trim();
     (!key.is_empty() && !key.starts_with('#')).then_some(key)
 }
 
-/// What serde says, in the words of TOML.
+/// Rewrites a message of serde in the terms of TOML.
 fn in_words(message: &str, key: Option<&str>) -> String {
     let quoted = |rest: &str| rest.split('`').nth(1).unwrap_or_default().to_owned();
     if let Some(rest) = message.strip_prefix("unknown field ") {

@@ -1,4 +1,4 @@
-//! The keys of both kinds of files as they stand in the text, each with its place.
+//! The keys of both kinds of files with their places in the text.
 
 mod callers;
 mod host;
@@ -18,7 +18,7 @@ use crate::dkim::{Domain, Identity, Selector};
 pub(super) type Text = Option<Spanned<String>>;
 pub(super) type List = Option<Spanned<Vec<String>>>;
 
-/// All keys there are; which of them may stand where is looked at afterwards, for the better message.
+/// All keys. Whether a key is allowed in this kind of file is checked later, for a better message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Values {
@@ -76,11 +76,11 @@ pub(super) struct RuleKeys {
     pub(super) identity: Text,
 }
 
-/// Entries of `selectors`: each makes a signature.
+/// The most entries of `selectors`; each makes a signature.
 const MOST_SELECTORS: usize = 10;
-/// Entries of `users`, `groups`, `logins` and `clients`.
+/// The most entries of `users`, `groups`, `logins` and `clients`.
 const MOST_LOGINS: usize = 1_000;
-/// `[[sign]]` tables.
+/// The most `[[sign]]` tables.
 const MOST_RULES: usize = 1_000;
 
 /// A parsed file and its text, for line numbers.
@@ -151,7 +151,7 @@ impl<'a> Keys<'a> {
         ConfigError::at(self.text, span.start, format!("{key}: {what}"))
     }
 
-    /// The value of a text key, parsed; the error names the text.
+    /// Parses the value of a text key. The error has the place of the value.
     fn parsed<T, E: std::fmt::Display>(
         &self,
         key: &str,
@@ -182,7 +182,7 @@ impl<'a> Keys<'a> {
     ) -> Result<Option<Identity>, ConfigError> {
         self.parsed("identity", value, |text| {
             let identity = Identity::parse(text).map_err(|error| error.to_string())?;
-            let d = d.ok_or_else(|| "needs key `domain` in default.toml".to_owned())?;
+            let d = d.ok_or_else(|| "requires key `domain` in default.toml".to_owned())?;
             if !identity.domain().is_within(d) {
                 return Err(format!("{text:?} is not within {}", d.as_str()));
             }
@@ -195,7 +195,7 @@ impl<'a> Keys<'a> {
         Ok(self.values.sign.as_ref().map_or(&[], |rules| rules.as_ref()))
     }
 
-    /// Refuses a list of more entries than that.
+    /// An error if the list has more entries than `most`.
     fn most<T>(
         &self,
         key: &str,
@@ -213,7 +213,7 @@ impl<'a> Keys<'a> {
         self.selectors_of(&self.values.selector, &self.values.selectors)
     }
 
-    /// `selector` and `selectors`, of which one is enough.
+    /// The selectors of `selector` or `selectors`.
     pub(super) fn selectors_of(
         &self,
         one: &Text,
@@ -226,7 +226,7 @@ impl<'a> Keys<'a> {
         };
         let error = |what: String| self.error("selectors", &many.span(), what);
         if one.is_some() {
-            return Err(error("key `selector` is there too".to_owned()));
+            return Err(error("use either `selector` or `selectors`, not both".to_owned()));
         }
         let mut selectors = Vec::new();
         for text in many.as_ref() {
@@ -243,7 +243,7 @@ impl<'a> Keys<'a> {
     }
 }
 
-/// `sendmail` and `on_error` of a text that is otherwise broken.
+/// Reads `sendmail` and `on_error` from a text that is otherwise broken.
 pub(super) fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
     let (table, _) = toml::de::DeTable::parse_recoverable(text);
     let text_of = |key: &str| {

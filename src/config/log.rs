@@ -1,6 +1,6 @@
 //! Where the log goes.
 
-/// Where the lines of the log go.
+/// Where log lines are written.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum LogDestination {
     /// To syslog(3), by way of /dev/log.
@@ -13,13 +13,13 @@ pub enum LogDestination {
 }
 
 impl LogDestination {
-    /// By its name in the file.
+    /// Parses the value of `log_destination`.
     pub(super) fn named(text: &str) -> Result<Self, String> {
         match text {
             "syslog" => Ok(Self::Syslog),
             "stderr" => Ok(Self::Stderr),
             "none" => Ok(Self::None),
-            _ => Err(format!("{text:?} is none of \"syslog\", \"stderr\" and \"none\"")),
+            _ => Err(format!("expected \"syslog\", \"stderr\" or \"none\", found {text:?}")),
         }
     }
 }

@@ -1,20 +1,20 @@
-//! How `dkimctl` publishes records by itself. The wrapper does not use it.
+//! How `dkimctl` publishes records. The wrapper does not use these settings.
 
 use std::path::PathBuf;
 
 use serde::Deserialize;
 
-/// What brings a record into DNS.
+/// A way to publish a record in DNS.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Publish {
     /// nsupdate(1): a dynamic update (RFC 2136).
     Nsupdate {
         /// The TSIG key, for `nsupdate -k`.
         key: Option<PathBuf>,
-        /// The server to send it to, and its port, as nsupdate(1) takes them; else the primary server of the zone.
+        /// The server and its port, as in the `server` command of nsupdate(1). The default is the primary server of the zone.
         server: Option<String>,
     },
-    /// A program, as an absolute path, and its arguments.
+    /// The absolute path of a program, and its arguments.
     Command(Vec<String>),
 }
 

@@ -13,12 +13,12 @@ pub struct Rule {
     pub domain: Domain,
     /// At least one.
     pub selectors: Vec<Selector>,
-    /// i=, in place of that of the file.
+    /// i=, instead of that of the file.
     pub identity: Option<Identity>,
 }
 
 impl Rule {
-    /// Of a file that signs by `d`; `None`: by the domain of each author.
+    /// Parses a rule of a file that signs with d= `d`. `None` means the domain of each author.
     pub(super) fn of(
         table: &RuleKeys,
         keys: &Keys<'_>,
@@ -29,7 +29,7 @@ impl Rule {
         let (local, domain) = text
             .rsplit_once('@')
             .filter(|(local, _)| !local.is_empty())
-            .ok_or_else(|| error(format!("{text:?} is no address: want local@domain")))?;
+            .ok_or_else(|| error(format!("expected an address (local@domain), found {text:?}")))?;
         let domain = Domain::parse(domain).map_err(|why| error(why.to_string()))?;
         let selectors = keys.selectors_of(&table.selector, &table.selectors)?;
         let missing = || keys.error("sign", &table.from.span(), "key `selector` is missing");

@@ -3,13 +3,13 @@
 use crate::dkim::{Canon, Canonicalization, Domain, FieldName, Recipe};
 use crate::message::limits::LONGEST_LINE;
 
-/// What to do with a message that should be signed and can't be.
+/// What to do with a message that should be signed but cannot be.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum OnError {
     /// Send it as it was submitted.
     #[default]
     Send,
-    /// Give it back to the caller: exit code 75.
+    /// Reject it with exit code 75.
     Refuse,
 }
 
@@ -18,7 +18,7 @@ impl OnError {
         match text {
             "send" => Ok(Self::Send),
             "refuse" => Ok(Self::Refuse),
-            _ => Err(format!("{text:?} is neither \"send\" nor \"refuse\"")),
+            _ => Err(format!("expected \"send\" or \"refuse\", found {text:?}")),
         }
     }
 }
@@ -31,27 +31,27 @@ pub struct Signing {
     pub on_error: OnError,
     /// c=
     pub canonicalization: Canonicalization,
-    /// Smaller RSA keys are refused; in bits.
+    /// The smallest RSA key that may sign, in bits.
     pub minimum_key_bits: u32,
-    /// h=, where present; From among them.
+    /// Fields to sign if they are present, including From.
     pub headers: Vec<FieldName>,
-    /// Fields to oversign, present or not: adding one in transit breaks the signature. Each is also in `headers`.
+    /// Fields to oversign, so that adding one in transit breaks the signature. Each is also in `headers`.
     pub oversign: Vec<FieldName>,
     /// x= − t=, in seconds.
     pub expire: Option<u64>,
     /// Whether the body is made 7-bit before it is signed.
     pub seven_bit: bool,
-    /// Domains that sign in addition to that of the author.
+    /// Domains that sign in addition to the author domain.
     pub also_sign_as: Vec<Domain>,
-    /// Whether one key that fails is enough to leave the message unsigned.
+    /// Whether the message stays unsigned if any key fails.
     pub strict_selectors: bool,
-    /// Whether mail that passes through (`Received:`, `-G`) is signed.
+    /// Whether forwarded mail (`Received:`, `-G`) is signed.
     pub sign_forwarded: bool,
-    /// Whether mail that Postfix accepted by SMTP and hands to the content filter is signed.
+    /// Whether mail that Postfix accepted by SMTP and passed to the content filter is signed.
     pub smtp: bool,
 }
 
-/// Signed, and oversigned, present or not: a reader acts on such a field, and neither Postfix nor a hop nor a mailing list that
+/// Fields that are signed and oversigned: mail readers act on them, and neither Postfix, another hop nor a mailing list that
 /// keeps signatures adds one. `docs/signed-fields.md` has the reason for each.
 pub(super) const ONE_OF_EACH: [&str; 16] = [
     "From",
@@ -72,7 +72,8 @@ pub(super) const ONE_OF_EACH: [&str; 16] = [
     "Autocrypt",
 ];
 
-/// Signed if present: the rest of §5.4.1, and what RFC 8058 §4 requires. A mailing list adds them.
+/// Fields that are signed only if present, because mailing lists add them: the rest of §5.4.1, and those that RFC 8058 §4
+/// requires.
 pub(super) const OTHERS: [&str; 8] = [
     "List-Id",
     "List-Help",
@@ -106,7 +107,7 @@ impl Default for Signing {
     }
 }
 
-/// The one place that knows which names may stand in h=: a trial recipe.
+/// Checks the names by making a recipe, which knows the names that h= may have.
 pub(super) fn try_names(headers: &[FieldName], oversign: &[FieldName]) -> Result<(), String> {
     let Ok(domain) = Domain::parse("example.com") else { return Ok(()) };
     Recipe::new(domain, headers.to_vec(), oversign.to_vec())
@@ -114,7 +115,7 @@ pub(super) fn try_names(headers: &[FieldName], oversign: &[FieldName]) -> Result
         .map_err(|error| error.to_string())
 }
 
-/// Whether a text is a whole To or Cc field.
+/// Whether the text is a complete To or Cc field.
 #[must_use]
 pub fn is_recipient_field(text: &str) -> bool {
     let name = text.split(':').next().unwrap_or_default();

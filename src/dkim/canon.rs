@@ -15,10 +15,10 @@ pub enum Canon {
 }
 
 impl Canon {
-    /// Passes the canonical form of one field to `sink`, piece by piece, *without* the CRLF at its
-    /// end, which the DKIM-Signature field goes without (§3.7).
+    /// Passes the canonical form of one field to `sink`, piece by piece, *without* the CRLF at its end: the DKIM-Signature field
+    /// is hashed without one (§3.7).
     ///
-    /// `bytes` are the field with or without its final line end.
+    /// `bytes` is the field, with or without its final line end.
     pub fn field(self, bytes: &[u8], mut sink: impl FnMut(&[u8])) {
         let bytes = without_line_end(bytes);
         match self {
@@ -86,30 +86,30 @@ pub struct NotACanonicalization;
 
 impl fmt::Display for NotACanonicalization {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a canonicalization is simple or relaxed, or two of these with a slash between")
+        write!(f, "expected simple or relaxed, or two of these separated by a slash")
     }
 }
 
 impl error::Error for NotACanonicalization {}
 
-/// Passes the canonical form of a body to a sink; the body comes in pieces of any size.
+/// Passes the canonical form of a body to a sink. The body is read in pieces of any size.
 ///
-/// Keeps counts of what it holds back, never the bytes.
+/// Keeps only counts of what it holds back, never the bytes.
 #[derive(Clone, Debug)]
 pub struct Body {
     pub(super) canon: Canon,
     /// Output buffer: the sink gets large pieces instead of single lines.
     out: Vec<u8>,
-    /// Line ends held back: they may turn out to end the body.
+    /// Line ends held back because they may be the last ones of the body.
     line_ends: u64,
-    /// A CR came last: it may belong to a line end.
+    /// The last byte was a CR, which may belong to a line end.
     cr: bool,
-    /// WSP came last (relaxed only): it may turn out to end a line.
+    /// The last byte was WSP, which may be at the end of a line (relaxed only).
     wsp: bool,
     begun: bool,
 }
 
-/// Bytes that a sink gets at a time.
+/// How many bytes a sink gets at a time.
 const MANY: usize = 8 << 10;
 
 impl Body {
@@ -145,15 +145,15 @@ impl Body {
         if self.cr {
             self.text(b"\r", sink);
         }
-        // Of the line ends at the end one stays; a missing one is added. A body of nothing else is
-        // one line end in the simple form (§3.4.3) and nothing in the relaxed one (§3.4.4).
+        // The body ends in exactly one line end. A body of line ends only becomes one line end in the simple form (§3.4.3) and
+        // empty in the relaxed form (§3.4.4).
         if self.begun || self.canon == Canon::Simple {
             self.put(b"\r\n", sink);
         }
         self.flush(sink);
     }
 
-    /// How many bytes are kept as they are, all but the line ends, which are LFs.
+    /// How many of the first bytes are kept as they are. Their line ends are LFs.
     fn kept_length(&self, bytes: &[u8]) -> usize {
         if self.canon == Canon::Simple {
             return memchr(b'\r', bytes).unwrap_or(bytes.len());
@@ -178,7 +178,7 @@ impl Body {
         self.give(rest, sink);
     }
 
-    /// Reads one line, or what there is of it. Returns the bytes after it.
+    /// Reads one line, or the part of it that is there. Returns the bytes after it.
     fn line<'a>(&mut self, bytes: &'a [u8], sink: &mut impl FnMut(&[u8])) -> &'a [u8] {
         if let Some((line, after)) = split_at_line_end(bytes) {
             self.text(line.strip_suffix(b"\r").unwrap_or(line), sink);
@@ -205,7 +205,7 @@ impl Body {
         }
     }
 
-    /// Passes on bytes of which none is dropped, after what was held back before them.
+    /// Passes on what was held back, then these bytes unchanged.
     fn give(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
         if bytes.is_empty() {
             return;
@@ -248,13 +248,13 @@ impl Body {
     }
 }
 
-/// What is before the first LF, and what is after it.
+/// The bytes before the first LF, and the bytes after it.
 fn split_at_line_end(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (line, after) = bytes.split_at_checked(memchr(b'\n', bytes)?)?;
     Some((line, after.get(1..)?))
 }
 
-/// Without the LF or CRLF at the end, if there is one.
+/// The bytes without the LF or CRLF at the end, if there is one.
 pub(super) fn without_line_end(bytes: &[u8]) -> &[u8] {
     bytes.strip_suffix(b"\n").map_or(bytes, |line| line.strip_suffix(b"\r").unwrap_or(line))
 }
@@ -269,7 +269,7 @@ fn simple_field(bytes: &[u8], mut sink: impl FnMut(&[u8])) {
     }
 }
 
-/// Unfolds, makes one space of each run of WSP, and drops WSP at either end (§3.4.2).
+/// Unfolds the value, replaces each run of WSP by one space, and drops WSP at both ends (§3.4.2).
 fn relaxed_value(value: &[u8], mut sink: impl FnMut(&[u8])) {
     let (mut begun, mut wsp) = (false, false);
     for piece in value.split_inclusive(|&byte| byte == b'\n') {
@@ -289,8 +289,8 @@ fn relaxed_value(value: &[u8], mut sink: impl FnMut(&[u8])) {
     }
 }
 
-/// Whether a text begins with WSP (§2.8), and what the relaxed form keeps of it after that, up to the first WSP that
-/// is not a single space between two words; then the rest.
+/// Returns whether the text begins with WSP (§2.8); the bytes after it that the relaxed form keeps as they are, up to the first
+/// WSP that is not a single space between two words; and the rest.
 fn split_words(text: &[u8]) -> (bool, &[u8], &[u8]) {
     let wsp = text.iter().take_while(|byte| matches!(byte, b' ' | b'\t')).count();
     let text = text.get(wsp..).unwrap_or_default();
@@ -302,11 +302,11 @@ fn split_words(text: &[u8]) -> (bool, &[u8], &[u8]) {
     (wsp > 0, words, rest)
 }
 
-/// Bytes that are compared together, and the one after them.
+/// The bytes that are compared together, and the byte after them.
 const BLOCK: usize = 32 + 1;
 
-/// Whether the relaxed form may change something in a part of a body, the last byte aside. It has no branch,
-/// so that the compiler compares many bytes at a time.
+/// Whether the relaxed form may change anything in this part of a body, except for its last byte. There is no branch, so that the
+/// compiler compares many bytes at a time.
 fn has_change(bytes: &[u8; BLOCK]) -> bool {
     let next = bytes.iter().skip(1);
     bytes.iter().zip(next).fold(false, |any, (&byte, &next)| {

@@ -1,4 +1,4 @@
-//! The names that a signature is made under: domain (d=), selector (s=) and identity (i=).
+//! The names in a signature: domain (d=), selector (s=) and identity (i=).
 
 use std::borrow::Cow;
 use std::{error, fmt};
@@ -8,8 +8,8 @@ use idna::uts46::{AsciiDenyList, DnsLength, Hyphens, Uts46};
 /// A signing domain (SDID, §2.5): lower-case A-labels, 1 to 253 bytes, no empty label, no trailing
 /// dot.
 ///
-/// As such it is also safe as the name of a file: it holds letters, digits, `-`, `_` and single
-/// dots between them, and neither begins nor ends with a dot or a hyphen.
+/// A domain is also safe as a file name: it consists of letters, digits, `-`, `_` and single dots, and neither begins nor ends
+/// with a dot or a hyphen.
 ///
 /// ```
 /// use sendmail_dkim::dkim::Domain;
@@ -35,7 +35,7 @@ impl Domain {
         &self.0
     }
 
-    /// Whether the name means something to one host alone: it has no dot, or is below `localhost` or `localdomain`. No key can be
+    /// Whether the name is only valid on one host: it has no dot, or is below `localhost` or `localdomain`. No key can be
     /// published for it.
     #[must_use]
     pub fn is_local(&self) -> bool {
@@ -43,7 +43,7 @@ impl Domain {
         !self.as_str().contains('.') || ["localhost", "localdomain"].contains(&last)
     }
 
-    /// The domain one label up, unless that is a single label or nothing.
+    /// The parent domain. `None` if that has a single label or none.
     pub fn parent(&self) -> Option<Self> {
         let (_, parent) = self.0.split_once('.')?;
         parent.contains('.').then(|| Self(parent.into()))
@@ -104,11 +104,11 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Parses an identity. The local part is kept as typed.
+    /// Parses an identity. The local part keeps its case.
     ///
     /// # Errors
     ///
-    /// There is no `@`, the local part has a control character, or the domain is none.
+    /// There is no `@`, the local part has a control character, or the domain is not valid.
     pub fn parse(text: &str) -> Result<Self, DomainError> {
         let (local, domain) = text.rsplit_once('@').ok_or(DomainError::NoAt)?;
         if let Some(control) = local.chars().find(|char| char.is_control()) {
@@ -122,7 +122,7 @@ impl Identity {
         &self.local
     }
 
-    /// The domain, which is that of the signature or one below it (§3.5 i=).
+    /// The domain: d= itself or a subdomain of it (§3.5 i=).
     pub fn domain(&self) -> &Domain {
         &self.domain
     }
@@ -137,7 +137,7 @@ impl fmt::Display for Identity {
 /// Why a text is not a domain, selector or identity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DomainError {
-    /// Nothing, or more bytes than the DNS has room for.
+    /// The text is empty, or longer than DNS allows.
     Length(usize),
     /// Two dots in a row, or a dot at either end.
     EmptyLabel,
@@ -147,7 +147,7 @@ pub enum DomainError {
     Character(char),
     /// A label that begins or ends with a hyphen.
     Hyphen,
-    /// A text beyond ASCII that UTS 46 gives no A-labels for.
+    /// A text with non-ASCII characters that UTS 46 cannot convert to A-labels.
     Unmappable,
     /// An identity without `@`.
     NoAt,
@@ -158,9 +158,9 @@ impl fmt::Display for DomainError {
         match self {
             Self::Length(0) => write!(f, "it is empty"),
             Self::Length(bytes) => write!(f, "it has {bytes} bytes, more than {MAXIMUM}"),
-            Self::EmptyLabel => write!(f, "it has an empty label (a dot too many)"),
+            Self::EmptyLabel => write!(f, "it has an empty label (one dot too many)"),
             Self::LongLabel => write!(f, "it has a label of more than {MAXIMUM_LABEL} bytes"),
-            Self::Character(char) => write!(f, "{char:?} has no place in it"),
+            Self::Character(char) => write!(f, "{char:?} is not allowed in it"),
             Self::Hyphen => write!(f, "a label begins or ends with a hyphen"),
             Self::Unmappable => write!(f, "it is not a valid internationalized name"),
             Self::NoAt => write!(f, "it has no @"),
@@ -172,7 +172,7 @@ impl error::Error for DomainError {}
 
 /// Turns a name into lower-case A-labels.
 fn a_labels(text: &str) -> Result<Box<str>, DomainError> {
-    // Before UTS 46 sees it: its cost grows faster than its input.
+    // Checked before UTS 46 processing, whose cost grows faster than its input.
     if text.len() > MAXIMUM.saturating_mul(4) {
         return Err(DomainError::Length(text.len()));
     }

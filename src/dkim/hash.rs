@@ -1,4 +1,4 @@
-//! The two hashes of a signature (§3.7): that of the body (bh=) and that of the header (under b=).
+//! The two hashes of a signature (§3.7): the body hash (bh=) and the header hash, which b= signs.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use crate::dkim::canon::{Body, Canon};
 use crate::dkim::header::{FieldName, Header, Picker};
 use crate::dkim::key::Algorithm;
 
-/// Hashes a body that comes in pieces of any size (bh=).
+/// Hashes a body that is read in pieces of any size (bh=).
 #[derive(Clone)]
 pub struct BodyHasher {
     body: Body,
@@ -21,7 +21,7 @@ impl BodyHasher {
         Self::limited(canon, None)
     }
 
-    /// Hashes no more than `limit` bytes of the canonical form (l=, §3.5). For verifying only.
+    /// A hasher of at most `limit` bytes of the canonical form (l=, §3.5). Used only to verify.
     pub fn limited(canon: Canon, limit: Option<u64>) -> Self {
         let hashed = Hashed { sha256: Sha256::new(), length: 0, limit: limit.unwrap_or(u64::MAX) };
         Self { body: Body::new(canon), hashed }
@@ -47,7 +47,7 @@ impl fmt::Debug for BodyHasher {
     }
 }
 
-/// The canonical bytes so far.
+/// The hash of the canonical bytes so far.
 #[derive(Clone)]
 struct Hashed {
     sha256: Sha256,
@@ -96,14 +96,14 @@ pub(super) struct SignedFields {
 }
 
 impl SignedFields {
-    /// `signed` has a name once for each instance that is signed.
+    /// `signed` has each name once for each instance that is signed.
     pub(super) fn new<'a, Names: IntoIterator<Item = &'a FieldName>>(
         canon: Canon,
         header: &Header,
         signed: Names,
     ) -> Self {
         let mut picker = Picker::new(header);
-        // Room for most of what programs send.
+        // Large enough for most headers.
         let mut text = Vec::with_capacity(2048);
         for name in signed {
             if let Some(field) = picker.pick(name) {
@@ -114,13 +114,13 @@ impl SignedFields {
         Self { canon, text }
     }
 
-    /// What is signed: those, and the DKIM-Signature field itself, its b= empty and without a line end (§3.7).
+    /// The text that is signed: these fields, then the DKIM-Signature field with an empty b= and without its line end (§3.7).
     pub(super) fn and(mut self, signature: &[u8]) -> Vec<u8> {
         self.canon.field(signature, |piece| self.text.extend_from_slice(piece));
         self.text
     }
 
-    /// The same with one DKIM-Signature field for each algorithm.
+    /// The texts that are signed, with a DKIM-Signature field for each algorithm.
     pub(super) fn and_each(self, signatures: [&[u8]; Algorithm::ALL.len()]) -> HashInput {
         let signatures = signatures.map(|field| {
             let mut text = Vec::with_capacity(field.len().saturating_mul(2));
@@ -131,7 +131,7 @@ impl SignedFields {
     }
 }
 
-/// What a private key signs the hash of (§3.7), with one end for each algorithm: a= is a part of it.
+/// The texts whose hash a private key may sign (§3.7). They differ at the end, because a= names the algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HashInput {
     /// The canonical fields that h= names, each with its line end.
@@ -141,7 +141,7 @@ pub struct HashInput {
 }
 
 impl HashInput {
-    /// The text for one algorithm.
+    /// The text to sign with this algorithm.
     #[must_use]
     pub fn text(&self, algorithm: Algorithm) -> Vec<u8> {
         [self.fields.as_slice(), algorithm.of(self.signatures.each_ref().map(Vec::as_slice))]

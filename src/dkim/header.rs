@@ -6,16 +6,16 @@ use std::{error, fmt};
 
 /// The name of a field (RFC 5322 §2.2): printable ASCII without the colon.
 ///
-/// Compared without regard to case; written as it was typed.
+/// Names are compared without regard to case, and written as typed.
 #[derive(Clone, Debug)]
 pub struct FieldName(Box<str>);
 
 impl FieldName {
-    /// Takes a name as it stands before the colon.
+    /// Parses a name, without the colon.
     ///
     /// # Errors
     ///
-    /// The text is empty or has a byte that no field name has.
+    /// The text is empty or has a byte that is not allowed in a field name.
     pub fn parse(text: &str) -> Result<Self, NotAFieldName> {
         if !is_name(text.as_bytes()) {
             return Err(NotAFieldName);
@@ -28,7 +28,7 @@ impl FieldName {
         &self.0
     }
 
-    /// Whether this is the name `other`, in whatever case.
+    /// Whether this is the name `other`, in any case.
     pub fn is(&self, other: &str) -> bool {
         self.0.eq_ignore_ascii_case(other)
     }
@@ -70,11 +70,11 @@ pub struct Field {
 }
 
 impl Field {
-    /// Takes one field. A missing final line end is added as LF; nothing else is changed.
+    /// Parses one field. A missing final line end is added as LF; nothing else is changed.
     ///
     /// # Errors
     ///
-    /// There is no name and colon, or a line after the first does not begin with a blank.
+    /// There is no name and colon, or a line after the first does not begin with WSP.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAField> {
         let colon = bytes.iter().position(|&byte| byte == b':').ok_or(NotAField)?;
         if !bytes.get(..colon).map(trim_end).is_some_and(is_name) {
@@ -97,17 +97,17 @@ impl Field {
         &self.bytes
     }
 
-    /// The name, without blanks before the colon.
+    /// The name, without WSP before the colon.
     pub fn name(&self) -> &[u8] {
         self.bytes.get(..self.colon).map_or(&[], trim_end)
     }
 
-    /// Whether the field has the name `name`, in whatever case.
+    /// Whether the field has the name `name`, in any case.
     pub fn is(&self, name: &str) -> bool {
         self.name().eq_ignore_ascii_case(name.as_bytes())
     }
 
-    /// All after the colon: blanks, folding and final line end included.
+    /// Everything after the colon, including WSP, folding and the final line end.
     pub fn value(&self) -> &[u8] {
         self.bytes.get(self.colon..).and_then(|rest| rest.strip_prefix(b":")).unwrap_or_default()
     }
@@ -124,16 +124,16 @@ impl fmt::Debug for Field {
 pub struct Header(Vec<Field>);
 
 impl Header {
-    /// Takes fields in their order.
+    /// A header of these fields, in this order.
     pub fn new(fields: Vec<Field>) -> Self {
         Self(fields)
     }
 
-    /// Takes the bytes of a header section. May be empty.
+    /// Parses the bytes of a header section, which may be empty.
     ///
     /// # Errors
     ///
-    /// The number of the first line that belongs to no field.
+    /// The number of the first line that is not part of a field.
     pub fn parse(bytes: &[u8]) -> Result<Self, NotAHeader> {
         let mut fields = Vec::new();
         let mut line = 1_usize;
@@ -149,7 +149,7 @@ impl Header {
         &self.0
     }
 
-    /// The fields, to be changed.
+    /// The fields, mutable.
     pub fn fields_mut(&mut self) -> &mut Vec<Field> {
         &mut self.0
     }
@@ -179,10 +179,10 @@ impl Header {
     }
 }
 
-/// Picks the instances of repeated fields from the bottom upwards (§5.4.2).
+/// Picks the instances of repeated fields from the bottom to the top (§5.4.2).
 ///
-/// A name that is asked for more often than the field is there gets nothing, which is how the
-/// absence of another instance is signed.
+/// There is no instance for a name that is picked more often than the field occurs. Signing this absence prevents that a field is
+/// added (oversigning).
 #[derive(Debug)]
 pub struct Picker<'a>(BTreeMap<Vec<u8>, Vec<&'a Field>>);
 
@@ -207,19 +207,19 @@ impl<'a> Picker<'a> {
     }
 }
 
-/// The text is no field name. Its cause is whoever typed the name.
+/// The text is not a field name. The person who typed it causes this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAFieldName;
 
 impl fmt::Display for NotAFieldName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "a field name is of printable ASCII without blank and colon")
+        write!(f, "a field name is printable ASCII without spaces and colons")
     }
 }
 
 impl error::Error for NotAFieldName {}
 
-/// The bytes are not one field: the writer of the message caused it.
+/// The bytes are not one field. The author of the message causes this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAField;
 
@@ -231,10 +231,10 @@ impl fmt::Display for NotAField {
 
 impl error::Error for NotAField {}
 
-/// The bytes are not a header section: the writer of the message caused it.
+/// The bytes are not a header section. The author of the message causes this error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotAHeader {
-    /// The line, counted from 1, at which the field begins that is none.
+    /// The first line that is not part of a field, counted from 1.
     pub line: usize,
 }
 

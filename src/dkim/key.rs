@@ -1,4 +1,4 @@
-//! Keys (§3.3, §3.6.1): the private one that signs, the public one that the record holds.
+//! Keys (§3.3, §3.6.1): the private key that signs, and the public key in the record.
 
 mod fast;
 
@@ -31,15 +31,15 @@ pub enum Algorithm {
 }
 
 impl Algorithm {
-    /// All algorithms; the first is the one that every verifier supports.
+    /// All algorithms. Every verifier supports the first one.
     pub const ALL: [Self; 2] = [Self::RsaSha256, Self::Ed25519Sha256];
 
-    /// The type of its keys (k=, §3.6.1, RFC 8463 §4).
+    /// The key type of the algorithm (k=, §3.6.1, RFC 8463 §4).
     pub fn key_type(self) -> &'static str {
         self.of(["rsa", "ed25519"])
     }
 
-    /// The algorithm whose keys are of that type.
+    /// The algorithm of a key type.
     pub fn of_key_type(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| algorithm.key_type() == name)
     }
@@ -49,7 +49,7 @@ impl Algorithm {
         self.of(["rsa-sha256", "ed25519-sha256"])
     }
 
-    /// Picks the value for this algorithm from one for each, in the order of [`Self::ALL`].
+    /// Picks the value for this algorithm from an array with a value for each, in the order of [`Self::ALL`].
     pub(super) fn of<T>(self, [rsa, ed25519]: [T; 2]) -> T {
         match self {
             Self::RsaSha256 => rsa,
@@ -57,7 +57,7 @@ impl Algorithm {
         }
     }
 
-    /// Reads a=. `None` for one that is unknown, or rsa-sha1 (RFC 8301 §3.1).
+    /// Parses a=. `None` for an unknown algorithm and for rsa-sha1 (RFC 8301 §3.1).
     pub fn parse(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|algorithm| name.eq_ignore_ascii_case(algorithm.name()))
     }
@@ -78,23 +78,23 @@ enum Private {
 }
 
 impl SigningKey {
-    /// Parses the PEM text of an unencrypted key, as OpenSSL does: any line ends, a byte order mark, and any text or
-    /// other blocks around it. What is in the block decides, not its label: RSA in PKCS#1 or PKCS#8, of
-    /// `minimum_bits` to 4096 bits, or Ed25519 in PKCS#8.
+    /// Parses the PEM text of an unencrypted key, as OpenSSL does: any line ends, a byte order mark, and any text or other blocks
+    /// around it are accepted. The content of the block decides, not its label: RSA in PKCS#1 or PKCS#8, of `minimum_bits` to
+    /// 4096 bits, or Ed25519 in PKCS#8.
     ///
     /// # Errors
     ///
-    /// The text is something else, or the key has too few or too many bits. The operator causes all of them.
-    #[inline(never)] // a frame of its own, so that what it costs can be told from what we cost
+    /// The text is something else, or the key has too few or too many bits. The operator causes all of these errors.
+    #[inline(never)] // a stack frame of its own, so that profiles show its cost separately
     pub fn from_pem(pem: impl AsRef<[u8]>, minimum_bits: u32) -> Result<Self, KeyError> {
         first_key(pem.as_ref(), |der| Self::from_der(der, minimum_bits))
     }
 
-    /// Parses the DER of an unencrypted key: as [`Self::from_pem`], without the PEM text around it.
+    /// Parses the DER of an unencrypted key, as [`Self::from_pem`] does, but without the PEM text around it.
     ///
     /// # Errors
     ///
-    /// As those of [`Self::from_pem`].
+    /// The same as for [`Self::from_pem`].
     pub fn from_der(der: &[u8], minimum_bits: u32) -> Result<Self, KeyError> {
         match private_key(der)? {
             (Algorithm::RsaSha256, key) => Self::from_pkcs1(key, minimum_bits),
@@ -120,9 +120,10 @@ impl SigningKey {
         let (n, d) = (uint(key.modulus, bits)?, uint(key.private_exponent, bits)?);
         let e = uint(key.public_exponent, length(key.public_exponent))?;
         let mut primes = vec![uint(key.prime1, bits)?, uint(key.prime2, bits)?];
-        // The larger one first, as OpenSSL has them: see `fast`.
+        // The larger prime first, as OpenSSL writes them: see `fast`.
         primes.sort_by(|one, other| other.cmp(one));
-        // Both verify that the numbers belong together, too. Primes of half the bits, as nearly all keys have, are faster.
+        // Both functions also verify that the numbers belong together. The first one is faster; it needs primes of half the bits,
+        // which nearly all keys have.
         let key = if primes.iter().all(|prime| prime.bit_width() <= bits.div_ceil(2)) {
             rsa::PrivateKey::from_components(n, e, d, primes)
         } else {
@@ -139,7 +140,7 @@ impl SigningKey {
         Ok(Self(Private::Ed25519(Box::new(ed25519_dalek::SigningKey::from_bytes(seed)))))
     }
 
-    /// Generates an RSA key of 1024 to 4096 bits. For the administrator's command only.
+    /// Generates an RSA key of 1024 to 4096 bits. Used by `dkimctl` only.
     ///
     /// # Errors
     ///
@@ -152,7 +153,7 @@ impl SigningKey {
         Self::from_pkcs1(der.as_bytes(), SMALLEST)
     }
 
-    /// Generates an Ed25519 key. For the administrator's command only.
+    /// Generates an Ed25519 key. Used by `dkimctl` only.
     ///
     /// # Errors
     ///
@@ -191,7 +192,7 @@ impl SigningKey {
     ///
     /// # Errors
     ///
-    /// Never for a key that [`SigningKey::from_pem`] accepts.
+    /// None for a key that [`SigningKey::from_pem`] accepts.
     pub fn to_pkcs8_pem(&self) -> Result<Zeroizing<String>, KeyError> {
         match &self.0 {
             Private::Rsa(key) => key.to_pkcs8_pem(LineEnding::LF).map_err(|_| KeyError::Malformed),
@@ -206,7 +207,7 @@ impl SigningKey {
         }
     }
 
-    /// Signs a text (§3.3.2, RFC 8463 §3). No signature leaves here unverified: a fault in the operation would reveal the key.
+    /// Signs a text (§3.3.2, RFC 8463 §3). Each signature is verified before it is returned: a wrong one would reveal the key.
     ///
     /// # Errors
     ///
@@ -220,14 +221,14 @@ impl SigningKey {
         fast.map_or_else(|| self.sign_hash(&Sha256::digest(text).into()), Ok)
     }
 
-    /// Signs the SHA-256 hash of a text, RSA by the `rsa` crate.
+    /// Signs the SHA-256 hash of a text. RSA keys sign with the `rsa` crate.
     ///
     /// # Errors
     ///
     /// The system has no random bytes to blind the operation with, the key is broken, or the signature is wrong.
     pub fn sign_hash(&self, hash: &[u8; 32]) -> Result<Vec<u8>, rsa::Error> {
         match &self.0 {
-            // It verifies what it has signed.
+            // The crate verifies the signature itself.
             Private::Rsa(key) => key.pkcs1v15_sign_prehash::<Sha256>(hash),
             Private::Ed25519(key) => {
                 let signature = key.sign(hash);
@@ -257,9 +258,9 @@ enum Public {
 }
 
 impl PublicKey {
-    /// Parses the value of p=. RSA: a SubjectPublicKeyInfo, which records have, or a bare
-    /// RSAPublicKey, which §3.6.1 names (erratum 3017). Ed25519: the 32 bytes of the key themselves
-    /// (RFC 8463 §4.2). `None` if it is something else, or has fewer than 1024 bits (RFC 8301 §3.2).
+    /// Parses the value of p=. RSA: a SubjectPublicKeyInfo, as in most records, or a bare RSAPublicKey, as in §3.6.1 (erratum
+    /// 3017). Ed25519: the 32 bytes of the key (RFC 8463 §4.2). `None` if it is something else, or has fewer than 1024 bits (RFC
+    /// 8301 §3.2).
     pub fn from_bytes(algorithm: Algorithm, bytes: &[u8]) -> Option<Self> {
         match algorithm {
             Algorithm::RsaSha256 => {
@@ -274,12 +275,12 @@ impl PublicKey {
         }
     }
 
-    /// The public half of the private key in a PEM text, as [`SigningKey::from_pem`] reads it, but without the proof that the
-    /// numbers of an RSA key belong together, which takes a hundred times as long.
+    /// The public half of the private key in a PEM text, read as [`SigningKey::from_pem`] does. It is not checked whether the
+    /// numbers of an RSA key belong together, because that takes a hundred times as long.
     ///
     /// # Errors
     ///
-    /// As those of [`SigningKey::from_pem`], for a key of any size that may sign.
+    /// The same as for [`SigningKey::from_pem`], for a key of any size that may sign.
     pub fn of_private_pem(pem: impl AsRef<[u8]>) -> Result<Self, KeyError> {
         first_key(pem.as_ref(), |der| match private_key(der)? {
             (Algorithm::RsaSha256, key) => {
@@ -298,7 +299,7 @@ impl PublicKey {
     ///
     /// # Errors
     ///
-    /// Never for a key of a size that is supported here.
+    /// None for a key of a supported size.
     pub fn to_base64(&self) -> Result<String, KeyError> {
         match &self.0 {
             Public::Rsa(key) => {
@@ -325,7 +326,7 @@ impl PublicKey {
         }
     }
 
-    /// Whether `signature` was made over `hash` with the private half.
+    /// Whether the private half of this key made `signature` over `hash`.
     pub fn verifies(&self, hash: &[u8; 32], signature: &[u8]) -> bool {
         match &self.0 {
             Public::Rsa(key) => key.pkcs1v15_verify_prehash::<Sha256>(hash, signature).is_ok(),
@@ -335,7 +336,7 @@ impl PublicKey {
     }
 }
 
-/// What `parse` makes of the first private key in a PEM text.
+/// Parses the first private key in a PEM text with `parse`.
 fn first_key<T>(text: &[u8], parse: impl Fn(&[u8]) -> Result<T, KeyError>) -> Result<T, KeyError> {
     let mut instead = None;
     let mut blocks = Blocks(text);
@@ -364,7 +365,7 @@ fn private_key(der: &[u8]) -> Result<(Algorithm, &[u8]), KeyError> {
     Ok((algorithm, pkcs8.private_key.as_bytes()))
 }
 
-/// Whether an RSA key of that size may sign.
+/// Whether an RSA key of this size may sign.
 fn fits_size(bits: u32, minimum_bits: u32) -> Result<(), KeyError> {
     let minimum = minimum_bits.max(SMALLEST);
     match bits {
@@ -374,7 +375,7 @@ fn fits_size(bits: u32, minimum_bits: u32) -> Result<(), KeyError> {
     }
 }
 
-/// Bits of a number in bytes, most significant first.
+/// The number of bits of a number in big-endian bytes.
 fn bit_length(number: &[u8]) -> u32 {
     let zeros = number.iter().take_while(|&&byte| byte == 0).count();
     let significant = number.get(zeros..).unwrap_or_default();
@@ -385,7 +386,7 @@ fn bit_length(number: &[u8]) -> u32 {
 
 /// The object identifier of Ed25519 (RFC 8410 §3).
 const ED25519_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
-/// What precedes the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
+/// The bytes before the 32 bytes of an Ed25519 key in PKCS#8 (RFC 8410 §10.3).
 const ED25519_PKCS8: [u8; 16] =
     [0x30, 0x2e, 2, 1, 0, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 4, 0x22, 4, 0x20];
 /// Bits of every Ed25519 key (RFC 8032 §5.1).
@@ -514,7 +515,7 @@ mod tests {
         assert_eq!(PublicKey::from_bytes(algorithm, &bytes), Some(public));
         assert_eq!(PublicKey::from_bytes(algorithm, &bytes[1..]), None);
         assert_eq!(PublicKey::from_bytes(Algorithm::RsaSha256, &bytes), None);
-        // No point of the curve has this for its y.
+        // No point of the curve has this y coordinate.
         let mut off = [0; 32];
         off[0] = 2;
         assert_eq!(PublicKey::from_bytes(algorithm, &off), None);
@@ -525,7 +526,7 @@ mod tests {
         assert_eq!(error(&ED25519.replacen("BCIEI", "BCIFI", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replacen("MII", "MI", 1)), KeyError::Malformed);
         assert_eq!(error(&RFC6376.replacen("jxOCKG9v", "jxOCKG9w", 1)), KeyError::Malformed);
-        // A number is missing, but what is there is DER.
+        // A number is missing, but the rest is valid DER.
         assert_eq!(
             SigningKey::from_der(b"\x30\x03\x02\x01\x00", 1024).unwrap_err(),
             KeyError::Malformed

@@ -1,8 +1,7 @@
 //! DKIM (RFC 6376): bytes in, values out; one file per term of the RFC.
 //!
-//! Nothing here opens a file, reads the clock or the environment, logs, or starts a process. Lines
-//! may end in LF or in CRLF, and are hashed as if all of them ended in CRLF; a
-//! CR anywhere else is a byte like any other.
+//! Nothing here opens a file, reads the clock or the environment, logs, or starts a process. Lines may end in LF or CRLF; all are
+//! hashed with CRLF. A CR anywhere else is an ordinary byte.
 
 #![forbid(unsafe_code)]
 

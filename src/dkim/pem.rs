@@ -1,4 +1,4 @@
-//! Key files: a PEM text (RFC 7468) → the DER in it, or what the file is instead.
+//! Key files: finds the DER in a PEM text (RFC 7468), or reports what the file is instead.
 
 use base64::prelude::*;
 use rsa::pkcs8::ObjectIdentifier;
@@ -8,11 +8,11 @@ use zeroize::Zeroizing;
 
 use crate::dkim::key_error::KeyError;
 
-/// The blocks of a PEM text (RFC 7468); holds what is left of the text.
+/// The blocks of a PEM text (RFC 7468). Holds the text that was not read yet.
 pub(super) struct Blocks<'a>(pub(super) &'a [u8]);
 
 impl<'a> Blocks<'a> {
-    /// The next line, without its end and without white space around it.
+    /// The next line, without its line end and without whitespace around it.
     fn line(&mut self) -> Option<&'a [u8]> {
         let end = self.0.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
         let (line, rest) = match end {
@@ -24,7 +24,7 @@ impl<'a> Blocks<'a> {
         Some(line.trim_ascii())
     }
 
-    /// The DER of the next block, or why there is none in it.
+    /// The DER of the next block, or why it has none.
     pub(super) fn next_block(&mut self) -> Option<Result<Zeroizing<Vec<u8>>, KeyError>> {
         // Text around the blocks may be in any encoding; a block is ASCII.
         let label = loop {
@@ -36,7 +36,7 @@ impl<'a> Blocks<'a> {
                 break label;
             }
         };
-        // Sized at once: a buffer that grows leaves unwiped copies behind.
+        // Allocated at its full size: a buffer that grows leaves copies that are not wiped.
         let mut text = Zeroizing::new(Vec::with_capacity(self.0.len()));
         let end = loop {
             match self.line() {
@@ -62,7 +62,7 @@ impl<'a> Blocks<'a> {
     }
 }
 
-/// The bytes of a base64 text without white space.
+/// The bytes of a base64 text without whitespace.
 fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     let mut bytes = Zeroizing::new(vec![0; text.len()]);
     let length = BASE64_STANDARD.decode_slice(text, &mut bytes).ok()?;
@@ -70,7 +70,7 @@ fn from_base64(text: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
     Some(bytes)
 }
 
-/// What a text without a PEM block is; `error` is that of DER as a key, `None` for a key.
+/// Names a text without a PEM block. `error` returns why DER is not a key, or `None` if it is one.
 pub(super) fn without_block(text: &[u8], error: impl Fn(&[u8]) -> Option<KeyError>) -> KeyError {
     let has = |part: &[u8]| memchr::memmem::find(text, part).is_some();
     let is_public = || has(b"v=DKIM1") || text.starts_with(b"ssh-");
@@ -100,7 +100,7 @@ pub(super) fn without_block(text: &[u8], error: impl Fn(&[u8]) -> Option<KeyErro
     KeyError::Unusable(what)
 }
 
-/// A SEQUENCE without what follows it, and its elements.
+/// The first SEQUENCE of the bytes, and its elements.
 pub(super) fn sequence(der: &[u8]) -> Option<(&[u8], Vec<AnyRef<'_>>)> {
     let mut reader = SliceReader::new(der).ok()?;
     let outer = AnyRef::decode(&mut reader).ok().filter(|outer| outer.tag() == Tag::Sequence)?;
@@ -113,7 +113,7 @@ pub(super) fn sequence(der: &[u8]) -> Option<(&[u8], Vec<AnyRef<'_>>)> {
     Some((whole, elements))
 }
 
-/// What DER is that is no key that signs, by the elements of its sequence.
+/// Names DER that is not a key that can sign, by the elements of its sequence.
 pub(super) fn named(der: &[u8]) -> KeyError {
     let Some((_, elements)) = sequence(der) else { return KeyError::Malformed };
     let tags: Vec<Tag> = elements.iter().map(AnyRef::tag).collect();
@@ -137,12 +137,12 @@ pub(super) fn named(der: &[u8]) -> KeyError {
     })
 }
 
-/// Whether the key may follow this block: its certificate, its public half, parameters.
+/// Whether the key may follow this block, which is a certificate, a public key or parameters.
 pub(super) fn is_passed_over(error: KeyError) -> bool {
     matches!(error, KeyError::Unusable(PUBLIC | CERTIFICATE) | KeyError::NotPem)
 }
 
-/// What a key in PKCS#8 is whose algorithm does not sign for DKIM.
+/// Names a key in PKCS#8 whose algorithm DKIM does not use.
 pub(super) fn of_algorithm(oid: ObjectIdentifier) -> KeyError {
     KeyError::Unusable(match oid {
         EC_OID => EC,
@@ -151,38 +151,38 @@ pub(super) fn of_algorithm(oid: ObjectIdentifier) -> KeyError {
     })
 }
 
-/// What may be in the place of a key, and what to do then.
+/// What a key file may hold instead of a key, and what to do then.
 const ENCRYPTED: &str =
     "the key is encrypted; store it without a pass phrase: openssl pkey -in OLD -out NEW";
-const PUBLIC: &str = "a public key where the private key belongs, which is in another file";
-const CERTIFICATE: &str = "a certificate where the private key belongs, which is in another file";
+const PUBLIC: &str = "this is a public key; use the file with the private key";
+const CERTIFICATE: &str = "this is a certificate; use the file with the private key";
 const PKCS12: &str =
-    "a PKCS#12 archive; take the key out: openssl pkcs12 -in OLD -nocerts -nodes -out NEW";
-const EC: &str = "an EC key, which DKIM does not support; make a new key: dkimctl genkey";
-const DSA: &str = "a DSA key, which DKIM does not support; make a new key: dkimctl genkey";
-const OTHER: &str = "neither an RSA nor an Ed25519 key; make a new key: dkimctl genkey";
+    "a PKCS#12 archive; extract the key: openssl pkcs12 -in OLD -nocerts -nodes -out NEW";
+const EC: &str = "an EC key, which DKIM does not support; create a new key: dkimctl genkey";
+const DSA: &str = "a DSA key, which DKIM does not support; create a new key: dkimctl genkey";
+const OTHER: &str = "neither an RSA nor an Ed25519 key; create a new key: dkimctl genkey";
 const PRIMES: &str =
-    "an RSA key of more than two primes is not supported; make a new key: dkimctl genkey";
-const OPENSSH: &str = "a key in the form of OpenSSH; convert a copy, if it is RSA: \
-    ssh-keygen -p -N '' -m PKCS8 -f COPY; else make a new key: dkimctl genkey";
-const PUTTY: &str = "a key in the form of PuTTY; convert it, if it is RSA: \
-    puttygen OLD -O private-openssh -o NEW; else make a new key: dkimctl genkey";
+    "an RSA key of more than two primes is not supported; create a new key: dkimctl genkey";
+const OPENSSH: &str = "a key in OpenSSH format; if it is RSA, convert a copy: \
+    ssh-keygen -p -N '' -m PKCS8 -f COPY; else create a new key: dkimctl genkey";
+const PUTTY: &str = "a key in PuTTY format; if it is RSA, convert it: \
+    puttygen OLD -O private-openssh -o NEW; else create a new key: dkimctl genkey";
 const DER: &str =
     "the key is DER without PEM; convert it: openssl pkey -inform DER -in OLD -out NEW";
 const BASE64: &str = "the key has no BEGIN and END lines; add them: \
     base64 -di OLD | openssl pkey -inform DER -out NEW";
-// In the log a backslash is shown as two: these commands have none.
-const ONE_LINE: &str = "BEGIN and END are not on lines of their own; break the text: \
+// The log shows each backslash as two, so these commands use none.
+const ONE_LINE: &str = "BEGIN and END are not on lines of their own; break the text into lines: \
     perl -pe 's,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW";
-const ESCAPED: &str = "the PEM text has backslashes in place of line ends; break it: \
+const ESCAPED: &str = "the PEM text has backslashes instead of line ends; break it into lines: \
     perl -pe 's,[^ -Z^-~]+[rn],$/,g; s,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW";
 const UTF16: &str = "the text is UTF-16; convert it: iconv -f UTF-16 -t UTF-8 OLD >NEW";
 const CUT: &str = "the key is cut off: its END line is missing; copy it again";
 const EMPTY: &str = "the file is empty";
 
-/// The byte order mark that editors put before UTF-8.
+/// The byte order mark that some editors write before UTF-8.
 const BOM: &[u8] = b"\xef\xbb\xbf";
-/// Those of EC (RFC 5480 §2.1.1) and DSA (RFC 3279 §2.3.2).
+/// The object identifiers of EC (RFC 5480 §2.1.1) and DSA (RFC 3279 §2.3.2).
 const EC_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.2.1");
 const DSA_OID: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10040.4.1");
 
@@ -224,7 +224,7 @@ mod tests {
         assert_eq!(error(RFC6376.split("-----END").next().unwrap()), unusable(CUT));
         let headers = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
         assert_eq!(error(&RFC6376.replacen("KEY-----\n", headers, 1)), unusable(ENCRYPTED));
-        // X25519 in place of Ed25519 (RFC 8410 §3).
+        // X25519 instead of Ed25519 (RFC 8410 §3).
         assert_eq!(error(&ED25519.replace("BQYDK2Vw", "BQYDK2Vu")), unusable(OTHER));
         let openssh = RFC6376.replace("RSA PRIVATE", "OPENSSH PRIVATE");
         assert_eq!(error(&openssh), unusable(OPENSSH));

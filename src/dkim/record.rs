@@ -6,14 +6,14 @@ use crate::dkim::domain::{Domain, Selector};
 use crate::dkim::key::{Algorithm, KeyError, PublicKey};
 use crate::dkim::tag::{self, TagError, TagList};
 
-/// A usable key, and the terms that its domain sets for it.
+/// A usable key, and the restrictions that its domain sets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Record {
     key: PublicKey,
     terms: Terms,
 }
 
-/// What a record says in addition to its key.
+/// The tags of a record other than its key.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Terms {
     /// n=, for people to read.
@@ -24,7 +24,7 @@ pub struct Terms {
     pub testing: bool,
     /// t=s: the domain of i= must be d= itself.
     pub strict: bool,
-    /// s=email: the key is for nothing else.
+    /// s=email: the key is for e-mail only.
     pub email: bool,
 }
 
@@ -33,7 +33,7 @@ impl Terms {
     ///
     /// # Errors
     ///
-    /// The note has a character that would end it (`;`), or that has a meaning in a zone file.
+    /// The note has a character that ends a tag (`;`) or has a meaning in a zone file.
     pub fn with_note(self, note: &str) -> Result<Self, RecordError> {
         let fits = |byte: u8| matches!(byte, b' '..=b'~') && !matches!(byte, b';' | b'"' | b'\\');
         if !note.bytes().all(fits) {
@@ -42,12 +42,11 @@ impl Terms {
         Ok(Self { note: Some(note.to_owned()), ..self })
     }
 
-    /// These terms with h=, a list with colons.
+    /// These terms with h=, a colon-separated list.
     ///
     /// # Errors
     ///
-    /// The list lacks SHA-256, so that no signature made here would verify; or it has something that is
-    /// no name.
+    /// The list lacks SHA-256, so no signature would verify; or it has a malformed name.
     pub fn with_hashes(self, hashes: &str) -> Result<Self, RecordError> {
         let is_name = |name: &str| {
             !name.is_empty()
@@ -84,7 +83,7 @@ impl Terms {
 }
 
 impl Record {
-    /// A record of that key, without restrictions.
+    /// A record of this key, without restrictions.
     pub fn new(key: PublicKey) -> Self {
         Self { key, terms: Terms::default() }
     }
@@ -95,15 +94,14 @@ impl Record {
         Self { terms, ..self }
     }
 
-    /// Parses the text of a TXT record, its strings joined with nothing between them.
+    /// Parses the text of a TXT record, whose strings are joined without separators.
     ///
     /// # Errors
     ///
-    /// The first tag that makes the record unusable. The domain's DNS operator can cause all of
-    /// them.
+    /// The first tag that makes the record unusable. The DNS operator of the domain causes all of these errors.
     pub fn parse(bytes: &[u8]) -> Result<Self, RecordError> {
         let tags = TagList::parse(bytes).map_err(RecordError::Syntax)?;
-        // v= stands first if it is there at all, and with this value (§3.6.1 v=).
+        // v= is optional, but must be first and have this value (§3.6.1 v=).
         let first = tags.tags().first().map(|tag| tag.name);
         if tags.get("v").is_some_and(|version| version != "DKIM1" || first != Some("v")) {
             return Err(RecordError::Version);
@@ -148,7 +146,7 @@ impl Record {
         &self.key
     }
 
-    /// What it says in addition to the key.
+    /// The tags other than the key.
     pub fn terms(&self) -> &Terms {
         &self.terms
     }
@@ -167,7 +165,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// Never for a key of a size that is supported here.
+    /// None for a key of a supported size.
     pub fn text(&self) -> Result<String, KeyError> {
         Ok(format!("{}p={}", self.tags_before_key(), self.key.to_base64()?))
     }
@@ -176,7 +174,7 @@ impl Record {
     ///
     /// # Errors
     ///
-    /// Never for a key of a size that is supported here.
+    /// None for a key of a supported size.
     pub fn zone_entry(
         &self,
         selector: &Selector,
@@ -187,11 +185,11 @@ impl Record {
             Owner::Relative => String::new(),
             Owner::Absolute => format!(".{domain}."),
         };
-        // The note is the one thing in it that has quotes.
+        // Only the note has quotes.
         let tags = self.tags_before_key().replace('"', "\\\"");
         let key = self.key.to_base64()?;
-        // A string of the DNS has at most 255 bytes (RFC 1035 §3.3.14). After a last one of 250
-        // opendkim-genkey writes one that is empty.
+        // A DNS string has at most 255 bytes (RFC 1035 §3.3.14). opendkim-genkey uses 250, and writes an empty string after a
+        // last one of 250.
         let mut rest = key.as_str();
         let mut strings = String::new();
         while let Some((string, after)) = rest.split_at_checked(250) {
@@ -204,10 +202,10 @@ impl Record {
         ))
     }
 
-    /// The text of the record in a file: the strings of a zone entry joined (RFC 1035 §5.1), or else all of the file.
+    /// The text of the record in a file: the joined strings of a zone entry (RFC 1035 §5.1), or the whole file if it is not one.
     pub fn text_in(file: &[u8]) -> Vec<u8> {
         let file = file.trim_ascii();
-        // Quotes in it, as those of n="...", are its own.
+        // A bare record. Its quotes, as in n="...", are part of it.
         if file.starts_with(b"v=") {
             return file.to_vec();
         }
@@ -223,7 +221,7 @@ impl Record {
                 b'\\' if inside => escaped = true,
                 b'"' => inside = !inside,
                 b';' if !inside && !record.is_empty() => break,
-                // A comment may have quotes.
+                // Quotes in a comment are ignored.
                 b';' if !inside => comment = true,
                 byte if inside => record.push(*byte),
                 _ => {}
@@ -249,7 +247,7 @@ pub enum Owner {
 /// Why a key record cannot be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RecordError {
-    /// The text is no tag list.
+    /// The text is not a tag list.
     Syntax(TagError),
     /// v= is not DKIM1, or not the first tag.
     Version,
@@ -276,8 +274,8 @@ pub enum RecordError {
 impl fmt::Display for RecordError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Syntax(_) => "not a list of tags",
-            Self::Version => "v= is not DKIM1 or not first",
+            Self::Syntax(_) => "not a tag list",
+            Self::Version => "v= is not DKIM1, or not the first tag",
             Self::Hash => "h= does not allow sha256",
             Self::KeyType => "k= is neither rsa nor ed25519",
             Self::Note => "n= is not printable text",

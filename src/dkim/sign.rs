@@ -1,4 +1,4 @@
-//! Signing (§5): a header, the hash of a body, a recipe and a key → a DKIM-Signature field.
+//! Signing (§5): makes a DKIM-Signature field from a header, a body hash, a recipe and a key.
 
 use std::error;
 use std::fmt;
@@ -14,8 +14,8 @@ use crate::dkim::signature::{Folded, NAME, Signature, Unsigned, signer};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Timestamp(pub u64);
 
-/// What to sign, and for which domain. From is signed; no field that a mail system drops or adds on
-/// the way is; the oversigned names are among the signed ones.
+/// What to sign, and for which domain. From is always signed. Fields that mail systems drop or add on the way are never signed.
+/// The oversigned names are a subset of the signed names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recipe {
     domain: Domain,
@@ -33,7 +33,7 @@ pub enum RecipeError {
     NoFrom,
     /// The field is dropped, rewritten or added by mail systems on the way.
     Unfit(FieldName),
-    /// The name is oversigned but not signed.
+    /// The name is to be oversigned, but is not among the signed names.
     NotSigned(FieldName),
     /// The name is listed twice.
     Twice(FieldName),
@@ -46,10 +46,10 @@ impl fmt::Display for RecipeError {
         match self {
             Self::NoFrom => write!(f, "From must be signed"),
             Self::Unfit(name) => {
-                write!(f, "{} does not survive delivery, so it can't be signed", name.as_str())
+                write!(f, "{} does not survive delivery, so it cannot be signed", name.as_str())
             }
             Self::NotSigned(name) => {
-                write!(f, "{} is to be oversigned, and is not signed", name.as_str())
+                write!(f, "{} is oversigned, but not listed in headers", name.as_str())
             }
             Self::Twice(name) => write!(f, "{} is listed twice", name.as_str()),
             Self::Identity(identity) => write!(f, "{identity} is not within the signing domain"),
@@ -59,8 +59,7 @@ impl fmt::Display for RecipeError {
 
 impl error::Error for RecipeError {}
 
-/// Fields that Postfix drops (`message_drop_headers`), that are added or changed on the way, or that
-/// belong to one hop.
+/// Fields that Postfix drops (`message_drop_headers`), that mail systems add or change on the way, or that concern one hop only.
 const UNFIT: [&str; 9] = [
     "Apparently-To",
     "Authentication-Results",
@@ -73,7 +72,7 @@ const UNFIT: [&str; 9] = [
     "X-Original-To",
 ];
 
-/// Fields of that kind, as beginnings of names.
+/// The same kind of fields, by the beginnings of their names.
 const UNFIT_BEGINNINGS: [&str; 2] = ["Resent-", "ARC-"];
 
 fn is_unfit(name: &FieldName) -> bool {
@@ -85,7 +84,7 @@ fn is_unfit(name: &FieldName) -> bool {
 }
 
 impl Recipe {
-    /// A recipe with relaxed canonicalization of both parts, and no i= and x=.
+    /// A recipe with relaxed canonicalization of header and body, without i= and x=.
     ///
     /// ```
     /// use sendmail_dkim::dkim::{Domain, FieldName, Recipe};
@@ -129,7 +128,7 @@ impl Recipe {
         Self { canonicalization, ..self }
     }
 
-    /// The recipe with x=, so many seconds after t=.
+    /// The recipe with x=, this many seconds after t=.
     #[must_use]
     pub fn with_lifetime(self, lifetime: Option<u64>) -> Self {
         Self { lifetime, ..self }
@@ -147,7 +146,7 @@ impl Recipe {
         Ok(Self { identity: Some(identity), ..self })
     }
 
-    /// The recipe without some names. From stays.
+    /// The recipe without these names. From stays.
     #[must_use]
     pub fn without(&self, names: &[FieldName]) -> Self {
         let keep = |list: &[FieldName]| {
@@ -157,7 +156,7 @@ impl Recipe {
         Self { signed: keep(&self.signed), oversigned: keep(&self.oversigned), ..self.clone() }
     }
 
-    /// The recipe with another d=, and no i=.
+    /// The recipe with another d= and without i=.
     #[must_use]
     pub fn of_domain(&self, domain: Domain) -> Self {
         Self { domain, identity: None, ..self.clone() }
@@ -181,8 +180,8 @@ impl Recipe {
         self.canonicalization
     }
 
-    /// h= for a header: each name as often as the field occurs, and each oversigned name one more time, also where the field
-    /// does not occur (§5.4.2): then nobody can add one.
+    /// h= for a header: each name as often as the field occurs, and each oversigned name one more time, even if the field does
+    /// not occur. Then adding such a field breaks the signature (§5.4.2).
     pub fn names<'a>(&'a self, header: &Header) -> Vec<&'a FieldName> {
         let picker = Picker::new(header);
         let mut names = Vec::new();
@@ -195,14 +194,14 @@ impl Recipe {
     }
 }
 
-/// Why a message can't be signed.
+/// Why a message cannot be signed.
 #[derive(Debug)]
 pub enum SignError {
-    /// The header has no From field; the writer of the message causes it.
+    /// The header has no From field. The author of the message causes this error.
     NoFrom,
-    /// The body was hashed by another canonicalization than c= will name; a bug.
+    /// The body was hashed with another canonicalization than c= names. This is a bug.
     OtherCanonicalization,
-    /// The key is unusable, the system has no random bytes, or the signature is wrong; the system causes it.
+    /// The key cannot be used, the system supplied no random bytes, or the signature is wrong. The system causes this error.
     Key(rsa::Error),
 }
 
@@ -210,7 +209,7 @@ impl fmt::Display for SignError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoFrom => "there is no From field to sign",
-            Self::OtherCanonicalization => "the body was hashed by another canonicalization",
+            Self::OtherCanonicalization => "the body was hashed with another canonicalization",
             Self::Key(_) => "the private-key operation failed",
         })
     }
@@ -223,7 +222,7 @@ impl error::Error for SignError {
 }
 
 impl HashInput {
-    /// Signs the text for the algorithm of the key.
+    /// Signs the text of the algorithm of the key.
     ///
     /// # Errors
     ///
@@ -232,8 +231,8 @@ impl HashInput {
         key.sign(&self.text(key.algorithm())).map_err(SignError::Key)
     }
 
-    /// Whether every verifier reads the text as that of a signature with this d= and s=: it ends in one DKIM-Signature field,
-    /// which names both.
+    /// Whether every verifier takes the text for a signature with this d= and s=. It must end in a single DKIM-Signature field
+    /// that names both.
     #[must_use]
     pub fn is_of(&self, domain: &Domain, selector: &Selector) -> bool {
         let names_both = |text: &Vec<u8>| {
@@ -246,7 +245,7 @@ impl HashInput {
     }
 }
 
-/// Signatures that lack nothing but b=.
+/// Signatures that are complete except for b=.
 #[derive(Clone, Debug)]
 pub struct Draft {
     texts: [Folded; Algorithm::ALL.len()],
@@ -254,11 +253,11 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// What is to be signed with the key of a selector, for each algorithm that the key may have.
+    /// Prepares a signature with the key of a selector, for each algorithm that the key may have.
     ///
     /// # Errors
     ///
-    /// The message has no From, or its body was hashed by another canonicalization.
+    /// The message has no From, or its body was hashed with another canonicalization.
     pub fn new(
         header: &Header,
         body: &BodyHash,
@@ -293,13 +292,13 @@ impl Draft {
         Ok(Self { texts, input })
     }
 
-    /// What the private key is to sign.
+    /// The texts of which the private key signs one.
     #[must_use]
     pub fn input(&self) -> &HashInput {
         &self.input
     }
 
-    /// The field with the signature by that algorithm.
+    /// The field with the signature of this algorithm.
     #[must_use]
     pub fn finish(self, algorithm: Algorithm, signature: &[u8]) -> Signature {
         algorithm.of(self.texts).sign(signature)
@@ -325,7 +324,7 @@ pub fn sign(
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+#[expect(clippy::unwrap_in_result, reason = "a test sets this up")]
 mod tests {
     use super::*;
     use crate::dkim::hash::BodyHasher;

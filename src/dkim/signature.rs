@@ -1,4 +1,4 @@
-//! The DKIM-Signature field (§3.5): its tags, how it is written and how it is read.
+//! The DKIM-Signature field (§3.5): its tags, its writer and its parser.
 
 use std::error;
 use std::fmt;
@@ -14,19 +14,19 @@ use crate::dkim::tag::{TagError, TagList, base64, words};
 /// The name of the field.
 pub const NAME: &str = "DKIM-Signature";
 
-/// A whole DKIM-Signature field as it is put on top of a message; its lines end in LF.
+/// A whole DKIM-Signature field, to be put before a header. Its lines end in LF.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Signature(String);
 
 impl Signature {
-    /// The field, its name and its last line end included.
+    /// The field, including its name and its last line end.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         self.0.as_bytes()
     }
 }
 
-/// The tags of a signature, but for b=.
+/// The tags of a signature, except b=.
 #[derive(Clone, Debug)]
 pub(super) struct Unsigned<'a> {
     /// a=
@@ -43,14 +43,14 @@ pub(super) struct Unsigned<'a> {
     pub(super) expiration: Option<u64>,
     /// i=
     pub(super) identity: Option<&'a Identity>,
-    /// h=: a name once for each instance that is signed.
+    /// h=: each name once for each instance that is signed.
     pub(super) signed: &'a [&'a FieldName],
     /// bh=
     pub(super) body_hash: &'a [u8; 32],
 }
 
 impl Unsigned<'_> {
-    /// The field up to and including `b=`: what is hashed, and what is sent, are this one text.
+    /// Writes the field up to and including `b=`. This one text is both hashed and sent.
     pub(super) fn write(&self) -> Folded {
         let mut text = Folded::default();
         text.word(&format!("{NAME}: v=1;"));
@@ -79,18 +79,18 @@ impl Unsigned<'_> {
     }
 }
 
-/// Text of lines no longer than [`LINE`], where it can be folded.
+/// Text whose lines are no longer than [`LINE`] where they can be folded.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Folded {
     text: String,
     column: usize,
 }
 
-/// Bytes in a line, its end not counted (RFC 5322 §2.1.1 recommends 78 at most).
+/// Bytes of a line without its line end (RFC 5322 §2.1.1 recommends at most 78).
 const LINE: usize = 77;
 
 impl Folded {
-    /// Adds a word: after a space, or on the next line.
+    /// Adds a word, after a space or on the next line.
     fn word(&mut self, word: &str) {
         if self.column.saturating_add(1).saturating_add(word.len()) > LINE {
             self.fold();
@@ -100,7 +100,7 @@ impl Folded {
         self.push(word);
     }
 
-    /// Adds a part of a value that may be folded before it.
+    /// Adds a part of a value; the line may be folded before it.
     fn part(&mut self, part: &str) {
         if self.column > 1 && self.column.saturating_add(part.len()) > LINE {
             self.fold();
@@ -117,7 +117,7 @@ impl Folded {
         }));
         parts.push(format!("@{};", identity.domain()));
         let whole = parts.concat();
-        // Else in one piece: readers are not used to anything else.
+        // Keep it in one piece if possible: some verifiers do not expect a folded i=.
         if whole.len() < LINE {
             return self.word(&whole);
         }
@@ -166,7 +166,7 @@ impl Folded {
     }
 }
 
-/// What a received signature claims; nothing of it is verified.
+/// The tags of a received signature. None of them is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Claims {
     /// a=
@@ -185,7 +185,7 @@ pub struct Claims {
     pub subdomain: bool,
     /// l=, in bytes of the canonical body.
     pub length: Option<u64>,
-    /// h=, in its order.
+    /// h=, in the order of the field.
     pub signed: Vec<FieldName>,
     /// bh=
     pub body_hash: Vec<u8>,
@@ -193,10 +193,10 @@ pub struct Claims {
     pub signature: Vec<u8>,
 }
 
-/// Why a field is no signature that can be verified; its author causes it.
+/// Why a field is not a signature that can be verified. The signer causes all of these errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SignatureError {
-    /// The field is no tag list.
+    /// The field is not a tag list.
     Syntax(TagError),
     /// A required tag is missing.
     Missing(&'static str),
@@ -206,7 +206,7 @@ pub enum SignatureError {
     Version,
     /// a= is unknown, or rsa-sha1 (RFC 8301 §3.1).
     Algorithm,
-    /// q= names no known method.
+    /// q= names no supported method.
     QueryMethod,
     /// The domain of i= is neither d= nor below it.
     Identity,
@@ -217,7 +217,7 @@ pub enum SignatureError {
 impl fmt::Display for SignatureError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Syntax(_) => write!(f, "the field is no tag list"),
+            Self::Syntax(_) => write!(f, "the field is not a tag list"),
             Self::Missing(tag) => write!(f, "tag {tag}= is missing"),
             Self::Value(tag) => write!(f, "tag {tag}= has a malformed value"),
             Self::Version => write!(f, "tag v= is not 1"),
@@ -268,7 +268,7 @@ impl Claims {
         Ok(claims)
     }
 
-    /// Refuses what is well-formed but no valid signature.
+    /// Rejects a well-formed field that is not a valid signature.
     fn refuse(&self, tags: &TagList<'_>) -> Result<(), SignatureError> {
         if !self.signed.iter().any(|name| name.is("From")) {
             return Err(SignatureError::FromNotSigned);
@@ -308,7 +308,7 @@ fn canonicalization(text: Option<&str>) -> Result<Canonicalization, SignatureErr
 fn number(tags: &TagList<'_>, name: &'static str) -> Result<Option<u64>, SignatureError> {
     let Some(text) = tags.get(name) else { return Ok(None) };
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    // §3.5 allows up to 76 digits; more than fit mean a time that never comes.
+    // §3.5 allows up to 76 digits. A number that does not fit is a time that never comes.
     let number = if text.len() > 19 { Ok(u64::MAX) } else { text.parse() };
     number.ok().filter(|_| digits).map(Some).ok_or(SignatureError::Value(name))
 }
@@ -325,7 +325,7 @@ pub(super) fn without_signature(field: &Field) -> Vec<u8> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_in_result, reason = "what is set up in a test is there")]
+#[expect(clippy::unwrap_in_result, reason = "a test sets this up")]
 mod tests {
     use super::*;
 

@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 use std::ops::Range;
 use std::{error, fmt, str};
 
-/// The tags of one list in their order, each name once.
+/// The tags of one list in their order. Each name occurs once.
 #[derive(Clone, Debug)]
 pub struct TagList<'a>(Vec<Tag<'a>>);
 
-/// The RFCs name some twenty.
+/// The most tags in a list. The RFCs define about twenty.
 const MOST: usize = 1_000;
 
 /// One `name=value`.
@@ -16,9 +16,9 @@ const MOST: usize = 1_000;
 pub struct Tag<'a> {
     /// The name; its case matters.
     pub name: &'a str,
-    /// The value without the whitespace around it; it may be folded inside.
+    /// The value without whitespace around it. It may be folded.
     pub value: &'a str,
-    /// Where in the list the text between `=` and `;` is, whitespace included.
+    /// Where in the list the text between `=` and `;` is, including whitespace.
     pub place: Range<usize>,
 }
 
@@ -29,7 +29,7 @@ impl<'a> TagList<'a> {
     ///
     /// # Errors
     ///
-    /// Which rule of §3.2 is broken; the author of the message or the record causes it.
+    /// The rule of §3.2 that is broken. The author of the message or the record causes all of these errors.
     pub fn parse(bytes: &'a [u8]) -> Result<Self, TagError> {
         let text = str::from_utf8(bytes).map_err(|_| TagError::Character)?;
         let is_foreign = |char: char| char.is_control() && !is_fws(char);
@@ -41,7 +41,7 @@ impl<'a> TagList<'a> {
         let mut start = 0_usize;
         let mut specs = text.split(';').peekable();
         while let Some(spec) = specs.next() {
-            // After the last `;` nothing need follow.
+            // The last `;` is optional.
             if specs.peek().is_none() && trim(spec).is_empty() && !tags.is_empty() {
                 break;
             }
@@ -80,7 +80,7 @@ impl<'a> TagList<'a> {
     }
 }
 
-/// Why a text is no tag-list.
+/// Why a text is not a tag-list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TagError {
     /// A control character, or text that is not UTF-8.
@@ -91,17 +91,17 @@ pub enum TagError {
     Name,
     /// A name that occurs twice.
     Twice,
-    /// More tags than are examined.
+    /// More tags than supported.
     TooMany,
 }
 
 impl fmt::Display for TagError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Character => "a character that has no place in a tag list",
+            Self::Character => "a character that is not allowed in a tag list",
             Self::NoValue => "a tag without =",
             Self::Name => "a malformed tag name",
-            Self::Twice => "a tag that is there twice",
+            Self::Twice => "a tag that occurs twice",
             Self::TooMany => "more than 1000 tags",
         })
     }
@@ -122,7 +122,7 @@ pub fn base64(value: &str) -> Option<Vec<u8>> {
     BASE64_STANDARD.decode(text).ok()
 }
 
-/// Removes whitespace at both ends (FWS, §2.8, with any line ends).
+/// Removes whitespace at both ends (FWS, §2.8), with any line ends.
 fn trim(text: &str) -> &str {
     text.trim_matches(is_fws)
 }

@@ -1,4 +1,4 @@
-//! Verifying (§6): a message and the key records of its signatures → a verdict on each.
+//! Verifying (§6): judges each signature of a message with its key record.
 
 use std::error;
 use std::fmt;
@@ -17,22 +17,22 @@ use crate::dkim::signature::{Claims, NAME, SignatureError, signer, without_signa
 /// The result of looking up a key record.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Lookup {
-    /// The text of the record, its strings joined.
+    /// The text of the record, with its strings joined.
     Found(Vec<u8>),
     /// There is no record.
     NotFound,
-    /// The lookup failed, so it is not known whether there is one.
+    /// The lookup failed, so it is not known whether there is a record.
     Failed(String),
 }
 
 /// The result for one signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Verdict {
-    /// d=, where it could be read.
+    /// d=, if it could be read.
     pub domain: Option<Domain>,
-    /// s=, where it could be read.
+    /// s=, if it could be read.
     pub selector: Option<Selector>,
-    /// Whether it verifies.
+    /// Whether the signature verifies.
     pub result: Result<(), Fault>,
 }
 
@@ -47,9 +47,9 @@ pub enum Fault {
     LookupFailed(String),
     /// The key record is malformed, revoked, or not for this use.
     Record(RecordError),
-    /// The key is of another type than a= says.
+    /// The type of the key is not that of a=.
     OtherKeyType,
-    /// An RSA key below 1024 bits (RFC 8301 §3.2).
+    /// The RSA key has fewer than 1024 bits (RFC 8301 §3.2).
     KeyTooSmall(u32),
     /// The time of x= has passed.
     Expired,
@@ -57,9 +57,9 @@ pub enum Fault {
     Subdomain,
     /// l= is larger than the body.
     BodyTooShort,
-    /// The body is not the one that was signed.
+    /// The body was changed after signing.
     Body,
-    /// The header is not the one that was signed, or the signature was made with another key.
+    /// The header was changed after signing, or the signature was made with another key.
     Header,
 }
 
@@ -73,11 +73,11 @@ impl fmt::Display for Fault {
             Self::OtherKeyType => write!(f, "the key is of another type than a= says"),
             Self::KeyTooSmall(bits) => write!(f, "the key has {bits} bits, fewer than 1024"),
             Self::Expired => write!(f, "the signature has expired"),
-            Self::Subdomain => write!(f, "the record says t=s, and i= is of a subdomain"),
+            Self::Subdomain => write!(f, "the record has t=s, but i= is in a subdomain"),
             Self::BodyTooShort => write!(f, "the body is shorter than l= says"),
             Self::Body => write!(f, "the body was changed (body hash differs)"),
             Self::Header => {
-                write!(f, "a signed header field was changed, or the key is another one")
+                write!(f, "a signed header field was changed, or another key made the signature")
             }
         }
     }
@@ -92,11 +92,11 @@ impl error::Error for Fault {
     }
 }
 
-/// The most signatures of a message that are verified: each costs a lookup and a public-key operation, and
-/// the author of the message chooses how many there are (§6.1 allows a limit).
+/// The most signatures of a message that are verified. Each one costs a lookup and a public-key operation, and the author of the
+/// message chooses how many there are (§6.1 allows a limit).
 pub const MOST: usize = 100;
 
-/// Verifies the first [`MOST`] signatures of a message, from the top of the header downwards.
+/// Verifies the first [`MOST`] signatures of a message, from the top of the header down.
 pub fn verify(
     header: &Header,
     body: &[u8],
@@ -117,7 +117,7 @@ pub fn verify(
     header.named(NAME).take(MOST).map(one).collect()
 }
 
-/// d= and s= of the signatures that [`verify`] looks up the keys of.
+/// d= and s= of the signatures whose keys [`verify`] looks up.
 pub fn signers(header: &Header) -> impl Iterator<Item = (Domain, Selector)> {
     let claims = header.named(NAME).take(MOST).filter_map(|field| Claims::parse(field).ok());
     claims.map(|claims| (claims.domain, claims.selector))
@@ -159,28 +159,27 @@ fn verify_one(
     claims.fits_header(&others(header, field), field, key).then_some(()).ok_or(Fault::Header)
 }
 
-/// A header without one of its signatures: where h= names DKIM-Signature, the others are meant
-/// (§3.5 h=).
+/// The header without one of its signatures: a signature whose h= names DKIM-Signature signs the others only (§3.5 h=).
 pub fn others(header: &Header, signature: &Field) -> Header {
     let others = header.fields().iter().filter(|other| !ptr::eq(*other, signature));
     Header::new(others.cloned().collect())
 }
 
 impl Claims {
-    /// The hash of a body in the way that c= and l= say.
+    /// The hash of a body, as c= and l= require.
     pub fn hash_body(&self, body: &[u8]) -> BodyHash {
         let mut hasher = self.body_hasher();
         hasher.update(body);
         hasher.finish()
     }
 
-    /// A hasher by c= and l=, for a body in pieces.
+    /// A hasher for a body in pieces, as c= and l= require.
     pub fn body_hasher(&self) -> BodyHasher {
         BodyHasher::limited(self.canonicalization.body, self.length)
     }
 
-    /// Whether b= of the field that these claims were read from is a signature by that key over the field and
-    /// over the others of the header.
+    /// Whether b= is a signature by this key. `field` is the field that these claims were read from, `others` the rest of the
+    /// header.
     pub fn fits_header(&self, others: &Header, field: &Field, key: &PublicKey) -> bool {
         let fields = SignedFields::new(self.canonicalization.header, others, &self.signed);
         let text = fields.and(&without_signature(field));
@@ -212,7 +211,7 @@ mod tests {
         verify(&header, body.as_bytes(), NOW, lookup).into_iter().map(|one| one.result).collect()
     }
 
-    /// A message signed in one canonicalization, each signed field twice.
+    /// A message signed with one canonicalization; each signed field occurs twice.
     fn signed(canonicalization: Canonicalization, lifetime: Option<u64>) -> String {
         let message = "To: a\nsubject:  x \n\ty \nFrom: J <joe@football.example.com>\nTO : b\nFrom: x\n\
             Subject:z\n\nHi.  \n\n  x\ty \n\n\n";
@@ -334,7 +333,7 @@ mod tests {
         assert_eq!(cause(&key), Some(rsa::Error::Verification.to_string()));
     }
 
-    /// Signs a message as it may be signed elsewhere: h= names DKIM-Signature.
+    /// Signs a message as other signers may do: h= names DKIM-Signature.
     fn signed_with_the_signatures_below(message: &str) -> String {
         let (header, _) = message.split_once("\n\n").unwrap();
         let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
@@ -394,7 +393,7 @@ mod tests {
         for canonicalization in all() {
             let message = signed(canonicalization, None);
             assert_eq!(faults(&format!("From: other\n{message}"), RECORD), [Err(Fault::Header)]);
-            // The absence of a field is signed, too.
+            // The absence of a field is also signed.
             assert_eq!(faults(&format!("Cc: other\n{message}"), RECORD), [Err(Fault::Header)]);
             assert_eq!(faults(&format!("Sender: other\n{message}"), RECORD), [Ok(())]);
         }

@@ -78,7 +78,7 @@ const WRONG: &[Wrong] = &[
         is_after_domain_file: true,
     },
     Wrong::key("yes x | head -c 20000 >>KEY", "KEY is larger than 16384 bytes"),
-    Wrong::key("echo x >KEY", "KEY: no private key in PEM form"),
+    Wrong::key("echo x >KEY", "KEY: no private key in PEM format"),
     Wrong::key("sed -i 5,9d KEY", "KEY: the key is damaged"),
     Wrong::key(
         "openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_pubexp:18446744073709551557 >KEY",
@@ -86,19 +86,19 @@ const WRONG: &[Wrong] = &[
     ),
     Wrong::key(
         "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256 >KEY",
-        "KEY: an EC key, which DKIM does not support; make a new key: dkimctl genkey",
+        "KEY: an EC key, which DKIM does not support; create a new key: dkimctl genkey",
     ),
     Wrong::key(
         "openssl dsaparam -genkey -noout 1024 >KEY 2>/dev/null",
-        "KEY: a DSA key, which DKIM does not support; make a new key: dkimctl genkey",
+        "KEY: a DSA key, which DKIM does not support; create a new key: dkimctl genkey",
     ),
     Wrong::key(
         "openssl genpkey -algorithm X25519 >KEY",
-        "KEY: neither an RSA nor an Ed25519 key; make a new key: dkimctl genkey",
+        "KEY: neither an RSA nor an Ed25519 key; create a new key: dkimctl genkey",
     ),
     Wrong::key(
         "openssl genrsa -primes 3 2048 >KEY 2>/dev/null; openssl rsa -traditional -in KEY -out x; cat x >KEY",
-        "KEY: an RSA key of more than two primes is not supported; make a new key: dkimctl genkey",
+        "KEY: an RSA key of more than two primes is not supported; create a new key: dkimctl genkey",
     ),
     Wrong::key(
         "openssl pkcs8 -topk8 -in KEY -passout pass:x -out x; cat x >KEY",
@@ -106,19 +106,19 @@ const WRONG: &[Wrong] = &[
     ),
     Wrong::key(
         "openssl pkey -in KEY -pubout -out x; cat x >KEY",
-        "KEY: a public key where the private key belongs, which is in another file",
+        "KEY: this is a public key; use the file with the private key",
     ),
     Wrong::key(
         "openssl req -x509 -key KEY -subj /CN=x -out x; cat x >KEY",
-        "KEY: a certificate where the private key belongs, which is in another file",
+        "KEY: this is a certificate; use the file with the private key",
     ),
     Wrong::key(
         "openssl req -x509 -key KEY -subj /CN=x -out x; openssl pkcs12 -export -inkey KEY -in x -passout pass: -out y; cat y >KEY",
-        "KEY: a PKCS#12 archive; take the key out: openssl pkcs12 -in OLD -nocerts -nodes -out NEW",
+        "KEY: a PKCS#12 archive; extract the key: openssl pkcs12 -in OLD -nocerts -nodes -out NEW",
     ),
     Wrong::key(
         "sed -i 's/PRIVATE/OPENSSH PRIVATE/' KEY",
-        "KEY: a key in the form of OpenSSH; convert a copy, if it is RSA: ssh-keygen -p -N '' -m PKCS8 -f COPY; else make a new key: dkimctl genkey",
+        "KEY: a key in OpenSSH format; if it is RSA, convert a copy: ssh-keygen -p -N '' -m PKCS8 -f COPY; else create a new key: dkimctl genkey",
     ),
     Wrong::key(
         "openssl pkey -in KEY -outform DER -out x; cat x >KEY",
@@ -130,11 +130,11 @@ const WRONG: &[Wrong] = &[
     ),
     Wrong::key(
         "tr -d '\\n' <KEY >x; cat x >KEY",
-        "KEY: BEGIN and END are not on lines of their own; break the text: perl -pe 's,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW",
+        "KEY: BEGIN and END are not on lines of their own; break the text into lines: perl -pe 's,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW",
     ),
     Wrong::key(
         "sed 's/$/\\\\n/' KEY | tr -d '\\n' >x; cat x >KEY",
-        "KEY: the PEM text has backslashes in place of line ends; break it: perl -pe 's,[^ -Z^-~]+[rn],$/,g; s,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW",
+        "KEY: the PEM text has backslashes instead of line ends; break it into lines: perl -pe 's,[^ -Z^-~]+[rn],$/,g; s,-----[A-Z ]+-----,$/$&$/,g' OLD >NEW",
     ),
     Wrong::key(
         "iconv -f UTF-8 -t UTF-16 KEY >x; cat x >KEY",
@@ -147,7 +147,7 @@ const WRONG: &[Wrong] = &[
     Wrong::key(": >KEY", "KEY: the file is empty"),
     Wrong::key(
         "echo 'PuTTY-User-Key-File-3: ssh-rsa' >KEY",
-        "KEY: a key in the form of PuTTY; convert it, if it is RSA: puttygen OLD -O private-openssh -o NEW; else make a new key: dkimctl genkey",
+        "KEY: a key in PuTTY format; if it is RSA, convert it: puttygen OLD -O private-openssh -o NEW; else create a new key: dkimctl genkey",
     ),
     Wrong::key("openssl genrsa 768 >KEY 2>/dev/null", "KEY: the key has 768 bits, fewer than 1024"),
     Wrong::key(
@@ -361,10 +361,10 @@ fn half_of_a_message_is_never_sent() {
 const LINES: &[(&str, &str, &str)] = &[
     ("FILE", "headers = [\"To\"]", "headers: From must be signed"),
     ("FILE", "headers = [\"-From\"]", "headers: From must be signed"),
-    ("FILE", "headers = [\"+Bcc\"]", "Bcc does not survive delivery, so it can't be signed"),
-    ("FILE", "headers = [\"From\", \"-To\"]", "all names begin with + or -, or none does"),
-    ("FILE", "headers = [\"a b\"]", "a field name is of printable ASCII without blank and colon"),
-    ("FILE", "oversign = [\"X-Y\"]", "oversign: X-Y is to be oversigned, and is not signed"),
+    ("FILE", "headers = [\"+Bcc\"]", "Bcc does not survive delivery, so it cannot be signed"),
+    ("FILE", "headers = [\"From\", \"-To\"]", "either all names or none must begin with + or -"),
+    ("FILE", "headers = [\"a b\"]", "a field name is printable ASCII without spaces and colons"),
+    ("FILE", "oversign = [\"X-Y\"]", "oversign: X-Y is oversigned, but not listed in headers"),
     (
         "FILE",
         "identity = \"a@other.test\"",
@@ -374,18 +374,18 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "FILE",
         "expire = \"soon\"",
-        "expire: want seconds, or a number with s, m, h or d, as \\\"14d\\\"",
+        "expire: expected seconds, or a number with s, m, h or d, such as \\\"14d\\\"",
     ),
-    ("FILE", "minimum_key_bits = 512", "minimum_key_bits: 512 is not in 1024..=4096"),
+    ("FILE", "minimum_key_bits = 512", "minimum_key_bits: expected 1024 to 4096, found 512"),
     (
         "config.toml",
         "undisclosed_recipients_header = \"To\"",
-        "\\\"To\\\" is neither empty nor a To or Cc field on one line of ASCII",
+        "expected an empty text or a To or Cc field on one line of ASCII, found \\\"To\\\"",
     ),
     (
         "FILE",
         "also_sign_as = [\"localhost\"]",
-        "also_sign_as: \\\"localhost\\\" is no domain that a key can be published for",
+        "also_sign_as: no key can be published for \\\"localhost\\\"",
     ),
     (
         "FILE",
@@ -400,19 +400,19 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "FILE",
         "on_error = \"drop\"",
-        "on_error: \\\"drop\\\" is neither \\\"send\\\" nor \\\"refuse\\\"",
+        "on_error: expected \\\"send\\\" or \\\"refuse\\\", found \\\"drop\\\"",
     ),
-    ("FILE", "selector = \"s1\"", "selectors: key `selector` is there too"),
+    ("FILE", "selector = \"s1\"", "selectors: use either `selector` or `selectors`, not both"),
     ("FILE", "origin = \"x.test\"", "key `origin` belongs in config.toml"),
     (
         "FILE",
         "[[sign]]\nfrom = \"x\"\nselector = \"s1\"",
-        "from: \\\"x\\\" is no address: want local@domain",
+        "from: expected an address (local@domain), found \\\"x\\\"",
     ),
     ("FILE", "[[sign]]\nfrom = \"a@reasons.test\"", "sign: key `selector` is missing"),
     ("FILE", "domain = \"\"", "domain: it is empty"),
-    ("FILE", "domain = \"a..b\"", "domain: it has an empty label (a dot too many)"),
-    ("FILE", "domain = \"a b\"", "domain: ' ' has no place in it"),
+    ("FILE", "domain = \"a..b\"", "domain: it has an empty label (one dot too many)"),
+    ("FILE", "domain = \"a b\"", "domain: ' ' is not allowed in it"),
     ("FILE", "domain = \"-a.b\"", "domain: a label begins or ends with a hyphen"),
     ("FILE", "domain = \"xn--\u{fc}.b\"", "domain: it is not a valid internationalized name"),
     ("FILE", "domain = \"LABEL.b\"", "domain: it has a label of more than 63 bytes"),
@@ -434,18 +434,18 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "config.toml",
         "filter_user = \"root\"",
-        "filter_user: root is not a user of its own; name the user of the filter's line in master.cf",
+        "filter_user: must not be root; use the user of the filter's line in master.cf",
     ),
     ("config.toml", "selector = \"s1\"", "key `selector` belongs in a file of domains/"),
     (
         "config.toml",
         "lone_dot = \"x\"",
-        "lone_dot: \\\"x\\\" is neither \\\"ends\\\" nor \\\"text\\\"",
+        "lone_dot: expected \\\"ends\\\" or \\\"text\\\", found \\\"x\\\"",
     ),
     (
         "config.toml",
         "log_destination = \"x\"",
-        "log_destination: \\\"x\\\" is none of \\\"syslog\\\", \\\"stderr\\\" and \\\"none\\\"",
+        "log_destination: expected \\\"syslog\\\", \\\"stderr\\\" or \\\"none\\\", found \\\"x\\\"",
     ),
     (
         "config.toml",
@@ -460,7 +460,7 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "config.toml",
         "nsupdate_server = \"[x]\"",
-        "nsupdate_server: \\\"[x]\\\" is no host name or address with or without a port",
+        "nsupdate_server: expected a host name or an address, optionally with a port, found \\\"[x]\\\"",
     ),
     (
         "=config.toml",
@@ -471,7 +471,7 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "=default.toml",
         "selector = \"s1\"\nidentity = \"a@b.c\"",
-        "needs key `domain` in default.toml",
+        "requires key `domain` in default.toml",
     ),
 ];
 

@@ -15,7 +15,7 @@ fn status(sandbox: &Sandbox, domain: &str) -> (Option<i32>, Value) {
 /// What is wrong with a host or a key, how that is put right, whether the key itself is fine, and what is said.
 const FAULTS: [(&str, &str, bool, &str); 13] = [
     ("rm KEY", "cp -p /tmp/key KEY", false, "s1.private is not there"),
-    ("echo garbage >KEY", "cp -p /tmp/key KEY", false, "no private key in PEM form"),
+    ("echo garbage >KEY", "cp -p /tmp/key KEY", false, "no private key in PEM format"),
     ("chmod 644 KEY", "chmod 640 KEY", false, "0644"),
     ("chgrp root KEY", "chgrp sendmail-dkim KEY", false, "root:root"),
     (

@@ -76,7 +76,7 @@ kinds! {
         "To sign such mail, raise message_size_limit in Postfix and in config.toml.";
     "configuration": "….toml", "…also_sign_as" =>
         "Fix the line or the permissions; until then mail is sent unsigned.";
-    "fields": "From must be signed", "…is listed twice", "…does not survive delivery", "…and is not signed",
+    "fields": "From must be signed", "…is listed twice", "…does not survive delivery", "…but not listed in headers",
         "…is not within the signing domain" =>
         "Fix headers, oversign or identity in config.toml or the domain file.";
     "not-read": "cannot read the message from standard input" =>

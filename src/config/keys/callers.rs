@@ -8,10 +8,8 @@ impl Keys<'_> {
     pub(in crate::config) fn filter_user(&self) -> Result<Option<String>, ConfigError> {
         self.parsed("filter_user", &self.values.filter_user, |text| match text {
             "" => Err("the name is empty"),
-            // Programs of all kinds run as root, and would be taken for the filter.
-            "root" => Err(
-                "root is not a user of its own; name the user of the filter's line in master.cf",
-            ),
+            // Other programs also run as root, and would be taken for the filter.
+            "root" => Err("must not be root; use the user of the filter's line in master.cf"),
             name => Ok(name.to_owned()),
         })
     }

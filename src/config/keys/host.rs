@@ -1,4 +1,4 @@
-//! The keys of `config.toml` that hold for the host.
+//! The keys of `config.toml` that apply to the host.
 
 use std::path::PathBuf;
 
@@ -27,11 +27,13 @@ impl Keys<'_> {
     pub(in crate::config) fn publish(&self) -> Result<Option<Publish>, ConfigError> {
         let key = self.absolute("nsupdate_key", &self.values.nsupdate_key)?;
         let server = self.parsed("nsupdate_server", &self.values.nsupdate_server, |text| {
-            // It becomes a line of nsupdate's input.
+            // The value becomes a line of nsupdate's input.
             let is_word = |char: char| char.is_ascii_alphanumeric() || " .:%-_".contains(char);
             let is_usable = !text.trim().is_empty() && text.chars().all(is_word);
             is_usable.then(|| text.to_owned()).ok_or_else(|| {
-                format!("{text:?} is no host name or address with or without a port")
+                format!(
+                    "expected a host name or an address, optionally with a port, found {text:?}"
+                )
             })
         })?;
         let Some(value) = &self.values.publish else { return Ok(None) };
@@ -54,12 +56,12 @@ impl Keys<'_> {
         self.parsed(key, &self.values.undisclosed_recipients_header, |text| {
             let fits = text.is_empty() || is_recipient_field(text);
             fits.then(|| text.to_owned()).ok_or_else(|| {
-                format!("{text:?} is neither empty nor a To or Cc field on one line of ASCII")
+                format!("expected an empty text or a To or Cc field on one line of ASCII, found {text:?}")
             })
         })
     }
 
-    /// As in Postfix, 0 is no limit.
+    /// As in Postfix, 0 means no limit.
     pub(in crate::config) fn message_size_limit(&self) -> Option<u64> {
         self.values
             .message_size_limit
@@ -72,7 +74,7 @@ impl Keys<'_> {
         self.parsed("lone_dot", &self.values.lone_dot, |text| match text {
             "ends" => Ok(LoneDot::Ends),
             "text" => Ok(LoneDot::IsText),
-            _ => Err(format!("{text:?} is neither \"ends\" nor \"text\"")),
+            _ => Err(format!("expected \"ends\" or \"text\", found {text:?}")),
         })
     }
 

@@ -1,13 +1,13 @@
-//! The keys that say how to sign, which both kinds of files may have.
+//! The keys for signing, which are allowed in both kinds of files.
 
 use super::{Keys, Lifetime, List};
 use crate::config::error::ConfigError;
 use crate::config::signing::{OnError, Signing, try_names};
 use crate::dkim::{Canonicalization, Domain, FieldName};
 
-/// Entries of `also_sign_as`.
+/// The most entries of `also_sign_as`.
 const MOST_ALSO: usize = 10;
-/// Entries of `headers` and `oversign`.
+/// The most entries of `headers` and `oversign`.
 const MOST_NAMES: usize = 100;
 
 impl Keys<'_> {
@@ -44,9 +44,7 @@ impl Keys<'_> {
         for text in list.as_ref() {
             let domain = Domain::parse(text).map_err(|why| error(why.to_string()))?;
             if domain.is_local() {
-                return Err(error(format!(
-                    "{text:?} is no domain that a key can be published for"
-                )));
+                return Err(error(format!("no key can be published for {text:?}")));
             }
             if domains.contains(&domain) {
                 return Err(error(format!("{text:?} is listed twice")));
@@ -60,7 +58,7 @@ impl Keys<'_> {
         let Some(value) = &self.values.minimum_key_bits else { return Ok(None) };
         let bits = *value.as_ref();
         if !(1024..=4096).contains(&bits) {
-            let what = format!("{bits} is not in 1024..=4096");
+            let what = format!("expected 1024 to 4096, found {bits}");
             return Err(self.error("minimum_key_bits", &value.span(), what));
         }
         Ok(Some(bits))
@@ -72,12 +70,12 @@ impl Keys<'_> {
             Lifetime::Seconds(seconds) => Some(*seconds),
             Lifetime::Text(text) => parse_lifetime(text),
         };
-        let what = "want seconds, or a number with s, m, h or d, as \"14d\"";
+        let what = "expected seconds, or a number with s, m, h or d, such as \"14d\"";
         let seconds = seconds.filter(|seconds| *seconds > 0);
         seconds.map(Some).ok_or_else(|| self.error("expire", &value.span(), what))
     }
 
-    /// `headers` and `oversign`. What is inherited gives way to what is said here.
+    /// Reads `headers` and `oversign`. If only `headers` is set, inherited names that it lacks are not oversigned.
     fn names(&self, base: &Signing) -> Result<(Vec<FieldName>, Vec<FieldName>), ConfigError> {
         let headers = self.names_of("headers", &self.values.headers, &base.headers)?;
         let mut oversign = self.names_of("oversign", &self.values.oversign, &base.oversign)?;
@@ -93,7 +91,7 @@ impl Keys<'_> {
         Ok((headers, oversign))
     }
 
-    /// A whole list, or changes to `base`: `+Name` adds, `-Name` takes away.
+    /// A whole list, or changes to `base`: `+Name` adds and `-Name` removes a name.
     fn names_of(
         &self,
         key: &str,
@@ -105,7 +103,7 @@ impl Keys<'_> {
         let texts: &Vec<String> = list.as_ref();
         let changes = texts.iter().filter(|text| text.starts_with(['+', '-'])).count();
         if changes != 0 && changes != texts.len() {
-            let what = "all names begin with + or -, or none does";
+            let what = "either all names or none must begin with + or -";
             return Err(self.error(key, &list.span(), what));
         }
         let mut names = if changes == 0 { Vec::new() } else { base.to_vec() };

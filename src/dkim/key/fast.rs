@@ -1,5 +1,6 @@
-//! RSA signatures by `graviola`: the assembly of s2n-bignum, whose result and constant time are proven, where the processor has
-//! the instructions. docs/threat-model.md weighs it against the blinded arithmetic of the `rsa` crate, which signs elsewhere.
+//! RSA signatures with `graviola`, on processors that have the instructions for it. It uses the assembly of s2n-bignum, which is
+//! proven to be correct and to run in constant time. docs/threat-model.md compares it with the blinded arithmetic of the `rsa`
+//! crate, which signs on all other processors.
 
 #[cfg(all(feature = "fast-rsa", any(target_arch = "x86_64", target_arch = "aarch64")))]
 pub(super) use by_graviola::sign;
@@ -15,7 +16,7 @@ mod by_graviola {
     use rsa::pkcs1::EncodeRsaPrivateKey;
     use rsa::traits::{PrivateKeyParts, PublicKeyParts};
 
-    /// Signs a text, and verifies the signature. `None` where the processor or the key is not one for this crate.
+    /// Signs a text and verifies the signature. `None` if the crate does not support the processor or the key.
     pub(in super::super) fn sign(key: &rsa::PrivateKey, text: &[u8]) -> Option<Vec<u8>> {
         if !(fits(key) && is_supported()) {
             return None;
@@ -27,9 +28,8 @@ mod by_graviola {
         (length == signature.len()).then_some(signature)
     }
 
-    /// Whether the crate signs with a key. Its numbers have whole words, and it subtracts a residue of the second prime modulo the
-    /// first: where these are no two of half the bits, the larger one first, it fails for some texts, and so takes longer for
-    /// them, by what the primes are.
+    /// Whether the crate can sign with a key. The crate expects two primes of half the bits, the larger one first. With other
+    /// primes it fails for some texts, depending on the primes; the time until then would tell about them.
     fn fits(key: &rsa::PrivateKey) -> bool {
         let [p, q] = key.primes() else { return false };
         let bits = |number: &rsa::BoxedUint| number.bit_width();
@@ -41,7 +41,7 @@ mod by_graviola {
     /// Bits of the smallest key that the crate signs with.
     const SMALLEST: u32 = 2048;
 
-    /// Whether the processor has all instructions that the crate uses; without one of them it panics, or worse.
+    /// Whether the processor has all instructions that the crate uses. Without one of them the crate panics or worse.
     pub(super) fn is_supported() -> bool {
         #[cfg(target_arch = "x86_64")]
         return is_x86_feature_detected!("adx")
@@ -89,7 +89,7 @@ mod tests {
         key!("2048-smaller-first"),
     ];
 
-    /// Keys that are for the `rsa` crate alone.
+    /// Keys that only the `rsa` crate signs with.
     const OTHERS: [&str; 6] = [
         key!("1536"),
         key!("2049"),
@@ -130,8 +130,8 @@ mod tests {
         draft.input().text(Algorithm::RsaSha256)
     }
 
-    /// `SIGNED=10000` for that many headers.
-    #[expect(clippy::disallowed_methods, reason = "a test takes orders from its caller")]
+    /// `SIGNED=10000` tests that many headers.
+    #[expect(clippy::disallowed_methods, reason = "a test may read its environment")]
     #[test]
     fn both_crates_make_the_same_signature_of_any_header() {
         let count = std::env::var("SIGNED").map_or(40, |count| count.parse().unwrap());

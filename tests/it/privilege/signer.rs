@@ -292,7 +292,7 @@ fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
         (
             "of the length of a reply",
             "head -c 770 /dev/urandom | base64 >KEY",
-            "no private key in PEM form",
+            "no private key in PEM format",
         ),
     ] {
         let number = sandbox.recipient().split('@').next().unwrap().to_owned();

@@ -58,7 +58,7 @@ const KEYS: [(&str, &str, &str); 30] = [
     ("key: a link to /etc/shadow", "SECRET; ln -sf /etc/shadow KEY", "links are not followed"),
     ("key: a link to itself", "SECRET; ln -sf s1.private KEY", "links are not followed"),
     ("key: a link to /dev/stdin", "SECRET; ln -sf /dev/stdin KEY", "links are not followed"),
-    ("key: another name of the secret", "SECRET; ln -f secret KEY", "no private key in PEM form"),
+    ("key: another name of the secret", "SECRET; ln -f secret KEY", "no private key in PEM format"),
     (
         "key: a FIFO that nobody writes to",
         "rm KEY; mkfifo -m 640 KEY; chgrp sendmail-dkim KEY",
