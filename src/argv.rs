@@ -56,7 +56,7 @@ impl ClientArguments {
     const ADDRESS: &str = "DkimClient=";
 
     /// Stores a value of `-O` if it is one of the two.
-    fn take(&mut self, value: &OsStr, place: usize) -> bool {
+    fn store(&mut self, value: &OsStr, place: usize) -> bool {
         let bytes = value.as_bytes();
         let (into, value) = if let Some(value) = bytes.strip_prefix(Self::LOGIN.as_bytes()) {
             (&mut self.login, value)
@@ -151,7 +151,7 @@ impl Options {
         // In getopt, the value of `-f=x` is `=x`.
         parser.set_short_equals(false);
         loop {
-            if self.take_special(&mut parser, args.len()) {
+            if self.read_special(&mut parser, args.len()) {
                 continue;
             }
             match parser.next().ok()? {
@@ -168,7 +168,7 @@ impl Options {
 
     /// Reads the arguments that Postfix handles before getopt (`-q`, and the old `-V`, now `-XV`), and those for the wrapper.
     /// `count` is the number of all arguments.
-    fn take_special(&mut self, parser: &mut Parser, count: usize) -> bool {
+    fn read_special(&mut self, parser: &mut Parser, count: usize) -> bool {
         let Some(mut raw) = parser.try_raw_args() else { return false };
         let [first, rest @ ..] = raw.as_slice() else { return false };
         let first = first.as_bytes();
@@ -181,7 +181,7 @@ impl Options {
         // Add one, because the program name precedes the arguments.
         let place = count.saturating_sub(raw.as_slice().len()).saturating_add(1);
         let is_ours = first == b"-O"
-            && rest.first().is_some_and(|value| self.submission.client.take(value, place));
+            && rest.first().is_some_and(|value| self.submission.client.store(value, place));
         if is_flush || is_verp || is_ours {
             raw.next();
         }

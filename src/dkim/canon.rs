@@ -171,11 +171,11 @@ impl Body {
     fn kept(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
         let mut rest = bytes;
         while let Some((line, after)) = split_at_line_end(rest) {
-            self.give(line, sink);
+            self.pass_on(line, sink);
             self.line_end();
             rest = after;
         }
-        self.give(rest, sink);
+        self.pass_on(rest, sink);
     }
 
     /// Reads one line, or the part of it that is there. Returns the bytes after it.
@@ -194,19 +194,19 @@ impl Body {
     /// Bytes of one line.
     fn text(&mut self, line: &[u8], sink: &mut impl FnMut(&[u8])) {
         if self.canon == Canon::Simple {
-            return self.give(line, sink);
+            return self.pass_on(line, sink);
         }
         let mut rest = line;
         while !rest.is_empty() {
             let (has_wsp, words, after) = split_words(rest);
             self.wsp |= has_wsp;
-            self.give(words, sink);
+            self.pass_on(words, sink);
             rest = after;
         }
     }
 
     /// Passes on what was held back, then these bytes unchanged.
-    fn give(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
+    fn pass_on(&mut self, bytes: &[u8], sink: &mut impl FnMut(&[u8])) {
         if bytes.is_empty() {
             return;
         }

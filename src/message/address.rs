@@ -171,7 +171,7 @@ impl Address<'_> {
             edits.push(Edit { from, to, text: Vec::new() });
         }
         let Some(domain) = self.domain else {
-            let text = match turned_around(local).filter(|_| first.kind != Kind::Quoted) {
+            let text = match swapped(local).filter(|_| first.kind != Kind::Quoted) {
                 Some(turned) => turned?,
                 None => {
                     let origin = completion.origin.as_ref().ok_or(Unstable::NoOrigin)?;
@@ -219,7 +219,7 @@ impl Address<'_> {
 
 /// `host!user` → `user@host` (`swap_bangpath`), else `user%host` → `user@host` (`allow_percent_hack`). Whether the new local part
 /// needs quotes is checked when the result is parsed again.
-fn turned_around(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
+fn swapped(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
     let bang = local.iter().position(|byte| *byte == b'!');
     let at = bang.or_else(|| local.iter().rposition(|byte| *byte == b'%'))?;
     let (left, right) = local.split_at(at);

@@ -177,7 +177,7 @@ impl Walk {
         let (piece, rest) = bytes.split_at(end.map_or(room, |at| at.saturating_add(1)));
         self.line.extend_from_slice(piece);
         if end.is_some() || self.line.len() >= LINE_PIECE {
-            self.give_line(visit);
+            self.pass_line(visit);
         }
         rest
     }
@@ -185,13 +185,13 @@ impl Walk {
     /// Ends the body. The last line must be complete; the reader guarantees that.
     pub fn finish(&mut self, visit: &mut impl Visit) {
         if !self.line.is_empty() {
-            self.give_line(visit);
+            self.pass_line(visit);
         }
         self.end_header(false, visit);
     }
 
     /// Passes the piece of a line that was read to `visit`.
-    fn give_line(&mut self, visit: &mut impl Visit) {
+    fn pass_line(&mut self, visit: &mut impl Visit) {
         let piece = &*mem::take(&mut self.line);
         let begins = !mem::replace(&mut self.inside_line, !piece.ends_with(b"\n"));
         self.on_boundary &= !begins;

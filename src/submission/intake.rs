@@ -228,7 +228,7 @@ impl<S: Source> Intake<S> {
         let mut rebuilt = Spool::new();
         rebuilt
             .append(head)
-            .and_then(|()| self.body_again(|_, text| rebuilt.append(text)))
+            .and_then(|()| self.reread_body(|_, text| rebuilt.append(text)))
             .and_then(|()| rebuilt.seal().map_err(|(_, error)| error))
             .map_err(IntakeError::Keep)
     }
@@ -245,7 +245,7 @@ impl<S: Source> Intake<S> {
     }
 
     /// Reads the body of the stored bytes again, with the same pieces as [`Self::read_body`].
-    pub(crate) fn body_again(
+    pub(crate) fn reread_body(
         &mut self,
         mut each: impl FnMut(&mut S, &[u8]) -> io::Result<()>,
     ) -> io::Result<()> {

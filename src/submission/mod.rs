@@ -119,7 +119,7 @@ impl<'a> Run<'a> {
             let plan = self.plan.insert(plan);
             let signed =
                 Job { header, author: &author, plan, also: &also, now }.sign(intake, keys)?;
-            if limit.is_some_and(|limit| signed.outgrows(limit, intake)) {
+            if limit.is_some_and(|limit| signed.exceeds(limit, intake)) {
                 return Err(NotSigned::TooLarge);
             }
             self.signed = Some((signed.made.clone(), signed.remark()));

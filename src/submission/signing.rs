@@ -94,7 +94,7 @@ impl Job<'_> {
         }
         let (measure, body) = match measure {
             Some(measure) if changes.keep_body() => (measure, None),
-            _ => again(intake, &changes, Measure::new(canon)).map_err(IntakeError::Keep)?,
+            _ => reread(intake, &changes, Measure::new(canon)).map_err(IntakeError::Keep)?,
         };
         let (made, head) = self.head(&measure.hasher.finish(), keys)?;
         let mut length = measure.length;
@@ -178,13 +178,13 @@ fn note(failed: &mut Vec<String>, why: String) {
 }
 
 /// Reads the body again and encodes it. The same bytes are hashed and stored.
-fn again(
+fn reread(
     intake: &mut Intake<impl Source>,
     changes: &Changes,
     mut measure: Measure,
 ) -> io::Result<(Measure, Option<Spool>)> {
     if changes.keep_body() {
-        intake.body_again(|_, text| {
+        intake.reread_body(|_, text| {
             measure.add(text);
             Ok(())
         })?;
@@ -193,7 +193,7 @@ fn again(
     let mut rewrite = Rewrite::new(changes);
     let mut body = Spool::new();
     let mut text = Vec::new();
-    intake.body_again(|_, bytes| {
+    intake.reread_body(|_, bytes| {
         rewrite.feed(bytes, &mut text);
         measure.add(&text);
         body.append(&text)?;
@@ -240,7 +240,7 @@ const ENVELOPE: u64 = 2048;
 
 impl Signed {
     /// Whether signing makes the message larger than `limit`.
-    pub(super) fn outgrows(&self, limit: u64, intake: &Intake<impl Source>) -> bool {
+    pub(super) fn exceeds(&self, limit: u64, intake: &Intake<impl Source>) -> bool {
         intake.kept() <= limit && self.length.0.saturating_add(ENVELOPE) > limit
     }
 
@@ -267,7 +267,7 @@ impl Signed {
         put(intake.source(), &self.head)?;
         match &self.body {
             Some(body) => body.read(0, |text| put(intake.source(), text)),
-            None => intake.body_again(put),
+            None => intake.reread_body(put),
         }
     }
 }

@@ -82,7 +82,7 @@ impl Child {
         match self.wait() {
             Some(WaitStatus::Exited(_, code)) => u8::try_from(code).map_or(Code(1), Code),
             Some(WaitStatus::Signaled(_, signal, _)) => {
-                signals::let_go(signal);
+                signals::unblock(signal);
                 let _: Result<(), Errno> = raise(signal);
                 // The signal is ignored, so return the exit code that a shell would.
                 Code(u8::try_from(signal as i32).unwrap_or_default().saturating_add(128))
@@ -112,7 +112,7 @@ pub(super) fn feed(
             |_, bytes| (&*input).write_all(bytes),
             // The child may end before the caller has sent everything.
             |stdin, piece| {
-                stdin.wait_beside(input.as_fd())?;
+                stdin.wait_while_open(input.as_fd())?;
                 stdin.read(piece)
             },
         );

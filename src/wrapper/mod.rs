@@ -114,7 +114,7 @@ fn send_as_submitted(
     dropped: Dropped,
 ) -> Result<Code, Code> {
     // The real sendmail reports input that cannot be read, such as a directory.
-    if intake.is_untouched() || intake.source().go_back() {
+    if intake.is_untouched() || intake.source().rewind() {
         return Err(report::fatal(&exec_untouched(real, call, dropped)));
     }
     match intake.seal_original() {

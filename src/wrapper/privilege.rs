@@ -98,10 +98,10 @@ impl Held {
     /// Calls `act` with the group as the effective id. The group is only saved again afterwards, even if `act` panics.
     pub(crate) fn with<T>(&self, act: impl FnOnce() -> T) -> Result<T, PrivilegeError> {
         let Some(saved) = &self.saved else { return Ok(act()) };
-        let guard = TakenUp { real: self.real, saved: saved.group };
+        let guard = Effective { real: self.real, saved: saved.group };
         let _safe = set(self.real, saved.group, saved.group)?;
         let result = act();
-        guard.put_away()?;
+        guard.save()?;
         Ok(result)
     }
 
@@ -120,20 +120,20 @@ impl Held {
 }
 
 /// A guard: the group is the effective id while it exists.
-struct TakenUp {
+struct Effective {
     real: Gid,
     saved: Gid,
 }
 
-impl TakenUp {
-    fn put_away(self) -> Result<Undumpable, PrivilegeError> {
+impl Effective {
+    fn save(self) -> Result<Undumpable, PrivilegeError> {
         let (real, saved) = (self.real, self.saved);
         std::mem::forget(self);
         set(real, real, saved)
     }
 }
 
-impl Drop for TakenUp {
+impl Drop for Effective {
     fn drop(&mut self) {
         // Only reached after a panic or a failed change. If the ids cannot be restored, the group is dropped for good.
         if set(self.real, self.real, self.saved).is_err() {

@@ -28,7 +28,7 @@ pub(crate) fn callers_mask() -> SigSet {
 }
 
 /// Unblocks a signal, so that it ends this program as it would end the real sendmail.
-pub(crate) fn let_go(signal: Signal) {
+pub(crate) fn unblock(signal: Signal) {
     if signal == Signal::SIGPIPE && HELD.load(Ordering::Relaxed) {
         // If this fails, the exit code still reports the signal.
         let _: Result<(), Errno> = SigSet::from(signal).thread_unblock();

@@ -100,11 +100,11 @@ fn pass(
     let is_complete = intake.source().0.end == DataEnd::Found;
     let given = match signed {
         Ok(signed) if is_complete => {
-            give_signed(&signed, &mut intake).inspect(|()| run.log_signed())
+            write_signed(&signed, &mut intake).inspect(|()| run.log_signed())
         }
         // The client has left, or the end is ambiguous: the message is not signed.
         Ok(_) => {
-            give_original(run, &mut intake, Severity::Info, &NotFollowed::AmbiguousEnd.to_string())
+            write_original(run, &mut intake, Severity::Info, &NotFollowed::AmbiguousEnd.to_string())
         }
         Err(NotSigned::Intake(IntakeError::Read(errno))) => Err(errno.into()),
         Err(error) => {
@@ -113,17 +113,17 @@ fn pass(
             if !is_skipped && run.on_error() == OnError::Refuse {
                 return refuse(run, &mut intake, &reason);
             }
-            give_original(run, &mut intake, severity, &reason)
+            write_original(run, &mut intake, severity, &reason)
         }
     };
     if let Err(error) = given {
-        broken_off(run, intake.source().0, &error);
+        report_failure(run, intake.source().0, &error);
     }
     Ok(())
 }
 
 /// The real sendmail did not read the message to its end.
-fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
+fn report_failure(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
     if error.kind() == io::ErrorKind::BrokenPipe {
         // If the real sendmail sent a reply, the client gets that one.
         let reason = "the real sendmail ended inside the message";
@@ -138,7 +138,7 @@ fn broken_off(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
     relay.hang_up("421 4.3.0 Error: cannot hand over the message, closing connection\r\n");
 }
 
-fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
+fn write_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
     let mut stuffing = DotStuffing::default();
     let mut lines = Vec::new();
     signed.write(intake, |data, text| {
@@ -150,7 +150,7 @@ fn give_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result
 }
 
 /// Passes on the original bytes. A message that the client did not complete is not logged.
-fn give_original(
+fn write_original(
     run: &Run<'_>,
     intake: &mut Intake<Data<'_, '_>>,
     severity: Severity,
@@ -175,7 +175,7 @@ fn refuse(
     let read = intake.replay(|_, _| Ok(()), Data::read);
     let relay = &mut intake.source().0;
     if let Err(error) = read {
-        broken_off(run, relay, &error);
+        report_failure(run, relay, &error);
         return Ok(());
     }
     let end = relay.end;

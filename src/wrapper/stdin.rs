@@ -29,12 +29,12 @@ impl Stdin {
     }
 
     /// Seeks back to the offset at the start of this program. Returns whether that was possible.
-    pub(crate) fn go_back(&self) -> bool {
+    pub(crate) fn rewind(&self) -> bool {
         self.start.is_some_and(|start| lseek(io::stdin().as_fd(), start, Whence::SeekSet).is_ok())
     }
 
     /// Waits for bytes or the end of input. Returns EPIPE if no process reads the other end of `pipe` any more.
-    pub(crate) fn wait_beside(&self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
+    pub(crate) fn wait_while_open(&self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
         let stdin = io::stdin();
         let mut wait =
             [PollFd::new(stdin.as_fd(), PollFlags::POLLIN), PollFd::new(pipe, PollFlags::empty())];

@@ -106,14 +106,14 @@ impl<'a> Relay<'a> {
             if self.client_left && self.from_client.is_empty() && self.to_child.is_empty() {
                 self.child.input = None;
             }
-            if self.turn(true).is_err() {
+            if self.wait_and_serve(true).is_err() {
                 return Next::Over;
             }
         }
     }
 
     /// Waits until one side is ready, and serves it.
-    fn turn(&mut self, hears_client: bool) -> Result<(), Errno> {
+    fn wait_and_serve(&mut self, hears_client: bool) -> Result<(), Errno> {
         let (stdin, stdout) = (io::stdin(), io::stdout());
         let hears_client = hears_client && !self.client_left && self.from_client.is_empty();
         let Child { input, output, .. } = &self.child;
@@ -203,7 +203,7 @@ impl<'a> Relay<'a> {
     pub(super) fn put(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.to_child.extend_from_slice(bytes);
         while !self.to_child.is_empty() {
-            self.turn(false)?;
+            self.wait_and_serve(false)?;
         }
         if self.child.input.is_none() {
             return Err(io::ErrorKind::BrokenPipe.into());
@@ -274,7 +274,7 @@ impl Source for Data<'_, '_> {
             } else if relay.child.output.is_none() || relay.child.input.is_none() {
                 return Err(Errno::EPIPE);
             } else {
-                relay.turn(true)?;
+                relay.wait_and_serve(true)?;
             }
         }
     }
