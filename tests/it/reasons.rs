@@ -395,7 +395,7 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "FILE",
         "canonicalization = \"x\"",
-        "canonicalization: a canonicalization is simple or relaxed",
+        "canonicalization: expected simple or relaxed",
     ),
     (
         "FILE",
