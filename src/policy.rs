@@ -194,7 +194,8 @@ pub struct Policy {
 impl Policy {
     /// Decides what to do with one message. `gateway`: it was submitted with `-G`.
     ///
-    /// # Errors The names in `headers` and `oversign` contradict each other. The administrator causes this error.
+    /// # Errors
+    /// The names in `headers` and `oversign` contradict each other. The administrator causes this error.
     pub fn decide(
         &self,
         author: &Author,

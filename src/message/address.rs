@@ -54,7 +54,8 @@ pub enum Phrases {
 
 /// Fixes the body of an address field so that Postfix has nothing to rewrite. `None` if nothing has to change.
 ///
-/// # Errors What Postfix would do cannot be predicted. The author of the field causes this error.
+/// # Errors
+/// What Postfix would do cannot be predicted. The author of the field causes this error.
 ///
 /// ```
 /// use sendmail_dkim::message::address::{Completion, Phrases, fixed};

@@ -83,7 +83,8 @@ fn has_short_lines(field: &[u8]) -> bool {
 /// Rewrites each display name in an address field that Postfix would take for several addresses. `None` if there is no such name.
 /// `is_single`: the field often holds a single mailbox with a comma in its name.
 ///
-/// # Errors It is not certain which parts of the field are addresses.
+/// # Errors
+/// It is not certain which parts of the field are addresses.
 pub(super) fn repaired(
     name: &[u8],
     body: &[u8],

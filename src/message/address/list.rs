@@ -26,7 +26,8 @@ pub struct Address<'a> {
 
 /// Finds the addresses in the value of a field.
 ///
-/// # Errors Postfix may see other addresses. The author of the field causes this error.
+/// # Errors
+/// Postfix may see other addresses. The author of the field causes this error.
 pub fn addresses(value: &[u8]) -> Result<Addresses, Unstable> {
     let tokens = tokens(value)?;
     let (found, phrases) = find(&tokens)?;
@@ -36,7 +37,8 @@ pub fn addresses(value: &[u8]) -> Result<Addresses, Unstable> {
 impl Addresses {
     /// The addresses in the order of the text.
     ///
-    /// # Errors The address has a form that Postfix may split.
+    /// # Errors
+    /// The address has a form that Postfix may split.
     pub fn iter(&self) -> impl Iterator<Item = Result<Address<'_>, Unstable>> {
         self.found
             .iter()
