@@ -392,11 +392,7 @@ const LINES: &[(&str, &str, &str)] = &[
         "also_sign_as = [\"a.test\", \"a.test\"]",
         "also_sign_as: \\\"a.test\\\" is listed twice",
     ),
-    (
-        "FILE",
-        "canonicalization = \"x\"",
-        "canonicalization: expected simple or relaxed",
-    ),
+    ("FILE", "canonicalization = \"x\"", "canonicalization: expected simple or relaxed"),
     (
         "FILE",
         "on_error = \"drop\"",
