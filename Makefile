@@ -15,7 +15,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check unit test times attacks html bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -135,6 +135,9 @@ lint: ## Check format, clippy and documentation.
 
 html: ## Render the manual pages as HTML into docs/man. Needs mandoc.
 	packaging/html docs/man
+
+session: ## As root: record docs/session.txt, what a terminal shows when the commands of README.md are run.
+	UPDATE_EXPECT=1 $(CARGO) test --locked --test it packaging::the_commands_of_the_readme
 
 reproducible: all ## Build the programs and packages again in another folder and compare them.
 	tests/packaging/reproducible

@@ -222,7 +222,7 @@ pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
         let times = times.map(milliseconds).join(" | ");
         writeln!(text, "| {name} | {times} |").unwrap();
     }
-    text.push_str("\nAdded CPU by size:\n\n| octets | Postfix alone | OpenDKIM, TCP | OpenDKIM, Unix | sendmail.dkim |\n|---|---|---|---|---|\n");
+    text.push_str("\nAdded CPU by size:\n\n| bytes | Postfix alone | OpenDKIM, TCP | OpenDKIM, Unix | sendmail.dkim |\n|---|---|---|---|---|\n");
     for sized in &figures.sizes {
         size_row(&mut text, &thousands(sized.octets), sized);
     }
@@ -234,7 +234,7 @@ pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
         let (count, memory) = (thousands(domains.count), domains.milter_memory / 1024.0);
         writeln!(text, "| {count} | {} | {memory:.0} MiB | {} |", cost(1), cost(2)).unwrap();
     }
-    text.push_str("\nMemory of the wrapper at its most, in MiB:\n\n| octets | ASCII | to be made 7-bit |\n|---|---|---|\n");
+    text.push_str("\nMemory of the wrapper at its most, in MiB:\n\n| bytes | ASCII | to be made 7-bit |\n|---|---|---|\n");
     for ((octets, ascii), (_, eight_bit)) in figures.memory.iter().zip(&figures.memory_eight_bit) {
         let octets = thousands(*octets);
         writeln!(text, "| {octets} | {:.1} | {:.1} |", ascii / 1024.0, eight_bit / 1024.0).unwrap();

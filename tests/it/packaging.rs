@@ -61,6 +61,18 @@ fn a_deb_leaves_no_moment_without_sendmail_and_no_trace() {
 #[ignore = "needs root"]
 fn the_commands_of_the_readme_lead_from_nothing_to_a_signed_message() {
     on_a_fresh_host("newcomer");
+    // What a terminal shows meanwhile.
+    let shown = fs::read_to_string(packages().join("session.txt")).unwrap();
+    let file = project("docs/session.txt");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(file, shown).unwrap();
+    } else {
+        assert_eq!(
+            fs::read_to_string(file).unwrap(),
+            shown,
+            "make session writes docs/session.txt"
+        );
+    }
 }
 
 #[test]

@@ -4,13 +4,12 @@ use super::run::{Call, Run};
 
 const HEAD: &str = "# Who calls sendmail, and what becomes of it
 
-Made by `make callers`, which runs each of these programs as the user it runs as in life, with what it sends through
-`sendmail.dkim`, a real Postfix, and a hop with and one without 8BITMIME. A test fails where this table differs from what
-came of that. What arrived was decoded by Python's email package and said what was meant; what is signed was verified by
-OpenDKIM, dkimpy and Mail::DKIM with the key from DNS; what is not is there byte for byte. `TO` is the recipient.
+`make callers` writes this page. It runs each program as the user it runs as in production and sends its mail through `sendmail.dkim`, a real
+Postfix, and a server with and one without 8BITMIME. A test fails if this table differs from the result. Python's email package decoded what
+arrived, and the content was as intended. OpenDKIM, dkimpy and Mail::DKIM verified signed mail with the key from DNS; unsigned mail arrived byte for
+byte. `TO` is the recipient.
 
-How it was called is taken down between the program and the wrapper; `stdin` is what standard input was, and standard
-output and error where they were closed.
+The call was recorded between the program and the wrapper; `stdin` is the type of standard input, and says if standard output and error were closed.
 
 ";
 
@@ -39,7 +38,7 @@ pub(crate) fn line(run: &Run) -> String {
     };
     let from = row.from.as_deref().unwrap_or("as it was");
     let signed = row.signed.as_ref().map_or_else(
-        || format!("nobody: {}", row.unsigned.as_deref().unwrap_or_default()),
+        || format!("not signed: {}", row.unsigned.as_deref().unwrap_or_default()),
         Clone::clone,
     );
     let note = if row.note.is_empty() { String::new() } else { format!("; {}", row.note) };
