@@ -1,5 +1,5 @@
-//! DNS lookups: the TXT records of a name, and the servers of its zone. A lookup blocks its thread; many run at once on as
-//! many threads (see `parallel`), which share what is known of each server.
+//! DNS lookups: the TXT records of a name, and the servers of its zone. A lookup blocks its thread. Many lookups run at once on
+//! as many threads (see `parallel`), which share what they know about each server.
 
 mod error;
 mod exchange;
@@ -31,26 +31,26 @@ const PORT: u16 = 53;
 /// The limit of the C library on `attempts` of resolv.conf(5).
 const MOST_ATTEMPTS: u32 = 5;
 
-/// What all lookups of a run may take together: so much, and so much more for each of them.
+/// The time limit for all lookups of a run: a fixed part, and a part for each lookup.
 const LONGEST: Duration = Duration::from_secs(15);
 const LONGEST_FOR_EACH: Duration = Duration::from_millis(50);
 
-/// The DNS servers to ask.
+/// The DNS servers to query.
 #[derive(Debug)]
 pub(super) struct Dns {
-    /// In this order; the first answer is used.
+    /// The servers in their order; the first answer is used.
     resolvers: Vec<SocketAddr>,
     bounds: Bounds,
-    /// The addresses of servers of zones, by their names: many zones have the same ones.
+    /// The addresses of name servers by their names: many zones have the same servers.
     addresses: Mutex<HashMap<Name, Vec<IpAddr>>>,
 }
 
 /// The answer to a lookup of TXT records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Answer {
-    /// The chain of aliases (CNAME) that the name leads to; usually empty.
+    /// The chain of aliases (CNAME) of the name; usually empty.
     pub(super) aliases: Vec<String>,
-    /// Whether the server says that it has authenticated all of the answer (DNSSEC; the bit AD).
+    /// Whether the server has authenticated the whole answer (DNSSEC; the AD bit).
     pub(super) authenticated: bool,
     /// The records, or why there are none.
     pub(super) found: Found,
@@ -81,7 +81,7 @@ pub(super) struct Authority {
 }
 
 impl Dns {
-    /// The servers of resolv.conf(5), and the wait that it sets. Its search list does not apply: names are complete.
+    /// The servers and timeouts of resolv.conf(5). Its search list does not apply, because all names are complete.
     fn system() -> io::Result<Self> {
         let failed = |error: &dyn fmt::Display| {
             io::Error::other(format!("no DNS server in /etc/resolv.conf: {error}"))
@@ -93,7 +93,7 @@ impl Dns {
         let resolvers: Vec<_> =
             config.nameservers.iter().flat_map(|ip| address(ip, PORT)).collect();
         if resolvers.is_empty() {
-            return Err(failed(&"it names none"));
+            return Err(failed(&"it names no server"));
         }
         let timeout = Duration::from_secs(u64::from(config.timeout.max(1)));
         let attempts = config.attempts.clamp(1, MOST_ATTEMPTS);
@@ -105,22 +105,23 @@ impl Dns {
         Self { resolvers, bounds, addresses: Mutex::default() }
     }
 
-    /// Sets the end of all lookups together: later for many names than for few.
+    /// Sets the time limit of all lookups, which depends on the number of names.
     pub(super) fn for_names(mut self, count: usize) -> Self {
         let each = LONGEST_FOR_EACH.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
         self.bounds.deadline = Instant::now().checked_add(LONGEST.saturating_add(each));
         self
     }
 
-    /// The server of the option `--server`, or else those of the system.
+    /// The server of the option `--server`, or the servers of the system.
     ///
     /// # Errors
     ///
     /// The option is not an address, or the system has no DNS server.
     pub(super) fn asked_for(server: Option<&str>) -> Result<Self, Failure> {
         let Some(text) = server else { return Self::system().map_err(Failure::system) };
-        let server = server_address(text)
-            .map_err(|_| Failure::usage(format_args!("{text:?} is not ADDRESS or ADDRESS:PORT")))?;
+        let server = server_address(text).map_err(|_| {
+            Failure::usage(format_args!("expected ADDRESS or ADDRESS:PORT, found {text:?}"))
+        })?;
         Ok(Self::new(vec![server], Wait::DEFAULT))
     }
 
@@ -129,7 +130,7 @@ impl Dns {
         self.answer(name, &self.resolvers, true)
     }
 
-    /// The TXT records of a name as one server of its zone has them, past every cache.
+    /// The TXT records of a name from one server of its zone, without caches.
     pub(super) fn txt_at(&self, authority: &Authority, name: &str) -> Answer {
         if authority.addresses.is_empty() {
             return Answer::unknown(LookupError::NoAddress(authority.server.clone()));
@@ -187,7 +188,7 @@ impl Dns {
         addresses
     }
 
-    /// Asks `servers`; then the resolvers for the end of a chain of aliases, if the answer does not have it.
+    /// Queries `servers`. If the answer ends in an alias, the resolvers are queried for the rest of the chain.
     fn answer(&self, name: &str, servers: &[SocketAddr], recursive: bool) -> Answer {
         let (mut servers, mut recursive) = (servers, recursive);
         Answer::of(name, |name| {
@@ -199,8 +200,8 @@ impl Dns {
 }
 
 impl Answer {
-    /// What the replies to questions for TXT records come to: one for the name, and one for each alias that the reply before
-    /// ends with.
+    /// The answer from replies to queries for TXT records: one for the name, and one for each alias that the previous reply ends
+    /// with.
     pub(super) fn of(
         name: &str,
         mut ask: impl FnMut(&Name) -> Result<Message, LookupError>,
@@ -217,12 +218,13 @@ impl Answer {
         answer
     }
 
-    /// The answer of a lookup that failed.
+    /// The answer for a failed lookup.
     pub(super) fn unknown(error: LookupError) -> Self {
         Self { aliases: Vec::new(), authenticated: false, found: Found::Unknown(error) }
     }
 
-    /// Adds a reply about `name`, which becomes the last alias in the reply. `None`: the reply ends at that alias, so ask for it.
+    /// Adds a reply about `name`, which becomes the last alias in the reply. `None` if the reply ends with this alias, which must
+    /// be queried next.
     fn add(&mut self, reply: &Message, name: &mut Name) -> Result<Option<Found>, LookupError> {
         self.authenticated &= reply.metadata.authentic_data;
         let before = self.aliases.len();
@@ -246,7 +248,7 @@ impl Answer {
     }
 }
 
-/// Parses `ADDR[:PORT]`, an IPv6 address with a port in brackets.
+/// Parses `ADDR[:PORT]`. An IPv6 address with a port is in brackets.
 fn server_address(text: &str) -> io::Result<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     match bare.parse::<ScopedIp>() {
@@ -255,7 +257,7 @@ fn server_address(text: &str) -> io::Result<SocketAddr> {
     }
 }
 
-/// The address with the interface of its scope (RFC 4007 §11), which getaddrinfo(3) knows the number of.
+/// The address with its scope (RFC 4007 §11); getaddrinfo(3) finds the number of the interface.
 fn address(ip: &ScopedIp, port: u16) -> io::Result<SocketAddr> {
     let mut addresses = (ip.to_string(), port).to_socket_addrs()?;
     addresses.next().ok_or(io::ErrorKind::AddrNotAvailable.into())
@@ -267,7 +269,7 @@ fn parse(name: &str) -> Result<Name, LookupError> {
     Ok(parsed)
 }
 
-/// A name in lower case, without the dot at its end.
+/// A name in lower case, without the trailing dot.
 fn text(name: &Name) -> String {
     let text = name.to_lowercase().to_ascii();
     text.strip_suffix('.').filter(|text| !text.is_empty()).unwrap_or(&text).to_owned()

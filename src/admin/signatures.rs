@@ -50,7 +50,7 @@ impl<'a> Verified<'a> {
         find: impl Fn(&Domain, &Selector) -> Lookup,
     ) -> Result<Self, NotAHeader> {
         let (header, body) = split(message)?;
-        #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = Timestamp(now);
         let mut records = HashMap::new();

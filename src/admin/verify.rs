@@ -1,4 +1,4 @@
-//! `dkimctl verify`: all signatures of a message, against records from the DNS or from files.
+//! `dkimctl verify`: verifies all signatures of a message with records from DNS or from files.
 
 mod body;
 mod decode;
@@ -54,7 +54,7 @@ struct Report {
     domain: Option<String>,
     selector: Option<String>,
     result: &'static str,
-    /// A name for the step that failed, that never changes.
+    /// A stable name for the step that failed.
     fault: Option<&'static str>,
     message: Option<String>,
     findings: Vec<Finding>,
@@ -92,7 +92,7 @@ fn text(reports: &[Report]) -> String {
     for report in reports {
         text.push_str(&format!("{}\n", report.line));
         for finding in &report.findings {
-            // What it quotes may be folded.
+            // Quoted text may be folded.
             let lines: Vec<&str> = finding.message.lines().map(str::trim).collect();
             text.push_str(&format!("  {}\n", lines.join(" ")));
         }
@@ -100,7 +100,7 @@ fn text(reports: &[Report]) -> String {
     if reports.is_empty() { "no signature\n".to_owned() } else { text }
 }
 
-/// What is printed of a message.
+/// The report on a message.
 pub(super) fn report_on(verified: &Verified<'_>) -> String {
     text(&reports(verified))
 }

@@ -41,7 +41,7 @@ fn genkey_overwrites_nothing() {
     let before = fs::read(&key).unwrap();
     let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a"]);
     assert_eq!(code(&output), Some(73));
-    assert!(stderr(&output).contains("is there already"), "{output:?}");
+    assert!(stderr(&output).contains("already exists"), "{output:?}");
     assert_eq!(fs::read(&key).unwrap(), before);
     // Neither is a record whose key is gone, or a domain file.
     fs::remove_file(&key).unwrap();
@@ -134,7 +134,7 @@ fn verify_names_what_was_changed_on_the_way() {
         [
             "d=sample.com s=s1 fail: the body was changed (body hash differs)",
             "  lines 2 to 3 of the body were added: \"--\" ...",
-            "  \"[list]\" was put before the subject",
+            "  \"[list]\" was added before the subject",
         ]
     );
     let (code, said) = verify(&["--json", "--keys", &keys], changed.as_bytes());

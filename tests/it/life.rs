@@ -37,7 +37,7 @@ fn a_domain_lives_without_an_editor() {
     let shown = stdout(&dkimctl(&stage, &["use", "x.test", "second"]));
     assert!(shown.starts_with("The domain file of x.test names second now.\n"), "{shown}");
     assert!(shown.contains(&format!("dkimctl remove x.test {first}")), "{shown}");
-    assert!(shown.contains("second._domainkey.x.test was not seen in the DNS yet"), "{shown}");
+    assert!(shown.contains("second._domainkey.x.test was not found in DNS yet"), "{shown}");
     assert_eq!(file(&stage, "x.test"), "selectors = [\"second\"]\n");
     // The last key is not taken away, and another one is, when that is said.
     let output = dkimctl(&stage, &["remove", "x.test", "second"]);

@@ -14,7 +14,7 @@ fn status(sandbox: &Sandbox, domain: &str) -> (Option<i32>, Value) {
 
 /// What is wrong with a host or a key, how that is put right, whether the key itself is fine, and what is said.
 const FAULTS: [(&str, &str, bool, &str); 13] = [
-    ("rm KEY", "cp -p /tmp/key KEY", false, "s1.private is not there"),
+    ("rm KEY", "cp -p /tmp/key KEY", false, "s1.private does not exist"),
     ("echo garbage >KEY", "cp -p /tmp/key KEY", false, "no private key in PEM format"),
     ("chmod 644 KEY", "chmod 640 KEY", false, "0644"),
     ("chgrp root KEY", "chgrp sendmail-dkim KEY", false, "root:root"),
@@ -49,7 +49,7 @@ const FAULTS: [(&str, &str, bool, &str); 13] = [
         "chmod g-s /usr/sbin/sendmail.dkim",
         "chmod g+s /usr/sbin/sendmail.dkim",
         true,
-        "no set-gid bit",
+        "without the set-gid bit",
     ),
     (
         "mv /usr/sbin/sendmail.postfix /usr/sbin/away",
@@ -113,7 +113,7 @@ fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
     let (code, shown) = status(&sandbox, domain);
     assert_eq!(code, Some(1), "{shown}");
     assert!(
-        shown["keys"][0]["wrong"][0]["evidence"].as_str().unwrap().contains("no longer has it"),
+        shown["keys"][0]["wrong"][0]["evidence"].as_str().unwrap().contains("is no longer in DNS"),
         "{shown}"
     );
     // A message that was signed is in the log.

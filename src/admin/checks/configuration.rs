@@ -15,17 +15,18 @@ use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::policy::DEFAULT;
 use crate::rights::{Rights, Rule};
 
-/// What the files say, as far as they can be used.
+/// The content of the files that can be used.
 #[derive(Debug, Default)]
 pub(crate) struct Configuration {
     pub(crate) host: Option<Host>,
     pub(crate) files: Vec<DomainConfig>,
-    /// Whether no domain file can have any effect.
+    /// Whether domain files have no effect at all.
     pub(crate) is_stopped: bool,
 }
 
 impl Configuration {
-    /// Reads `config.toml` and the domain files whose names without `.toml` are `asked` for; what is wrong with them is found.
+    /// Reads `config.toml` and the domain files that `asked` selects by their names without `.toml`. Adds a finding for each
+    /// error.
     pub(crate) fn read(
         etc: &Path,
         asked: impl Fn(&str) -> bool,
@@ -43,7 +44,7 @@ impl Configuration {
             return Self { is_stopped: true, ..configuration };
         };
         let host = configuration.host.insert(host);
-        // Without the folder no mail is signed, which is found below.
+        // If the folder is missing, no mail is signed; this is reported below.
         let mut paths = domains::paths(etc).unwrap_or_default();
         let stem =
             |path: &Path| path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
@@ -64,7 +65,7 @@ impl Configuration {
     }
 }
 
-/// A domain file, if it can be used, and what is wrong with it.
+/// Reads a domain file. Returns it if it can be used, and its errors.
 fn domain_file(
     path: &Path,
     stem: &str,
@@ -86,7 +87,7 @@ fn domain_file(
     (file, findings)
 }
 
-/// Names of users and groups that this host has not got.
+/// Reports users and groups that do not exist on this host.
 fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
     let no_user = |name: &&String| !matches!(User::from_name(name), Ok(Some(_)));
     let no_group = |name: &&String| !matches!(Group::from_name(name), Ok(Some(_)));
@@ -97,10 +98,11 @@ fn unknown(path: &Path, file: &DomainFile) -> Option<Finding> {
         return None;
     }
     let evidence = format!("{}: unknown users or groups: {}", path.display(), unknown.join(", "));
-    Some(Finding::warning("users", evidence, "fix `users` and `groups` in it"))
+    Some(Finding::warning("users", evidence, "fix `users` and `groups` in this file"))
 }
 
-/// What a file says that every user must be able to read, and only its owner to write; `None` where the wrapper does not take it.
+/// The content of a file that every user must be able to read, and only its owner may write. `None` if the wrapper would reject
+/// it.
 fn usable<T>(
     path: &Path,
     read: Result<T, FileError<ConfigError>>,
@@ -115,9 +117,9 @@ fn usable<T>(
     let wrong = |error| {
         let (consequence, remedy) = match error {
             FileError::Unreadable(_) => {
-                ("", "dkimctl setup, or write it; see sendmail-dkim.toml(5)")
+                ("", "dkimctl setup, or write the file; see sendmail-dkim.toml(5)")
             }
-            FileError::Invalid(_) => (consequence, "fix that line; see sendmail-dkim.toml(5)"),
+            FileError::Invalid(_) => (consequence, "fix this line; see sendmail-dkim.toml(5)"),
         };
         let evidence = format!("{}: {error}{consequence}", path.display());
         findings.push(Finding::error("configuration", evidence, remedy));
@@ -125,7 +127,7 @@ fn usable<T>(
     read.map_err(wrong).ok().filter(|_| is_taken)
 }
 
-/// Judges a directory or a file that the wrapper reads with the rights of whoever submits mail.
+/// Checks a directory or file that the wrapper reads with the permissions of the user who submits mail.
 fn judge(path: &Path, rule: Rule) -> Option<Finding> {
     let found = fs::metadata(path).ok()?;
     let rights = Rights::from(&found);

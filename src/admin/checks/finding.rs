@@ -1,4 +1,4 @@
-//! What a check finds.
+//! The findings of checks.
 
 use std::path::PathBuf;
 
@@ -6,29 +6,29 @@ use serde::Serialize;
 
 use crate::admin::store::Readers;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Severity {
     /// Good to know.
     Info,
-    /// Some mail may go out unsigned, or with a signature that does not last.
+    /// Some mail may be sent unsigned, or with a signature that breaks.
     Warning,
-    /// Mail goes out so, or is lost.
+    /// Mail is sent unsigned or with a broken signature, or is lost.
     Error,
 }
 
-/// One thing that is not as it should be.
+/// One problem.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Finding {
-    /// What was looked at: a setting of Postfix by its name, or a word of our own.
+    /// The name of the check: a setting of Postfix, or a name that dkimctl(8) defines.
     pub(crate) check: &'static str,
     pub(crate) severity: Severity,
-    /// Where, and what that means.
+    /// Where the problem is, and its consequence.
     pub(crate) evidence: String,
     /// What to do.
     pub(crate) remedy: String,
-    /// The same for `doctor --fix`, where a program can do it.
+    /// How `doctor --fix` does it, if it can.
     #[serde(skip)]
     pub(crate) fix: Option<Fix>,
 }
@@ -36,13 +36,13 @@ pub(crate) struct Finding {
 /// What `doctor --fix` does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Fix {
-    /// Group and mode of a file or a directory below the configuration directory, whose owner is right.
+    /// Sets the group and mode of a file or directory below the configuration directory. Its owner must be right.
     Rights(PathBuf, Readers),
-    /// The command that the remedy is.
+    /// Runs the command in the remedy.
     Command,
-    /// A command that changes what Postfix does: only with `--yes`.
+    /// Runs a command that changes Postfix; only with `--yes`.
     Postfix(String),
-    /// sendmail.dkim becomes the active sendmail.
+    /// Makes sendmail.dkim the active sendmail.
     Enable,
 }
 

@@ -1,4 +1,4 @@
-//! The wrapper itself: whether it is the host's sendmail, and has the rights that it needs.
+//! Checks that the wrapper is the active sendmail and has the permissions that it needs.
 
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
@@ -16,16 +16,16 @@ use crate::config::Host;
 use crate::report::plain;
 use crate::wrapper::handoff::USUAL;
 
-/// Where packages and `make install` put it.
+/// Where packages and `make install` put the wrapper.
 const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"];
 
-/// What programs call.
+/// The paths that programs call as sendmail.
 const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/sendmail"];
 
-/// Where units and the links of enabled ones are.
+/// Where units, and the links of enabled units, are.
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
 
-/// Whether the wrapper is in its place, and all that the host and Postfix do to it.
+/// Checks the wrapper, and what the host and Postfix do to it.
 pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
     let mut findings = obstacles(host);
     if let Ok((path, wrapper)) = installed() {
@@ -39,7 +39,7 @@ pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
     findings
 }
 
-/// What keeps all mail of the host from being signed.
+/// Reports what keeps all mail of the host from being signed.
 pub(crate) fn obstacles(host: Option<&Host>) -> Vec<Finding> {
     let choice = installed().ok().and_then(|(_, wrapper)| is_sendmail(&wrapper));
     choice.into_iter().chain(before_choice(host)).collect()
@@ -50,7 +50,7 @@ pub(crate) fn is_active() -> bool {
     installed().is_ok_and(|(_, wrapper)| is_sendmail(&wrapper).is_none())
 }
 
-/// What would keep all mail from being signed if sendmail.dkim were the active sendmail.
+/// Reports what would keep all mail from being signed if sendmail.dkim were the active sendmail.
 pub(crate) fn before_choice(host: Option<&Host>) -> Vec<Finding> {
     let (path, wrapper) = match installed() {
         Ok(found) => found,
@@ -66,7 +66,7 @@ pub(crate) fn before_choice(host: Option<&Host>) -> Vec<Finding> {
 fn installed() -> Result<(&'static str, Metadata), Finding> {
     let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
     found.ok_or_else(|| {
-        let evidence = format!("none of {} is there", WRAPPERS.join(", "));
+        let evidence = format!("none of {} exists", WRAPPERS.join(", "));
         Finding::error("wrapper", evidence, "make install, or install the package")
     })
 }
@@ -75,7 +75,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// What programs call as sendmail: where the links lead to.
+/// The target of the links that programs call as sendmail.
 pub(crate) fn active() -> String {
     let [path, ..] = SENDMAIL;
     match fs::canonicalize(path) {
@@ -84,7 +84,7 @@ pub(crate) fn active() -> String {
     }
 }
 
-/// What all programs call is us.
+/// Checks that all paths that programs call lead to the wrapper.
 fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
     let mut others = Vec::new();
     for path in SENDMAIL {
@@ -94,7 +94,7 @@ fn is_sendmail(wrapper: &Metadata) -> Option<Finding> {
                 let target = fs::canonicalize(path).unwrap_or_else(|_| path.into());
                 others.push(format!("{path} is {}", target.display()));
             }
-            // The other two are not everywhere.
+            // The other two do not exist on all systems.
             Err(error) if path == "/usr/sbin/sendmail" => {
                 others.push(format!("{path}: {}", plain(&error)));
             }
@@ -117,7 +117,7 @@ fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
         findings.push(Finding::error(
             "wrapper_owner",
             format!(
-                "{path} is of uid {} with mode {mode:04o}: others than root may change it",
+                "{path} is owned by uid {} with mode {mode:04o}: users other than root may change it",
                 wrapper.uid()
             ),
             format!("chown root {path}; chmod 2755 {path}"),
@@ -128,24 +128,24 @@ fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
         findings.push(Finding::error("wrapper_group", format!("no group {GROUP}"), remedy));
         return findings;
     };
-    // chgrp clears the bit, so it comes first.
+    // chgrp clears the set-gid bit, so it must come first.
     let remedy = format!("chgrp {GROUP} {path} && chmod 2755 {path}");
     if wrapper.gid() != group.gid.as_raw() {
         let name = Group::from_gid(wrapper.gid().into()).ok().flatten();
         let name = name.map_or_else(|| wrapper.gid().to_string(), |group| group.name);
-        let evidence = format!("{path} is of group {name}: it can't read the keys");
+        let evidence = format!("{path} has the group {name}, which cannot read the keys");
         let finding = Finding::error("wrapper_group", evidence, remedy);
         findings.push(finding.fixed_by(Some(Fix::Command)));
     } else if mode & 0o2000 == 0 {
         let evidence =
-            format!("{path} has mode {mode:04o}, no set-gid bit: it can't read the keys");
+            format!("{path} has mode {mode:04o} without the set-gid bit: it cannot read the keys");
         let finding = Finding::error("set_gid", evidence, remedy);
         findings.push(finding.fixed_by(Some(Fix::Command)));
     }
     findings
 }
 
-/// The set-gid bit counts for nothing on a file system that is mounted nosuid.
+/// Checks the mount: on a file system that is mounted nosuid, the set-gid bit has no effect.
 fn mount(path: &str) -> Option<Finding> {
     let path = fs::canonicalize(path).ok()?;
     let text = input::text(Path::new("/proc/self/mountinfo"), input::FOREIGN).ok()?;
@@ -153,16 +153,17 @@ fn mount(path: &str) -> Option<Finding> {
         let mut words = line.split(' ').skip(4);
         Some((words.next()?, words.next()?))
     });
-    // The longest one is it; of two at one place, the later.
+    // The longest mount point contains the file; of two with the same name, the later one.
     let (point, options) =
         mounts.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len())?;
     options.split(',').any(|option| option == "nosuid").then(|| {
-        let evidence = format!("{point} is mounted nosuid: {} can't read the keys", path.display());
+        let evidence =
+            format!("{point} is mounted nosuid: {} cannot read the keys", path.display());
         Finding::error("nosuid", evidence, format!("mount -o remount,suid {point}, and in fstab"))
     })
 }
 
-/// Without the label of a sendmail, callers that SELinux confines stay in their own domain.
+/// Checks the SELinux label: without the label of sendmail, confined callers stay in their own domain.
 fn label(path: &str) -> Option<Finding> {
     if !Path::new("/sys/fs/selinux/enforce").exists() {
         return None;
@@ -172,7 +173,7 @@ fn label(path: &str) -> Option<Finding> {
     (!label.contains(":sendmail_exec_t")).then(|| {
         Finding::warning(
             "selinux",
-            format!("{path} has the label {label}: confined callers can't send by it"),
+            format!("{path} has the label {label}: confined callers cannot send mail with it"),
             format!("semanage fcontext -a -t sendmail_exec_t {path}; restorecon {path}"),
         )
     })
@@ -184,15 +185,17 @@ fn real(path: &Path, wrapper: &Metadata) -> Option<Finding> {
         Err(error) => format!("{shown}: {}: no mail is accepted", plain(&error)),
         Ok(found) if is_same(&found, wrapper) => format!("{shown} is the wrapper itself"),
         Ok(found) if !found.is_file() || found.mode() & 0o111 == 0 => {
-            format!("{shown} is no program: no mail is accepted")
+            format!("{shown} is not an executable file: no mail is accepted")
         }
         Ok(_) => return None,
     };
-    let remedy = "sendmail in config.toml: the real one, as /usr/sbin/sendmail.postfix";
+    let remedy =
+        "set sendmail in config.toml to the real sendmail, such as /usr/sbin/sendmail.postfix";
     Some(Finding::error("real_sendmail", wrong, remedy))
 }
 
-/// `postfix set-permissions` gives that file mode 755. Where that is mended, what it does is found as `set_gid` until then.
+/// Checks `sendmail_path`: `postfix set-permissions` sets mode 755 on this file. If a package restores the bit afterwards,
+/// `set_gid` reports it until then.
 fn sendmail_path(
     postfix: &Postfix,
     host: Option<&Host>,
@@ -206,23 +209,24 @@ fn sendmail_path(
         Finding::warning(
             "sendmail_path",
             format!(
-                "{} is {path}: postfix set-permissions, which updates call, clears its set-gid bit",
+                "{} is {path}: postfix set-permissions, which updates run, clears its set-gid bit",
                 view.evidence("sendmail_path")
             ),
-            format!("postconf -e sendmail_path={} (the real one)", real.display()),
+            format!("postconf -e sendmail_path={} (the real sendmail)", real.display()),
         )
         .fixed_by(Some(Fix::Postfix(format!("postconf -e sendmail_path={}", real.display()))))
     })
 }
 
-/// With one the package of Debian mends the set-gid bit after each change of Postfix (its postinst, by a trigger).
+/// Whether dpkg has an override for the file. If so, a trigger of the Debian package restores the set-gid bit after each change
+/// of Postfix.
 fn has_override(path: &str) -> bool {
     let asked = Command::new("dpkg-statoverride").args(["--list", path]).output();
     asked.is_ok_and(|output| output.status.success())
 }
 
-/// alternatives(8) disables the service of each entry that is not chosen. As `alternatives/status` sees it: our unit or
-/// that of the real one has to be enabled, where there is either.
+/// Checks the units: alternatives(8) disables the service of each entry that is not chosen. As in `alternatives/status`, the unit
+/// of the wrapper or of the real sendmail has to be enabled, if either exists.
 fn enabled(host: Option<&Host>) -> Option<Finding> {
     let agent = host.zip(state()).and_then(|(host, state)| service(&state, &host.sendmail));
     let agent = format!("{}.service", agent.as_deref().unwrap_or("postfix"));
@@ -235,7 +239,7 @@ fn enabled(host: Option<&Host>) -> Option<Finding> {
     Some(Finding::error(
         "postfix_enabled",
         format!(
-            "{agent} is not enabled, and nothing else starts it: after the next boot mail stays in the \
+            "{agent} is not enabled, and no other unit starts it: after the next boot, mail stays in the \
              queue (alternatives disables it when another entry is chosen, and on updates)"
         ),
         format!("systemctl enable {wanted}"),
@@ -255,7 +259,7 @@ fn entries(state: &str) -> Vec<(&str, BTreeMap<&str, &str>)> {
     let mut lines = body.lines();
     let mut entries = Vec::new();
     while let Some(path) = lines.next().filter(|path| path.starts_with('/')) {
-        // Its priority.
+        // Skip the priority.
         lines.next();
         let targets = links.iter().map(|link| (*link, lines.next().unwrap_or_default()));
         entries.push((path, targets.collect()));
@@ -263,7 +267,7 @@ fn entries(state: &str) -> Vec<(&str, BTreeMap<&str, &str>)> {
     entries
 }
 
-/// Mail agents beside each other, and followers of ours that are those of another one than the real sendmail.
+/// Reports several installed mail agents, and followers of the wrapper's entry that do not belong to the real sendmail.
 fn agents(entries: &[(&str, BTreeMap<&str, &str>)], real: &Path, wrapper: &str) -> Vec<Finding> {
     let is_ours = |path: &str| Path::new(path).file_name() == Path::new(wrapper).file_name();
     let others: Vec<&str> =
@@ -278,7 +282,7 @@ fn agents(entries: &[(&str, BTreeMap<&str, &str>)], real: &Path, wrapper: &str) 
                 others.join(", "),
                 real.display()
             ),
-            "if that is another one than meant, set `sendmail` in config.toml, then run register",
+            "if this is the wrong one, set `sendmail` in config.toml, then run register",
         ));
     }
     let followers = |is_meant: &dyn Fn(&str) -> bool| {
@@ -291,7 +295,7 @@ fn agents(entries: &[(&str, BTreeMap<&str, &str>)], real: &Path, wrapper: &str) 
     });
     let wrong: Vec<&str> = wrong.map(|(link, _)| *link).collect();
     if !wrong.is_empty() {
-        let evidence = format!("{} are not those of {}", wrong.join(", "), real.display());
+        let evidence = format!("{} do not belong to {}", wrong.join(", "), real.display());
         findings.push(
             Finding::warning("followers", evidence, "/usr/libexec/sendmail-dkim/register")
                 .fixed_by(Some(Fix::Command)),
@@ -313,7 +317,7 @@ fn is_there(path: &str) -> bool {
     fs::symlink_metadata(path).is_ok()
 }
 
-/// As systemctl(1) says it, which reads files where systemd does not run; else by the links that it makes.
+/// Asks systemctl(1), which reads the files if systemd does not run; without systemctl, checks the links that it makes.
 fn is_enabled(unit: &str) -> bool {
     let asked = Command::new("systemctl").args(["--quiet", "is-enabled", unit]).output();
     asked.map_or_else(

@@ -1,4 +1,4 @@
-//! The key tree: each key that a domain file names is there, sound, and for the wrapper's group alone.
+//! Checks that each key in a domain file exists, is valid, and can be read only by the wrapper's group.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -31,7 +31,7 @@ pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding
     findings
 }
 
-/// Domains that have keys and no domain file: a purge takes the files, and leaves the keys.
+/// Reports domains with keys but without a domain file: a purge removes the files but keeps the keys.
 pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let used: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
     let folders = KeyFolder::chosen(etc, &[]).unwrap_or_default();
@@ -47,14 +47,14 @@ pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> 
         Some(Finding::new(
             Severity::Info,
             "unused_keys",
-            format!("{} has keys, and no domain file names them", folder.path.display()),
+            format!("{} has keys, but no domain file names them", folder.path.display()),
             format!("dkimctl use {domain} {first}, or dkimctl remove {domain} --wipe"),
         ))
     };
     unused.filter_map(finding).collect()
 }
 
-/// The keys that a domain file needs. No user signs by one that exempts its domain, but mail of others may be signed by it, too.
+/// The selectors that a domain file needs. If its domain is exempt, they are only needed to sign mail of other domains.
 fn selectors<'a>(
     config: &'a DomainConfig,
     configuration: &Configuration,
@@ -68,17 +68,17 @@ fn selectors<'a>(
     }
 }
 
-/// The rights of the directory of all keys.
+/// Checks the permissions of the directory of all keys.
 pub(crate) fn all(tree: &Path) -> Option<Finding> {
     rights::folder(tree, tree).and_then(step)
 }
 
-/// The rights of the directory of a domain's keys.
+/// Checks the permissions of the directory of a domain's keys.
 pub(crate) fn folder(tree: &Path, name: &str) -> Option<Finding> {
     rights::folder(&tree.join(name), tree).and_then(step)
 }
 
-/// Each domain of `also_sign_as` needs a file of its own name, with keys of its own.
+/// Checks that each domain of `also_sign_as` has its own domain file with its own keys.
 fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let named = configuration.files.iter().flat_map(|config| &config.file.signing.also_sign_as);
     let named: BTreeSet<&Domain> = named.collect();
@@ -94,8 +94,11 @@ fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
         let file = domains::file(etc, domain);
         Finding::error(
             "also_sign_as",
-            format!("{domain} is to sign in addition, and {} names no keys of it", file.display()),
-            format!("dkimctl genkey -d {domain} -s SELECTOR, or take it out of `also_sign_as`"),
+            format!(
+                "{domain} is listed in also_sign_as, but {} names no keys of it",
+                file.display()
+            ),
+            format!("dkimctl genkey -d {domain} -s SELECTOR, or remove it from `also_sign_as`"),
         )
     });
     found.collect()
@@ -107,7 +110,7 @@ fn signs_for_others(configuration: &Configuration, config: &DomainConfig) -> boo
     others.any(|domain| Some(domain) == config.domain())
 }
 
-/// What a key that can't be used costs.
+/// The consequence of a key that cannot be used.
 fn lost(config: &DomainConfig) -> &'static str {
     if config.selectors().len() > 1 && !config.file.signing.strict_selectors {
         "mail is not signed with this key"
@@ -116,12 +119,12 @@ fn lost(config: &DomainConfig) -> &'static str {
     }
 }
 
-/// How much of a key is looked at.
+/// How much of a key is checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Proof {
-    /// That its public half can be read.
+    /// Only that its public half can be read.
     Public,
-    /// That all its numbers belong together, which takes long for thousands of RSA keys.
+    /// That all its numbers belong together. This is slow for thousands of RSA keys.
     Whole,
 }
 
@@ -132,7 +135,7 @@ fn step(step: Step) -> Option<Finding> {
     Some(Finding::error("key_rights", evidence, step.remedy).fixed_by(fix))
 }
 
-/// What is wrong with a key that a domain file names.
+/// Checks a key that a domain file names.
 pub(crate) fn key(
     tree: &Path,
     folder: &Path,
@@ -144,23 +147,23 @@ pub(crate) fn key(
     let shown = files.private.display();
     let Some(found) = rights::key(&files.private, tree) else {
         let remedy = match files.record.symlink_metadata() {
-            // No name is used for a second key: the record of the first may be remembered somewhere.
+            // Never suggest a new key with the same name: the old record may still be in a cache.
             Ok(_) => format!("restore the key from a backup; or {}", replace(config)),
             Err(_) => match config.domain() {
                 Some(domain) => format!(
-                    "dkimctl genkey -d {domain} -s {selector}, or take it out of `selectors`"
+                    "dkimctl genkey -d {domain} -s {selector}, or remove it from `selectors`"
                 ),
-                None => "copy the key there, or take it out of `selectors`".to_owned(),
+                None => "copy the key there, or remove it from `selectors`".to_owned(),
             },
         };
-        let evidence = format!("{shown} is not there: {}", lost(config));
+        let evidence = format!("{shown} does not exist: {}", lost(config));
         return vec![Finding::error("key", evidence, remedy)];
     };
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
     match files.size(config.file.signing.minimum_key_bits, proof == Proof::Whole) {
         Ok((algorithm, bits)) if is_weak(algorithm, bits) => findings.push(Finding::warning(
             "key_size",
-            format!("{shown} has {bits} bits; receivers ask for {RSA_BITS}"),
+            format!("{shown} has {bits} bits; receivers expect {RSA_BITS}"),
             replace(config),
         )),
         Ok(_) => {}
@@ -173,7 +176,7 @@ pub(crate) fn key(
     findings
 }
 
-/// How a key is replaced that signs no more, or that should not.
+/// How to replace a key that no longer signs, or should not.
 fn replace(config: &DomainConfig) -> String {
     match config.domain() {
         Some(domain) => format!(
@@ -181,7 +184,7 @@ fn replace(config: &DomainConfig) -> String {
              selector of the new key"
         ),
         None => {
-            "make a key with another selector; publish it, then name it in `selectors`".to_owned()
+            "create a key with another selector, publish it, then add it to `selectors`".to_owned()
         }
     }
 }

@@ -1,5 +1,5 @@
-//! What the mail log tells of the days before: lines that were broken on the way out, and keys that the
-//! wrapper could not open in some service.
+//! Reads recent problems from the mail log: lines that Postfix broke on the way out, and keys that the wrapper could not open in
+//! some service.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::path::Path;
@@ -8,23 +8,23 @@ use super::finding::{Finding, Severity};
 use crate::admin::input;
 use crate::admin::postconf::Postfix;
 
-/// Where syslog daemons put facility mail: Enterprise Linux, Debian.
+/// Where syslog daemons write facility mail: Enterprise Linux, Debian.
 pub(crate) const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
 
-/// Bytes at the end of a log that are looked at.
+/// How many bytes at the end of a log are read.
 const TAIL: u64 = 4 << 20;
 
-/// What is looked for, what it means, and what to do.
+/// The text to search for, its meaning, and what to do.
 const SIGNS: [(&str, &str, &str); 3] = [
     (
         "breaking line > ",
-        "Postfix broke a line of a message, and with that any signature over it",
-        "dkimctl explain on such a message; seven_bit keeps lines short in what is signed here",
+        "Postfix broke a line of a message, which breaks any signature of the message",
+        "run dkimctl explain on such a message; seven_bit keeps lines short in mail that is signed here",
     ),
     (
         "the set-gid bit was ignored or is not there",
-        "a message went out unsigned",
-        "look at the unit or the mount under which that user sends",
+        "a message was sent unsigned",
+        "check the unit or the mount that this user sends from",
     ),
     (
         "@localhost",
@@ -33,14 +33,14 @@ const SIGNS: [(&str, &str, &str); 3] = [
     ),
 ];
 
-/// The last line of each kind. What was mended since stays in the log, so that it is a remark.
+/// The last line of each kind. The cause may be fixed by now, so the severity is only info.
 pub(crate) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
     let own = postfix.map_or("", |postfix| postfix.view().value("maillog_file"));
     let files = FILES.into_iter().chain([own]).filter(|file| file.starts_with('/'));
     files.flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default())).collect()
 }
 
-/// The last line of a message that was signed. `Err`: there is no log that could be read.
+/// The last line of a signed message. An error if no log could be read.
 pub(crate) fn last_signed() -> Result<Option<String>, String> {
     let mut is_read = false;
     for file in FILES {
@@ -66,7 +66,7 @@ fn tail(path: &Path) -> std::io::Result<String> {
 
 fn signs(file: &str, text: &str) -> Vec<Finding> {
     let found = SIGNS.iter().filter_map(|(sign, meaning, remedy)| {
-        // Every other line about localhost is about a host.
+        // In lines of other programs, localhost is a host name.
         let is_ours = |line: &&str| !sign.starts_with('@') || line.contains("sendmail-dkim[");
         let line = text.lines().rev().filter(is_ours).find(|line| line.contains(sign))?;
         let evidence = format!("{file}: {}: {meaning}", line.trim());

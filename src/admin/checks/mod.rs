@@ -1,5 +1,5 @@
-//! What keeps mail of this host from being signed, or breaks its signatures: one file for each place that is looked at.
-//! Looks, and changes nothing.
+//! Checks for anything that keeps mail of this host from being signed, or breaks its signatures. There is one file for each
+//! subject. The checks change nothing.
 
 pub(super) mod configuration;
 pub(super) mod finding;

@@ -1,5 +1,4 @@
-//! What keeps the mail of some domains from being signed on this host: for commands that have just made
-//! keys, and may not say more than what holds.
+//! Lists what keeps the mail of some domains from being signed on this host, for commands that have just created keys.
 
 use std::fs;
 use std::path::Path;
@@ -12,12 +11,12 @@ use super::{install, keys};
 use crate::dkim::Domain;
 use crate::submission::configuration::FOLDER;
 
-/// A step that is missing before mail is signed.
+/// A step that is required before mail is signed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Missing {
     /// What to do.
     pub(crate) remedy: String,
-    /// What is the case instead.
+    /// Why the step is required.
     pub(crate) evidence: String,
 }
 
@@ -32,18 +31,18 @@ impl Missing {
         Self { remedy: remedy.into(), evidence: evidence.into() }
     }
 
-    /// The record `name` of a key is not in DNS, which had it last on `day`, if ever.
+    /// The step for a key whose record `name` is not in DNS. `day` is the last day on which it was there.
     pub(crate) fn record(name: &str, domain: &Domain, day: Option<&str>) -> Self {
         let evidence = match day {
-            Some(day) => format!("the DNS had {name} last on {day}, and no longer has it"),
-            None => format!("{name} was not seen in the DNS yet"),
+            Some(day) => format!("{name} is no longer in DNS; it was last seen on {day}"),
+            None => format!("{name} was not found in DNS yet"),
         };
         let remedy =
             format!("publish the record (dkimctl record {domain}), then dkimctl testkey {domain}");
         Self { remedy, evidence }
     }
 
-    /// The steps, numbered, a reason below each.
+    /// The numbered steps, with the reason below each one.
     pub(crate) fn list(steps: &[Self]) -> String {
         let lines = steps.iter().zip(1..).map(|(Self { remedy, evidence }, number)| {
             format!("{number:>3}. {remedy}\n     ({evidence})\n")
@@ -57,8 +56,8 @@ pub(crate) fn is_installed(etc: &Path) -> bool {
     fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER))
 }
 
-/// The steps that the files of this host show to be missing. Looks at the domain files whose names
-/// without `.toml` are `asked` for, and their keys; does not ask the DNS.
+/// The steps that are missing according to the files of this host. Checks the domain files that `asked` selects by their names
+/// without `.toml`, and their keys. Does not query DNS.
 pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Missing> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, asked, &mut findings);

@@ -1,4 +1,5 @@
-//! `sendmail_path` of PHP: whether `mail()` calls the wrapper, and so that a lone dot ends no message.
+//! Checks `sendmail_path` of PHP: whether `mail()` calls the wrapper, and passes `-i` so that a single dot does not end the
+//! message.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +10,7 @@ use crate::admin::input;
 /// Where distributions keep php.ini and the pools of php-fpm.
 const PLACES: [&str; 4] = ["/etc/php.ini", "/etc/php.d", "/etc/php", "/etc/php-fpm.d"];
 
-/// No tree of configuration is deeper.
+/// The deepest folder that is searched.
 const DEEPEST: usize = 5;
 
 pub(crate) fn findings() -> Vec<Finding> {
@@ -18,7 +19,7 @@ pub(crate) fn findings() -> Vec<Finding> {
         collect(Path::new(place), 0, &mut files);
     }
     files.sort();
-    // What is enabled is often a link to what is available.
+    // An enabled file is often a link to an available one.
     let mut seen = Vec::new();
     let mut findings = Vec::new();
     for path in files {
@@ -62,7 +63,7 @@ fn judge(path: &Path, value: &str) -> Option<Finding> {
     let keeps_dots =
         words.any(|word| word.starts_with("-oi") || (is_flags(word) && word.contains('i')));
     let (severity, meaning) = if !ours.contains(&program) {
-        (Severity::Warning, "mail() goes past the wrapper")
+        (Severity::Warning, "mail() bypasses the wrapper")
     } else if !keeps_dots {
         (Severity::Info, "without -i a line containing a single dot ends the message")
     } else {
@@ -76,7 +77,7 @@ fn judge(path: &Path, value: &str) -> Option<Finding> {
     ))
 }
 
-/// A word of options that take no value.
+/// Whether the word has only options without values.
 fn is_flags(word: &str) -> bool {
     word.strip_prefix('-').is_some_and(|letters| {
         !letters.is_empty() && letters.chars().all(|letter| "timnvG".contains(letter))

@@ -1,4 +1,4 @@
-//! Settings of Postfix that change a message after it was signed, or that the wrapper has to know of.
+//! Checks settings of Postfix that change a message after it was signed, or that the wrapper has to know.
 
 use super::configuration::Configuration;
 use super::finding::{Finding, Severity};
@@ -9,7 +9,7 @@ use crate::dkim::Domain;
 use crate::message::limits::LONGEST_LINE;
 use Severity::{Error, Info, Warning};
 
-/// Settings that are bad in the same way: how bad, which, when, and with why and what to do.
+/// Settings with the same effect: the severity, the names, the condition, and the reason with the remedy.
 struct Rule(
     Severity,
     &'static [&'static str],
@@ -17,7 +17,7 @@ struct Rule(
     [&'static str; 2],
 );
 
-/// The programs of Postfix that read a setting; none: main.cf alone applies.
+/// The programs of Postfix that read a setting. If there are none, only main.cf applies.
 fn readers(name: &str) -> &'static [&'static str] {
     match name {
         "relayhost" | "sendmail_fix_line_endings" => &[],
@@ -32,51 +32,51 @@ const CLEANUP: &[&str] = &["cleanup"];
 
 const MAPS: [&str; 2] = [
     "it rewrites addresses in signed header fields",
-    "map the envelope only, or have the From written right by the program that sends",
+    "map only the envelope, or let the sending program write the right From",
 ];
 const CLASSES: [&str; 2] = [
     "it rewrites addresses in signed header fields",
-    "take the header_ classes out of the setting of that name that ends in _classes",
+    "remove the header_ classes from the corresponding setting that ends in _classes",
 ];
 const BODY: [&str; 2] = ["it may change the body after it was signed", "remove it"];
 const HEADER: [&str; 2] = [
     "a REPLACE, IGNORE or STRIP in it changes the header after it was signed",
-    "keep such actions off signed fields, or take those out of `headers`",
+    "restrict these actions to unsigned fields, or remove the fields from `headers`",
 ];
 const MILTER: [&str; 2] = [
-    "a milter that signs makes a second signature; one that changes mail breaks the first",
-    "take it out for local mail: non_smtpd_milters = (nothing)",
+    "a milter that signs adds a second signature; one that changes mail breaks the first",
+    "remove it for local mail: non_smtpd_milters = (empty)",
 ];
 const FILTER: [&str; 2] = [
     "the filter gets the signed message, and may change it before it goes out",
-    "give the pickup service -o content_filter=, or see that the filter changes nothing",
+    "add -o content_filter= to the pickup service, or make sure that the filter changes nothing",
 ];
 const ADDED: [&str; 2] = [
-    "fields are added to mail that passes through (-G) as well, signed or not",
-    "set it to no; the wrapper adds what local mail lacks",
+    "fields are also added to relayed mail (-G), signed or not",
+    "set it to no; the wrapper adds missing fields to local mail",
 ];
 const FOREIGN: [&str; 2] =
-    ["addresses of mail that passes through (-G) are rewritten, signed or not", "remove it"];
+    ["addresses of relayed mail (-G) are rewritten, signed or not", "remove it"];
 const LINES: [&str; 2] = [
-    "lines that are left at 990 bytes are broken after they were signed",
+    "lines of up to 990 bytes are broken after they were signed",
     "set it to 998, the default, or to 0",
 ];
 const EIGHT_BIT: [&str; 2] = [
-    "mail goes out as to a peer without 8BITMIME: bodies are rewritten where seven_bit is false",
-    "take 8bitmime out of it, and leave seven_bit on",
+    "mail is sent as to a server without 8BITMIME: bodies are rewritten if seven_bit is false",
+    "remove 8bitmime from this setting, and leave seven_bit on",
 ];
 const RELAY: [&str; 2] = [
     "this relay replaces Message-ID and Date, or rewrites From",
-    "take those out of h=: headers = [\"-Message-ID\", \"-Date\"]",
+    "do not sign these fields: headers = [\"-Message-ID\", \"-Date\"]",
 ];
 const LINE_ENDINGS: [&str; 2] =
     ["it affects only mail that is not signed", "set it to always, the default"];
 const STRAY_CR: [&str; 2] = [
-    "a stray CR goes out as it is, in mail that is not signed; signed mail has none",
+    "a stray CR stays in mail that is not signed; signed mail has none",
     "set it to yes, the default since 3.5.24, 3.6.14, 3.7.10, 3.8.5",
 ];
 const CONVERSION: [&str; 2] =
-    ["bodies that the wrapper left as they are are rewritten", "set it to no, the default"];
+    ["bodies that the wrapper did not change are rewritten", "set it to no, the default"];
 
 const RULES: [Rule; 18] = [
     Rule(Error, &["smtp_generic_maps", "lmtp_generic_maps"], is_set, MAPS),
@@ -140,7 +140,7 @@ fn is_not_always(view: &View<'_>, name: &'static str) -> bool {
     view.get(name).is_some_and(|value| value != "always")
 }
 
-/// Set, and about header fields.
+/// Whether the setting is set and applies to header fields.
 fn has_header_class(view: &View<'_>, name: &'static str) -> bool {
     let (base, _) = name.rsplit_once('_').unwrap_or_default();
     is_set(view, name) && view.value(&format!("{base}_classes")).contains("header_")
@@ -154,12 +154,12 @@ fn discards(view: &View<'_>, name: &'static str) -> bool {
     view.value(name).to_ascii_lowercase().contains("8bitmime")
 }
 
-/// By default these are `$header_checks`, which has a finding of its own.
+/// Whether the setting differs from its default, `$header_checks`, which has a finding of its own.
 fn changes_more(view: &View<'_>, name: &'static str) -> bool {
     view.value(name) != view.value("header_checks") && may_change(view, name)
 }
 
-/// Set, unless all tables can be read and none has an action that changes mail.
+/// Whether the setting may change mail. It cannot if all its tables are readable and none has an action that changes mail.
 fn may_change(view: &View<'_>, name: &'static str) -> bool {
     let tables = view.value(name).split([',', ' ', '\t']).filter(|table| !table.is_empty());
     tables.into_iter().any(|table| {
@@ -176,7 +176,7 @@ fn may_change(view: &View<'_>, name: &'static str) -> bool {
     })
 }
 
-/// Relays known to rewrite fields.
+/// Whether the relay is known to rewrite fields.
 fn rewrites_mail(view: &View<'_>, name: &'static str) -> bool {
     let host = view.value(name).to_ascii_lowercase();
     ["amazonaws.com", "gmail.com", "google.com", "outlook.com", "office365.com"]
@@ -184,7 +184,7 @@ fn rewrites_mail(view: &View<'_>, name: &'static str) -> bool {
         .any(|relay| host.contains(relay))
 }
 
-/// All that is to be said of the settings of Postfix.
+/// All findings about the settings of Postfix.
 pub(crate) fn findings(postfix: &Postfix, configuration: &Configuration) -> Vec<Finding> {
     let mut findings: Vec<Finding> = RULES.iter().flat_map(|rule| rule.findings(postfix)).collect();
     let view = postfix.view();
@@ -232,12 +232,12 @@ fn version(view: &View<'_>) -> Option<Finding> {
 fn header_from_format(view: &View<'_>) -> Option<Finding> {
     let format = view.get("header_from_format").filter(|format| *format != "standard")?;
     let evidence = format!(
-        "main.cf: header_from_format = {format}: a From that the wrapper adds has the standard form"
+        "main.cf: header_from_format = {format}: a From field that the wrapper adds has the standard format"
     );
-    Some(Finding::new(Info, "header_from_format", evidence, "nothing, if nobody minds"))
+    Some(Finding::new(Info, "header_from_format", evidence, "none required"))
 }
 
-/// Fields that are signed and dropped.
+/// Reports fields that are signed but dropped by Postfix.
 fn dropped(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> {
     let view = *postfix.views(CLEANUP).first()?;
     let names = view.value("message_drop_headers").split([',', ' ', '\t']);
@@ -248,11 +248,11 @@ fn dropped(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> 
         return None;
     }
     let evidence = format!(
-        "{}: {} would be signed, and dropped afterwards",
+        "{}: {} would be signed and then dropped",
         view.evidence("message_drop_headers"),
         lost.join(", ")
     );
-    let remedy = format!("take them out of h=: headers = [\"-{}\"]", lost.join("\", \"-"));
+    let remedy = format!("do not sign these fields: headers = [\"-{}\"]", lost.join("\", \"-"));
     Some(Finding::new(Warning, "message_drop_headers", evidence, remedy))
 }
 
@@ -267,8 +267,8 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
             Finding::new(
                 Warning,
                 "local_origin",
-                format!("{place}: bare addresses (cron's) get a name that only this host knows, and no key can be published for it"),
-                "set origin in config.toml, and myorigin in Postfix, to a domain that is signed; or have the programs call sendmail with -f",
+                format!("{place}: bare addresses (as from cron) get a name that is only valid on this host; no key can be published for it"),
+                "set origin in config.toml and myorigin in Postfix to a domain that is signed, or let the programs call sendmail with -f",
             )
         });
     }
@@ -278,8 +278,8 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
             Warning,
             "myorigin",
             format!(
-                "{place}, and `origin` in config.toml is {known}: bare addresses are completed \
-                     otherwise than Postfix would"
+                "{place}, but `origin` in config.toml is {known}: bare addresses are not completed \
+                     as Postfix would"
             ),
             format!("origin = \"{origin}\" in config.toml"),
         ));
@@ -292,14 +292,16 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     Some(Finding::new(
         Info,
         "myorigin",
-        format!("{place}: mail From bare addresses (cron's) gets a domain that nothing signs for"),
+        format!(
+            "{place}: mail From bare addresses (as from cron) gets a domain without a domain file"
+        ),
         format!(
             "dkimctl genkey -d {origin} -s SELECTOR, or set myorigin to a domain that is signed"
         ),
     ))
 }
 
-/// A domain without a dot, as in root@localhost.
+/// Checks how a domain without a dot is completed, as in root@localhost.
 fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     let host = configuration.host.as_ref();
     let known = host.and_then(|host| host.completion.dot_domain.as_ref()).map(Domain::as_str);
@@ -307,7 +309,7 @@ fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding>
     if known == wanted {
         return None;
     }
-    // At level 0, or before 3.0, that is the default.
+    // It is the default at level 0 and before Postfix 3.0.
     let is_old = view.get("compatibility_level").is_some_and(|level| level.starts_with('0'));
     let name = if is_old { "compatibility_level" } else { "append_dot_mydomain" };
     let say = |domain: Option<&str>| domain.unwrap_or("none").to_owned();
@@ -319,25 +321,26 @@ fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding>
     );
     let remedy = match wanted {
         Some(domain) => format!("append_dot_domain = \"{domain}\" in config.toml"),
-        None => "take append_dot_domain out of config.toml".to_owned(),
+        None => "remove append_dot_domain from config.toml".to_owned(),
     };
     Some(Finding::new(Warning, name, evidence, remedy))
 }
 
-/// Where the wrapper knows a limit, it is to be that of Postfix.
+/// Checks that a size limit in config.toml is the one of Postfix.
 fn size_limit(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     let known = configuration.host.as_ref()?.message_size_limit?;
     let limit: u64 = view.value("message_size_limit").parse().ok()?;
-    // 0: none.
+    // 0 means no limit.
     (limit != 0 && limit != known).then(|| {
         let evidence =
-            format!("{}, and in config.toml it is {known}", view.evidence("message_size_limit"));
+            format!("{}, but in config.toml it is {known}", view.evidence("message_size_limit"));
         let remedy = format!("message_size_limit = {limit} in config.toml");
         Finding::new(Warning, "message_size_limit", evidence, remedy)
     })
 }
 
-/// A To that Postfix adds is a To that must not be signed as absent. Where the wrapper knows nothing of it, it signs no absence.
+/// Checks the field for hidden recipients. If Postfix adds a To, its absence must not be signed. If the setting is unknown, the
+/// wrapper does not sign the absence.
 fn undisclosed_recipients(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> {
     let name = "undisclosed_recipients_header";
     let known = configuration.host.as_ref()?.undisclosed_recipients_header.as_deref();
@@ -347,20 +350,22 @@ fn undisclosed_recipients(postfix: &Postfix, configuration: &Configuration) -> O
     let remedy = if value.is_empty() || is_recipient_field(value) {
         format!("{name} = {value:?} in config.toml")
     } else {
-        "set it to a To or Cc field in Postfix, or to nothing".to_owned()
+        "in Postfix, set it to a To or Cc field or leave it empty".to_owned()
     };
     Some(match known {
         None => Finding::new(
             Info,
             name,
-            format!("{place}: Postfix adds this to mail without To and Cc; it is not signed"),
+            format!(
+                "{place}: Postfix adds this field to mail without To and Cc; the field is not signed"
+            ),
             remedy,
         ),
         Some(known) => Finding::new(
             Warning,
             name,
             format!(
-                "{place}, and in config.toml it is {known:?}: what Postfix adds breaks signatures"
+                "{place}, but in config.toml it is {known:?}: the field that Postfix adds breaks signatures"
             ),
             remedy,
         ),
@@ -394,7 +399,7 @@ mod tests {
         assert!(found("", "").is_empty());
         let of_relay = "relay/unix/smtp_generic_maps = hash:/x\n";
         assert_eq!(found("", of_relay), ["smtp_generic_maps"]);
-        // What all services set back is no finding.
+        // A setting that all services override is not reported.
         let back = "smtp/unix/smtp_generic_maps =\nrelay/unix/smtp_generic_maps =\n";
         assert!(found("smtp_generic_maps = hash:/x\n", back).is_empty());
         assert!(found("", "lmtp/unix/smtp_generic_maps = hash:/x\n").is_empty());
@@ -425,7 +430,7 @@ mod tests {
             let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
             assert_eq!(checks, ["local_origin"], "{name}");
         }
-        // What the wrapper completes, Postfix leaves alone.
+        // Postfix does not change an address that the wrapper completed.
         assert!(found("myorigin = localhost\n", "").is_empty());
     }
 

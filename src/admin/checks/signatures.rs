@@ -1,4 +1,4 @@
-//! What the DNS says of each key, and a trial: a message signed by the wrapper's code for each domain.
+//! Compares each key with its published record, and signs a trial message for each domain with the wrapper's code.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::admin::store::keys::KeyFiles;
 use crate::dkim::Lookup;
 use crate::submission::submitter::User;
 
-/// The published records against the keys.
+/// Compares the published records with the keys.
 pub(crate) fn published(etc: &Path) -> Vec<Finding> {
     let tested = match Dns::asked_for(None).and_then(|dns| tested(etc, dns)) {
         Ok(tested) => tested,
@@ -26,7 +26,7 @@ pub(crate) fn published(etc: &Path) -> Vec<Finding> {
         }
     };
     let wrong = tested.iter().filter(|tested| {
-        // A key that can't be read has a finding of its own.
+        // Another check reports a key that cannot be read.
         [Outcome::Wrong, Outcome::Unavailable].contains(&tested.outcome)
     });
     let found = wrong.map(|tested| {
@@ -35,13 +35,13 @@ pub(crate) fn published(etc: &Path) -> Vec<Finding> {
         Finding::error(
             "testkey",
             format!("{}: {}", tested.name, said.join("; ")),
-            "dkimctl record shows what to publish, dkimctl testkey all that is wrong",
+            "dkimctl record shows what to publish, dkimctl testkey shows all errors",
         )
     });
     found.collect()
 }
 
-/// Trial messages for all domain files.
+/// Signs trial messages for all domain files.
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let trial = |config: &DomainConfig| trial(etc, config);
     let progress = Progress::of("trial messages signed");
@@ -70,7 +70,7 @@ fn trial(etc: &Path, config: &DomainConfig) -> Option<Finding> {
     })
 }
 
-/// An author whose mail the file is for.
+/// An author address to which the file applies.
 fn author(config: &DomainConfig) -> Option<String> {
     let file = &config.file;
     if file.selectors.is_empty() {
@@ -80,7 +80,7 @@ fn author(config: &DomainConfig) -> Option<String> {
     Some(format!("dkimctl-doctor@{domain}"))
 }
 
-/// Who may sign. `None` where no user may, or only groups.
+/// A user who may sign. `None` if no user may, or only groups.
 fn submitter(config: &DomainConfig) -> Option<User> {
     match (&config.file.users, &config.file.groups) {
         (None, None) => Some(User::real()),
@@ -89,7 +89,7 @@ fn submitter(config: &DomainConfig) -> Option<User> {
     }
 }
 
-/// The signatures that do not verify with the public half of their keys.
+/// Errors of signatures that do not verify with the public half of their keys.
 fn faults(etc: &Path, keys: &[Key], message: &[u8]) -> Vec<String> {
     let verified = Verified::new(message, |domain, selector| {
         let key = keys.iter().find(|key| key.domain == *domain && key.selector == *selector);
@@ -97,7 +97,7 @@ fn faults(etc: &Path, keys: &[Key], message: &[u8]) -> Vec<String> {
         folder.map_or(Lookup::NotFound, |folder| of_key(&KeyFiles::within(&folder, selector)))
     });
     let Ok(verified) = verified else {
-        return vec!["the signed message can't be read".to_owned()];
+        return vec!["the signed message cannot be read".to_owned()];
     };
     let verdicts = verified.verdicts;
     verdicts.iter().filter(|verdict| verdict.result.is_err()).map(line).collect()

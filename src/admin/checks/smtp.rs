@@ -1,4 +1,4 @@
-//! The wrapper as Postfix's content filter: every way in which that is half done. See docs/smtp.md.
+//! Checks the setup of the wrapper as Postfix's content filter. See docs/smtp.md.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use crate::admin::input;
 use crate::admin::postconf::{Postfix, Service, View};
 use crate::admin::store::rights::GROUP;
 
-/// What each finding is called.
+/// The name of these findings.
 const CHECK: &str = "smtp";
 
 const SETUP: &str = "dkimctl setup --smtp --yes";
@@ -25,7 +25,7 @@ fn warning(evidence: impl Into<String>, remedy: impl Into<String>) -> Finding {
     Finding::warning(CHECK, evidence, remedy)
 }
 
-/// All that is to be said of mail submitted by SMTP.
+/// All findings about mail submitted by SMTP.
 pub(crate) fn findings(
     postfix: &Postfix,
     configuration: &Configuration,
@@ -40,7 +40,7 @@ pub(crate) fn findings(
         let is_on = configuration.files.iter().any(|config| config.file.signing.smtp)
             || host.is_some_and(|host| host.signing.smtp);
         if is_on && findings.is_empty() {
-            let evidence = "smtp = true, and no line of master.cf runs the wrapper as a content filter: mail by SMTP is not signed";
+            let evidence = "smtp = true, but no line of master.cf runs the wrapper as a content filter: mail by SMTP is not signed";
             findings.push(warning(evidence, SETUP));
         }
         return findings;
@@ -70,7 +70,7 @@ fn transport(service: &Service) -> &str {
     service.name.split('/').next().unwrap_or_default()
 }
 
-/// A service that hands mail to a transport that does not exist.
+/// Reports a service that passes mail to a transport that does not exist.
 fn missing(postfix: &Postfix, etc: &Path) -> Option<Finding> {
     if postfix.services().iter().any(|service| transport(service) == TRANSPORT) {
         return None;
@@ -83,26 +83,26 @@ fn missing(postfix: &Postfix, etc: &Path) -> Option<Finding> {
         (hands_over || view.value(SOME).contains(&tables)).then(|| view.evidence(name))
     });
     let evidence =
-        format!("{}, and master.cf has no transport {TRANSPORT}: mail waits in the queue", found?);
+        format!("{}, but master.cf has no transport {TRANSPORT}: mail stays in the queue", found?);
     Some(error(evidence, format!("{SETUP}, or --smtp=off")))
 }
 
 fn nameless(filters: &[&Service]) -> Finding {
     let names = filters.iter().map(|service| service.name.as_str()).collect::<Vec<_>>().join(", ");
     let evidence = format!(
-        "master.cf: {names} runs the wrapper, and config.toml has no filter_user: its mail is not signed"
+        "master.cf: {names} runs the wrapper, but config.toml has no filter_user: its mail is not signed"
     );
     error(evidence, SETUP)
 }
 
-/// The user must exist, and must not be able to read the keys.
+/// Checks that the user exists and cannot read the keys.
 fn of_user(name: &str) -> Option<Finding> {
     let Some(user) = User::from_name(name).ok().flatten() else {
         let remedy = format!(
             "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin {name}"
         );
         return Some(error(
-            format!("filter_user = {name:?}, and there is no such user: mail waits in the queue"),
+            format!("filter_user = {name:?}, but there is no such user: mail stays in the queue"),
             remedy,
         ));
     };
@@ -114,7 +114,7 @@ fn of_user(name: &str) -> Option<Finding> {
     })
 }
 
-/// The line itself.
+/// Checks the line in master.cf.
 fn of_line(service: &Service, user: Option<&str>, configuration: &Configuration) -> Vec<Finding> {
     let (words, name) = (service.words(), &service.name);
     let has = |word: &str| words.contains(&word);
@@ -131,13 +131,13 @@ fn of_line(service: &Service, user: Option<&str>, configuration: &Configuration)
     };
     find(
         words.get(4) == Some(&"y"),
-        "runs in a chroot, in which there is no wrapper: mail waits in the queue".to_owned(),
+        "runs in a chroot without the wrapper: mail stays in the queue".to_owned(),
     );
     let own = value("user=").split(':').next().unwrap_or_default();
     find(
         user.is_some_and(|user| user != own),
         format!(
-            "runs as {own:?}, and filter_user is {:?}: its mail is not signed",
+            "runs as {own:?}, but filter_user is {:?}: its mail is not signed",
             user.unwrap_or_default()
         ),
     );
@@ -157,22 +157,20 @@ fn of_line(service: &Service, user: Option<&str>, configuration: &Configuration)
     ] {
         find(
             is_used && !has(word),
-            format!("lacks -O {word}, which logins and clients in domain files ask for"),
+            format!("lacks -O {word}, which logins and clients in domain files require"),
         );
     }
     findings
 }
 
-/// Mail that the filter has handed back, and that goes to the filter again.
+/// Reports settings that send the filter's own mail to the filter again.
 fn loops(postfix: &Postfix, transport: &str) -> Option<Finding> {
     let views = postfix.views(&["pickup"]);
     let mark = format!("{transport}:");
     if let Some(view) = views.iter().find(|view| view.value("content_filter").starts_with(&mark)) {
-        let evidence = format!(
-            "{}: mail comes back to the filter without end",
-            view.evidence("content_filter")
-        );
-        let remedy = "postconf -X content_filter, or postconf -P pickup/unix/content_filter=; name it for single services of smtpd";
+        let evidence =
+            format!("{}: mail loops through the filter", view.evidence("content_filter"));
+        let remedy = "postconf -X content_filter, or postconf -P pickup/unix/content_filter=; set it only for services of smtpd";
         return Some(error(evidence, remedy));
     }
     let names = ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"];
@@ -184,37 +182,37 @@ fn loops(postfix: &Postfix, transport: &str) -> Option<Finding> {
             .any(|text| has_filter(&text, &mark))
     })?;
     let evidence = format!(
-        "{}: a FILTER action in it sends mail from sendmail(1) to the filter, too: mail comes back without end",
+        "{}: a FILTER action in this table also sends mail from sendmail(1) to the filter: mail loops",
         view.evidence(name)
     );
-    Some(error(evidence, "take the action out, and use dkimctl setup --smtp"))
+    Some(error(evidence, "remove the action, and use dkimctl setup --smtp"))
 }
 
-/// Whether a table has a FILTER action with that transport.
+/// Whether a table has a FILTER action with this transport.
 fn has_filter(text: &str, mark: &str) -> bool {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut pairs = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
     pairs.any(|words| words.windows(2).any(|pair| matches!(pair, [action, next] if action.eq_ignore_ascii_case("FILTER") && next.starts_with(mark))))
 }
 
-/// Whether sendmail(1) accepts mail of the filter's user.
+/// Checks that sendmail(1) accepts mail of the filter's user.
 fn submit_users(postfix: &Postfix, user: &str) -> Option<Finding> {
     let view = postfix.view();
     let name = "authorized_submit_users";
     for word in words(view.value(name)) {
         match word.strip_prefix('!') {
             Some(other) if other == user => break,
-            // What is in a table is not known.
+            // The content of a table is not known.
             None if word == user || word.contains(':') || word.starts_with('/') => return None,
             _ => {}
         }
     }
     let evidence =
         format!("{}: sendmail(1) accepts no mail of {user}: mail bounces", view.evidence(name));
-    (!view.value(name).is_empty()).then(|| error(evidence, format!("add {user} to it")))
+    (!view.value(name).is_empty()).then(|| error(evidence, format!("add {user} to this setting")))
 }
 
-/// A service that accepts mail by SMTP.
+/// Checks a service that accepts mail by SMTP.
 fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
     let view = postfix.of_service(service);
     let name = &service.name;
@@ -226,7 +224,7 @@ fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
     let is_public = filter::accepts_strangers(&view);
     if hands_over_all && is_public {
         let evidence = format!(
-            "{}: {name} accepts mail of any client, and all of it goes to the filter: mail from elsewhere is signed",
+            "{}: {name} accepts mail of any client, and all of it goes to the filter: mail of other hosts gets signed",
             view.evidence("content_filter")
         );
         findings.push(error(evidence, format!("postconf -PX {name}/content_filter; {SETUP}")));
@@ -239,10 +237,10 @@ fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
         && is_public
     {
         let evidence = format!(
-            "{}: mail of {name} that is not handed to the filter keeps its aliases unresolved",
+            "{}: mail of {name} that does not go to the filter keeps its aliases unresolved",
             view.evidence("receive_override_options")
         );
-        findings.push(warning(evidence, "take no_address_mappings out of it"));
+        findings.push(warning(evidence, "remove no_address_mappings from this setting"));
     }
     if hands_over_some && !view.value("smtpd_proxy_filter").is_empty() {
         let evidence = format!(
@@ -250,7 +248,7 @@ fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
             view.evidence("smtpd_proxy_filter")
         );
         findings
-            .push(warning(evidence, "sign behind the proxy, in the service that it hands mail to"));
+            .push(warning(evidence, "sign after the proxy, in the service that it passes mail to"));
     }
     if hands_over_some && let Some(other) = overriding(some, &tables) {
         let evidence = format!(
@@ -258,12 +256,12 @@ fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
             view.evidence(SOME)
         );
         findings
-            .push(warning(evidence, "put the tables of the wrapper last, or take that action out"));
+            .push(warning(evidence, "put the tables of the wrapper last, or remove this action"));
     }
     findings
 }
 
-/// A table after those of the wrapper, with a FILTER action, or unreadable.
+/// A table after those of the wrapper that has a FILTER action or cannot be read.
 fn overriding<'a>(list: &'a str, tables: &str) -> Option<&'a str> {
     let words: Vec<&str> = words(list).collect();
     let last = words.iter().rposition(|word| word.contains(tables))?;
@@ -278,12 +276,20 @@ fn overriding<'a>(list: &'a str, tables: &str) -> Option<&'a str> {
 fn milters(name: &str, view: &View<'_>) -> Option<Finding> {
     let value = view.value("smtpd_milters");
     (!value.is_empty()).then(|| {
-        let evidence = format!("{}: if one of them signs, mail of {name} is signed there, and the wrapper leaves it as it is", view.evidence("smtpd_milters"));
-        Finding::new(super::finding::Severity::Info, CHECK, evidence, "take the milter that signs out, or let it verify only (OpenDKIM: Mode v)")
+        let evidence = format!(
+            "{}: if one of these milters signs, it signs mail of {name}, and the wrapper does not",
+            view.evidence("smtpd_milters")
+        );
+        Finding::new(
+            super::finding::Severity::Info,
+            CHECK,
+            evidence,
+            "remove the milter that signs, or let it only verify (OpenDKIM: Mode v)",
+        )
     })
 }
 
-/// The table of clients must not name the whole internet.
+/// Checks that the table of clients does not name the whole Internet.
 fn table(path: &Path) -> Option<Finding> {
     let text = input::text(path, input::FOREIGN).ok()?;
     let rows = text.lines().filter(|line| !line.starts_with('#'));
@@ -291,8 +297,8 @@ fn table(path: &Path) -> Option<Finding> {
         rows.filter(|line| has_filter(line, "")).filter_map(|line| line.split_whitespace().next());
     let wide = keys.find(|key| !Clients::of([*key]).left_out.is_empty())?;
     let evidence = format!(
-        "{}: {wide} is no network of clients of this host: mail from elsewhere is signed",
+        "{}: {wide} is too large for a network of your own clients: mail of other hosts gets signed",
         path.display()
     );
-    Some(error(evidence, "name the networks of your own clients"))
+    Some(error(evidence, "list only the networks of your own clients"))
 }

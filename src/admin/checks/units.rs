@@ -1,5 +1,5 @@
-//! Units of services that send mail: settings under which a set-gid program has no rights, or the queue
-//! can't be written. Read from the files, as systemctl(1) may have nobody to talk to.
+//! Checks the units of services that send mail for settings that disable set-gid programs or make the mail queue read-only. The
+//! unit files are read directly, because systemd may not be running.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use super::finding::Finding;
 use crate::admin::input;
 
-/// Where units are, the strongest last.
+/// Where units are, in order of increasing precedence.
 const FOLDERS: [&str; 5] = [
     "/lib/systemd/system",
     "/usr/lib/systemd/system",
@@ -16,7 +16,7 @@ const FOLDERS: [&str; 5] = [
     "/etc/systemd/system",
 ];
 
-/// Services that programs send mail from.
+/// Whether programs send mail from this service.
 fn sends_mail(unit: &str) -> bool {
     const NAMES: &str =
         "apache2 atd cron crond cronie fcron gitea httpd lighttpd uwsgi zabbix-server";
@@ -33,14 +33,14 @@ pub(crate) fn findings() -> Vec<Finding> {
     units.iter().flat_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
 }
 
-/// Of a service by its name, and of its instances.
+/// Checks a service and its instances.
 pub(crate) fn findings_of(name: &str) -> Vec<Finding> {
     let units =
         [format!("{name}.service"), format!("{name}@.service"), format!("{name}@-.service")];
     units.iter().filter_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
 }
 
-/// The strongest unit file, then all drop-ins by their names, of each name the strongest.
+/// The unit file with the highest precedence, then all drop-ins in the order of their names.
 fn files_of(unit: &str) -> Vec<PathBuf> {
     let main = FOLDERS.iter().rev().map(|folder| Path::new(folder).join(unit));
     let mut files: Vec<PathBuf> = main.filter(|path| path.exists()).take(1).collect();
@@ -55,10 +55,10 @@ fn files_of(unit: &str) -> Vec<PathBuf> {
     files
 }
 
-/// A setting: its value and where it stands.
+/// Settings by name: the value, and the file it is in.
 type Settings = BTreeMap<String, (String, String)>;
 
-/// Settings of `[Service]`; of each name the last one, lists put together.
+/// The settings of `[Service]`. The last one of each name applies; lists are joined.
 fn settings(files: &[PathBuf]) -> Settings {
     let mut settings = Settings::new();
     for path in files {
@@ -99,8 +99,8 @@ fn judge(unit: &str, settings: &Settings) -> Option<Finding> {
         |name: &&str| ["yes", "true", "on", "1"].contains(&&*value(name).to_ascii_lowercase());
     let without_rights = ["NoNewPrivileges", "DynamicUser", "PrivateUsers"].into_iter().find(is_on);
     if let Some(name) = without_rights {
-        let meaning = "set-gid programs are disabled in this unit, sendmail.dkim and Postfix's postdrop among \
-                       them: its mail is not signed, and not accepted";
+        let meaning = "set-gid programs are disabled in this unit, including sendmail.dkim and Postfix's postdrop; \
+                       its mail is neither signed nor accepted";
         return fault(name, meaning, &format!("{name}=no"));
     }
     let has_queue = value("ReadWritePaths").split_whitespace().any(|path| {
@@ -109,13 +109,13 @@ fn judge(unit: &str, settings: &Settings) -> Option<Finding> {
     });
     implied(unit, settings).or_else(|| {
         let is_closed = value("ProtectSystem") == "strict" && !has_queue;
-        let meaning = "the queue of Postfix can't be written in this unit";
+        let meaning = "the queue of Postfix is read-only in this unit";
         fault("ProtectSystem", meaning, "ReadWritePaths=/var/spool/postfix").filter(|_| is_closed)
     })
 }
 
-/// With a `User=` that is not root, settings that are seccomp filters imply `NoNewPrivileges=` (systemd.exec(5); seen with
-/// systemd 252). Not so where the unit is root's, and its programs become others by themselves.
+/// If `User=` is not root, settings that use seccomp filters imply `NoNewPrivileges=` (systemd.exec(5); tested with systemd 252).
+/// This does not apply to a unit that runs as root and whose programs change their user themselves.
 fn implied(unit: &str, settings: &Settings) -> Option<Finding> {
     const IMPLYING: &str = "LockPersonality MemoryDenyWriteExecute PrivateDevices ProtectClock ProtectHostname \
         ProtectKernelLogs ProtectKernelModules ProtectKernelTunables RestrictAddressFamilies RestrictNamespaces \
@@ -131,13 +131,13 @@ fn implied(unit: &str, settings: &Settings) -> Option<Finding> {
     Some(Finding::warning(
         "unit",
         format!(
-            "{place}: with User={}, {} may imply NoNewPrivileges, with which mail is not signed, and \
-             not accepted",
+            "{place}: with User={}, {} may imply NoNewPrivileges; then mail is neither signed nor \
+             accepted",
             value("User"),
             found.join(", ")
         ),
         format!(
-            "try a mail from {unit}, and take those out if it does not arrive, or submit by SMTP"
+            "send a test mail from {unit}; if it does not arrive, remove these settings or submit by SMTP"
         ),
     ))
 }

@@ -1,4 +1,4 @@
-//! Why the DNS gives no answer.
+//! Why a DNS lookup failed.
 
 use std::net::SocketAddr;
 use std::{error, fmt};
@@ -6,30 +6,30 @@ use std::{error, fmt};
 /// The most aliases (CNAME) that are followed; resolvers follow 8 to 16.
 pub(super) const MOST_ALIASES: usize = 8;
 
-/// Why a lookup failed. The operators of the DNS or the network cause it.
+/// Why a lookup failed. The operators of DNS or the network cause these errors.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LookupError {
     /// The text is not a DNS name.
     Name(String),
-    /// The server answers with an error: SERVFAIL, REFUSED and the like.
+    /// The server answers with an error such as SERVFAIL or REFUSED.
     Refused(SocketAddr, String),
     /// The records fail DNSSEC validation.
     Bogus(SocketAddr),
     /// No answer in time.
     Timeout(SocketAddr),
-    /// The server answered none of the questions before, and was not asked this one.
+    /// The server did not answer earlier queries, so this one was not sent.
     Silent(SocketAddr),
-    /// The lookups before took all the time that there was.
+    /// The time limit for all lookups has passed.
     Late,
     /// The server could not be reached, or its answer could not be parsed.
     Broken(SocketAddr, String),
-    /// The zone names the server, but the server does not serve the zone.
+    /// The server is a name server of the zone, but does not serve it.
     Lame(SocketAddr),
     /// A server of a zone has no address.
     NoAddress(String),
     /// No zone above the name has servers.
     NoZone(String),
-    /// The chain of aliases is too long, or a circle.
+    /// The chain of aliases is too long or a loop.
     Aliases,
 }
 
@@ -43,7 +43,7 @@ impl fmt::Display for LookupError {
             }
             Self::Timeout(server) => write!(f, "no answer from the DNS server {server} in time"),
             Self::Silent(server) => write!(f, "the DNS server {server} does not answer"),
-            Self::Late => f.write_str("not asked: the lookups before it took too long"),
+            Self::Late => f.write_str("not queried: earlier lookups took too long"),
             Self::Broken(server, why) => write!(f, "the DNS server {server}: {why}"),
             Self::Lame(server) => write!(f, "the DNS server {server} does not serve the zone"),
             Self::NoAddress(server) => write!(f, "the DNS server {server} has no address"),

@@ -1,4 +1,4 @@
-//! One question to DNS servers: by UDP and, where the answer does not fit, by TCP (RFC 7766).
+//! Sends a query to DNS servers, by UDP and, if the answer does not fit, by TCP (RFC 7766).
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
@@ -11,7 +11,7 @@ use hickory_proto::rr::{Name, RecordType};
 use super::error::LookupError;
 use super::server::{Server, Servers};
 
-/// How long a server is waited for, by UDP and again by TCP; and how often it is sent the question meanwhile, at least once.
+/// How long to wait for a server, by UDP and again by TCP, and how often to send the query in this time.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Wait {
     pub(super) timeout: Duration,
@@ -22,22 +22,22 @@ impl Wait {
     pub(super) const DEFAULT: Self = Self { timeout: Duration::from_secs(5), attempts: 3 };
 }
 
-/// What bounds all questions of a run.
+/// The limits for all queries of a run.
 #[derive(Debug)]
 pub(super) struct Bounds {
     pub(super) wait: Wait,
-    /// After it nothing is asked.
+    /// No query is sent after this time.
     pub(super) deadline: Option<Instant>,
     pub(super) servers: Servers,
 }
 
-/// How long all servers of one lookup are waited for together.
+/// How long to wait for all servers of one lookup together.
 const LONGEST: Duration = Duration::from_secs(10);
 
-/// What fits into one packet anywhere (RFC 9715). Bytes.
+/// The largest UDP payload that needs no fragmentation (RFC 9715), in bytes.
 const PAYLOAD: u16 = 1232;
 
-/// A question.
+/// A query.
 #[derive(Debug)]
 pub(super) struct Question {
     name: Name,
@@ -45,12 +45,12 @@ pub(super) struct Question {
 }
 
 impl Question {
-    /// Without `recursive`, servers answer for zones of their own only.
+    /// Without `recursive`, servers only answer for their own zones.
     pub(super) fn new(name: &Name, kind: RecordType, recursive: bool) -> Self {
         let mut message = Message::query();
         message.add_query(Query::query(name.clone(), kind));
         message.metadata.recursion_desired = recursive;
-        // Asks for that bit in the answer, and for no signatures (RFC 6840 §5.7).
+        // Requests the AD bit in the answer, but no signatures (RFC 6840 §5.7).
         message.metadata.authentic_data = true;
         let mut edns = Edns::new();
         edns.set_max_payload(PAYLOAD);
@@ -58,7 +58,7 @@ impl Question {
         Self { name: name.clone(), message }
     }
 
-    /// The reply of the first server that has one: records, or that there are none.
+    /// The reply of the first server that answers, with or without records.
     pub(super) fn ask(
         &self,
         bounds: &Bounds,
@@ -82,12 +82,12 @@ impl Question {
             let is_own = self.message.metadata.recursion_desired || reply.metadata.authoritative;
             return if is_own { Ok(reply) } else { Err(LookupError::Lame(server)) };
         }
-        // As dig(1) writes it: SERVFAIL.
+        // Written as in dig(1): SERVFAIL.
         let refused = || LookupError::Refused(server, format!("{code:?}").to_uppercase());
         Err(if is_bogus(&reply) { LookupError::Bogus(server) } else { refused() })
     }
 
-    /// Asks when the server has not too many questions to answer, and if it answers at all.
+    /// Sends the query when the server has not too many others to answer, and only if it answers at all.
     fn ask_in_turn(
         &self,
         bounds: &Bounds,
@@ -121,8 +121,8 @@ impl Question {
         if reply.metadata.truncation { self.by_tcp(server, wait, &bytes) } else { Ok(reply) }
     }
 
-    /// A question that every server answers at once, if only by a refusal: whether it is there at all. A resolver may be silent
-    /// of a name whose own servers are.
+    /// A query that every server answers immediately, even if only with an error. It shows whether the server answers at all: a
+    /// resolver may not answer for a name whose own servers do not answer.
     fn probe() -> Message {
         let mut message = Message::query();
         message.add_query(Query::query(Name::root(), RecordType::NS));
@@ -141,7 +141,7 @@ impl Question {
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
         };
         let socket = UdpSocket::bind((any, 0))?;
-        // The kernel passes on what comes from the server, and nothing else.
+        // The kernel only passes on datagrams from this server.
         socket.connect(server)?;
         let Wait { timeout, attempts } = wait;
         let interval = timeout.checked_div(attempts).unwrap_or(timeout);
@@ -193,22 +193,22 @@ impl Question {
         receive(&mut length)?;
         let mut bytes = vec![0; usize::from(u16::from_be_bytes(length))];
         receive(&mut bytes)?;
-        self.reply(&bytes)?.ok_or_else(|| io::Error::other("it answers another question"))
+        self.reply(&bytes)?.ok_or_else(|| io::Error::other("the reply is for another query"))
     }
 
-    /// Reads the reply; `None` for anything else that arrived.
+    /// Parses the reply. `None` for any other datagram.
     fn reply(&self, bytes: &[u8]) -> io::Result<Option<Message>> {
         if !bytes.starts_with(&self.message.metadata.id.to_be_bytes()) {
             return Ok(None);
         }
         let reply = Message::from_vec(bytes).map_err(io::Error::other)?;
-        // A server that cannot read the question does not repeat it.
+        // A server that cannot parse the query does not repeat it.
         let is_reply = reply.queries.is_empty() || reply.queries == self.message.queries;
         Ok(Some(reply).filter(|_| is_reply))
     }
 }
 
-/// Whether the server says that the records fail DNSSEC validation (extended errors 5 to 12, RFC 8914 §4).
+/// Whether the server reports that the records fail DNSSEC validation (extended errors 5 to 12, RFC 8914 §4).
 fn is_bogus(reply: &Message) -> bool {
     const EXTENDED_ERROR: u16 = 15;
     let edns = reply.edns.as_ref();
@@ -216,13 +216,13 @@ fn is_bogus(reply: &Message) -> bool {
     matches!(option, Some(EdnsOption::Unknown(_, data)) if matches!(data.as_slice(), [0, 5..=12, ..]))
 }
 
-/// What is left of a time.
+/// The rest of a timeout.
 fn left(begun: Instant, timeout: Duration) -> io::Result<Duration> {
     let left = timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
     left.ok_or(ErrorKind::TimedOut.into())
 }
 
 fn is_timeout(error: &io::Error) -> bool {
-    // Linux has the first for a read, the second for a connect.
+    // Linux uses the first for a read, the second for a connect.
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut)
 }

@@ -1,15 +1,15 @@
-//! What all threads together know of each server: how many questions it is asked now, and whether it answers at all.
+//! What all threads know about each server: how many queries it has to answer now, and whether it answers at all.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-/// The most questions that one server is asked at once. A resolver should not notice them, and one slow server must not keep
-/// the threads from all others.
+/// The most concurrent queries to one server. They must not be a burden for a resolver, and one slow server must not block all
+/// threads.
 pub(super) const AT_ONCE: usize = 32;
 
-/// The servers that were asked.
+/// The servers that were queried.
 #[derive(Debug, Default)]
 pub(super) struct Servers(Mutex<HashMap<SocketAddr, Arc<Server>>>);
 
@@ -17,20 +17,20 @@ pub(super) struct Servers(Mutex<HashMap<SocketAddr, Arc<Server>>>);
 #[derive(Debug, Default)]
 pub(super) struct Server {
     state: Mutex<State>,
-    /// A question ended, or the server turned out to be silent.
+    /// Notified when a query ended, or when the server turned out to be silent.
     changed: Condvar,
 }
 
 #[derive(Debug, Default)]
 struct State {
     questions: usize,
-    /// When anything last came from the server.
+    /// When the server last answered.
     heard: Option<Instant>,
-    /// Questions since then that got no answer.
+    /// How many queries since then got no answer.
     unanswered: usize,
 }
 
-/// After so many questions without an answer to any of them, a server is not asked again. One may leave a few unanswered: those
+/// After this many queries without any answer, a server is not queried again. A server may leave a few unanswered, such as those
 /// for zones that it does not serve.
 const SILENT: usize = 8;
 
@@ -40,12 +40,12 @@ impl State {
     }
 }
 
-/// The right to ask a server one question.
+/// A permit to send one query to a server.
 #[derive(Debug)]
 pub(super) struct Turn<'a>(&'a Server);
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // What a thread that panicked has left is a number or a time: never half of one.
+    // A panic cannot leave the data half written, because each change is a single assignment.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -56,7 +56,7 @@ impl Servers {
 }
 
 impl Server {
-    /// Waits until the server may be asked one more question. `None`: it does not answer.
+    /// Waits until another query may be sent to the server. `None` if it does not answer.
     pub(super) fn turn(&self) -> Option<Turn<'_>> {
         let is_busy = |state: &mut State| state.questions >= AT_ONCE && !state.is_silent();
         let state = self.changed.wait_while(lock(&self.state), is_busy);
@@ -68,13 +68,13 @@ impl Server {
         Some(Turn(self))
     }
 
-    /// Something came from the server.
+    /// The server answered.
     pub(super) fn heard(&self) {
         let mut state = lock(&self.state);
         (state.heard, state.unanswered) = (Some(Instant::now()), 0);
     }
 
-    /// A question of that moment got no answer.
+    /// A query that was sent at this time got no answer.
     pub(super) fn gave_no_answer(&self, asked: Instant) {
         let mut state = lock(&self.state);
         if state.heard.is_none_or(|heard| heard < asked) {
@@ -83,7 +83,7 @@ impl Server {
         }
     }
 
-    /// Whether there is no use in waiting for an answer.
+    /// Whether to expect no answer any more.
     pub(super) fn is_silent(&self) -> bool {
         lock(&self.state).is_silent()
     }
@@ -116,7 +116,7 @@ mod tests {
         assert!(server.turn().is_some());
         leave_unanswered(&server, SILENT, Instant::now());
         assert!(server.turn().is_none());
-        // It was slow, and no more.
+        // The server was only slow.
         server.heard();
         assert!(server.turn().is_some());
     }

@@ -14,14 +14,14 @@ use hickory_proto::rr::{RData, Record};
 use crate::admin::output::Progress;
 use crate::admin::parallel;
 
-/// How a question came.
+/// The transport of a query.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum By {
     Udp,
     Tcp,
 }
 
-/// A server on loopback that lives as long as the test run; `None` is silence.
+/// A server on loopback that runs until the tests end. `None` means no answer.
 fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone + 'static) -> Dns {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = listener.local_addr().unwrap();
@@ -245,7 +245,7 @@ fn a_reply_to_another_question_is_ignored() {
     assert_eq!(dns.txt("y.test").found, Found::Unknown(timeout));
 }
 
-/// A server that takes its time for each question, on a thread of its own, and counts how many it has at once.
+/// A slow server with a thread for each query. It counts the concurrent queries.
 fn serve_slowly(most: &'static AtomicUsize) -> Dns {
     let socket = Arc::new(UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap());
     let address = socket.local_addr().unwrap();
@@ -287,13 +287,13 @@ fn many_lookups_run_at_once_in_order_and_no_server_gets_too_many() {
 
 #[test]
 fn a_server_that_never_answers_is_given_up_for_all_names() {
-    // Nothing reads what arrives there.
+    // This socket is never read.
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let dead = socket.local_addr().unwrap();
     let wait = Wait { timeout: Duration::from_millis(300), attempts: 3 };
     let begun = Instant::now();
     let answers = many(&Dns::new(vec![dead], wait), 1_000);
-    // One after the other they would take five minutes.
+    // One after the other, the lookups would take five minutes.
     assert!(begun.elapsed() < Duration::from_secs(20));
     let (timeout, silent) = (LookupError::Timeout(dead), LookupError::Silent(dead));
     let is = |answer: &Answer, error: &LookupError| answer.found == Found::Unknown(error.clone());

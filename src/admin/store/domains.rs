@@ -16,13 +16,13 @@ use crate::policy::DEFAULT;
 #[derive(Debug)]
 pub(crate) struct DomainConfig {
     pub(crate) path: PathBuf,
-    /// The domain that it is named after; `None`: `default.toml`.
+    /// The domain that it is named after. `None` for `default.toml`.
     pub(crate) name: Option<Domain>,
     pub(crate) text: String,
     pub(crate) file: DomainFile,
 }
 
-/// A domain file, or why it can't be used.
+/// A domain file, or why it cannot be used.
 pub(crate) type Read = Result<DomainConfig, FileError<ConfigError>>;
 
 impl DomainConfig {
@@ -32,15 +32,15 @@ impl DomainConfig {
         Self::parse(path, text, host).map_err(FileError::Invalid)
     }
 
-    /// Takes the text of the domain file at `path`, as the wrapper does. Nothing else in `dkimctl` may: a domain file is
-    /// valid or not only together with the `config.toml` that it changes.
+    /// Parses the text of the domain file at `path`, as the wrapper does. `dkimctl` parses domain files only here, because
+    /// whether one is valid depends on `config.toml`.
     pub(crate) fn parse(path: &Path, text: String, host: &Signing) -> Result<Self, ConfigError> {
         let name = named_after(path);
         let file = DomainFile::parse(&text, name.as_ref(), host)?;
         Ok(Self { path: path.to_owned(), name, text, file })
     }
 
-    /// d=; `None`: that of each author.
+    /// d=. `None` means the domain of each author.
     pub(crate) fn domain(&self) -> Option<&Domain> {
         self.file.domain.as_ref().or(self.name.as_ref())
     }
@@ -50,13 +50,13 @@ impl DomainConfig {
         self.domain().map_or(DEFAULT, Domain::as_str)
     }
 
-    /// The selectors that sign, those of rules included.
+    /// The selectors that sign, including those of rules.
     pub(crate) fn selectors(&self) -> BTreeSet<&Selector> {
         self.file.all_selectors().collect()
     }
 }
 
-/// The path of the domain file of that name, which is a domain or `default`.
+/// The path of the domain file of this name, which is a domain or `default`.
 pub(crate) fn file(etc: &Path, name: impl Display) -> PathBuf {
     etc.join("domains").join(format!("{name}.toml"))
 }
@@ -64,7 +64,7 @@ pub(crate) fn file(etc: &Path, name: impl Display) -> PathBuf {
 /// The paths of all domain files of a tree, in the order of their names.
 ///
 /// # Errors
-/// The directory can't be read.
+/// The directory cannot be read.
 pub(crate) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
     let folder = etc.join("domains");
     let names = input::names(&folder).map_err(|error| Failure::reading(&folder, &error))?;
@@ -75,7 +75,7 @@ pub(crate) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
 /// All domain files of a tree, in the order of their names.
 ///
 /// # Errors
-/// The directory or `config.toml` can't be read.
+/// The directory or `config.toml` cannot be read.
 pub(crate) fn all(etc: &Path) -> Result<impl Iterator<Item = (PathBuf, Read)>, Failure> {
     let host = inherited(etc)?;
     let paths = paths(etc)?;
@@ -96,7 +96,7 @@ impl Index {
     /// Reads them.
     ///
     /// # Errors
-    /// The directory or `config.toml` can't be read.
+    /// The directory or `config.toml` cannot be read.
     pub(crate) fn read(etc: &Path) -> Result<Self, Failure> {
         let mut index = Self { host: inherited(etc)?, files: HashMap::new(), broken: Vec::new() };
         for (path, read) in all(etc)? {
@@ -115,8 +115,8 @@ impl Index {
     /// The domain files that sign for a domain.
     ///
     /// # Errors
-    /// A file can't be read, or the file of the domain's own name has an error. Whose another one with an error is can't be
-    /// known; testkey and doctor report it.
+    /// A file cannot be read, or the file with the name of the domain has an error. It is not known which domain another file
+    /// with an error is for; testkey and doctor report it.
     pub(crate) fn of(&self, domain: &Domain) -> Result<&[DomainConfig], Failure> {
         let is_own = |path: &Path| named_after(path).as_ref() == Some(domain);
         for (path, error) in &self.broken {
@@ -127,10 +127,10 @@ impl Index {
         Ok(self.files.get(domain).map_or(&[], Vec::as_slice))
     }
 
-    /// The same files as they are now.
+    /// Reads the same files again.
     ///
     /// # Errors
-    /// As those of [`Self::of`].
+    /// The same as for [`Self::of`].
     pub(crate) fn again(&self, domain: &Domain) -> Result<Vec<DomainConfig>, Failure> {
         let read = |config: &DomainConfig| {
             let path = &config.path;
@@ -140,10 +140,11 @@ impl Index {
     }
 }
 
-/// The domain file of a domain's own name, if there is one; others may sign for it too, which only reading all would show.
+/// The domain file with the name of the domain, if there is one. Other files may also sign for the domain; only [`Index`] finds
+/// them.
 ///
 /// # Errors
-/// It or `config.toml` can't be read.
+/// It or `config.toml` cannot be read.
 pub(crate) fn own(etc: &Path, domain: &Domain) -> Result<Option<DomainConfig>, Failure> {
     let path = file(etc, domain);
     match DomainConfig::read(&path, &inherited(etc)?) {
@@ -152,7 +153,7 @@ pub(crate) fn own(etc: &Path, domain: &Domain) -> Result<Option<DomainConfig>, F
     }
 }
 
-/// The domain that a file is named after; `None`: `default.toml`, or no name of a domain.
+/// The domain that a file is named after. `None` for `default.toml` and for names that are not a domain.
 pub(crate) fn named_after(path: &Path) -> Option<Domain> {
     let name = path.file_stem().and_then(|name| name.to_str())?;
     Domain::parse(name).ok().filter(|_| name != DEFAULT)
@@ -164,10 +165,10 @@ pub(crate) fn read_host(path: &Path) -> Result<Host, FileError<ConfigError>> {
     Host::parse(&text).map_err(FileError::Invalid)
 }
 
-/// What `config.toml` says; `None` where there is none yet.
+/// The content of `config.toml`. `None` if there is no such file yet.
 ///
 /// # Errors
-/// It can't be read or used: then the wrapper signs nothing, and no domain file means what it says.
+/// It cannot be read or used. Then the wrapper signs nothing, and no domain file takes effect.
 pub(crate) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
     let path = etc.join("config.toml");
     match read_host(&path) {
@@ -176,10 +177,10 @@ pub(crate) fn host(etc: &Path) -> Result<Option<Host>, Failure> {
     }
 }
 
-/// What domain files inherit from `config.toml`, or from the built-in defaults where there is none yet.
+/// What domain files inherit from `config.toml`, or from the built-in defaults if there is no such file yet.
 ///
 /// # Errors
-/// As those of [`host`].
+/// The same as for [`host`].
 pub(crate) fn inherited(etc: &Path) -> Result<Signing, Failure> {
     Ok(host(etc)?.map(|host| host.signing).unwrap_or_default())
 }

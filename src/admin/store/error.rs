@@ -1,4 +1,4 @@
-//! Why a file of the tree can't be used.
+//! Why a file of the tree cannot be used.
 
 use std::error::Error;
 use std::fmt;
@@ -8,22 +8,22 @@ use std::path::Path;
 use crate::admin::output::Failure;
 use crate::report::{chain, plain};
 
-/// A file that can't be used; the administrator causes it.
+/// A file that cannot be used. The administrator causes this error.
 #[derive(Debug)]
 pub(crate) enum FileError<E> {
-    /// It can't be opened or read.
+    /// It cannot be opened or read.
     Unreadable(io::Error),
-    /// It does not hold what it should.
+    /// Its content is not valid.
     Invalid(E),
 }
 
 impl<E: Error> FileError<E> {
-    /// Whether there is no such file.
+    /// Whether the file does not exist.
     pub(crate) fn is_missing(&self) -> bool {
         matches!(self, Self::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Names the file.
+    /// The failure for the file at `path`.
     pub(crate) fn at(&self, path: &Path) -> Failure {
         match self {
             Self::Unreadable(error) => Failure::reading(path, error),

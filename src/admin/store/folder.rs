@@ -1,5 +1,5 @@
-//! Folders as descriptors. No path is looked at twice: each folder is opened from the one above it, no link on the way is
-//! followed that another user could have made, and what was opened is what is looked at.
+//! Folders as descriptors. No path is resolved twice. Each folder is opened from its parent, links that another user could have
+//! made are not followed, and all checks are made on the opened file.
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
@@ -17,21 +17,21 @@ use super::rights::GROUP;
 use crate::admin::output::Failure;
 use crate::rights::{Breach, Rights, Rule};
 
-/// Who may read a file or look into a folder.
+/// Who may read a file or search a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readers {
-    /// Everybody.
+    /// Every user.
     All,
-    /// The wrapper's group; in a tree of an ordinary user's own, the owner alone.
+    /// The wrapper's group. In the tree of an ordinary user, only the owner.
     Group,
     /// The owner.
     Owner,
 }
 
-/// The rights of what is made.
+/// The owner and group of new files.
 #[derive(Debug)]
 pub(super) struct Access {
-    /// The group that reads keys; `None` for a tree of an ordinary user's own.
+    /// The group that reads keys. `None` for the tree of an ordinary user.
     pub(super) group: Option<Gid>,
 }
 
@@ -41,7 +41,7 @@ impl Access {
         Self { group: group.filter(|_| geteuid().is_root()) }
     }
 
-    /// Owner's group and mode, in the order in which no user sees more than in the end.
+    /// Sets the group and mode, in an order that never gives a user more access than in the end.
     pub(super) fn give(&self, file: &File, readers: Readers, search: u32) -> io::Result<()> {
         let mode = match (readers, self.group) {
             (Readers::All, _) => 0o644 | search,
@@ -62,12 +62,12 @@ pub(super) struct Folder {
     pub(super) path: PathBuf,
 }
 
-/// Links on the way to the tree that are followed, as many as the kernel follows.
+/// How many links on the way to the tree are followed, the same as in the kernel.
 const MOST_LINKS: usize = 40;
 
 impl Folder {
-    /// Opens a directory by its path. Where it `is_shared`, other users may make files in it, but rename or remove none that is
-    /// not theirs, as in /tmp.
+    /// Opens a directory by its path. If it `is_shared`, other users may create files in it, but cannot rename or remove files of
+    /// others, as in /tmp.
     pub(super) fn open(path: &Path, is_shared: bool) -> Result<Self, Failure> {
         let folder = Self::find(path)?;
         folder.refuse_others(is_shared).map(|()| folder)
@@ -97,8 +97,8 @@ impl Folder {
         Self::within(&above, OsStr::new("."), path.to_owned())
     }
 
-    /// Gives a file or a directory below this one the rights it needs. Its owner is right; those of the directories on the way
-    /// may be what is wrong, so that no link is followed and what was opened is changed.
+    /// Sets the permissions of a file or directory below this folder. Its owner must be right. The permissions of the directories
+    /// on the way may be wrong, so no link is followed and only opened files are changed.
     pub(super) fn repair(
         path: &Path,
         below: &Path,
@@ -153,7 +153,7 @@ impl Folder {
         Ok(Self { file, path: self.path.clone() })
     }
 
-    /// Opens a folder in this one.
+    /// Opens a folder in this folder.
     pub(super) fn enter(&self, name: &OsStr) -> Result<Self, Failure> {
         let folder = Self::within(&self.file, name, self.path.join(name))?;
         folder.refuse_others(false).map(|()| folder)
@@ -171,7 +171,7 @@ impl Folder {
         Ok(Self { file, path })
     }
 
-    /// Makes a folder in this one where there is none, and opens it; one that is there keeps its rights.
+    /// Opens a folder in this folder, and creates it if it does not exist. An existing folder keeps its permissions.
     pub(super) fn make(
         &self,
         name: &OsStr,
@@ -195,13 +195,13 @@ impl Folder {
         made
     }
 
-    /// Opens a regular file that has no other name; `None`: anything else, of which no key is read.
+    /// Opens a regular file without other names. `None` for anything else; no key is read from such a file.
     pub(super) fn sole_file(&self, name: &OsStr, access: OFlag) -> Result<Option<File>, Failure> {
         let path = self.path.join(name);
         let failed = |error| Failure::changing(&path, &error);
         let file = match openat(&self.file, name, access | QUIETLY, Mode::empty()) {
             Ok(file) => File::from(file),
-            // A link, a FIFO.
+            // A link or a FIFO.
             Err(Errno::ELOOP | Errno::ENXIO) => return Ok(None),
             Err(error) => return Err(failed(error.into())),
         };
@@ -212,7 +212,7 @@ impl Folder {
         refuse(Rights::from(&found), &path).map(|()| Some(file))
     }
 
-    /// What has a name in this folder; `None`: nothing.
+    /// The status of a name in this folder. `None` if it does not exist.
     pub(super) fn look(&self, name: &OsStr) -> Result<Option<FileStat>, Failure> {
         match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
             Ok(found) => Ok(Some(found)),
@@ -221,7 +221,7 @@ impl Folder {
         }
     }
 
-    /// The names in the folder. What they are names of is seen when it is opened.
+    /// The names in the folder. Their types are checked when they are opened.
     pub(super) fn names(&self) -> Result<Vec<OsString>, Failure> {
         let failed = |error| Failure::reading(&self.path, &error);
         let entries = std::fs::read_dir(&self.path).map_err(failed)?;
@@ -229,31 +229,31 @@ impl Folder {
         names.collect::<io::Result<_>>().map_err(failed)
     }
 
-    /// Takes a name out of the folder.
+    /// Removes a name from the folder.
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir)?;
         self.sync()
     }
 
-    /// Puts the names in the folder on the disk.
+    /// Writes the names in the folder to the disk.
     pub(super) fn sync(&self) -> io::Result<()> {
         match self.file.sync_all() {
-            // A file system without it for folders.
+            // Some file systems do not support this for folders.
             Err(error) if error.raw_os_error() == Some(Errno::EINVAL as i32) => Ok(()),
             synced => synced,
         }
     }
 }
 
-/// A folder that may be looked through, but needs not be readable.
+/// Flags for a folder that must be searchable, but not readable.
 const ANY: OFlag =
     OFlag::O_PATH.union(OFlag::O_DIRECTORY).union(OFlag::O_NOFOLLOW).union(OFlag::O_CLOEXEC);
 
-/// Flags of a file that is opened by its name: no link is followed, nothing is waited for.
+/// Flags for a file: links are not followed, and opening does not block.
 pub(super) const QUIETLY: OFlag =
     OFlag::O_NOFOLLOW.union(OFlag::O_NONBLOCK).union(OFlag::O_NOCTTY).union(OFlag::O_CLOEXEC);
 
-/// The steps of a path, `..` among them.
+/// The components of a path, including `..`.
 fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     let names = path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(name.to_owned()),
@@ -263,7 +263,7 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
     names.collect::<Vec<_>>().into_iter()
 }
 
-/// Where a link on the way to the tree leads. It is followed where no other user could have made or changed it.
+/// The target of a link on the way to the tree. A link that another user could have made or changed is an error.
 fn target(above: &File, name: &OsStr, path: &Path) -> Result<PathBuf, Failure> {
     let failed = |error: io::Error| Failure::reading(path, &error);
     let folder = above.metadata().map_err(failed)?;
@@ -273,18 +273,18 @@ fn target(above: &File, name: &OsStr, path: &Path) -> Result<PathBuf, Failure> {
         return Err(failed(Errno::ENOTDIR.into()));
     }
     let rule = Rule::of_owner(geteuid().as_raw());
-    // The mode of a link says nothing.
+    // The mode of a link has no meaning.
     let link = Rights { mode: 0, ..rights(&link) };
     if [link, Rights::from(&folder)].into_iter().any(|found| rule.judge(found).is_err()) {
         return Err(Failure::permission(format_args!(
-            "{path:?}: {name:?} in it is a symbolic link that another user could have made; name the \
+            "{path:?}: {name:?} in it is a symbolic link that another user could have made; use the \
              directory that it leads to"
         )));
     }
     readlinkat(above, name).map(PathBuf::from).map_err(|error| failed(error.into()))
 }
 
-/// A name below the tree that is not of what should be there: a directory, or a regular file to be replaced.
+/// The error for a name below the tree that is not a `kind`.
 pub(super) fn of_another_kind(above: &File, name: &OsStr, path: &Path, kind: &str) -> Failure {
     let found = fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW);
     if found.is_ok_and(|found| is(&found, SFlag::S_IFLNK)) {
@@ -296,17 +296,17 @@ pub(super) fn of_another_kind(above: &File, name: &OsStr, path: &Path, kind: &st
     Failure::exists(format_args!("{path:?} is not a {kind}; move it elsewhere"))
 }
 
-/// Owner, group and mode of what is known by its name.
+/// The owner, group and mode in a file status.
 pub(super) fn rights(found: &FileStat) -> Rights {
     Rights { owner: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o7777 }
 }
 
-/// Whether a file is of a kind.
+/// Whether a file is of this kind.
 pub(super) fn is(found: &FileStat, kind: SFlag) -> bool {
     found.st_mode & SFlag::S_IFMT.bits() == kind.bits()
 }
 
-/// Refuses a folder or a file that another user owns or may write to.
+/// An error if another user owns a folder or file, or may write to it.
 pub(super) fn refuse(found: Rights, path: &Path) -> Result<(), Failure> {
     let writer = geteuid();
     let Err(breach) = Rule::of_owner(writer.as_raw()).judge(found) else { return Ok(()) };
@@ -319,13 +319,13 @@ pub(super) fn refuse(found: Rights, path: &Path) -> Result<(), Failure> {
     };
     Err(Failure::permission(format_args!(
         "refusing to write to {path:?}: it must be owned by {me}, and no other user may write to it (found \
-         owner {}, mode {:04o}); see what is in it, then run: {remedy}",
+         owner {}, mode {:04o}); check its content, then run: {remedy}",
         user(Uid::from_raw(found.owner)),
         found.mode
     )))
 }
 
-/// The name of a user, or its number where it has none.
+/// The name of a user, or the number if there is no name.
 fn user(uid: Uid) -> String {
     let known = User::from_uid(uid).ok().flatten();
     known.map_or_else(|| format!("uid {uid}"), |user| user.name)

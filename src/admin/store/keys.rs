@@ -1,4 +1,4 @@
-//! Keys and their records on the disk.
+//! Keys and records on the disk.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,17 +20,17 @@ use crate::dkim::{
 use crate::policy::DEFAULT;
 use crate::report;
 
-/// Bits of an RSA key that every receiver accepts and no attacker factors soon.
+/// The default size of an RSA key: every receiver accepts it, and no attacker can factor it soon.
 pub(crate) const RSA_BITS: u32 = 2048;
 
-/// A key that was just made, and its record.
+/// A new key and its record.
 pub(crate) struct NewKey {
     pub(crate) key: SigningKey,
     pub(crate) record: Record,
 }
 
 impl NewKey {
-    /// Makes a key; `bits` are those of an RSA key.
+    /// Generates a key. `bits` is the size of an RSA key.
     pub(crate) fn generate(algorithm: Algorithm, bits: u32, terms: Terms) -> Result<Self, Failure> {
         let key = match algorithm {
             Algorithm::RsaSha256 => SigningKey::generate(bits, &mut SysRng),
@@ -49,7 +49,7 @@ pub(crate) struct KeyFiles {
 }
 
 impl KeyFiles {
-    /// Those of a selector in the directory of a domain's keys.
+    /// The files of a selector in the directory of a domain's keys.
     pub(crate) fn within(folder: &Path, selector: &Selector) -> Self {
         Self {
             private: folder.join(format!("{selector}.private")),
@@ -57,18 +57,18 @@ impl KeyFiles {
         }
     }
 
-    /// Refuses to make a key where there is one.
+    /// An error if there is already a key or record.
     pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
         let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
         if is_there(&self.private) {
             return Err(Failure::exists(format_args!(
-                "{:?} is there already; dkimctl use lets that key sign, another selector makes another key",
+                "{:?} already exists; run dkimctl use to sign with this key, or choose another selector",
                 self.private
             )));
         }
         if is_there(&self.record) {
             return Err(Failure::exists(format_args!(
-                "{:?} is there already, of a key that is gone; choose another selector",
+                "{:?} already exists, though its key does not; choose another selector",
                 self.record
             )));
         }
@@ -81,13 +81,14 @@ impl KeyFiles {
         SigningKey::from_pem(&*pem, minimum_bits).map_err(FileError::Invalid)
     }
 
-    /// The public half of the key. That the numbers of the key belong together is not looked at.
+    /// The public half of the key. It is not checked whether the numbers of the key belong together.
     pub(crate) fn public(&self) -> Result<PublicKey, FileError<KeyError>> {
         let pem = input::key(&self.private).map_err(FileError::Unreadable)?;
         PublicKey::of_private_pem(&*pem).map_err(FileError::Invalid)
     }
 
-    /// Algorithm and size of the key, if it may sign: of all its numbers, where it `is_proven`, else by its public half.
+    /// The algorithm and size of the key, if it may sign. With `is_proven` all its numbers are checked, else only its public
+    /// half.
     pub(crate) fn size(
         &self,
         minimum_bits: u32,
@@ -104,12 +105,12 @@ impl KeyFiles {
         Ok((algorithm, bits))
     }
 
-    /// When the key was made.
+    /// When the key was created.
     pub(crate) fn made(&self) -> io::Result<UtcTime> {
         Ok(UtcTime::of(fs::metadata(&self.private)?.modified()?))
     }
 
-    /// The text of the record's file; empty where there is none.
+    /// The text of the record file; empty if there is none.
     pub(crate) fn record_text(&self) -> Result<Vec<u8>, Failure> {
         match input::read(&self.record, input::CONFIGURATION) {
             Ok(text) => Ok(Record::text_in(&text)),
@@ -118,20 +119,20 @@ impl KeyFiles {
         }
     }
 
-    /// What the record says beside the key.
+    /// The tags of the record other than the key.
     pub(crate) fn terms(&self) -> Terms {
         let text = self.record_text().unwrap_or_default();
         Record::parse(&text).map(|record| record.terms().clone()).unwrap_or_default()
     }
 
-    /// The text to publish: what the record's file says, else the key alone. Warns of a weak key.
+    /// The text to publish: the record in its file, else a record with only the key. Warns about a weak key.
     pub(crate) fn to_publish(&self) -> Result<String, Failure> {
         let text = self.record_text()?;
         match self.public() {
             Ok(key) => {
                 if is_weak(key.algorithm(), key.bits()) {
                     warn(format_args!(
-                        "{} has {} bits, which is weak; receivers ask for {RSA_BITS}: dkimctl rotate",
+                        "{} has {} bits, which is weak; receivers expect {RSA_BITS}; run dkimctl rotate",
                         self.private.display(),
                         key.bits()
                     ));
@@ -141,12 +142,12 @@ impl KeyFiles {
                 }
                 if Record::parse(&text).is_ok_and(|record| *record.key() != key) {
                     return Err(Failure::data(format_args!(
-                        "{} is not the record of the key beside it; remove it, and this shows the right one",
+                        "{} is not the record of its key; remove this file, then run the command again",
                         self.record.display()
                     )));
                 }
             }
-            // Of a revoked key there is the record alone; and records are not secret.
+            // A revoked key only has its record. Records are not secret.
             Err(FileError::Unreadable(error))
                 if matches!(
                     error.kind(),
@@ -159,10 +160,10 @@ impl KeyFiles {
     }
 }
 
-/// A selector as people name it: the name of its record is a mistake.
+/// Parses a selector that a person typed. The name of a record is a common mistake.
 ///
 /// # Errors
-/// What is wrong with it.
+/// Why it is not a selector.
 pub(crate) fn selector(text: &str) -> Result<Selector, String> {
     match text.split_once("._domainkey") {
         Some((meant, _)) => Err(format!("this is the name of a record; the selector is {meant:?}")),
@@ -170,10 +171,10 @@ pub(crate) fn selector(text: &str) -> Result<Selector, String> {
     }
 }
 
-/// A text that may be published: the record of a key, or of one that was revoked.
+/// Checks that a text may be published: it must be the record of a key or of a revoked key.
 ///
 /// # Errors
-/// Why it may not.
+/// Why it may not be published.
 pub(crate) fn printable(text: Vec<u8>) -> Result<String, String> {
     let Ok(text) = String::from_utf8(text) else { return Err("not printable text".to_owned()) };
     if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
@@ -188,14 +189,14 @@ pub(crate) fn printable(text: Vec<u8>) -> Result<String, String> {
 /// The record of a key that was revoked (§3.6.1 p=).
 pub(crate) const REVOKED: &str = "v=DKIM1; p=";
 
-/// The text of the record's file of a key that was revoked.
+/// The content of the record file of a revoked key.
 pub(crate) fn revoked_entry(selector: &Selector, domain: &Domain) -> String {
     format!(
         "{selector}._domainkey\tIN\tTXT\t( \"{REVOKED}\" )  ; ----- DKIM key {selector} for {domain}, revoked\n"
     )
 }
 
-/// Whether a key is smaller than receivers like it.
+/// Whether a key is smaller than receivers expect.
 pub(crate) fn is_weak(algorithm: Algorithm, bits: u32) -> bool {
     algorithm == Algorithm::RsaSha256 && bits < RSA_BITS
 }
@@ -207,7 +208,7 @@ pub(crate) struct KeyFolder {
 }
 
 impl KeyFolder {
-    /// That of a domain, whether or not it is there.
+    /// The directory of a domain's keys, which may not exist.
     pub(crate) fn new(etc: &Path, domain: Domain) -> Self {
         let path = etc.join("keys").join(domain.as_str());
         Self { domain, path }
@@ -218,11 +219,11 @@ impl KeyFolder {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// Those of all domains that have keys.
+    /// The directories of all domains that have keys.
     fn all(etc: &Path) -> Result<Vec<Self>, Failure> {
         let keys = etc.join("keys");
         let folder = |name: String| {
-            // `default` is no domain.
+            // `default` is not a domain.
             let domain = Domain::parse(&name).ok().filter(|domain| domain.as_str() == name)?;
             let path = keys.join(&name);
             if name == DEFAULT {
@@ -237,7 +238,7 @@ impl KeyFolder {
         names.into_iter().filter_map(folder).collect()
     }
 
-    /// Those of some domains, or without any of all that have keys.
+    /// The directories of these domains, or of all domains that have keys if the list is empty.
     pub(crate) fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<Self>, Failure> {
         if domains.is_empty() {
             return Self::all(etc);
@@ -245,7 +246,7 @@ impl KeyFolder {
         domains.iter().map(|domain| Self::of(etc, domain)).collect()
     }
 
-    /// That of the signing domain of mail From a domain.
+    /// The directory of the domain that signs mail From `domain`.
     pub(crate) fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
         let path = domains::file(etc, domain);
         let has_file = !matches!(path.try_exists(), Ok(false));
@@ -264,11 +265,11 @@ impl KeyFolder {
             return Ok(Self { domain, path: default });
         }
         Err(Failure::missing(format_args!(
-            "there are no keys of {domain} in {own:?}: dkimctl add {domain}"
+            "there are no keys of {domain} in {own:?}; run dkimctl add {domain}"
         )))
     }
 
-    /// The selectors of the keys and records in it.
+    /// The selectors of the keys and records in the directory.
     pub(crate) fn selectors(&self) -> Result<BTreeSet<Selector>, Failure> {
         let selector = |name: String| {
             let name = name.strip_suffix(".txt").or_else(|| name.strip_suffix(".private"))?;
@@ -281,13 +282,13 @@ impl KeyFolder {
         }
     }
 
-    /// The files of a key in it.
+    /// The files of a key in the directory.
     pub(crate) fn key(&self, selector: &Selector) -> KeyFiles {
         KeyFiles::within(&self.path, selector)
     }
 }
 
-/// Whether there is a directory of that name. That the caller may not look is not the same as that there is none.
+/// Whether there is a directory at `path`. A missing permission is an error, not an absence.
 fn is_folder(path: &Path) -> Result<bool, Failure> {
     match fs::metadata(path) {
         Ok(found) => Ok(found.is_dir()),

@@ -1,5 +1,4 @@
-//! What lies below the configuration folder: domain files, keys, their records, and how far rotations are. The one place
-//! that reads it, and the one that writes it.
+//! The configuration folder: domain files, keys, records and the state of rotations. Only this module reads and writes them.
 
 mod error;
 mod folder;

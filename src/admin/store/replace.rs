@@ -1,4 +1,4 @@
-//! One selector put in the place of another in the text of a domain file, all else as it is.
+//! Replaces selectors in the text of a domain file without changing anything else.
 
 use std::path::Path;
 
@@ -9,20 +9,20 @@ use crate::admin::output::Failure;
 use crate::dkim::Selector;
 
 impl DomainConfig {
-    /// The text with these selectors in the place of those that sign all mail; rules stay as they are.
+    /// The text with these selectors instead of those that sign all mail. Rules stay as they are.
     ///
     /// # Errors
-    /// The text would not be accepted.
+    /// The new text is not valid.
     pub(crate) fn with_all(&self, etc: &Path, selectors: &[Selector]) -> Result<String, Failure> {
         let text = with_all(&self.text, selectors).map_err(Failure::software)?;
         let replaced = Self::parse(&self.path, text, &domains::inherited(etc)?);
         replaced.map(|replaced| replaced.text).map_err(Failure::data)
     }
 
-    /// The text with one selector in the place of the other, wherever it signs.
+    /// The text with one selector replaced by another, wherever it signs.
     ///
     /// # Errors
-    /// The text would not be accepted; a bug.
+    /// The new text is not valid. This is a bug.
     pub(crate) fn with(
         &self,
         etc: &Path,
@@ -38,7 +38,7 @@ impl DomainConfig {
 fn with_all(text: &str, selectors: &[Selector]) -> Result<String, TomlError> {
     let mut document: DocumentMut = text.parse()?;
     let names: Array = selectors.iter().map(Selector::as_str).collect();
-    // A comment above it stays above its successor.
+    // A comment above the old key stays above the new one.
     let above = document.key("selector").map(|key| key.leaf_decor().clone());
     document.remove("selector");
     match document.get_mut("selectors").and_then(Item::as_value_mut) {
@@ -73,7 +73,7 @@ fn with(text: &str, old: &Selector, new: &Selector) -> Result<String, TomlError>
 
 fn replace_in(table: &mut dyn TableLike, old: &Selector, new: &Selector) {
     let one = |value: &mut Value| {
-        // A selector may be written in capitals.
+        // A selector may be written in capital letters.
         if value.as_str().is_some_and(|text| Selector::parse(text).as_ref() == Ok(old)) {
             let spaces = value.decor().clone();
             *value = Value::from(new.as_str());

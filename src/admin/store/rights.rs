@@ -1,4 +1,4 @@
-//! Who can read a key: every step of its path, for the wrapper's group and nobody else.
+//! Checks the permissions on the path of a key: the wrapper's group, and no other user, must be able to read it.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
@@ -13,32 +13,32 @@ use crate::rights::{Rights, Rule};
 /// The group that the wrapper runs as.
 pub(crate) const GROUP: &str = "sendmail-dkim";
 
-/// A step of a key's path, and what is wrong with it.
+/// A component of a key's path, and what is wrong with it.
 pub(crate) struct Step {
     /// `0640 root:sendmail-dkim PATH`
     pub(crate) shown: String,
-    /// The wrapper does not get past it.
+    /// Whether the wrapper cannot open it.
     pub(crate) is_closed: bool,
-    /// What is expected instead.
+    /// The expected permissions, if they differ.
     pub(crate) wanted: Option<String>,
-    /// The commands that fix it.
+    /// The commands that fix the permissions.
     pub(crate) remedy: String,
-    /// Whether it belongs to somebody who may own it: what another user has put there is for the administrator to look at.
+    /// Whether its owner is one of those allowed. If another user created it, the administrator must check it first.
     pub(crate) is_owned: bool,
     pub(crate) path: PathBuf,
 }
 
-/// Looks at a directory of keys. `None`: it does not exist. `keys` is the directory of all keys.
+/// Checks a directory of keys. `None` if it does not exist. `keys` is the directory of all keys.
 pub(crate) fn folder(path: &Path, keys: &Path) -> Option<Step> {
     step(path, keys, true)
 }
 
-/// Looks at a key file. `None`: it does not exist. `keys` is the directory of all keys.
+/// Checks a key file. `None` if it does not exist. `keys` is the directory of all keys.
 pub(crate) fn key(path: &Path, keys: &Path) -> Option<Step> {
     step(path, keys, false)
 }
 
-/// Looks at each step of the path of a selector's key, below the directory of all keys.
+/// Checks each component of the path of a selector's key, below the directory of all keys.
 pub(crate) fn path(keys: &Path, within: &Path, selector: &Selector) -> Vec<Step> {
     let file = KeyFiles::within(within, selector).private;
     let folders = [keys, within].map(|path| folder(path, keys));
@@ -46,7 +46,7 @@ pub(crate) fn path(keys: &Path, within: &Path, selector: &Selector) -> Vec<Step>
 }
 
 fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {
-    // Links are not followed, by the wrapper neither.
+    // Do not follow links; the wrapper does not either.
     let found = fs::symlink_metadata(path).ok()?;
     let keys_found = fs::metadata(keys).ok()?;
     let top = keys.parent().and_then(|top| fs::metadata(top).ok());
@@ -62,7 +62,7 @@ fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {
     let (mode, needed) = if is_folder { (0o750, 0o010) } else { (0o640, 0o040) };
     let is_kind = if is_folder { found.is_dir() } else { found.is_file() };
     let is_right = is_kind && is_group && rights.mode & needed != 0 && judged.is_ok();
-    // Who is of the group has its rights, and not those of others.
+    // A member of the group has the permissions of the group, not those of other users.
     let for_group = if is_group { needed } else { needed >> 3 };
     let owned = rule.judge(Rights { mode: 0, ..rights }).is_ok() && is_kind;
     let (shown, path) = (path.display(), path.to_owned());
@@ -77,7 +77,7 @@ fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {
     })
 }
 
-/// `root:sendmail-dkim`, by number where there is no name.
+/// `root:sendmail-dkim`, with numbers if there are no names.
 fn owners(uid: u32, gid: u32) -> String {
     let user = User::from_uid(Uid::from_raw(uid)).ok().flatten().map(|user| user.name);
     let group = Group::from_gid(Gid::from_raw(gid)).ok().flatten().map(|group| group.name);

@@ -1,4 +1,4 @@
-//! `keys/DOMAIN/rotation.toml`: how far the rotations of a domain are.
+//! `keys/DOMAIN/rotation.toml`: the state of the rotations of a domain.
 
 use std::path::{Path, PathBuf};
 
@@ -15,31 +15,31 @@ use crate::admin::output::Failure;
 use crate::config::ConfigError;
 use crate::dkim::Selector;
 
-/// One selector on its way to take the place of another.
+/// The rotation of one selector to another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Rotation {
     pub(crate) old: Selector,
     pub(crate) new: Selector,
     pub(crate) stage: Stage,
-    /// When it came to the stage.
+    /// When it reached the current stage.
     pub(crate) since: UtcTime,
 }
 
-/// How far it is.
+/// The current stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
-    /// `old` signs; the record of `new` is to be published.
+    /// `old` signs; the record of `new` has to be published.
     Pending,
-    /// `new` signs; the record of `old` stays published until then, for mail that is on its way.
+    /// `new` signs. The record of `old` stays published for mail that is still in transit.
     Retiring {
-        /// The end of that.
+        /// The time at which it may be removed.
         until: UtcTime,
     },
-    /// The key `old` is gone, and its record is to say so.
+    /// The key `old` was removed; its record has to be revoked.
     Revoked,
 }
 
-/// As `--json` shows it.
+/// The form in `--json`.
 impl Serialize for Rotation {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
         let mut map = to.serialize_map(None)?;
@@ -89,7 +89,7 @@ struct Entry {
 }
 
 const HEAD: &str = "\
-# How far `dkimctl rotate` is; see dkimctl(8). Dates are in UTC, and may be changed.
+# The state of `dkimctl rotate`; see dkimctl(8). Dates are in UTC, and may be changed.
 # pending:  old signs, and the record of new is to be published.
 # retiring: new signs, and the record of old stays published until then.
 # revoked:  the key old is gone; its record is to have an empty p=, and may be deleted later.
@@ -108,7 +108,7 @@ impl State {
         Ok(Self { path, rotations })
     }
 
-    /// The rotations in the text of a file.
+    /// Parses the text of a file.
     pub(crate) fn parse(text: &str) -> Result<Vec<Rotation>, ConfigError> {
         let file: File = toml::from_str(text).map_err(|error| ConfigError::of(text, &error))?;
         let parse = |entry: &Spanned<Entry>| {
@@ -123,7 +123,7 @@ impl State {
         store.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
     }
 
-    /// The text of a file.
+    /// The text of a file with these rotations.
     pub(crate) fn text(rotations: &[Rotation]) -> String {
         let mut text = HEAD.to_owned();
         for Rotation { old, new, stage, since } in rotations {
@@ -138,7 +138,7 @@ impl State {
         text
     }
 
-    /// The rotation that a selector is a part of, while one of its two keys is in use.
+    /// The rotation that a selector is part of, while one of its two keys is in use.
     pub(crate) fn of(&self, selector: &Selector) -> Option<&Rotation> {
         let runs = |one: &&Rotation| one.stage != Stage::Revoked;
         self.rotations.iter().filter(runs).find(|one| one.old == *selector || one.new == *selector)
@@ -151,12 +151,14 @@ impl Entry {
             Selector::parse(text).map_err(|error| format!("{key} = {text:?}: {error}"))
         };
         let moment = |key: &str, date: &Datetime| {
-            UtcTime::parse(date).ok_or_else(|| format!("{key} = {date}: want a date"))
+            UtcTime::parse(date).ok_or_else(|| format!("{key} = {date}: expected a date"))
         };
         let stage = match (self.stage.as_str(), &self.until) {
             ("pending", _) => Stage::Pending,
             ("retiring", Some(until)) => Stage::Retiring { until: moment("until", until)? },
-            ("retiring", None) => return Err("a key that retires needs key `until`".to_owned()),
+            ("retiring", None) => {
+                return Err("a rotation at this stage requires key `until`".to_owned());
+            }
             ("revoked", _) => Stage::Revoked,
             (other, _) => return Err(format!("stage = {other:?} is unknown")),
         };
@@ -200,10 +202,10 @@ mod tests {
             ("since", "since = 2025-11-26\nsince", "line 11: "),
             ("\"b\"", "b", "line 8: "),
             ("\"b\"", "\"-b\"", "line 6: new = "),
-            ("pending", "retiring", "line 6: a key that retires needs key `until`"),
+            ("pending", "retiring", "line 6: a rotation at this stage requires key `until`"),
             ("pending", "x", "line 6: stage = \"x\" is unknown"),
-            ("2025-11-25", "12:00:00", "line 6: since = 12:00:00: want a date"),
-            ("2025-11-25", "1969-12-31", "line 6: since = 1969-12-31: want a date"),
+            ("2025-11-25", "12:00:00", "line 6: since = 12:00:00: expected a date"),
+            ("2025-11-25", "1969-12-31", "line 6: since = 1969-12-31: expected a date"),
             ("2025-11-25", "9999-12-31T23:59:59-00:01", "line 6: since = 9999-"),
         ] {
             let error = error(&format!("{entry}{}", entry.replace(from, to)));

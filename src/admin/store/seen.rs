@@ -1,5 +1,5 @@
-//! `keys/seen`: when the DNS last had the record of each key, for commands that do not ask it. A file that is lost costs nothing
-//! but the next `testkey`.
+//! `keys/seen`: when DNS last had the record of each key, for commands that do not query DNS. If the file is lost, the next
+//! `testkey` writes it again.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,27 +10,27 @@ use super::write::{NewFile, Store};
 use crate::admin::input;
 use crate::admin::output::Failure;
 
-/// What the DNS said of one name.
+/// The state of one name in DNS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Sight {
-    /// When it last had the record of the key.
+    /// When DNS last had the record of the key.
     pub(crate) last: Option<UtcTime>,
-    /// Whether it had it when it was last asked.
+    /// Whether DNS had the record at the last lookup.
     pub(crate) is_there: bool,
 }
 
-/// The sights of all names.
+/// The states of all names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen(BTreeMap<String, Sight>);
 
-const HEAD: &str = "# When the DNS last had the record of each key, and whether it still had it when it was last asked.\n";
+const HEAD: &str = "# When DNS last had the record of each key, and whether it had the record at the last lookup.\n";
 
 impl Seen {
     fn path(etc: &Path) -> PathBuf {
         etc.join("keys/seen")
     }
 
-    /// Reads the file; empty where there is none, or none that can be read.
+    /// Reads the file. Empty if it does not exist or cannot be read.
     pub(crate) fn read(etc: &Path) -> Self {
         Self::parse(&input::text(&Self::path(etc), input::FOREIGN).unwrap_or_default())
     }
@@ -53,12 +53,12 @@ impl Seen {
         format!("{HEAD}{}", self.0.iter().map(line).collect::<String>())
     }
 
-    /// What is known of a name.
+    /// The state of a name.
     pub(crate) fn of(&self, name: &str) -> Sight {
         self.0.get(name).copied().unwrap_or_default()
     }
 
-    /// The DNS has the record of the key under that name now, or has it not.
+    /// Stores whether DNS has the record of the key now.
     pub(crate) fn note(&mut self, name: &str, is_there: bool, now: UtcTime) {
         let sight = self.0.entry(name.to_owned()).or_default();
         sight.is_there = is_there;
@@ -67,10 +67,10 @@ impl Seen {
         }
     }
 
-    /// Writes what is known now: what others have noted meanwhile stays, unless it is noted here, too.
+    /// Writes the file. Names that another process has added in the meantime stay, unless they were looked up here, too.
     ///
     /// # Errors
-    /// The caller may not write to the tree.
+    /// The caller has no permission to write to the tree.
     pub(crate) fn write(self, store: &Store, etc: &Path) -> Result<(), Failure> {
         if self.0.is_empty() {
             return Ok(());

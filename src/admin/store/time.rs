@@ -1,4 +1,4 @@
-//! Points in time as rotation.toml has them, and lengths of time as options have them.
+//! Dates as in rotation.toml, and durations as in options.
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -16,7 +16,7 @@ impl UtcTime {
         Self(time.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
     }
 
-    #[expect(clippy::disallowed_methods, reason = "the one look at the clock")]
+    #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
     pub(crate) fn now() -> Self {
         Self::of(SystemTime::now())
     }
@@ -25,10 +25,10 @@ impl UtcTime {
         Self(self.0.saturating_add(seconds))
     }
 
-    /// Takes a date, with or without a time of day; without an offset it is UTC.
+    /// Converts a date, with or without a time of day. Without an offset it is UTC.
     #[expect(
         clippy::arithmetic_side_effects,
-        reason = "years of 4 digits: nowhere near the width of i64"
+        reason = "years of 4 digits are far below the limits of i64"
     )]
     pub(crate) fn parse(text: &Datetime) -> Option<Self> {
         let date = text.date?;
@@ -41,7 +41,7 @@ impl UtcTime {
         };
         let minutes = days * 1_440 + i64::from(hour) * 60 + i64::from(minute) - offset;
         let seconds = u64::try_from(minutes * 60 + i64::from(second)).ok()?;
-        // An offset may make another year of the first or the last one that can be written.
+        // An offset may move a date out of the years that can be written.
         (seconds < YEAR_10000).then_some(Self(seconds))
     }
 
@@ -62,10 +62,10 @@ const YEAR_10000: u64 = 253_402_300_800;
 /// Days from 1970-01-01 to a day of the Gregorian calendar.
 #[expect(
     clippy::arithmetic_side_effects,
-    reason = "years of 4 digits: nowhere near the width of i64"
+    reason = "years of 4 digits are far below the limits of i64"
 )]
 pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
-    // Years begin in March here, so that the odd day of a leap year is the last of its year.
+    // Years begin in March here, so that the leap day is the last day of its year.
     let year = year - i64::from(month <= 2);
     let (era, year_of_era) = (year.div_euclid(400), year.rem_euclid(400));
     let month_from_march = (month + 9) % 12;
@@ -85,7 +85,7 @@ impl fmt::Display for UtcTime {
     }
 }
 
-/// Takes `7d` or `12h`. A bare number is nothing: some would mean days, and some seconds.
+/// Parses `7d` or `12h`. A number without a unit is rejected, because people could mean days or seconds.
 pub(crate) fn parse_length(text: &str) -> Option<u64> {
     let (at, unit) = text.char_indices().next_back()?;
     let number = text.get(..at)?;

@@ -1,9 +1,9 @@
-//! The configuration tree as `dkimctl` writes it: nothing else in the program writes below it. Each file is there as a whole
-//! or not at all, with the rights it needs under any umask, and none takes the place of another that was not meant.
+//! Writes the configuration tree. No other code of `dkimctl` does. Each file is written completely or not at all, has the right
+//! permissions under any umask, and never replaces another file by accident.
 //!
-//! Root may write where others can, too. So a folder is opened from the one above it, no link is followed, and a folder
-//! or a file that another user owns or may write is refused: what is done is done to what was looked at, and nothing
-//! outside of the tree is touched, whatever is exchanged meanwhile.
+//! Root may write to folders that other users can also write to. So each folder is opened from its parent, links are not
+//! followed, and a folder or file that another user owns or may write to is rejected. The checks and the changes apply to the
+//! same opened files, so nothing outside the tree is touched, even if another user replaces files at the same time.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::File;
@@ -21,7 +21,7 @@ use super::rights::GROUP;
 use crate::admin::output::{Failure, warn};
 use crate::dkim::Domain;
 
-/// A file to be made, below the folder of the store.
+/// A file to create below the folder of the store.
 pub(crate) struct NewFile<'a> {
     pub(crate) path: &'a Path,
     pub(crate) text: &'a [u8],
@@ -36,38 +36,38 @@ pub(crate) struct Store {
 }
 
 impl Store {
-    /// Opens a tree that is there.
+    /// Opens an existing tree.
     ///
     /// # Errors
-    /// It is not there; another user owns it, or may write to it.
+    /// It does not exist, or another user owns it or may write to it.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
         Ok(Self { top: Folder::open(path, false)?, access: Access::new() })
     }
 
-    /// Refuses a tree that another user can write to, before anything in it is believed. One that is not there is fine.
+    /// An error if another user can write to the tree. Call this before trusting its content. A missing tree is not an error.
     pub(crate) fn refuse_others(path: &Path) -> Result<(), Failure> {
         if path.symlink_metadata().is_err() { Ok(()) } else { Self::open(path).map(drop) }
     }
 
-    /// Gives a file or a directory of a tree the rights it needs, where its owner is right.
+    /// Sets the permissions of a file or directory of a tree, if its owner is right.
     ///
     /// # Errors
-    /// It is not of the tree, or something else than it was.
+    /// It is not in the tree, or was replaced by another file.
     pub(crate) fn repair(etc: &Path, path: &Path, readers: Readers) -> Result<(), Failure> {
         let outside = |_| Failure::software(format_args!("{path:?} is not below {etc:?}"));
         let below = path.strip_prefix(etc).map_err(outside)?;
         Folder::repair(etc, below, &Access::new(), readers)
     }
 
-    /// Opens a folder that is not of the tree.
+    /// Opens a folder outside the tree.
     ///
     /// # Errors
-    /// As for a tree; but others may write to it where they can rename or remove no file of another user.
+    /// The same as for a tree, but other users may write to it if they cannot rename or remove files of others.
     pub(crate) fn open_shared(path: &Path) -> Result<Self, Failure> {
         Ok(Self { top: Folder::open(path, true)?, access: Access::new() })
     }
 
-    /// Opens a tree, and makes its folder where there is none.
+    /// Opens a tree, and creates its folder if it does not exist.
     pub(crate) fn create(path: &Path) -> Result<Self, Failure> {
         if path.symlink_metadata().is_ok() {
             return Self::open(path);
@@ -80,13 +80,13 @@ impl Store {
         Ok(Self { top: Folder { path: path.to_owned(), ..top }, access })
     }
 
-    /// Makes a folder where there is none; one that is there keeps its rights.
+    /// Creates a folder if it does not exist. An existing folder keeps its permissions.
     pub(crate) fn folder(&self, path: &Path, readers: Readers) -> Result<(), Failure> {
         let (above, name) = self.place(path)?;
         above.make(&name, &self.access, readers).map(drop)
     }
 
-    /// Makes the folder of a domain's keys.
+    /// Creates the folder of a domain's keys.
     pub(crate) fn keys_folder(&self, domain: &Domain) -> Result<(), Failure> {
         if geteuid().is_root() && self.access.group.is_none() {
             warn(format_args!(
@@ -98,8 +98,8 @@ impl Store {
         self.folder(&keys.join(domain.as_str()), Readers::Group)
     }
 
-    /// Gives the keys to the group that reads them, where the folder of all keys is another one's: where a package has
-    /// just made it, or where it has outlived a purge.
+    /// Gives the keys to the group that reads them, if the folder of all keys has another group: because a package has just
+    /// created it, or because it remained after a purge.
     pub(crate) fn give_keys(&self) -> Result<(), Failure> {
         let keys = self.top.enter(OsStr::new("keys"))?;
         let failed = |error| Failure::changing(&keys.path, &error);
@@ -112,7 +112,7 @@ impl Store {
                 self.give_files(&keys.enter(&domain)?)?;
             }
         }
-        // The last: until then it is done again.
+        // Changed last, so that an interrupted run is repeated.
         self.access.give(&keys.file, Readers::Group, 0o111).map_err(failed)
     }
 
@@ -133,9 +133,9 @@ impl Store {
         given.map_err(|error| Failure::changing(&folder.path, &error))
     }
 
-    /// Makes files, all of them or none. No file that is there is overwritten.
+    /// Creates either all of the files or none. No existing file is overwritten.
     pub(crate) fn files(&self, files: &[NewFile<'_>]) -> Result<(), Failure> {
-        // All is on the disk before the first one has its name: a disk that fills up leaves nothing.
+        // All content is on the disk before the first file gets its name, so that a full disk leaves no file behind.
         let drafts =
             files.iter().map(|file| self.draft(file)).collect::<Result<Vec<Draft>, Failure>>()?;
         for (index, draft) in drafts.iter().enumerate() {
@@ -149,13 +149,13 @@ impl Store {
         Ok(())
     }
 
-    /// Puts a file in the place of what is there, if anything is; a reader sees one of both.
+    /// Creates or replaces a file. A reader sees either the old or the new one.
     pub(crate) fn replace(&self, file: &NewFile<'_>) -> Result<(), Failure> {
         self.replaceable(file.path)?;
         self.draft(file)?.rename().map_err(|error| Failure::creating(file.path, &error))
     }
 
-    /// Refuses what [`Self::replace`] would not replace: a link, a folder, a file of others.
+    /// An error if [`Self::replace`] would not replace the file: a link, a folder or a file of another user.
     pub(crate) fn replaceable(&self, path: &Path) -> Result<(), Failure> {
         let (folder, name) = self.place(path)?;
         match folder.look(&name)? {
@@ -167,7 +167,7 @@ impl Store {
         }
     }
 
-    /// Takes a file out of the tree, if it is there.
+    /// Removes a file from the tree, if it exists.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), Failure> {
         let (folder, name) = self.place(path)?;
         match folder.remove(&name) {
@@ -176,8 +176,8 @@ impl Store {
         }
     }
 
-    /// Overwrites a key before it goes: a file system that writes in place keeps nothing of it. Only a regular file without
-    /// a second name is overwritten: what a link leads to, or what has a name elsewhere, is not this tree's alone.
+    /// Overwrites a key before it is removed, so that a file system that writes in place keeps nothing of it. Only a regular file
+    /// without other names is overwritten: a file behind a link or with another name may be used elsewhere.
     pub(crate) fn wipe(&self, path: &Path) -> Result<(), Failure> {
         let failed = |error| Failure::changing(path, &error);
         let (folder, name) = self.place(path)?;
@@ -189,13 +189,13 @@ impl Store {
         folder.remove(&name).map_err(failed)
     }
 
-    /// Keeps others from changing a folder meanwhile; `None`: another one does so now.
+    /// Locks a folder against changes by other runs. `None` if another run holds the lock.
     pub(crate) fn lock(&self, path: &Path) -> Result<Option<Flock<File>>, Failure> {
         let (above, name) = self.place(path)?;
         Ok(Flock::lock(above.enter(&name)?.file, FlockArg::LockExclusiveNonblock).ok())
     }
 
-    /// The folder of a file, opened step by step, and the name of the file in it.
+    /// The folder of a file, opened component by component, and the name of the file.
     fn place(&self, path: &Path) -> Result<(Folder, OsString), Failure> {
         let outside =
             || Failure::software(format_args!("{path:?} is not below {:?}", self.top.path));
@@ -216,7 +216,7 @@ impl Store {
         let (folder, name) = self.place(file.path)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | QUIETLY;
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
-        // One that was killed may have left a draft, and have had the number of this process.
+        // A killed process with the same number may have left a draft.
         let own = |number| OsString::from(format!(".dkimctl.{}.{number}.new", std::process::id()));
         let mut taken = 0..100;
         let (open, draft) = loop {
@@ -238,11 +238,11 @@ impl Store {
     }
 }
 
-/// A file under a name of its own, which it loses in the end.
+/// A file under a temporary name.
 struct Draft {
     folder: Folder,
     draft: OsString,
-    /// The name that it is for.
+    /// Its final name.
     name: OsString,
 }
 
@@ -251,14 +251,14 @@ impl Draft {
         self.folder.path.join(&self.name)
     }
 
-    /// Gives it its name, which no other file has.
+    /// Gives it its final name. An error if another file has this name.
     fn link(&self) -> io::Result<()> {
         let folder = &self.folder.file;
         let (draft, name) = (self.draft.as_os_str(), self.name.as_os_str());
         Ok(linkat(folder, draft, folder, name, AtFlags::empty())?)
     }
 
-    /// Gives it its name, whatever file had that.
+    /// Gives it its final name, and replaces another file of this name.
     fn rename(&self) -> io::Result<()> {
         let folder = &self.folder.file;
         renameat(folder, self.draft.as_os_str(), folder, self.name.as_os_str())?;

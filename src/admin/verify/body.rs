@@ -1,4 +1,5 @@
-//! Changes to a body: each change that hops are known to make is undone; one that gives the hash of bh= was made. Pure.
+//! Finds changes to a body: each known change of a hop is undone, and if the result has the hash of bh=, that change was made.
+//! Pure.
 
 use super::encoding::decoded;
 use super::finding::Finding;
@@ -6,24 +7,24 @@ use crate::dkim::{Canon, Claims, Header};
 
 /// The most lines after added ones: those that close a multipart.
 const TAIL: usize = 8;
-/// All of them together, in bytes.
+/// The most bytes of these lines together.
 const LONGEST_TAIL: usize = 4 << 10;
-/// In a longer body only what was added at the very end is found.
+/// In a longer body, only text that was added at the very end is found.
 const LONGEST: usize = 4_000;
-/// Lines that may have been put before a body.
+/// The most lines that may have been added before a body.
 const LONGEST_BANNER: usize = 50;
-/// No hop breaks lines shorter than this.
+/// The shortest line that a hop may break.
 const SHORTEST_BREAK: usize = 500;
 
-/// Bytes that are hashed in the search for lost dots.
+/// The most bytes that are hashed in the search for lost dots.
 const MOST_HASHED: usize = 16 << 20;
 
-/// Two changes are looked for in bodies that are no larger. Bytes.
+/// The largest body in which two changes are tried together, in bytes.
 const SMALL: usize = 1 << 20;
-/// And where the first of them may be one of no more than this many.
+/// Two changes are tried only if there are no more candidates for the first one.
 const FEW: usize = 40;
 
-/// The change that was made, if it is one that can be undone.
+/// The change that was made, if it can be undone.
 pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Finding> {
     if let Some(finding) = canonicalized(claims, body) {
         return Some(finding);
@@ -42,8 +43,8 @@ fn fits(claims: &Claims, body: &[u8]) -> bool {
     claims.hash_body(body).bytes().as_slice() == claims.body_hash
 }
 
-/// The signer hashed the body by the other canonicalization than c= names. Of an empty body the hash differs, too:
-/// simple makes a line end of it, relaxed nothing (§3.4.3, §3.4.4).
+/// Whether the signer hashed the body with the canonicalization that c= does not name. This also matters for an empty body: it
+/// becomes a line end in the simple form, but stays empty in the relaxed form (§3.4.3, §3.4.4).
 fn canonicalized(claims: &Claims, body: &[u8]) -> Option<Finding> {
     let (named, other) = match claims.canonicalization.body {
         Canon::Simple => ("simple", Canon::Relaxed),
@@ -55,13 +56,13 @@ fn canonicalized(claims: &Claims, body: &[u8]) -> Option<Finding> {
     let is_simple = other == Canon::Simple;
     let other = if is_simple { "simple" } else { "relaxed" };
     let message = format!(
-        "{what} was hashed by the canonicalization {other}, and c= says {named}: the fault is the signer's"
+        "{what} was hashed with the canonicalization {other}, but c= names {named}: this is a fault of the signer"
     );
     fits(&as_other, body).then(|| Finding::proven("other-canonicalization", message))
 }
 
-/// A hop that removes the dots of SMTP (RFC 5321 §4.5.2) from a text that had none added: lines that began with a dot have lost it.
-/// It is looked for in all lines that still begin with a dot, then in each line, then in each two.
+/// Undoes the change of a hop that removes dot-stuffing (RFC 5321 §4.5.2) from a text without it, so that lines that began with a
+/// dot have lost it. A dot is added to all lines that still begin with a dot, then to each line, then to each pair of lines.
 fn dots_lost(claims: &Claims, body: &[u8]) -> Option<Finding> {
     let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
     let with_dots = |is_meant: &dyn Fn(usize, &[u8]) -> bool| {
@@ -100,7 +101,7 @@ fn dots_lost(claims: &Claims, body: &[u8]) -> Option<Finding> {
     Some(finding(&found))
 }
 
-/// The bodies that this one may have been made of, and how.
+/// The bodies that this one may have been changed from, each with the change.
 fn undone<'a>(
     header: &Header,
     body: &'a [u8],
@@ -115,7 +116,7 @@ type LineChange = (&'static str, &'static str, fn(&[u8]) -> Vec<u8>);
 const LINE_CHANGES: [LineChange; 4] = [
     (
         "from-quoted",
-        "lines that begin with \"From \" got a \">\" in front, as in mbox files",
+        "lines that begin with \"From \" got a \">\" before it, as in mbox files",
         |line| {
             line.strip_prefix(b">")
                 .filter(|rest| rest.starts_with(b"From "))
@@ -130,7 +131,7 @@ const LINE_CHANGES: [LineChange; 4] = [
             line.strip_prefix(b".").filter(|rest| rest.starts_with(b".")).unwrap_or(line).to_vec()
         },
     ),
-    ("cr-added", "CR was added in places that are no line ends", |line| {
+    ("cr-added", "CR was added where no line ends", |line| {
         let end: &[u8] = if line.ends_with(b"\r\n") { b"\r\n" } else { b"" };
         let text = line.strip_suffix(end).unwrap_or(line);
         text.iter().filter(|byte| **byte != b'\r').chain(end).copied().collect()
@@ -142,7 +143,7 @@ const LINE_CHANGES: [LineChange; 4] = [
     }),
 ];
 
-/// The bodies with one change undone in all lines.
+/// The bodies with one kind of change undone in all lines.
 fn line_by_line(body: &[u8]) -> impl Iterator<Item = (Finding, Vec<u8>)> {
     LINE_CHANGES.into_iter().map(|(what, message, undo)| {
         let lines = body.split_inclusive(|byte| *byte == b'\n');
@@ -150,8 +151,8 @@ fn line_by_line(body: &[u8]) -> impl Iterator<Item = (Finding, Vec<u8>)> {
     })
 }
 
-/// Long lines that a hop broke are joined: all those of the length of the longest line that are followed by
-/// a line that begins with a space (`smtp_line_length_limit`), or by any line.
+/// Joins long lines that a hop broke: lines as long as the longest one that are followed by a line that begins with a space
+/// (`smtp_line_length_limit`), or by any line.
 fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
     let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
     let longest = lines.iter().map(|line| text(line).len()).max().unwrap_or_default();
@@ -175,13 +176,13 @@ fn joined(body: &[u8]) -> Vec<(Finding, Vec<u8>)> {
     vec![undo(b" "), undo(b"")]
 }
 
-/// A line without its end.
+/// A line without its line end.
 fn text(line: &[u8]) -> &[u8] {
     let line = line.strip_suffix(b"\n").unwrap_or(line);
     line.strip_suffix(b"\r").unwrap_or(line)
 }
 
-/// Lines that were put at the end, before the end of a multipart, or in front.
+/// Lines that were added at the end, before the end of a multipart, or at the beginning.
 fn added(claims: &Claims, body: &[u8]) -> Option<Finding> {
     let lines: Vec<&[u8]> = body.split_inclusive(|byte| *byte == b'\n').collect();
     let mut length = 0_usize;

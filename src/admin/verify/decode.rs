@@ -1,4 +1,4 @@
-//! The inverse of the encodings that hops use on 8-bit text (RFC 2045 §6). Pure.
+//! Decoders for the encodings that hops apply to 8-bit text (RFC 2045 §6). Pure.
 
 use base64::prelude::*;
 
@@ -12,7 +12,7 @@ pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
             decoded.push(*first);
             continue;
         }
-        // A soft line break, with or without white space after the equals sign.
+        // A soft line break, with or without whitespace after the equals sign.
         let line = after.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r'));
         if let Some(end) = line.filter(|at| after.get(*at) == Some(&b'\n')) {
             rest = after.get(end.saturating_add(1)..).unwrap_or_default();
@@ -33,18 +33,18 @@ fn byte(hex: &[u8]) -> Option<u8> {
     u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
-/// The text that was encoded as base64; `None` if it was not.
+/// The text that was encoded as base64. `None` if it was not.
 pub(super) fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let text: Vec<u8> = text.iter().copied().filter(|byte| !byte.is_ascii_whitespace()).collect();
     BASE64_STANDARD.decode(text).ok()
 }
 
-/// The text of a field value that was made of encoded words (RFC 2047); `None` where there are none.
+/// The text of a field value that has encoded-words (RFC 2047). `None` if it has none.
 pub(super) fn encoded_words(value: &[u8]) -> Option<Vec<u8>> {
     let text = std::str::from_utf8(value).ok()?;
     let (mut decoded, mut rest, mut is_after_word) = (Vec::new(), text, false);
     while let Some((before, after)) = rest.split_once("=?") {
-        // White space between two encoded words is none of the text (§6.2).
+        // Whitespace between two encoded-words is dropped (§6.2).
         if !is_after_word || !before.trim().is_empty() {
             decoded.extend_from_slice(before.as_bytes());
         }

@@ -1,4 +1,4 @@
-//! Why a signature does not verify, or what it leaves open though it does. Pure.
+//! Finds out why a signature does not verify, or which weaknesses a valid one has. Pure.
 
 use super::decode::encoded_words;
 use super::finding::Finding;
@@ -8,18 +8,18 @@ use crate::dkim::tag::TagList;
 use crate::dkim::verify::others;
 use crate::dkim::{Claims, Fault, Field, Header, Record, SignatureError, Timestamp};
 
-/// A signature, and what it is to be held against.
+/// A signature and the message it belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Case<'a> {
     pub(super) header: &'a Header,
     pub(super) body: &'a [u8],
     pub(super) field: &'a Field,
-    /// The text of the key record, where there is one.
+    /// The text of the key record, if there is one.
     pub(super) record: Option<&'a [u8]>,
     pub(super) now: Timestamp,
 }
 
-/// The findings beyond the verdict.
+/// The findings in addition to the verdict.
 pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
     let Ok(claims) = Claims::parse(case.field) else { return unreadable(case, result) };
     let record = case.record.and_then(|text| Record::parse(text).ok());
@@ -36,14 +36,13 @@ pub(super) fn diagnose(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Findi
     }
 }
 
-/// The header is looked at too: one change of the way may have met both.
+/// Findings about a changed body. The header is also examined, because one hop may have changed both.
 fn altered_body(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Finding> {
-    let unknown =
-        || Finding::hint("unknown", "no change of a kind that is known here was found in the body");
+    let unknown = || Finding::hint("unknown", "no known kind of change was found in the body");
     let mut found = vec![body::find(claims, case.header, case.body).unwrap_or_else(unknown)];
     let others = others(case.header, case.field);
     if claims.fits_header(&others, case.field, record.key()) {
-        let intact = "the signed header fields are intact: it is the body alone that was changed";
+        let intact = "the signed header fields are intact: only the body was changed";
         found.push(Finding::proven("header-intact", intact));
     } else {
         found.extend(header::find(claims, &others, case.field, record.key()));
@@ -58,26 +57,26 @@ fn unreadable(case: &Case<'_>, result: &Result<(), Fault>) -> Vec<Finding> {
         field.is_ok_and(|field| Claims::parse(&field).is_ok())
     };
     if encoded_words(case.field.value()).is_some_and(|value| is_signature(&value)) {
-        let message = "the field was turned into encoded words (RFC 2047), which no verifier decodes here; \
-            decoded, it is a signature";
+        let message = "the field was converted to encoded-words (RFC 2047), which verifiers do not decode here; \
+            after decoding, it is a signature";
         return vec![Finding::proven("encoded-words", message)];
     }
     let Ok(tags) = TagList::parse(case.field.value()) else { return Vec::new() };
     match (result, tags.get("a")) {
         (Err(Fault::Signature(SignatureError::Algorithm)), Some(algorithm)) => {
             let is_old = algorithm.eq_ignore_ascii_case("rsa-sha1");
-            let rule = if is_old { ", which RFC 8301 forbids to accept" } else { "" };
+            let rule = if is_old { ", which RFC 8301 does not allow" } else { "" };
             vec![Finding::proven("algorithm", format!("a={algorithm}{rule}"))]
         }
         _ => Vec::new(),
     }
 }
 
-/// What is wrong with the text of the record, where that can be seen.
+/// Mistakes in the text of the record.
 fn mistakes(case: &Case<'_>) -> Vec<Finding> {
     let text = String::from_utf8_lossy(case.record.unwrap_or_default());
     let (repaired, typos) = repair(&text);
-    // The repaired text need not be right.
+    // The repaired text may still be wrong.
     let is_all = Record::parse(repaired.as_bytes()).is_ok();
     let findings = typos.iter().map(|typo| Finding {
         what: typo.name(),
@@ -91,24 +90,24 @@ fn expired(case: &Case<'_>, claims: &Claims) -> Vec<Finding> {
     let Some(expiration) = claims.expiration else { return Vec::new() };
     let ago = case.now.0.saturating_sub(expiration);
     let message = match ago / 86_400 {
-        0 => format!("x= was over {ago} seconds ago"),
-        days => format!("x= was over {days} days ago"),
+        0 => format!("the signature expired {ago} seconds ago (x=)"),
+        days => format!("the signature expired {days} days ago (x=)"),
     };
     vec![Finding::proven("expired", message)]
 }
 
-/// The body is shorter than what was signed.
+/// Findings about a body that is shorter than l=.
 fn cut(case: &Case<'_>, claims: &Claims) -> Vec<Finding> {
     let Some(length) = claims.length else { return Vec::new() };
     let there = claims.hash_body(case.body).length();
     let lost = length.saturating_sub(there);
     let message = format!(
-        "{length} bytes of the body are signed (l={length}), and it has {there}: at least {lost} were removed"
+        "{length} bytes of the body are signed (l={length}), but it has only {there}: at least {lost} were removed"
     );
     vec![Finding::proven("body-cut", message)]
 }
 
-/// What a signature that verifies does not say.
+/// The weaknesses of a valid signature.
 fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Finding> {
     let mut found = Vec::new();
     if let Some(length) = claims.length {
@@ -124,7 +123,7 @@ fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Findin
         found.push(Finding::proven("body-open", message));
     }
     if record.testing() {
-        found.push(Finding::proven("testing", "the domain says that it is only testing (t=y)"));
+        found.push(Finding::proven("testing", "the domain is only testing DKIM (t=y)"));
     }
     found
 }

@@ -1,20 +1,20 @@
-//! Undoes the encodings that a hop applies to parts where the next hop lacks 8BITMIME (RFC 6152). Pure.
+//! Undoes the encodings that a hop applies to parts if the next hop lacks 8BITMIME (RFC 6152). Pure.
 
 use super::decode::{base64, quoted_printable};
 use super::finding::Finding;
 use crate::dkim::Header;
 use crate::message::mime::{Info, Visit, Walk};
 
-/// Fields of a part header before which Content-Transfer-Encoding may have stood.
+/// The places in a part header at which Content-Transfer-Encoding is tried.
 const PLACES: usize = 5;
 
-/// Of more parts than this it is not tried that each had its field in another place.
+/// With more parts, it is not tried to give each one its field in another place.
 const FEW: usize = 3;
 
-/// Of more parts than this it is not tried that one alone was encoded.
+/// With more parts, it is not tried to decode only one of them.
 const MANY: usize = 20;
 
-/// The bodies that a body may have been before it was encoded, and how.
+/// The bodies that a body may have been before it was encoded, each with the change.
 pub(super) fn decoded<'a>(
     header: &Header,
     body: &'a [u8],
@@ -41,19 +41,19 @@ fn encoded(encoding: &str, what: &str) -> Finding {
     Finding::proven("encoded", message)
 }
 
-/// Where in the headers of parts Content-Transfer-Encoding may have stood; `None`: nowhere.
+/// Where in the part headers Content-Transfer-Encoding was. `None` if there was none.
 type Place = Option<usize>;
 
 /// One way in which a body may have been encoded.
 struct Variant {
-    /// The parts that were, and where each had its field.
+    /// The encoded parts, and where each one had its field.
     parts: Vec<(usize, Place)>,
-    /// The same for multiparts inside, which are 8bit where a part of theirs is.
+    /// Where inner multiparts had it; they are 8bit if one of their parts is.
     around: Place,
     encoding: &'static str,
 }
 
-/// All ways for these parts: all of them were encoded, or one.
+/// All variants for these parts: all of them were encoded, or a single one.
 fn variants(parts: &[usize]) -> Vec<Variant> {
     let mut choices = vec![parts.to_vec()];
     if (2..=MANY).contains(&parts.len()) {
@@ -71,7 +71,7 @@ fn variants(parts: &[usize]) -> Vec<Variant> {
         }
     }
     if (2..=FEW).contains(&parts.len()) {
-        // Each part in a way of its own.
+        // Each part with its own place.
         let mut each: Vec<Vec<(usize, Place)>> = vec![Vec::new()];
         for part in parts {
             let with = |so_far: &Vec<_>, place| [so_far.as_slice(), &[(*part, place)]].concat();
@@ -101,7 +101,7 @@ enum Piece {
         info: Info,
         section: Vec<u8>,
     },
-    /// `None`: the text of no part, and boundaries.
+    /// `None` for boundaries and text outside of parts.
     Text {
         part: Option<usize>,
         bytes: Vec<u8>,
@@ -128,7 +128,7 @@ impl Visit for Pieces {
 }
 
 impl Pieces {
-    /// The leaves whose text is encoded.
+    /// The numbers of the leaves whose text is encoded.
     fn encoded(&self) -> Vec<usize> {
         let headers = self.0.iter().filter_map(|piece| match piece {
             Piece::Header { number, info, .. } => Some((*number, info)),
@@ -139,9 +139,9 @@ impl Pieces {
         encoded.map(|(number, _)| number).collect()
     }
 
-    /// The body as it was before.
+    /// The body before it was encoded.
     fn rebuilt(&self, variant: &Variant) -> Vec<u8> {
-        // Parts come in the order of their numbers.
+        // Parts are in the order of their numbers.
         let place_of = |number: usize| {
             let found = variant.parts.binary_search_by_key(&number, |(part, _)| *part);
             variant.parts.get(found.ok()?)
@@ -174,14 +174,14 @@ impl Pieces {
     }
 }
 
-/// A header section with its Content-Transfer-Encoding elsewhere, or nowhere.
+/// A header section with its Content-Transfer-Encoding at another place, or without it.
 fn with_encoding(section: &[u8], place: Option<usize>, encoding: &str) -> Vec<u8> {
     const NAME: &[u8] = b"content-transfer-encoding:";
     let is_encoding =
         |line: &&[u8]| line.get(..NAME.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(NAME));
     let lines = section.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_encoding(line));
     let mut kept: Vec<Vec<u8>> = Vec::new();
-    // With its continuations a field is one.
+    // Count a field with its continuation lines as one.
     for line in lines {
         match kept.last_mut() {
             Some(last) if matches!(line.first(), Some(b' ' | b'\t')) => {

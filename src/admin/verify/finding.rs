@@ -1,14 +1,14 @@
-//! What a diagnosis finds.
+//! The findings of a diagnosis.
 
 use serde::Serialize;
 
-/// One difference from what was signed, or something to know.
+/// One difference from the signed message, or a remark.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// A name for scripts that never changes.
+    /// A stable name for scripts.
     pub(super) what: &'static str,
     pub(super) message: String,
-    /// With this undone, the hash or the signature matches.
+    /// Whether the hash or the signature matches if this change is undone.
     pub(super) proven: bool,
 }
 
@@ -21,7 +21,7 @@ impl Finding {
         Self { proven: false, ..Self::proven(what, message) }
     }
 
-    /// This and another one.
+    /// Joins two findings.
     pub(super) fn and(&self, other: &Self) -> Self {
         let message = format!("{}; and {}", self.message, other.message);
         Self { what: self.what, message, proven: self.proven && other.proven }

@@ -1,4 +1,4 @@
-//! Changes to a signed header: each change that hops are known to make is undone; one that makes the signature verify was
+//! Finds changes to a signed header: each known change of a hop is undone, and if the signature verifies then, that change was
 //! made. Pure.
 
 use std::collections::BTreeSet;
@@ -9,16 +9,16 @@ use super::signer::made_by;
 use crate::dkim::tag::TagList;
 use crate::dkim::{Claims, Field, FieldName, Header, PublicKey};
 
-/// Two changes are tried together where there are no more single ones than this.
+/// Two changes are tried together only if there are no more single ones.
 const FEW: usize = 120;
 
-/// Bytes of headers that are hashed in the search for a change.
+/// The most bytes of headers that are hashed in the search for a change.
 const MOST_HASHED: usize = 256 << 20;
 
-/// Copies in z= that are looked at.
+/// The most copies in z= that are examined.
 const MOST_COPIES: usize = 100;
 
-/// The change that was made, if it is one that can be undone; and what is known of it otherwise.
+/// The change that was made, if it can be undone, else hints about it.
 ///
 /// `others` is the header without the signature `field`.
 pub(super) fn find(
@@ -29,8 +29,8 @@ pub(super) fn find(
 ) -> Vec<Finding> {
     let made = made_by(key, &claims.signature);
     if made == Some(false) {
-        let message = "the signature was not made by the key that is published, or b= was changed; \
-            what it says of the header cannot be seen";
+        let message = "the signature was not made with the published key, or b= was changed; \
+            so it is not known whether the header was changed";
         return vec![Finding::proven("other-key", message)];
     }
     let edits = edits(others, &claims.signed);
@@ -50,9 +50,9 @@ pub(super) fn find(
     if hints.is_empty() {
         hints = missing(claims, others);
     }
-    let or_key = if made == Some(true) { "" } else { ", or the key is another one" };
+    let or_key = if made == Some(true) { "" } else { ", or another key made the signature" };
     let message = format!(
-        "no change of a kind that is known here was found; it is in one of these fields{or_key}: {}",
+        "no known kind of change was found; one of these fields was changed{or_key}: {}",
         claims.signed.iter().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
     );
     hints.push(Finding::hint("unknown", message));
@@ -64,12 +64,12 @@ fn applied(header: &Header, edits: &[&Edit]) -> Header {
     let fields = header.fields().iter().enumerate().filter_map(|(index, field)| {
         edit_of(index).map_or_else(|| Some(field.clone()), |edit| edit.field.clone())
     });
-    // A dropped field is put back at the end.
+    // A dropped field is added again at the end.
     let added = edits.iter().filter(|edit| edit.index == header.fields().len());
     Header::new(fields.chain(added.filter_map(|edit| edit.field.clone())).collect())
 }
 
-/// What z= says of the signed fields (§3.5 z=), against those that are there.
+/// Compares the copies in z= with the current fields (§3.5 z=).
 fn copied(others: &Header, field: &Field) -> Vec<Finding> {
     let Ok(tags) = TagList::parse(field.value()) else { return Vec::new() };
     let copies = tags.get("z").unwrap_or_default().split('|').filter_map(|copy| {
@@ -86,12 +86,15 @@ fn copied(others: &Header, field: &Field) -> Vec<Finding> {
         .filter(|(name, value)| !others.named(name).any(|one| words(one.value()) == words(value)))
         .map(|(name, value)| {
             let value = String::from_utf8_lossy(&value).into_owned();
-            Finding::hint("copy", format!("by the copy in z=, {name} was {:?}", value.trim()))
+            Finding::hint(
+                "copy",
+                format!("according to the copy in z=, {name} was {:?}", value.trim()),
+            )
         })
         .collect()
 }
 
-/// Names in h= that there is no field for: signed as absent, or taken out since.
+/// Names in h= without a field: their absence was signed, or they were removed.
 fn missing(claims: &Claims, others: &Header) -> Vec<Finding> {
     let lower = |name: &[u8]| name.to_ascii_lowercase();
     let mut known: BTreeSet<_> = others.fields().iter().map(|field| lower(field.name())).collect();
@@ -101,5 +104,5 @@ fn missing(claims: &Claims, others: &Header) -> Vec<Finding> {
         return Vec::new();
     }
     let names = names.join(", ");
-    vec![Finding::hint("missing", format!("h= names fields that are not there: {names}"))]
+    vec![Finding::hint("missing", format!("h= names fields that are missing: {names}"))]
 }

@@ -5,11 +5,11 @@ use std::collections::BTreeSet;
 use super::finding::Finding;
 use crate::dkim::{Field, FieldName, Header};
 
-/// One field as it may have been.
+/// One field as it may have been when it was signed.
 pub(super) struct Edit {
-    /// Which; the number of fields for one that is not there.
+    /// The index of the field. For a missing field, the number of fields.
     pub(super) index: usize,
-    /// `None`: it was not there.
+    /// The earlier field. `None` if there was none.
     pub(super) field: Option<Field>,
     pub(super) finding: Finding,
 }
@@ -33,17 +33,17 @@ const FORMER: [&str; 4] = ["X-Original-From", "Original-From", "Reply-To", "Send
 /// Values of Content-Transfer-Encoding that a hop may have replaced.
 const ENCODINGS: [&str; 5] = ["8bit", "7bit", "8BIT", "binary", "quoted-printable"];
 
-/// No hop breaks shorter lines. Bytes.
+/// The shortest line that a hop may break, in bytes.
 const SHORTEST_BREAK: usize = 500;
 
-/// No more edits are tried, nor in more bytes.
+/// The most edits that are tried.
 const MOST: usize = 2_000;
 const MOST_BYTES: usize = 16 << 20;
 
-/// Domains of one field that may have completed its addresses.
+/// The most domains of one field that are tried as completions of its addresses.
 const MOST_DOMAINS: usize = 20;
 
-/// All edits that are worth a trial.
+/// All edits to try.
 pub(super) fn edits(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
     let mut all = Vec::new();
     let mut room = MOST_BYTES;
@@ -108,7 +108,7 @@ struct FieldEdits<'a> {
 }
 
 impl FieldEdits<'_> {
-    /// Whether one more edit may be tried.
+    /// Whether another edit may be tried.
     fn has_room(&self) -> bool {
         self.all.len() < MOST && *self.room >= self.field.bytes().len()
     }
@@ -132,7 +132,7 @@ impl FieldEdits<'_> {
         }
     }
 
-    /// A line of 998 bytes that continues on the next one.
+    /// A line that was broken after 998 bytes.
     fn line_breaks(&mut self) {
         let is_long = |line: &[u8]| line.len() >= SHORTEST_BREAK;
         if !self.field.bytes().split_inclusive(|byte| *byte == b'\n').any(is_long) {
@@ -154,7 +154,7 @@ impl FieldEdits<'_> {
         }
     }
 
-    /// Words put before or after the subject.
+    /// Words that were added before or after the subject.
     fn subject(&mut self) {
         let text = self.text;
         for (place, _) in text.match_indices(' ').filter(|(place, _)| *place > 0) {
@@ -164,8 +164,8 @@ impl FieldEdits<'_> {
             let Some((before, after)) = text.split_at_checked(place) else { continue };
             let (head, tail) = (before.trim(), after.trim());
             if !head.is_empty() && !tail.is_empty() {
-                self.with(after, "subject-tag", format!("{head:?} was put before the subject"));
-                let message = format!("{tail:?} was put after the subject");
+                self.with(after, "subject-tag", format!("{head:?} was added before the subject"));
+                let message = format!("{tail:?} was added after the subject");
                 self.with(format!("{before}\r\n"), "subject-tag", message);
             }
         }
@@ -174,14 +174,14 @@ impl FieldEdits<'_> {
     /// Addresses that were completed or quoted.
     fn addresses(&mut self) {
         let (text, name) = (self.text, self.name);
-        let message = format!("quotes were put into {name}");
+        let message = format!("quotes were added to {name}");
         self.with(text.replace('"', ""), "quotes-added", message);
         for domain in domains(text) {
             let message = format!("addresses in {name} were completed with @{domain}");
             let bare = text.replace(&format!("@{domain}"), "");
             self.with(&bare, "domain-added", &message);
             self.with(bare.replace('"', ""), "domain-added", &message);
-            // `<root>` became `root@domain`, and the other way round.
+            // `<root>` became `root@domain`, or the reverse.
             self.with(bare.replace(['<', '>'], ""), "domain-added", &message);
             for (place, _) in domain.match_indices('.') {
                 let Some((host, parent)) = domain.split_at_checked(place) else { continue };
@@ -191,12 +191,11 @@ impl FieldEdits<'_> {
         }
     }
 
-    /// From replaced by a list or a gateway, and kept in another field.
+    /// A From field that a list or a gateway replaced and kept in another field.
     fn former(&mut self, header: &Header) {
         for name in FORMER {
             for field in header.named(name) {
-                let message =
-                    format!("From was rewritten; the one that was signed is now in {name}");
+                let message = format!("From was rewritten; the signed From is now in {name}");
                 self.with(field.value(), "from-rewritten", message);
             }
         }
@@ -205,15 +204,15 @@ impl FieldEdits<'_> {
     fn encodings(&mut self) {
         let now = self.text.trim();
         for encoding in ENCODINGS.iter().filter(|encoding| **encoding != now) {
-            let message = format!("Content-Transfer-Encoding was {encoding}, and is {now} now");
+            let message = format!("Content-Transfer-Encoding was changed from {encoding} to {now}");
             self.with(format!(" {encoding}\r\n"), "encoding-changed", message);
         }
     }
 
-    /// Folding and white space, which c=simple requires unchanged.
+    /// Changes of folding and whitespace, which c=simple does not allow.
     fn white_space(&mut self) {
         let text = self.text;
-        let message = format!("the folding or white space of {} was changed", self.name);
+        let message = format!("the folding or whitespace of {} was changed", self.name);
         let lines: Vec<&str> = text.trim_end().split('\n').map(str::trim_end).collect();
         let (first, rest) = lines.split_first().unwrap_or((&"", &[]));
         for with in [" ", "\t", "\r\n\t", "\r\n ", "\r\n  "] {

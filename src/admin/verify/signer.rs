@@ -1,4 +1,4 @@
-//! Whether a signature was made by a key, whatever was signed. Pure.
+//! Tells whether a key made a signature, without knowing the signed text. Pure.
 
 use base64::prelude::*;
 use rsa::BoxedUint;
@@ -8,14 +8,14 @@ use rsa::traits::PublicKeyParts as _;
 
 use crate::dkim::PublicKey;
 
-/// What precedes a SHA-256 hash in a signature (RFC 8017 §9.2, note 1).
+/// The bytes before a SHA-256 hash in a signature (RFC 8017 §9.2, note 1).
 const DIGEST_INFO: [u8; 19] = [
     0x30, 0x31, 0x30, 0x0d, 0x06, 0x09, 0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01, 0x05,
     0x00, 0x04, 0x20,
 ];
 
-/// Whether the private half of an RSA key made a signature: only then the public half makes a padded
-/// SHA-256 hash of it (RFC 8017 §8.2.2). `None` for other keys, which do not tell.
+/// Whether the private half of an RSA key made a signature: only then the public half recovers a padded SHA-256 hash from it (RFC
+/// 8017 §8.2.2). `None` for other keys, for which this is not known.
 pub(super) fn made_by(key: &PublicKey, signature: &[u8]) -> Option<bool> {
     let der = BASE64_STANDARD.decode(key.to_base64().ok()?).ok()?;
     let key = rsa::PublicKey::from_public_key_der(&der).ok()?;
@@ -31,7 +31,7 @@ pub(super) fn made_by(key: &PublicKey, signature: &[u8]) -> Option<bool> {
     Some(is_padded_hash(padded.get(begin..).unwrap_or_default()))
 }
 
-/// 00 01 ff … ff 00 and the hash with its kind.
+/// Whether the bytes are 00 01 ff … ff 00, followed by the hash with its identifier.
 fn is_padded_hash(bytes: &[u8]) -> bool {
     let Some(bytes) = bytes.strip_prefix(&[0, 1]) else { return false };
     let filling = bytes.iter().take_while(|byte| **byte == 0xff).count();

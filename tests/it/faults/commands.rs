@@ -95,7 +95,7 @@ fn a_whole_key_or_none(left: &Left<'_>) -> Result<(), String> {
     if again.status.code() != Some(wanted) || !whole {
         return Err(format!("{found:?}, and again: {again:?}"));
     }
-    if wanted == 73 && !stderr(&again).contains("is there already") {
+    if wanted == 73 && !stderr(&again).contains("already exists") {
         return Err(stderr(&again));
     }
     Ok(())

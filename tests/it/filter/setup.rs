@@ -200,16 +200,16 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
 const HALF: [(&str, &str); 17] = [
     ("sed -i '/^filter_user/d' CONFIG", "config.toml has no filter_user"),
     ("sed -i 's/^filter_user.*/filter_user = \"gone\"/' CONFIG", "there is no such user"),
-    ("sed -i 's/^filter_user.*/filter_user = \"alice\"/' CONFIG", "and filter_user is \"alice\""),
+    ("sed -i 's/^filter_user.*/filter_user = \"alice\"/' CONFIG", "but filter_user is \"alice\""),
     ("usermod --gid sendmail-dkim sendmail-dkim", "which can read the keys"),
     ("usermod --groups sendmail-dkim sendmail-dkim", "which can read the keys"),
     ("postconf -F dkim/unix/chroot=y", "runs in a chroot"),
-    ("postconf -P smtp/inet/content_filter=dkim:dummy", "mail from elsewhere is signed"),
-    ("postconf -e content_filter=dkim:dummy", "without end"),
-    ("postconf -P pickup/unix/content_filter=dkim:dummy", "without end"),
+    ("postconf -P smtp/inet/content_filter=dkim:dummy", "mail of other hosts gets signed"),
+    ("postconf -e content_filter=dkim:dummy", "mail loops through the filter"),
+    ("postconf -P pickup/unix/content_filter=dkim:dummy", "mail loops through the filter"),
     (
         "echo '/^X-Y:/ FILTER dkim:dummy' >/etc/postfix/checks; postconf -e header_checks=regexp:/etc/postfix/checks",
-        "without end",
+        "mail loops",
     ),
     ("postconf -MX dkim/unix", "master.cf has no transport dkim"),
     (
@@ -219,7 +219,7 @@ const HALF: [(&str, &str); 17] = [
     ("postconf -P smtp/inet/receive_override_options=no_address_mappings", "aliases unresolved"),
     (
         "echo '0.0.0.0/0 FILTER dkim:dummy' >>/etc/sendmail-dkim/clients.cidr",
-        "is no network of clients",
+        "is too large for a network",
     ),
     (
         "echo '0.0.0.0/0 FILTER scan:x' >/etc/postfix/other.cidr; postconf -P smtp/inet/smtpd_end_of_data_restrictions=check_client_access,cidr:/etc/sendmail-dkim/clients.cidr,check_client_access,cidr:/etc/postfix/other.cidr",
@@ -264,5 +264,5 @@ fn doctor_finds_every_way_in_which_the_filter_is_half_set_up() {
     }
     // A milter that signs.
     sandbox.root("postconf -e smtpd_milters=inet:localhost:8891");
-    assert!(found().iter().any(|text| text.contains("if one of them signs")));
+    assert!(found().iter().any(|text| text.contains("if one of these milters signs")));
 }

@@ -215,7 +215,8 @@ fn a_body_that_is_shorter_than_l_is_named() {
     let claims = Claims { length: Some(30), ..Claims::parse(field).unwrap() };
     let case = Case { header: &header, body: b"abc\r\n", field, record: None, now: NOW };
     let said = cut(&case, &claims);
-    let wanted = "30 bytes of the body are signed (l=30), and it has 5: at least 25 were removed";
+    let wanted =
+        "30 bytes of the body are signed (l=30), but it has only 5: at least 25 were removed";
     assert_eq!(said[0].message, wanted);
 }
 
@@ -241,7 +242,7 @@ fn a_tag_in_the_subject_is_named() {
     }
     let (_, said) =
         said(&signed(MESSAGE, "simple/simple").replace("Subject: Hello", "Subject: [list] Hello"));
-    assert_eq!(said[0].message, "\"[list]\" was put before the subject");
+    assert_eq!(said[0].message, "\"[list]\" was added before the subject");
 }
 
 #[test]
@@ -308,7 +309,7 @@ fn rfc6376_3_5_z_tells_what_a_field_was() {
     );
     let (result, said) = said(&message.replace("Subject: Hello", "Subject: Bye"));
     assert_eq!(result, Err(Fault::Header));
-    assert_eq!(said[0].message, "by the copy in z=, Subject was \"Hello, you\"");
+    assert_eq!(said[0].message, "according to the copy in z=, Subject was \"Hello, you\"");
     assert_eq!(said.len(), 2);
 }
 
@@ -329,7 +330,7 @@ fn a_mistake_in_the_record_is_named() {
 fn an_algorithm_that_is_not_supported_is_named() {
     let message = signed(MESSAGE, "relaxed/relaxed").replace("rsa-sha256", "rsa-sha1");
     let (_, said) = said(&message);
-    assert_eq!(said[0].message, "a=rsa-sha1, which RFC 8301 forbids to accept");
+    assert_eq!(said[0].message, "a=rsa-sha1, which RFC 8301 does not allow");
 }
 
 #[test]
@@ -338,7 +339,7 @@ fn an_expired_signature_says_since_when() {
         signed(MESSAGE, "relaxed/relaxed").replacen("t=1700000000;", "t=1; x=1699740000;", 1);
     let (result, said) = said(&message);
     assert_eq!(result, Err(Fault::Expired));
-    assert_eq!(said[0].message, "x= was over 3 days ago");
+    assert_eq!(said[0].message, "the signature expired 3 days ago (x=)");
 }
 
 #[test]
