@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub use error::ConfigError;
 pub use log::LogDestination;
 pub use publish::Publish;
-pub use rules::Rule;
+pub use rules::{Pattern, Rule};
 pub use signing::{OnError, Signing, is_recipient_field};
 
 use crate::argv::LoneDot;
@@ -25,6 +25,8 @@ use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use crate::network::Network;
 use keys::Keys;
+pub use keys::Subdomains;
+pub(crate) use keys::shared_folder;
 
 /// The content of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,8 +61,10 @@ pub struct DomainFile {
     pub selectors: Vec<Selector>,
     /// d=, if it is not the name of the file.
     pub domain: Option<Domain>,
-    /// Whether mail From subdomains is also signed.
-    pub subdomains: bool,
+    /// The directory below `keys/`, where its keys are not in one of their own: other domains sign with them, too.
+    pub keys: Option<String>,
+    /// Whether mail From the domain is signed, and from below it.
+    pub subdomains: Subdomains,
     /// i=, within d=.
     pub identity: Option<Identity>,
     /// The users who may sign. If both `users` and `groups` are `None`, every user may.
@@ -71,11 +75,14 @@ pub struct DomainFile {
     pub logins: Option<Vec<String>>,
     /// The networks of the SMTP clients whose mail is signed. `None` means any address.
     pub clients: Option<Vec<Network>>,
-    /// Selectors for single addresses. The first matching rule applies.
+    /// Selectors for some addresses; the first rule that fits applies.
     pub rules: Vec<Rule>,
     /// How to sign.
     pub signing: Signing,
 }
+
+/// The name of the file for all other domains, without `.toml`, and of the directory of its keys.
+pub(crate) const DEFAULT: &str = "default";
 
 /// The largest message that is signed if no `message_size_limit` is set, in bytes.
 const LARGEST: u64 = 128 << 20;
@@ -136,6 +143,14 @@ impl DomainFile {
         self.selectors.iter().chain(self.rules.iter().flat_map(|rule| &rule.selectors))
     }
 
+    /// The name of the directory below `keys/` for the file of that name, `None` for `default.toml`: the one of `keys`, else that
+    /// of d=; `default` where each author's domain is d=.
+    #[must_use]
+    pub fn folder<'a>(&'a self, name: Option<&'a Domain>) -> &'a str {
+        let own = || self.domain.as_ref().or(name).map_or(DEFAULT, Domain::as_str);
+        self.keys.as_deref().unwrap_or_else(own)
+    }
+
     /// Reads the text of a domain file named after `name`; `None` for `default.toml`.
     ///
     /// # Errors
@@ -157,7 +172,8 @@ impl DomainFile {
             selectors,
             identity: keys.identity(d)?,
             domain,
-            subdomains: keys.subdomains(),
+            keys: keys.shared()?,
+            subdomains: keys.subdomains(name)?,
             users: keys.users()?,
             groups: keys.groups()?,
             logins: keys.logins()?,
@@ -380,7 +396,8 @@ mod tests {
         let found = domain(text).unwrap();
         assert_eq!(found.domain, domain_of("b.example"));
         assert_eq!(found.identity, Identity::parse("x@news.b.example").ok());
-        assert!(found.subdomains && !domain("selector = \"a\"").unwrap().subdomains);
+        assert_eq!(found.subdomains, Subdomains::Yes);
+        assert_eq!(domain("selector = \"a\"").unwrap().subdomains, Subdomains::No);
         assert_eq!(found.users, Some(vec!["u".to_owned()]));
         assert_eq!(found.groups, Some(vec!["g".to_owned()]));
         let names: Vec<&str> = found.all_selectors().map(Selector::as_str).collect();
@@ -439,9 +456,40 @@ mod tests {
     fn a_rule_has_an_address_and_selectors_of_its_own() {
         let text = "selector = \"a\"\n[[sign]]\nfrom = \"News@Sample.com\"\nselector = \"news\"\n";
         let rule = domain(text).unwrap().rules.remove(0);
-        assert_eq!((rule.local.as_str(), rule.domain.as_str()), ("News", "sample.com"));
+        let fits = |local| rule.from.fits(local, &Domain::parse("sample.com").unwrap());
+        assert!(fits("News") && fits("news") && !fits("other"));
         assert!(domain("selector = \"a\"\n[[sign]]\nfrom = \"news\"\nselector = \"n\"").is_err());
         assert!(domain("selector = \"a\"\n[[sign]]\nfrom = \"a@b.example\"\n").is_err());
+    }
+
+    #[test]
+    fn subdomains_is_a_flag_or_only() {
+        let found = |value| domain(&format!("selector = \"a\"\nsubdomains = {value}"));
+        for (value, wanted) in
+            [("false", Subdomains::No), ("true", Subdomains::Yes), ("\"only\"", Subdomains::Only)]
+        {
+            assert_eq!(found(value).unwrap().subdomains, wanted);
+        }
+        let error = found("\"yes\"").unwrap_err();
+        assert_eq!(error, "line 2: subdomains: expected true, false or \"only\", found \"yes\"");
+        let error = found("1").unwrap_err();
+        assert_eq!(error, "line 2: subdomains: expected true, false or \"only\"");
+        let text = "selector = \"a\"\nsubdomains = \"only\"";
+        let error = DomainFile::parse(text, None, &Signing::default()).unwrap_err().to_string();
+        assert!(error.starts_with("line 2: subdomains: default.toml is named"), "{error}");
+    }
+
+    #[test]
+    fn the_directory_of_shared_keys_is_the_one_of_no_domain() {
+        let found = |value: &str| domain(&format!("selector = \"a\"\nkeys = \"{value}\""));
+        for name in ["shared", "a", "0", "a-b_c", &"x".repeat(63)] {
+            assert_eq!(found(name).unwrap().keys.as_deref(), Some(name));
+        }
+        let long = "x".repeat(64);
+        for name in ["", ".", "..", "a.example", "a/b", "../x", "A", "-a", "_a", "\u{fc}", &long] {
+            let error = found(name).unwrap_err();
+            assert!(error.starts_with("line 2: keys: ") && error.contains("no dot"), "{error}");
+        }
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::fmt;
 use std::net::IpAddr;
 
 use crate::argv::ClientArguments;
-use crate::config::{DomainFile, OnError};
+use crate::config::{DEFAULT, DomainFile, OnError, Rule, Subdomains};
 use crate::dkim::tag::TagList;
 use crate::dkim::{Domain, Header, Recipe, RecipeError, Selector};
 use crate::message::author::{Author, NoAuthor};
@@ -19,7 +19,7 @@ use crate::network::client_address;
 pub struct Candidate {
     /// The domain that the file is named after. `None` for `default.toml`.
     pub domain: Option<Domain>,
-    /// The file only applies if it has `subdomains = true`.
+    /// The file applies only if it says `subdomains = true` or `"only"`.
     pub is_parent: bool,
 }
 
@@ -57,12 +57,13 @@ impl Candidate {
     /// Whether the file that was found here applies.
     #[must_use]
     pub fn fits(&self, file: &DomainFile) -> bool {
-        !self.is_parent || file.subdomains
+        match file.subdomains {
+            Subdomains::No => !self.is_parent,
+            Subdomains::Yes => true,
+            Subdomains::Only => self.is_parent,
+        }
     }
 }
-
-/// The name of the file for all other domains, without `.toml`, and of the directory of its keys.
-pub(crate) const DEFAULT: &str = "default";
 
 /// The submitter: the real user, regardless of arguments, environment and message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -210,7 +211,9 @@ impl Policy {
         if let Some(reason) = self.obstacle(&domain, header, gateway, caller) {
             return Ok(Decision::Skip(reason));
         }
-        let rule = self.file.rules.iter().find(|rule| author.is(&rule.local, &rule.domain));
+        let only = author.only();
+        let fits = |rule: &&Rule| only.is_some_and(|(local, domain)| rule.from.fits(local, domain));
+        let rule = self.file.rules.iter().find(fits);
         let selectors = rule.map_or(&self.file.selectors, |rule| &rule.selectors);
         if selectors.is_empty() {
             return Ok(Decision::Skip(Reason::NoRule));
@@ -245,10 +248,10 @@ impl Policy {
         own.unwrap_or(author).clone()
     }
 
-    /// The folder below `keys/`: d=, or `default` for a `default.toml` without `domain`.
+    /// The directory below `keys/`.
     #[must_use]
     pub fn folder(&self) -> &str {
-        self.file.domain.as_ref().map_or(self.candidate.name(), Domain::as_str)
+        self.file.folder(self.candidate.domain.as_ref())
     }
 
     fn obstacle(
@@ -408,6 +411,43 @@ mod tests {
         let file = |text: &str| DomainFile::parse(text, Some(&name), &Signing::default()).unwrap();
         assert!(!parent.fits(&file(SELECTOR)));
         assert!(parent.fits(&file(&format!("{SELECTOR}subdomains = true\n"))));
+    }
+
+    #[test]
+    fn a_file_may_be_for_the_domains_below_alone() {
+        let [exact, parent, _] = Candidate::all(&domain("a.sample.com")).try_into().unwrap();
+        let text = format!("{SELECTOR}subdomains = \"only\"\n");
+        let name = domain("sample.com");
+        let file = DomainFile::parse(&text, Some(&name), &Signing::default()).unwrap();
+        assert_eq!([exact, parent].map(|candidate| candidate.fits(&file)), [false, true]);
+    }
+
+    #[test]
+    fn the_first_rule_that_fits_applies() {
+        let text = "selectors = [\"s\"]\n\
+            [[sign]]\nfrom = \"news+vip@sample.com\"\nselector = \"vip\"\n\
+            [[sign]]\nfrom = \"news+*@sample.com\"\nselector = \"news\"\n\
+            [[sign]]\nfrom = \"*@news.sample.com\"\nselector = \"below\"\n\
+            [[sign]]\nfrom = \"news+late@sample.com\"\nselector = \"never\"\n";
+        for (from, selector) in [
+            ("news+vip@sample.com", "vip"),
+            ("NEWS+VIP@sample.com", "vip"),
+            ("news+eu@sample.com", "news"),
+            ("news+late@sample.com", "news"),
+            ("news@sample.com", "s"),
+            ("x@news.sample.com", "below"),
+            ("news+eu@sample.com, x@sample.com", "s"),
+        ] {
+            let plan = plan(&policy(Some("sample.com"), text), &format!("From: {from}\n"));
+            assert_eq!(plan.selectors[0].as_str(), selector, "{from}");
+        }
+    }
+
+    #[test]
+    fn keys_that_domains_share_are_in_a_directory_of_their_own() {
+        let text = format!("{SELECTOR}keys = \"shared\"\n");
+        let plan = plan(&policy(Some("sample.com"), &text), FROM);
+        assert_eq!((plan.folder.as_str(), plan.recipe.domain().as_str()), ("shared", "sample.com"));
     }
 
     #[test]

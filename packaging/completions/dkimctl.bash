@@ -34,7 +34,7 @@ _dkimctl() {
     status) kind=domain options='--domain --json' ;;
     testkey) kind=domain options='--domain --server --authoritative --json' ;;
     try) kind=file options='--wrapper' ;;
-    use) kind=domain-and-selectors options='--domain --selector --json' ;;
+    use) kind=domain-and-selectors options='--domain --selector --keys --json' ;;
     verify) kind=file options='--server --keys --record --json' ;;
     watch) kind= options='--server --mail --json' ;;
     esac
@@ -83,6 +83,7 @@ _dkimctl() {
     try:--wrapper) kind=file ;;
     use:-d | use:--domain) kind=domain ;;
     use:-s | use:--selector) kind=selector ;;
+    use:--keys) kind=user ;;
     verify:--server) kind= ;;
     verify:--keys) kind=directory ;;
     verify:--record) kind=file ;;

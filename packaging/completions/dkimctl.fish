@@ -182,6 +182,7 @@ complete -c dkimctl -n '__dkimctl_is try' -l wrapper -r -F -d 'wrapper to run (d
 complete -c dkimctl -n '__dkimctl_is try' -F
 complete -c dkimctl -n '__dkimctl_is use' -s d -l domain -x -a '(__dkimctl_domains)' -d 'another way to write the operand DOMAIN'
 complete -c dkimctl -n '__dkimctl_is use' -s s -l selector -x -a '(__dkimctl_selectors)' -d 'another way to write the operand SELECTOR'
+complete -c dkimctl -n '__dkimctl_is use' -l keys -x -a '(__fish_complete_users)' -d 'sign with the keys in keys/NAME, shared by domains'
 complete -c dkimctl -n '__dkimctl_is use' -l json -d 'print the result as JSON'
 complete -c dkimctl -n '__dkimctl_is use' -a '(__dkimctl_domain_and_selectors)'
 complete -c dkimctl -n '__dkimctl_is verify' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'

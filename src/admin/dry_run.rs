@@ -8,9 +8,10 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
+use super::store::domains::DomainConfig;
 use super::store::rights::{self, Step};
 use crate::argv::Mode;
-use crate::config::{Host, OnError};
+use crate::config::{Host, OnError, Subdomains};
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 use crate::message::Reader;
 use crate::message::author::Author;
@@ -178,6 +179,7 @@ fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
             Ok(false) => "not there",
             // The wrapper stops at a file that it can't use.
             Ok(true) if candidate.is_parent => "there, without subdomains = true",
+            Ok(true) if is_for_those_below(&path, host) => "there, with subdomains = \"only\"",
             Ok(true) | Err(_) => "there, and not usable",
         };
         places.push(Looked { path, found });
@@ -186,6 +188,12 @@ fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
         }
     }
     places
+}
+
+/// Whether the file at `path` says that it is not for the domain that it is named after.
+fn is_for_those_below(path: &Path, host: &Host) -> bool {
+    let read = DomainConfig::read(path, &host.signing);
+    read.is_ok_and(|config| config.file.subdomains == Subdomains::Only)
 }
 
 /// The user of a login name.

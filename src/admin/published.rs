@@ -16,6 +16,7 @@ use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFiles;
 use super::store::seen::Seen;
 use super::store::time::UtcTime;
+use crate::config::Subdomains;
 use crate::dkim::{Domain, Identity, PublicKey, Selector};
 use compare::{Expected, examine, is_key_record};
 use mistake::{Mistake, Severity};
@@ -243,7 +244,7 @@ impl Test<'_> {
                     key,
                     others: &others.collect::<Vec<_>>(),
                     identity_below: identity.is_some_and(|identity| identity != self.domain),
-                    subdomains: self.config.file.subdomains,
+                    subdomains: self.config.file.subdomains != Subdomains::No,
                 };
                 let mistakes = examine(records, &expected);
                 findings.extend(mistakes.iter().map(Finding::of));

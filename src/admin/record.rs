@@ -65,7 +65,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut records = match (all, merge, has_operands) {
         (false, true, true) => merged(&args.operands)?,
         (true, false, false) | (false, false, true) => {
-            of_folders(&KeyFolder::chosen(&args.etc, &args.domains()?)?, &mut failures)?
+            let mut folders = KeyFolder::chosen(&args.etc, &args.domains()?)?;
+            if all {
+                folders.extend(KeyFolder::shared(&args.etc)?);
+                folders.sort_by(|one, other| one.domain.cmp(&other.domain));
+            }
+            of_folders(&folders, &mut failures)?
         }
         _ => return Err(Failure::usage("expected one of DOMAIN..., --all, --merge FILE...")),
     };

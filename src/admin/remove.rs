@@ -34,8 +34,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let etc = args.etc.as_path();
     let (domain, named) = args.domain_and_selectors()?;
     let config = domains::own(etc, &domain)?;
-    let signer = config.as_ref().and_then(|config| config.domain().cloned());
-    let folder = KeyFolder::new(etc, signer.unwrap_or_else(|| domain.clone()));
+    let folder = KeyFolder::of_own(etc, &domain, config.as_ref());
     let known = folder.selectors()?;
     let gone: Vec<Selector> =
         if named.is_empty() { known.iter().cloned().collect() } else { named.clone() };
@@ -46,6 +45,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if named.is_empty() && config.is_none() && known.is_empty() {
         return Err(Failure::missing(format_args!("there is nothing of {domain}")));
     }
+    let is_wiped = args.has("--wipe");
+    refuse_others_keys(&folder, is_wiped)?;
     let store = Store::open(etc)?;
     let file = domains::file(etc, &domain);
     let mut done = Vec::new();
@@ -72,7 +73,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                     file.display()
                 )));
             }
-            let text = config.with_all(etc, &left)?;
+            let text = config.with_all(etc, &left, None)?;
             store.replace(&NewFile {
                 path: &file,
                 text: text.as_bytes(),
@@ -82,12 +83,23 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Some(_) | None => {}
     }
-    let is_wiped = args.has("--wipe");
     for selector in gone.iter().filter(|_| is_wiped) {
         wipe(&store, &folder, selector)?;
         done.push(format!("the key {selector} is wiped"));
     }
     show(args, &folder, &gone, &done, is_wiped, &file)
+}
+
+/// Keys that other domains may sign with are not wiped.
+fn refuse_others_keys(folder: &KeyFolder, is_wiped: bool) -> Result<(), Failure> {
+    if !is_wiped || !folder.is_shared() {
+        return Ok(());
+    }
+    Err(Failure::usage(format_args!(
+        "other domains may sign with the keys in {}: remove {} without --wipe",
+        folder.path.display(),
+        folder.domain
+    )))
 }
 
 /// Overwrites and removes a key; `record` shows the revoked one from then on.

@@ -133,9 +133,11 @@ impl Run {
     /// Begins what is to be begun, and goes on with all that has begun.
     fn domain(&self, folder: &KeyFolder) -> Result<Vec<Report>, Failure> {
         let domain = &folder.domain;
-        if folder.path.file_name().is_some_and(|name| name != domain.as_str()) {
+        if folder.name() != domain.as_str() {
             return Err(Failure::usage(format_args!(
-                "{domain} is signed by default.toml, whose keys are those of no one domain"
+                "the keys of {domain} are in {}, where other domains sign with them, too: make another key there, \
+                 publish its record for each of these domains, then let it sign with dkimctl use",
+                folder.path.display()
             )));
         }
         let busy = || Failure::busy(format_args!("another rotate is at work on {domain}"));

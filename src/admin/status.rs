@@ -15,11 +15,12 @@ use super::checks::{install, keys, log};
 use super::cli::{Args, DOMAIN, JSON, Opt};
 use super::output::{Failure, Progress, table};
 use super::parallel;
-use super::store::domains::{self, DomainConfig};
+use super::store::domains;
 use super::store::keys::KeyFolder;
 use super::store::seen::Seen;
+use crate::config::DEFAULT;
 use crate::dkim::Domain;
-use row::{Row, Work};
+use row::{Files, Row, Work};
 
 pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
 
@@ -78,17 +79,19 @@ impl Status {
         let domains = args.domains()?;
         let mut findings = Vec::new();
         let configuration = Configuration::read(etc, |_| true, &mut findings);
-        let mut folders: BTreeMap<String, KeyFolder> = BTreeMap::new();
+        let mut folders: BTreeMap<(String, String), KeyFolder> = BTreeMap::new();
         for folder in chosen(etc, &domains)? {
-            folders.insert(folder.name().to_owned(), folder);
+            folders.insert((folder.domain.to_string(), folder.name().to_owned()), folder);
         }
-        let mut files: BTreeMap<&str, Vec<&DomainConfig>> = BTreeMap::new();
+        let mut files: Files<'_> = BTreeMap::new();
         for file in &configuration.files {
-            files.entry(file.folder()).or_default().push(file);
+            let domain = file.domain().map_or(DEFAULT, Domain::as_str);
+            files.entry((domain, file.folder())).or_default().push(file);
             // Its keys may be gone, with their directory.
             if let Some(domain) = file.domain().filter(|_| domains.is_empty()) {
-                let folder = || KeyFolder::new(etc, domain.clone());
-                folders.entry(file.folder().to_owned()).or_insert_with(folder);
+                let folder = || KeyFolder::of_file(etc, domain.clone(), file);
+                let place = (domain.to_string(), file.folder().to_owned());
+                folders.entry(place).or_insert_with(folder);
             }
         }
         let folders: Vec<KeyFolder> = folders.into_values().collect();

@@ -12,9 +12,15 @@ use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
 use super::store::seen::Seen;
 use super::store::{NewFile, Readers, Store};
+use crate::config::shared_folder;
 use crate::dkim::{Domain, Selector};
 
-pub(super) const OPTIONS: &[Opt] = &[DOMAIN, SELECTOR, JSON];
+pub(super) const OPTIONS: &[Opt] = &[
+    DOMAIN,
+    SELECTOR,
+    Opt("--keys NAME", "sign with the keys in keys/NAME, shared by domains"),
+    JSON,
+];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl use [OPTION...] DOMAIN SELECTOR...
@@ -25,6 +31,10 @@ Writes the selectors into the domain file, which is created if the domain has
 none, and keeps the rest of the file. Each key must exist and be usable. Rules
 for single addresses ([[sign]]) stay as they are. Then prints the steps that are
 left before mail is signed with these keys.
+
+With --keys, the keys are in the directory keys/NAME, which several domains may
+name: one key signs for all of them, each with its own d=. Its record must be
+published for each domain.
 
 Does not query DNS. `dkimctl rotate` changes keys only when DNS has the record.
 
@@ -39,22 +49,26 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("no selector: expected DOMAIN SELECTOR..."));
     }
     let config = domains::own(etc, &domain)?;
-    let signer = config.as_ref().and_then(DomainConfig::domain).unwrap_or(&domain).clone();
+    let shared = args.value("--keys", shared_folder)?;
     let minimum = match &config {
         Some(config) => config.file.signing.minimum_key_bits,
         None => domains::inherited(etc)?.minimum_key_bits,
     };
-    let folder = KeyFolder::new(etc, signer);
+    let mut folder = KeyFolder::of_own(etc, &domain, config.as_ref());
+    if let Some(shared) = &shared {
+        folder.path = etc.join("keys").join(shared);
+    }
     for selector in &selectors {
         let files = folder.key(selector);
         files.key(minimum).map_err(|error| error.at(&files.private))?;
     }
     let path = domains::file(etc, &domain);
     let text = match &config {
-        Some(config) => config.with_all(etc, &selectors)?,
+        Some(config) => config.with_all(etc, &selectors, shared.as_deref())?,
         None => {
             let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
-            format!("selectors = {names:?}\n")
+            let keys = shared.map(|name| format!("keys = {name:?}\n")).unwrap_or_default();
+            format!("selectors = {names:?}\n{keys}")
         }
     };
     let store = Store::open(etc)?;

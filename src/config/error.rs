@@ -58,8 +58,11 @@ fn in_words(message: &str, key: Option<&str>) -> String {
     }
     let wrong = ["invalid type: ", "invalid value: "];
     let wrong = wrong.iter().find_map(|begin| message.strip_prefix(begin));
+    let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
     let Some((found, expected)) = wrong.and_then(|rest| rest.rsplit_once(", expected ")) else {
-        return message.to_owned();
+        // Of a value that may be of several kinds the code says what is expected; the parser of TOML names no key.
+        let key = if message.starts_with("expected ") { key } else { String::new() };
+        return format!("{key}{message}");
     };
     let expected = match expected {
         "a sequence" => "a list",
@@ -72,7 +75,6 @@ fn in_words(message: &str, key: Option<&str>) -> String {
         "sequence" => "a list",
         other => other,
     };
-    let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
     format!("{key}expected {expected}, found {found}")
 }
 

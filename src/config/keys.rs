@@ -38,7 +38,8 @@ struct Values {
     selector: Text,
     selectors: List,
     domain: Text,
-    subdomains: Option<Spanned<bool>>,
+    keys: Text,
+    subdomains: Option<Spanned<SubdomainsValue>>,
     identity: Text,
     users: List,
     groups: List,
@@ -60,10 +61,29 @@ struct Values {
 }
 
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected seconds, or a number with s, m, h or d, such as \"14d\"")]
 enum Lifetime {
     Seconds(u64),
     Text(String),
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "expected true, false or \"only\"")]
+enum SubdomainsValue {
+    Flag(bool),
+    Text(String),
+}
+
+/// Whose mail a domain file is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Subdomains {
+    /// Mail From the domain.
+    #[default]
+    No,
+    /// And mail From any domain below it that has no file of its own.
+    Yes,
+    /// Only that; for mail From the domain it is as if there were no file.
+    Only,
 }
 
 /// A `[[sign]]` table.
@@ -103,6 +123,7 @@ impl<'a> Keys<'a> {
                 ("selector", span(&values.selector)),
                 ("selectors", span(&values.selectors)),
                 ("domain", span(&values.domain)),
+                ("keys", span(&values.keys)),
                 ("subdomains", span(&values.subdomains)),
                 ("identity", span(&values.identity)),
                 ("users", span(&values.users)),
@@ -167,8 +188,26 @@ impl<'a> Keys<'a> {
         self.parsed("domain", &self.values.domain, Domain::parse)
     }
 
-    pub(super) fn subdomains(&self) -> bool {
-        self.values.subdomains.as_ref().is_some_and(|value| *value.as_ref())
+    /// The name of a directory that is not the one of any domain.
+    pub(super) fn shared(&self) -> Result<Option<String>, ConfigError> {
+        self.parsed("keys", &self.values.keys, shared_folder)
+    }
+
+    /// Of the file that is named after a domain, or after none.
+    pub(super) fn subdomains(&self, name: Option<&Domain>) -> Result<Subdomains, ConfigError> {
+        let Some(value) = &self.values.subdomains else { return Ok(Subdomains::No) };
+        let error = |what: &str| Err(self.error("subdomains", &value.span(), what));
+        match value.as_ref() {
+            SubdomainsValue::Flag(false) => Ok(Subdomains::No),
+            SubdomainsValue::Flag(true) => Ok(Subdomains::Yes),
+            SubdomainsValue::Text(text) if text == "only" && name.is_some() => Ok(Subdomains::Only),
+            SubdomainsValue::Text(text) if text == "only" => {
+                error("default.toml is named after no domain that others could be below")
+            }
+            SubdomainsValue::Text(text) => {
+                error(&format!("expected true, false or \"only\", found {text:?}"))
+            }
+        }
     }
 
     pub(super) fn identity(&self, d: Option<&Domain>) -> Result<Option<Identity>, ConfigError> {
@@ -242,6 +281,20 @@ impl<'a> Keys<'a> {
         Ok(Some(selectors))
     }
 }
+
+/// The name of a directory of keys that several domains share. It has no dot, so that it is not the one of a domain's own keys.
+pub(crate) fn shared_folder(text: &str) -> Result<String, String> {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let is_name = text.starts_with(|first| is_plain(u8::try_from(first).unwrap_or_default()))
+        && text.bytes().all(|byte| is_plain(byte) || b"-_".contains(&byte))
+        && text.len() <= LONGEST_NAME;
+    let what =
+        "expected the name of a directory below keys/: lower-case letters, digits, - and _, no dot";
+    is_name.then(|| text.to_owned()).ok_or_else(|| format!("{text:?}: {what}"))
+}
+
+/// Bytes of the name of a directory.
+const LONGEST_NAME: usize = 63;
 
 /// Reads `sendmail` and `on_error` from a text that is otherwise broken.
 pub(super) fn salvage(text: &str) -> (Option<PathBuf>, OnError) {

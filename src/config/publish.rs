@@ -20,7 +20,7 @@ pub enum Publish {
 
 /// The value of `publish`.
 #[derive(Debug, Deserialize)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "expected \"nsupdate\" or a list: a program and its arguments")]
 pub(super) enum Value {
     Word(String),
     Command(Vec<String>),

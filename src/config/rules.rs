@@ -4,17 +4,62 @@ use super::error::ConfigError;
 use super::keys::{Keys, RuleKeys};
 use crate::dkim::{Domain, Identity, Selector};
 
-/// `[[sign]]`: selectors for mail From one address.
+/// `[[sign]]`: selectors for mail From some addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
-    /// The local part of `from`.
-    pub local: String,
-    /// The domain of `from`.
-    pub domain: Domain,
+    /// The addresses.
+    pub from: Pattern,
     /// At least one.
     pub selectors: Vec<Selector>,
     /// i=, instead of that of the file.
     pub identity: Option<Identity>,
+}
+
+/// The addresses that a rule is for. In the local part a `*` stands for any text, none included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    /// In lower case.
+    local: String,
+    domain: Domain,
+}
+
+impl Pattern {
+    fn parse(text: &str) -> Result<Self, String> {
+        let parts = text.rsplit_once('@').filter(|(local, _)| !local.is_empty());
+        let (local, domain) = parts.ok_or_else(|| {
+            format!("expected an address (local@domain or *@domain), found {text:?}")
+        })?;
+        if domain.contains('*') {
+            return Err(format!("{text:?}: a * is allowed before the @ only"));
+        }
+        let domain = Domain::parse(domain).map_err(|why| why.to_string())?;
+        Ok(Self { local: local.to_ascii_lowercase(), domain })
+    }
+
+    /// Whether an address fits. Upper and lower case are the same, in the local part too: a user who may write `News@` may
+    /// write `news@`.
+    #[must_use]
+    pub fn fits(&self, local: &str, domain: &Domain) -> bool {
+        if self.domain != *domain {
+            return false;
+        }
+        let local = local.to_ascii_lowercase();
+        let Some((first, rest)) = self.local.split_once('*') else { return self.local == local };
+        let Some(mut left) = local.strip_prefix(first) else { return false };
+        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+        // The first place where a piece occurs leaves the most for those after it.
+        for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
+            let Some((_, after)) = left.split_once(piece) else { return false };
+            left = after;
+        }
+        left.ends_with(last)
+    }
+
+    /// An address that fits.
+    #[must_use]
+    pub fn example(&self) -> String {
+        format!("{}@{}", self.local.replace('*', "x"), self.domain)
+    }
 }
 
 impl Rule {
@@ -24,17 +69,52 @@ impl Rule {
         keys: &Keys<'_>,
         d: Option<&Domain>,
     ) -> Result<Self, ConfigError> {
-        let error = |what: String| keys.error("from", &table.from.span(), what);
-        let text: &str = table.from.as_ref();
-        let (local, domain) = text
-            .rsplit_once('@')
-            .filter(|(local, _)| !local.is_empty())
-            .ok_or_else(|| error(format!("expected an address (local@domain), found {text:?}")))?;
-        let domain = Domain::parse(domain).map_err(|why| error(why.to_string()))?;
+        let from = Pattern::parse(table.from.as_ref())
+            .map_err(|what| keys.error("from", &table.from.span(), what))?;
         let selectors = keys.selectors_of(&table.selector, &table.selectors)?;
         let missing = || keys.error("sign", &table.from.span(), "key `selector` is missing");
         let identity = keys.identity_of(&table.identity, d)?;
         let selectors = selectors.ok_or_else(missing)?;
-        Ok(Self { local: local.to_owned(), domain, selectors, identity })
+        Ok(Self { from, selectors, identity })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_for_any_text_in_the_local_part() {
+        for (pattern, fitting, others) in [
+            ("news", &["news", "NEWS", "News"][..], &["new", "news1", "xnews", ""][..]),
+            ("NEWS", &["news", "NEWS"], &["n"]),
+            ("*", &["a", "", "a+b", "a*b", "@"], &[]),
+            ("news+*", &["news+", "news+eu", "NEWS+a+b"], &["news", "xnews+a"]),
+            ("*-bounces", &["list-bounces", "-bounces"], &["bounces", "list-bounces-x"]),
+            ("a*b", &["ab", "aab", "abb", "axb"], &["a", "b", "ba", "axbc"]),
+            // The two pieces never share a character.
+            ("ab*ba", &["abba", "abxba"], &["aba"]),
+            ("a*b*c", &["abc", "aXbYc", "abbcc"], &["acb", "ac", "bc"]),
+            ("*a*a*", &["aa", "xaxax"], &["a", "xax"]),
+            ("**", &["", "x"], &[]),
+            ("a**b", &["ab", "axb"], &["a"]),
+            ("\u{fc}*", &["\u{fc}x"], &["ux"]),
+        ] {
+            let domain = Domain::parse("sample.com").unwrap();
+            let found = Pattern::parse(&format!("{pattern}@Sample.COM")).unwrap();
+            assert!(fitting.iter().all(|local| found.fits(local, &domain)), "{pattern}");
+            assert!(!others.iter().any(|local| found.fits(local, &domain)), "{pattern}");
+            let other = Domain::parse("news.sample.com").unwrap();
+            assert!(!fitting.iter().any(|local| found.fits(local, &other)), "{pattern}");
+            let example = found.example();
+            assert!(found.fits(example.rsplit_once('@').unwrap().0, &domain), "{pattern}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_address_is_refused() {
+        for text in ["news", "@sample.com", "a@", "a@*", "a@*.sample.com", "*", "a@-x.example"] {
+            assert!(Pattern::parse(text).is_err(), "{text}");
+        }
     }
 }

@@ -258,3 +258,50 @@ fn the_active_sendmail_is_chosen_and_given_back() {
     let output = sandbox.sh("alice", "dkimctl enable", b"");
     assert_eq!(code(&output), Some(77), "{output:?}");
 }
+
+#[test]
+fn domains_share_keys_and_have_records_of_their_own() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "first.test", "-s", "s1", "-b", "1024"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    fs::rename(stage.path("new/keys/first.test"), stage.path("new/keys/shared")).unwrap();
+    for domain in ["first.test", "second.test"] {
+        stdout(&dkimctl(&stage, &["use", domain, "s1", "--keys", "shared"]));
+        assert_eq!(file(&stage, domain), "selectors = [\"s1\"]\nkeys = \"shared\"\n");
+    }
+    // A further key of the same directory.
+    fs::copy(stage.path("new/keys/shared/s1.private"), stage.path("new/keys/shared/s2.private"))
+        .unwrap();
+    stdout(&dkimctl(&stage, &["use", "second.test", "s2"]));
+    assert_eq!(file(&stage, "second.test"), "selectors = [\"s2\"]\nkeys = \"shared\"\n");
+    let all = stdout(&dkimctl(&stage, &["record", "--all", "--format", "plain"]));
+    let (first, second) = all.trim_end().split_once('\n').unwrap();
+    let [first, second] = [first, second].map(|line| line.split_once('\t').unwrap());
+    assert_eq!([first.0, second.0], ["s1._domainkey.first.test", "s2._domainkey.second.test"]);
+    assert_eq!(first.1, second.1);
+    let one = stdout(&dkimctl(&stage, &["record", "second.test", "--format", "plain"]));
+    assert!(one.starts_with("s2._domainkey.second.test\t"), "{one}");
+    let output = dkimctl(&stage, &["status", "--json"]);
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let rows = status["keys"].as_array().unwrap();
+    let shown: Vec<_> = rows.iter().map(|row| (&row["domain"], &row["selector"])).collect();
+    assert_eq!(
+        shown,
+        [(&"first.test".into(), &"s1".into()), (&"second.test".into(), &"s2".into())]
+    );
+    // What would change the keys of other domains is refused.
+    for args in [&["rotate", "first.test"][..], &["remove", "first.test", "--wipe"]] {
+        let output = dkimctl(&stage, args);
+        assert_eq!(code(&output), Some(64), "{output:?}");
+        assert!(stderr(&output).contains("new/keys/shared"), "{output:?}");
+    }
+    let shown = stdout(&dkimctl(&stage, &["remove", "first.test"]));
+    assert!(shown.contains("name   s1._domainkey.first.test\n"), "{shown}");
+    assert!(!shown.contains("s2._domainkey"), "{shown}");
+    assert!(stage.path("new/keys/shared/s1.private").exists());
+    // A name that could be a domain's, or lead elsewhere.
+    for name in ["first.test", "..", "a/b", ""] {
+        let output = dkimctl(&stage, &["use", "second.test", "s2", "--keys", name]);
+        assert_eq!(code(&output), Some(64), "{output:?}");
+    }
+}

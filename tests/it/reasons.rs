@@ -403,7 +403,28 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "FILE",
         "[[sign]]\nfrom = \"x\"\nselector = \"s1\"",
-        "from: expected an address (local@domain), found \\\"x\\\"",
+        "from: expected an address (local@domain or *@domain), found \\\"x\\\"",
+    ),
+    (
+        "FILE",
+        "[[sign]]\nfrom = \"a@*.test\"\nselector = \"s1\"",
+        "from: \\\"a@*.test\\\": a * is allowed before the @ only",
+    ),
+    ("FILE", "subdomains = 1", "subdomains: expected true, false or \\\"only\\\""),
+    (
+        "FILE",
+        "subdomains = \"yes\"",
+        "subdomains: expected true, false or \\\"only\\\", found \\\"yes\\\"",
+    ),
+    (
+        "FILE",
+        "keys = \"a.test\"",
+        "keys: \\\"a.test\\\": expected the name of a directory below keys/: lower-case letters, digits, - and _, no dot",
+    ),
+    (
+        "FILE",
+        "expire = []",
+        "expire: expected seconds, or a number with s, m, h or d, such as \\\"14d\\\"",
     ),
     ("FILE", "[[sign]]\nfrom = \"a@reasons.test\"", "sign: key `selector` is missing"),
     ("FILE", "domain = \"\"", "domain: it is empty"),
@@ -442,6 +463,11 @@ const LINES: &[(&str, &str, &str)] = &[
         "config.toml",
         "log_destination = \"x\"",
         "log_destination: expected \\\"syslog\\\", \\\"stderr\\\" or \\\"none\\\", found \\\"x\\\"",
+    ),
+    (
+        "config.toml",
+        "publish = 1",
+        "publish: expected \\\"nsupdate\\\" or a list: a program and its arguments",
     ),
     (
         "config.toml",

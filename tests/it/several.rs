@@ -202,3 +202,42 @@ fn also_sign_as_holds_for_the_host_or_for_a_domain() {
     let (signatures, _) = submitted(&stage, &signed);
     assert_eq!(signatures, ["sample.com:s1", "provider.example:x"]);
 }
+
+#[test]
+fn domains_that_share_a_key_each_sign_as_themselves() {
+    let stage = stage("selectors = [\"s1\"]\nkeys = \"shared\"\n");
+    stage.write("etc/domains/other.test.toml", "selectors = [\"s1\"]\nkeys = \"shared\"\n");
+    stage.key("shared", "s1");
+    for domain in ["sample.com", "other.test"] {
+        let message = format!("From: a@{domain}\nTo: b@y.test\n\nHi\n");
+        let (signatures, line) = submitted(&stage, message.as_bytes());
+        assert_eq!(signatures, [format!("{domain}:s1")], "{line}");
+    }
+}
+
+#[test]
+fn a_file_for_the_domains_below_leaves_its_own_unsigned() {
+    let stage = stage("selectors = [\"s1\"]\nsubdomains = \"only\"\n");
+    stage.key("sample.com", "s1");
+    let (signatures, line) = submitted(&stage, MESSAGE);
+    assert!(signatures.is_empty() && line.contains("no domain file"), "{line}");
+    let (signatures, line) = submitted(&stage, b"From: a@news.sample.com\nTo: b@y.test\n\nHi\n");
+    assert_eq!(signatures, ["sample.com:s1"], "{line}");
+}
+
+#[test]
+fn the_first_rule_that_fits_says_which_key_signs() {
+    let rule =
+        |from: &str, key: &str| format!("[[sign]]\nfrom = \"{from}\"\nselector = \"{key}\"\n");
+    let rules = [rule("news+vip@sample.com", "vip"), rule("news+*@sample.com", "news")].concat();
+    let stage = stage(&format!("selectors = [\"s1\"]\n{rules}"));
+    for selector in ["s1", "vip", "news"] {
+        ed25519_key(&stage, "sample.com", selector);
+    }
+    for (from, selector) in [("news+vip", "vip"), ("News+EU", "news"), ("news", "s1"), ("x", "s1")]
+    {
+        let message = format!("From: <{from}@sample.com>\nTo: b@y.test\n\nHi\n");
+        let (signatures, line) = submitted(&stage, message.as_bytes());
+        assert_eq!(signatures, [format!("sample.com:{selector}")], "{line}");
+    }
+}

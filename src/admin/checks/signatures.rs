@@ -13,6 +13,7 @@ use crate::admin::published::{Outcome, tested};
 use crate::admin::signatures::{Verified, line, of_key};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::KeyFiles;
+use crate::config::Subdomains;
 use crate::dkim::Lookup;
 use crate::submission::submitter::User;
 
@@ -74,10 +75,11 @@ fn trial(etc: &Path, config: &DomainConfig) -> Option<Finding> {
 fn author(config: &DomainConfig) -> Option<String> {
     let file = &config.file;
     if file.selectors.is_empty() {
-        return file.rules.first().map(|rule| format!("{}@{}", rule.local, rule.domain));
+        return file.rules.first().map(|rule| rule.from.example());
     }
     let domain = config.name.as_ref().map_or("dkimctl.invalid", |name| name.as_str());
-    Some(format!("dkimctl-doctor@{domain}"))
+    let below = if file.subdomains == Subdomains::Only { "dkimctl." } else { "" };
+    Some(format!("dkimctl-doctor@{below}{domain}"))
 }
 
 /// A user who may sign. `None` if no user may, or only groups.

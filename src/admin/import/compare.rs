@@ -8,9 +8,10 @@ use super::headers::Fields;
 use super::opendkim::{Fate, Signature};
 use super::senders::{Scope, Sender, scopes};
 use crate::admin::store::domains::DomainConfig;
+use crate::config::DEFAULT;
 use crate::dkim::{Domain, FieldName, Header, Selector};
 use crate::message::author::Author;
-use crate::policy::{Caller, Candidate, DEFAULT, Decision, Policy};
+use crate::policy::{Caller, Candidate, Decision, Policy};
 
 /// Texts of domain files by their names, without `.toml`.
 type Files = BTreeMap<String, String>;

@@ -14,6 +14,7 @@ use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::{Stage, State};
 use crate::admin::store::seen::{Seen, Sight};
 use crate::admin::store::time::UtcTime;
+use crate::config::DEFAULT;
 use crate::dkim::{Domain, PublicKey, Record, Selector};
 
 /// One key.
@@ -48,25 +49,29 @@ pub(super) struct Row {
     pub(super) wrong: Vec<Missing>,
 }
 
+/// The domain files by d= and the directory of their keys. Without d=, as in `default.toml`: `default`.
+pub(super) type Files<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a DomainConfig>>;
+
 /// What holds for all keys.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
     pub(super) etc: &'a Path,
-    /// The domain files by the directories of their keys.
-    pub(super) files: &'a BTreeMap<&'a str, Vec<&'a DomainConfig>>,
+    pub(super) files: &'a Files<'a>,
     pub(super) seen: &'a Seen,
 }
 
 impl Work<'_> {
     /// The keys of a domain.
     pub(super) fn rows(self, folder: &KeyFolder) -> Result<Vec<Row>, Failure> {
-        let files = self.files.get(folder.name()).map_or(&[][..], Vec::as_slice);
+        let is_default = folder.name() == DEFAULT && !folder.is_shared();
+        let name = if is_default { DEFAULT } else { folder.domain.as_str() };
+        let files = self.files.get(&(name, folder.name())).map_or(&[][..], Vec::as_slice);
         let signing: BTreeSet<&Selector> = files.iter().flat_map(|file| file.selectors()).collect();
         let mut selectors = folder.selectors()?;
         selectors.extend(signing.iter().copied().cloned());
         let state = State::read(&folder.path)?;
         // One that the wrapper does not take; what is wrong with it is said above all keys.
-        let file = domains::file(self.etc, folder.name());
+        let file = domains::file(self.etc, name);
         let is_blocked = files.is_empty() && file.symlink_metadata().is_ok();
         let mut wrong = keys::folder(&self.etc.join("keys"), folder.name());
         let row = |selector: &Selector| {

@@ -8,9 +8,9 @@ use super::error::FileError;
 use crate::admin::input;
 use crate::admin::output::{Failure, Progress};
 use crate::admin::parallel;
+use crate::config::DEFAULT;
 use crate::config::{ConfigError, DomainFile, Host, Signing};
 use crate::dkim::{Domain, Selector};
-use crate::policy::DEFAULT;
 
 /// A domain file.
 #[derive(Debug)]
@@ -47,7 +47,7 @@ impl DomainConfig {
 
     /// The name of the directory of its keys.
     pub(crate) fn folder(&self) -> &str {
-        self.domain().map_or(DEFAULT, Domain::as_str)
+        self.file.folder(self.name.as_ref())
     }
 
     /// The selectors that sign, including those of rules.

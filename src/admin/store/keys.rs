@@ -13,11 +13,11 @@ use super::error::FileError;
 use super::time::UtcTime;
 use crate::admin::input;
 use crate::admin::output::{Failure, warn};
+use crate::config::DEFAULT;
 use crate::dkim::key::SMALLEST;
 use crate::dkim::{
     Algorithm, Domain, KeyError, PublicKey, Record, RecordError, Selector, SigningKey, Terms,
 };
-use crate::policy::DEFAULT;
 use crate::report;
 
 /// The default size of an RSA key: every receiver accepts it, and no attacker can factor it soon.
@@ -203,15 +203,40 @@ pub(crate) fn is_weak(algorithm: Algorithm, bits: u32) -> bool {
 
 /// The directory of a domain's keys.
 pub(crate) struct KeyFolder {
+    /// d=
     pub(crate) domain: Domain,
     pub(crate) path: PathBuf,
+    /// Where other domains may sign with the keys, too: the keys that this one signs with.
+    shared: Option<BTreeSet<Selector>>,
 }
 
 impl KeyFolder {
     /// The directory of a domain's keys, which may not exist.
     pub(crate) fn new(etc: &Path, domain: Domain) -> Self {
         let path = etc.join("keys").join(domain.as_str());
-        Self { domain, path }
+        Self { domain, path, shared: None }
+    }
+
+    /// That of a domain which signs as a domain file says.
+    pub(crate) fn of_file(etc: &Path, domain: Domain, config: &DomainConfig) -> Self {
+        let path = etc.join("keys").join(config.folder());
+        let shared = config.file.keys.is_some();
+        let shared = shared.then(|| config.selectors().into_iter().cloned().collect());
+        Self { domain, path, shared }
+    }
+
+    /// That of a domain which has that file, or none.
+    pub(crate) fn of_own(etc: &Path, domain: &Domain, config: Option<&DomainConfig>) -> Self {
+        let signer = config.and_then(DomainConfig::domain).unwrap_or(domain).clone();
+        match config {
+            Some(config) => Self::of_file(etc, signer, config),
+            None => Self::new(etc, signer),
+        }
+    }
+
+    /// Whether other domains may sign with the keys, too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.shared.is_some()
     }
 
     /// The name of the directory.
@@ -226,10 +251,12 @@ impl KeyFolder {
             // `default` is not a domain.
             let domain = Domain::parse(&name).ok().filter(|domain| domain.as_str() == name)?;
             let path = keys.join(&name);
-            if name == DEFAULT {
+            // Nor is the name of a directory that domains share, unless there is a domain file of that name.
+            let is_domain = name.contains('.') || domains::file(etc, &name).exists();
+            if name == DEFAULT || !is_domain {
                 return None;
             }
-            is_folder(&path).map(|is| is.then_some(Self { domain, path })).transpose()
+            is_folder(&path).map(|is| is.then(|| Self::new(etc, domain))).transpose()
         };
         let names = match input::names(&keys) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
@@ -246,6 +273,19 @@ impl KeyFolder {
         domains.iter().map(|domain| Self::of(etc, domain)).collect()
     }
 
+    /// The directories of the domains that share keys with others. Reads all domain files if any may do so.
+    pub(crate) fn shared(etc: &Path) -> Result<Vec<Self>, Failure> {
+        let names = input::names(&etc.join("keys")).unwrap_or_default();
+        if names.iter().all(|name| name.contains('.')) {
+            return Ok(Vec::new());
+        }
+        let sharing = domains::all(etc)?.filter_map(|(_, read)| {
+            let config = read.ok().filter(|config| config.file.keys.is_some())?;
+            Some(Self::of_file(etc, config.domain()?.clone(), &config))
+        });
+        Ok(sharing.collect())
+    }
+
     /// The directory of the domain that signs mail From `domain`.
     pub(crate) fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
         let path = domains::file(etc, domain);
@@ -254,15 +294,15 @@ impl KeyFolder {
             let read = DomainConfig::read(&path, &domains::inherited(etc)?);
             read.map_err(|error| error.at(&path))
         });
-        let own = config.transpose()?.and_then(|config| config.file.domain);
-        let domain = own.unwrap_or_else(|| domain.clone());
-        let keys = etc.join("keys");
-        let (own, default) = (keys.join(domain.as_str()), keys.join(DEFAULT));
-        if is_folder(&own)? {
-            return Ok(Self { domain, path: own });
+        let config = config.transpose()?;
+        let folder = Self::of_own(etc, domain, config.as_ref());
+        if is_folder(&folder.path)? {
+            return Ok(folder);
         }
+        let Self { domain, path: own, .. } = folder;
+        let default = etc.join("keys").join(DEFAULT);
         if !has_file && etc.join("domains/default.toml").exists() && is_folder(&default)? {
-            return Ok(Self { domain, path: default });
+            return Ok(Self { domain, path: default, shared: None });
         }
         Err(Failure::missing(format_args!(
             "there are no keys of {domain} in {own:?}; run dkimctl add {domain}"
@@ -278,7 +318,11 @@ impl KeyFolder {
         match input::names(&self.path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
             Err(error) => Err(Failure::reading(&self.path, &error)),
-            Ok(names) => Ok(names.into_iter().filter_map(selector).collect()),
+            Ok(names) => {
+                let mut all: BTreeSet<Selector> = names.into_iter().filter_map(selector).collect();
+                all.retain(|one| self.shared.as_ref().is_none_or(|own| own.contains(one)));
+                Ok(all)
+            }
         }
     }
 

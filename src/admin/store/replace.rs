@@ -9,12 +9,18 @@ use crate::admin::output::Failure;
 use crate::dkim::Selector;
 
 impl DomainConfig {
-    /// The text with these selectors instead of those that sign all mail. Rules stay as they are.
+    /// The text with these selectors instead of those that sign all mail, and with the directory `shared` for their keys, if that
+    /// is given. Rules stay as they are.
     ///
     /// # Errors
     /// The new text is not valid.
-    pub(crate) fn with_all(&self, etc: &Path, selectors: &[Selector]) -> Result<String, Failure> {
-        let text = with_all(&self.text, selectors).map_err(Failure::software)?;
+    pub(crate) fn with_all(
+        &self,
+        etc: &Path,
+        selectors: &[Selector],
+        shared: Option<&str>,
+    ) -> Result<String, Failure> {
+        let text = with_all(&self.text, selectors, shared).map_err(Failure::software)?;
         let replaced = Self::parse(&self.path, text, &domains::inherited(etc)?);
         replaced.map(|replaced| replaced.text).map_err(Failure::data)
     }
@@ -35,7 +41,7 @@ impl DomainConfig {
     }
 }
 
-fn with_all(text: &str, selectors: &[Selector]) -> Result<String, TomlError> {
+fn with_all(text: &str, selectors: &[Selector], shared: Option<&str>) -> Result<String, TomlError> {
     let mut document: DocumentMut = text.parse()?;
     let names: Array = selectors.iter().map(Selector::as_str).collect();
     // A comment above the old key stays above the new one.
@@ -51,6 +57,15 @@ fn with_all(text: &str, selectors: &[Selector]) -> Result<String, TomlError> {
     }
     if let (Some(above), Some(mut key)) = (above, document.key_mut("selectors")) {
         *key.leaf_decor_mut() = above;
+    }
+    match (shared, document.get_mut("keys").and_then(Item::as_value_mut)) {
+        (None, _) => {}
+        (Some(name), None) => drop(document.insert("keys", Item::Value(name.into()))),
+        (Some(name), Some(value)) => {
+            let spaces = value.decor().clone();
+            *value = name.into();
+            *value.decor_mut() = spaces;
+        }
     }
     Ok(document.to_string())
 }
@@ -110,7 +125,16 @@ mod tests {
                 "selectors = [\"a\", \"b\"]\n[[sign]]\nfrom = \"a@x.test\"\nselector = \"x\"\n",
             ),
         ] {
-            assert_eq!(with_all(text, &selectors).unwrap(), expected);
+            assert_eq!(with_all(text, &selectors, None).unwrap(), expected);
+        }
+        for (text, expected) in [
+            ("selectors = [\"x\"]\n", "selectors = [\"a\", \"b\"]\nkeys = \"shared\"\n"),
+            (
+                "keys = 'other' # why\nselectors = [\"x\"]\n",
+                "keys = \"shared\" # why\nselectors = [\"a\", \"b\"]\n",
+            ),
+        ] {
+            assert_eq!(with_all(text, &selectors, Some("shared")).unwrap(), expected);
         }
     }
 

@@ -42,6 +42,7 @@ const NEVER: &[(&str, &str)] = &[
         "of From: `no domain in From`; no other is shown",
     ),
     ("set `sendmail` in config.toml", "see failure::ourselves_as_the_real_sendmail_is_no_loop"),
+    ("default.toml is named after no domain", "of default.toml alone: see src/config.rs"),
     ("PRIVATE KEY", "of the form of a key"),
     ("CERTIFICATE REQUEST", "of the label of a PEM block"),
 ];
