@@ -81,7 +81,7 @@ choose() {
     # RHEL's alternatives(8) leaves the service of a mail agent to its preset now, which says `disable` there.
     [ $started = yes ] && [ "$1" != "$(ours_path)" ] || return 0
     for unit in $(service "$1"); do
-        systemctl --quiet enable "$unit.service" || echo "$NAME: see to it that $unit.service is enabled" >&2
+        systemctl --quiet enable "$unit.service" || echo "$NAME: cannot enable $unit.service; enable it yourself" >&2
     done
 }
 

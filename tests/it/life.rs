@@ -225,7 +225,7 @@ fn the_real_sendmail_is_the_one_that_the_configuration_names() {
     let output = sandbox.sh("root", "/usr/libexec/sendmail-dkim/status", b"");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(code(&output), Some(2), "{text}");
-    assert!(text.contains("amiss: /usr/sbin/sendmail.gone, which config.toml names, is not there: no mail is accepted"), "{text}");
+    assert!(text.contains("problem: /usr/sbin/sendmail.gone, which config.toml names, does not exist: no mail is accepted"), "{text}");
 }
 
 #[test]
