@@ -523,6 +523,39 @@ fn each_link_of_a_document_leads_to_a_file_or_a_heading() {
 }
 
 #[test]
+fn the_readmes_compare_by_the_figures_of_the_documents() {
+    let performance = fs::read_to_string(project("docs/performance.md")).unwrap();
+    let name = "| added CPU, small message, RSA-2048, milter on a Unix socket | ";
+    let row = performance.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+    let figures = row.split(" | ").take(2).map(|cell| cell.split(' ').next().unwrap());
+    let figures: Vec<String> =
+        figures.map(|figure| format!("{:.1} ms", figure.parse::<f64>().unwrap())).collect();
+    let cost = format!(" | {} | {} | ", figures[1], figures[0]);
+    // What verifies after a server without 8BITMIME, of how many.
+    let survival = fs::read_to_string(project("docs/survival.md")).unwrap();
+    let verified = |signer: &str| {
+        let mut rows = survival.lines().skip_while(|line| !line.starts_with(signer));
+        let row = rows.find(|line| line.starts_with("| | without |")).unwrap();
+        let cells: Vec<String> = row.split('|').map(|cell| cell.trim().to_owned()).collect();
+        [cells[3].clone(), cells[5].clone()]
+    };
+    let signers =
+        [("| sendmail.dkim, `-i`", 2), ("| OpenDKIM milter", 3), ("| plain pre-signing", 6)];
+    for readme in ["README.md", "README.ja.md"] {
+        let text = fs::read_to_string(project(readme)).unwrap();
+        assert!(text.contains(&cost), "{readme} lacks {cost}");
+        let mut rows = text.lines().filter(|line| line.starts_with('|'));
+        let cells: Vec<&str> =
+            rows.find(|row| row.contains("8BITMIME")).unwrap().split('|').collect();
+        for (signer, column) in signers {
+            for figure in verified(signer) {
+                assert!(cells[column].contains(&figure), "{readme}: {signer}: {figure}");
+            }
+        }
+    }
+}
+
+#[test]
 fn the_readme_names_what_there_is() {
     let readme = fs::read_to_string(project("README.md")).unwrap();
     for text in [
