@@ -17,26 +17,26 @@ _dkimctl() {
     [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
     case $subcommand in
     '') kind='add check disable doctor enable explain genkey import list log record remove rotate setup status testkey try use verify watch' ;;
-    add) kind=domain options='--domain --selector --type --bits --users --groups --json' ;;
-    check) kind=domain options='--domain --json' ;;
-    disable) kind= options='--json' ;;
-    doctor) kind= options='--offline --fix --yes --json' ;;
-    enable) kind= options='--json' ;;
-    explain) kind=file options='--from --user --json' ;;
-    genkey) kind=domain-and-selectors options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --users --groups --verbose --json' ;;
-    import) kind=file options='--table --rspamd --dry-run --server --json' ;;
-    list) kind=domain options='--domain --json' ;;
-    log) kind= options='--since --file --json --prometheus' ;;
-    record) kind=domain options='--domain --all --merge --selector --format --dmarc --ttl --json' ;;
-    remove) kind=domain-and-selectors options='--domain --selector --wipe --json' ;;
-    rotate) kind=domain options='--domain --all --selector --older --keep --server --mail --dry-run --json' ;;
-    setup) kind= options='--dry-run --replace --json --sendmail --directories --smtp --yes' ;;
-    status) kind=domain options='--domain --json' ;;
-    testkey) kind=domain options='--domain --server --authoritative --json' ;;
+    add) kind=domain options='--domain --selector --type --bits --users --groups' ;;
+    check) kind=domain options='--domain' ;;
+    disable) kind= options='' ;;
+    doctor) kind= options='--offline --fix --yes' ;;
+    enable) kind= options='' ;;
+    explain) kind=file options='--from --user' ;;
+    genkey) kind=domain-and-selectors options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --users --groups --verbose' ;;
+    import) kind=file options='--table --rspamd --dry-run --server' ;;
+    list) kind=domain options='--domain' ;;
+    log) kind= options='--since --file --prometheus' ;;
+    record) kind=domain options='--domain --all --merge --selector --format --dmarc --ttl' ;;
+    remove) kind=domain-and-selectors options='--domain --selector --wipe' ;;
+    rotate) kind=domain options='--domain --all --selector --older --keep --server --mail --dry-run' ;;
+    setup) kind= options='--dry-run --replace --sendmail --directories --smtp --yes' ;;
+    status) kind=domain options='--domain --selector' ;;
+    testkey) kind=domain options='--domain --selector --server --authoritative' ;;
     try) kind=file options='--wrapper' ;;
-    use) kind=domain-and-selectors options='--domain --selector --keys --json' ;;
-    verify) kind=file options='--server --keys --record --json' ;;
-    watch) kind= options='--server --mail --json' ;;
+    use) kind=domain-and-selectors options='--domain --selector --keys' ;;
+    verify) kind=file options='--server --keys --record' ;;
+    watch) kind= options='--server --mail' ;;
     esac
     [[ $subcommand == record && " ${COMP_WORDS[*]} " == *' --merge '* ]] && kind=file
     case $subcommand:$before in
@@ -78,7 +78,9 @@ _dkimctl() {
     rotate:--mail) kind= ;;
     setup:--sendmail) kind=file ;;
     status:-d | status:--domain) kind=domain ;;
+    status:-s | status:--selector) kind=selector ;;
     testkey:-d | testkey:--domain) kind=domain ;;
+    testkey:-s | testkey:--selector) kind=selector ;;
     testkey:--server) kind= ;;
     try:--wrapper) kind=file ;;
     use:-d | use:--domain) kind=domain ;;
@@ -89,7 +91,7 @@ _dkimctl() {
     verify:--record) kind=file ;;
     watch:--server) kind= ;;
     watch:--mail) kind= ;;
-    *) [[ $word == -* ]] && kind="$options --etc --help --quiet --version" ;;
+    *) [[ $word == -* ]] && kind="$options --etc --help --json --quiet --version" ;;
     esac
     if [[ $kind == domain-and-selectors ]]; then
         if [[ $domain ]]; then kind=selector; else kind=domain; fi

@@ -4,10 +4,11 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::checks::obstacles::{Missing, missing};
-use super::cli::{Args, DOMAIN, JSON, Opt};
+use super::checks::finding::{Finding, numbered};
+use super::checks::obstacles::missing;
+use super::cli::{Args, DOMAIN, Opt};
 use super::keygen::{BITS, GROUPS, Kind, Made, Signers, TYPE, USERS, Wanted, so_far};
-use super::output::{Failure, Progress, say, say_json};
+use super::output::{Failure, Progress, say};
 use super::parallel;
 use super::store::domains;
 use super::store::keys::{KeyFolder, selector};
@@ -22,7 +23,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     BITS,
     USERS,
     GROUPS,
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -64,21 +64,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     });
     let wanted = wanted.collect::<Result<Vec<Wanted>, Failure>>()?;
     let make = |wanted: &Wanted| wanted.clone().make(&args.etc);
-    let (mut all, mut failed) = (Vec::new(), None);
+    let (mut all, mut failed, mut failures) = (Vec::new(), None, Vec::new());
     let progress = Progress::of("keys made");
     parallel::in_order(&wanted, parallel::cores(), progress, make, |made| {
         match made {
             Ok(made) => {
-                if !args.has("--json") && !args.is_quiet() {
+                if !args.is_json() && !args.is_quiet() {
                     say(&format!("{}{}\n", made.text()?, made.who(&args.etc)))?;
                 }
                 all.push(made);
             }
-            Err(failure) => failed = Some(failure.report()),
+            Err(failure) => {
+                failed = Some(failure.report());
+                failures.push(Finding::from(&failure));
+            }
         }
         Ok::<(), Failure>(())
     })?;
-    show(args, &all)?;
+    show(args, &all, failures)?;
     Ok(failed.unwrap_or(ExitCode::SUCCESS))
 }
 
@@ -102,25 +105,27 @@ fn choose(etc: &Path, domain: &Domain, kind: Kind) -> Result<Selector, Failure> 
 }
 
 /// The steps that are left, those of all domains together.
-fn show(args: &Args, all: &[Made]) -> Result<(), Failure> {
-    if all.is_empty() {
+fn show(args: &Args, all: &[Made], failures: Vec<Finding>) -> Result<(), Failure> {
+    if all.is_empty() && !args.is_json() {
         return Ok(());
     }
     let domains: BTreeSet<&str> = all.iter().map(|made| made.wanted.domain.as_str()).collect();
     let own = all.iter().flat_map(|made| made.own_steps(&args.etc));
     let steps = [missing(&args.etc, |stem| domains.contains(stem)), own.collect()].concat();
-    if args.has("--json") {
+    if args.is_json() {
         let made = all.iter().map(|made| made.json(&steps));
-        return say_json(&made.collect::<Result<Vec<_>, Failure>>()?).map(drop);
+        let made = made.collect::<Result<Vec<_>, Failure>>()?;
+        return args.report(&made, &[failures, steps].concat(), "").map(drop);
     }
     if args.is_quiet() {
         return Ok(());
     }
-    let publish: Vec<Missing> = match all {
+    let publish: Vec<Finding> = match all {
         [one] => vec![one.publish_step()],
-        many => vec![Missing::new(
-            format!("publish the {} records, and ask for them: dkimctl testkey", many.len()),
+        many => vec![Finding::warning(
+            "publish",
             "without its record no receiver can verify a signature",
+            format!("publish the {} records, and ask for them: dkimctl testkey", many.len()),
         )],
     };
     let names: Vec<&str> = domains.into_iter().collect();
@@ -128,6 +133,6 @@ fn show(args: &Args, all: &[Made]) -> Result<(), Failure> {
         [one] => (*one).to_owned(),
         many => format!("these {} domains", many.len()),
     };
-    let list = Missing::list(&[publish, steps.clone()].concat());
+    let list = numbered(publish.iter().chain(&steps));
     say(&format!("{}\n\n{list}", so_far(&names, steps.is_empty()))).map(drop)
 }

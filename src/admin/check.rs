@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::checks::configuration::Configuration;
-use super::checks::finding::Finding;
-use super::checks::obstacles::{self, Missing};
+use super::checks::finding::numbered;
+use super::checks::obstacles;
 use super::checks::{install, keys};
-use super::cli::{Args, DOMAIN, JSON, Opt};
+use super::cli::{Args, DOMAIN, Opt};
 use super::output::Failure;
 use super::store::domains;
 use super::store::keys::KeyFolder;
 use crate::dkim::Domain;
 
-pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl check [OPTION...] [DOMAIN...]
@@ -51,12 +53,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let count = configuration.files.len();
     let text = match steps.as_slice() {
         [] => format!("{count} domain files, their keys and all permissions are in order\n"),
-        steps => Missing::list(steps),
+        steps => numbered(steps),
     };
-    if !steps.is_empty() && args.is_quiet() && !args.has("--json") {
-        super::output::say(&text)?;
-    }
-    let findings: Vec<&Finding> = findings.iter().collect();
-    args.print(&findings, &text)?;
+    let result = json!({"in_order": steps.is_empty(), "domain_files": count});
+    args.report(&result, &findings, &text)?;
     Ok(if steps.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

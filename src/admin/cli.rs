@@ -5,13 +5,15 @@ use std::ffi::{OsStr, OsString};
 use std::fmt::Display;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use lexopt::{Arg, Parser};
 use serde::Serialize;
 use similar::get_close_matches;
 
+use super::checks::finding::{Finding, numbered};
 use super::input;
-use super::output::{Failure, say, say_json};
+use super::output::{Envelope, Failure, VERSION, say, say_json};
 use super::store::keys::selector;
 use crate::dkim::{Domain, Selector};
 
@@ -24,6 +26,7 @@ pub(super) struct Opt(pub(super) &'static str, pub(super) &'static str);
 pub(super) const COMMON: &[Opt] = &[
     Opt("--etc DIR", "configuration directory"),
     Opt("-h, --help", "print this help, or the help of a subcommand"),
+    Opt("--json", "print the result as JSON"),
     Opt("-q, --quiet", "print only what is wrong"),
     Opt("-V, --version", "print the version"),
 ];
@@ -32,8 +35,9 @@ pub(super) const DOMAIN: Opt =
     Opt("-d, --domain DOMAIN", "another way to write the operand DOMAIN");
 pub(super) const SELECTOR: Opt =
     Opt("-s, --selector SELECTOR", "another way to write the operand SELECTOR");
+pub(super) const SELECTOR_ONLY: Opt =
+    Opt("-s, --selector SELECTOR", "leave out all other selectors");
 pub(super) const DRY_RUN: Opt = Opt("--dry-run", "print what would change, and change nothing");
-pub(super) const JSON: Opt = Opt("--json", "print the result as JSON");
 pub(super) const SERVER: Opt =
     Opt("--server ADDR[:PORT]", "query this DNS server, not those in /etc/resolv.conf");
 
@@ -56,6 +60,8 @@ pub(super) struct Args {
     pub(super) operands: Vec<OsString>,
     /// The arguments after `--`, where the usage of the subcommand has them.
     pub(super) rest: Vec<OsString>,
+    /// Whether there was output in JSON, of which there is one document.
+    is_printed: AtomicBool,
 }
 
 impl Opt {
@@ -105,7 +111,11 @@ impl Subcommand {
         let lists = [rows(subcommands), rows(options)].join("\n");
         let details = self.help.splitn(3, "\n\n").nth(2).unwrap_or_default();
         let (synopsis, summary) = (self.synopsis(), self.summary());
-        format!("{synopsis}\n\n{summary}.\n\n{}\n{details}", lists.trim_start_matches('\n'))
+        let lists = match lists.trim_start_matches('\n') {
+            "" => String::new(),
+            lists => format!("{lists}\n"),
+        };
+        format!("{synopsis}\n\n{summary}.\n\n{lists}{details}")
     }
 
     fn most_operands(&self) -> usize {
@@ -137,7 +147,8 @@ fn rows(rows: impl Iterator<Item = (&'static str, &'static str)> + Clone) -> Str
 impl Args {
     /// An empty command line.
     pub(super) fn new(command: &'static Subcommand, etc: PathBuf) -> Self {
-        Self { etc, command, options: Vec::new(), operands: Vec::new(), rest: Vec::new() }
+        let (options, operands, rest) = Default::default();
+        Self { etc, command, options, operands, rest, is_printed: AtomicBool::new(false) }
     }
 
     /// Reads the command line, up to `--help` or `--version`.
@@ -164,11 +175,7 @@ impl Args {
                 Some(Arg::Long(name)) => format!("--{name}"),
                 Some(Arg::Short(letter)) => format!("-{letter}"),
             };
-            // What most subcommands have may precede any of them.
-            let is_early = self.command.name().is_empty();
-            let early = [JSON];
-            let early = early.iter().filter(|_| is_early);
-            let options = self.command.options.iter().chain(COMMON).chain(early);
+            let options = self.command.options.iter().chain(COMMON);
             let is_meant = |option: &&Opt| option.0.split([',', ' ', '[']).any(|one| one == word);
             let Some(option) = options.clone().find(is_meant) else {
                 return Err(unknown("option", &word, options.map(|option| option.parts().0)));
@@ -214,13 +221,6 @@ impl Args {
             let names = commands.iter().map(Subcommand::name).chain(["help"]);
             let command =
                 found.ok_or_else(|| unknown("subcommand", &word.to_string_lossy(), names))?;
-            let knows = |name: &str| {
-                command.options.iter().chain(COMMON).any(|option| option.parts().0 == name)
-            };
-            if let Some((name, _)) = self.options.iter().find(|(name, _)| !knows(name)) {
-                let what = format_args!("{} has no option {name}", command.name());
-                return Err(Failure::usage(what));
-            }
             self.command = command;
         } else if self.operands.len() >= self.command.most_operands() {
             return Err(Failure::usage(format_args!("unexpected argument {word:?}")));
@@ -315,17 +315,50 @@ impl Args {
         self.has("--quiet")
     }
 
-    /// Prints a result: as JSON with `--json`, else as text, unless `--quiet` is given.
-    pub(super) fn print(
+    /// Whether the result is printed as JSON.
+    pub(super) fn is_json(&self) -> bool {
+        self.has("--json")
+    }
+
+    /// Prints a result and what was found: as JSON with `--json`, else as text, of which --quiet
+    /// leaves what is wrong.
+    pub(super) fn report(
         &self,
-        json: &(impl Serialize + ?Sized),
+        result: &(impl Serialize + ?Sized),
+        findings: &[Finding],
         text: &str,
     ) -> Result<ExitCode, Failure> {
         match () {
-            () if self.has("--json") => say_json(json),
-            () if self.is_quiet() => Ok(ExitCode::SUCCESS),
+            () if self.is_json() => self.envelope(Some(result), findings),
+            () if self.is_quiet() => say(&numbered(findings.iter().filter(|one| one.is_wrong()))),
             () => say(text),
         }
+    }
+
+    /// The same without anything to find.
+    pub(super) fn print(
+        &self,
+        result: &(impl Serialize + ?Sized),
+        text: &str,
+    ) -> Result<ExitCode, Failure> {
+        self.report(result, &[], text)
+    }
+
+    /// Prints a failure as JSON, unless there is a result already.
+    pub(super) fn fail(&self, failure: &Failure) -> Result<ExitCode, Failure> {
+        self.envelope::<()>(None, &[failure.into()])
+    }
+
+    fn envelope<T: Serialize + ?Sized>(
+        &self,
+        result: Option<&T>,
+        findings: &[Finding],
+    ) -> Result<ExitCode, Failure> {
+        if self.is_printed.swap(true, Ordering::Relaxed) {
+            return Ok(ExitCode::SUCCESS);
+        }
+        let command = self.command.name();
+        say_json(&Envelope { version: VERSION, command, result, findings })
     }
 }
 

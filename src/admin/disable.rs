@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::checks::install;
-use super::cli::{Args, JSON, Opt};
+use super::cli::{Args, Opt};
 use super::output::Failure;
 use super::register::register;
 
-pub(super) const OPTIONS: &[Opt] = &[JSON];
+pub(super) const OPTIONS: &[Opt] = &[];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl disable [OPTION...]
@@ -25,11 +25,18 @@ Exits with 0 if the real sendmail is the active sendmail now, 1 if not.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let done = register(&["theirs"])?;
     let is_active = install::is_active();
+    let active = install::active();
     let text = if is_active {
         format!("{done}sendmail.dkim is still the active sendmail.\n")
     } else {
-        format!("{} is the active sendmail; mail is not signed any more.\n", install::active())
+        match &active {
+            Ok(path) => {
+                let path = path.display();
+                format!("{path} is the active sendmail; mail is not signed any more.\n")
+            }
+            Err(why) => format!("There is no active sendmail: {why}\n"),
+        }
     };
-    args.print(&json!({"active": is_active, "done": done, "sendmail": install::active()}), &text)?;
+    args.print(&json!({"active": is_active, "sendmail": active.as_ref().ok()}), &text)?;
     Ok(if is_active { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

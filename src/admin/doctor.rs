@@ -6,11 +6,12 @@ use std::path::Path;
 use std::process::{Command, ExitCode};
 
 use nix::unistd::geteuid;
+use serde::Serialize;
 
 use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, Fix, Severity};
 use super::checks::{install, keys, log, php, settings, signatures, smtp, units};
-use super::cli::{Args, JSON, Opt};
+use super::cli::{Args, Opt};
 use super::output::{Failure, say};
 use super::postconf::Postfix;
 use super::register::register;
@@ -21,7 +22,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("--offline", "do not query DNS"),
     Opt("--fix", "carry out the remedies that are safe, and look again"),
     Opt("--yes", "with --fix, change settings of Postfix and services, too"),
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -50,12 +50,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         findings = self::findings(&args.etc, is_offline);
     }
     let worst = findings.iter().map(|finding| finding.severity).max();
-    let wrong: Vec<Finding> =
-        findings.iter().filter(|finding| finding.severity != Severity::Info).cloned().collect();
-    if args.is_quiet() && !args.has("--json") && !wrong.is_empty() {
-        say(&text(&wrong))?;
-    }
-    args.print(&findings, &text(&findings))?;
+    args.report(&Counts::of(&findings), &findings, &text(&findings))?;
     Ok(match worst {
         None | Some(Severity::Info) => ExitCode::SUCCESS,
         Some(Severity::Warning) => ExitCode::from(1),
@@ -66,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// Carries out what can be and was not tried yet: each is shown before it is done. `false`: nothing could be.
 fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Result<bool, Failure> {
     let mut is_done = false;
-    let tell = |text: &str| if args.has("--json") { Ok(()) } else { say(text).map(drop) };
+    let tell = |text: &str| if args.is_json() { Ok(()) } else { say(text).map(drop) };
     for finding in findings {
         if finding.fix.is_none() || !tried.insert(finding.evidence.clone()) {
             continue;
@@ -148,6 +143,25 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     findings
 }
 
+/// How many findings of each kind there are.
+#[derive(Serialize)]
+struct Counts {
+    errors: usize,
+    warnings: usize,
+    remarks: usize,
+}
+
+impl Counts {
+    fn of(findings: &[Finding]) -> Self {
+        let count = |severity| findings.iter().filter(|one| one.severity == severity).count();
+        Self {
+            errors: count(Severity::Error),
+            warnings: count(Severity::Warning),
+            remarks: count(Severity::Info),
+        }
+    }
+}
+
 fn text(findings: &[Finding]) -> String {
     let mut text = String::new();
     for finding in findings {
@@ -156,20 +170,15 @@ fn text(findings: &[Finding]) -> String {
             Severity::Warning => "warning",
             Severity::Error => "ERROR",
         };
-        let Finding { check, evidence, remedy, .. } = finding;
-        text.push_str(&format!("{word}: {check}\n  {evidence}\n  remedy: {remedy}\n\n"));
+        let Finding { code, evidence, remedy, .. } = finding;
+        text.push_str(&format!("{word}: {code}\n  {evidence}\n  remedy: {remedy}\n\n"));
     }
     if findings.is_empty() {
         return "nothing found\n".to_owned();
     }
-    let count = |severity: Severity, word: &str| {
-        let count = findings.iter().filter(|finding| finding.severity == severity).count();
-        format!("{count} {word}{}", if count == 1 { "" } else { "s" })
-    };
-    let counts = [
-        count(Severity::Error, "error"),
-        count(Severity::Warning, "warning"),
-        count(Severity::Info, "remark"),
-    ];
+    let Counts { errors, warnings, remarks } = Counts::of(findings);
+    let count =
+        |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
+    let counts = [count(errors, "error"), count(warnings, "warning"), count(remarks, "remark")];
     text + &format!("{}\n", counts.join(", "))
 }

@@ -20,7 +20,7 @@ use crate::report;
 use crate::submission::configuration::Etc;
 use crate::submission::error::NotSigned;
 use crate::submission::intake::{Intake, Source};
-use crate::submission::signing::{self, Made, Place};
+use crate::submission::signing::{self, Made};
 use crate::submission::submitter::User;
 use crate::submission::{Run, Way};
 use crate::wrapper::keyring::Keyring;
@@ -53,7 +53,35 @@ pub(super) struct Key {
 pub(super) struct Looked {
     pub(super) path: PathBuf,
     /// What was found there.
-    pub(super) found: &'static str,
+    pub(super) found: Place,
+}
+
+/// What is found at the place of a domain file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Place {
+    /// The file is used.
+    Used,
+    Missing,
+    /// Of a parent domain, without `subdomains = true`.
+    NotForSubdomains,
+    /// Of the domain itself, with `subdomains = "only"`.
+    OnlySubdomains,
+    /// The wrapper stops at a file that it can't use.
+    Unusable,
+}
+
+impl Place {
+    /// In words.
+    pub(super) fn text(self) -> &'static str {
+        match self {
+            Self::Used => "used",
+            Self::Missing => "not there",
+            Self::NotForSubdomains => "there, without subdomains = true",
+            Self::OnlySubdomains => "there, with subdomains = \"only\"",
+            Self::Unusable => "there, and not usable",
+        }
+    }
 }
 
 /// What becomes of the message.
@@ -84,7 +112,7 @@ impl signing::Keys for Keys<'_> {
     fn sign(
         &mut self,
         _: &Domain,
-        (folder, bits): Place<'_>,
+        (folder, bits): signing::Place<'_>,
         selector: &Selector,
         input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
@@ -175,12 +203,11 @@ fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
         let path = etc.domains().join(candidate.file());
         let is_used = used.as_ref() == Some(&candidate);
         let found = match path.try_exists() {
-            _ if is_used => "used",
-            Ok(false) => "not there",
-            // The wrapper stops at a file that it can't use.
-            Ok(true) if candidate.is_parent => "there, without subdomains = true",
-            Ok(true) if is_for_those_below(&path, host) => "there, with subdomains = \"only\"",
-            Ok(true) | Err(_) => "there, and not usable",
+            _ if is_used => Place::Used,
+            Ok(false) => Place::Missing,
+            Ok(true) if candidate.is_parent => Place::NotForSubdomains,
+            Ok(true) if is_for_those_below(&path, host) => Place::OnlySubdomains,
+            Ok(true) | Err(_) => Place::Unusable,
         };
         places.push(Looked { path, found });
         if is_used {

@@ -5,14 +5,14 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::checks::configuration::Configuration;
-use super::checks::finding::Finding;
+use super::checks::finding::{Finding, numbered};
 use super::checks::install;
-use super::checks::obstacles::{Missing, missing, steps};
-use super::cli::{Args, JSON, Opt};
+use super::checks::obstacles::{missing, steps};
+use super::cli::{Args, Opt};
 use super::output::Failure;
 use super::register::register;
 
-pub(super) const OPTIONS: &[Opt] = &[JSON];
+pub(super) const OPTIONS: &[Opt] = &[];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl enable [OPTION...]
@@ -37,9 +37,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !obstacles.is_empty() {
         let text = format!(
             "sendmail.dkim is not chosen, since no mail would be signed. What is missing:\n\n{}",
-            Missing::list(&obstacles)
+            numbered(&obstacles)
         );
-        args.print(&json!({"active": false, "done": done, "missing": obstacles}), &text)?;
+        let result = json!({"active": false, "sendmail": install::active().ok()});
+        args.report(&result, &obstacles, &text)?;
         return Ok(ExitCode::FAILURE);
     }
     done.push_str(&register(&["ours"])?);
@@ -58,9 +59,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         text.push_str(&format!(
             "\nWhat is missing before all mail is signed:\n\n{}",
-            Missing::list(&left)
+            numbered(&left)
         ));
     }
-    args.print(&json!({"active": is_active, "done": done, "missing": left}), &text)?;
+    let result = json!({"active": is_active, "sendmail": install::active().ok()});
+    args.report(&result, &left, &text)?;
     Ok(if is_active { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use super::cli::{Args, JSON, Opt};
+use super::checks::finding::Finding;
+use super::cli::{Args, Opt};
 use super::dry_run::{self, End, Explained, Looked, explain, sample, user_named};
 use super::input;
 use super::output::{Failure, diff};
+use super::remedies::{Kind, kind_of};
 use super::store::keys::KeyFiles;
 use super::store::rights;
 use crate::config::OnError;
@@ -20,7 +22,6 @@ use crate::submission::submitter::User;
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--from ADDR", "use a short message From this address instead of a file"),
     Opt("--user NAME", "act as if this user submits the message (default: the caller)"),
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -37,8 +38,6 @@ Arguments after `--` are the arguments of sendmail (default: -t -i).
 Exits with 0 if the message would be signed, 1 if not.
 ";
 
-const REFUSE: &str = "refuse (exit code 75)";
-
 /// All that is reported.
 #[derive(Debug, Serialize)]
 struct Explanation {
@@ -52,8 +51,8 @@ struct Explanation {
     keys: Vec<Key>,
     /// h= of the first signature.
     signed_fields: Vec<String>,
-    decision: &'static str,
-    reason: Option<String>,
+    decision: Decision,
+    reason: Option<Reason>,
     /// From the message as submitted to that as sent, signatures aside.
     changes: String,
     signatures: Vec<String>,
@@ -65,7 +64,45 @@ struct Key {
     /// Mode and owners of each step of its path.
     steps: Vec<String>,
     /// What is not as it should be.
-    wrong: Vec<String>,
+    #[serde(skip)]
+    wrong: Vec<Finding>,
+}
+
+/// What the wrapper would do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+enum Decision {
+    Sign,
+    SendUnsigned,
+    Refuse,
+    PassThrough,
+}
+
+impl Decision {
+    fn text(self) -> &'static str {
+        match self {
+            Self::Sign => "sign",
+            Self::SendUnsigned => "send as it was submitted",
+            Self::Refuse => "refuse (exit code 75)",
+            Self::PassThrough => "leave it to the real sendmail",
+        }
+    }
+}
+
+/// A reason of the log, with the name of its kind.
+#[derive(Debug, Serialize)]
+struct Reason {
+    code: &'static str,
+    text: String,
+    #[serde(skip)]
+    remedy: &'static str,
+}
+
+impl From<String> for Reason {
+    fn from(text: String) -> Self {
+        let Kind { code, remedy, .. } = kind_of(&text);
+        Self { code, text, remedy }
+    }
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -92,7 +129,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let explained = explain(&args.etc, &argv, user, &message);
     let explanation = Explanation::of(explained, shown, args, &message);
-    args.print(&explanation, &explanation.text())?;
+    args.report(&explanation, &explanation.findings(), &explanation.text())?;
     let is_signed = !explanation.signatures.is_empty();
     Ok(if is_signed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -119,34 +156,44 @@ impl Explanation {
                 .unwrap_or_default(),
             keys: explained.keys.iter().map(key).collect(),
             signed_fields: Vec::new(),
-            decision: "send as it was submitted",
+            decision: Decision::SendUnsigned,
             reason: None,
             changes: String::new(),
             signatures: Vec::new(),
         };
         match explained.end {
             End::Signed { message: signed, made, remark } => {
-                this.decision = "sign";
-                this.reason = remark;
+                this.decision = Decision::Sign;
+                this.reason = remark.map(Reason::from);
                 let count = made.selectors.len().saturating_add(made.also.len());
                 this.take(message, &signed, count);
             }
-            End::Unsigned(reason) => this.reason = Some(reason),
+            End::Unsigned(reason) => this.reason = Some(reason.into()),
             End::Failed(mut reason, on_error) => {
                 if plan.is_some() && !geteuid().is_root() {
                     reason.push_str(" (of keys, only root can tell by this command)");
                 }
-                this.reason = Some(reason);
+                this.reason = Some(reason.into());
                 if on_error == OnError::Refuse {
-                    this.decision = REFUSE;
+                    this.decision = Decision::Refuse;
                 }
             }
             End::NotRead(reason) => {
-                this.decision = "leave it to the real sendmail";
-                this.reason = Some(reason.to_owned());
+                this.decision = Decision::PassThrough;
+                let text = reason.to_owned();
+                this.reason = Some(Reason { code: "not-read", text, remedy: "" });
             }
         }
         this
+    }
+
+    /// What is wrong with keys, and why the message is not signed.
+    fn findings(&self) -> Vec<Finding> {
+        let why = self.reason.as_ref().map(|Reason { code, text, remedy }| {
+            let finding = Finding::warning(code, text.clone(), *remedy);
+            Finding { subject: self.from.clone(), ..finding }
+        });
+        self.keys.iter().flat_map(|key| &key.wrong).cloned().chain(why).collect()
     }
 
     /// The signatures, what they sign, and what else is another than was submitted.
@@ -180,7 +227,7 @@ impl Explanation {
         line("From", self.from.as_deref().unwrap_or("no author that counts"));
         line("user", &self.user);
         for place in &self.lookup {
-            line("looked at", &format!("{}: {}", place.path.display(), place.found));
+            line("looked at", &format!("{}: {}", place.path.display(), place.found.text()));
         }
         if let Some(domain) = &self.domain {
             line("signer", &format!("d={domain} s={}", self.selectors.join(",")));
@@ -190,14 +237,17 @@ impl Explanation {
         }
         for key in &self.keys {
             key.steps.iter().for_each(|step| line("key", step));
-            key.wrong.iter().for_each(|wrong| line("WRONG", wrong));
+            for Finding { evidence, remedy, .. } in &key.wrong {
+                let remedy = if remedy.is_empty() { String::new() } else { format!(": {remedy}") };
+                line("WRONG", &format!("{evidence}{remedy}"));
+            }
         }
         if !self.signed_fields.is_empty() {
             line("signed", &self.signed_fields.join(" "));
         }
-        line("decision", self.decision);
+        line("decision", self.decision.text());
         if let Some(reason) = &self.reason {
-            line("reason", reason);
+            line("reason", &reason.text);
         }
         if !self.changes.is_empty() {
             text.push_str(&format!("\nchanged before it is signed:\n{}", self.changes));
@@ -214,12 +264,15 @@ impl Key {
         let (mut shown, mut wrong) = (Vec::new(), Vec::new());
         for step in steps {
             if let Some(wanted) = step.wanted {
-                wrong.push(format!("{}; expected {wanted}: {}", step.shown, step.remedy));
+                let evidence = format!("{}; expected {wanted}", step.shown);
+                let finding = Finding::error("key_rights", evidence, step.remedy);
+                wrong.push(finding.about(&step.path.display()));
             }
             shown.push(step.shown);
         }
         if !path.exists() {
-            wrong.push(format!("{} is not there, or not for the caller to see", path.display()));
+            let evidence = format!("{} is not there, or not for the caller to see", path.display());
+            wrong.push(Finding::error("key", evidence, "").about(&path.display()));
         }
         Self { path, steps: shown, wrong }
     }

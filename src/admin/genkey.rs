@@ -4,8 +4,9 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::checks::obstacles::{Missing, missing};
-use super::cli::{Args, JSON, Opt};
+use super::checks::finding::numbered;
+use super::checks::obstacles::missing;
+use super::cli::{Args, Opt};
 use super::keygen::{BITS, GROUPS, Kind, Signers, TYPE, USERS, Wanted, so_far};
 use super::output::{Failure, warn};
 use crate::dkim::Terms;
@@ -26,7 +27,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     USERS,
     GROUPS,
     Opt("-v, --verbose", "report each step on stderr"),
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -84,9 +84,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         made.text()?,
         made.who(&args.etc),
         so_far(domain.as_str(), steps.is_empty()),
-        Missing::list(&[&[made.publish_step()], steps.as_slice()].concat())
+        numbered([&made.publish_step()].into_iter().chain(&steps))
     );
-    args.print(&made.json(&steps)?, &text)
+    args.report(&made.json(&steps)?, &steps, &text)
 }
 
 /// Reports a step on stderr, if that is asked for.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use nix::unistd::{Group, User};
 use serde_json::{Value, json};
 
-use super::checks::obstacles::Missing;
+use super::checks::finding::Finding;
 use super::cli::{Args, Opt, number};
 use super::output::{Failure, warn};
 use super::store::domains::{self, DomainConfig};
@@ -165,13 +165,14 @@ impl Made {
     }
 
     /// What keeps this key from signing, beside what `missing` says of its domain.
-    pub(super) fn own_steps(&self, etc: &Path) -> Vec<Missing> {
+    pub(super) fn own_steps(&self, etc: &Path) -> Vec<Finding> {
         let Wanted { domain, selector, directory, .. } = &self.wanted;
         if let Some(directory) = directory {
-            return vec![Missing::new(
-                "name the key in a domain file, as genkey does without -D",
-                format!("nothing signs with a key in {}", directory.display()),
-            )];
+            let evidence = format!("nothing signs with a key in {}", directory.display());
+            let remedy = "name the key in a domain file, as genkey does without -D";
+            return vec![
+                Finding::warning("elsewhere", evidence, remedy).about(&directory.display()),
+            ];
         }
         // Where the domain files can't be read, another step says why.
         let names = |config: Option<DomainConfig>| {
@@ -179,23 +180,26 @@ impl Made {
         };
         if domains::own(etc, domain).is_ok_and(|config| !names(config)) {
             let file = domains::file(etc, domain);
-            return vec![Missing::new(
+            let step = Finding::warning(
+                "not-named",
+                format!("{} was there already and does not name the key", file.display()),
                 format!(
                     "dkimctl use {domain} {selector}, once the DNS has the record; it takes the place of the \
                      other selectors, unless they are named too"
                 ),
-                format!("{} was there already and does not name the key", file.display()),
-            )];
+            );
+            return vec![step.about(domain)];
         }
         Vec::new()
     }
 
     /// The step that is left in any case.
-    pub(super) fn publish_step(&self) -> Missing {
-        Missing::new(
-            format!("publish the record, and ask for it: dkimctl testkey {}", self.wanted.domain),
+    pub(super) fn publish_step(&self) -> Finding {
+        Finding::warning(
+            "publish",
             "no command but testkey and rotate asks the DNS; without the record no receiver can verify the \
              signature",
+            format!("publish the record, and ask for it: dkimctl testkey {}", self.wanted.domain),
         )
     }
 
@@ -228,7 +232,7 @@ impl Made {
         }
     }
 
-    pub(super) fn json(&self, missing: &[Missing]) -> Result<Value, Failure> {
+    pub(super) fn json(&self, missing: &[Finding]) -> Result<Value, Failure> {
         let (Wanted { domain, selector, .. }, NewKey { key, record }) = (&self.wanted, &self.key);
         Ok(json!({
             "domain": domain.as_str(),
@@ -240,7 +244,6 @@ impl Made {
             "private": self.files.private,
             "record": self.files.record,
             "signing": missing.is_empty(),
-            "missing": missing,
         }))
     }
 }

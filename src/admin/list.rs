@@ -4,12 +4,13 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::cli::{Args, DOMAIN, JSON, Opt};
+use super::checks::finding::Finding;
+use super::cli::{Args, DOMAIN, Opt};
 use super::output::{Failure, table, warn};
 use super::store::domains::{self, DomainConfig};
 use crate::dkim::Selector;
 
-pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl list [OPTION...] [DOMAIN...]
@@ -27,15 +28,13 @@ Exits with 65 if a domain file cannot be used; the others are listed.
 struct Row {
     domain: String,
     selectors: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     users: Option<Vec<String>>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     groups: Option<Vec<String>>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let only = args.domains()?;
-    let (mut rows, mut code) = (Vec::new(), ExitCode::SUCCESS);
+    let (mut rows, mut broken) = (Vec::new(), Vec::new());
     let mut found = Vec::new();
     for (path, read) in domains::all(&args.etc)? {
         let name = domains::named_after(&path);
@@ -46,19 +45,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         match read {
             Ok(config) => rows.push(Row::of(&config)),
             Err(error) => {
-                warn(error.at(&path).what());
-                code = ExitCode::from(65);
+                let failure = error.at(&path);
+                warn(failure.what());
+                broken.push(Finding::from(&failure));
             }
         }
     }
     if let Some(unknown) = only.iter().find(|domain| !found.contains(domain)) {
         return Err(Failure::no_domain_file(unknown));
     }
-    if rows.is_empty() && code == ExitCode::SUCCESS {
+    if rows.is_empty() && broken.is_empty() {
         return Err(Failure::empty());
     }
-    args.print(&rows, &table(&rows.iter().map(Row::columns).collect::<Vec<_>>()))?;
-    Ok(code)
+    args.report(&rows, &broken, &table(&rows.iter().map(Row::columns).collect::<Vec<_>>()))?;
+    Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Failure::DATA) })
 }
 
 impl Row {

@@ -1,7 +1,6 @@
 //! `dkimctl log`: what became of mail, by domain, result and reason.
 
 mod line;
-mod remedies;
 mod summary;
 mod tally;
 
@@ -10,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
 use super::checks::log::FILES;
-use super::cli::{Args, JSON, Opt};
+use super::cli::{Args, Opt};
 use super::input;
 use super::output::{Failure, say};
 use super::store::time::{UtcTime, parse_length};
@@ -19,7 +18,6 @@ use tally::Tally;
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--since TIME", "how far to look back, as 12h or 7d, or a date; default 1d"),
     Opt("--file FILE", "read this log file, or standard input for -"),
-    JSON,
     Opt("--prometheus", "print counters for Prometheus, of the whole log by default"),
 ];
 
@@ -40,7 +38,7 @@ const DAY: u64 = 86_400;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_prometheus = args.has("--prometheus");
-    if is_prometheus && args.has("--json") {
+    if is_prometheus && args.is_json() {
         return Err(Failure::usage("--json and --prometheus exclude each other"));
     }
     let now = UtcTime::now();
@@ -58,7 +56,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => journal(&mut tally, since)?,
     }
     let summary = tally.summary();
-    if is_prometheus { say(&summary.prometheus()) } else { args.print(&summary, &summary.text()) }
+    if is_prometheus {
+        return say(&summary.prometheus());
+    }
+    args.report(&summary, &summary.findings(), &summary.text())
 }
 
 fn time(text: &str, now: UtcTime) -> Result<UtcTime, &'static str> {

@@ -31,6 +31,7 @@ mod published;
 mod publisher;
 mod record;
 mod register;
+mod remedies;
 mod remove;
 mod rotate;
 mod setup;
@@ -105,11 +106,16 @@ pub fn main() -> ExitCode {
 
 fn called(etc: OsString, words: Vec<OsString>) -> ExitCode {
     let mut args = Args::new(DKIMCTL, etc.into());
+    // A line that is wrong before it is the line of a script, too.
+    let is_json = words.iter().take_while(|word| *word != "--").any(|word| word == "--json");
     let parsed = args.parse(words, SUBCOMMANDS);
     parsed.and_then(|()| run(&args)).unwrap_or_else(|failure| {
         let code = failure.report();
         if failure.is_usage() {
             warn(args.command.synopsis());
+        }
+        if is_json && let Err(failure) = args.fail(&failure) {
+            failure.report();
         }
         code
     })

@@ -17,39 +17,45 @@ use crate::report::plain;
 pub(super) struct Failure {
     code: u8,
     what: String,
+    /// The file, domain or name that it is about.
+    subject: Option<String>,
+    remedy: String,
 }
 
-/// Constructors of failures: each exit code of sysexits.h, and when it is used.
+/// Constructors of failures: each exit code of sysexits.h, its name for scripts, and when it is used.
 macro_rules! failures {
-    ($($(#[doc = $when:literal])+ $name:ident = $code:literal,)+) => {
+    ($($(#[doc = $when:literal])+ $name:ident = $code:literal $word:literal,)+) => {
         impl Failure {
             $($(#[doc = $when])+
             pub(super) fn $name(what: impl fmt::Display) -> Self {
                 Self::new($code, what)
             })+
         }
+
+        /// The names of the exit codes that a failure can be made with.
+        const NAMES: &[(u8, &str)] = &[$(($code, $word),)+];
     };
 }
 
 failures! {
     /// `EX_USAGE`: the command line is wrong.
-    usage = 64,
+    usage = 64 "usage",
     /// `EX_DATAERR`: the message, the record or the key is wrong.
-    data = 65,
+    data = 65 "data",
     /// `EX_NOINPUT`: a file or what it should hold does not exist.
-    missing = 66,
+    missing = 66 "no-input",
     /// `EX_NOUSER`: there is no user of that name.
-    no_user = 67,
+    no_user = 67 "no-user",
     /// `EX_SOFTWARE`: a bug.
-    software = 70,
+    software = 70 "software",
     /// `EX_OSERR`: the system lacks what it should have.
-    system = 71,
+    system = 71 "system",
     /// `EX_CANTCREAT`: a file exists already.
-    exists = 73,
+    exists = 73 "cannot-create",
     /// `EX_TEMPFAIL`: another process is at work; call it again later.
-    busy = 75,
+    busy = 75 "busy",
     /// `EX_NOPERM`: the caller may not read or change it.
-    permission = 77,
+    permission = 77 "permission",
 }
 
 const USAGE: u8 = 64;
@@ -69,7 +75,18 @@ impl Failure {
     pub(super) const CONFIG: u8 = 78;
 
     fn new(code: u8, what: impl fmt::Display) -> Self {
-        Self { code, what: what.to_string() }
+        Self { code, what: what.to_string(), subject: None, remedy: String::new() }
+    }
+
+    /// Names what it is about.
+    pub(super) fn about(self, subject: impl fmt::Display) -> Self {
+        Self { subject: Some(subject.to_string()), ..self }
+    }
+
+    /// Says what to do.
+    pub(super) fn fixed_by(self, remedy: impl fmt::Display) -> Self {
+        let remedy = remedy.to_string();
+        Self { what: format!("{}: {remedy}", self.what), remedy, ..self }
     }
 
     /// A file can't be read.
@@ -85,6 +102,7 @@ impl Failure {
         let code = if unreadable.contains(&error.kind()) { NO_INPUT } else { IO };
         let code = unless_denied(code, error);
         Self::new(code, format_args!("cannot read {path:?}: {}", plain(error)))
+            .about(path.display())
     }
 
     /// A file or folder can't be made.
@@ -93,22 +111,24 @@ impl Failure {
             unless_denied(CANNOT_CREATE, error),
             format_args!("cannot create {path:?}: {}", plain(error)),
         )
+        .about(path.display())
     }
 
     /// A file can't be changed or removed.
     pub(super) fn changing(path: &Path, error: &io::Error) -> Self {
         let what = format_args!("cannot change {path:?}: {}", plain(error));
-        Self::new(unless_denied(IO, error), what)
+        Self::new(unless_denied(IO, error), what).about(path.display())
     }
 
     /// There is nothing to do anything with.
     pub(super) fn empty() -> Self {
-        Self::missing("no domains yet: dkimctl add DOMAIN")
+        Self::missing("no domains yet").fixed_by("dkimctl add DOMAIN")
     }
 
     /// A domain has no domain file.
     pub(super) fn no_domain_file(domain: &Domain) -> Self {
-        Self::missing(format_args!("no domain file of {domain}: dkimctl add {domain}"))
+        let failure = Self::missing(format_args!("no domain file of {domain}")).about(domain);
+        failure.fixed_by(format_args!("dkimctl add {domain}"))
     }
 
     /// Whether the command line is wrong.
@@ -119,6 +139,22 @@ impl Failure {
     /// What to print.
     pub(super) fn what(&self) -> &str {
         &self.what
+    }
+
+    /// A name for scripts, one for each exit code.
+    pub(super) fn name(&self) -> &'static str {
+        let known = NAMES.iter().find(|(code, _)| *code == self.code);
+        known.map_or("io", |(_, name)| name)
+    }
+
+    /// What it is about, if that can be named.
+    pub(super) fn subject(&self) -> Option<&str> {
+        self.subject.as_deref()
+    }
+
+    /// What to do, if there is one thing.
+    pub(super) fn remedy(&self) -> &str {
+        &self.remedy
     }
 
     /// Prints it, and returns the exit code.
@@ -168,6 +204,39 @@ pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
         _ => Ok(ExitCode::SUCCESS),
     }
 }
+
+/// Something that was done or comes next: a name for scripts that never changes, and the text for people.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Note {
+    code: &'static str,
+    pub(super) text: String,
+}
+
+impl Note {
+    pub(super) fn new(code: &'static str, text: impl Into<String>) -> Self {
+        Self { code, text: text.into() }
+    }
+}
+
+impl fmt::Display for Note {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+/// What `--json` prints, of every subcommand: docs/dkimctl.schema.json describes it.
+#[derive(Serialize)]
+pub(super) struct Envelope<'a, R: ?Sized, F: ?Sized> {
+    pub(super) version: u8,
+    /// The subcommand.
+    pub(super) command: &'a str,
+    /// `None`: the command failed.
+    pub(super) result: Option<&'a R>,
+    pub(super) findings: &'a F,
+}
+
+/// The version of the envelope: a number that changes when scripts have to.
+pub(super) const VERSION: u8 = 1;
 
 /// A value as JSON, for a script. What a terminal would not show is escaped as in JSON, which is the same to the script.
 pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {

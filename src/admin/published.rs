@@ -4,11 +4,13 @@ mod compare;
 mod mistake;
 mod repair;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::checks::finding::{Finding as Report, Severity as ReportSeverity};
 use super::dns::{Answer, Authority, Dns, Found};
 use super::output::{Failure, Progress};
 use super::parallel;
@@ -47,9 +49,11 @@ pub(super) struct Tested {
     /// The server that was asked, if each server of the zone was.
     server: Option<String>,
     pub(super) outcome: Outcome,
+    /// `secure` if the resolver says that DNSSEC protects the answer.
     dnssec: Option<&'static str>,
     /// As published, each record's strings joined.
     records: Vec<String>,
+    #[serde(skip)]
     pub(super) findings: Vec<Finding>,
 }
 
@@ -57,6 +61,26 @@ impl Tested {
     fn new(name: String, outcome: Outcome, findings: Vec<Finding>) -> Self {
         let (domain, selector, server, dnssec) = (None, None, None, None);
         Self { name, domain, selector, server, outcome, dnssec, records: Vec::new(), findings }
+    }
+
+    /// The findings in the form that all subcommands report.
+    pub(super) fn reports(&self) -> impl Iterator<Item = Report> {
+        let remedy = match (&self.domain, self.outcome) {
+            (Some(domain), Outcome::Wrong | Outcome::Unavailable) => {
+                format!("dkimctl record {domain} prints what to publish")
+            }
+            _ => String::new(),
+        };
+        let at = self.server.as_ref().map(|server| format!("at {server}: ")).unwrap_or_default();
+        self.findings.iter().map(move |Finding { severity, what, message }| {
+            let remedy = if *what == LOOKUP { String::new() } else { remedy.clone() };
+            let severity = match severity {
+                Severity::Note => ReportSeverity::Info,
+                Severity::Warning => ReportSeverity::Warning,
+                Severity::Error => ReportSeverity::Error,
+            };
+            Report::new(severity, what, format!("{at}{message}"), remedy).about(&self.name)
+        })
     }
 
     /// Whether the DNS says that the record is not there, or another one.
@@ -71,7 +95,7 @@ impl Tested {
 }
 
 /// One finding about a key.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug)]
 pub(super) struct Finding {
     severity: Severity,
     /// A name for scripts.
@@ -113,27 +137,43 @@ pub(super) fn text(tested: &[Tested]) -> String {
 /// The name of a finding: a lookup failed.
 const LOOKUP: &str = "dns";
 
-/// Tests every key of the tree, or those of one domain; with `authoritative` at each server of the zone. `default.toml` is
-/// left out unless it sets d=. `each` gets the findings of one domain file after the other, as soon as they are known.
+/// The keys that are tested, and where.
+#[derive(Debug, Default)]
+pub(super) struct Chosen {
+    /// Without any, those of all domains.
+    pub(super) domains: Vec<Domain>,
+    /// Without one, all of a domain.
+    pub(super) selector: Option<Selector>,
+    /// Each server of the zone is asked.
+    pub(super) is_authoritative: bool,
+}
+
+/// Tests the chosen keys of the tree. `default.toml` is left out unless it sets d=. `each` gets the findings of one domain file after the other, as soon as they are known.
 ///
 /// # Errors
 ///
-/// The directory of the domain files or `config.toml` cannot be read; or that of `each`.
+/// The directory of the domain files or `config.toml` cannot be read, a chosen domain has no domain file; or that of `each`.
 pub(super) fn test_all(
     etc: &Path,
     dns: Dns,
-    only: Option<&Domain>,
-    authoritative: bool,
+    chosen: &Chosen,
     each: impl FnMut(Vec<Tested>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
+    let mut missing: BTreeSet<&Domain> = chosen.domains.iter().collect();
     let files = domains::all(etc)?.filter(|(path, read)| {
         let domain = read.as_ref().ok().and_then(DomainConfig::domain);
-        only.is_none() || domains::named_after(path).as_ref() == only || domain == only
+        let names = [domains::named_after(path), domain.cloned()];
+        let is_named = |named: &Domain| names.iter().flatten().any(|name| name == named);
+        missing.retain(|named| !is_named(named));
+        chosen.domains.is_empty() || chosen.domains.iter().any(is_named)
     });
     let files: Vec<_> = files.collect();
+    if let Some(domain) = missing.first() {
+        return Err(Failure::no_domain_file(domain));
+    }
     let dns = dns.for_names(files.len());
     let test = |(path, read): &(PathBuf, domains::Read)| match read {
-        Ok(config) => test_domain(etc, config, &dns, authoritative),
+        Ok(config) => test_domain(etc, config, &dns, chosen),
         Err(error) => vec![Tested::unreadable(path.display().to_string(), error.to_string())],
     };
     parallel::in_order(&files, parallel::WAITING, Progress::of("domains tested"), test, each)
@@ -150,7 +190,7 @@ pub(super) fn tested(etc: &Path, dns: Dns) -> Result<Vec<Tested>, Failure> {
         all.extend(some);
         Ok(())
     };
-    test_all(etc, dns, None, false, add).map(|()| all)
+    test_all(etc, dns, &Chosen::default(), add).map(|()| all)
 }
 
 /// Notes which records are there: where each server of a zone was asked, all must have it. Silence says nothing.
@@ -170,7 +210,7 @@ pub(super) fn note(seen: &mut Seen, tested: &[Tested]) {
 /// A selector, and its key; or why the key cannot be read.
 type Key<'a> = (&'a Selector, Result<PublicKey, String>);
 
-fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, authoritative: bool) -> Vec<Tested> {
+fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, chosen: &Chosen) -> Vec<Tested> {
     let Some(domain) = config.domain() else { return Vec::new() };
     let folder = etc.join("keys").join(config.folder());
     let mut keys: Vec<Key<'_>> = Vec::new();
@@ -183,9 +223,10 @@ fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, authoritative: bool
     }
     let of_key = |(selector, key): &Key<'_>| {
         let name = selector.record_name(domain);
-        Test { domain, config, keys: &keys, selector, name, dns }.run(key, authoritative)
+        Test { domain, config, keys: &keys, selector, name, dns }.run(key, chosen.is_authoritative)
     };
-    keys.iter().flat_map(of_key).collect()
+    let is_chosen = |selector: &Selector| chosen.selector.as_ref().is_none_or(|it| it == selector);
+    keys.iter().filter(|(selector, _)| is_chosen(selector)).flat_map(of_key).collect()
 }
 
 /// One key and where to look for its record.

@@ -7,9 +7,10 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Args, DOMAIN, JSON, Opt, number};
+use super::checks::finding::Finding;
+use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY, number};
 use super::format::{Format, TxtRecord};
-use super::output::{Failure, say, say_json};
+use super::output::{Failure, say};
 use super::store::keys::KeyFolder;
 use super::{input, store};
 use crate::dkim::{Domain, Selector};
@@ -18,11 +19,10 @@ pub(super) const OPTIONS: &[Opt] = &[
     DOMAIN,
     Opt("--all", "use every domain that has keys on this host"),
     Opt("--merge", "read records that --json printed on other hosts"),
-    Opt("-s, --selector SELECTOR", "print only the record of this selector"),
+    SELECTOR_ONLY,
     Opt("--format zone|plain|route53|cloudflare|nsupdate|octodns", "print only records"),
     Opt("--dmarc", "add the DMARC record, which replaces a published one"),
     Opt("--ttl SECONDS", "time to live (default: that of the zone, or 3600)"),
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -55,10 +55,19 @@ struct Records {
     dmarc: Vec<TxtRecord>,
 }
 
+/// The envelope that `--json` prints, as far as `--merge` reads it.
+#[derive(Deserialize, Serialize)]
+struct Printed {
+    result: Records,
+}
+
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let selector = args.value("--selector", Selector::parse)?;
+    let selector = args.value("--selector", store::keys::selector)?;
     let format = args.text("--format")?.and_then(Format::parse);
     let ttl = args.value("--ttl", number)?;
+    if args.is_json() && (format.is_some() || ttl.is_some()) {
+        return Err(Failure::usage("--json excludes --format and --ttl"));
+    }
     let (all, merge, has_operands) =
         (args.has("--all"), args.has("--merge"), !args.operands.is_empty());
     let mut failures = Vec::new();
@@ -84,7 +93,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             false => Failure::missing(format_args!("there are no keys{selector}")),
         });
     }
-    show(args, format, ttl, records)?;
+    show(args, format, ttl, records, &failures)?;
     Ok(failures.iter().fold(ExitCode::SUCCESS, |_, failure| failure.report()))
 }
 
@@ -120,8 +129,9 @@ fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
 fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
     let mut by_name: BTreeMap<(String, String), (TxtRecord, &OsStr)> = BTreeMap::new();
     for (file, text) in texts {
-        let found: Records = serde_json::from_slice(text).map_err(|error| foreign(file, &error))?;
-        for record in found.records {
+        let found = serde_json::from_slice(text).map_err(|error| foreign(file, &error));
+        let Printed { result } = found?;
+        for record in result.records {
             usable(&record).map_err(|what| Failure::data(format_args!("{file:?}: {what}")))?;
             let key = (record.domain.clone(), record.name.clone());
             if let Some((known, other)) = by_name.get(&key) {
@@ -156,7 +166,8 @@ pub(super) fn rewritten(
     let records = merge(texts)?;
     Ok(match format.and_then(Format::parse) {
         Some(format) => format.write(&records, None),
-        None => serde_json::json!(Records { records, dmarc: Vec::new() }).to_string(),
+        None => serde_json::json!(Printed { result: Records { records, dmarc: Vec::new() } })
+            .to_string(),
     })
 }
 
@@ -191,12 +202,14 @@ fn show(
     format: Option<Format>,
     ttl: Option<u32>,
     mut records: Vec<TxtRecord>,
+    failures: &[Failure],
 ) -> Result<ExitCode, Failure> {
     let mut domains: Vec<&str> = records.iter().map(|one| one.domain.as_str()).collect();
     domains.dedup();
     let dmarc: Vec<TxtRecord> = domains.into_iter().map(dmarc).collect();
-    if args.has("--json") {
-        return say_json(&Records { records, dmarc });
+    if args.is_json() {
+        let findings: Vec<Finding> = failures.iter().map(Finding::from).collect();
+        return args.report(&Records { records, dmarc }, &findings, "");
     }
     let Some(format) = format else {
         return say(&for_people(&records, &dmarc, ttl));

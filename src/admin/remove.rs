@@ -5,15 +5,15 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::cli::{Args, DOMAIN, JSON, Opt, SELECTOR};
-use super::output::Failure;
+use super::cli::{Args, DOMAIN, Opt, SELECTOR};
+use super::output::{Failure, Note};
 use super::store::domains;
 use super::store::keys::{KeyFolder, REVOKED, revoked_entry};
 use super::store::{NewFile, Readers, Store};
 use crate::dkim::Selector;
 
 pub(super) const OPTIONS: &[Opt] =
-    &[DOMAIN, SELECTOR, Opt("--wipe", "overwrite and remove the keys, too"), JSON];
+    &[DOMAIN, SELECTOR, Opt("--wipe", "overwrite and remove the keys, too")];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl remove [OPTION...] DOMAIN [SELECTOR...]
@@ -53,10 +53,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &config {
         Some(_) if named.is_empty() => {
             store.remove(&file)?;
-            done.push(format!(
-                "{} is removed: mail From {domain} is not signed any more",
-                file.display()
-            ));
+            let text =
+                format!("{} is removed: mail From {domain} is not signed any more", file.display());
+            done.push(Note::new("removed", text));
         }
         Some(config) if named.iter().any(|one| signs.contains(one)) => {
             let left: Vec<Selector> =
@@ -79,13 +78,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 text: text.as_bytes(),
                 readers: Readers::All,
             })?;
-            done.push(format!("{} does not name it any more", file.display()));
+            let text = format!("{} does not name it any more", file.display());
+            done.push(Note::new("not-named", text));
         }
         Some(_) | None => {}
     }
     for selector in gone.iter().filter(|_| is_wiped) {
         wipe(&store, &folder, selector)?;
-        done.push(format!("the key {selector} is wiped"));
+        done.push(Note::new("wiped", format!("the key {selector} is wiped")));
     }
     show(args, &folder, &gone, &done, is_wiped, &file)
 }
@@ -116,7 +116,7 @@ fn show(
     args: &Args,
     folder: &KeyFolder,
     gone: &[Selector],
-    done: &[String],
+    done: &[Note],
     is_wiped: bool,
     file: &Path,
 ) -> Result<ExitCode, Failure> {

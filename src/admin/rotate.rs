@@ -7,10 +7,11 @@ use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
-use super::cli::{Args, DOMAIN, DRY_RUN, JSON, Opt};
+use super::checks::finding::Finding;
+use super::cli::{Args, DOMAIN, DRY_RUN, Opt};
 use super::dns::Dns;
 use super::notify::{MAIL, address, host_name, mail};
-use super::output::{Failure, Progress, say, say_json};
+use super::output::{Failure, Note, Progress, say};
 use super::parallel;
 use super::publisher::Publisher;
 use super::store::Store;
@@ -31,7 +32,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
     MAIL,
     DRY_RUN,
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -72,24 +72,32 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // A key that is made and published meanwhile takes longer than a lookup.
     run.dns = run.dns.for_names(folders.len().saturating_mul(20));
     let (mut all, mut failed, mut trouble) = (Vec::new(), None, false);
+    let mut findings = Vec::new();
     let mut news = String::new();
-    let is_json = args.has("--json");
+    let is_json = args.is_json();
     let turn = |folder: &KeyFolder| (folder.domain.clone(), run.domain(folder));
     let each = |(domain, turn): (Domain, Result<Vec<Report>, Failure>)| {
         match turn {
-            Err(failure) => failed = Some(failure.report()),
+            Err(failure) => {
+                failed = Some(failure.report());
+                findings.push(Finding::from(&failure).about(&domain));
+            }
             Ok(reports) => {
                 // A record is mailed when there is one to publish, not at every run until it is published.
                 let is_news =
                     |report: &&Report| report.publish.is_some() && !report.done.is_empty();
                 news.extend(reports.iter().filter(is_news).map(|report| run.text(report)));
                 trouble |= reports.iter().any(|report| report.trouble);
+                findings.extend(reports.iter().filter_map(Report::finding));
                 if is_json {
                     all.extend(reports);
-                } else if reports.is_empty() {
+                } else if reports.is_empty() && !args.is_quiet() {
                     say(&format!("{domain}: nothing to do\n"))?;
                 } else {
-                    say(&reports.iter().map(|report| run.text(report)).collect::<String>())?;
+                    let is_shown =
+                        |report: &&Report| !args.is_quiet() || report.finding().is_some();
+                    let shown = reports.iter().filter(is_shown);
+                    say(&shown.map(|report| run.text(report)).collect::<String>())?;
                 }
             }
         }
@@ -106,7 +114,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         mail(&recipient, &subject, &news)?;
     }
     if is_json {
-        say_json(&all)?;
+        args.report(&all, &findings, "")?;
     }
     let unavailable = trouble.then(|| Failure::UNAVAILABLE.into());
     Ok(failed.or(unavailable).unwrap_or(ExitCode::SUCCESS))
@@ -159,7 +167,7 @@ impl Run {
                 done: Vec::new(),
                 servers: Vec::new(),
                 publish: None,
-                next: "".into(),
+                next: Note::new("none", ""),
                 trouble: false,
             };
             reports.push(Step { run: self, folder, report }.go(&mut state, at)?);

@@ -8,8 +8,10 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use serde::Serialize;
+use serde_json::json;
 
-use super::cli::{Args, DRY_RUN, JSON, Opt};
+use super::checks::finding::remarks;
+use super::cli::{Args, DRY_RUN, Opt};
 use super::input;
 use super::output::{Failure, diff};
 use super::store::{NewFile, Readers, Store};
@@ -19,7 +21,6 @@ use host::Host;
 pub(super) const OPTIONS: &[Opt] = &[
     DRY_RUN,
     Opt("--replace", "replace values that differ from what the host reports"),
-    JSON,
     Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none"),
     Opt("--directories", "only create the directories and set the group of keys"),
     Opt("--smtp[=off]", "show how Postfix hands mail submitted by SMTP to the wrapper"),
@@ -65,7 +66,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             let what = format_args!("{path:?} is not a sendmail program other than the wrapper");
             return Err(Failure::missing(what));
         }
-        (None, true) => return directories(&args.etc),
+        (None, true) => return directories(args),
         (Some(_), true) => {
             return Err(Failure::usage("--sendmail and --directories exclude each other"));
         }
@@ -95,12 +96,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 /// The directories of the tree, and the group that reads keys.
-fn directories(etc: &Path) -> Result<ExitCode, Failure> {
+fn directories(args: &Args) -> Result<ExitCode, Failure> {
+    let etc = args.etc.as_path();
     let store = Store::create(etc)?;
     store.folder(&etc.join("domains"), Readers::All)?;
     store.folder(&etc.join("keys"), Readers::Group)?;
     store.give_keys()?;
-    Ok(ExitCode::SUCCESS)
+    args.print(&json!({"directories": [etc.join("domains"), etc.join("keys")]}), "")
 }
 
 fn show(
@@ -128,7 +130,8 @@ fn show(
     for note in notes {
         text.push_str(&format!("note: {note}\n"));
     }
-    args.print(&Shown { file: path, dry_run: is_dry, keys: &file.outcomes, notes }, &text)
+    let shown = Shown { file: path, dry_run: is_dry, keys: &file.outcomes };
+    args.report(&shown, &remarks("note", notes), &text)
 }
 
 #[derive(Serialize)]
@@ -136,5 +139,4 @@ struct Shown<'a> {
     file: &'a Path,
     dry_run: bool,
     keys: &'a [Outcome],
-    notes: &'a [String],
 }

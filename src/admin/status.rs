@@ -3,26 +3,26 @@
 mod row;
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::Serialize;
 
 use super::checks::configuration::Configuration;
-use super::checks::finding::Finding;
-use super::checks::obstacles::{self, Missing};
+use super::checks::finding::{Finding, numbered};
+use super::checks::obstacles;
 use super::checks::{install, keys, log};
-use super::cli::{Args, DOMAIN, JSON, Opt};
+use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY};
 use super::output::{Failure, Progress, table};
 use super::parallel;
 use super::store::domains;
-use super::store::keys::KeyFolder;
+use super::store::keys::{KeyFolder, selector};
 use super::store::seen::Seen;
 use crate::config::DEFAULT;
 use crate::dkim::Domain;
 use row::{Files, Row, Work};
 
-pub(super) const OPTIONS: &[Opt] = &[DOMAIN, JSON];
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN, SELECTOR_ONLY];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl status [OPTION...] [DOMAIN...]
@@ -50,33 +50,36 @@ struct Status {
     /// Whether mail From some domain is signed on this host.
     signing: bool,
     /// What programs call; the real sendmail; the last line in the log of a message that was signed.
-    #[serde(skip_serializing_if = "Option::is_none")]
     host: Option<Host>,
     /// The steps before all mail of these domains is signed.
-    missing: Vec<Missing>,
+    #[serde(skip)]
+    missing: Vec<Finding>,
     keys: Vec<Row>,
 }
 
 #[derive(Debug, Serialize)]
 struct Host {
-    active: String,
-    real: String,
+    /// `None`: there is none, or its configuration can't be read.
+    active: Option<PathBuf>,
+    real: Option<PathBuf>,
     last_signed: Option<String>,
+    /// Why what is `None` is not known.
     #[serde(skip)]
-    log: Result<Option<String>, String>,
+    why: (String, String),
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let status = Status::of(args)?;
-    args.print(&status, &status.text(&args.etc))?;
-    let is_well = status.missing.is_empty() && status.keys.iter().all(|key| key.wrong.is_empty());
-    Ok(if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let findings: Vec<Finding> = status.findings().cloned().collect();
+    args.report(&status, &findings, &status.text(&args.etc))?;
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 impl Status {
     fn of(args: &Args) -> Result<Self, Failure> {
         let etc = args.etc.as_path();
         let domains = args.domains()?;
+        let named = args.value("--selector", selector)?;
         let mut findings = Vec::new();
         let configuration = Configuration::read(etc, |_| true, &mut findings);
         let mut folders: BTreeMap<(String, String), KeyFolder> = BTreeMap::new();
@@ -98,7 +101,14 @@ impl Status {
         let work = Work { etc, files: &files, seen: &Seen::read(etc) };
         let rows = |folder: &KeyFolder| work.rows(folder);
         let rows = parallel::all(&folders, parallel::cores(), Progress::of("domains read"), rows);
-        let rows = rows.into_iter().collect::<Result<Vec<_>, Failure>>()?.concat();
+        let mut rows = rows.into_iter().collect::<Result<Vec<_>, Failure>>()?.concat();
+        if let Some(named) = &named {
+            rows.retain(|row| row.selector == named.as_str());
+            if rows.is_empty() {
+                let what = format_args!("there are no keys named {named}");
+                return Err(Failure::missing(what).about(named));
+            }
+        }
 
         let is_installed = obstacles::is_installed(etc);
         let mut of_host: Vec<Finding> = keys::all(&etc.join("keys")).into_iter().collect();
@@ -109,11 +119,16 @@ impl Status {
         findings.extend(of_host);
         let mut missing = obstacles::steps(findings);
         if rows.is_empty() && missing.is_empty() {
-            missing.push(Missing::new("dkimctl add DOMAIN", "no domains yet"));
+            missing.push(Finding::from(&Failure::empty()));
         }
         let host = is_installed.then(|| Host::look(&configuration));
         let signing = !is_stopped && rows.iter().any(|row| row.signing);
         Ok(Self { signing, host, missing, keys: rows })
+    }
+
+    /// What is missing, and what is wrong with keys.
+    fn findings(&self) -> impl Iterator<Item = &Finding> {
+        self.missing.iter().chain(self.keys.iter().flat_map(|key| &key.found))
     }
 
     fn text(&self, etc: &Path) -> String {
@@ -126,27 +141,27 @@ impl Status {
             (Some(_), false) => "No mail is signed on this host.\n".to_owned(),
         };
         if let Some(host) = &self.host {
-            let last = match &host.log {
-                Ok(Some(line)) => line,
-                Ok(None) => "no signed message in the log",
-                Err(why) => why,
+            let shown = |path: &Option<PathBuf>, or: &str| {
+                path.as_ref().map_or_else(|| or.to_owned(), |path| path.display().to_string())
             };
+            let (no_active, no_log) = &host.why;
+            let last = host.last_signed.as_ref().unwrap_or(no_log);
             text.push_str(&table(&[
-                vec!["active sendmail:".to_owned(), host.active.clone()],
-                vec!["real sendmail:".to_owned(), host.real.clone()],
-                vec!["last signed:".to_owned(), last.to_owned()],
+                vec!["active sendmail:".to_owned(), shown(&host.active, no_active)],
+                vec!["real sendmail:".to_owned(), shown(&host.real, "not known")],
+                vec!["last signed:".to_owned(), last.clone()],
             ]));
         }
         if !self.missing.is_empty() {
-            text.push_str(&format!("\nWhat is missing:\n\n{}", Missing::list(&self.missing)));
+            text.push_str(&format!("\nWhat is missing:\n\n{}", numbered(&self.missing)));
         }
         if !self.keys.is_empty() {
             text.push('\n');
             text.push_str(&table(&self.keys.iter().map(Row::columns).collect::<Vec<_>>()));
         }
-        let wrong: Vec<Missing> = self.keys.iter().flat_map(|key| key.wrong.clone()).collect();
+        let wrong = numbered(self.keys.iter().flat_map(|key| &key.found));
         if !wrong.is_empty() {
-            text.push_str(&format!("\nWhat is wrong with keys:\n\n{}", Missing::list(&wrong)));
+            text.push_str(&format!("\nWhat is wrong with keys:\n\n{wrong}"));
         }
         text
     }
@@ -169,13 +184,14 @@ fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<KeyFolder>, Failure> {
 
 impl Host {
     fn look(configuration: &Configuration) -> Self {
-        let log = log::last_signed();
-        let real = configuration.host.as_ref().map(|host| host.sendmail.display().to_string());
+        let (log, active) = (log::last_signed(), install::active());
+        let no_log = log.as_ref().err().map_or("no signed message in the log", String::as_str);
+        let why = (active.as_ref().err().cloned().unwrap_or_default(), no_log.to_owned());
         Self {
-            active: install::active(),
-            real: real.unwrap_or_else(|| "not known".to_owned()),
-            last_signed: log.clone().ok().flatten(),
-            log,
+            active: active.ok(),
+            real: configuration.host.as_ref().map(|host| host.sendmail.clone()),
+            last_signed: log.ok().flatten(),
+            why,
         }
     }
 }

@@ -8,9 +8,12 @@ use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
+use serde_json::json;
+
+use super::checks::finding::Finding;
 use super::cli::{Args, Opt};
 use super::input;
-use super::output::{Failure, marked, message_text, say};
+use super::output::{Failure, marked, message_text};
 use super::signatures::{Source, line};
 use super::store::keys::{NewKey, RSA_BITS};
 use crate::argv::LoneDot;
@@ -73,22 +76,33 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Source::Keys(stage.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
 
     let submitted = message_text(&message).replace("\r\n", "\n");
-    say(&marked(&submitted, &message_text(&captured)))?;
-    say(&format!(
-        "\nThe record of the temporary key, which no longer exists; do not publish it:\n\n{}\n",
+    let signed = message_text(&captured);
+    let mut text = format!(
+        "{}\nThe record of the temporary key, which no longer exists; do not publish it:\n\n{}\n",
+        marked(&submitted, &signed),
         record.zone_entry(&selector, author.domain(), Owner::Absolute)?
-    ))?;
+    );
     let own = verdicts.iter().find(|verdict| verdict.domain.as_ref() == Some(author.domain()));
-    match own {
-        Some(verdict) if verdict.result.is_ok() => {
-            say(&format!("verified: d={} s={selector}\n", author.domain()))
-        }
-        other => {
-            let why = other.map_or_else(|| "no signature was added".to_owned(), line);
-            say(&format!("NOT verified: {why}\n"))?;
-            Ok(ExitCode::FAILURE)
-        }
-    }
+    let why = match own {
+        Some(verdict) if verdict.result.is_ok() => None,
+        other => Some(other.map_or_else(|| "no signature was added".to_owned(), line)),
+    };
+    text.push_str(&match &why {
+        None => format!("verified: d={} s={selector}\n", author.domain()),
+        Some(why) => format!("NOT verified: {why}\n"),
+    });
+    let result = json!({
+        "verified": why.is_none(),
+        "domain": author.domain().as_str(),
+        "selector": selector.as_str(),
+        "message": signed,
+        "record": record.text()?,
+    });
+    let is_verified = why.is_none();
+    let findings: Vec<Finding> =
+        why.into_iter().map(|why| Finding::error("not-verified", why, "")).collect();
+    args.report(&result, &findings, &text)?;
+    Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// The header of a message as sendmail(1) reads it.

@@ -5,8 +5,9 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
-use super::checks::obstacles::{Missing, missing};
-use super::cli::{Args, DOMAIN, JSON, Opt, SELECTOR};
+use super::checks::finding::{Finding, numbered};
+use super::checks::obstacles::missing;
+use super::cli::{Args, DOMAIN, Opt, SELECTOR};
 use super::output::Failure;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
@@ -15,12 +16,8 @@ use super::store::{NewFile, Readers, Store};
 use crate::config::shared_folder;
 use crate::dkim::{Domain, Selector};
 
-pub(super) const OPTIONS: &[Opt] = &[
-    DOMAIN,
-    SELECTOR,
-    Opt("--keys NAME", "sign with the keys in keys/NAME, shared by domains"),
-    JSON,
-];
+pub(super) const OPTIONS: &[Opt] =
+    &[DOMAIN, SELECTOR, Opt("--keys NAME", "sign with the keys in keys/NAME, shared by domains")];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl use [OPTION...] DOMAIN SELECTOR...
@@ -91,7 +88,7 @@ fn show(
     for selector in selectors {
         let name = selector.record_name(&folder.domain);
         if !seen.of(&name).is_there {
-            steps.push(Missing::record(&name, domain, None));
+            steps.push(Finding::record(&name, domain, None));
         }
     }
     let now: BTreeSet<&Selector> = selectors.iter().collect();
@@ -105,13 +102,12 @@ fn show(
         ));
     }
     if !steps.is_empty() {
-        text.push_str(&format!("\nWhat is left to do:\n\n{}", Missing::list(&steps)));
+        text.push_str(&format!("\nWhat is left to do:\n\n{}", numbered(&steps)));
     }
     let json = json!({
         "domain": domain.as_str(),
         "selectors": names,
         "unused": old,
-        "missing": steps,
     });
-    args.print(&json, &text)
+    args.report(&json, &steps, &text)
 }

@@ -13,7 +13,8 @@ use std::process::ExitCode;
 
 use serde::Serialize;
 
-use super::cli::{Args, JSON, Opt, SERVER};
+use super::checks;
+use super::cli::{Args, Opt, SERVER};
 use super::dns::Dns;
 use super::input;
 use super::output::Failure;
@@ -28,7 +29,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     SERVER,
     Opt("--keys DIR", "no DNS: read DIR/DOMAIN/SELECTOR.txt or SELECTOR.private"),
     Opt("--record FILE", "no DNS: use this record, as genkey writes it or bare"),
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -56,8 +56,9 @@ struct Report {
     result: &'static str,
     /// A stable name for the step that failed.
     fault: Option<&'static str>,
-    message: Option<String>,
-    findings: Vec<Finding>,
+    text: Option<String>,
+    /// What was changed since the message was signed, and what else is to be known.
+    diagnosis: Vec<Finding>,
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -74,7 +75,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let message = input::message(args.file())?;
     let verified = source.verify(&message).map_err(Failure::data)?;
     let (verdicts, reports) = (&verified.verdicts, reports(&verified));
-    args.print(&reports, &text(&reports))?;
+    let findings: Vec<_> = reports.iter().filter_map(Report::finding).collect();
+    args.report(&reports, &findings, &text(&reports))?;
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))
         || reports.len() > verdicts.len();
@@ -87,13 +89,23 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
+impl Report {
+    /// A signature that does not verify.
+    fn finding(&self) -> Option<checks::finding::Finding> {
+        let finding = checks::finding::Finding::error(self.fault?, self.text.clone()?, "");
+        let name = self.selector.as_ref().zip(self.domain.as_ref());
+        let subject = name.map(|(selector, domain)| format!("{selector}._domainkey.{domain}"));
+        Some(checks::finding::Finding { subject, ..finding })
+    }
+}
+
 fn text(reports: &[Report]) -> String {
     let mut text = String::new();
     for report in reports {
         text.push_str(&format!("{}\n", report.line));
-        for finding in &report.findings {
+        for finding in &report.diagnosis {
             // Quoted text may be folded.
-            let lines: Vec<&str> = finding.message.lines().map(str::trim).collect();
+            let lines: Vec<&str> = finding.text.lines().map(str::trim).collect();
             text.push_str(&format!("  {}\n", lines.join(" ")));
         }
     }
@@ -118,8 +130,8 @@ fn reports(verified: &Verified<'_>) -> Vec<Report> {
             selector: verdict.selector.as_ref().map(ToString::to_string),
             result: if fault.is_some() { "fail" } else { "pass" },
             fault: fault.map(name),
-            message: fault.map(|fault| report::chain(fault)),
-            findings: diagnose(&case, &verdict.result),
+            text: fault.map(|fault| report::chain(fault)),
+            diagnosis: diagnose(&case, &verdict.result),
         });
     }
     let further = header.count(signature::NAME).saturating_sub(MOST);
@@ -130,7 +142,7 @@ fn reports(verified: &Verified<'_>) -> Vec<Report> {
             line: format!("fail: {message}"),
             result: "fail",
             fault: Some("too-many"),
-            message: Some(message),
+            text: Some(message),
             ..Report::default()
         });
     }

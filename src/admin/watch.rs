@@ -6,7 +6,8 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use super::cli::{Args, JSON, Opt, SERVER};
+use super::checks::finding::Finding;
+use super::cli::{Args, Opt, SERVER};
 use super::dns::Dns;
 use super::input;
 use super::notify::{MAIL, address, host_name, mail};
@@ -17,7 +18,7 @@ use super::store::time::UtcTime;
 use super::store::{NewFile, Readers, Store};
 use crate::report::{self, Severity};
 
-pub(super) const OPTIONS: &[Opt] = &[SERVER, MAIL, JSON];
+pub(super) const OPTIONS: &[Opt] = &[SERVER, MAIL];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl watch [OPTION...]
@@ -69,17 +70,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     seen.write(&store, &args.etc)?;
     let now = State::of(&tested, &before, UtcTime::now());
     let news = News::of(&before, &now);
-    args.print(&news, &news.text())?;
     for (name, problem) in &news.begun {
         report::log(Severity::Warning, &format!("watch: {name}: {}", problem.what));
     }
     for name in news.ended.keys() {
         report::log(Severity::Info, &format!("watch: {name}: ok"));
     }
+    let mailed = match recipient.filter(|_| !news.is_empty()) {
+        Some(recipient) => mail(&recipient, &news.subject(), &news.text()),
+        None => Ok(()),
+    };
+    let mut findings: Vec<_> = tested.iter().flat_map(Tested::reports).collect();
+    findings.extend(mailed.as_ref().err().map(Finding::from));
+    args.report(&news, &findings, &news.text())?;
     // The state comes last: what could not be mailed is news at the next run, too.
-    if let (Some(recipient), false) = (recipient, news.is_empty()) {
-        mail(&recipient, &news.subject(), &news.text())?;
-    }
+    mailed?;
     if before.problems != now.problems {
         let text = serde_json::to_string_pretty(&now).map_err(Failure::software)?;
         store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })?;

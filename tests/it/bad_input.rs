@@ -3,13 +3,13 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::Stage;
 
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Bad {
+pub(crate) enum Bad {
     /// An option that does not exist.
     Option,
     /// An argument that is no domain, or too many.
@@ -33,7 +33,9 @@ enum Bad {
 use Bad::{Argument, BrokenFile, BrokenHost, Garbage, NoDns, NoKey, NoPermission, NoTree, Option};
 
 /// A command, what is wrong, the exit code and what is said, on stdout or on stderr. SERVER is a dead one.
-const CASES: &[(&str, Bad, i32, &str)] = &[
+type Case = (&'static str, Bad, i32, &'static str);
+
+pub(crate) const CASES: &[Case] = &[
     ("add --nothing x.test", Option, 64, "unknown option \"--nothing\""),
     ("add", Argument, 64, "expected DOMAIN..."),
     ("add ../x", Argument, 64, "domain \"../x\""),
@@ -230,33 +232,43 @@ fn spoil(stage: &Stage, bad: Bad) {
     }
 }
 
+/// A port that nothing listens at.
+pub(crate) fn dead_server() -> String {
+    std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+/// Runs the command of a case, with further options.
+pub(crate) fn run((line, bad, ..): &Case, server: &str, options: &[&str]) -> Output {
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    let stage = Stage::new();
+    stage.write(
+        "message",
+        &fs::read_to_string(crate::support::project("tests/vectors/rfc6376-a2.eml")).unwrap(),
+    );
+    spoil(&stage, *bad);
+    let message = stage.path("message").display().to_string();
+    let words = line.replace("SERVER", server).replace("MESSAGE", &message);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("etc")).args(words.split_whitespace()).args(options);
+    if *bad == NoPermission && is_root {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command.stdin(Stdio::null()).output().unwrap();
+    if *bad == NoPermission {
+        for folder in ["etc/keys", "etc/domains"] {
+            fs::set_permissions(stage.path(folder), fs::Permissions::from_mode(0o755)).unwrap();
+        }
+    }
+    output
+}
+
 #[test]
 fn every_subcommand_names_what_is_wrong_and_has_its_exit_code() {
-    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
-    // A port that nothing listens at.
-    let server =
-        std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string();
+    let server = dead_server();
     let mut wrong = Vec::new();
-    for (line, bad, code, says) in CASES {
-        let stage = Stage::new();
-        stage.write(
-            "message",
-            &fs::read_to_string(crate::support::project("tests/vectors/rfc6376-a2.eml")).unwrap(),
-        );
-        spoil(&stage, *bad);
-        let message = stage.path("message").display().to_string();
-        let fill = |text: &str| text.replace("SERVER", &server).replace("MESSAGE", &message);
-        let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
-        let words = fill(line);
-        command
-            .arg("--etc")
-            .arg(stage.path("etc"))
-            .args(words.split_whitespace())
-            .stdin(Stdio::null());
-        if *bad == NoPermission && is_root {
-            command.uid(65_534).gid(65_534);
-        }
-        let output = command.output().unwrap();
+    for case in CASES {
+        let (line, bad, code, says) = case;
+        let output = run(case, &server, &[]);
         let texts =
             [&output.stdout, &output.stderr].map(|text| String::from_utf8_lossy(text).into_owned());
         let text = texts.concat();
@@ -264,7 +276,7 @@ fn every_subcommand_names_what_is_wrong_and_has_its_exit_code() {
         let has_usage = *code != 64 || texts[1].contains("dkimctl: usage: dkimctl");
         let never = NEVER.iter().find(|never| text.contains(**never));
         if output.status.code() != Some(*code)
-            || !text.contains(&fill(says))
+            || !text.contains(&says.replace("SERVER", &server))
             || !has_usage
             || never.is_some()
         {
@@ -273,13 +285,23 @@ fn every_subcommand_names_what_is_wrong_and_has_its_exit_code() {
                 output.status.code()
             ));
         }
-        if *bad == NoPermission {
-            fs::set_permissions(stage.path("etc/keys"), fs::Permissions::from_mode(0o755)).unwrap();
-            fs::set_permissions(stage.path("etc/domains"), fs::Permissions::from_mode(0o755))
-                .unwrap();
-        }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn what_fails_says_so_in_json_with_the_same_exit_code() {
+    let server = dead_server();
+    for case in CASES {
+        let (line, bad, code, _) = case;
+        let output = run(case, &server, &["--json"]);
+        assert_eq!(output.status.code(), Some(*code), "{line} ({bad:?}): {output:?}");
+        let (result, findings) = crate::support::reported(&output.stdout);
+        let has_error = findings.iter().any(|one| one["severity"] != "info");
+        assert!(has_error || *code == 0, "{line} ({bad:?}): {result} {findings:?}");
+        let texts = String::from_utf8_lossy(&output.stdout);
+        assert!(!NEVER.iter().any(|never| texts.contains(never)), "{line} ({bad:?}): {texts}");
+    }
 }
 
 #[test]

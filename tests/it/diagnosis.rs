@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, stdout};
+use crate::support::{Sandbox, result, stdout};
 
 const KEY: &str = "/etc/sendmail-dkim/keys/sample.com/s.private";
 
@@ -72,7 +72,7 @@ fn found(sandbox: &Sandbox, case: &Case, canonicalization: &str) -> Value {
     stdout(&sandbox.sh("root", &script, message.as_bytes()));
     let received = sandbox.received(&recipient);
     let output = sandbox.sh("alice", "dkimctl verify --json", &received.octets);
-    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let told = result(&output.stdout);
     assert_eq!(told.as_array().unwrap().len(), 1, "{output:?}");
     told[0].clone()
 }
@@ -85,8 +85,8 @@ fn what_a_real_postfix_did_to_a_message_is_named() {
     for case in cases() {
         for canonicalization in ["relaxed", "simple"] {
             let told = found(&sandbox, &case, canonicalization);
-            let findings = told["findings"].as_array().unwrap();
-            let names: Vec<_> = findings.iter().map(|one| one["what"].as_str().unwrap()).collect();
+            let findings = told["diagnosis"].as_array().unwrap();
+            let names: Vec<_> = findings.iter().map(|one| one["code"].as_str().unwrap()).collect();
             assert_eq!(names, case.found, "{canonicalization} {}\n{told:#}", case.header);
             assert!(findings.iter().all(|one| one["proven"] == true), "{told:#}");
             assert_eq!(told["result"] == "pass", case.found.is_empty(), "{told:#}");

@@ -3,7 +3,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Sandbox, Stage, dkimctl, feed, project, stderr, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, feed, project, result, stderr, stdout};
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
@@ -139,11 +139,11 @@ fn verify_names_what_was_changed_on_the_way() {
     );
     let (code, said) = verify(&["--json", "--keys", &keys], changed.as_bytes());
     assert_eq!(code, Some(1));
-    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let told = result(&said);
     assert_eq!((&told[0]["result"], &told[0]["fault"]), (&"fail".into(), &"body".into()));
-    let what: Vec<_> = told[0]["findings"].as_array().unwrap().iter().collect();
+    let what: Vec<_> = told[0]["diagnosis"].as_array().unwrap().iter().collect();
     assert!(what.iter().all(|one| one["proven"] == true), "{said}");
-    assert_eq!((&what[0]["what"], &what[1]["what"]), (&"footer".into(), &"subject-tag".into()));
+    assert_eq!((&what[0]["code"], &what[1]["code"]), (&"footer".into(), &"subject-tag".into()));
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn no_more_than_a_hundred_signatures_are_verified() {
     }
     let message = format!("{}{rest}", signature.repeat(102));
     let (_, said) = verify(&["--json", "--keys", &keys], message.as_bytes());
-    let told: serde_json::Value = serde_json::from_str(&said).unwrap();
+    let told = result(&said);
     assert_eq!(told.as_array().unwrap().len(), 101);
     assert_eq!(told[100]["fault"], "too-many");
 }

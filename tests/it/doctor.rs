@@ -2,7 +2,7 @@ use std::process::Output;
 
 use serde_json::Value;
 
-use crate::support::Sandbox;
+use crate::support::{Sandbox, reported, result};
 
 const DOCTOR: &str = "dkimctl doctor --offline --json";
 
@@ -12,16 +12,13 @@ fn found(sandbox: &Sandbox) -> Vec<(String, String)> {
 }
 
 fn findings(output: &Output) -> Vec<(String, String)> {
-    let findings: Value = serde_json::from_slice(&output.stdout)
-        .unwrap_or_else(|error| panic!("{error}: {output:?}"));
+    let (_, findings) = reported(&output.stdout);
     let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
     let findings: Vec<(String, String)> = findings
-        .as_array()
-        .unwrap()
         .iter()
         .map(|finding| {
             assert!(!text(finding, "evidence").is_empty() && !text(finding, "remedy").is_empty());
-            (text(finding, "check"), text(finding, "severity"))
+            (text(finding, "code"), text(finding, "severity"))
         })
         .collect();
     let code = findings.iter().map(|(_, severity)| match severity.as_str() {
@@ -415,9 +412,9 @@ fn keys_without_a_domain_file_and_a_key_without_a_file_have_remedies_that_work()
     let sandbox = clean("doctor");
     let remedy = |check: &str| {
         let output = sandbox.sh("root", DOCTOR, b"");
-        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
-        let found = findings.as_array().unwrap().iter().find(|one| one["check"] == check);
-        found.unwrap_or_else(|| panic!("{findings}"))["remedy"].as_str().unwrap().to_owned()
+        let (_, findings) = reported(&output.stdout);
+        let found = findings.iter().find(|one| one["code"] == check);
+        found.unwrap_or_else(|| panic!("{findings:?}"))["remedy"].as_str().unwrap().to_owned()
     };
     // As a purge of the package leaves them.
     sandbox.root("rm /etc/sendmail-dkim/domains/sample.com.toml");
@@ -434,7 +431,7 @@ fn keys_without_a_domain_file_and_a_key_without_a_file_have_remedies_that_work()
         "dkimctl add sample.com; publish the record that it prints; then dkimctl use sample.com"
     ));
     let made = sandbox.root("dkimctl add sample.com --json");
-    let made: Value = serde_json::from_str(&made).unwrap();
+    let made = result(made);
     sandbox.root(&format!("dkimctl use sample.com {}", made[0]["selector"].as_str().unwrap()));
     assert_eq!(found(&sandbox), []);
 }

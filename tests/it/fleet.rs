@@ -1,9 +1,7 @@
 use std::fs;
 use std::process::Command;
 
-use serde_json::Value;
-
-use crate::support::{Sandbox, project, stdout};
+use crate::support::{Sandbox, project, result, stdout};
 
 const DOMAIN: &str = "fleet.example";
 /// The DNS server's address, which all hosts reach.
@@ -107,7 +105,7 @@ fn three_hosts_sign_for_one_domain_with_a_key_each_and_one_change_of_the_zone() 
     // Each rotates by itself; the same change, once more, lets all of them go on.
     let rotate = |host: &Sandbox| -> String {
         let shown = host.root(&format!("dkimctl rotate {DOMAIN} --json"));
-        let reports: Value = serde_json::from_str(&shown).unwrap();
+        let reports = result(shown);
         reports[0]["stage"].as_str().unwrap().to_owned()
     };
     assert_eq!(hosts.iter().map(rotate).collect::<Vec<_>>(), ["pending"; 3]);

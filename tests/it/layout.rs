@@ -471,7 +471,7 @@ fn the_manual_says_what_to_do_about_each_reason_in_the_log() {
         assert!(texts.len() > 4, "{name}: {texts:?}");
         for text in &texts {
             let is_listed = items.iter().any(|item| text.starts_with(item));
-            assert!(is_listed, "sendmail.dkim(8) lacks {text:?}: src/admin/log/remedies.rs");
+            assert!(is_listed, "sendmail.dkim(8) lacks {text:?}: src/admin/remedies.rs");
         }
     }
 }

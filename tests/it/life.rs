@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, feed, project, stderr, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, feed, project, result, stderr, stdout};
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
@@ -16,7 +16,7 @@ fn file(stage: &Stage, domain: &str) -> String {
 }
 
 fn json(stage: &Stage, args: &[&str]) -> Value {
-    serde_json::from_str(&stdout(&dkimctl(stage, &[args, &["--json"]].concat()))).unwrap()
+    result(stdout(&dkimctl(stage, &[args, &["--json"]].concat())))
 }
 
 #[test]
@@ -71,7 +71,7 @@ fn many_domains_come_from_standard_input() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
     command.arg("--etc").arg(stage.path("new")).args(["add", "-", "--type", "ed25519", "--json"]);
     let output = feed(&mut command, b"b.test a.test # the first\n\nc.test\n");
-    let made: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    let made = result(stdout(&output));
     let names: Vec<_> = made.as_array().unwrap().iter().map(|one| one["domain"].clone()).collect();
     assert_eq!(names, ["a.test", "b.test", "c.test"]);
     let listed = json(&stage, &["list"]);
@@ -152,7 +152,7 @@ fn a_list_goes_on_after_a_broken_file_and_the_empty_state_has_one_text() {
 }
 
 /// The scripts where `make install` puts them.
-fn install_scripts(sandbox: &Sandbox) {
+pub(crate) fn install_scripts(sandbox: &Sandbox) {
     sandbox.root("mkdir -p /usr/libexec/sendmail-dkim");
     for (name, mode) in
         [("register", 755), ("status", 755), ("unregister", 755), ("group.sh", 644), ("mta", 644)]
@@ -166,7 +166,7 @@ fn install_scripts(sandbox: &Sandbox) {
 
 /// A host whose mail agents are entries of the group, as on Enterprise Linux, with a stand-in for alternatives(8) that
 /// writes down what it is asked. Postfix has the best priority, and another one is there.
-const GROUP: &str = "
+pub(crate) const GROUP: &str = "
 mkdir -p /var/lib/alternatives /opt/bin; rm -f /usr/sbin/dpkg-divert /usr/bin/dpkg-divert
 cp /usr/sbin/sendmail.postfix /usr/sbin/sendmail.other
 for name in postfix other; do touch /usr/bin/mailq.$name; done

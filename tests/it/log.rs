@@ -1,6 +1,6 @@
 use std::process::Output;
 
-use crate::support::{Sandbox, feed, project};
+use crate::support::{Sandbox, feed, project, result};
 
 const DOMAIN: &str = "log.test";
 
@@ -195,7 +195,7 @@ fn dkimctl_counts_what_became_of_mail_in_the_log_of_a_real_daemon() {
         let log = |options: &str| {
             sandbox.root(&format!("TZ=Asia/Tokyo dkimctl log --file {file} {options}"))
         };
-        let found: serde_json::Value = serde_json::from_str(&log("--json")).unwrap();
+        let found = result(log("--json"));
         let counts =
             ["signed", "unsigned", "refused"].map(|result| found[result].as_u64().unwrap());
         assert_eq!(counts, [3, 4, 0], "{file}: {found}");

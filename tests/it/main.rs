@@ -92,6 +92,8 @@ mod replay;
 mod rotate;
 /// In the sandbox: the sandbox can tell a bad signature from a good one.
 mod sandbox_itself;
+/// All that `dkimctl --json` prints is as docs/dkimctl.schema.json describes it, by a validator of its own.
+mod schema;
 /// Chance makes SMTP sessions, and each side sees what it would see without us.
 mod session;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.

@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, project, stderr, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, project, result, stderr, stdout};
 
 /// Keys of two domains: one in both types, one of RFC 6376, appendix C, without its record.
 fn stage() -> Stage {
@@ -23,7 +23,7 @@ fn record(stage: &Stage, args: &[&str]) -> String {
 }
 
 fn json(stage: &Stage, args: &[&str]) -> Value {
-    serde_json::from_str(&record(stage, args)).unwrap()
+    result(record(stage, args))
 }
 
 #[test]

@@ -19,6 +19,8 @@ use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
 
+use serde_json::Value;
+
 /// Below the crate's folder.
 pub(crate) fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -47,6 +49,21 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
 pub(crate) fn stdout(output: &Output) -> String {
     assert!(output.status.success(), "{output:?}");
     String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+/// What `dkimctl --json` printed: `result` and `findings`.
+pub(crate) fn reported(printed: impl AsRef<[u8]>) -> (Value, Vec<Value>) {
+    let printed = printed.as_ref();
+    let mut all: Value = serde_json::from_slice(printed)
+        .unwrap_or_else(|error| panic!("{error}: {}", String::from_utf8_lossy(printed)));
+    assert_eq!(all["version"], 1, "{all}");
+    let findings = all["findings"].as_array().unwrap_or_else(|| panic!("{all}")).clone();
+    (all["result"].take(), findings)
+}
+
+/// The `result` of what `dkimctl --json` printed.
+pub(crate) fn result(printed: impl AsRef<[u8]>) -> Value {
+    reported(printed).0
 }
 
 /// What a command said on stderr.

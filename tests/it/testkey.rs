@@ -1,8 +1,6 @@
 use std::process::Output;
 
-use serde_json::Value;
-
-use crate::support::{Sandbox, Stage};
+use crate::support::{Sandbox, Stage, reported};
 
 /// Its selectors are the cases.
 const DOMAIN: &str = "testkey.test";
@@ -224,17 +222,19 @@ fn every_mistake_is_named_in_one_run_and_the_worst_gives_the_exit_code() {
     publish(&sandbox);
     let output = testkey(&sandbox, "--json");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
-    let all: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let (all, findings) = reported(&output.stdout);
+    let all = all.as_array().unwrap();
     assert_eq!(all.len(), CASES.len());
-    for (case, tested) in CASES.iter().zip(&all) {
+    for (case, tested) in CASES.iter().zip(all) {
         assert_eq!(tested["selector"], case.selector);
         assert_eq!(tested["outcome"], case.outcome, "{tested:#}");
-        let findings = tested["findings"].as_array().unwrap();
-        let names: Vec<_> = findings.iter().map(|one| one["what"].as_str().unwrap()).collect();
+        let findings = findings.iter().filter(|one| one["subject"] == tested["name"]);
+        let findings: Vec<_> = findings.collect();
+        let names: Vec<_> = findings.iter().map(|one| one["code"].as_str().unwrap()).collect();
         let dangling = case.selector == "dangling";
         let wanted = if dangling { &["alias", "no-record"] } else { case.findings };
         assert_eq!(names, wanted, "{tested:#}");
-        let said = findings.iter().any(|one| one["message"].as_str().unwrap().contains(case.says));
+        let said = findings.iter().any(|one| one["evidence"].as_str().unwrap().contains(case.says));
         assert!(said || findings.is_empty(), "{tested:#}");
     }
     // The same for people.

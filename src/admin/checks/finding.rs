@@ -2,9 +2,11 @@
 
 use std::path::PathBuf;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
+use crate::admin::output::Failure;
 use crate::admin::store::Readers;
+use crate::dkim::Domain;
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,18 +20,19 @@ pub(crate) enum Severity {
     Error,
 }
 
-/// One problem.
-#[derive(Clone, Debug, Serialize)]
+/// One problem, or a step that is left. Every subcommand reports problems in this form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Finding {
-    /// The name of the check: a setting of Postfix, or a name that dkimctl(8) defines.
-    pub(crate) check: &'static str,
     pub(crate) severity: Severity,
+    /// A name that never changes: a setting of Postfix, or a name of our own.
+    pub(crate) code: &'static str,
+    /// What the finding is about: the name of a record, a domain, a path, a unit.
+    pub(crate) subject: Option<String>,
     /// Where the problem is, and its consequence.
     pub(crate) evidence: String,
-    /// What to do.
+    /// What to do; empty if nothing can be said.
     pub(crate) remedy: String,
     /// How `doctor --fix` does it, if it can.
-    #[serde(skip)]
     pub(crate) fix: Option<Fix>,
 }
 
@@ -46,18 +49,59 @@ pub(crate) enum Fix {
     Enable,
 }
 
+/// Whether `doctor --fix` does it, or only with `--yes`.
+impl Serialize for Fix {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(match self {
+            Self::Rights(..) | Self::Command | Self::Enable => "safe",
+            Self::Postfix(_) => "confirm",
+        })
+    }
+}
+
+/// A failure, of the whole command or of a part of it.
+impl From<&Failure> for Finding {
+    fn from(failure: &Failure) -> Self {
+        let (evidence, remedy) = (failure.what(), failure.remedy());
+        let finding = Self::error(failure.name(), evidence, remedy);
+        Self { subject: failure.subject().map(str::to_owned), ..finding }
+    }
+}
+
 impl Finding {
     pub(crate) fn new(
         severity: Severity,
-        check: &'static str,
+        code: &'static str,
         evidence: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self { check, severity, evidence: evidence.into(), remedy: remedy.into(), fix: None }
+        let (evidence, remedy) = (evidence.into(), remedy.into());
+        Self { severity, code, subject: None, evidence, remedy, fix: None }
+    }
+
+    /// The record `name` of a key is not in DNS, which had it last on `day`, if ever.
+    pub(crate) fn record(name: &str, domain: &Domain, day: Option<&str>) -> Self {
+        let evidence = match day {
+            Some(day) => format!("{name} is no longer in DNS; it was last seen on {day}"),
+            None => format!("{name} was not found in DNS yet"),
+        };
+        let remedy =
+            format!("publish the record (dkimctl record {domain}), then dkimctl testkey {domain}");
+        Self::warning("record", evidence, remedy).about(name)
+    }
+
+    /// Names what it is about.
+    pub(crate) fn about(self, subject: &(impl ToString + ?Sized)) -> Self {
+        Self { subject: Some(subject.to_string()), ..self }
     }
 
     pub(crate) fn fixed_by(self, fix: Option<Fix>) -> Self {
         Self { fix, ..self }
+    }
+
+    /// Whether it is more than a remark.
+    pub(crate) fn is_wrong(&self) -> bool {
+        self.severity != Severity::Info
     }
 
     pub(crate) fn is_error(&self) -> bool {
@@ -65,18 +109,31 @@ impl Finding {
     }
 
     pub(crate) fn error(
-        check: &'static str,
+        code: &'static str,
         evidence: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::new(Severity::Error, check, evidence, remedy)
+        Self::new(Severity::Error, code, evidence, remedy)
     }
 
     pub(crate) fn warning(
-        check: &'static str,
+        code: &'static str,
         evidence: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Self::new(Severity::Warning, check, evidence, remedy)
+        Self::new(Severity::Warning, code, evidence, remedy)
     }
+}
+
+/// Remarks of one kind.
+pub(crate) fn remarks(code: &'static str, texts: &[String]) -> Vec<Finding> {
+    texts.iter().map(|text| Finding::new(Severity::Info, code, text.as_str(), "")).collect()
+}
+
+/// Steps, numbered, the evidence of each below it.
+pub(crate) fn numbered<'a, I: IntoIterator<Item = &'a Finding>>(steps: I) -> String {
+    let lines = steps.into_iter().zip(1..).map(|(Finding { remedy, evidence, .. }, number)| {
+        format!("{number:>3}. {remedy}\n     ({evidence})\n")
+    });
+    lines.collect()
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs::{self, Metadata};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use nix::unistd::Group;
@@ -28,7 +28,7 @@ const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/li
 /// Checks the wrapper, and what the host and Postfix do to it.
 pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Finding> {
     let mut findings = obstacles(host);
-    if let Ok((path, wrapper)) = installed() {
+    if let Some((path, wrapper)) = installed() {
         findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
         findings.extend(enabled(host));
         findings.extend(host.zip(state()).into_iter().flat_map(|(host, state)| {
@@ -41,20 +41,20 @@ pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
 
 /// Reports what keeps all mail of the host from being signed.
 pub(crate) fn obstacles(host: Option<&Host>) -> Vec<Finding> {
-    let choice = installed().ok().and_then(|(_, wrapper)| is_sendmail(&wrapper));
+    let choice = installed().and_then(|(_, wrapper)| is_sendmail(&wrapper));
     choice.into_iter().chain(before_choice(host)).collect()
 }
 
 /// Whether programs that send mail call the wrapper.
 pub(crate) fn is_active() -> bool {
-    installed().is_ok_and(|(_, wrapper)| is_sendmail(&wrapper).is_none())
+    installed().is_some_and(|(_, wrapper)| is_sendmail(&wrapper).is_none())
 }
 
 /// Reports what would keep all mail from being signed if sendmail.dkim were the active sendmail.
 pub(crate) fn before_choice(host: Option<&Host>) -> Vec<Finding> {
-    let (path, wrapper) = match installed() {
-        Ok(found) => found,
-        Err(finding) => return vec![finding],
+    let Some((path, wrapper)) = installed() else {
+        let evidence = format!("none of {} exists", WRAPPERS.join(", "));
+        return vec![Finding::error("wrapper", evidence, "make install, or install the package")];
     };
     let mut findings = rights(path, &wrapper);
     findings.extend(mount(path));
@@ -63,25 +63,18 @@ pub(crate) fn before_choice(host: Option<&Host>) -> Vec<Finding> {
     findings
 }
 
-fn installed() -> Result<(&'static str, Metadata), Finding> {
-    let found = WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)));
-    found.ok_or_else(|| {
-        let evidence = format!("none of {} exists", WRAPPERS.join(", "));
-        Finding::error("wrapper", evidence, "make install, or install the package")
-    })
+fn installed() -> Option<(&'static str, Metadata)> {
+    WRAPPERS.iter().find_map(|path| Some((*path, fs::metadata(path).ok()?)))
 }
 
 fn is_same(one: &Metadata, other: &Metadata) -> bool {
     (one.dev(), one.ino()) == (other.dev(), other.ino())
 }
 
-/// The target of the links that programs call as sendmail.
-pub(crate) fn active() -> String {
+/// The target of the links that programs call as sendmail. `Err`: why nothing can be called.
+pub(crate) fn active() -> Result<PathBuf, String> {
     let [path, ..] = SENDMAIL;
-    match fs::canonicalize(path) {
-        Ok(active) => active.display().to_string(),
-        Err(error) => format!("{path}: {}", plain(&error)),
-    }
+    fs::canonicalize(path).map_err(|error| format!("{path}: {}", plain(&error)))
 }
 
 /// Checks that all paths that programs call lead to the wrapper.
@@ -341,7 +334,7 @@ mod tests {
         assert_eq!(entries.len(), 3, "{entries:?}");
         let found = |real: &str| -> Vec<&str> {
             let found = agents(&entries, Path::new(real), "/usr/sbin/sendmail.dkim");
-            found.iter().map(|finding| finding.check).collect()
+            found.iter().map(|finding| finding.code).collect()
         };
         assert_eq!(found("/usr/sbin/sendmail.postfix"), ["mail_agents"]);
         assert_eq!(found("/usr/sbin/sendmail.exim"), ["mail_agents", "followers"]);

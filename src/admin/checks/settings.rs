@@ -391,7 +391,7 @@ mod tests {
         let configuration =
             Configuration { host: Some(host), files: vec![config.unwrap()], is_stopped: false };
         let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &configuration);
-        findings.iter().map(|finding| finding.check).collect()
+        findings.iter().map(|finding| finding.code).collect()
     }
 
     #[test]
@@ -427,7 +427,7 @@ mod tests {
             let configuration = Configuration { host: Some(host), ..Configuration::default() };
             let settings = CLEAN.replace("myorigin = sample.com", &format!("myorigin = {name}"));
             let findings = findings(&postfix(&settings, ""), &configuration);
-            let checks: Vec<_> = findings.iter().map(|finding| finding.check).collect();
+            let checks: Vec<_> = findings.iter().map(|finding| finding.code).collect();
             assert_eq!(checks, ["local_origin"], "{name}");
         }
         // Postfix does not change an address that the wrapper completed.

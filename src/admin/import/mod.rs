@@ -18,8 +18,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::checks::obstacles::{Missing, is_installed, missing};
-use super::cli::{Args, DRY_RUN, JSON, Opt, SERVER};
+use super::checks::finding::Finding;
+use super::checks::obstacles::{is_installed, missing};
+use super::cli::{Args, DRY_RUN, Opt, SERVER};
 use super::dns::Dns;
 use super::input;
 use super::output::Failure;
@@ -43,7 +44,6 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("--rspamd", "read rspamadm configdump --json dkim_signing"),
     DRY_RUN,
     SERVER,
-    JSON,
 ];
 
 pub(super) const HELP: &str = "\
@@ -114,13 +114,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             match dns {
                 Ok(dns) => report.ask_dns(&args.etc, dns)?,
                 Err(why) => {
-                    let step = Missing::new("dkimctl testkey", why.what());
+                    let step = Finding::warning("testkey", why.what(), "dkimctl testkey");
                     report.require(Failure::UNAVAILABLE, [step]);
                 }
             }
         }
     }
-    args.print(&report, &report.text(is_dry))?;
+    args.report(&report.json(), &report.findings(), &report.text(is_dry))?;
     Ok(ExitCode::from(report.code))
 }
 

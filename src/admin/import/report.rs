@@ -5,12 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use super::domain_files::{HEAD, Imported};
 use super::keys::ImportedKey;
 use super::mapping::Mapping;
-use crate::admin::checks::obstacles::Missing;
+use crate::admin::checks::finding::{Finding, Severity, numbered, remarks};
 use crate::admin::dns::Dns;
 use crate::admin::filter::{ADDRESSES, Clients, NAMES};
 use crate::admin::input;
@@ -21,23 +22,19 @@ use crate::admin::store::{NewFile, Readers, Store};
 use crate::config::Host;
 use crate::wrapper::handoff::USUAL;
 
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Report {
     /// The program that signed so far.
-    #[serde(skip)]
     name: &'static str,
-    #[serde(rename = "taken")]
     imported: Vec<String>,
     not_needed: Vec<String>,
-    #[serde(rename = "not_to_be_had")]
     not_supported: Vec<String>,
     warnings: Vec<String>,
     files: Vec<Planned>,
     written: bool,
     /// The steps before all that OpenDKIM signs is signed here.
-    pub(super) missing: Vec<Missing>,
+    missing: Vec<Finding>,
     /// The exit code that the steps so far call for.
-    #[serde(skip)]
     pub(super) code: u8,
 }
 
@@ -48,6 +45,7 @@ struct Planned {
     /// The content; of a key, what it is.
     text: String,
     /// The file exists already, with the same content.
+    #[serde(rename = "exists")]
     is_there: bool,
     #[serde(skip)]
     key: Option<Zeroizing<Vec<u8>>>,
@@ -105,9 +103,10 @@ impl Report {
             self.plan(etc.join(NAMES), clients.name_table(), None);
         }
         if host.is_none_or(|host| host.filter_user.is_none()) {
-            let step = Missing::new(
-                "dkimctl setup --smtp, if the milter that signs is in smtpd_milters",
+            let step = Finding::warning(
+                "smtp-clients",
                 "it signs mail that the hosts in clients.cidr submit by SMTP",
+                "dkimctl setup --smtp, if the milter that signs is in smtpd_milters",
             );
             self.require(Failure::CONFIG, [step]);
         }
@@ -170,7 +169,7 @@ impl Report {
     }
 
     /// Adds steps; the first ones decide on the exit code.
-    pub(super) fn require(&mut self, code: u8, steps: impl IntoIterator<Item = Missing>) {
+    pub(super) fn require(&mut self, code: u8, steps: impl IntoIterator<Item = Finding>) {
         self.missing.extend(steps);
         if self.code == 0 && !self.missing.is_empty() {
             self.code = code;
@@ -180,22 +179,24 @@ impl Report {
     /// What the other program does and the new files do not.
     pub(super) fn look_for_losses(&mut self) {
         let no_key = self.files.iter().all(|file| file.key.is_none()).then(|| {
-            Missing::new(
+            Finding::error(
+                "no-key",
+                "no key was imported: nothing is signed with what was",
                 format!(
                     "correct what is named above in the configuration of {}, and import again",
                     self.name
                 ),
-                "no key was imported: nothing is signed with what was",
             )
         });
         let lost = (!self.not_supported.is_empty()).then(|| {
-            Missing::new(
+            Finding::warning(
+                "differences",
+                format!("{} above not supported", self.not_supported.len()),
                 format!(
                     "go through what is not supported: correct it in the configuration of {} and import again, \
                      write it into the domain files, or do without it",
                     self.name
                 ),
-                format!("{} above not supported", self.not_supported.len()),
             )
         });
         self.require(Failure::DATA, no_key.into_iter().chain(lost));
@@ -215,21 +216,24 @@ impl Report {
         };
         let tested = published::tested(etc, dns)?;
         let wrong = tested.iter().filter(|one| one.outcome != Outcome::Ok && is_new(&one.name));
-        let mut steps: Vec<Missing> = wrong
+        let mut steps: Vec<Finding> = wrong
             .map(|one| {
                 let domain = one.name.split_once("._domainkey.").unwrap_or_default().1;
                 let found = one.findings.iter().map(|finding| finding.message.as_str());
-                Missing::new(
-                    format!("correct the record (dkimctl record {domain}), and ask for it: dkimctl testkey {domain}"),
+                Finding::warning(
+                    "record",
                     format!("{}: {}", one.name, found.collect::<Vec<_>>().join("; ")),
+                    format!("correct the record (dkimctl record {domain}), and ask for it: dkimctl testkey {domain}"),
                 )
+                .about(&one.name)
             })
             .collect();
         let default = etc.join("keys/default");
         if self.files.iter().any(|file| file.path.starts_with(&default)) {
-            steps.push(Missing::new(
-                "ask for the record of each domain whose mail default.toml signs: dkimctl verify, with a message of each",
+            steps.push(Finding::warning(
+                "default-records",
                 "the domain of each message is that of its record, so that there is no list of them to ask for",
+                "ask for the record of each domain whose mail default.toml signs: dkimctl verify, with a message of each",
             ));
         }
         self.require(Failure::UNAVAILABLE, steps);
@@ -253,6 +257,26 @@ impl Report {
         store.files(&new.collect::<Vec<_>>())?;
         self.written = true;
         Ok(())
+    }
+
+    pub(super) fn json(&self) -> Value {
+        json!({"program": self.name, "files": self.files, "written": self.written})
+    }
+
+    /// What became of each setting, and the steps that are left.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let serious = |code, texts| {
+            let finding = |finding| Finding { severity: Severity::Warning, ..finding };
+            remarks(code, texts).into_iter().map(finding).collect()
+        };
+        [
+            self.missing.clone(),
+            serious("not-supported", &self.not_supported),
+            serious("to-check", &self.warnings),
+            remarks("imported", &self.imported),
+            remarks("not-needed", &self.not_needed),
+        ]
+        .concat()
     }
 
     pub(super) fn text(&self, is_dry: bool) -> String {
@@ -285,10 +309,10 @@ impl Report {
         let is_new = |file: &Planned| file.path.ends_with("config.toml") && !file.is_there;
         if self.written && self.files.iter().any(is_new) {
             let why = "config.toml is new; Postfix's settings complete it";
-            steps.push(Missing::new("dkimctl setup", why));
+            steps.push(Finding::warning("setup", why, "dkimctl setup"));
         }
         if !self.missing.is_empty() {
-            let list = Missing::list(&steps);
+            let list = numbered(&steps);
             return format!(
                 "\nNot all that {} signs is signed here: leave it as it is. What is left to do:\n\n{list}",
                 self.name
@@ -304,15 +328,16 @@ impl Report {
             }
             name => format!("take {name} out of non_smtpd_milters in main.cf"),
         };
-        steps.push(Missing::new(
-            farewell,
+        steps.push(Finding::warning(
+            "farewell",
             "all that it signs of the mail submitted on this host is signed here, and the DNS has the records; \
              both would sign it twice",
+            farewell,
         ));
         format!(
             "\nAll that {} signs is signed here. What is left to do:\n\n{}",
             self.name,
-            Missing::list(&steps)
+            numbered(&steps)
         )
     }
 }

@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 use nix::unistd::{Uid, User};
 use serde::Serialize;
 
+use crate::admin::checks::finding::{Finding, Severity};
+
 /// Users and failures that are shown to people.
 const MOST_SHOWN: usize = 10;
 
@@ -13,7 +15,6 @@ const MOST_SHOWN: usize = 10;
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
     /// Absent: from the beginning of the log.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) since: Option<String>,
     pub(super) until: String,
     pub(super) signed: u64,
@@ -33,7 +34,7 @@ pub(super) struct Group {
     /// There is a domain file for it.
     pub(super) configured: bool,
     pub(super) result: String,
-    #[serde(skip_serializing_if = "String::is_empty")]
+    /// A code; empty if there is none.
     pub(super) reason: String,
     pub(super) messages: u64,
 }
@@ -52,7 +53,6 @@ pub(super) struct Reason {
 #[derive(Debug, Serialize)]
 pub(super) struct Sender {
     pub(super) uid: u32,
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) name: Option<String>,
     pub(super) messages: u64,
 }
@@ -85,6 +85,15 @@ impl Sender {
 }
 
 impl Summary {
+    /// Each kind of reason, with what to do about it.
+    pub(super) fn findings(&self) -> Vec<Finding> {
+        let of_reason = |reason: &Reason| {
+            Finding::new(Severity::Warning, reason.code, reason.example.clone(), reason.remedy)
+        };
+        let failed = |fatal: &Fatal| Finding::error("failure", fatal.text.clone(), "");
+        self.reasons.iter().map(of_reason).chain(self.failures.iter().map(failed)).collect()
+    }
+
     pub(super) fn text(&self) -> String {
         let mut text = match &self.since {
             Some(since) => format!("From {since} to {}:\n", self.until),

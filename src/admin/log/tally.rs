@@ -10,9 +10,9 @@ use memchr::memmem::Finder;
 use memchr::memrchr;
 
 use super::line::{self, Said, Stamp};
-use super::remedies::kind_of;
 use super::summary::{Fatal, Group, Reason, Sender, Summary};
 use crate::admin::output::Failure;
+use crate::admin::remedies::kind_of;
 use crate::admin::store::time::{UtcTime, days};
 
 /// The counts of a log.

@@ -1,20 +1,27 @@
 //! What the servers of a zone say of a key's record, each asked itself.
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
+use serde_json::json;
 
 use crate::admin::dns::{Dns, Found};
 use crate::dkim::{PublicKey, Record, RecordError};
 
 /// What one server has.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(super) struct Sight {
     pub(super) server: String,
     pub(super) has: Has,
 }
 
+impl Serialize for Sight {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        let (has, text) = (self.has.code(), self.has.text());
+        json!({"server": self.server, "has": has, "text": text}).serialize(to)
+    }
+}
+
 /// The record of a key, as one server has it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Has {
     /// The key.
     Key,
@@ -29,6 +36,17 @@ pub(super) enum Has {
 }
 
 impl Has {
+    /// A name for scripts.
+    fn code(&self) -> &'static str {
+        match self {
+            Self::Key => "key",
+            Self::Revoked => "revoked",
+            Self::Nothing => "nothing",
+            Self::Other(_) => "other",
+            Self::Unknown(_) => "unknown",
+        }
+    }
+
     /// In words.
     pub(super) fn text(&self) -> String {
         match self {

@@ -3,16 +3,16 @@
 //! Each effect can be done again: what a crash cuts off, the next run does. The domain files are changed
 //! before the state is, and a key is wiped after the state says so.
 
-use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
 use super::look::{Has, Sight, all, look, some_lack, some_unknown};
+use crate::admin::checks::finding::{Finding, Severity};
 use crate::admin::dns::Dns;
 use crate::admin::format::TxtRecord;
-use crate::admin::output::Failure;
+use crate::admin::output::{Failure, Note};
 use crate::admin::publisher::{Change, Publisher};
 use crate::admin::store::domains::{DomainConfig, Index};
 use crate::admin::store::keys::{KeyFolder, NewKey, REVOKED, RSA_BITS, revoked_entry};
@@ -48,16 +48,29 @@ pub(super) struct Report {
     #[serde(flatten)]
     pub(super) rotation: Rotation,
     /// What was done, or would be.
-    pub(super) done: Vec<String>,
+    pub(super) done: Vec<Note>,
     /// What each server of the zone has for the name that it depends on.
     pub(super) servers: Vec<Sight>,
     /// What is to be published.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) publish: Option<TxtRecord>,
     /// What it waits for.
-    pub(super) next: Cow<'static, str>,
+    pub(super) next: Note,
     /// Whether a server did not answer.
+    #[serde(rename = "unavailable")]
     pub(super) trouble: bool,
+}
+
+impl Report {
+    /// What the administrator has to do.
+    pub(super) fn finding(&self) -> Option<Finding> {
+        let record = self.publish.as_ref()?;
+        let (severity, evidence) = match self.trouble {
+            true => (Severity::Error, "the DNS does not have the record of a key that signs"),
+            false => (Severity::Warning, "the DNS does not have this record yet"),
+        };
+        let finding = Finding::new(severity, "record", evidence, self.next.text.as_str());
+        Some(finding.about(&record.name))
+    }
 }
 
 /// A rotation and what it is about.
@@ -104,7 +117,7 @@ impl Step<'_> {
         if !self.folder.key(&rotation.new).private.exists() {
             self.make_key(rotation, &configs)?;
             if self.run.is_dry {
-                self.report.next = "then its record is to be published".into();
+                self.report.next = Note::new("publish", "then its record is to be published");
                 return Ok(None);
             }
         }
@@ -115,12 +128,15 @@ impl Step<'_> {
         }
         if !all(&self.report.servers, &Has::Key) {
             self.report.next = match &self.report.publish {
-                Some(_) => {
-                    "publish this record; once every server of the zone has it, the next run lets it sign"
-                }
-                None => "once every server of the zone has the record, the next run lets it sign",
-            }
-            .into();
+                Some(_) => Note::new(
+                    "publish",
+                    "publish this record; once every server of the zone has it, the next run lets it sign",
+                ),
+                None => Note::new(
+                    "wait",
+                    "once every server of the zone has the record, the next run lets it sign",
+                ),
+            };
             return Ok(None);
         }
         let name = rotation.new.record_name(&self.folder.domain);
@@ -128,7 +144,8 @@ impl Step<'_> {
         seen.lock().unwrap_or_else(PoisonError::into_inner).note(&name, true, self.run.now);
         self.replace(&configs, &rotation.old, &rotation.new)?;
         let until = self.run.now.after(self.run.keep);
-        self.report.done.push(format!("every server has the key, so {} signs", rotation.new));
+        let text = format!("every server has the key, so {} signs", rotation.new);
+        self.done("signs", text);
         self.stays_published(rotation, until);
         Ok(Some(Stage::Retiring { until }))
     }
@@ -146,15 +163,16 @@ impl Step<'_> {
             return Ok(None);
         }
         let text = revoked_entry(&rotation.old, &self.folder.domain);
-        self.report.done.push(format!("nothing signed by {} is on its way any more", rotation.old));
+        let done = format!("nothing signed by {} is on its way any more", rotation.old);
+        self.done("delivered", done);
         self.run.write(&self.folder.key(&rotation.old).record, &text)?;
         Ok(Some(Stage::Revoked))
     }
 
     fn stays_published(&mut self, rotation: &Rotation, until: UtcTime) {
         let old = &rotation.old;
-        self.report.next =
-            format!("the record of {old} has to stay published until {until}").into();
+        let text = format!("the record of {old} has to stay published until {until}");
+        self.report.next = Note::new("keep", text);
     }
 
     /// The key that signs has vanished from the DNS: the old one is still there for that.
@@ -164,22 +182,23 @@ impl Step<'_> {
             let key = self.public_key(new)?;
             self.report.servers = self.look(new, Some(&key));
             if all(&self.report.servers, &Has::Key) {
-                self.report.next = format!("{new} goes on signing").into();
+                self.report.next = Note::new("none", format!("{new} goes on signing"));
                 return Ok(None);
             }
         }
         let key = self.public_key(old)?;
         if !all(&self.look(old, Some(&key)), &Has::Key) {
             self.report.trouble = true;
-            self.report.next = format!(
+            let text = format!(
                 "publish this record: {new} signs, and not every server has its key, nor that of {old}"
-            )
-            .into();
+            );
+            self.report.next = Note::new("publish", text);
             return Ok(None);
         }
         self.replace(&self.configs()?, new, old)?;
-        self.report.done.push(format!("not every server has the key {new}, so {old} signs again"));
-        self.report.next = "publish this record".into();
+        let text = format!("not every server has the key {new}, so {old} signs again");
+        self.done("fell-back", text);
+        self.report.next = Note::new("publish", "publish this record");
         Ok(Some(Stage::Pending))
     }
 
@@ -192,7 +211,7 @@ impl Step<'_> {
         let old = &rotation.old;
         let paths = self.folder.key(old);
         if paths.private.symlink_metadata().is_ok() {
-            self.report.done.push(format!("the key {old} is wiped"));
+            self.done("wiped", format!("the key {old} is wiped"));
             if !self.run.is_dry {
                 self.run.store.wipe(&paths.private)?;
             }
@@ -203,21 +222,27 @@ impl Step<'_> {
             self.report.servers = self.look(old, None);
         }
         if all(&self.report.servers, &Has::Nothing) {
-            self.report.done.push(format!("the record of {old} is gone, and so is this"));
-            self.report.next = "nothing".into();
+            self.done("ended", format!("the record of {old} is gone, and so is this"));
+            self.report.next = Note::new("none", "nothing");
             if !self.run.is_dry {
                 self.run.store.remove(&paths.record)?;
                 drop(state.rotations.remove(at));
                 state.write(&self.run.store)?;
             }
         } else if all(&self.report.servers, &Has::Revoked) {
-            self.report.next = format!("the record of {old} may be deleted").into();
+            let text = format!("the record of {old} may be deleted");
+            self.report.next = Note::new("delete", text);
         } else {
             self.report.publish = Some(record);
-            self.report.next =
-                "publish this record in the place of the old one, or delete that".into();
+            let text = "publish this record in the place of the old one, or delete that";
+            self.report.next = Note::new("revoke", text);
         }
         Ok(self.report)
+    }
+
+    /// Notes what was done.
+    fn done(&mut self, code: &'static str, text: String) {
+        self.report.done.push(Note::new(code, text));
     }
 
     /// The domain files that sign for the domain.
@@ -228,7 +253,7 @@ impl Step<'_> {
     /// Makes the new key: of the type of the old one, with what the record of that says beside it.
     fn make_key(&mut self, rotation: &Rotation, configs: &[DomainConfig]) -> Result<(), Failure> {
         let algorithm = self.public_key(&rotation.old)?.algorithm();
-        self.report.done.push(format!("the key {} ({algorithm}) is made", rotation.new));
+        self.done("made", format!("the key {} ({algorithm}) is made", rotation.new));
         if self.run.is_dry {
             return Ok(());
         }
@@ -282,11 +307,12 @@ impl Step<'_> {
         let (name, by) = (&record.name, publisher.name());
         let done = publisher.publish(change, record);
         self.report.trouble |= done.is_err();
-        self.report.done.push(match (&done, change) {
-            (Ok(()), Change::Set) => format!("{by} has published the record {name}"),
-            (Ok(()), Change::Remove) => format!("{by} has removed the record {name}"),
-            (Err(why), _) => format!("the record {name} was not changed: {why}"),
-        });
+        let (code, text) = match (&done, change) {
+            (Ok(()), Change::Set) => ("published", format!("{by} has published the record {name}")),
+            (Ok(()), Change::Remove) => ("removed", format!("{by} has removed the record {name}")),
+            (Err(why), _) => ("not-changed", format!("the record {name} was not changed: {why}")),
+        };
+        self.done(code, text);
         done.is_ok()
     }
 
@@ -300,7 +326,7 @@ impl Step<'_> {
         for config in configs.iter().filter(|config| config.selectors().contains(from)) {
             let text = config.with(&self.run.etc, from, to)?;
             self.run.write(&config.path, &text)?;
-            self.report.done.push(format!("{}: {from} is {to} now", config.path.display()));
+            self.done("replaced", format!("{}: {from} is {to} now", config.path.display()));
         }
         Ok(())
     }

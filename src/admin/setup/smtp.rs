@@ -10,6 +10,7 @@ use serde::Serialize;
 use toml_edit::Value;
 
 use super::editing::{EXAMPLE, Editing};
+use crate::admin::checks::finding::remarks;
 use crate::admin::cli::Args;
 use crate::admin::filter::{
     self, ADDRESSES, Clients, LOGINS, NAMES, NEXT, RECIPIENTS, SOME, TRANSPORT, USER,
@@ -49,7 +50,6 @@ struct Plan {
 struct Shown<'a> {
     applied: bool,
     changes: &'a str,
-    notes: &'a [String],
 }
 
 pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
@@ -85,7 +85,8 @@ pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
         let option = if is_on { "--smtp" } else { "--smtp=off" };
         text.push_str(&format!("next: dkimctl setup {option} --yes applies this\n"));
     }
-    args.print(&Shown { applied: is_applied, changes: &changes, notes: &plan.notes }, &text)
+    let shown = Shown { applied: is_applied, changes: &changes };
+    args.report(&shown, &remarks("note", &plan.notes), &text)
 }
 
 impl Plan {

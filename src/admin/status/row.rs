@@ -7,7 +7,6 @@ use serde::Serialize;
 
 use crate::admin::checks::finding::Finding;
 use crate::admin::checks::keys::{self, Proof};
-use crate::admin::checks::obstacles::Missing;
 use crate::admin::output::Failure;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::KeyFolder;
@@ -21,32 +20,27 @@ use crate::dkim::{Domain, PublicKey, Record, Selector};
 #[derive(Clone, Debug, Default, Serialize)]
 pub(super) struct Row {
     domain: String,
-    selector: String,
+    pub(super) selector: String,
     /// Whether a domain file names it and it can be used.
     pub(super) signing: bool,
     /// One of the words that the manual page lists.
     state: &'static str,
     /// The stage of its rotation, if it is in one.
-    #[serde(skip_serializing_if = "Option::is_none")]
     stage: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     since: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     until: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     replaces: Option<String>,
-    #[serde(rename = "type", skip_serializing_if = "Option::is_none")]
+    #[serde(rename = "type")]
     key_type: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
     bits: Option<u32>,
     /// The day, in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
     made: Option<String>,
     /// When its record was last seen in DNS.
-    #[serde(skip_serializing_if = "Option::is_none")]
     seen: Option<String>,
-    /// What is wrong with it, and what to do.
-    pub(super) wrong: Vec<Missing>,
+    /// The codes of what is wrong with it.
+    wrong: Vec<&'static str>,
+    #[serde(skip)]
+    pub(super) found: Vec<Finding>,
 }
 
 /// The domain files by d= and the directory of their keys. Without d=, as in `default.toml`: `default`.
@@ -85,7 +79,7 @@ impl Work<'_> {
             }
             let is_named = signing.contains(selector) || is_blocked && row.stage.is_none();
             let is_broken = is_blocked || found.iter().any(Finding::is_error);
-            row.wrong = found.into_iter().map(Missing::from).collect();
+            row.found = found;
             row.signing = is_named && !is_broken;
             row.state = match (is_named, is_broken, row.stage) {
                 (true, false, _) => "signs",
@@ -95,6 +89,7 @@ impl Work<'_> {
             };
             let name = selector.record_name(&folder.domain);
             row.sight(self.seen.of(&name), &name, &folder.domain);
+            row.wrong = row.found.iter().map(|finding| finding.code).collect();
             row
         };
         Ok(selectors.iter().map(row).collect())
@@ -145,7 +140,7 @@ impl Row {
         if !self.signing || sight.is_there {
             return;
         }
-        self.wrong.push(Missing::record(name, domain, self.seen.as_deref()));
+        self.found.push(Finding::record(name, domain, self.seen.as_deref()));
     }
 
     /// The columns of the table.

@@ -79,8 +79,8 @@ fn mistakes(case: &Case<'_>) -> Vec<Finding> {
     // The repaired text may still be wrong.
     let is_all = Record::parse(repaired.as_bytes()).is_ok();
     let findings = typos.iter().map(|typo| Finding {
-        what: typo.name(),
-        message: format!("in the key record: {typo}"),
+        code: typo.name(),
+        text: format!("in the key record: {typo}"),
         proven: is_all,
     });
     findings.collect()

@@ -43,7 +43,7 @@ fn entries(zone: &str) -> Vec<(String, String)> {
 /// The records of a JSON text of `record --json`.
 fn records(json: &str) -> Vec<(String, String)> {
     let json: Value = serde_json::from_str(json).expect("JSON");
-    let all = json["records"].as_array().expect("records");
+    let all = json["result"]["records"].as_array().expect("records");
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
     all.iter().map(|record| (text(&record["name"]), text(&record["value"]))).collect()
 }

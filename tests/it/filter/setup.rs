@@ -6,7 +6,7 @@ use std::fs;
 use serde_json::Value;
 
 use super::message;
-use crate::support::{Sandbox, feed, project, signing_domains};
+use crate::support::{Sandbox, feed, project, reported, signing_domains};
 
 const USER: &str =
     "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin sendmail-dkim";
@@ -243,9 +243,9 @@ fn doctor_finds_every_way_in_which_the_filter_is_half_set_up() {
     sandbox.root(USER);
     let found = || -> BTreeSet<String> {
         let output = sandbox.sh("root", "dkimctl doctor --offline --json", b"");
-        let findings: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let (_, findings) = reported(&output.stdout);
         let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
-        findings.as_array().unwrap().iter().map(|it| text(it, "evidence")).collect()
+        findings.iter().map(|it| text(it, "evidence")).collect()
     };
     assert_eq!(found(), BTreeSet::new());
     sandbox.root("echo 'smtp = true' >>/etc/sendmail-dkim/config.toml");

@@ -68,7 +68,7 @@ fn after(message: &str, canonicalization: &str, changes: &[(&str, &str)]) -> Vec
     }
     let (result, said) = said(&message);
     assert!(result.is_err(), "{message}");
-    let names = |one: &Finding| if one.proven { one.what } else { "" };
+    let names = |one: &Finding| if one.proven { one.code } else { "" };
     said.iter().map(names).filter(|what| !what.is_empty()).collect()
 }
 
@@ -83,7 +83,7 @@ fn what_was_added_to_the_body_is_named() {
         assert_eq!(found, ["banner", "header-intact"]);
     }
     let (_, said) = said(&signed(MESSAGE, "relaxed/relaxed").replace(footer.0, footer.1));
-    assert_eq!(said[0].message, "lines 4 to 7 of the body were added: \"--\" ...");
+    assert_eq!(said[0].text, "lines 4 to 7 of the body were added: \"--\" ...");
 }
 
 #[test]
@@ -132,7 +132,7 @@ fn broken_lines_are_named_with_their_length() {
     }
     let mut message = signed(&message, "relaxed/relaxed");
     message = message.replace(broken[0].0, broken[0].1);
-    assert_eq!(said(&message).1[0].message, "lines longer than 998 bytes were broken");
+    assert_eq!(said(&message).1[0].text, "lines longer than 998 bytes were broken");
     let header = format!("From: a@x.test\r\nSubject: {long}end\r\n\r\nx\r\n");
     let broken =
         [(long.as_str(), &*format!("{}\r\n {}", long.split_at(700).0, long.split_at(700).1))];
@@ -167,7 +167,7 @@ fn lost_dots_are_named_with_their_lines() {
         }
     }
     let (_, said) = said(&signed(message, "simple/simple").replace("\r\n.dot", "\r\ndot"));
-    assert!(said[0].message.starts_with("a dot at the beginning of line 2 of the body was lost"));
+    assert!(said[0].text.starts_with("a dot at the beginning of line 2 of the body was lost"));
 }
 
 #[test]
@@ -181,11 +181,11 @@ fn a_body_that_was_hashed_by_the_other_canonicalization_is_named() {
             let (result, said) = said(&message);
             assert_eq!(result, Err(Fault::Body));
             assert_eq!(
-                (said[0].what, said[0].proven),
+                (said[0].code, said[0].proven),
                 ("other-canonicalization", true),
                 "{said:?}"
             );
-            assert!(said[0].message.starts_with(what), "{said:?}");
+            assert!(said[0].text.starts_with(what), "{said:?}");
         }
     }
 }
@@ -204,7 +204,7 @@ fn a_signature_that_became_encoded_words_is_named() {
     let message = format!("DKIM-Signature:{}{rest}", words.join("\r\n"));
     let (result, said) = said(&message);
     assert!(matches!(result, Err(Fault::Signature(_))), "{result:?}");
-    assert_eq!((said.len(), said[0].what, said[0].proven), (1, "encoded-words", true));
+    assert_eq!((said.len(), said[0].code, said[0].proven), (1, "encoded-words", true));
 }
 
 #[test]
@@ -217,7 +217,7 @@ fn a_body_that_is_shorter_than_l_is_named() {
     let said = cut(&case, &claims);
     let wanted =
         "30 bytes of the body are signed (l=30), but it has only 5: at least 25 were removed";
-    assert_eq!(said[0].message, wanted);
+    assert_eq!(said[0].text, wanted);
 }
 
 #[test]
@@ -229,8 +229,7 @@ fn two_changes_to_one_body_are_named_both() {
     }
     let (_, said) = said(&message);
     assert!(
-        said[0].proven
-            && said[0].message.contains("; and line 4 of the body was added: \"footer\"")
+        said[0].proven && said[0].text.contains("; and line 4 of the body was added: \"footer\"")
     );
 }
 
@@ -242,7 +241,7 @@ fn a_tag_in_the_subject_is_named() {
     }
     let (_, said) =
         said(&signed(MESSAGE, "simple/simple").replace("Subject: Hello", "Subject: [list] Hello"));
-    assert_eq!(said[0].message, "\"[list]\" was added before the subject");
+    assert_eq!(said[0].text, "\"[list]\" was added before the subject");
 }
 
 #[test]
@@ -283,11 +282,11 @@ fn two_changes_to_the_header_are_named_both() {
 fn a_change_that_cannot_be_undone_is_not_guessed() {
     let message = signed(MESSAGE, "relaxed/relaxed");
     let (_, found) = said(&message.replace("here", "there"));
-    let what: Vec<_> = found.iter().map(|one| (one.what, one.proven)).collect();
+    let what: Vec<_> = found.iter().map(|one| (one.code, one.proven)).collect();
     assert_eq!(what, [("unknown", false), ("header-intact", true)]);
     let (_, found) = said(&message.replace("Hello", "Bye"));
     assert!(found.iter().all(|one| !one.proven), "{found:?}");
-    assert!(found.last().unwrap().message.contains("Subject"), "{found:?}");
+    assert!(found.last().unwrap().text.contains("Subject"), "{found:?}");
 }
 
 #[test]
@@ -297,7 +296,7 @@ fn another_key_is_told_from_a_changed_header() {
     let (result, found) = said(&message);
     assert_eq!(result, Err(Fault::Header));
     assert_eq!(found.len(), 1);
-    assert_eq!((found[0].what, found[0].proven), ("other-key", true));
+    assert_eq!((found[0].code, found[0].proven), ("other-key", true));
 }
 
 #[test]
@@ -309,7 +308,7 @@ fn rfc6376_3_5_z_tells_what_a_field_was() {
     );
     let (result, said) = said(&message.replace("Subject: Hello", "Subject: Bye"));
     assert_eq!(result, Err(Fault::Header));
-    assert_eq!(said[0].message, "according to the copy in z=, Subject was \"Hello, you\"");
+    assert_eq!(said[0].text, "according to the copy in z=, Subject was \"Hello, you\"");
     assert_eq!(said.len(), 2);
 }
 
@@ -319,9 +318,9 @@ fn a_mistake_in_the_record_is_named() {
     let record = String::from_utf8(record()).unwrap();
     let (result, said) = said_with(&message, format!("\"{record}\"").as_bytes());
     assert!(matches!(result, Err(Fault::Record(_))));
-    assert_eq!((said.len(), said[0].what, said[0].proven), (1, "quotes", true));
+    assert_eq!((said.len(), said[0].code, said[0].proven), (1, "quotes", true));
     let (_, said) = said_with(&message, record.replace("; k=", ";=").as_bytes());
-    assert_eq!((said.len(), said[0].what, said[0].proven), (1, "lost-name", true));
+    assert_eq!((said.len(), said[0].code, said[0].proven), (1, "lost-name", true));
     let (_, said) = said_with(&message, b"v=DKIM1; p=");
     assert_eq!(said, []);
 }
@@ -330,7 +329,7 @@ fn a_mistake_in_the_record_is_named() {
 fn an_algorithm_that_is_not_supported_is_named() {
     let message = signed(MESSAGE, "relaxed/relaxed").replace("rsa-sha256", "rsa-sha1");
     let (_, said) = said(&message);
-    assert_eq!(said[0].message, "a=rsa-sha1, which RFC 8301 does not allow");
+    assert_eq!(said[0].text, "a=rsa-sha1, which RFC 8301 does not allow");
 }
 
 #[test]
@@ -339,7 +338,7 @@ fn an_expired_signature_says_since_when() {
         signed(MESSAGE, "relaxed/relaxed").replacen("t=1700000000;", "t=1; x=1699740000;", 1);
     let (result, said) = said(&message);
     assert_eq!(result, Err(Fault::Expired));
-    assert_eq!(said[0].message, "the signature expired 3 days ago (x=)");
+    assert_eq!(said[0].text, "the signature expired 3 days ago (x=)");
 }
 
 #[test]
@@ -352,11 +351,11 @@ fn what_l_leaves_open_is_told() {
     let case = Case { header: &header, body, field, record: None, now: NOW };
     let record = Record::parse(&record()).unwrap();
     let said = reservations(&case, &claims, &record);
-    assert_eq!(said[0].message, "the last 7 bytes of the body are not signed (l=3)");
+    assert_eq!(said[0].text, "the last 7 bytes of the body are not signed (l=3)");
     let claims = Claims { length: Some(10), ..claims };
     let said = reservations(&case, &claims, &record);
     assert_eq!(
-        said[0].message,
+        said[0].text,
         "anyone may append to the body: only 10 bytes of it are signed (l=10)"
     );
 }

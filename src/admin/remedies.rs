@@ -2,20 +2,20 @@
 
 /// A kind of reason.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct Kind {
+pub(crate) struct Kind {
     /// Its name for scripts.
-    pub(super) code: &'static str,
+    pub(crate) code: &'static str,
     /// How its texts begin; after `…`, what they hold. The first kind that has one matches.
-    pub(super) texts: &'static [&'static str],
+    pub(crate) texts: &'static [&'static str],
     /// What to do.
-    pub(super) remedy: &'static str,
+    pub(crate) remedy: &'static str,
 }
 
 /// A reason of another version.
-pub(super) const OTHER: Kind = Kind { code: "other", texts: &[], remedy: "see sendmail.dkim(8)" };
+pub(crate) const OTHER: Kind = Kind { code: "other", texts: &[], remedy: "see sendmail.dkim(8)" };
 
 /// The kind of a reason, which is escaped as in the log.
-pub(super) fn kind_of(reason: &str) -> &'static Kind {
+pub(crate) fn kind_of(reason: &str) -> &'static Kind {
     let is_meant = |text: &&str| match text.strip_prefix('…') {
         Some(text) => reason.contains(text),
         None => reason.starts_with(*text),
@@ -25,7 +25,7 @@ pub(super) fn kind_of(reason: &str) -> &'static Kind {
 
 macro_rules! kinds {
     ($($code:literal: $($text:literal),+ => $remedy:literal;)+) => {
-        pub(super) const KINDS: &[Kind] = &[
+        pub(crate) const KINDS: &[Kind] = &[
             $(Kind { code: $code, texts: &[$($text),+], remedy: $remedy },)+
         ];
     };
@@ -99,7 +99,7 @@ mod tests {
     use super::*;
 
     const PAGE: &str = "packaging/man/sendmail.dkim.8";
-    const BEGIN: &str = ".\\\" The table of src/admin/log/remedies.rs: UPDATE_EXPECT=1 cargo test --lib admin::log writes it.\n";
+    const BEGIN: &str = ".\\\" The table of src/admin/remedies.rs: UPDATE_EXPECT=1 cargo test --lib admin::remedies writes it.\n";
     const END: &str = ".\\\" The end of that table.\n";
 
     #[expect(clippy::disallowed_methods, reason = "a test")]
