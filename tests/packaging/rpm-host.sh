@@ -8,6 +8,8 @@ enabled() { systemctl is-enabled "$1.service" 2>/dev/null || true; }
 chosen() { readlink -f /usr/sbin/sendmail; }
 
 if [ -x /packages/alternatives ]; then cp /packages/alternatives /usr/sbin/alternatives; else cp /opt/packaging/rpm/alternatives /usr/sbin; fi
+# By this `register` tells a Debian, where there is no group yet.
+mv /usr/bin/dpkg-divert /usr/bin/dpkg-divert.distrib
 mkdir -p /var/lib/alternatives
 mkdir -p /usr/lib/systemd/system-preset /opt/postfix
 # What Enterprise Linux has: nothing is enabled that is not listed, and no mail agent is.
