@@ -123,9 +123,9 @@ platforms: ## LONG. As root: the packages of a release on Debian 11, 12 and 13 w
 rebuild: ## LONG. As root: build the source packages as distributions do, without network.
 	tests/packaging/rebuild
 
-vm: ## LONG. As root: boot a machine of its own under QEMU, with systemd and AppArmor, and let its programs send mail.
+vm: ## LONG. As root: boot machines under QEMU with AppArmor or SELinux, and let their programs send mail. MACHINES="trixie-selinux" for some.
 	PROCESSORS=x86_64 tests/packaging/platforms bookworm-postfix
-	tests/vm/run target/platforms
+	tests/vm/run target/platforms $(MACHINES)
 
 lint: ## Check format, clippy and documentation.
 	$(CARGO) fmt --check

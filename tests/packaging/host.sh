@@ -41,7 +41,7 @@ receive() {
     local tries=0
     until MAIL=$(ls "/out/rcpt/$1/" 2>/dev/null | head -n 1) && [ -n "$MAIL" ]; do
         tries=$((tries + 1))
-        [ $tries -lt 600 ] || fail "no mail for $1"
+        [ $tries -lt ${TRIES:-600} ] || fail "no mail for $1"
         sleep 0.05
     done
     MAIL=/out/sink/${MAIL%.json}.eml

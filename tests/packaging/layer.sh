@@ -3,7 +3,8 @@
 # as overlayfs wants them. Needs what base.sh needs, and puts things where base.sh does. The layers:
 #   packaging   Debian 12 with the tools that build and judge packages, and the mail agents in apt's cache (the default)
 #   bullseye, bookworm, trixie   that Debian as it is, its own C library included, with the mail agents in apt's cache
-#   vm          Debian 12 as a machine that boots, with programs that send mail; qemu   Debian 13 with what boots it
+#   vm-bookworm, vm-trixie   that Debian as a machine that boots, with programs that send mail; qemu   Debian 13 with what boots it
+#   policy      Debian 12 with what compiles a policy of SELinux from its source
 #   build       Debian 13 with the compilers of the packages that go everywhere, and newer tools that judge them
 set -euo pipefail
 export LC_ALL=C
@@ -29,12 +30,13 @@ build)
     TOOLS="cargo-web rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64 gcc libc6-dev make python3 python3-pip git
         binutils-aarch64-linux-gnu qemu-user-static debhelper dpkg-dev lintian rpm rpmlint systemd systemd-dev"
     ;;
-vm)
-    # A machine that boots: unlike the others it has a kernel, an init and what sends mail in it.
-    SUITE=bookworm FETCHED=
-    TOOLS="linux-image-amd64 systemd systemd-sysv dbus kmod apparmor php-fpm libfcgi-bin cron libpam-systemd
-        dovecot-lmtpd dovecot-sieve"
+vm-bookworm | vm-trixie)
+    # A machine that boots: unlike the others it has a kernel, an init, what confines programs, and programs that send mail.
+    SUITE=${NAME#vm-} FETCHED=
+    TOOLS="linux-image-cloud-amd64 systemd systemd-sysv dbus kmod apparmor selinux-policy-default policycoreutils
+        selinux-utils php-fpm libfcgi-bin cron libpam-systemd dovecot-lmtpd dovecot-sieve"
     ;;
+policy) SUITE=bookworm FETCHED= TOOLS="checkpolicy secilc m4 make setools" ;;
 qemu) SUITE=trixie FETCHED= TOOLS="qemu-system-x86 seabios e2fsprogs" ;;
 bullseye | bookworm | trixie) SUITE=$NAME FETCHED="$AGENTS libc6 libc-bin adduser" TOOLS= ;;
 *) echo "layer.sh: no such layer: $NAME" >&2; exit 1 ;;
