@@ -1,4 +1,4 @@
-# `make help` says what each target is for. Only `install`, `bench` and those tests of `test` that say so need root.
+# `make help` lists the targets. Only `install`, `bench` and those tests of `test` that say so require root.
 CARGO ?= cargo
 # Where the built programs are.
 PROGRAMS ?= target/release
@@ -46,21 +46,21 @@ target/release/sendmail-dkim.cdx.json: Cargo.toml Cargo.lock packaging/sbom.py
 	packaging/sbom.py >$@.new
 	mv $@.new $@
 
-try: ## Sign a sample message with a throw-away key and verify it. MESSAGE=FILE: one of your own.
+try: ## Sign a sample message with a temporary key and verify it. MESSAGE=FILE: your own message.
 	$(CARGO) build --locked --bins
 	target/debug/dkimctl try $(MESSAGE)
 
 help: ## Print this list.
 	@awk -F ':.*## ' '/^[a-z-]+( [a-z-]+)*:.*## / { printf "make %-16s %s\n", $$1, $$2 }' Makefile
 
-check: lint ## What to run between two edits: format, lint, and the tests that need no root. Under two minutes.
+check: lint ## Run this between two edits: format, lint, and the tests that do not require root. Under two minutes.
 	WITHOUT_ROOT=1 $(CARGO) test --locked
 
-unit: ## Run the unit tests: what a distribution's package runs while it is built.
+unit: ## Run the unit tests, as distribution packages do during their build.
 	WITHOUT_ROOT=1 $(CARGO) test --locked --lib
 
 # The root file systems of the sandbox are built first; the fuzz targets run a fixed number of times at the end.
-test: ## Run all tests. As root everything; as another user what needs no root. ARGS: more arguments for the test program.
+test: ## Run all tests; as a user other than root, those that do not require root. ARGS: arguments for the test program.
 	@command -v cc >/dev/null || { echo "make test: cc, a C compiler, is missing" >&2; exit 1; }
 	@rm -f target/tmp/attacks.tsv
 	@! tests/may-make-namespaces || tests/it/sandbox/all.sh
@@ -72,12 +72,12 @@ times: ## Print the slowest tests with their seconds. NAME=rotate:: for some of 
 	TIMES=1 $(CARGO) test --locked --test it $(NAME) | awk '/^test result/ { print >"/dev/stderr" } \
 		/<[0-9.]+s>$$/ { gsub(/[<>s]/, "", $$NF); print $$NF, $$2 }' | sort -rn | head -n 40
 
-attacks: ## Run the attacks on keys, on the right to sign and on the log; print what came of each.
+attacks: ## Run the attacks on keys, on the right to sign and on the log; print the outcome of each.
 	@rm -f target/tmp/attacks.tsv
 	$(CARGO) test --locked --test it privilege::
 	@tests/it/attacks.sh target/tmp/attacks.tsv
 
-argv backends: ## Run every command line against Postfix alone; other mail systems behind the wrapper. Print figures.
+argv backends: ## argv: compare every command line with Postfix alone. backends: run other mail systems with the wrapper.
 	$(CARGO) test --locked --test it $(patsubst argv,argv_table,$@):: -- --nocapture
 
 cost: ## Count instructions and memory for inputs of every form; the table is in target/tmp/cost.md.
@@ -101,7 +101,7 @@ kill: ## Kill 2,000 submissions at random moments. KILLS=N for another number.
 load: ## LONG. Send 20,000 messages from 200 submitters at once. LOAD=N for another number.
 	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --nocapture
 
-bench: ## LONG. As root: measure what signing costs beside the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
+bench: ## LONG. As root: measure what signing costs, compared with the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
 	$(CARGO) bench --locked --bench bench
 
 bench-scale: ## As root: time dkimctl on 10,000 domains. DOMAINS=N for another number.
@@ -111,7 +111,7 @@ bench-gate: ## Compare the instructions of a submission with tests/bench/baselin
 	tests/bench/gate $(if $(UPDATE),--update)
 
 # What the targets find is kept, and the next call goes on from there.
-fuzz: ## LONG. Run all fuzz targets for MINUTES=60. TARGETS="argv reader" for some, MESSAGES=FOLDER for more to start from.
+fuzz: ## LONG. Run all fuzz targets for MINUTES=60. TARGETS="argv reader" for some, MESSAGES=DIRECTORY for more initial inputs.
 	TARGETS="$(TARGETS)" tests/fuzz/run $$(($(MINUTES) * 60 / $(words $(TARGETS)))) $(MESSAGES)
 
 mutants: ## LONG. Change the pure modules in MUTANTS=300 places, one by one, and run the unit tests. FILES="src/policy.rs": all places of a file.
@@ -139,13 +139,13 @@ html: ## Render the manual pages as HTML into docs/man. Needs mandoc.
 session: ## As root: record docs/session.txt, what a terminal shows when the commands of README.md are run.
 	UPDATE_EXPECT=1 $(CARGO) test --locked --test it packaging::the_commands_of_the_readme
 
-reproducible: all ## Build the programs and packages again in another folder and compare them.
+reproducible: all ## Build the programs and packages again in another directory and compare them.
 	tests/packaging/reproducible
 
 install: built ## Install below PREFIX=/usr, SYSCONFDIR=/etc; DESTDIR for a package.
 	packaging/install
 
-uninstall: ## Remove what install installed; keys and configuration stay.
+uninstall: ## Remove what install installed; keys and configuration are kept.
 	packaging/uninstall
 
 deb: all ## Build the Debian package in target/packages.
@@ -154,5 +154,5 @@ deb: all ## Build the Debian package in target/packages.
 rpm: all ## Build the RPM packages in target/packages.
 	packaging/rpm/build $(VERSION) target/packages
 
-dist: ## Build all that a release has, for x86_64 and aarch64, in target/dist. CONTACT='Name <address> https://tracker'.
+dist: ## Build everything for a release, for x86_64 and aarch64, in target/dist. CONTACT='Name <address> https://tracker'.
 	packaging/dist $(VERSION) target/dist

@@ -62,8 +62,8 @@ fn by_size(figures: &Figures) -> Plot {
     };
     let plain = |sized: &crate::figures::Sized| (sized.octets as f64, median(&sized.series[0]));
     Plot {
-        title: "Added CPU a message by its size, ms",
-        axis: "octets of the message",
+        title: "CPU time added to a message, by its size (ms)",
+        axis: "message size",
         marks: vec![
             (1e3, "1 kB"),
             (1e4, "10 kB"),
@@ -77,7 +77,7 @@ fn by_size(figures: &Figures) -> Plot {
             line("OpenDKIM, Unix socket", "#e6ab02", 2),
             line("sendmail.dkim", "#1b7837", 3),
             Line {
-                name: "for comparison: Postfix alone, all of it",
+                name: "for comparison: all of Postfix alone",
                 colour: "#999999",
                 points: figures.sizes.iter().map(plain).collect(),
             },
@@ -97,7 +97,7 @@ fn by_domains(figures: &Figures) -> Plot {
     };
     let plain = figures.domains.iter().map(|one| (one.count as f64, median(&one.series[0])));
     Plot {
-        title: "Added CPU a small message by the number of domains, ms",
+        title: "CPU time added to a small message, by the number of domains (ms)",
         axis: "domains",
         marks: vec![
             (1.0, "1"),
@@ -111,7 +111,7 @@ fn by_domains(figures: &Figures) -> Plot {
             line("OpenDKIM, Unix socket, SigningTable refile", "#e6ab02", 1),
             line("sendmail.dkim", "#1b7837", 2),
             Line {
-                name: "for comparison: Postfix alone, all of it",
+                name: "for comparison: all of Postfix alone",
                 colour: "#999999",
                 points: plain.collect(),
             },
@@ -130,16 +130,16 @@ fn by_submitters(figures: &Figures) -> Plot {
             .collect(),
     };
     Plot {
-        title: "Until the peer has a small message, ms",
-        axis: "submitters at once",
+        title: "Time until the receiver has a small message (ms)",
+        axis: "concurrent submitters",
         marks: vec![(1.0, "1"), (2.0, "2"), (4.0, "4"), (8.0, "8"), (16.0, "16"), (32.0, "32")],
         lines: vec![
-            line("OpenDKIM, Unix socket, 99 of 100", "#a67c00", 2, 0.99),
-            line("OpenDKIM, Unix socket, half", "#e6ab02", 2, 0.5),
-            line("sendmail.dkim, 99 of 100", "#00441b", 3, 0.99),
-            line("sendmail.dkim, half", "#41ab5d", 3, 0.5),
-            line("for comparison: Postfix alone, 99 of 100", "#666666", 0, 0.99),
-            line("for comparison: Postfix alone, half", "#bbbbbb", 0, 0.5),
+            line("OpenDKIM, Unix socket, 99th percentile", "#a67c00", 2, 0.99),
+            line("OpenDKIM, Unix socket, median", "#e6ab02", 2, 0.5),
+            line("sendmail.dkim, 99th percentile", "#00441b", 3, 0.99),
+            line("sendmail.dkim, median", "#41ab5d", 3, 0.5),
+            line("for comparison: Postfix alone, 99th percentile", "#666666", 0, 0.99),
+            line("for comparison: Postfix alone, median", "#bbbbbb", 0, 0.5),
         ],
     }
 }
