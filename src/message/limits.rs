@@ -9,6 +9,9 @@ pub const LINE_PIECE: usize = 2048;
 /// 2.9.
 pub const LONGEST_LINE: usize = 990;
 
+/// The longest line that the SMTP client of Postfix does not break (`smtp_line_length_limit`, since Postfix 2.9).
+pub const LONGEST_SENT: usize = 998;
+
 /// The longest field that Postfix does not cut if a milter is active. Without a milter the limit is 102,400
 /// (`header_size_limit`).
 pub const LONGEST_FIELD: usize = 60_000;

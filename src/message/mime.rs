@@ -13,7 +13,7 @@ use memchr::{memchr, memmem, memrchr};
 
 use super::limits::{LINE_PIECE, MOST_OPEN};
 use super::syntax::{field_name, is_wsp};
-pub use info::{Boundary, Info};
+pub use info::{Boundary, Info, Seal};
 
 /// The largest part header that is examined. Postfix cuts a single field at 100 kB (`header_size_limit`).
 const LARGEST_HEADER: usize = 128 << 10;

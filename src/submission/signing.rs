@@ -10,7 +10,7 @@ use super::spool::{Sealed, Spool};
 use crate::dkim::{Algorithm, BodyHash, BodyHasher, Canon, Domain, Draft, HashInput, Header};
 use crate::dkim::{Recipe, Selector, Timestamp};
 use crate::message::complete;
-use crate::message::seven_bit::{Changes, Rewrite, Survey};
+use crate::message::seven_bit::{Changes, Rewrite, Risk, Survey};
 use crate::policy::{Plan, Policy};
 
 /// Signs with keys, in this process or in the one that can open them.
@@ -67,7 +67,7 @@ pub(crate) struct Signed {
     /// The length of head and body.
     length: Length,
     pub(crate) made: Made,
-    may_break: bool,
+    risk: Risk,
 }
 
 impl Job<'_> {
@@ -100,8 +100,8 @@ impl Job<'_> {
         let mut length = measure.length;
         length.add(&head);
         // With the setting off, the administrator has accepted the risk.
-        let may_break = changes.leaves_risk && self.plan.seven_bit;
-        Ok(Signed { head, body, length, made, may_break })
+        let risk = if self.plan.seven_bit { changes.risk } else { Risk::None };
+        Ok(Signed { head, body, length, made, risk })
     }
 
     /// The signatures, the header and the empty line. If one key fails, the others still sign. But a domain of `also_sign_as`
@@ -246,7 +246,13 @@ impl Signed {
 
     /// A remark for the log about keys that could not sign, and about a signature that may break.
     pub(crate) fn remark(&self) -> Option<String> {
-        let risk = self.may_break.then_some("a signed or encrypted part may be altered in transit");
+        let risk = match self.risk {
+            Risk::None => None,
+            Risk::May => Some("a signed or encrypted part may be altered in transit"),
+            Risk::Will => Some(
+                "a line of more than 998 bytes will be broken in transit, and the signature with it",
+            ),
+        };
         let remarks: Vec<&str> = self.made.failed.iter().map(String::as_str).chain(risk).collect();
         (!remarks.is_empty()).then(|| remarks.join("; "))
     }

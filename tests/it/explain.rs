@@ -70,6 +70,24 @@ fn a_lone_dot_is_what_config_toml_says_it_is() {
 
 #[test]
 #[ignore = "needs root"]
+fn a_line_that_smtp_will_break_is_told() {
+    let sandbox = Sandbox::for_test("explain");
+    sandbox.key("long.test", "s1");
+    let head =
+        "From: a@long.test\nMIME-Version: 1.0\nContent-Type: multipart/mixed; boundary=b\n\n";
+    for (line, reason) in [
+        (998, "a signed or encrypted part may be altered in transit"),
+        (999, "a line of more than 998 bytes will be broken in transit, and the signature with it"),
+    ] {
+        let message = format!("{head}{}\n--b\n\nx\n--b--\n", "x".repeat(line));
+        let output = sandbox.sh("root", "dkimctl explain --json -", message.as_bytes());
+        let told: Value = serde_json::from_str(&stdout(&output)).unwrap();
+        assert_eq!((&told["decision"], &told["reason"]), (&"sign".into(), &reason.into()));
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
 fn the_decision_of_each_sender_is_that_of_the_log() {
     let sandbox = Sandbox::for_test("explain");
     sandbox.key("decision.test", "s1");

@@ -656,14 +656,53 @@ fn all_are_skipped(sandbox: &Sandbox, mut rows: Vec<(&str, &str, &str, &str)>) {
 #[ignore = "needs root"]
 fn a_signed_message_that_a_hop_may_have_to_change_is_logged_as_such() {
     let sandbox = set_up();
-    let message = format!(
-        "From: a@{DOMAIN}\nMIME-Version: 1.0\nContent-Type: multipart/signed; boundary=b; \
-         protocol=\"application/pgp-signature\"\n\n--b\n\ngr\u{fc}n\n--b\nContent-Type: application/pgp-signature\n\nx\n--b--\n"
-    );
-    let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
-    submit(&sandbox, "", &format!("-i {recipient}"), &message);
-    let line = sandbox.logged(mark, "uid=33 ");
-    let end = "result=signed reason=\"a signed or encrypted part may be altered in transit\"";
-    assert!(line.ends_with(end), "{line}");
-    sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
+    let (long, signature) =
+        ("x".repeat(1_500), "--b\nContent-Type: application/pgp-signature\n\nx\n");
+    let may = "a signed or encrypted part may be altered in transit";
+    let will = "a line of more than 998 bytes will be broken in transit, and the signature with it";
+    for (kind, body, reason) in [
+        ("multipart/signed; boundary=b", format!("--b\n\ngr\u{fc}n\n{signature}--b--\n"), may),
+        // Postfix breaks what another program has signed, so that is encoded.
+        ("multipart/signed; boundary=b", format!("--b\n\n{long}\n{signature}--b--\n"), ""),
+        ("multipart/encrypted; boundary=b", format!("--b\n\n{long}\n--b--\n"), ""),
+        ("application/pkcs7-mime", format!("{long}\n"), ""),
+        ("text/plain", format!("-----BEGIN PGP SIGNED MESSAGE-----\n\n{long}\n"), ""),
+        (
+            "text/plain\nDKIM-Signature: v=1; a=rsa-sha256; d=other.test; s=x; h=from; bh=eA==; b=eA==",
+            format!("{long}\n"),
+            "",
+        ),
+        // Here nothing can be encoded.
+        ("multipart/mixed; boundary=b", format!("{long}\n--b\n\nx\n--b--\n"), will),
+        ("multipart/mixed; boundary=b", format!("--b{}\n\nx\n--b--\n", " ".repeat(5_000)), will),
+        ("multipart/mixed; boundary=b", format!("--b\nX: {long}\n\nx\n--b--\n"), will),
+        ("multipart/signed", format!("{long}\n"), will),
+        (
+            "text/plain\nDKIM-Signature: v=1; a=rsa-sha256; d=other.test; s=x; h=from; bh=eA==; b=eA==; l=5",
+            format!("{long}\n"),
+            will,
+        ),
+        ("text/plain\nContent-Transfer-Encoding: x-uuencode", format!("{long}\n"), will),
+    ] {
+        let message =
+            format!("From: a@{DOMAIN}\nMIME-Version: 1.0\nContent-Type: {kind}\n\n{body}");
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        submit(&sandbox, "", &format!("-i {recipient}"), &message);
+        let line = sandbox.logged(mark, "uid=33 ");
+        let reason = if reason.is_empty() { "" } else { &format!(" reason=\"{reason}\"") };
+        assert!(line.ends_with(&format!("result=signed{reason}")), "{kind}: {line}");
+        let received = sandbox.received(&recipient);
+        if kind.contains("other.test") {
+            // Of two signatures that one fails in any case.
+            let result = if reason.is_empty() { "pass" } else { "fail" };
+            let verdicts = sandbox.verify(&received);
+            for verifier in ["dkimpy", "maildkim", "opendkim"] {
+                assert!(verdicts.of(verifier, "s1").starts_with(result), "{kind}: {verdicts}");
+            }
+        } else if reason.contains("will") {
+            assert!(sandbox.verify(&received).all("fail"), "{kind}");
+        } else {
+            sandbox.assert_signed(&received, DOMAIN, "s1");
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! What the header of a message or part says about its body, as Postfix reads it.
 
 use super::value::{SPECIALS, Token, stretches};
+use crate::dkim::tag::TagList;
 use crate::message::limits::{LINE_PIECE, MOST_OPEN};
 use crate::message::syntax::{cleaned, parameter, split_field, split_fields};
 
@@ -22,6 +23,8 @@ pub struct Info {
     pub says_eight_bit: bool,
     /// Whether there is a signature: DKIM, ARC or `DomainKeys`.
     pub is_signed: bool,
+    /// Whether one of the signatures covers only the beginning of the body (`l=`, RFC 6376 §3.5).
+    pub is_signed_in_part: bool,
     /// Whether the parts are not certain: a multipart has no boundary, Postfix sees another boundary than mail readers do, or
     /// Postfix reads the part as a message and mail readers do not.
     pub is_odd: bool,
@@ -38,6 +41,19 @@ pub struct Boundary {
     pub seen: Vec<u8>,
 }
 
+/// Why the bytes of a part must not be changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seal {
+    /// A signature in its header, over all that is in it.
+    Whole,
+    /// A signature beside its first part, over that part (RFC 1847 §2.1).
+    FirstPart,
+    /// The decoded content of each leaf is encrypted or signed, in any Content-Transfer-Encoding.
+    Content,
+    /// It is not certain what is protected.
+    Unknown,
+}
+
 impl Info {
     /// Reads a header section.
     #[must_use]
@@ -49,7 +65,11 @@ impl Info {
                 // Postfix uses the last type, but every boundary.
                 b"content-type" => info.set_type(&cleaned(value)),
                 b"content-transfer-encoding" => info.set_encoding(&cleaned(value)),
-                b"dkim-signature" | b"arc-seal" | b"domainkey-signature" => info.is_signed = true,
+                b"dkim-signature" | b"arc-seal" | b"domainkey-signature" => {
+                    info.is_signed = true;
+                    info.is_signed_in_part |=
+                        TagList::parse(value).is_ok_and(|tags| tags.get("l").is_some());
+                }
                 _ => {}
             }
         }
@@ -119,14 +139,24 @@ impl Info {
         self.kind == "message/rfc822" || self.kind == "message/global"
     }
 
-    /// Whether the bytes of the part must not be changed: it is signed or encrypted, or its parts are not certain.
+    /// Why the bytes of the part must not be changed: it is signed or encrypted, or its parts are not certain.
     #[must_use]
-    pub fn is_sealed(&self) -> bool {
-        self.is_signed
-            || self.is_odd
-            || ["multipart/signed", "multipart/encrypted"].contains(&self.kind.as_str())
-            || self.kind.starts_with("application/pkcs7-")
-            || self.kind.starts_with("application/x-pkcs7-")
+    pub fn seal(&self) -> Option<Seal> {
+        let kind = self.kind.as_str();
+        if self.is_odd || self.is_signed_in_part {
+            Some(Seal::Unknown)
+        } else if kind == "multipart/signed" {
+            Some(Seal::FirstPart)
+        } else if self.is_signed {
+            Some(Seal::Whole)
+        } else if kind == "multipart/encrypted"
+            || kind.starts_with("application/pkcs7-")
+            || kind.starts_with("application/x-pkcs7-")
+        {
+            Some(Seal::Content)
+        } else {
+            None
+        }
     }
 
     /// Whether the part has a body of its own, which may be encoded.

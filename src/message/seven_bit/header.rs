@@ -52,7 +52,7 @@ pub(super) fn write_header(section: &[u8], fix: &Fix, out: &mut Vec<u8>) {
             out.extend_from_slice(encoding.as_bytes());
         }
     }
-    if let Some(charset) = fix.charset {
+    if let Some(charset) = &fix.charset {
         out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\n").as_bytes());
     }
     if !is_written {

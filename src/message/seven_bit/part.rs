@@ -1,7 +1,7 @@
 //! One part: what the survey found in it, and what is changed.
 
 use super::encode::{Base64, Encoder, Quoted, Rows};
-use crate::message::mime::Info;
+use crate::message::mime::{Info, Seal};
 use crate::message::words::{Detector, UNKNOWN};
 
 /// How a part is changed.
@@ -10,7 +10,7 @@ pub(super) struct Fix {
     /// The new Content-Transfer-Encoding.
     pub(super) encoding: &'static str,
     /// The charset to name if the part is encoded and names no type.
-    pub(super) charset: Option<&'static str>,
+    pub(super) charset: Option<String>,
     pub(super) encoder: Encoder,
 }
 
@@ -20,13 +20,48 @@ impl Fix {
         Self { encoding: "7bit", charset: None, encoder: Encoder::Identity };
 }
 
+/// What a hop may do to text that is sent unchanged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Risk {
+    /// Nothing.
+    #[default]
+    None,
+    /// A hop without 8BITMIME, or with a stricter limit, changes the text.
+    May,
+    /// Each hop breaks a line, because SMTP limits its length (RFC 5321 §4.5.3.1.6).
+    Will,
+}
+
+/// Whether a part must stay as it is, and when it need not.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Hold {
+    /// The part may be changed.
+    #[default]
+    Free,
+    /// The part must stay, unless one of its own lines will be broken.
+    Alone,
+    /// The part must stay, unless a line under the same signature will be broken, and that signature with it.
+    Together,
+    /// The part must stay in any case.
+    Always,
+}
+
 /// What the survey found in one part.
 #[derive(Clone, Debug, Default)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Part {
     pub(super) info: Info,
     pub(super) parent: usize,
-    /// Whether the part, or a part that encloses it, must not be changed.
+    pub(super) hold: Hold,
+    /// The part whose signature covers the text of this one: this part or one that encloses it.
+    pub(super) root: Option<usize>,
+    /// The part whose signature covers the header of this one.
+    pub(super) header_root: Option<usize>,
+    /// Whether a hop will break the signature of this part.
+    pub(super) is_broken: bool,
+    /// Whether the survey found a part in this one.
+    pub(super) has_parts: bool,
+    /// Whether the part stays as it is.
     pub(super) is_sealed: bool,
     /// Whether the text has inline PGP. The header is not protected then.
     pub(super) is_pgp: bool,
@@ -35,17 +70,69 @@ pub(super) struct Part {
     pub(super) special: u64,
     pub(super) is_eight_bit: bool,
     pub(super) has_long_line: bool,
+    /// Whether a line of the text is so long that SMTP breaks it.
+    pub(super) breaks: bool,
     /// Whether Postfix sees a boundary or a part header in the text.
     pub(super) is_misread: bool,
     /// Detects the charset of the text, if it is text/plain by default.
     pub(super) charset: Detector,
     /// Whether Postfix or a hop would change the header.
     pub(super) header_differs: bool,
+    /// What a hop may do to the header as it was submitted, and as it is fixed.
+    pub(super) header_risk: Risk,
+    pub(super) fixed_risk: Risk,
+    /// The charset that encoded-words name in the header of this part or of one that encloses it.
+    pub(super) said: Option<String>,
     /// How the part is changed. `None` if its text stays as it is.
     pub(super) fix: Option<Fix>,
 }
 
 impl Part {
+    /// The part with a number, enclosed in `outer`, which has the number given with it.
+    pub(super) fn within(outer: Option<(usize, &mut Self)>, number: usize, info: Info) -> Self {
+        let seal = info.seal();
+        let (mut hold, mut root) = (Hold::Free, None);
+        if let Some((parent, outer)) = outer {
+            (hold, root) = (outer.hold, outer.root);
+            // The signature covers the first part, not itself.
+            if outer.info.seal() == Some(Seal::FirstPart) && outer.hold != Hold::Always {
+                (hold, root) = match outer.has_parts {
+                    false => (Hold::Together, Some(parent)),
+                    true => (Hold::Alone, outer.header_root),
+                };
+            }
+            outer.has_parts = true;
+        }
+        let header_root = root;
+        match seal {
+            _ if hold == Hold::Always => {}
+            None => {}
+            Some(Seal::Unknown) => hold = Hold::Always,
+            Some(Seal::Content) => hold = Hold::Alone,
+            Some(Seal::Whole | Seal::FirstPart) => (hold, root) = (Hold::Together, Some(number)),
+        }
+        Self { info, hold, root, header_root, ..Self::default() }
+    }
+
+    /// Remembers the charset that encoded-words name, for text without a label.
+    pub(super) fn hear(&mut self, said: Option<String>) {
+        if self.is_plain_by_default() {
+            self.charset = Detector::told(said.as_deref());
+        }
+        self.said = said;
+    }
+
+    /// What a hop may do to the part as it will be sent.
+    pub(super) fn risk(&self) -> Risk {
+        let header = if self.is_sealed { self.header_risk } else { self.fixed_risk };
+        let text = match (&self.fix, self.is_at_risk()) {
+            (None, true) if self.breaks => Risk::Will,
+            (None, true) => Risk::May,
+            _ => Risk::None,
+        };
+        header.max(text)
+    }
+
     /// Whether a hop could change the part if its text stays as it is.
     pub(super) fn is_at_risk(&self) -> bool {
         self.needs_encoding() || self.info.says_eight_bit
@@ -58,7 +145,8 @@ impl Part {
     /// How to change the text of a leaf.
     pub(super) fn leaf_fix(&self) -> Option<Fix> {
         let needs = self.needs_encoding();
-        let is_fixed = self.is_at_risk() && !self.is_sealed && !(self.is_pgp && needs);
+        let is_held = self.is_sealed || self.is_pgp && needs && !self.breaks;
+        let is_fixed = self.is_at_risk() && !is_held;
         if !is_fixed || !self.info.is_leaf() {
             return None;
         }
@@ -77,7 +165,7 @@ impl Part {
             _ => return None,
         };
         let charset = self.is_plain_by_default();
-        let charset = charset.then(|| self.charset.finish().unwrap_or(UNKNOWN));
+        let charset = charset.then(|| self.charset.finish().unwrap_or(UNKNOWN).to_owned());
         Some(Fix { encoding, charset, encoder })
     }
 

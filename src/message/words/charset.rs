@@ -9,8 +9,10 @@ use crate::message::syntax::parameter;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     Utf8,
-    /// Each byte is a character.
+    /// Each byte is a character of the Latin alphabet.
     Single,
+    /// Each byte is a character of another alphabet.
+    Other,
     /// GB 2312, GBK, GB 18030.
     Gb,
     Big5,
@@ -22,20 +24,38 @@ pub(super) enum Family {
 }
 
 /// How the names begin, in lower case. In all of these charsets except the last, ASCII bytes mean ASCII characters.
-const FAMILIES: [(&str, Family); 33] = [
+const FAMILIES: [(&str, Family); 50] = [
     ("utf-8", Family::Utf8),
     ("us-ascii", Family::Single),
+    // Cyrillic, Arabic, Greek, Hebrew and Thai, before the shorter beginnings of their names.
+    ("iso-8859-5", Family::Other),
+    ("iso-8859-6", Family::Other),
+    ("iso-8859-7", Family::Other),
+    ("iso-8859-8", Family::Other),
+    ("iso-8859-11", Family::Other),
+    ("windows-1251", Family::Other),
+    ("windows-1253", Family::Other),
+    ("windows-1255", Family::Other),
+    ("windows-1256", Family::Other),
+    ("windows-874", Family::Other),
+    ("cp1251", Family::Other),
+    ("cp1253", Family::Other),
+    ("cp1255", Family::Other),
+    ("cp1256", Family::Other),
+    ("cp855", Family::Other),
+    ("cp862", Family::Other),
+    ("cp864", Family::Other),
+    ("cp866", Family::Other),
+    ("koi8-", Family::Other),
+    ("tis-620", Family::Other),
     ("iso-8859-", Family::Single),
     ("iso8859-", Family::Single),
     ("windows-125", Family::Single),
-    ("windows-874", Family::Single),
     ("cp125", Family::Single),
     ("cp437", Family::Single),
     ("cp85", Family::Single),
     ("cp86", Family::Single),
-    ("koi8-", Family::Single),
     ("macintosh", Family::Single),
-    ("tis-620", Family::Single),
     ("viscii", Family::Single),
     ("gb2312", Family::Gb),
     ("gbk", Family::Gb),
@@ -59,7 +79,7 @@ const FAMILIES: [(&str, Family); 33] = [
 ];
 
 impl Family {
-    fn of(charset: &str) -> Option<Self> {
+    pub(super) fn of(charset: &str) -> Option<Self> {
         let begins = |(known, _): &&(&str, Self)| {
             charset.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
         };
@@ -71,7 +91,7 @@ impl Family {
         let mut bytes = text.iter().copied();
         let (first, second) = (bytes.next().unwrap_or_default(), bytes.next().unwrap_or_default());
         match (self, first) {
-            (_, ..0x80) | (Self::Single | Self::Escapes, _) => 1,
+            (_, ..0x80) | (Self::Single | Self::Other | Self::Escapes, _) => 1,
             (Self::Utf8, _) => {
                 let more = text.iter().skip(1).take_while(|byte| **byte & 0xc0 == 0x80).count();
                 more.saturating_add(1)
@@ -86,14 +106,21 @@ impl Family {
 
     /// Whether a text is valid in this charset.
     pub(super) fn fits(self, text: &[u8]) -> bool {
+        self.read(text).is_some_and(<[u8]>::is_empty)
+    }
+
+    /// The incomplete character at the end of a text. `None` if the text is not valid in this charset.
+    pub(super) fn read(self, text: &[u8]) -> Option<&[u8]> {
         let mut rest = text;
         while !rest.is_empty() {
             let length = self.character(rest);
-            let Some((character, after)) = rest.split_at_checked(length) else { return false };
+            let Some((character, after)) = rest.split_at_checked(length) else { return Some(rest) };
             rest = after;
             let is_valid = match (self, character) {
                 (Self::Utf8, _) => str::from_utf8(character).is_ok(),
-                (_, [..0x80]) | (Self::Single, _) | (Self::ShiftJis, [0xa1..=0xdf]) => true,
+                (_, [..0x80])
+                | (Self::Single | Self::Other, _)
+                | (Self::ShiftJis, [0xa1..=0xdf]) => true,
                 (_, [_]) => false,
                 (Self::EucJp, [_, more @ ..]) => {
                     more.iter().all(|byte| matches!(byte, 0xa1..=0xfe))
@@ -108,10 +135,10 @@ impl Family {
                 _ => false,
             };
             if !is_valid {
-                return false;
+                return None;
             }
         }
-        true
+        Some(rest)
     }
 }
 

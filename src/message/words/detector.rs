@@ -18,16 +18,20 @@ pub(crate) fn hint(section: &[u8]) -> Option<String> {
     if let Some(declared) = types.next().and_then(|(_, value)| declared_charset(value)) {
         return Some(declared);
     }
-    let words = fields().flat_map(|(_, value)| encoded_words(value));
-    if let Some(said) = words.filter_map(|word| raw_charset(word.charset)).next() {
-        return Some(said);
-    }
-    let mut detector = Detector::default();
+    let mut detector = Detector::told(said(section).as_deref());
     for (_, value) in fields().filter(|(_, value)| str::from_utf8(value).is_err()) {
         detector.feed(value);
         detector.feed(b"\n");
     }
     detector.finish().map(str::to_owned)
+}
+
+/// The first charset other than UTF-8 that an encoded-word of a header section names.
+#[must_use]
+pub(crate) fn said(section: &[u8]) -> Option<String> {
+    memchr::memmem::find(section, b"=?")?;
+    let words = split_fields(section).flat_map(|field| encoded_words(split_field(field).1));
+    words.filter_map(|word| raw_charset(word.charset)).next()
 }
 
 /// Detects the charset of a text in pieces.
@@ -44,10 +48,48 @@ pub(crate) struct Detector {
     latin: Latin,
     euc_jp: Kana,
     shift_jis: Kana,
+    told: Option<Told>,
+}
+
+/// The charset of other text by the same program.
+#[derive(Clone, Debug)]
+struct Told {
+    charset: String,
+    family: Family,
+    /// The beginning of a character.
+    begun: Vec<u8>,
+    is_other: bool,
+}
+
+impl Told {
+    fn feed(&mut self, bytes: &[u8]) {
+        if self.is_other || self.begun.is_empty() && bytes.is_ascii() {
+            return;
+        }
+        let text = [&mem::take(&mut self.begun), bytes].concat();
+        match self.family.read(&text) {
+            Some(rest) => self.begun = rest.to_vec(),
+            None => self.is_other = true,
+        }
+    }
 }
 
 impl Detector {
+    /// Detects the charset of a text that is in the given one if it is valid there.
+    pub(crate) fn told(charset: Option<&str>) -> Self {
+        let told = charset.zip(charset.and_then(Family::of)).map(|(charset, family)| Told {
+            charset: charset.to_owned(),
+            family,
+            begun: Vec::new(),
+            is_other: false,
+        });
+        Self { told, ..Self::default() }
+    }
+
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
+        if let Some(told) = &mut self.told {
+            told.feed(bytes);
+        }
         if self.is_not_utf8 {
             return self.feed_raw(bytes);
         }
@@ -91,7 +133,7 @@ impl Detector {
     }
 
     /// The charset. `None` if it is not certain enough: a mail reader that knows the region of the mail guesses better.
-    pub(crate) fn finish(&self) -> Option<&'static str> {
+    pub(crate) fn finish(&self) -> Option<&str> {
         if !self.is_not_utf8 && self.begun.is_empty() {
             return Some(match (self.has_utf8, self.has_escapes) {
                 (true, _) => "utf-8",
@@ -99,12 +141,29 @@ impl Detector {
                 (false, false) => "us-ascii",
             });
         }
+        let mut latin = self.latin.clone();
+        latin.end_word();
+        if let Some(told) = &self.told
+            && !told.is_other
+            && told.begun.is_empty()
+        {
+            let is_possible = match told.family {
+                Family::Single => !self.has_utf8 && latin.is_mostly_ascii(),
+                Family::Other => !self.has_utf8 && !latin.is_sure(),
+                // Characters of two bytes may look like UTF-8.
+                Family::Gb | Family::Big5 | Family::EucKr | Family::ShiftJis | Family::EucJp => {
+                    !latin.is_sure()
+                }
+                Family::Utf8 | Family::Escapes => false,
+            };
+            if is_possible {
+                return Some(&told.charset);
+            }
+        }
         // A text that mixes two charsets has none.
         if self.has_utf8 {
             return None;
         }
-        let mut latin = self.latin.clone();
-        latin.end_word();
         if latin.is_sure() {
             return Some("windows-1252");
         }
@@ -119,6 +178,9 @@ impl Detector {
 #[derive(Clone, Debug, Default)]
 struct Latin {
     word: Vec<u8>,
+    /// Letters of ASCII, and bytes beyond it.
+    letters: u64,
+    others: u64,
     is_other: bool,
     has_evidence: bool,
 }
@@ -128,6 +190,8 @@ const LONGEST_LATIN: usize = 60;
 
 impl Latin {
     fn feed(&mut self, byte: u8) {
+        self.letters = self.letters.saturating_add(u64::from(byte.is_ascii_alphabetic()));
+        self.others = self.others.saturating_add(u64::from(!byte.is_ascii()));
         // Dashes, quotes and spaces, in ASCII and windows-1252.
         let is_between = byte.is_ascii() && !byte.is_ascii_alphabetic()
             || matches!(byte, 0x84 | 0x85 | 0x8b | 0x91..=0x97 | 0x9b | 0xa0 | 0xab | 0xbb);
@@ -151,6 +215,11 @@ impl Latin {
 
     fn is_sure(&self) -> bool {
         self.has_evidence && !self.is_other
+    }
+
+    /// Whether the text may be in the Latin alphabet at all.
+    fn is_mostly_ascii(&self) -> bool {
+        self.others <= self.letters
     }
 }
 
@@ -244,11 +313,16 @@ impl Kana {
 mod tests {
     use super::*;
 
-    fn detected(text: &[u8]) -> Option<&'static str> {
+    fn detected(text: &[u8]) -> Option<String> {
+        told(text, None)
+    }
+
+    /// The charset of a text by a program that has used another one, or this one.
+    fn told(text: &[u8], charset: Option<&str>) -> Option<String> {
         let all = |size: usize| {
-            let mut detector = Detector::default();
+            let mut detector = Detector::told(charset);
             text.chunks(size).for_each(|piece| detector.feed(piece));
-            detector.finish()
+            detector.finish().map(str::to_owned)
         };
         let whole = all(text.len().max(1));
         for size in 1..text.len() {
@@ -269,7 +343,7 @@ mod tests {
             b"\xd8l og sm\xf8rrebr\xf8d p\xe5 \xc5land",
             b"\xc9tat",
         ] {
-            assert_eq!(detected(text), Some("windows-1252"), "{}", text.escape_ascii());
+            assert_eq!(detected(text).as_deref(), Some("windows-1252"), "{}", text.escape_ascii());
         }
     }
 
@@ -282,7 +356,7 @@ mod tests {
             (b"\x83e\x83X\x83g\x82\xcc\x8c\x8f", "shift_jis"),
             (b"\x1b$B$3$s\x1b(B", "iso-2022-jp"),
         ] {
-            assert_eq!(detected(text), Some(charset), "{}", text.escape_ascii());
+            assert_eq!(detected(text).as_deref(), Some(charset), "{}", text.escape_ascii());
         }
     }
 
@@ -314,8 +388,44 @@ mod tests {
         ] {
             assert_eq!(detected(text), None, "{}", text.escape_ascii());
         }
-        assert_eq!(detected(b"x"), Some("us-ascii"));
-        assert_eq!(detected("gr\u{fc}n".as_bytes()), Some("utf-8"));
+        assert_eq!(detected(b"x").as_deref(), Some("us-ascii"));
+        assert_eq!(detected("gr\u{fc}n".as_bytes()).as_deref(), Some("utf-8"));
+    }
+
+    #[test]
+    fn what_an_encoded_word_names_is_taken_where_the_text_can_be_in_it() {
+        let mixed = b"gr\xc3\xbcn gr\xfcn".as_slice();
+        for (text, said, charset) in [
+            (&b"\xf0\xd2\xc9\xd7\xc5\xd4"[..], "koi8-r", Some("koi8-r")),
+            (b"\xcf\xf0\xe8\xe2\xe5\xf2, \xe8 \xff", "windows-1251", Some("windows-1251")),
+            (b"\xc4\xe3\xba\xc3", "gb2312", Some("gb2312")),
+            // Two characters of GBK that look like UTF-8.
+            (b"\xc1\xaa\xcd\xa8 \xc4\xe3\xba\xc3", "gbk", Some("gbk")),
+            (b"\xa7A\xa6n", "big5", Some("big5")),
+            (b"\xbe\xc8\xb3\xe7", "euc-kr", Some("euc-kr")),
+            (b"\x93\xfa\x96{", "shift_jis", Some("shift_jis")),
+            (b"\xc6\xfc\xcb\xdc\xb8\xec", "euc-jp", Some("euc-jp")),
+            (b"Wa\xb3\xeasa z \xa3odzi", "iso-8859-2", Some("iso-8859-2")),
+            (b"gr\xfcn", "windows-1250", Some("windows-1250")),
+            (b"\xdeing og \xfej\xf3\xf0", "iso-8859-1", Some("iso-8859-1")),
+            // Another alphabet, half a character, two charsets, ISO-2022-JP with 8-bit text.
+            (b"gr\xfcn und blau", "koi8-r", Some("windows-1252")),
+            (b"gr\xfcn und blau", "gbk", Some("windows-1252")),
+            (b"\xf0\xd2\xc9\xd7\xc5\xd4", "iso-8859-1", None),
+            (b"\xc4\xe3\xba", "gb2312", None),
+            (b"\xa4\xb3\xa4\xf3\xa4\xcb\xa4\xc1\xa4\xcf", "shift_jis", Some("shift_jis")),
+            (mixed, "iso-8859-1", None),
+            (mixed, "koi8-r", None),
+            ("gr\u{fc}n".as_bytes(), "iso-8859-1", Some("utf-8")),
+            (b"x", "koi8-r", Some("us-ascii")),
+        ] {
+            assert_eq!(
+                told(text, Some(said)).as_deref(),
+                charset,
+                "{} {said}",
+                text.escape_ascii()
+            );
+        }
     }
 
     #[test]

@@ -9,7 +9,7 @@ use sendmail_dkim::message::address::Completion;
 use sendmail_dkim::message::author::Author;
 use sendmail_dkim::message::date::DateTime;
 use sendmail_dkim::message::reader::{Reader, Step};
-use sendmail_dkim::message::seven_bit::{Rewrite, Survey};
+use sendmail_dkim::message::seven_bit::{Rewrite, Risk, Survey};
 use sendmail_dkim::message::{body, complete};
 
 /// What is sent of a message.
@@ -50,7 +50,7 @@ pub(crate) fn sent(input: &[u8]) -> Option<Sent> {
     let mut survey = Survey::new(&header.bytes(), false);
     survey.feed(&text);
     let changes = survey.finish();
-    if changes.leaves_risk || header.count("DKIM-Signature") + header.count("ARC-Seal") > 0 {
+    if changes.risk != Risk::None || header.count("DKIM-Signature") + header.count("ARC-Seal") > 0 {
         return None;
     }
     if let Some((encoding, charset)) = changes.of_header() {
