@@ -679,7 +679,7 @@ mod tests {
             // The signature beside it is signed by nobody.
             (signed, pgp("x", &long)),
             (foreign, format!("--b\n\n{long}\n--b\n\ngr\u{fc}n\n--b--\n")),
-            ("ARC-Seal: x\n", format!("gr\u{fc}n {long}\n")),
+            ("ARC-Seal: x\n", format!("gr\u{fc}n\n{long}\n")),
             (
                 "Content-Type: multipart/encrypted; boundary=b\n",
                 format!(
@@ -692,7 +692,7 @@ mod tests {
             ),
             (
                 "Content-Type: text/plain\n",
-                format!("-----BEGIN PGP SIGNED MESSAGE-----\n\ngr\u{fc}n {long}\n"),
+                format!("-----BEGIN PGP SIGNED MESSAGE-----\n\ngr\u{fc}n\n{long}\n"),
             ),
             (
                 MIXED,
