@@ -91,7 +91,7 @@ kinds! {
     "bug": "internal error at" =>
         "Report it.";
     "will-break": "a line of more than 998 bytes" =>
-        "The message was signed, but SMTP has no room for the line, and it is in a place where nothing can be encoded. Have the program write shorter lines.";
+        "The message was signed, but SMTP breaks the line, and the signature with it; the line is in a place that cannot be encoded. Have the program write shorter lines.";
     "may-break": "a signed or encrypted part" =>
         "The message was signed. A hop may have to change a part that another program has signed or encrypted, which breaks both signatures.";
 }

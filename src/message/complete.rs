@@ -5,7 +5,9 @@ use super::address::{ADDRESS_FIELDS, Completion, Phrases, Unstable, addresses, f
 use super::date::DateTime;
 use super::fold::Writer;
 use super::limits::{LONGEST_FIELD, LONGEST_LINE, MOST_ADDED};
-use super::syntax::{cleaned, field_name, has_odd_blank, is_one_of, quoted, split_fields};
+use super::syntax::{
+    cleaned, field_name, has_odd_blank, is_one_of, quoted, split_fields, with_charset,
+};
 use super::words::{self, Text};
 use crate::dkim::{Domain, Field, FieldName, Header};
 
@@ -170,7 +172,13 @@ pub fn label(header: &mut Header, encoding: &str, charset: Option<&str>) {
     if encoding != "7bit" && header.count("MIME-Version") == 0 {
         add(header, "MIME-Version: 1.0\n");
     }
-    if let Some(charset) = charset {
+    let with = |field: &Field, charset| Field::parse(&with_charset(field.bytes(), charset)).ok();
+    let place = header.fields().iter().position(|field| field.is("Content-Type"));
+    if let Some((charset, field)) =
+        charset.zip(place.and_then(|at| header.fields_mut().get_mut(at)))
+    {
+        *field = with(field, charset).unwrap_or_else(|| field.clone());
+    } else if let Some(charset) = charset {
         add(header, &format!("Content-Type: text/plain; charset={charset}\n"));
     }
     let text = format!("Content-Transfer-Encoding: {encoding}\n");
@@ -339,6 +347,28 @@ mod tests {
     }
 
     const COMPLETE: &str = "From: a@sample.com\nMessage-Id: <1@x>\nDate: x\n";
+
+    #[test]
+    fn a_content_type_gets_a_charset_as_its_last_parameter() {
+        for (field, wanted) in [
+            ("Content-Type: text/plain\n", "Content-Type: text/plain; charset=utf-8\n"),
+            (
+                "Content-Type: text/plain; format=flowed ;\n",
+                "Content-Type: text/plain; format=flowed ; charset=utf-8\n",
+            ),
+            (
+                "Content-Type: text/plain; name=\"a file with a name that is rather long.txt\"\n",
+                "Content-Type: text/plain; name=\"a file with a name that is rather long.txt\";\n charset=utf-8\n",
+            ),
+            ("Subject: x\n", "Subject: x\nContent-Type: text/plain; charset=utf-8\n"),
+        ] {
+            let mut header = fields(format!("MIME-Version: 1.0\n{field}").as_bytes()).unwrap();
+            label(&mut header, "quoted-printable", Some("utf-8"));
+            let got = String::from_utf8(header.bytes()).unwrap();
+            let end = "Content-Transfer-Encoding: quoted-printable\n";
+            assert_eq!(got, format!("MIME-Version: 1.0\n{wanted}{end}"));
+        }
+    }
 
     #[test]
     fn a_complete_header_stays_as_it_is() {

@@ -243,7 +243,7 @@ impl Visit for Seen {
         if is_eight_bit {
             part.special = part.special.saturating_add(special(piece));
         }
-        if part.is_plain_by_default() {
+        if part.needs_charset() {
             part.charset.feed(piece);
         }
         // Inline PGP: the lines themselves were signed.
@@ -543,6 +543,41 @@ mod tests {
         assert_eq!(label(b"x \xf0\xd2\xc9\xd7\xc5\xd4\n"), of("base64", "unknown-8bit"));
         let long = [b"x".repeat(991).as_slice(), b"\n"].concat();
         assert_eq!(label(&long), of("quoted-printable", "us-ascii"));
+    }
+
+    #[test]
+    fn a_type_without_a_charset_gets_one_where_the_text_is_encoded() {
+        let plain = "Content-Type: text/plain";
+        for (fields, body, charset) in [
+            (format!("{plain}\n"), "gr\u{fc}n\n".as_bytes(), Some("utf-8")),
+            (format!("{plain}; format=flowed;\n"), b"gr\xfcn\n", Some("windows-1252")),
+            (format!("{plain}\n"), b"--b\n \0\n", Some("us-ascii")),
+            // Not where that is not certain, is said, or can't be written.
+            (format!("{plain}\n"), b"x \xf0\xd2\xc9\xd7\xc5\xd4\n", None),
+            (format!("{plain}; charset=x\n"), b"gr\xfcn\n", None),
+            (format!("{plain} (x)\n"), b"gr\xfcn\n", None),
+            (format!("{plain}\n{plain}\n"), b"gr\xfcn\n", None),
+            ("Content-Type: text/html\n".to_owned(), b"gr\xfcn\n", None),
+            // What is encoded says more than is seen of it.
+            (
+                format!("{plain}\nContent-Transfer-Encoding: quoted-printable\n"),
+                b"=FC \xfc\n",
+                None,
+            ),
+            ("Content-Transfer-Encoding: quoted-printable\n".to_owned(), b"=FC \xfc\n", None),
+        ] {
+            let (label, _) = settled(&fields, body);
+            assert_eq!(label.unwrap().1.as_deref(), charset, "{fields}");
+            let body = [format!("--c\n{fields}\n").as_bytes(), body, b"--c--\n"].concat();
+            let (_, got) = settled(&MIXED.replace("=b", "=c"), &body);
+            let parameter = charset.map(|charset| format!("; charset={charset}\n"));
+            assert_eq!(
+                got.matches("charset=").count(),
+                usize::from(fields.contains("charset") || charset.is_some()),
+                "{got}"
+            );
+            assert!(got.contains(parameter.as_deref().unwrap_or("")), "{got}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! Rules that only Postfix follows are named as such.
 
-use super::limits::LINE_PIECE;
+use super::limits::{ENCODED_LINE, LINE_PIECE};
 pub(crate) use crate::dkim::header::split_fields;
 
 /// WSP (RFC 5234 §B.1): whitespace that begins a folded line, and may precede the colon.
@@ -44,6 +44,16 @@ pub(crate) fn split_field(field: &[u8]) -> (&[u8], &[u8]) {
 pub(crate) fn cleaned(body: &[u8]) -> Vec<u8> {
     let kept = body.iter().filter(|byte| **byte != 0);
     kept.map(|byte| if *byte == b'\r' { b' ' } else { *byte }).collect()
+}
+
+/// A Content-Type field with a charset as its last parameter.
+pub(crate) fn with_charset(field: &[u8], charset: &str) -> Vec<u8> {
+    let text = field.trim_ascii_end();
+    let text = text.strip_suffix(b";").unwrap_or(text);
+    let last = text.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
+    let room = ENCODED_LINE.saturating_sub(last);
+    let fold = if charset.len().saturating_add("; charset=".len()) > room { "\n" } else { "" };
+    [text, b";", fold.as_bytes(), b" charset=", charset.as_bytes(), b"\n"].concat()
 }
 
 /// The length of the quoted-string (RFC 5322 §3.2.4) at the beginning of `text`, including the quotes. `None` if the closing

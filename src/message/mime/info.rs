@@ -13,6 +13,8 @@ pub struct Info {
     pub kind: String,
     /// Whether there is a Content-Type field.
     pub is_typed: bool,
+    /// Whether there is one Content-Type field, which names no charset and may be given one.
+    pub takes_charset: bool,
     /// The `boundary` of a multipart, or several if there are several Content-Type fields. Limited to the number that may be
     /// open.
     pub boundaries: Vec<Boundary>,
@@ -86,6 +88,9 @@ impl Info {
     fn set_type(&mut self, value: &[u8]) {
         let mut stretches = stretches(value);
         let is_message = self.is_message();
+        // A comment could be after any parameter.
+        self.takes_charset =
+            !self.is_typed && !value.contains(&b'(') && parameter(value, b"charset").is_none();
         self.is_typed = true;
         self.kind = match stretches.next().unwrap_or_default().as_slice() {
             [

@@ -5,7 +5,7 @@ use std::mem;
 use super::part::Fix;
 use crate::message::fold::folded;
 use crate::message::limits::LONGEST_FIELD;
-use crate::message::syntax::{cleaned, split_field, split_fields};
+use crate::message::syntax::{cleaned, split_field, split_fields, with_charset};
 use crate::message::words;
 
 /// The largest part header that is changed, in bytes.
@@ -42,17 +42,24 @@ pub(super) fn fixed_header(section: &[u8]) -> Option<Vec<u8>> {
 /// one or is added at the end.
 pub(super) fn write_header(section: &[u8], fix: &Fix, out: &mut Vec<u8>) {
     let encoding = format!("Content-Transfer-Encoding: {}\n", fix.encoding);
-    let mut is_written = false;
+    let (mut is_written, mut is_typed) = (false, false);
     for field in split_fields(section).filter(|field| *field != b"\n") {
         let (name, _) = split_field(field);
-        if !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
+        if let Some(charset) = &fix.charset
+            && name.eq_ignore_ascii_case(b"Content-Type")
+        {
+            is_typed = true;
+            out.extend_from_slice(&with_charset(field, charset));
+        } else if !name.eq_ignore_ascii_case(b"Content-Transfer-Encoding") {
             out.extend_from_slice(field);
         } else if !mem::replace(&mut is_written, true) {
             // Postfix and mail readers would use a second field after this one.
             out.extend_from_slice(encoding.as_bytes());
         }
     }
-    if let Some(charset) = &fix.charset {
+    if let Some(charset) = &fix.charset
+        && !is_typed
+    {
         out.extend_from_slice(format!("Content-Type: text/plain; charset={charset}\n").as_bytes());
     }
     if !is_written {

@@ -116,7 +116,7 @@ impl Part {
 
     /// Remembers the charset that encoded-words name, for text without a label.
     pub(super) fn hear(&mut self, said: Option<String>) {
-        if self.is_plain_by_default() {
+        if self.needs_charset() {
             self.charset = Detector::told(said.as_deref());
         }
         self.said = said;
@@ -164,14 +164,17 @@ impl Part {
             "base64" => ("base64", Encoder::Rewrap(Rows::default())),
             _ => return None,
         };
-        let charset = self.is_plain_by_default();
-        let charset = charset.then(|| self.charset.finish().unwrap_or(UNKNOWN).to_owned());
+        // What is encoded already is not what the detector has seen.
+        let is_raw = !["quoted-printable", "base64"].contains(&self.info.encoding.as_str());
+        let unknown = (!self.info.is_typed).then_some(UNKNOWN);
+        let charset = self.charset.finish().or(unknown).filter(|_| is_raw && self.needs_charset());
+        let charset = charset.map(str::to_owned);
         Some(Fix { encoding, charset, encoder })
     }
 
-    /// Whether the part is text/plain because it names no type.
-    pub(super) fn is_plain_by_default(&self) -> bool {
-        !self.info.is_typed && self.info.kind == "text/plain"
+    /// Whether it is text/plain without a charset.
+    pub(super) fn needs_charset(&self) -> bool {
+        self.info.kind == "text/plain" && (!self.info.is_typed || self.info.takes_charset)
     }
 
     /// The encoder for the text.
