@@ -15,7 +15,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers judges cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -79,6 +79,9 @@ attacks: ## Run the attacks on keys, on the right to sign and on the log; print 
 
 argv backends: ## argv: compare every command line with Postfix alone. backends: run other mail systems with the wrapper.
 	$(CARGO) test --locked --test it $(patsubst argv,argv_table,$@):: -- --nocapture
+
+judges: ## Compare the scores of SpamAssassin and rspamd with and without the wrapper. FOLDER=DIR: of the messages in a folder (LONG).
+	$(if $(FOLDER),JUDGES=1 tests/survive/run "$(FOLDER)" wrapper,$(CARGO) test --locked --test it judges::)
 
 cost: ## Count instructions and memory for inputs of every form; the table is in target/tmp/cost.md.
 	$(CARGO) test --locked --test it cost:: -- --include-ignored

@@ -52,6 +52,7 @@ mod handover;
 /// What was OpenDKIM's is signed as before.
 mod import;
 /// In the sandbox: a key in any form is read, or named with the command that converts it.
+mod judges;
 mod key_forms;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;

@@ -3,7 +3,8 @@
 
 A signer is `wrapper`, `wrapper-t` (with -t -i), `wrapper-crlf` (lines end in CRLF), `opendkim` (the milter) or `plain`
 (dkimpy before Postfix, nothing else changed). Every one signs with the same key; SETTINGS in the environment, words
-name=value, go to postconf -e.
+name=value, go to postconf -e. With JUDGES in the environment judges of spam compare what the first signer delivers with
+what Postfix by itself delivers; all verdicts go to judged.json.
 """
 import collections
 import glob
@@ -236,6 +237,33 @@ class Run:
         if differ:
             self.misses.append({**about, "miss": "decoded", "differs": [repr(one)[:600] for one in differ[:3]]})
 
+    def ask_judges(self, signer, places):
+        """Scores each message as the signer delivers it, and as Postfix by itself does; a worse score is a miss."""
+        import judge
+        judge.start_rspamd()
+        pairs = {}
+        for key, delivered in places.items():
+            if key[0] in self.eligible and delivered and self.baseline(signer, *key):
+                pairs[key] = (self.baseline(signer, *key)[0], delivered[0])
+        verdicts = judge.judged([path for pair in pairs.values() for path in pair])
+        judged, count = [], collections.Counter()
+        for (number, column), (without, signed) in pairs.items():
+            for name in judge.JUDGES:
+                before, after = verdicts[without][name], verdicts[signed][name]
+                change = judge.change(before, after)
+                judged.append({"file": self.files[number], "column": column, "judge": name, "without": before, "signed": after})
+                count[name, column, "worse" if change > 0 else "better" if change < 0 else "equal"] += 1
+                if change > 0:
+                    points = [before.get(rule, 0) for rule in after]
+                    worse = {rule: after[rule] - was for rule, was in zip(after, points) if after[rule] > was}
+                    self.misses.append({"signer": signer, "file": self.files[number], "column": column, "miss": f"{name} {change:+.1f}",
+                                        "received": [without, signed], "by": worse})
+        for (name, column, what), number in sorted(count.items()):
+            print(f"{number:6}  scored {what} by {name} ({column})")
+        print()
+        with open("/survive/judged.json", "w") as file:
+            json.dump(judged, file, indent=1)
+
     def tell_rest(self):
         print("not eligible, both columns:")
         for reason, count in self.reasons.most_common():
@@ -270,6 +298,8 @@ def main():
         rows = run.judge(signer, places, verify([path for paths in places.values() for path in paths[:1]]))
         if signer == SIGNERS[0]:
             tell(rows, "folder")
+            if os.environ.get("JUDGES"):
+                run.ask_judges(signer, places)
         for column in COLUMNS:
             total[signer, column] = rows["(all)", column]
     tell(total, "signer")

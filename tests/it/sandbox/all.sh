@@ -13,6 +13,7 @@ for layer in counting dma exim4 logging msmtp nullmailer opensmtpd passing sendm
 "$HERE/../../packaging/layer.sh" build &
 "$HERE/../filter/base.sh" &
 "$HERE/../schema/base.sh" &
+"$HERE/../../survive/base.sh" &
 "$HERE/corpora.sh" &
 "$HERE/qemu.sh" &
 failed=0

@@ -25,11 +25,12 @@ def decoded_header(value):
         octets += piece if charset is None else b" " + piece + b" "
     # What Postfix makes of an address itself: origin, quotes, routes, a comma between two words.
     octets = octets.replace(b"\0", b"").replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
-    return b"".join(octets.split())
+    # To ASCII and back at once, where a long encoded-word in ISO-2022-JP was split.
+    return b"".join(octets.split()).replace(b"\x1b(B\x1b$B", b"")
 
 
 # Which Postfix takes out in headers, and which is no header to Python.
-BLANK_BEFORE_COLON = re.compile(rb"(?m)^([!-9;-~]+)[ \t]+:")
+BLANK_BEFORE_COLON = re.compile(rb"(?m)^([A-Za-z0-9_.-]+)[ \t]+:")
 
 
 def normal(octets):
