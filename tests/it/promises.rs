@@ -196,6 +196,18 @@ fn every_attack_of_the_threat_model_has_a_test() {
 }
 
 #[test]
+fn every_situation_that_people_report_has_a_test() {
+    let rows = rows(&read("tests/situations.md"));
+    assert!(rows.len() > 50, "{}", rows.len());
+    for (situation, tests) in &rows {
+        assert!(!tests.is_empty(), "no test shows: {situation}");
+        for test in tests {
+            assert!(is_test(test), "{situation}: no test {test}");
+        }
+    }
+}
+
+#[test]
 fn the_defaults_are_those_of_the_manual_pages() {
     let manual = promises("packaging/man/sendmail-dkim.toml.5");
     let defaults = manual.iter().filter_map(|promise| promise.split_once(": The default is "));
