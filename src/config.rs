@@ -18,7 +18,7 @@ pub use error::ConfigError;
 pub use log::LogDestination;
 pub use publish::Publish;
 pub use rules::{Pattern, Rule};
-pub use signing::{OnError, Signing, is_recipient_field};
+pub use signing::{OnError, OnMissingRecord, Signing, is_recipient_field};
 
 use crate::argv::LoneDot;
 use crate::dkim::{Domain, Identity, Selector};

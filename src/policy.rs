@@ -54,6 +54,12 @@ impl Candidate {
         format!("{}.toml", self.name())
     }
 
+    /// The name of the file beside it that `dkimctl watch` writes: the selectors whose records are gone.
+    #[must_use]
+    pub fn gone(&self) -> String {
+        format!("{}.{GONE}", self.name())
+    }
+
     /// Whether the file that was found here applies.
     #[must_use]
     pub fn fits(&self, file: &DomainFile) -> bool {
@@ -63,6 +69,16 @@ impl Candidate {
             Subdomains::Only => self.is_parent,
         }
     }
+}
+
+/// The extension of a file of selectors whose records are gone.
+pub(crate) const GONE: &str = "gone";
+
+/// The selectors in such a file: the first word of each line. A line that has none says nothing.
+#[must_use]
+pub fn gone_selectors(text: &str) -> Vec<Selector> {
+    let selector = |line: &str| Selector::parse(line.split_whitespace().next()?).ok();
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(selector).collect()
 }
 
 /// The submitter: the real user, regardless of arguments, environment and message.
@@ -151,6 +167,8 @@ pub enum Reason {
     AlreadySigned,
     /// The domain file has no selector for the address.
     NoRule,
+    /// The DNS has no record of the keys for the address, and `on_missing_record` says that they do not sign then.
+    RecordGone,
     /// `users` and `groups` do not name the caller.
     NotAllowed,
     /// It was submitted by SMTP, but `smtp` is not set.
@@ -174,6 +192,7 @@ impl fmt::Display for Reason {
             Self::Gateway => "given with -G",
             Self::AlreadySigned => "already signed for the domain",
             Self::NoRule => "no selector for the address in the domain file",
+            Self::RecordGone => "the record of the key is gone from DNS",
             Self::NotAllowed => "the user may not sign for the domain",
             Self::NotBySmtp => "submitted by SMTP, and smtp = true is not set",
             Self::ClientNotAllowed => "the SMTP client may not sign for the domain",
@@ -190,9 +209,16 @@ pub struct Policy {
     pub candidate: Candidate,
     /// The content of the file, including inherited settings of the host.
     pub file: DomainFile,
+    /// Keys that do not sign, because their records are gone.
+    pub gone: Vec<Selector>,
 }
 
 impl Policy {
+    /// The selectors of a list whose keys sign.
+    pub(crate) fn present(&self, selectors: &[Selector]) -> Vec<Selector> {
+        selectors.iter().filter(|selector| !self.gone.contains(selector)).cloned().collect()
+    }
+
     /// Decides what to do with one message. `gateway`: it was submitted with `-G`.
     ///
     /// # Errors
@@ -218,6 +244,10 @@ impl Policy {
         if selectors.is_empty() {
             return Ok(Decision::Skip(Reason::NoRule));
         }
+        let selectors = self.present(selectors);
+        if selectors.is_empty() {
+            return Ok(Decision::Skip(Reason::RecordGone));
+        }
         let signing = &self.file.signing;
         let is_other = |other: &&Domain| **other != domain && !is_signed_for(header, other);
         let also_sign_as = signing.also_sign_as.iter().filter(is_other).cloned().collect();
@@ -231,7 +261,7 @@ impl Policy {
         };
         Ok(Decision::Sign(Box::new(Plan {
             recipe,
-            selectors: selectors.clone(),
+            selectors,
             folder: self.folder().to_owned(),
             minimum_key_bits: signing.minimum_key_bits,
             also_sign_as,
@@ -356,7 +386,7 @@ mod tests {
     fn policy(name: Option<&str>, text: &str) -> Policy {
         let name = name.map(domain);
         let file = DomainFile::parse(text, name.as_ref(), &Signing::default()).unwrap();
-        Policy { candidate: Candidate { domain: name, is_parent: false }, file }
+        Policy { candidate: Candidate { domain: name, is_parent: false }, file, gone: Vec::new() }
     }
 
     fn www_data() -> Caller {

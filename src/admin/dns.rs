@@ -8,7 +8,7 @@ mod server;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs as _};
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, io};
 
@@ -18,7 +18,8 @@ use hickory_proto::rr::{Name, RecordData, RecordType};
 use resolv_conf::{Config, ScopedIp};
 
 use super::input;
-use super::output::Failure;
+use super::output::{Failure, Progress};
+use super::parallel;
 use crate::report::plain;
 pub(super) use error::LookupError;
 use error::MOST_ALIASES;
@@ -101,15 +102,18 @@ impl Dns {
     }
 
     fn new(resolvers: Vec<SocketAddr>, wait: Wait) -> Self {
-        let bounds = Bounds { wait, deadline: None, servers: Servers::default() };
+        let bounds = Bounds { wait, deadline: Mutex::default(), servers: Servers::default() };
         Self { resolvers, bounds, addresses: Mutex::default() }
     }
 
     /// Sets the time limit of all lookups, which depends on the number of names.
-    pub(super) fn for_names(mut self, count: usize) -> Self {
+    pub(super) fn for_names(&self, count: usize) {
         let each = LONGEST_FOR_EACH.saturating_mul(u32::try_from(count).unwrap_or(u32::MAX));
-        self.bounds.deadline = Instant::now().checked_add(LONGEST.saturating_add(each));
-        self
+        *self.deadline() = Instant::now().checked_add(LONGEST.saturating_add(each));
+    }
+
+    fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.bounds.deadline.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The server of the option `--server`, or the servers of the system.
@@ -138,6 +142,32 @@ impl Dns {
         let addresses: Vec<_> =
             authority.addresses.iter().map(|address| SocketAddr::new(*address, PORT)).collect();
         self.answer(name, &addresses, false)
+    }
+
+    /// The TXT records of a name as each server of its zone has them, past every cache. Where the name is an alias, the servers of
+    /// the zone that it leads to are asked instead. Never empty.
+    ///
+    /// # Errors
+    ///
+    /// The servers could not be looked up.
+    pub(super) fn everywhere(&self, name: &str) -> Result<Vec<(Authority, Answer)>, LookupError> {
+        let (mut names, mut all) = (vec![name.to_owned()], Vec::new());
+        let mut at = 0_usize;
+        while let Some(name) = names.get(at).cloned() {
+            at = at.saturating_add(1);
+            let servers = self.authorities(&name)?;
+            let ask = |server: &Authority| self.txt_at(server, &name);
+            let answers = parallel::all(&servers, servers.len(), Progress::none(), ask);
+            for (server, answer) in servers.into_iter().zip(answers) {
+                match answer.aliases.last() {
+                    Some(end) if names.contains(end) => {}
+                    Some(_) if names.len() > MOST_ALIASES => return Err(LookupError::Aliases),
+                    Some(end) => names.push(end.clone()),
+                    None => all.push((server, answer)),
+                }
+            }
+        }
+        if all.is_empty() { Err(LookupError::Aliases) } else { Ok(all) }
     }
 
     /// The servers of the zone that a name is in.

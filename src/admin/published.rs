@@ -18,8 +18,8 @@ use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFiles;
 use super::store::seen::Seen;
 use super::store::time::UtcTime;
-use crate::config::Subdomains;
-use crate::dkim::{Domain, Identity, PublicKey, Selector};
+use crate::config::{OnMissingRecord, Subdomains};
+use crate::dkim::{Domain, Identity, PublicKey, Record, RecordError, Selector};
 use compare::{Expected, examine, is_key_record};
 use mistake::{Mistake, Severity};
 pub(super) use repair::repair;
@@ -49,6 +49,9 @@ pub(super) struct Tested {
     /// The server that was asked, if each server of the zone was.
     server: Option<String>,
     pub(super) outcome: Outcome,
+    /// What `on_missing_record = "skip"` needs: see [`Skip`].
+    #[serde(skip)]
+    pub(super) skip: Option<Skip>,
     /// `secure` if the resolver says that DNSSEC protects the answer.
     dnssec: Option<&'static str>,
     /// As published, each record's strings joined.
@@ -57,10 +60,73 @@ pub(super) struct Tested {
     pub(super) findings: Vec<Finding>,
 }
 
+/// A key whose domain file says that it does not sign once its record is gone for long.
+#[derive(Clone, Debug)]
+pub(super) struct Skip {
+    pub(super) file: PathBuf,
+    pub(super) selector: Selector,
+    /// How long. Seconds.
+    pub(super) after: u64,
+}
+
+/// Whether any key is published under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// A server of the zone has a key, be it the right one or not.
+    There,
+    /// Every server of the zone has answered, and none has a key.
+    Gone,
+    /// At least one has not answered.
+    Unknown,
+}
+
+/// Asks every server of the zone whether it has a key under the name. A server that does not answer, or a resolver that does not
+/// name the servers, never makes a record gone.
+pub(super) fn presence(dns: &Dns, name: &str) -> Presence {
+    let Ok(answers) = dns.everywhere(name) else { return Presence::Unknown };
+    let is_key = |text: &Vec<u8>| {
+        let is_revoked = matches!(Record::parse(text), Err(RecordError::Revoked));
+        !is_revoked && is_key_record(&String::from_utf8_lossy(text))
+    };
+    let has_key = |(_, answer): &(Authority, Answer)| match &answer.found {
+        Found::Records(records) => Some(records.iter().any(is_key)),
+        Found::NoRecords | Found::NoName => Some(false),
+        Found::Unknown(_) => None,
+    };
+    let found: Vec<Option<bool>> = answers.iter().map(has_key).collect();
+    if found.contains(&Some(true)) {
+        Presence::There
+    } else if found.contains(&None) {
+        Presence::Unknown
+    } else {
+        Presence::Gone
+    }
+}
+
 impl Tested {
     fn new(name: String, outcome: Outcome, findings: Vec<Finding>) -> Self {
-        let (domain, selector, server, dnssec) = (None, None, None, None);
-        Self { name, domain, selector, server, outcome, dnssec, records: Vec::new(), findings }
+        Self {
+            name,
+            domain: None,
+            selector: None,
+            server: None,
+            outcome,
+            skip: None,
+            dnssec: None,
+            records: Vec::new(),
+            findings,
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn absent(name: String) -> Self {
+        let findings = vec![Finding::error("no-record", "there is no record".to_owned())];
+        Self::new(name, Outcome::Unavailable, findings)
+    }
+
+    /// Whether the lookup failed, so that nothing is known of the record.
+    pub(super) fn is_unanswered(&self) -> bool {
+        self.findings.iter().any(|finding| finding.what == LOOKUP)
     }
 
     /// The findings in the form that all subcommands report.
@@ -85,8 +151,7 @@ impl Tested {
 
     /// Whether the DNS says that the record is not there, or another one.
     pub(super) fn is_wrong_or_absent(&self) -> bool {
-        let has_answer = self.findings.iter().all(|finding| finding.what != LOOKUP);
-        has_answer && matches!(self.outcome, Outcome::Wrong | Outcome::Unavailable)
+        !self.is_unanswered() && matches!(self.outcome, Outcome::Wrong | Outcome::Unavailable)
     }
 
     fn unreadable(name: String, why: String) -> Self {
@@ -155,7 +220,7 @@ pub(super) struct Chosen {
 /// The directory of the domain files or `config.toml` cannot be read, a chosen domain has no domain file; or that of `each`.
 pub(super) fn test_all(
     etc: &Path,
-    dns: Dns,
+    dns: &Dns,
     chosen: &Chosen,
     each: impl FnMut(Vec<Tested>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
@@ -171,9 +236,9 @@ pub(super) fn test_all(
     if let Some(domain) = missing.first() {
         return Err(Failure::no_domain_file(domain));
     }
-    let dns = dns.for_names(files.len());
+    dns.for_names(files.len());
     let test = |(path, read): &(PathBuf, domains::Read)| match read {
-        Ok(config) => test_domain(etc, config, &dns, chosen),
+        Ok(config) => test_domain(etc, config, dns, chosen),
         Err(error) => vec![Tested::unreadable(path.display().to_string(), error.to_string())],
     };
     parallel::in_order(&files, parallel::WAITING, Progress::of("domains tested"), test, each)
@@ -184,7 +249,7 @@ pub(super) fn test_all(
 /// # Errors
 ///
 /// As those of [`test_all`].
-pub(super) fn tested(etc: &Path, dns: Dns) -> Result<Vec<Tested>, Failure> {
+pub(super) fn tested(etc: &Path, dns: &Dns) -> Result<Vec<Tested>, Failure> {
     let mut all = Vec::new();
     let add = |some| {
         all.extend(some);
@@ -252,11 +317,9 @@ impl Test<'_> {
         if !authoritative {
             return vec![self.judge(&self.dns.txt(&self.name), key, None)];
         }
-        match self.dns.authorities(&self.name) {
-            Ok(servers) => {
-                let ask = |server: &Authority| self.dns.txt_at(server, &self.name);
-                let answers = parallel::all(&servers, servers.len(), Progress::none(), ask);
-                let answers = servers.iter().zip(&answers);
+        match self.dns.everywhere(&self.name) {
+            Ok(answers) => {
+                let answers = answers.iter();
                 answers.map(|(at, answer)| self.judge(answer, key, Some(&at.server))).collect()
             }
             Err(error) => vec![self.judge(&Answer::unknown(error), key, None)],
@@ -264,8 +327,14 @@ impl Test<'_> {
     }
 
     fn with_names(&self, tested: Tested) -> Tested {
+        let signing = &self.config.file.signing;
+        let skip = (signing.on_missing_record == OnMissingRecord::Skip).then(|| Skip {
+            file: self.config.path.clone(),
+            selector: self.selector.clone(),
+            after: signing.missing_record_after,
+        });
         let domain = Some(self.domain.to_string());
-        Tested { domain, selector: Some(self.selector.to_string()), ..tested }
+        Tested { domain, selector: Some(self.selector.to_string()), skip, ..tested }
     }
 
     fn judge(&self, answer: &Answer, key: &PublicKey, server: Option<&str>) -> Tested {

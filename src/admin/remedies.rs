@@ -57,6 +57,8 @@ kinds! {
         "Unset content_filter where the reason says, then run: postsuper -r ALL. The message waits in the queue.";
     "already-signed": "already signed for the domain" =>
         "No action: another program has signed it.";
+    "record-gone": "the record of the key is gone from DNS" =>
+        "Publish the record again: dkimctl record DOMAIN prints it. Then run dkimctl watch, or wait for its timer.";
     "no-selector": "no selector for the address in the domain file" =>
         "If the address is to be signed, name a key in selectors in the domain file.";
     "user": "the user may not sign for the domain" =>

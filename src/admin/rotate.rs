@@ -64,13 +64,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("expected either DOMAIN... or --all"));
     }
     let recipient = args.value("--mail", address)?;
-    let mut run = Run::new(args)?;
+    let run = Run::new(args)?;
     let mut folders = KeyFolder::chosen(&args.etc, &domains)?;
     // Named twice, its second turn would find the first at work.
     folders.sort_by(|one, other| one.domain.cmp(&other.domain));
     folders.dedup_by(|one, other| one.domain == other.domain);
     // A key that is made and published meanwhile takes longer than a lookup.
-    run.dns = run.dns.for_names(folders.len().saturating_mul(20));
+    run.dns.for_names(folders.len().saturating_mul(20));
     let (mut all, mut failed, mut trouble) = (Vec::new(), None, false);
     let mut findings = Vec::new();
     let mut news = String::new();

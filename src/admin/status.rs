@@ -35,6 +35,7 @@ type, its size, the day of its creation, its state, and when testkey or rotate
 last saw its record in DNS. Does not query DNS itself. The states are:
   signs     mail is signed with the key
   broken    a domain file names the key, but it cannot be used
+  gone      no server has its record, so it does not sign (on_missing_record)
   pending   the key signs once its record is published
   retiring  another key signs; the record must stay published for now
   revoked   the key is wiped; its record may be deleted

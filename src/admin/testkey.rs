@@ -39,7 +39,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let dns = Dns::asked_for(args.text("--server")?)?;
     let mut seen = Seen::default();
     let (mut all, mut worst, is_json) = (Vec::new(), None, args.is_json());
-    test_all(&args.etc, dns, &chosen, |tested| {
+    test_all(&args.etc, &dns, &chosen, |tested| {
         note(&mut seen, &tested);
         worst = worst.max(tested.iter().map(|tested| tested.outcome).max());
         if is_json {

@@ -1,7 +1,7 @@
 //! `dkimctl watch`: whether the records of the keys that sign are still published.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
@@ -11,11 +11,14 @@ use super::cli::{Args, Opt, SERVER};
 use super::dns::Dns;
 use super::input;
 use super::notify::{MAIL, address, host_name, mail};
-use super::output::Failure;
-use super::published::{self, Outcome, Tested};
+use super::output::{Failure, Progress};
+use super::parallel;
+use super::published::{self, Outcome, Presence, Tested};
+use super::store::gone;
 use super::store::seen::Seen;
 use super::store::time::UtcTime;
 use super::store::{NewFile, Readers, Store};
+use crate::dkim::Selector;
 use crate::report::{self, Severity};
 
 pub(super) const OPTIONS: &[Opt] = &[SERVER, MAIL];
@@ -30,16 +33,28 @@ mailed when it begins and when it ends, not at every run: watch.json in the
 configuration directory has the problems of the last run. Run it daily, or
 enable sendmail-dkim-watch.timer.
 
+With on_missing_record = \"skip\" in config.toml or a domain file, a key stops
+signing when every server of the zone has answered, at two runs at least, that
+it has no such record, for as long as missing_record_after says. A server that
+does not answer never counts. The key signs again at the first run that finds
+the record. DOMAIN.gone beside the domain file names such keys.
+
 Exits as testkey does: 0 if all records are correct; 65 if one is wrong; 69 if
-one is missing or DNS does not answer; 71 if a key cannot be read.
+one is missing or DNS does not answer; 71 if a key cannot be read; 75 if another
+watch is running.
 ";
 
 /// What was wrong at the last run, by the name of the record.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
-    problems: BTreeMap<String, Problem>,
+    problems: Problems,
+    /// Those that the last message told of, where messages are sent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    mailed: Option<Problems>,
 }
+
+type Problems = BTreeMap<String, Problem>;
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -47,7 +62,32 @@ struct Problem {
     /// What `testkey` finds.
     what: String,
     since: String,
+    #[serde(default)]
+    kind: Kind,
+    /// For how long all servers have been known to lack the record. Seconds.
+    #[serde(default)]
+    gone: u64,
+    /// When they were last known to lack it; `None` if the last run could not find out.
+    #[serde(default)]
+    gone_at: Option<u64>,
 }
+
+/// How bad a problem is. Another kind is news, unless DNS only stops answering.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Kind {
+    /// DNS does not answer.
+    Unanswered,
+    /// The record is missing or wrong, or the key cannot be read.
+    #[default]
+    Broken,
+    /// So the key does not sign.
+    Unsigned,
+}
+
+/// The most that counts between two runs: a host that was off, or a clock that was wrong, proves nothing about the time between.
+/// Seconds.
+const LONGEST_STEP: u64 = 2 * 86_400;
 
 /// What differs from the last run.
 #[derive(Debug, Serialize)]
@@ -61,36 +101,156 @@ struct News<'a> {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let recipient = args.value("--mail", address)?;
     let store = Store::open(&args.etc)?;
+    let busy = || Failure::busy("another watch is running");
+    let _lock = store.lock(&args.etc.join("domains"))?.ok_or_else(busy)?;
     let path = args.etc.join("watch.json");
     let before = State::read(&path)?;
     let dns = Dns::asked_for(args.text("--server")?)?;
-    let tested = published::tested(&args.etc, dns)?;
+    let tested = published::tested(&args.etc, &dns)?;
     let mut seen = Seen::default();
     published::note(&mut seen, &tested);
     seen.write(&store, &args.etc)?;
-    let now = State::of(&tested, &before, UtcTime::now());
-    let news = News::of(&before, &now);
+    let presences = presences(&dns, &tested);
+    let mut problems = found(&tested, &presences, &before.problems, UtcTime::now());
+    let skipped = skipped(&tested, &presences, &problems);
+    for tested in &tested {
+        if let (Some(problem), true) = (problems.get_mut(&tested.name), skipped.has(tested)) {
+            problem.kind = Kind::Unsigned;
+            problem.what = format!("{}{UNSIGNED}", problem.what.trim_end_matches(UNSIGNED));
+        }
+    }
+    skipped.write(&store, &args.etc)?;
+
+    let news = News::of(&before.problems, &problems);
     for (name, problem) in &news.begun {
         report::log(Severity::Warning, &format!("watch: {name}: {}", problem.what));
     }
     for name in news.ended.keys() {
         report::log(Severity::Info, &format!("watch: {name}: ok"));
     }
-    let mailed = match recipient.filter(|_| !news.is_empty()) {
-        Some(recipient) => mail(&recipient, &news.subject(), &news.text()),
-        None => Ok(()),
+    let mailed = before.mailed.as_ref().unwrap_or(&before.problems);
+    let write = |mailed: &Problems| {
+        let now = State { problems: problems.clone(), mailed: Some(mailed.clone()) };
+        let text = serde_json::to_string_pretty(&now).map_err(Failure::software)?;
+        store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
+    };
+    write(mailed)?;
+    // What could not be mailed, or was found by a run that mails nothing, is mailed by the next run that can.
+    let untold = News::of(mailed, &problems);
+    let told = match recipient.filter(|_| !untold.is_empty()) {
+        Some(recipient) => mail(&recipient, &untold.subject(), &untold.text()).map(|()| true),
+        None => Ok(false),
     };
     let mut findings: Vec<_> = tested.iter().flat_map(Tested::reports).collect();
-    findings.extend(mailed.as_ref().err().map(Finding::from));
+    findings.extend(told.as_ref().err().map(Finding::from));
     args.report(&news, &findings, &news.text())?;
-    // The state comes last: what could not be mailed is news at the next run, too.
-    mailed?;
-    if before.problems != now.problems {
-        let text = serde_json::to_string_pretty(&now).map_err(Failure::software)?;
-        store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })?;
+    if told? {
+        write(&problems)?;
     }
     let worst = tested.iter().map(|tested| tested.outcome).max();
     Ok(ExitCode::from(worst.map_or(0, |worst| worst as u8)))
+}
+
+/// What is said of a key that does not sign.
+const UNSIGNED: &str = "; the key does not sign until a server has its record again";
+
+/// What every server of its zone says of each record that is not right, where a domain file wants to know.
+fn presences(dns: &Dns, tested: &[Tested]) -> BTreeMap<String, Presence> {
+    let is_asked = |one: &&Tested| one.skip.is_some() && one.outcome != Outcome::Ok;
+    let names: BTreeSet<&str> =
+        tested.iter().filter(is_asked).map(|one| one.name.as_str()).collect();
+    let unanswered: BTreeSet<&str> =
+        tested.iter().filter(|one| one.is_unanswered()).map(|one| one.name.as_str()).collect();
+    let names: Vec<&str> = names.into_iter().collect();
+    // Each takes the place of several questions.
+    dns.for_names(names.len().saturating_mul(8));
+    let ask = |name: &&str| match unanswered.contains(name) {
+        true => Presence::Unknown,
+        false => published::presence(dns, name),
+    };
+    let progress = Progress::of("zones asked");
+    let found = parallel::all(&names, parallel::WAITING, progress, ask);
+    names.iter().map(|name| (*name).to_owned()).zip(found).collect()
+}
+
+/// The problems that were found; each keeps the time at which it began.
+fn found(
+    tested: &[Tested],
+    presences: &BTreeMap<String, Presence>,
+    before: &Problems,
+    now: UtcTime,
+) -> Problems {
+    let mut problems = BTreeMap::new();
+    for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
+        let known = before.get(&one.name);
+        let texts: Vec<&str> = one.findings.iter().map(|found| found.message.as_str()).collect();
+        let mut problem = Problem {
+            what: texts.join("; "),
+            since: known.map_or_else(|| now.to_string(), |problem| problem.since.clone()),
+            kind: if one.is_unanswered() { Kind::Unanswered } else { Kind::Broken },
+            gone: 0,
+            gone_at: None,
+        };
+        // Silence tells nothing new.
+        if let (Some(known), Kind::Unanswered) = (known, problem.kind) {
+            problem.what = known.what.trim_end_matches(UNSIGNED).to_owned();
+            problem.kind = if known.kind == Kind::Unsigned { Kind::Broken } else { known.kind };
+        }
+        let so_far = known.map_or(0, |known| known.gone);
+        match presences.get(&one.name) {
+            Some(Presence::Gone) => {
+                let last = known.and_then(|known| known.gone_at).unwrap_or(now.0);
+                let step = now.0.saturating_sub(last).min(LONGEST_STEP);
+                problem.gone = so_far.saturating_add(step);
+                problem.gone_at = Some(now.0);
+            }
+            Some(Presence::Unknown) => problem.gone = so_far,
+            Some(Presence::There) | None => {}
+        }
+        problems.insert(one.name.clone(), problem);
+    }
+    problems
+}
+
+/// The keys that do not sign, by their domain files.
+struct Skipped(BTreeMap<PathBuf, BTreeSet<Selector>>);
+
+/// Decides which keys do not sign. What is not known now stays as it was.
+fn skipped(
+    tested: &[Tested],
+    presences: &BTreeMap<String, Presence>,
+    problems: &Problems,
+) -> Skipped {
+    let mut skipped: BTreeMap<PathBuf, BTreeSet<Selector>> = BTreeMap::new();
+    for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
+        let Some(skip) = &one.skip else { continue };
+        let problem = problems.get(&one.name);
+        // The first run that finds a record gone proves no length of time.
+        let is_due = problem.is_some_and(|problem| problem.gone >= skip.after.max(1));
+        let is_skipped = match presences.get(&one.name) {
+            Some(Presence::Gone) => is_due || gone::read(&skip.file).contains(&skip.selector),
+            Some(Presence::Unknown) => gone::read(&skip.file).contains(&skip.selector),
+            Some(Presence::There) | None => false,
+        };
+        if is_skipped {
+            skipped.entry(skip.file.clone()).or_default().insert(skip.selector.clone());
+        }
+    }
+    Skipped(skipped)
+}
+
+impl Skipped {
+    fn has(&self, tested: &Tested) -> bool {
+        tested.skip.as_ref().is_some_and(|skip| {
+            self.0.get(&skip.file).is_some_and(|selectors| selectors.contains(&skip.selector))
+        })
+    }
+
+    /// Tells the wrapper.
+    fn write(&self, store: &Store, etc: &Path) -> Result<(), Failure> {
+        self.0.iter().try_for_each(|(file, selectors)| gone::write(store, file, selectors))?;
+        gone::sweep(store, etc, &self.0)
+    }
 }
 
 impl State {
@@ -100,31 +260,21 @@ impl State {
             Failure::data(format_args!("{}: {error}; remove the file", path.display()))
         })
     }
-
-    /// The problems that were found; each keeps the time at which it began.
-    fn of(tested: &[Tested], before: &Self, now: UtcTime) -> Self {
-        let mut problems = BTreeMap::new();
-        for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
-            let found: Vec<&str> =
-                one.findings.iter().map(|found| found.message.as_str()).collect();
-            let known = before.problems.get(&one.name).map(|problem| problem.since.clone());
-            let since = known.unwrap_or_else(|| now.to_string());
-            problems.insert(one.name.clone(), Problem { what: found.join("; "), since });
-        }
-        Self { problems }
-    }
 }
 
 impl<'a> News<'a> {
-    fn of(before: &'a State, now: &'a State) -> Self {
-        let pick = |of: &'a State, other: &State, is_there| {
-            let problems = of.problems.iter().map(|(name, problem)| (name.as_str(), problem));
-            problems.filter(|(name, _)| other.problems.contains_key(*name) == is_there).collect()
+    fn of(before: &'a Problems, now: &'a Problems) -> Self {
+        let is_known = |name: &str, problem: &Problem| {
+            before.get(name).is_some_and(|known| known.kind == problem.kind)
+        };
+        let pick = |of: &'a Problems, is_picked: &dyn Fn(&str, &Problem) -> bool| {
+            let problems = of.iter().map(|(name, problem)| (name.as_str(), problem));
+            problems.filter(|(name, problem)| is_picked(name, problem)).collect()
         };
         Self {
-            begun: pick(now, before, false),
-            ended: pick(before, now, false),
-            lasting: pick(now, before, true),
+            begun: pick(now, &|name, problem| !is_known(name, problem)),
+            ended: pick(before, &|name, _| !now.contains_key(name)),
+            lasting: pick(now, &is_known),
         }
     }
 
@@ -149,7 +299,7 @@ impl<'a> News<'a> {
                 continue;
             }
             text.push_str(&format!("{heading}:\n"));
-            for (name, Problem { what, since }) in problems {
+            for (name, Problem { what, since, .. }) in problems {
                 text.push_str(&format!("  {name}: {what} (since {since})\n"));
             }
         }
@@ -165,26 +315,56 @@ impl<'a> News<'a> {
 mod tests {
     use super::*;
 
-    fn state(problems: &[(&str, &str)]) -> State {
-        let problem = |(name, since): &(&str, &str)| {
-            ((*name).to_owned(), Problem { what: "x".to_owned(), since: (*since).to_owned() })
+    fn problems(problems: &[(&str, Kind)]) -> Problems {
+        let problem = |(name, kind): &(&str, Kind)| {
+            let (what, since) = ("x".to_owned(), "2026-11-29T00:00:00Z".to_owned());
+            ((*name).to_owned(), Problem { what, since, kind: *kind, gone: 0, gone_at: None })
         };
-        State { problems: problems.iter().map(problem).collect() }
+        problems.iter().map(problem).collect()
     }
 
     #[test]
-    fn a_problem_is_news_when_it_begins_and_when_it_ends() {
-        let (before, now) = (state(&[("a", "1"), ("b", "2")]), state(&[("b", "2"), ("c", "3")]));
+    fn a_problem_is_news_when_it_begins_gets_worse_and_ends() {
+        use Kind::{Broken, Unanswered, Unsigned};
+        let before = problems(&[("a", Broken), ("b", Broken), ("d", Broken), ("e", Unanswered)]);
+        let now = problems(&[("b", Broken), ("c", Broken), ("d", Unsigned), ("e", Broken)]);
         let news = News::of(&before, &now);
         let names = |of: &BTreeMap<&str, &Problem>| of.keys().copied().collect::<String>();
         assert_eq!(
             (names(&news.begun), names(&news.ended), names(&news.lasting)),
-            ("c".into(), "a".into(), "b".into())
+            ("cde".into(), "a".into(), "b".into())
         );
         assert!(!news.is_empty() && News::of(&now, &now).is_empty());
-        assert_eq!(
-            News::of(&state(&[]), &state(&[])).text(),
-            "All records are as they should be.\n"
-        );
+        let none = problems(&[]);
+        assert_eq!(News::of(&none, &none).text(), "All records are as they should be.\n");
+    }
+
+    /// A record that is absent or unanswered at these times, by what all servers say: how long it is known to be gone after each.
+    fn gone(runs: &[(u64, Presence)]) -> Vec<u64> {
+        let name = "s._domainkey.x.test".to_owned();
+        let mut before = Problems::new();
+        let mut known = Vec::new();
+        for (now, presence) in runs {
+            let tested = [Tested::absent(name.clone())];
+            let presences = BTreeMap::from([(name.clone(), *presence)]);
+            before = found(&tested, &presences, &before, UtcTime(*now));
+            known.extend(before.get(&name).map(|problem| problem.gone));
+        }
+        known
+    }
+
+    #[test]
+    fn only_the_time_between_two_runs_that_found_it_gone_counts() {
+        use Presence::{Gone, There, Unknown};
+        const DAY: u64 = 86_400;
+        assert_eq!(gone(&[(5, Gone), (5 + DAY, Gone), (5 + 2 * DAY, Gone)]), [0, DAY, 2 * DAY]);
+        // A server that does not answer adds nothing, and takes nothing away.
+        let runs =
+            [(5, Gone), (9, Gone), (5 + DAY, Unknown), (5 + 2 * DAY, Gone), (6 + 2 * DAY, Gone)];
+        assert_eq!(gone(&runs), [0, 4, 4, 4, 5]);
+        assert_eq!(gone(&[(5, Gone), (9, Gone), (12, There), (20, Gone)]), [0, 4, 0, 0]);
+        // A clock that jumps counts for two days at most, and never backwards.
+        assert_eq!(gone(&[(5, Gone), (1_700_000_000, Gone)]), [0, 2 * DAY]);
+        assert_eq!(gone(&[(1_700_000_000, Gone), (5, Gone), (9, Gone)]), [0, 0, 4]);
     }
 }

@@ -48,6 +48,8 @@ struct Values {
     sign: Option<Spanned<Vec<RuleKeys>>>,
 
     on_error: Text,
+    on_missing_record: Text,
+    missing_record_after: Option<Spanned<Lifetime>>,
     canonicalization: Text,
     minimum_key_bits: Option<Spanned<u32>>,
     headers: List,

@@ -23,12 +23,36 @@ impl OnError {
     }
 }
 
+/// What becomes of mail whose key has no record in DNS any more.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnMissingRecord {
+    /// The key signs all the same.
+    #[default]
+    Sign,
+    /// The key does not sign once `dkimctl watch` has found that for `missing_record_after`.
+    Skip,
+}
+
+impl OnMissingRecord {
+    pub(super) fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "sign" => Ok(Self::Sign),
+            "skip" => Ok(Self::Skip),
+            _ => Err(format!("{text:?} is neither \"sign\" nor \"skip\"")),
+        }
+    }
+}
+
 /// The settings that a domain file may override.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a key of its own")]
 pub struct Signing {
     /// `on_error`
     pub on_error: OnError,
+    /// `on_missing_record`
+    pub on_missing_record: OnMissingRecord,
+    /// How long a record has to be gone before its key does not sign; in seconds.
+    pub missing_record_after: u64,
     /// c=
     pub canonicalization: Canonicalization,
     /// The smallest RSA key that may sign, in bits.
@@ -93,6 +117,8 @@ impl Default for Signing {
     fn default() -> Self {
         Self {
             on_error: OnError::Send,
+            on_missing_record: OnMissingRecord::Sign,
+            missing_record_after: 2 * 86_400,
             canonicalization: Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed },
             minimum_key_bits: 1024,
             headers: names(&[ONE_OF_EACH.as_slice(), &OTHERS].concat()),

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use crate::config::{ConfigError, DomainFile, Host, OnError};
-use crate::dkim::{Domain, KeyError};
-use crate::policy::{Candidate, Policy};
+use crate::config::{ConfigError, DomainFile, Host, OnError, OnMissingRecord};
+use crate::dkim::{Domain, KeyError, Selector};
+use crate::policy::{Candidate, Policy, gone_selectors};
 use crate::rights::{Breach, Rights, Rule};
 
 /// The configuration directory of an installed wrapper.
@@ -143,19 +143,13 @@ impl Etc {
         for candidate in Candidate::all(author) {
             let file = match self.domain_file(&candidate, host) {
                 Ok(file) => file,
-                // The name of the file for a domain of 253 bytes is longer than file names can be.
-                Err(FileError { fault: Fault::Unreadable(error), .. })
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename
-                    ) =>
-                {
+                Err(FileError { fault: Fault::Unreadable(error), .. }) if is_absent(&error) => {
                     continue;
                 }
                 Err(error) => return Err(error),
             };
             if candidate.fits(&file) {
-                return self.judged(Policy { candidate, file }).map(Some);
+                return self.judged(candidate, file).map(Some);
             }
         }
         Ok(None)
@@ -168,7 +162,9 @@ impl Etc {
         if file.domain.as_ref().is_some_and(|other| other != domain) || file.selectors.is_empty() {
             return Err(Fault::NotItsOwn.of(&self.domains().join(candidate.file())));
         }
-        self.judged(Policy { candidate, file })
+        let mut policy = self.judged(candidate, file)?;
+        policy.file.selectors = policy.present(&policy.file.selectors);
+        Ok(policy)
     }
 
     fn domain_file(&self, candidate: &Candidate, host: &Host) -> Result<DomainFile, FileError> {
@@ -179,10 +175,26 @@ impl Etc {
     }
 
     /// Rejects a domain file if its directory is writable by another user.
-    fn judged(&self, policy: Policy) -> Result<Policy, FileError> {
+    fn judged(&self, candidate: Candidate, file: DomainFile) -> Result<Policy, FileError> {
         let domains = self.domains();
         judge(self.rule()?, &domains, &metadata(&domains)?)?;
-        Ok(policy)
+        let gone = match file.signing.on_missing_record {
+            OnMissingRecord::Sign => Vec::new(),
+            OnMissingRecord::Skip => self.gone(&domains.join(candidate.gone()))?,
+        };
+        Ok(Policy { candidate, file, gone })
+    }
+
+    /// The selectors whose records are gone. `dkimctl watch` writes the file, and it is judged like a domain file: whoever could
+    /// write it could stop the signing of a domain.
+    fn gone(&self, path: &Path) -> Result<Vec<Selector>, FileError> {
+        match self.read(path) {
+            Ok(text) => Ok(gone_selectors(&text)),
+            Err(FileError { fault: Fault::Unreadable(error), .. }) if is_absent(&error) => {
+                Ok(Vec::new())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     fn read(&self, path: &Path) -> Result<String, FileError> {
@@ -220,6 +232,11 @@ impl Etc {
         judge(rule, &self.folder, &found)?;
         Ok(*self.rule.get_or_init(|| rule))
     }
+}
+
+/// Whether there is no such file. The name of the file for a domain of 253 bytes is longer than file names can be.
+fn is_absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename)
 }
 
 fn judge(rule: Rule, path: &Path, found: &Metadata) -> Result<(), FileError> {

@@ -38,8 +38,10 @@ impl NotSigned {
     /// The severity of the log line.
     pub(crate) fn severity(&self) -> Severity {
         match self {
-            // Someone uses the domain without permission, or the administrator forgot to allow this user.
-            Self::Skipped(Reason::NotAllowed | Reason::ClientNotAllowed) => Severity::Warning,
+            // Someone uses the domain without permission, the administrator forgot to allow this user, or the records are gone.
+            Self::Skipped(Reason::NotAllowed | Reason::ClientNotAllowed | Reason::RecordGone) => {
+                Severity::Warning
+            }
             Self::Skipped(_) => Severity::Info,
             Self::Configuration(_)
             | Self::Intake(_)

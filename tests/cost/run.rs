@@ -103,7 +103,7 @@ fn sign(reader: &Reader, pieces: &[Vec<u8>]) -> Option<()> {
     let domain = author.domain().clone();
     let candidate = Candidate { domain: Some(domain.clone()), is_parent: false };
     let file = DomainFile::parse("selector = \"s\"", Some(&domain), &Signing::default()).ok()?;
-    let policy = Policy { candidate, file };
+    let policy = Policy { candidate, file, gone: Vec::new() };
     let decision = policy.decide(&author, &header, false, &Caller::default());
     let Ok(Decision::Sign(plan)) = decision else { return None };
     let now = DateTime { seconds: 1_700_000_000, offset: 0 };

@@ -223,6 +223,10 @@ fn the_defaults_are_those_of_the_manual_pages() {
             "expire" => ("expire = \"14d\"", String::new()),
             "domain" => ("domain = \"x.test\"", String::new()),
             "on_error" => ("on_error = \"refuse\"", format!("on_error = {default:?}")),
+            "on_missing_record" => ("on_missing_record = \"skip\"", format!("{key} = {default:?}")),
+            "missing_record_after" => {
+                ("missing_record_after = \"3d\"", format!("{key} = {default:?}"))
+            }
             "canonicalization" => {
                 ("canonicalization = \"simple/simple\"", format!("{key} = {default:?}"))
             }

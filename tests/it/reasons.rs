@@ -54,6 +54,10 @@ const WRONG: &[Wrong] = &[
         "chown www-data FILE",
         "FILE must be owned by root or by the owner of the configuration directory (found uid 33, mode 0644)",
     ),
+    Wrong::domain_file(
+        "echo 'on_missing_record = \"skip\"' >>FILE; echo s1 >domains/reasons.test.gone; chmod 666 domains/reasons.test.gone",
+        "domains/reasons.test.gone must be writable by its owner only (found uid 0, mode 0666)",
+    ),
     Wrong::domain_file("rm FILE; mkdir FILE", "FILE is not a regular file"),
     Wrong::domain_file("rm FILE; mkfifo -m 644 FILE", "FILE is not a regular file"),
     Wrong::domain_file("chmod 600 FILE", "cannot read /etc/sendmail-dkim/FILE: "),
@@ -395,6 +399,11 @@ const LINES: &[(&str, &str, &str)] = &[
     ("FILE", "canonicalization = \"x\"", "canonicalization: expected simple or relaxed"),
     (
         "FILE",
+        "on_missing_record = \"drop\"",
+        "on_missing_record: \\\"drop\\\" is neither \\\"sign\\\" nor \\\"skip\\\"",
+    ),
+    (
+        "FILE",
         "on_error = \"drop\"",
         "on_error: expected \\\"send\\\" or \\\"refuse\\\", found \\\"drop\\\"",
     ),
@@ -578,6 +587,12 @@ const SKIPPED: &[(&str, &str, &str, &str)] = &[
         "users = [\"alice\"]",
         "From: a@reasons.test\n\nx\n",
     ),
+    (
+        "the record of the key is gone from DNS",
+        "",
+        "on_missing_record = \"skip\"",
+        "From: a@reasons.test\n\nx\n",
+    ),
     ("the header is too large", "", "", "From: a@reasons.test\nX: LARGE\n\nx\n"),
 ];
 
@@ -619,6 +634,8 @@ fn a_message_that_is_not_to_be_signed_is_logged_with_the_reason() {
 fn all_are_skipped(sandbox: &Sandbox, mut rows: Vec<(&str, &str, &str, &str)>) {
     // Refused, so that it is seen that these are no errors.
     sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
+    // Read only by the row that sets on_missing_record.
+    sandbox.write(&format!("/etc/sendmail-dkim/domains/{DOMAIN}.gone"), "# written by watch\ns1\n");
     rows.push(("", "", "", "From: a@reasons.test\n\nx\n"));
     for (reason, argument, line, message) in rows {
         let path = format!("/etc/sendmail-dkim/domains/{DOMAIN}.toml");

@@ -9,8 +9,10 @@ use crate::admin::output::Progress;
 use crate::admin::parallel;
 use crate::admin::store::Readers;
 use crate::admin::store::domains::{self, DomainConfig};
+use crate::admin::store::gone;
 use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
+use crate::config::OnMissingRecord;
 use crate::dkim::{Domain, Selector};
 
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
@@ -173,7 +175,23 @@ pub(crate) fn key(
             replace(config),
         )),
     }
+    if is_gone(config, selector) {
+        let name = config.domain().map(|domain| selector.record_name(domain)).unwrap_or_default();
+        findings.push(Finding::error(
+            "record_gone",
+            format!(
+                "no server has {name}, so the key does not sign (on_missing_record = \"skip\")"
+            ),
+            format!("publish the record (dkimctl record {}), then dkimctl watch", config.folder()),
+        ));
+    }
     findings
+}
+
+/// Whether a key does not sign because `dkimctl watch` found its record gone.
+pub(crate) fn is_gone(config: &DomainConfig, selector: &Selector) -> bool {
+    config.file.signing.on_missing_record == OnMissingRecord::Skip
+        && gone::read(&config.path).contains(selector)
 }
 
 /// How to replace a key that no longer signs, or should not.

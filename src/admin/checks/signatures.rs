@@ -19,7 +19,7 @@ use crate::submission::submitter::User;
 
 /// Compares the published records with the keys.
 pub(crate) fn published(etc: &Path) -> Vec<Finding> {
-    let tested = match Dns::asked_for(None).and_then(|dns| tested(etc, dns)) {
+    let tested = match Dns::asked_for(None).and_then(|dns| tested(etc, &dns)) {
         Ok(tested) => tested,
         Err(failure) => {
             let remedy = "dkimctl testkey --server ADDR, or doctor --offline";

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream, UdpSocket};
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use hickory_proto::op::{Edns, Message, Query, ResponseCode};
@@ -27,7 +28,7 @@ impl Wait {
 pub(super) struct Bounds {
     pub(super) wait: Wait,
     /// No query is sent after this time.
-    pub(super) deadline: Option<Instant>,
+    pub(super) deadline: Mutex<Option<Instant>>,
     pub(super) servers: Servers,
 }
 
@@ -98,7 +99,8 @@ impl Question {
         let _turn = state.turn().ok_or(LookupError::Silent(server))?;
         let asked = Instant::now();
         let whole = bounds.wait.timeout.min(longest);
-        let left = bounds.deadline.map(|deadline| deadline.saturating_duration_since(asked));
+        let deadline = *bounds.deadline.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = deadline.map(|deadline| deadline.saturating_duration_since(asked));
         let timeout = left.map_or(whole, |left| left.min(whole));
         if timeout.is_zero() {
             return Err(LookupError::Late);

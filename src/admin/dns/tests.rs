@@ -323,9 +323,10 @@ fn a_resolver_that_is_silent_of_some_names_is_asked_for_the_others() {
 #[test]
 fn all_lookups_together_have_an_end() {
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let mut dns = Dns::new(vec![socket.local_addr().unwrap()], Wait::DEFAULT).for_names(1);
-    assert!(dns.bounds.deadline.is_some_and(|deadline| deadline > Instant::now()));
-    dns.bounds.deadline = Some(Instant::now() + Duration::from_millis(50));
+    let dns = Dns::new(vec![socket.local_addr().unwrap()], Wait::DEFAULT);
+    dns.for_names(1);
+    assert!(dns.deadline().is_some_and(|deadline| deadline > Instant::now()));
+    *dns.deadline() = Some(Instant::now() + Duration::from_millis(50));
     for _ in 0..3 {
         assert_eq!(dns.txt("x.test").found, Found::Unknown(LookupError::Late));
     }

@@ -147,7 +147,7 @@ impl Imported {
             let read = DomainConfig::parse(Path::new(&name), text.clone(), source.host);
             let file = read.ok()?.file;
             if candidate.fits(&file) {
-                let policy = Policy { candidate, file };
+                let policy = Policy { candidate, file, gone: Vec::new() };
                 return policy.decide(&author, &header, false, &Caller::default()).ok();
             }
         }

@@ -112,7 +112,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         // Elsewhere nothing is signed, whatever the DNS has.
         if is_installed(&args.etc) {
             match dns {
-                Ok(dns) => report.ask_dns(&args.etc, dns)?,
+                Ok(dns) => report.ask_dns(&args.etc, &dns)?,
                 Err(why) => {
                     let step = Finding::warning("testkey", why.what(), "dkimctl testkey");
                     report.require(Failure::UNAVAILABLE, [step]);

@@ -206,7 +206,7 @@ impl Report {
     ///
     /// # Errors
     /// The configuration directory can't be read.
-    pub(super) fn ask_dns(&mut self, etc: &Path, dns: Dns) -> Result<(), Failure> {
+    pub(super) fn ask_dns(&mut self, etc: &Path, dns: &Dns) -> Result<(), Failure> {
         let is_new = |name: &str| {
             let path = |name: &str| {
                 let (selector, domain) = name.split_once("._domainkey.")?;

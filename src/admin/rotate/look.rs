@@ -1,9 +1,9 @@
-//! What the servers of a zone say of a key's record, each asked itself.
+//! What the servers of a zone say of a key's record, each asked itself; of an alias, those of the zone that it leads to.
 
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::admin::dns::{Dns, Found};
+use crate::admin::dns::{Answer, Authority, Dns, Found};
 use crate::dkim::{PublicKey, Record, RecordError};
 
 /// What one server has.
@@ -61,18 +61,18 @@ impl Has {
 
 /// What every server of the zone has for a name. Never empty.
 pub(super) fn look(dns: &Dns, name: &str, key: Option<&PublicKey>) -> Vec<Sight> {
-    let authorities = match dns.authorities(name) {
-        Ok(authorities) => authorities,
+    let answers = match dns.everywhere(name) {
+        Ok(answers) => answers,
         Err(trouble) => {
             let has = Has::Unknown(trouble.to_string());
             return vec![Sight { server: "the DNS".to_owned(), has }];
         }
     };
-    let sight = |authority| {
-        let has = has(dns.txt_at(authority, name).found, key);
-        Sight { server: authority.server.clone(), has }
+    let sight = |(authority, answer): (Authority, Answer)| Sight {
+        server: authority.server,
+        has: has(answer.found, key),
     };
-    authorities.iter().map(sight).collect()
+    answers.into_iter().map(sight).collect()
 }
 
 fn has(found: Found, key: Option<&PublicKey>) -> Has {

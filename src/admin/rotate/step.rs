@@ -15,6 +15,7 @@ use crate::admin::format::TxtRecord;
 use crate::admin::output::{Failure, Note};
 use crate::admin::publisher::{Change, Publisher};
 use crate::admin::store::domains::{DomainConfig, Index};
+use crate::admin::store::gone;
 use crate::admin::store::keys::{KeyFolder, NewKey, REVOKED, RSA_BITS, revoked_entry};
 use crate::admin::store::rotation::{Rotation, Stage, State};
 use crate::admin::store::seen::Seen;
@@ -325,6 +326,10 @@ impl Step<'_> {
     ) -> Result<(), Failure> {
         for config in configs.iter().filter(|config| config.selectors().contains(from)) {
             let text = config.with(&self.run.etc, from, to)?;
+            if !self.run.is_dry {
+                // An earlier key may have had its name.
+                gone::forget(&self.run.store, &config.path, to)?;
+            }
             self.run.write(&config.path, &text)?;
             self.done("replaced", format!("{}: {from} is {to} now", config.path.display()));
         }

@@ -78,11 +78,13 @@ impl Work<'_> {
                 found.extend(keys::key(&tree, &folder.path, selector, file, Proof::Public));
             }
             let is_named = signing.contains(selector) || is_blocked && row.stage.is_none();
+            let is_gone = files.iter().any(|file| keys::is_gone(file, selector));
             let is_broken = is_blocked || found.iter().any(Finding::is_error);
             row.found = found;
             row.signing = is_named && !is_broken;
             row.state = match (is_named, is_broken, row.stage) {
                 (true, false, _) => "signs",
+                (true, true, _) if is_gone => "gone",
                 (true, true, _) => "broken",
                 (false, _, Some(stage)) => stage,
                 (false, _, None) => "unused",

@@ -4,6 +4,7 @@ mod error;
 mod folder;
 
 pub(super) mod domains;
+pub(super) mod gone;
 pub(super) mod keys;
 pub(super) mod replace;
 pub(super) mod rights;

@@ -1,8 +1,10 @@
 //! The keys for signing, which are allowed in both kinds of files.
 
+use toml::Spanned;
+
 use super::{Keys, Lifetime, List};
 use crate::config::error::ConfigError;
-use crate::config::signing::{OnError, Signing, try_names};
+use crate::config::signing::{OnError, OnMissingRecord, Signing, try_names};
 use crate::dkim::{Canonicalization, Domain, FieldName};
 
 /// The most entries of `also_sign_as`.
@@ -22,11 +24,17 @@ impl Keys<'_> {
         let (headers, oversign) = self.names(base)?;
         Ok(Signing {
             on_error: on_error.unwrap_or(base.on_error),
+            on_missing_record: self
+                .parsed("on_missing_record", &values.on_missing_record, OnMissingRecord::parse)?
+                .unwrap_or(base.on_missing_record),
+            missing_record_after: self
+                .seconds("missing_record_after", &values.missing_record_after)?
+                .unwrap_or(base.missing_record_after),
             canonicalization: canonicalization.unwrap_or(base.canonicalization),
             minimum_key_bits: self.minimum_key_bits()?.unwrap_or(base.minimum_key_bits),
             headers,
             oversign,
-            expire: self.expire()?.or(base.expire),
+            expire: self.seconds("expire", &values.expire)?.or(base.expire),
             seven_bit: values.seven_bit.unwrap_or(base.seven_bit),
             also_sign_as: self.also_sign_as(base)?,
             strict_selectors: values.strict_selectors.unwrap_or(base.strict_selectors),
@@ -64,15 +72,19 @@ impl Keys<'_> {
         Ok(Some(bits))
     }
 
-    fn expire(&self) -> Result<Option<u64>, ConfigError> {
-        let Some(value) = &self.values.expire else { return Ok(None) };
+    fn seconds(
+        &self,
+        key: &str,
+        value: &Option<Spanned<Lifetime>>,
+    ) -> Result<Option<u64>, ConfigError> {
+        let Some(value) = value else { return Ok(None) };
         let seconds = match value.as_ref() {
             Lifetime::Seconds(seconds) => Some(*seconds),
             Lifetime::Text(text) => parse_lifetime(text),
         };
         let what = "expected seconds, or a number with s, m, h or d, such as \"14d\"";
         let seconds = seconds.filter(|seconds| *seconds > 0);
-        seconds.map(Some).ok_or_else(|| self.error("expire", &value.span(), what))
+        seconds.map(Some).ok_or_else(|| self.error(key, &value.span(), what))
     }
 
     /// Reads `headers` and `oversign`. If only `headers` is set, inherited names that it lacks are not oversigned.

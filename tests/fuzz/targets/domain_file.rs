@@ -14,7 +14,7 @@ fn decide(file: &DomainFile, name: Option<&Domain>, from: &str, caller: &Caller)
     let header = Header::parse(format!("From: {from}\n").as_bytes()).expect("a header");
     let author = Author::of(&header).expect("an author");
     let candidate = Candidate { domain: name.cloned(), is_parent: false };
-    let policy = Policy { candidate, file: file.clone() };
+    let policy = Policy { candidate, file: file.clone(), gone: Vec::new() };
     policy.decide(&author, &header, false, caller).expect("a recipe")
 }
 

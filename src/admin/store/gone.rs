@@ -1,0 +1,79 @@
+//! `domains/DOMAIN.gone`: the selectors whose records no server has, as `dkimctl watch` found. The wrapper reads it where
+//! `on_missing_record = "skip"` is set, and lets these keys sign nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use super::domains;
+use super::folder::Readers;
+use super::write::{NewFile, Store};
+use crate::admin::input;
+use crate::admin::output::Failure;
+use crate::dkim::Selector;
+use crate::policy::{GONE, gone_selectors};
+
+const HEAD: &str = "\
+# Written by `dkimctl watch`: no server of the zone has the records of these keys, so they sign nothing until a record is back
+# (on_missing_record = \"skip\" in config.toml or the domain file).
+";
+
+/// The path of the file beside a domain file.
+fn path(file: &Path) -> PathBuf {
+    file.with_extension(GONE)
+}
+
+/// The selectors whose keys do not sign mail by a domain file.
+pub(crate) fn read(file: &Path) -> BTreeSet<Selector> {
+    let text = input::text(&path(file), input::CONFIGURATION).unwrap_or_default();
+    gone_selectors(&text).into_iter().collect()
+}
+
+/// Lets these keys sign no mail by a domain file, and all others.
+///
+/// # Errors
+/// The caller may not write to the tree.
+pub(crate) fn write(
+    store: &Store,
+    file: &Path,
+    selectors: &BTreeSet<Selector>,
+) -> Result<(), Failure> {
+    let path = path(file);
+    if selectors.is_empty() {
+        let is_there = path.symlink_metadata().is_ok();
+        return if is_there { store.remove(&path) } else { Ok(()) };
+    }
+    if read(file) == *selectors {
+        return Ok(());
+    }
+    let lines: String = selectors.iter().map(|selector| format!("{selector}\n")).collect();
+    let text = format!("{HEAD}{lines}");
+    store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
+}
+
+/// A key signs from now on, whatever was found of an earlier one of its name.
+///
+/// # Errors
+/// As those of [`write()`].
+pub(crate) fn forget(store: &Store, file: &Path, selector: &Selector) -> Result<(), Failure> {
+    let mut selectors = read(file);
+    if selectors.remove(selector) { write(store, file, &selectors) } else { Ok(()) }
+}
+
+/// Removes all such files but those beside these domain files.
+///
+/// # Errors
+/// As those of [`write()`].
+pub(crate) fn sweep(
+    store: &Store,
+    etc: &Path,
+    keep: &BTreeMap<PathBuf, BTreeSet<Selector>>,
+) -> Result<(), Failure> {
+    let folder = etc.join("domains");
+    for name in input::names(&folder).map_err(|error| Failure::reading(&folder, &error))? {
+        let of = name.strip_suffix(&format!(".{GONE}"));
+        if of.is_some_and(|of| !keep.contains_key(&domains::file(etc, of))) {
+            store.remove(&folder.join(&name))?;
+        }
+    }
+    Ok(())
+}
