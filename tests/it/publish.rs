@@ -76,9 +76,52 @@ fn the_program_for_cloudflare_sets_and_removes_records() {
     });
     // The other record of the zone is still there.
     assert_eq!(records().len(), 1);
+    // Three records of the name become one; that of another type of use stays.
+    sandbox.root("cat >/tmp/more.py <<'PY'
+import json, urllib.request
+for content in ('\"a\"', '\"b\"', '\"c\"'):
+    body = json.dumps({'type': 'TXT', 'name': 's2._domainkey.mail.sample.com', 'content': content, 'ttl': 1}).encode()
+    url = 'http://127.0.0.1:8053/zones/z1/dns_records'
+    urllib.request.urlopen(urllib.request.Request(url, body, {'Authorization': 'Bearer secret'}, method='POST'))
+PY
+python3 /tmp/more.py");
+    assert_eq!(
+        (records().len(), change(&sandbox, command, "set", "v=DKIM1; p=").as_str()),
+        (4, "0\n")
+    );
+    assert_eq!(records().len(), 2);
+    // Failures that pass are waited for, and others are told in one line, whatever the service says.
+    let with = |codes: &str| {
+        sandbox.root(&format!("echo '{codes}' >/tmp/cloudflare.wanted"));
+        let said = change(&sandbox, command, "remove", "v=DKIM1; p=");
+        sandbox.root("rm -f /tmp/cloudflare.wanted");
+        said
+    };
+    assert_eq!(with("429 503 200"), "0\n");
+    for (codes, expected) in
+        [("500 500 500", "500 {\"success\": false"), ("200 200 403", "403 {"), ("0", "timed out")]
+    {
+        let said = with(codes);
+        assert!(
+            said.contains(expected) && said.ends_with("\n1\n") && said.lines().count() == 2,
+            "{codes}: {said}"
+        );
+    }
+    let said = change(
+        &sandbox,
+        "CLOUDFLARE_API=http://127.0.0.1:1 /opt/cloudflare /tmp/token",
+        "set",
+        "x",
+    );
+    assert!(said.contains("refused") && said.ends_with("\n1\n"), "{said}");
     sandbox.root("echo wrong >/tmp/token");
     let refused = change(&sandbox, command, "set", &value());
     assert!(refused.contains("403") && refused.ends_with("\n1\n"), "{refused}");
+    let missing = change(&sandbox, "/opt/cloudflare /none", "set", "x");
+    assert!(
+        missing.contains("the file of the API token") && missing.ends_with("\n1\n"),
+        "{missing}"
+    );
 }
 
 #[test]
@@ -96,6 +139,18 @@ fn the_program_for_route_53_sets_and_removes_records() {
         named.map(|one| one["ResourceRecords"][0]["Value"].as_str().unwrap().to_owned()).collect()
     });
     assert_eq!(records().len(), 1);
+    for (done, expected) in [
+        ("echo 'AccessDenied: no' >/tmp/aws.fails", "AccessDenied: no"),
+        (
+            "rm /tmp/aws.fails; sed -i 's/\"sample.com/\"other.com/' /usr/bin/aws",
+            "no hosted zone is for s2._domainkey.mail.sample.com",
+        ),
+        ("rm /usr/bin/aws", "aws list-hosted-zones-by-name: "),
+    ] {
+        sandbox.root(done);
+        let said = change(&sandbox, "/opt/route53", "set", "x");
+        assert!(said.contains(expected) && said.ends_with("\n1\n"), "{done}: {said}");
+    }
 }
 
 #[test]
@@ -129,4 +184,17 @@ fn the_program_for_octodns_sets_and_removes_records() {
     change(&sandbox, command, "set", &value());
     assert_eq!(records()[name].as_array().unwrap().len(), 2);
     assert_eq!(records()["www"]["value"], "192.0.2.1");
+    // Several at once, as dkimctl calls it: no change is lost.
+    sandbox.root("sed -i 's/^/sleep 0.1; /' /usr/bin/octodns-sync; sed -i '1s/.*/#!\\/bin\\/sh/' /usr/bin/octodns-sync
+         for one in 1 2 3 4 5 6; do
+             sed \"s/s2\\./k$one./g\" /tmp/change | /opt/octodns /etc/octodns.yaml /tmp/zones &
+         done; wait");
+    let names = records().as_object().unwrap().keys().filter(|name| name.starts_with('k')).count();
+    assert_eq!(names, 6);
+    // A failure of octoDNS is one of ours, and a zone without a file is named.
+    sandbox.root("printf '#!/bin/sh\\necho broken >&2; exit 7\\n' >/usr/bin/octodns-sync");
+    assert_eq!(change(&sandbox, command, "set", "x"), "broken\n7\n");
+    sandbox.root("rm /tmp/zones/sample.com.yaml");
+    let said = change(&sandbox, command, "set", "x");
+    assert!(said.contains("no zone file for") && said.ends_with("\n1\n"), "{said}");
 }

@@ -7,6 +7,8 @@ import sys
 STATE = "/tmp/aws.json"
 words = sys.argv[1:]
 assert words[:3] == ["route53", "--output", "json"], words
+if os.path.exists("/tmp/aws.fails"):
+    sys.exit(open("/tmp/aws.fails").read())
 command, options = words[3], dict(zip(words[4::2], words[5::2]))
 records = json.load(open(STATE)) if os.path.exists(STATE) else []
 if command == "list-hosted-zones-by-name":

@@ -2,9 +2,12 @@
 """cloudflare.py PORT FILE: a stand-in of Cloudflare's API with the zone sample.com; keeps its records in FILE as JSON."""
 import http.server
 import json
+import os
 import sys
+import time
 import urllib.parse
 
+WANTED = "/tmp/cloudflare.wanted"
 port, path = int(sys.argv[1]), sys.argv[2]
 records = {"other": {"id": "other", "type": "TXT", "name": "other._domainkey.sample.com", "content": "x", "ttl": 1}}
 
@@ -18,6 +21,13 @@ class Api(http.server.BaseHTTPRequestHandler):
         json.dump(sorted(records.values(), key=lambda one: one["id"]), open(path, "w"))
 
     def handle_one(self):
+        # What a test wants of the next calls: codes, or 0 for an answer that never comes.
+        if os.path.exists(WANTED) and (codes := open(WANTED).read().split()):
+            open(WANTED, "w").write(" ".join(codes[1:]))
+            if codes[0] == "0":
+                time.sleep(30)
+            if codes[0] != "200":
+                return self.answer("a failure\nof two lines", int(codes[0]))
         url = urllib.parse.urlsplit(self.path)
         query = dict(urllib.parse.parse_qsl(url.query))
         parts = url.path.strip("/").split("/")
@@ -42,4 +52,4 @@ class Api(http.server.BaseHTTPRequestHandler):
         pass
 
 
-http.server.HTTPServer(("127.0.0.1", port), Api).serve_forever()
+http.server.ThreadingHTTPServer(("127.0.0.1", port), Api).serve_forever()
