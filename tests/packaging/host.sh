@@ -36,14 +36,16 @@ start_daemons() {
     done
 }
 
-# The file of the one message for a recipient, in $MAIL; waits for it.
+# The file of the one message for a recipient, in $MAIL; waits for it. Without processes: an emulated machine is slow at those.
 receive() {
     local tries=0
-    until MAIL=$(ls "/out/rcpt/$1/" 2>/dev/null | head -n 1) && [ -n "$MAIL" ]; do
+    until MAIL=$(echo "/out/rcpt/$1/"*) && [ "$MAIL" != "/out/rcpt/$1/*" ]; do
         tries=$((tries + 1))
-        [ $tries -lt ${TRIES:-600} ] || fail "no mail for $1"
-        sleep 0.05
+        [ $tries -lt 600 ] || fail "no mail for $1"
+        sleep ${POLL:-0.05}
     done
+    MAIL=${MAIL%% *}
+    MAIL=${MAIL##*/}
     MAIL=/out/sink/${MAIL%.json}.eml
 }
 
