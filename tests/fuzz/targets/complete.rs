@@ -68,7 +68,8 @@ fn addr_specs(value: &[u8]) -> Option<BTreeSet<(String, String)>> {
     let list = addresses(value).ok()?;
     let texts = list.iter().map(|address| Some(address.ok()?.text(value)));
     let texts = texts.collect::<Option<Vec<_>>>()?;
-    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('"', "");
+    // Folding inside a quoted-string is no part of it (RFC 5322 §3.2.4).
+    let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(['"', '\n'], "");
     let spec = |(local, domain): (Vec<u8>, Option<Vec<u8>>)| {
         let domain = String::from_utf8_lossy(&domain?).into_owned();
         let domain = domain.strip_suffix('.').unwrap_or(&domain);
