@@ -29,8 +29,11 @@ const WORDS: [&str; 15] = [
 ];
 
 /// Where sentences are looked at; of the threat model, all rows of attacks.
-const DOCUMENTS: [&str; 4] = [
+const DOCUMENTS: [&str; 7] = [
     "README.md",
+    "docs/operations.md",
+    "docs/migration.md",
+    "docs/smtp.md",
     "packaging/man/sendmail.dkim.8",
     "packaging/man/dkimctl.8",
     "packaging/man/sendmail-dkim.toml.5",
@@ -158,7 +161,7 @@ fn every_promise_of_a_document_has_a_test() {
         let rows = rows(sections.get(document).copied().unwrap_or_default());
         let named: BTreeSet<&str> = rows.iter().map(|(promise, _)| promise.as_str()).collect();
         let promises = promises(document);
-        assert!(promises.len() > 3, "{document}: {promises:?}");
+        assert!(promises.len() > 2, "{document}: {promises:?}");
         for promise in &promises {
             if !named.contains(promise.as_str()) {
                 wrong.push(format!("{document}: no test shows: {promise}"));
