@@ -38,7 +38,7 @@ case $LINK in
 *) if command -v dpkg-divert >/dev/null; then WAY=diversion; else WAY=group LINK=$SENDMAIL; fi ;;
 esac
 
-# Paths and priorities of the entries that are not ours, the best first.
+# The paths of the other entries, highest priority first.
 entries() {
     [ -n "$STATE" ] || return 0
     awk -v ours="/${TARGET##*/}\$" '
@@ -58,18 +58,17 @@ entry() {
                if (line == n + 1) here = "" }' "$STATE"
 }
 
-# Whether ours is chosen; /usr/sbin may be another name of /usr/bin.
+# Whether sendmail.dkim is selected; /usr/sbin may be another name of /usr/bin.
 chosen() { [ "/etc/alternatives/$GROUP" -ef "$TARGET" ]; }
 registered() { [ -n "$STATE" ] && grep -qE "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
 
-# The path of our entry.
+# The path of the entry of sendmail.dkim.
 ours_path() { grep -m 1 -E "^/usr/s?bin/${TARGET##*/}\$" "$STATE"; }
 
-# Makes an entry the chosen one, which stays so whatever mail agents come and go, without a moment in which a name leads nowhere. RHEL's
-# program removes a link and then creates it again, but leaves alone one that leads there already: so each is put in place by
-# rename(2) first.
+# Selects an entry permanently, without a moment in which a name leads nowhere. RHEL's program removes a link and then creates it again,
+# but does not touch a link that already leads to the right place: so each link is put in place by rename(2) first.
 choose() {
-    # Whether our unit starts the mail agent at boot; an administrator may have switched that off.
+    # Whether sendmail.dkim.service starts the mail agent at boot; the administrator may have disabled it.
     started=no
     [ "$services" = no ] || ! systemctl --quiet is-enabled "$INITSCRIPT.service" 2>/dev/null || started=yes
     [ "$WAY" = diversion ] || entry "$1" | while read -r name to; do
@@ -78,7 +77,7 @@ choose() {
         mv -fT "/etc/alternatives/$name.new" "/etc/alternatives/$name"
     done
     "$tool" --set "$GROUP" "$1" >/dev/null
-    # RHEL's alternatives(8) leaves the service of a mail agent to its preset now, which says `disable` there.
+    # RHEL's alternatives(8) now applies the preset of the service of the mail agent, which is `disable`.
     [ $started = yes ] && [ "$1" != "$(ours_path)" ] || return 0
     for unit in $(service "$1"); do
         systemctl --quiet enable "$unit.service" || echo "$NAME: cannot enable $unit.service; enable it yourself" >&2
@@ -90,15 +89,15 @@ service() {
     awk -v path="$1" 'last == path { sub(/^@[^@]*@/, ""); print $2 } { last = $0 }' "$STATE"
 }
 
-# The real sendmail that config.toml names, whether or not it is there.
+# The real sendmail that config.toml names; it may not exist.
 named() {
     etc=/etc/sendmail-dkim
     [ -r "$etc/config.toml" ] || return 0
     grep -m 1 '^[[:space:]]*sendmail[[:space:]]*=' "$etc/config.toml" | sed -n "s/^[^=]*=[[:space:]]*[\"']\([^\"']*\)[\"'].*/\1/p"
 }
 
-# The real sendmail: the one that config.toml names, else the best entry that is not ours, else a usual one; by the name that it
-# has as an entry. Never ourselves, by whatever name.
+# The real sendmail: the one that config.toml names, or the other entry with the highest priority, or one of the usual paths. By the
+# name of its entry, if it has one; never sendmail.dkim itself.
 real() {
     for path in $(named) $(entries) $(awk '$1 == "real" { print $2 }' "$HERE/mta"); do
         [ -x "$path" ] && ! [ "$path" -ef "$TARGET" ] || continue
@@ -111,7 +110,7 @@ real() {
     return 1
 }
 
-# The entry whose followers ours has: that of the real one, else the best.
+# The entry whose followers are copied: that of the real sendmail, or the one with the highest priority.
 model() {
     real=$(real) || return 1
     for entry in $(entries); do
@@ -120,7 +119,7 @@ model() {
     entries | sed -n 1p
 }
 
-# Link, name and target of each follower of the group, one a line, as an entry has them; no target where it has not.
+# Link, name and target of each follower of an entry, one on each line; without a target if the entry has none.
 followers_of() {
     awk -v path="$1" '
         NR > 2 && !body { if ($0 == "") body = 1

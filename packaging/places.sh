@@ -1,4 +1,4 @@
-# places.sh: where install and uninstall put things, unless the environment says otherwise; they source it.
+# places.sh: the directories of install and uninstall, unless the environment sets others. They source this file.
 : "${DESTDIR:=}" "${PREFIX:=/usr}" "${SYSCONFDIR:=/etc}" "${GROUP:=sendmail-dkim}"
 : "${SBINDIR:=$PREFIX/sbin}"
 if [ -z "${PROGRAMS:-}" ]; then
