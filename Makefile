@@ -15,7 +15,7 @@ TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
 MESSAGES ?=
 
 # "## text" after a target is what `make help` prints.
-.PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers judges cost faults signals kill load fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
+.PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers judges cost faults signals kill load rotation fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
@@ -103,6 +103,9 @@ kill: ## Kill 2,000 submissions at random moments. KILLS=N for another number.
 
 load: ## LONG. Send 20,000 messages from 200 submitters at once. LOAD=N for another number.
 	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --nocapture
+
+rotation: ## LONG. Replace the keys of 1,000 domains by the timer's command and nsupdate while mail flows. DOMAINS=N for another number.
+	DOMAINS=$${DOMAINS:-1000} $(CARGO) test --locked --test it updates::the_timer_replaces -- --nocapture
 
 bench: ## LONG. As root: measure what signing costs, compared with the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
 	$(CARGO) bench --locked --bench bench

@@ -17,20 +17,20 @@ _dkimctl() {
     [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
     case $subcommand in
     '') kind='add check disable doctor enable explain genkey import list log record remove rotate setup status testkey try use verify watch' ;;
-    add) kind=domain options='--domain --selector --type --bits --users --groups' ;;
+    add) kind=domain options='--domain --selector --type --bits --users --groups --no-publish --wait' ;;
     check) kind=domain options='--domain' ;;
     disable) kind= options='' ;;
     doctor) kind= options='--offline --fix --yes' ;;
     enable) kind= options='' ;;
     explain) kind=file options='--from --user' ;;
-    genkey) kind=domain-and-selectors options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --users --groups --verbose' ;;
+    genkey) kind=domain-and-selectors options='--domain --selector --type --bits --directory --append-domain --hash-algorithms --note --restrict --nosubdomains --subdomains --testmode --users --groups --no-publish --wait --verbose' ;;
     import) kind=file options='--table --rspamd --dry-run --server' ;;
     list) kind=domain options='--domain' ;;
     log) kind= options='--since --file --prometheus' ;;
     record) kind=domain options='--domain --all --merge --selector --format --dmarc --ttl' ;;
-    remove) kind=domain-and-selectors options='--domain --selector --wipe' ;;
-    rotate) kind=domain options='--domain --all --selector --older --keep --server --mail --dry-run' ;;
-    setup) kind= options='--dry-run --replace --sendmail --directories --smtp --yes' ;;
+    remove) kind=domain-and-selectors options='--domain --selector --wipe --unpublish --revoke --wait' ;;
+    rotate) kind=domain options='--domain --all --selector --selectors --older --keep --wait --server --mail --dry-run' ;;
+    setup) kind= options='--dry-run --replace --sendmail --directories --smtp --publish --tsig-key --server --yes' ;;
     status) kind=domain options='--domain --selector' ;;
     testkey) kind=domain options='--domain --selector --server --authoritative' ;;
     try) kind=file options='--wrapper' ;;
@@ -47,6 +47,7 @@ _dkimctl() {
     add:-b | add:--bits) kind= ;;
     add:--users) kind= ;;
     add:--groups) kind= ;;
+    add:--wait) kind= ;;
     check:-d | check:--domain) kind=domain ;;
     explain:--from) kind= ;;
     explain:--user) kind=user ;;
@@ -59,6 +60,7 @@ _dkimctl() {
     genkey:-n | genkey:--note) kind= ;;
     genkey:--users) kind= ;;
     genkey:--groups) kind= ;;
+    genkey:--wait) kind= ;;
     import:--table) kind=file ;;
     import:--server) kind= ;;
     list:-d | list:--domain) kind=domain ;;
@@ -70,13 +72,19 @@ _dkimctl() {
     record:--ttl) kind= ;;
     remove:-d | remove:--domain) kind=domain ;;
     remove:-s | remove:--selector) kind=selector ;;
+    remove:--wait) kind= ;;
     rotate:-d | rotate:--domain) kind=domain ;;
     rotate:-s | rotate:--selector) kind= ;;
+    rotate:--selectors) kind= ;;
     rotate:--older) kind= ;;
     rotate:--keep) kind= ;;
+    rotate:--wait) kind= ;;
     rotate:--server) kind= ;;
     rotate:--mail) kind= ;;
     setup:--sendmail) kind=file ;;
+    setup:--publish) kind= ;;
+    setup:--tsig-key) kind=file ;;
+    setup:--server) kind= ;;
     status:-d | status:--domain) kind=domain ;;
     status:-s | status:--selector) kind=selector ;;
     testkey:-d | testkey:--domain) kind=domain ;;

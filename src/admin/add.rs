@@ -3,16 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
+use std::sync::{Mutex, PoisonError};
 
-use super::checks::finding::{Finding, numbered};
-use super::checks::obstacles::missing;
+use super::checks::finding::Finding;
+use super::checks::obstacles::{missing, so_far};
 use super::cli::{Args, DOMAIN, Opt};
-use super::keygen::{BITS, GROUPS, Kind, Made, Signers, TYPE, USERS, Wanted, so_far};
+use super::keygen::{BITS, GROUPS, Kind, Made, Signers, TYPE, USERS, Wanted, note};
 use super::output::{Failure, Progress, say};
 use super::parallel;
+use super::publishing::{NO_PUBLISH, Publishing, WAIT};
 use super::store::domains;
 use super::store::keys::{KeyFolder, selector};
 use super::store::time::UtcTime;
+use super::store::waiting;
 use super::template::{self, Template};
 use crate::dkim::{Domain, Selector, Terms};
 
@@ -23,6 +26,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     BITS,
     USERS,
     GROUPS,
+    NO_PUBLISH,
+    WAIT,
 ];
 
 pub(super) const HELP: &str = "\
@@ -36,7 +41,13 @@ If a domain has a domain file already, only makes another key, which signs once
 `dkimctl use` names it. `-` reads domains from stdin. Every user of the host may
 sign for a domain, unless --users or --groups limits that.
 
-Nothing is ever overwritten. Exits with 73 if a domain has keys, but no domain
+With publish in config.toml, publishes the records and waits until every server
+of each zone has them. A new domain is signed from then on, not before. What
+failed is shown, and the same call goes on from there; so does the timer of
+`dkimctl rotate`.
+
+Nothing is ever overwritten. Exits with 69 if a record could not be published,
+or DNS does not have it in time; with 73 if a domain has keys, but no domain
 file.
 ";
 
@@ -47,6 +58,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let (kind, signers) = (Kind::of(args)?, Signers::of(args)?);
     let named = args.value("--selector", selector)?;
+    let all: Vec<Domain> = domains.iter().cloned().collect();
+    let publishing = Publishing::of_many(args, &all)?;
     let wanted = domains.iter().map(|domain| {
         let selector = match &named {
             Some(selector) => selector.clone(),
@@ -60,20 +73,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             signers: signers.clone(),
             is_full: false,
             directory: None,
+            waits: publishing.is_some(),
         })
     });
     let wanted = wanted.collect::<Result<Vec<Wanted>, Failure>>()?;
-    let make = |wanted: &Wanted| wanted.clone().make(&args.etc);
-    let (mut all, mut failed, mut failures) = (Vec::new(), None, Vec::new());
+    let make = |wanted: &Wanted| wanted.clone().make(&args.etc).map(Mutex::new);
+    let (mut made, mut failed, mut failures) = (Vec::new(), None, Vec::new());
     let progress = Progress::of("keys made");
-    parallel::in_order(&wanted, parallel::cores(), progress, make, |made| {
-        match made {
-            Ok(made) => {
-                if !args.is_json() && !args.is_quiet() {
-                    say(&format!("{}{}\n", made.text()?, made.who(&args.etc)))?;
-                }
-                all.push(made);
-            }
+    parallel::in_order(&wanted, parallel::cores(), progress, make, |one| {
+        match one {
+            Ok(one) => made.push(one),
             Err(failure) => {
                 failed = Some(failure.report());
                 failures.push(Finding::from(&failure));
@@ -81,13 +90,37 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         Ok::<(), Failure>(())
     })?;
-    show(args, &all, failures)?;
-    Ok(failed.unwrap_or(ExitCode::SUCCESS))
+    if let Some(publishing) = &publishing {
+        let publish = |made: &Mutex<Made>| {
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.publish(&args.etc, publishing);
+        };
+        let progress = Progress::of("records published");
+        parallel::all(&made, parallel::WAITING, progress, publish);
+    }
+    let made: Vec<Made> = made
+        .into_iter()
+        .map(|made| made.into_inner().unwrap_or_else(PoisonError::into_inner))
+        .collect();
+    note(&args.etc, &made.iter().collect::<Vec<_>>());
+    if !args.is_json() && !args.is_quiet() {
+        for made in &made {
+            say(&format!("{}{}\n", made.text()?, made.who(&args.etc)))?;
+        }
+    }
+    show(args, &made, failures)?;
+    let missing = made.iter().find(|made| made.is_missing()).map(Made::exit_code);
+    Ok(failed.or(missing).unwrap_or(ExitCode::SUCCESS))
 }
 
 /// A selector that no key of the domain has or had.
 fn choose(etc: &Path, domain: &Domain, kind: Kind) -> Result<Selector, Failure> {
     let folder = KeyFolder::new(etc, domain.clone());
+    if let Some(config) = waiting::read(etc, domain)?
+        && let Some(selector) = config.selectors().into_iter().next()
+    {
+        return Ok(selector.clone());
+    }
     let known = folder.selectors()?;
     let file = domains::file(etc, domain);
     if let Some(first) = known.first()
@@ -120,19 +153,20 @@ fn show(args: &Args, all: &[Made], failures: Vec<Finding>) -> Result<(), Failure
     if args.is_quiet() {
         return Ok(());
     }
-    let publish: Vec<Finding> = match all {
-        [one] => vec![one.publish_step()],
-        many => vec![Finding::warning(
+    let mut publish: Vec<Finding> = all.iter().filter_map(Made::publish_step).collect();
+    if publish.len() > 1 && all.iter().all(|made| made.published.is_none()) {
+        publish = vec![Finding::warning(
             "publish",
             "without its record no receiver can verify a signature",
-            format!("publish the {} records, and ask for them: dkimctl testkey", many.len()),
-        )],
-    };
+            format!("publish the {} records, and ask for them: dkimctl testkey", publish.len()),
+        )];
+    }
     let names: Vec<&str> = domains.into_iter().collect();
     let names = match names.as_slice() {
         [one] => (*one).to_owned(),
         many => format!("these {} domains", many.len()),
     };
-    let list = numbered(publish.iter().chain(&steps));
-    say(&format!("{}\n\n{list}", so_far(&names, steps.is_empty()))).map(drop)
+    let is_signed = steps.is_empty() && !all.iter().any(Made::is_missing);
+    let steps = [publish, steps].concat();
+    say(&so_far(&names, is_signed, &steps)).map(drop)
 }

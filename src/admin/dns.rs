@@ -112,8 +112,31 @@ impl Dns {
         *self.deadline() = Instant::now().checked_add(LONGEST.saturating_add(each));
     }
 
+    /// Moves that end by what was spent on something else.
+    pub(super) fn extend(&self, spent: Duration) {
+        let mut deadline = self.deadline();
+        *deadline = deadline.and_then(|deadline| deadline.checked_add(spent));
+    }
+
     fn deadline(&self) -> MutexGuard<'_, Option<Instant>> {
         self.bounds.deadline.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a DNS server of the system is silent.
+    ///
+    /// # Errors
+    ///
+    /// No server has answered, and why.
+    pub(super) fn answers(&self) -> Result<(), LookupError> {
+        let root = Question::new(&Name::root(), RecordType::NS, true);
+        match root.ask(&self.bounds, &self.resolvers) {
+            // An answer that refuses is one.
+            Ok(_)
+            | Err(LookupError::Refused(..) | LookupError::Bogus(_) | LookupError::Lame(_)) => {
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// The server of the option `--server`, or the servers of the system.
@@ -168,6 +191,19 @@ impl Dns {
             }
         }
         if all.is_empty() { Err(LookupError::Aliases) } else { Ok(all) }
+    }
+
+    /// The name that a name leads to: its own, or that at the end of a chain of aliases.
+    ///
+    /// # Errors
+    ///
+    /// It could not be looked up.
+    pub(super) fn end_of(&self, name: &str) -> Result<String, LookupError> {
+        let answer = self.txt(name);
+        match (answer.found, answer.aliases.into_iter().next_back()) {
+            (Found::Unknown(error), _) => Err(error),
+            (_, end) => Ok(end.unwrap_or_else(|| name.to_owned())),
+        }
     }
 
     /// The servers of the zone that a name is in.

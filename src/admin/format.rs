@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::dkim::{Domain, Selector};
+
 /// A record of type TXT.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct TxtRecord {
@@ -13,6 +15,18 @@ pub(super) struct TxtRecord {
     /// In full, without a dot at its end.
     pub(super) name: String,
     pub(super) value: String,
+}
+
+impl TxtRecord {
+    /// That of a key.
+    pub(super) fn of_key(domain: &Domain, selector: &Selector, value: String) -> Self {
+        Self {
+            domain: domain.to_string(),
+            selector: Some(selector.to_string()),
+            name: selector.record_name(domain),
+            value,
+        }
+    }
 }
 
 /// A form of writing records.

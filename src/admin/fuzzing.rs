@@ -8,7 +8,7 @@ use hickory_proto::op::Message;
 use super::dns::{Answer, LookupError};
 use super::output::{Failure, printable};
 use super::signatures::{Verified, published};
-use super::store::rotation::{Stage, State};
+use super::store::rotation::State;
 use super::{record, verify};
 use crate::config::ConfigError;
 use crate::dkim::{Domain, Lookup, NotAHeader, Selector, Verdict};
@@ -50,12 +50,12 @@ pub fn verified(
 pub fn rotations(
     text: &str,
 ) -> Result<(Vec<(String, String, &'static str, u64, Option<u64>)>, String), ConfigError> {
-    let rotations = State::parse(text)?;
+    let (selectors, rotations) = State::parse(text)?;
     let all = rotations.iter().map(|one| {
-        let until = if let Stage::Retiring { until } = one.stage { Some(until.0) } else { None };
+        let until = one.stage.until().map(|until| until.0);
         (one.old.to_string(), one.new.to_string(), one.stage.name(), one.since.0, until)
     });
-    Ok((all.collect(), State::text(&rotations)))
+    Ok((all.collect(), State::text(&selectors, &rotations)))
 }
 
 /// What `dkimctl record --merge` writes of texts, in a format, or as JSON.

@@ -4,11 +4,12 @@ use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::checks::finding::numbered;
-use super::checks::obstacles::missing;
+use super::checks::finding::Finding;
+use super::checks::obstacles::{missing, so_far};
 use super::cli::{Args, Opt};
-use super::keygen::{BITS, GROUPS, Kind, Signers, TYPE, USERS, Wanted, so_far};
+use super::keygen::{BITS, GROUPS, Kind, Signers, TYPE, USERS, Wanted, note};
 use super::output::{Failure, warn};
+use super::publishing::{NO_PUBLISH, Publishing, WAIT};
 use crate::dkim::Terms;
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -26,6 +27,8 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("-t, --testmode", "mark the domain as testing DKIM (t=y)"),
     USERS,
     GROUPS,
+    NO_PUBLISH,
+    WAIT,
     Opt("-v, --verbose", "report each step on stderr"),
 ];
 
@@ -44,7 +47,11 @@ Files, below the configuration directory:
   keys/DOMAIN/SELECTOR.txt      record, in the format of opendkim-genkey
   domains/DOMAIN.toml           domain file
 
-Nothing is ever overwritten: if the key exists, the exit code is 73.
+With publish in config.toml, publishes the record as `dkimctl add` does.
+
+Nothing is ever overwritten: if the key exists, the exit code is 73. It is 69 if
+the record could not be published, or DNS does not have it in time; the same
+call goes on from there.
 ";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -61,6 +68,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "{directory:?} is not a directory: create it first"
         )));
     }
+    let publishing = match directory {
+        Some(_) => None,
+        None => Publishing::of_new(args, &domain)?,
+    };
     let wanted = Wanted {
         domain,
         selector,
@@ -69,24 +80,33 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         kind: Kind::of(args)?,
         is_full: args.has("--append-domain"),
         directory: directory.map(Path::to_owned),
+        waits: publishing.is_some(),
     };
     report(args, "generating the private key");
-    let made = wanted.make(&args.etc)?;
+    let mut made = wanted.make(&args.etc)?;
     report(args, format_args!("the private key is in {}", made.files.private.display()));
     report(args, format_args!("the record is in {}", made.files.record.display()));
+    if let Some(publishing) = &publishing {
+        made.publish(&args.etc, publishing);
+        note(&args.etc, &[&made]);
+    }
     let domain = &made.wanted.domain;
     let mut steps = made.own_steps(&args.etc);
     if directory.is_none() {
         steps = [missing(&args.etc, |stem| stem == domain.as_str()), steps].concat();
     }
+    let all: Vec<Finding> = made.publish_step().into_iter().chain(steps.clone()).collect();
+    let is_signed = steps.is_empty() && !made.is_missing();
     let text = format!(
-        "{}{}{}\n\n{}",
+        "{}{}{}",
         made.text()?,
         made.who(&args.etc),
-        so_far(domain.as_str(), steps.is_empty()),
-        numbered([&made.publish_step()].into_iter().chain(&steps))
+        so_far(domain.as_str(), is_signed, &all)
     );
-    args.report(&made.json(&steps)?, &steps, &text)
+    let failed = made.publish_step().filter(|_| made.is_missing());
+    let findings: Vec<Finding> = failed.into_iter().chain(steps.clone()).collect();
+    args.report(&made.json(&steps)?, &findings, &text)?;
+    Ok(made.exit_code())
 }
 
 /// Reports a step on stderr, if that is asked for.

@@ -2,6 +2,7 @@
 //! nothing.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 
 use nix::unistd::{Group, User};
 use serde_json::{Value, json};
@@ -9,11 +10,14 @@ use serde_json::{Value, json};
 use super::checks::finding::Finding;
 use super::cli::{Args, Opt, number};
 use super::output::{Failure, warn};
+use super::publishing::{Published, Publishing};
 use super::store::domains::{self, DomainConfig};
-use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
-use super::store::{NewFile, Readers, Store};
+use super::store::keys::{KeyFiles, KeyFolder, NewKey, RSA_BITS};
+use super::store::seen::Seen;
+use super::store::time::UtcTime;
+use super::store::{NewFile, Readers, Store, waiting};
 use crate::dkim::record::Owner;
-use crate::dkim::{Algorithm, Domain, Selector, Terms};
+use crate::dkim::{Algorithm, Domain, Record, Selector, Terms};
 
 pub(super) const TYPE: Opt = Opt("--type rsa|ed25519", "key type (default: rsa)");
 pub(super) const BITS: Opt =
@@ -34,6 +38,8 @@ pub(super) struct Wanted {
     pub(super) is_full: bool,
     /// Outside of the tree.
     pub(super) directory: Option<PathBuf>,
+    /// Whether a new domain is signed only once DNS has the record.
+    pub(super) waits: bool,
 }
 
 /// Type and size of a key.
@@ -68,7 +74,7 @@ impl Kind {
 }
 
 /// Who may sign; all users where nobody is named.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signers {
     users: Option<Vec<String>>,
     groups: Option<Vec<String>>,
@@ -94,6 +100,11 @@ impl Signers {
         Ok(signers)
     }
 
+    /// Those of a domain file.
+    fn named_in(config: &DomainConfig) -> Self {
+        Self { users: config.file.users.clone(), groups: config.file.groups.clone() }
+    }
+
     fn is_anybody(&self) -> bool {
         self.users.is_none() && self.groups.is_none()
     }
@@ -111,7 +122,11 @@ impl Signers {
 pub(super) struct Made {
     pub(super) wanted: Wanted,
     pub(super) files: KeyFiles,
-    key: NewKey,
+    record: Record,
+    algorithm: Algorithm,
+    bits: u32,
+    /// What became of the record, if this host publishes it.
+    pub(super) published: Option<Result<Published, String>>,
 }
 
 impl Wanted {
@@ -120,9 +135,16 @@ impl Wanted {
         let own = || etc.join("keys").join(self.domain.as_str());
         let folder = self.directory.clone().unwrap_or_else(own);
         let files = KeyFiles::within(&folder, &self.selector);
+        let file = domains::file(etc, &self.domain);
+        let waiting = match &self.directory {
+            Some(_) => None,
+            None => waiting::read(etc, &self.domain)?,
+        };
+        if let Some(config) = waiting {
+            return self.go_on(etc, files, &config);
+        }
         // Before the work; the files are made in a way that can't overwrite anyhow.
         files.refuse_existing()?;
-        let file = domains::file(etc, &self.domain);
         if !self.signers.is_anybody()
             && (self.directory.is_some() || file.symlink_metadata().is_ok())
         {
@@ -130,24 +152,67 @@ impl Wanted {
             return Err(Failure::exists(format_args!("{} {what}", file.display())));
         }
         let key = NewKey::generate(self.kind.algorithm, self.kind.bits, self.terms.clone())?;
-        let made = Made { wanted: self, files, key };
-        made.write(etc, &file)?;
-        Ok(made)
+        self.write(etc, &files, &file, &key)?;
+        Ok(self.made(files, key.record))
     }
-}
 
-impl Made {
-    fn write(&self, etc: &Path, file: &Path) -> Result<(), Failure> {
-        let Wanted { domain, selector, signers, directory, .. } = &self.wanted;
-        let owner = if self.wanted.is_full { Owner::Absolute } else { Owner::Relative };
-        let entry = self.key.record.zone_entry(selector, domain, owner)?;
-        let pem = self.key.key.to_pkcs8_pem()?;
+    /// Goes on where an earlier call ended before DNS had the record.
+    fn go_on(
+        mut self,
+        etc: &Path,
+        files: KeyFiles,
+        config: &DomainConfig,
+    ) -> Result<Made, Failure> {
+        let domain = &self.domain;
+        if !config.selectors().contains(&self.selector) {
+            let names: Vec<&str> = config.selectors().into_iter().map(Selector::as_str).collect();
+            return Err(Failure::exists(format_args!(
+                "{domain} waits for the record of {0}: dkimctl add {domain} goes on with it, dkimctl remove {domain} ends that",
+                names.join(", ")
+            )));
+        }
+        if !self.signers.is_anybody() && self.signers != Signers::named_in(config) {
+            return Err(Failure::exists(format_args!(
+                "{domain} waits for its record with other `users` and `groups`: dkimctl remove {domain} ends that"
+            )));
+        }
+        let store = Store::open(etc)?;
+        if files.private.symlink_metadata().is_err() {
+            // A crash came before the key.
+            store.remove(&files.record)?;
+            let key = NewKey::generate(self.kind.algorithm, self.kind.bits, self.terms.clone())?;
+            self.write(etc, &files, &config.path, &key)?;
+        } else if !self.waits {
+            waiting::activate(&store, etc, config)?;
+        }
+        let public = files.public().map_err(|error| error.at(&files.private))?;
+        let record = Record::new(public).with_terms(files.terms());
+        self.waits = true;
+        Ok(self.made(files, record))
+    }
+
+    fn made(self, files: KeyFiles, record: Record) -> Made {
+        let (algorithm, bits) = (record.key().algorithm(), record.key().bits());
+        Made { wanted: self, files, record, algorithm, bits, published: None }
+    }
+
+    fn write(
+        &self,
+        etc: &Path,
+        key_files: &KeyFiles,
+        file: &Path,
+        key: &NewKey,
+    ) -> Result<(), Failure> {
+        let Self { domain, selector, signers, directory, .. } = self;
+        let owner = if self.is_full { Owner::Absolute } else { Owner::Relative };
+        let entry = key.record.zone_entry(selector, domain, owner)?;
+        let pem = key.key.to_pkcs8_pem()?;
         let is_own = directory.is_none();
         let readers = if is_own { Readers::Group } else { Readers::Owner };
         let selectors = format!("selectors = [\"{selector}\"]\n{}", signers.toml());
         let mut files = vec![
-            NewFile { path: &self.files.record, text: entry.as_bytes(), readers: Readers::All },
-            NewFile { path: &self.files.private, text: pem.as_bytes(), readers },
+            NewFile { path: &key_files.record, text: entry.as_bytes(), readers: Readers::All },
+            NewFile { path: &key_files.private, text: pem.as_bytes(), readers },
         ];
         let store = match directory {
             Some(directory) => Store::open_shared(directory)?,
@@ -156,12 +221,44 @@ impl Made {
         if is_own {
             store.keys_folder(domain)?;
         }
+        let waiting = waiting::path(etc, domain);
         if is_own && file.symlink_metadata().is_err() {
             store.folder(&etc.join("domains"), Readers::All)?;
-            // The last: a domain file without its key would make errors of mail.
-            files.push(NewFile { path: file, text: selectors.as_bytes(), readers: Readers::All });
+            let text = selectors.as_bytes();
+            let readers = Readers::All;
+            if !self.waits {
+                // The last: a domain file without its key would make errors of mail.
+                files.push(NewFile { path: file, text, readers });
+            } else if waiting.symlink_metadata().is_err() {
+                // The first: what a crash cuts off is known by it.
+                files.insert(0, NewFile { path: &waiting, text, readers });
+            }
         }
         store.files(&files)
+    }
+}
+
+impl Made {
+    /// Publishes the record, and waits until DNS has it.
+    pub(super) fn publish(&mut self, etc: &Path, by: &Publishing) {
+        let folder = KeyFolder::new(etc, self.wanted.domain.clone());
+        let published = by.key(etc, &folder, &self.wanted.selector);
+        self.published = Some(published.map_err(|failure| failure.what().to_owned()));
+    }
+
+    /// Whether DNS has the record, by what its servers have said.
+    pub(super) fn is_published(&self) -> bool {
+        matches!(&self.published, Some(Ok(published)) if published.is_there())
+    }
+
+    /// `EX_UNAVAILABLE` if DNS should have the record, and does not.
+    pub(super) fn exit_code(&self) -> ExitCode {
+        if self.is_missing() { Failure::UNAVAILABLE.into() } else { ExitCode::SUCCESS }
+    }
+
+    /// Whether it was to be published and is not.
+    pub(super) fn is_missing(&self) -> bool {
+        self.published.is_some() && !self.is_published()
     }
 
     /// What keeps this key from signing, beside what `missing` says of its domain.
@@ -173,6 +270,10 @@ impl Made {
             return vec![
                 Finding::warning("elsewhere", evidence, remedy).about(&directory.display()),
             ];
+        }
+        if self.is_missing() {
+            // The other step says what to do.
+            return Vec::new();
         }
         // Where the domain files can't be read, another step says why.
         let names = |config: Option<DomainConfig>| {
@@ -193,28 +294,51 @@ impl Made {
         Vec::new()
     }
 
-    /// The step that is left in any case.
-    pub(super) fn publish_step(&self) -> Finding {
-        Finding::warning(
-            "publish",
-            "no command but testkey and rotate asks the DNS; without the record no receiver can verify the \
-             signature",
-            format!("publish the record, and ask for it: dkimctl testkey {}", self.wanted.domain),
-        )
+    /// The step that is left unless DNS has the record.
+    pub(super) fn publish_step(&self) -> Option<Finding> {
+        let domain = &self.wanted.domain;
+        match &self.published {
+            None => Some(Finding::warning(
+                "publish",
+                "no command but testkey and rotate asks the DNS; without the record no receiver can verify the \
+                 signature",
+                format!("publish the record, and ask for it: dkimctl testkey {domain}"),
+            )),
+            Some(Ok(published)) if published.is_there() => None,
+            Some(published) => {
+                let why = match published {
+                    Ok(published) => published.why_not(),
+                    Err(why) => why.clone(),
+                };
+                let selector = &self.wanted.selector;
+                let step = Finding::error(
+                    "not-published",
+                    format!("DNS does not have the record yet: {why}"),
+                    format!(
+                        "dkimctl add {domain} -s {selector}, which goes on where this ended; or publish the record yourself first"
+                    ),
+                );
+                Some(step.about(domain))
+            }
+        }
     }
 
     /// The record, as it is published, and where the key is.
     pub(super) fn text(&self) -> Result<String, Failure> {
         let Wanted { domain, selector, .. } = &self.wanted;
-        let record = &self.key.record;
-        let entry = record.zone_entry(selector, domain, Owner::Absolute)?;
-        let (name, value) = (selector.record_name(domain), record.text()?);
+        let name = selector.record_name(domain);
+        let key = format!("The key is in {}.\n", self.files.private.display());
+        if let Some(Ok(published)) = &self.published
+            && published.is_there()
+        {
+            return Ok(format!("{}{key}", published.text(&name)));
+        }
+        let entry = self.record.zone_entry(selector, domain, Owner::Absolute)?;
+        let value = self.record.text()?;
         Ok(format!(
             "Publish this record in the zone of {domain}:\n\n{entry}\n\
              or, where a form asks for it, as type TXT with\n\n  \
-             name   {name}\n  value  {value}\n\n\
-             The key is in {}.\n",
-            self.files.private.display()
+             name   {name}\n  value  {value}\n\n{key}"
         ))
     }
 
@@ -233,26 +357,34 @@ impl Made {
     }
 
     pub(super) fn json(&self, missing: &[Finding]) -> Result<Value, Failure> {
-        let (Wanted { domain, selector, .. }, NewKey { key, record }) = (&self.wanted, &self.key);
-        Ok(json!({
+        let Wanted { domain, selector, .. } = &self.wanted;
+        let mut json = json!({
             "domain": domain.as_str(),
             "selector": selector.as_str(),
-            "type": key.algorithm().key_type(),
-            "bits": key.bits(),
+            "type": self.algorithm.key_type(),
+            "bits": self.bits,
             "name": selector.record_name(domain),
-            "value": record.text()?,
+            "value": self.record.text()?,
             "private": self.files.private,
             "record": self.files.record,
-            "signing": missing.is_empty(),
-        }))
+            "signing": missing.is_empty() && !self.is_missing(),
+        });
+        if let (Some(published), Some(json)) = (&self.published, json.as_object_mut()) {
+            json.insert("published".to_owned(), Value::Bool(self.is_published()));
+            if let Ok(published) = published {
+                json.insert("servers".to_owned(), json!(published.servers));
+            }
+        }
+        Ok(json)
     }
 }
 
-/// What holds of the domains now.
-pub(super) fn so_far(domains: &str, is_signed: bool) -> String {
-    if is_signed {
-        format!("sendmail.dkim signs mail From {domains} with the key. What is left to do:")
-    } else {
-        format!("Mail From {domains} is not signed with the key yet. What is left to do:")
+/// Notes which records DNS has, for commands that do not ask it. A caller who may not write has printed it.
+pub(super) fn note(etc: &Path, all: &[&Made]) {
+    let mut seen = Seen::default();
+    for made in all.iter().filter(|made| made.is_published()) {
+        let name = made.wanted.selector.record_name(&made.wanted.domain);
+        seen.note(&name, true, UtcTime::now());
     }
+    drop(Store::open(etc).and_then(|store| seen.write(&store, etc)));
 }

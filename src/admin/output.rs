@@ -46,6 +46,8 @@ failures! {
     missing = 66 "no-input",
     /// `EX_NOUSER`: there is no user of that name.
     no_user = 67 "no-user",
+    /// `EX_UNAVAILABLE`: DNS, or what changes it, does not do what it should.
+    unavailable = 69 "unavailable",
     /// `EX_SOFTWARE`: a bug.
     software = 70 "software",
     /// `EX_OSERR`: the system lacks what it should have.
@@ -56,6 +58,8 @@ failures! {
     busy = 75 "busy",
     /// `EX_NOPERM`: the caller may not read or change it.
     permission = 77 "permission",
+    /// `EX_CONFIG`: a setting is missing.
+    configuration = 78 "configuration",
 }
 
 const USAGE: u8 = 64;
@@ -134,6 +138,11 @@ impl Failure {
     /// Whether the command line is wrong.
     pub(super) fn is_usage(&self) -> bool {
         self.code == USAGE
+    }
+
+    /// The exit code.
+    pub(super) fn code(&self) -> u8 {
+        self.code
     }
 
     /// What to print.

@@ -1,9 +1,12 @@
 //! Publishes records by the command that config.toml names, or by nsupdate(1).
 
+use std::fmt;
 use std::io::{Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,9 +14,11 @@ use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::json;
 
+use super::dns::Dns;
 use super::format::{Format, TxtRecord};
 use super::output::Failure;
 use crate::config::Publish;
+use crate::report::plain;
 use crate::submission::configuration::Etc;
 
 /// What is to become of a record.
@@ -36,10 +41,23 @@ impl Change {
 
 /// What publishes the records of this host.
 #[derive(Debug)]
-pub(super) struct Publisher(Publish);
+pub(super) struct Publisher {
+    how: Publish,
+    /// The commands that run now.
+    running: Mutex<usize>,
+    ended: Condvar,
+    /// How many in a row did not end in time.
+    hung: AtomicUsize,
+}
 
 /// A command that takes longer is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The most commands that run at once: a service limits how often it may be called.
+const AT_ONCE: usize = 4;
+
+/// After so many commands in a row that did not end in time, no other one is tried: each of a thousand would take a minute.
+const MOST_HUNG: usize = 3;
 
 /// How much of what a command writes to standard error is shown. Bytes.
 const MOST_SHOWN: u64 = 4096;
@@ -54,20 +72,58 @@ impl Publisher {
         }
         let host = Etc::at(etc.to_owned()).host();
         let host = host.map_err(|broken| Failure::data(crate::report::chain(&broken.error)))?;
-        Ok(host.publish.map(Self))
+        Ok(host.publish.map(Self::new))
+    }
+
+    fn new(how: Publish) -> Self {
+        Self { how, running: Mutex::default(), ended: Condvar::new(), hung: AtomicUsize::default() }
     }
 
     /// Its name for people.
     pub(super) fn name(&self) -> &str {
-        match &self.0 {
+        match &self.how {
             Publish::Nsupdate { .. } => "nsupdate",
             Publish::Command(words) => words.first().map_or("", String::as_str),
         }
     }
 
-    /// Changes a record and waits until that is done. The error is for people.
-    pub(super) fn publish(&self, change: Change, record: &TxtRecord) -> Result<(), String> {
-        let (mut command, input) = match &self.0 {
+    /// Changes the record of a name, or of the name that it is an alias of: that is the one that can have a record. The error is for
+    /// people.
+    pub(super) fn change(
+        &self,
+        dns: &Dns,
+        change: Change,
+        record: &TxtRecord,
+    ) -> Result<(), String> {
+        let name = dns.end_of(&record.name).map_err(|error| error.to_string())?;
+        let record = TxtRecord { name, ..record.clone() };
+        let begun = Instant::now();
+        let done = self.in_turn(change, &record);
+        // The lookups that follow have as much time as before.
+        dns.extend(begun.elapsed());
+        done
+    }
+
+    fn in_turn(&self, change: Change, record: &TxtRecord) -> Result<(), String> {
+        let lock = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_full = |running: &mut usize| *running >= AT_ONCE;
+        let lock = self.ended.wait_while(lock, is_full);
+        let mut running = lock.unwrap_or_else(PoisonError::into_inner);
+        *running = running.saturating_add(1);
+        drop(running);
+        let done = self.publish(change, record);
+        let mut running = self.running.lock().unwrap_or_else(PoisonError::into_inner);
+        *running = running.saturating_sub(1);
+        self.ended.notify_one();
+        done
+    }
+
+    fn publish(&self, change: Change, record: &TxtRecord) -> Result<(), String> {
+        if self.hung.load(Ordering::Relaxed) >= MOST_HUNG {
+            let by = self.name();
+            return Err(format!("{by}: not run: the last {MOST_HUNG} calls did not end in time"));
+        }
+        let (mut command, input) = match &self.how {
             Publish::Nsupdate { key, server } => {
                 let mut command = Command::new("nsupdate");
                 command.args(key.iter().flat_map(|key| [Path::new("-k"), key]));
@@ -88,7 +144,27 @@ impl Publisher {
         for (name, value) in variables(change, record) {
             command.env(name, value);
         }
-        run(command, input, PATIENCE).map_err(|why| format!("{}: {why}", self.name()))
+        let done = run(command, input, PATIENCE);
+        match &done {
+            Err(Ended::Hung(_)) => drop(self.hung.fetch_add(1, Ordering::Relaxed)),
+            Ok(()) | Err(Ended::Failed(_)) => self.hung.store(0, Ordering::Relaxed),
+        }
+        done.map_err(|ended| format!("{}: {ended}", self.name()))
+    }
+}
+
+/// How a command failed, for people.
+#[derive(Debug)]
+enum Ended {
+    Failed(String),
+    /// It was killed.
+    Hung(String),
+}
+
+impl fmt::Display for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (Self::Failed(why) | Self::Hung(why)) = self;
+        f.write_str(why)
     }
 }
 
@@ -117,9 +193,10 @@ fn variables(change: Change, record: &TxtRecord) -> [(&'static str, &str); 5] {
 }
 
 /// Runs a command in a process group of its own, so that what it has started can be killed with it.
-fn run(mut command: Command, input: String, patience: Duration) -> Result<(), String> {
+fn run(mut command: Command, input: String, patience: Duration) -> Result<(), Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let mut child = command.spawn().map_err(|error| format!("cannot be run: {error}"))?;
+    let failed = |error: &std::io::Error| Ended::Failed(format!("cannot be run: {}", plain(error)));
+    let mut child = command.spawn().map_err(|error| failed(&error))?;
     let deadline = Instant::now().checked_add(patience);
     if let Some(mut stdin) = child.stdin.take() {
         // A command that does not read its input has its environment.
@@ -144,12 +221,12 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), St
     let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
     match status {
         Ok(Some(status)) if status.success() => Ok(()),
-        Ok(Some(status)) => Err(match (status.code(), status.signal()) {
+        Ok(Some(status)) => Err(Ended::Failed(match (status.code(), status.signal()) {
             (Some(code), _) => format!("exit code {code}{last}"),
             (None, signal) => format!("ended by signal {}{last}", signal.unwrap_or_default()),
-        }),
-        Ok(None) => Err(format!("killed after {} seconds{last}", patience.as_secs())),
-        Err(error) => Err(format!("cannot be waited for: {error}")),
+        })),
+        Ok(None) => Err(Ended::Hung(format!("killed after {} seconds{last}", patience.as_secs()))),
+        Err(error) => Err(Ended::Failed(format!("cannot be waited for: {}", plain(&error)))),
     }
 }
 
@@ -191,7 +268,9 @@ mod tests {
         let mut command = Command::new("/bin/sh");
         command.args(["-c", script]);
         command.envs(variables(Change::Remove, &record()));
-        run(command, wanted(Change::Set, &record()).to_string(), Duration::from_millis(500))
+        let done =
+            run(command, wanted(Change::Set, &record()).to_string(), Duration::from_millis(500));
+        done.map_err(|ended| ended.to_string())
     }
 
     #[test]
@@ -217,7 +296,7 @@ mod tests {
             assert_eq!(sh(script).unwrap_err(), expected, "{script}");
         }
         let missing = run(Command::new("/nonexistent"), String::new(), PATIENCE);
-        assert!(missing.unwrap_err().starts_with("cannot be run: "));
+        assert!(missing.unwrap_err().to_string().starts_with("cannot be run: "));
     }
 
     #[test]
@@ -225,5 +304,35 @@ mod tests {
         assert_eq!(sh("head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero"), Ok(()));
         // A process in the background that keeps standard error open.
         assert_eq!(sh("sleep 60 & exit 0"), Ok(()));
+    }
+
+    #[test]
+    fn a_program_that_hangs_is_not_tried_for_every_record() {
+        let publisher = Publisher::new(Publish::Command(vec!["/bin/false".to_owned()]));
+        assert_eq!(
+            publisher.in_turn(Change::Set, &record()).unwrap_err(),
+            "/bin/false: exit code 1"
+        );
+        publisher.hung.store(MOST_HUNG, Ordering::Relaxed);
+        let said = publisher.in_turn(Change::Set, &record()).unwrap_err();
+        assert!(said.contains("not run"), "{said}");
+    }
+
+    #[test]
+    fn no_more_commands_run_at_once_than_a_service_allows() {
+        let marks = std::env::temp_dir().join(format!("publisher-{}", std::process::id()));
+        std::fs::create_dir_all(&marks).unwrap();
+        let script =
+            format!("cd {}; touch $$; ls | wc -l >&2; sleep 0.1; rm $$; exit 1", marks.display());
+        let words = ["/bin/sh", "-c", &script].map(str::to_owned).to_vec();
+        let publisher = Publisher::new(Publish::Command(words));
+        let counts: Vec<usize> = thread::scope(|scope| {
+            let call = || publisher.in_turn(Change::Set, &record()).unwrap_err();
+            let calls: Vec<_> = (0..24).map(|_| scope.spawn(call)).collect();
+            let said = calls.into_iter().map(|call| call.join().unwrap());
+            said.map(|said| said.rsplit(' ').next().unwrap().parse().unwrap()).collect()
+        });
+        std::fs::remove_dir_all(&marks).unwrap();
+        assert!(counts.iter().all(|count| *count <= AT_ONCE), "{counts:?}");
     }
 }

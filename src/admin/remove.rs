@@ -6,14 +6,25 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::cli::{Args, DOMAIN, Opt, SELECTOR};
-use super::output::{Failure, Note};
-use super::store::domains;
+use super::format::TxtRecord;
+use super::look::{Has, all, await_all, look};
+use super::output::{Failure, Note, warn};
+use super::publisher::Change;
+use super::publishing::{Publishing, WAIT, WAITED};
+use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFolder, REVOKED, revoked_entry};
-use super::store::{NewFile, Readers, Store};
-use crate::dkim::Selector;
+use super::store::rotation::State;
+use super::store::{NewFile, Readers, Store, waiting};
+use crate::dkim::{Domain, Selector};
 
-pub(super) const OPTIONS: &[Opt] =
-    &[DOMAIN, SELECTOR, Opt("--wipe", "overwrite and remove the keys, too")];
+pub(super) const OPTIONS: &[Opt] = &[
+    DOMAIN,
+    SELECTOR,
+    Opt("--wipe", "overwrite and remove the keys, too"),
+    Opt("--unpublish", "remove the records from DNS"),
+    Opt("--revoke", "publish records with an empty p= in their place"),
+    WAIT,
+];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl remove [OPTION...] DOMAIN [SELECTOR...]
@@ -25,14 +36,22 @@ any more. With SELECTOR, takes it out of the domain file; the last selector is
 refused. Prints the records that revoke the keys, to be published when mail that
 they signed has arrived, after a week or so.
 
+With publish in config.toml, the same command with --unpublish removes the
+records from DNS, then or later; --revoke publishes the revoking ones at once,
+for a key that somebody else may have. Both wait until every server of the zone
+shows the change; the next call goes on where one failed.
+
 The keys are kept, unless --wipe is given; nothing could make them again.
 
-Exits with 66 if there is nothing of that name.
+Exits with 66 if there is nothing of that name, 69 if a record could not be
+changed or DNS still has it, 78 if config.toml does not set publish.
 ";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let etc = args.etc.as_path();
     let (domain, named) = args.domain_and_selectors()?;
+    let change = Withdrawal::asked_for(args)?;
+    let waiting = waiting::path(etc, &domain);
     let config = domains::own(etc, &domain)?;
     let folder = KeyFolder::of_own(etc, &domain, config.as_ref());
     let known = folder.selectors()?;
@@ -48,46 +67,135 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_wiped = args.has("--wipe");
     refuse_others_keys(&folder, is_wiped)?;
     let store = Store::open(etc)?;
+    let busy = || Failure::busy(format_args!("another dkimctl is at work on {domain}"));
+    let _lock = match folder.path.is_dir() {
+        true => Some(store.lock(&folder.path)?.ok_or_else(busy)?),
+        false => None,
+    };
     let file = domains::file(etc, &domain);
     let mut done = Vec::new();
-    match &config {
-        Some(_) if named.is_empty() => {
-            store.remove(&file)?;
-            let text =
-                format!("{} is removed: mail From {domain} is not signed any more", file.display());
-            done.push(Note::new("removed", text));
-        }
-        Some(config) if named.iter().any(|one| signs.contains(one)) => {
-            let left: Vec<Selector> =
-                config.file.selectors.iter().filter(|one| !named.contains(one)).cloned().collect();
-            if left.is_empty()
-                || config
-                    .file
-                    .rules
-                    .iter()
-                    .any(|rule| named.iter().any(|one| rule.selectors.contains(one)))
-            {
-                return Err(Failure::data(format_args!(
-                    "{} needs that key: dkimctl use {domain} with another selector first, or dkimctl remove {domain}",
-                    file.display()
-                )));
-            }
-            let text = config.with_all(etc, &left, None)?;
-            store.replace(&NewFile {
-                path: &file,
-                text: text.as_bytes(),
-                readers: Readers::All,
-            })?;
-            let text = format!("{} does not name it any more", file.display());
-            done.push(Note::new("not-named", text));
-        }
-        Some(_) | None => {}
+    if named.is_empty() && waiting.symlink_metadata().is_ok() {
+        store.remove(&waiting)?;
+        let text = format!("{domain} does not wait for its record any more");
+        done.push(Note::new("not-waiting", text));
+    }
+    done.extend(match &config {
+        Some(config) => stop(&store, etc, config, &domain, &named)?,
+        None => None,
+    });
+    let state = State::path(&folder.path);
+    let is_own = folder.name() == folder.domain.as_str();
+    if named.is_empty() && is_own && state.symlink_metadata().is_ok() {
+        // What had begun is over.
+        store.remove(&state)?;
     }
     for selector in gone.iter().filter(|_| is_wiped) {
         wipe(&store, &folder, selector)?;
         done.push(Note::new("wiped", format!("the key {selector} is wiped")));
     }
-    show(args, &folder, &gone, &done, is_wiped, &file)
+    let Some(change) = &change else {
+        return show(args, &folder, &gone, &done, is_wiped, &file);
+    };
+    let mut left = Vec::new();
+    for selector in &gone {
+        let (has, text) = change.make(&folder, selector);
+        if has && is_wiped && change.is_removal {
+            store.remove(&folder.key(selector).record)?;
+        }
+        if has { done.push(Note::new("withdrawn", text)) } else { left.push(text) }
+    }
+    show(args, &folder, &[], &done, is_wiped, &file)?;
+    left.iter().for_each(warn);
+    Ok(if left.is_empty() { ExitCode::SUCCESS } else { Failure::UNAVAILABLE.into() })
+}
+
+/// Takes the keys that are named out of the domain file, or the file away. What was done, if anything was.
+fn stop(
+    store: &Store,
+    etc: &Path,
+    config: &DomainConfig,
+    domain: &Domain,
+    named: &[Selector],
+) -> Result<Option<Note>, Failure> {
+    let file = &config.path;
+    let shown = file.display();
+    if named.is_empty() {
+        store.remove(file)?;
+        let text = format!("{shown} is removed: mail From {domain} is not signed any more");
+        return Ok(Some(Note::new("removed", text)));
+    }
+    if !named.iter().any(|one| config.selectors().contains(one)) {
+        return Ok(None);
+    }
+    let is_left = |one: &&Selector| !named.contains(one);
+    let left: Vec<Selector> = config.file.selectors.iter().filter(is_left).cloned().collect();
+    let mut of_rules = config.file.rules.iter().flat_map(|rule| &rule.selectors);
+    if left.is_empty() || of_rules.any(|one| named.contains(one)) {
+        return Err(Failure::data(format_args!(
+            "{shown} needs that key: dkimctl use {domain} with another selector first, or dkimctl remove {domain}"
+        )));
+    }
+    let text = config.with_all(etc, &left, None)?;
+    store.replace(&NewFile { path: file, text: text.as_bytes(), readers: Readers::All })?;
+    Ok(Some(Note::new("not-named", format!("{shown} does not name it any more"))))
+}
+
+/// What becomes of the records of keys that sign no more.
+struct Withdrawal {
+    publishing: Publishing,
+    /// Else they are revoked.
+    is_removal: bool,
+}
+
+impl Withdrawal {
+    /// As the options say.
+    fn asked_for(args: &Args) -> Result<Option<Self>, Failure> {
+        let (is_removal, is_revocation) = (args.has("--unpublish"), args.has("--revoke"));
+        if is_removal && is_revocation {
+            return Err(Failure::usage("--unpublish and --revoke exclude each other"));
+        }
+        if !is_removal && !is_revocation {
+            return Ok(None);
+        }
+        let publishing = Publishing::of(args, WAITED)?;
+        if publishing.publisher.is_none() {
+            return Err(Failure::configuration(
+                "config.toml does not say how records are published: dkimctl setup --publish",
+            ));
+        }
+        Ok(Some(Self { publishing, is_removal }))
+    }
+
+    /// Withdraws the record of a key. Whether every server of the zone shows that, and what to say.
+    fn make(&self, folder: &KeyFolder, selector: &Selector) -> (bool, String) {
+        let record = TxtRecord::of_key(&folder.domain, selector, REVOKED.to_owned());
+        let (name, dns) = (record.name.clone(), &self.publishing.dns);
+        let (change, has, what) = match self.is_removal {
+            true => (Change::Remove, Has::Nothing, "removed"),
+            false => (Change::Set, Has::Revoked, "revoked"),
+        };
+        let look = || look(dns, &name, None);
+        if all(&look(), &has) {
+            return (true, format!("DNS has the record {name} {what}"));
+        }
+        let Some(publisher) = &self.publishing.publisher else { return (false, name) };
+        if let Err(why) = publisher.change(dns, change, &record) {
+            return (false, format!("the record {name} was not {what}: {why}"));
+        }
+        let servers = await_all(dns, look, &has, self.publishing.wait);
+        if all(&servers, &has) {
+            return (true, format!("{} has {what} the record {name}", publisher.name()));
+        }
+        let others = servers.iter().filter(|sight| sight.has != has);
+        let said = others.map(|sight| format!("{} {}", sight.server, sight.has.text()));
+        (
+            false,
+            format!(
+                "the record {name} is not {what} everywhere: {}",
+                said.collect::<Vec<_>>().join("; ")
+            ),
+        )
+    }
 }
 
 /// Keys that other domains may sign with are not wiped.

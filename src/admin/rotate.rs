@@ -1,34 +1,37 @@
 //! `dkimctl rotate`: a new key takes the place of an old one, as fast as the DNS lets it.
 
-mod look;
+mod count;
 mod step;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::sync::{Mutex, PoisonError};
 
 use super::checks::finding::Finding;
 use super::cli::{Args, DOMAIN, DRY_RUN, Opt};
 use super::dns::Dns;
-use super::notify::{MAIL, address, host_name, mail};
+use super::notify::{MAIL, address};
 use super::output::{Failure, Note, Progress, say};
 use super::parallel;
-use super::publisher::Publisher;
-use super::store::Store;
+use super::publishing::{Publishing, WAITED_BY_ROTATE, length};
 use super::store::domains::{DomainConfig, Index};
 use super::store::keys::{KeyFiles, KeyFolder};
-use super::store::rotation::{Rotation, Stage, State};
-use super::store::time::{self, UtcTime};
+use super::store::rotation::{self, Rotation, Stage, State};
+use super::store::time::UtcTime;
+use super::store::{Store, waiting};
 use super::template::{self, Template};
 use crate::dkim::{Domain, Selector};
+use count::{Count, Turn};
 use step::{Report, Run, Step};
 
 pub(super) const OPTIONS: &[Opt] = &[
     DOMAIN,
     Opt("--all", "rotate every domain that has keys on this host"),
     Opt("-s, --selector TEMPLATE", "name of the new key (default: {host}-{yyyymm})"),
+    Opt("--selectors LIST", "names that new keys take in turn, as in s1,s2"),
     Opt("--older AGE", "replace only keys that are older, as in 180d"),
     Opt("--keep TIME", "how long an old record stays published (default: 7d)"),
+    Opt("--wait TIME", "longest wait for DNS (default: 10s)"),
     Opt("--server ADDR[:PORT]", "find the servers of the zone through this DNS server"),
     MAIL,
     DRY_RUN,
@@ -49,9 +52,20 @@ sendmail-dkim-rotate.timer:
   revoked   The old key is wiped. Publish its record with an empty p=, or delete
             the record.
 
+A domain that waits for the record of its first key (dkimctl add) is signed once
+DNS has it.
+
+With --selectors, new keys take these names in turn: for a zone that has fixed
+aliases (CNAME) for them, and the records elsewhere. Such a key signs a day
+after its record is published, or after --keep if that is shorter: caches may
+have the record that had its name before. --selector ends that.
+
 TEMPLATE may contain {host}, {type}, {yyyy}, {yyyymm} and {yyyymmdd}; a key that
 already has the resulting name is not replaced. Progress is recorded in
 keys/DOMAIN/rotation.toml; `rotate status` shows it.
+
+One domain that fails keeps no other one from going on. With nothing to do, asks
+the DNS server all the same, and exits with 69 if it does not answer.
 
 Exits with 0 if nothing is wrong, even if it waits for a record; 69 if a server
 of a zone does not answer or the key that signs is not published; 75 if another
@@ -69,35 +83,37 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // Named twice, its second turn would find the first at work.
     folders.sort_by(|one, other| one.domain.cmp(&other.domain));
     folders.dedup_by(|one, other| one.domain == other.domain);
-    // A key that is made and published meanwhile takes longer than a lookup.
-    run.dns.for_names(folders.len().saturating_mul(20));
-    let (mut all, mut failed, mut trouble) = (Vec::new(), None, false);
-    let mut findings = Vec::new();
-    let mut news = String::new();
-    let is_json = args.is_json();
+    // A key that is made meanwhile takes longer than a lookup.
+    run.publishing.dns.for_names(folders.len().saturating_mul(20));
+    let (mut all, mut count) = (Vec::new(), Count::default());
+    let (mut now, mut findings) = (BTreeMap::new(), Vec::new());
+    let (is_json, is_quiet) = (args.is_json(), args.is_quiet());
     let turn = |folder: &KeyFolder| (folder.domain.clone(), run.domain(folder));
-    let each = |(domain, turn): (Domain, Result<Vec<Report>, Failure>)| {
+    let each = |(domain, turn): (Domain, Result<Turn, Failure>)| {
+        count.add(&turn);
         match turn {
             Err(failure) => {
-                failed = Some(failure.report());
+                failure.report();
                 findings.push(Finding::from(&failure).about(&domain));
+                let text = format!("{domain}: {}\n", failure.what());
+                now.insert(domain.to_string(), (format!("exit code {}", failure.code()), text));
             }
-            Ok(reports) => {
-                // A record is mailed when there is one to publish, not at every run until it is published.
-                let is_news =
-                    |report: &&Report| report.publish.is_some() && !report.done.is_empty();
-                news.extend(reports.iter().filter(is_news).map(|report| run.text(report)));
-                trouble |= reports.iter().any(|report| report.trouble);
+            Ok(Turn { begins, reports }) => {
+                let is_told = |report: &&Report| report.publish.is_some();
+                let marks: String = reports.iter().filter(is_told).map(Report::mark).collect();
+                if !marks.is_empty() {
+                    let texts = reports.iter().filter(is_told).map(|report| run.text(report));
+                    now.insert(domain.to_string(), (marks, texts.collect()));
+                }
                 findings.extend(reports.iter().filter_map(Report::finding));
                 if is_json {
                     all.extend(reports);
-                } else if reports.is_empty() && !args.is_quiet() {
-                    say(&format!("{domain}: nothing to do\n"))?;
                 } else {
-                    let is_shown =
-                        |report: &&Report| !args.is_quiet() || report.finding().is_some();
-                    let shown = reports.iter().filter(is_shown);
-                    say(&shown.map(|report| run.text(report)).collect::<String>())?;
+                    let is_shown = |report: &&Report| !is_quiet || report.finding().is_some();
+                    let mut text = begins.filter(|_| !is_quiet).unwrap_or_default();
+                    text.extend(reports.iter().filter(is_shown).map(|report| run.text(report)));
+                    let is_idle = text.is_empty() && !is_quiet;
+                    say(&if is_idle { format!("{domain}: nothing to do\n") } else { text })?;
                 }
             }
         }
@@ -109,15 +125,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut seen = run.seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *seen).write(&run.store, &run.etc)?;
     }
-    if let Some(recipient) = recipient.filter(|_| !news.is_empty() && !run.is_dry) {
-        let subject = format!("DKIM records to publish for {}", host_name());
-        mail(&recipient, &subject, &news)?;
-    }
     if is_json {
         args.report(&all, &findings, "")?;
+    } else if folders.len() > 1 && !is_quiet {
+        say(&count.text())?;
     }
-    let unavailable = trouble.then(|| Failure::UNAVAILABLE.into());
-    Ok(failed.or(unavailable).unwrap_or(ExitCode::SUCCESS))
+    if let Some(recipient) = recipient.filter(|_| !run.is_dry) {
+        run.tell(&recipient, &folders, &now)?;
+    }
+    if folders.len() == count.idle { run.idle() } else { Ok(count.exit_code()) }
 }
 
 impl Run {
@@ -125,13 +141,24 @@ impl Run {
         Ok(Self {
             etc: args.etc.clone(),
             store: Store::open(&args.etc)?,
-            dns: Dns::asked_for(args.text("--server")?)?,
-            publisher: Publisher::of(&args.etc)?,
+            publishing: Publishing {
+                dns: Dns::asked_for(args.text("--server")?)?,
+                ..Publishing::of(args, WAITED_BY_ROTATE)?
+            },
             index: Index::read(&args.etc)?,
             seen: Mutex::default(),
             now: UtcTime::now(),
             host: template::host(),
             template: args.value("--selector", Template::parse)?.unwrap_or_default(),
+            selectors: match (args.has("--selector"), args.has("--selectors")) {
+                (true, true) => {
+                    return Err(Failure::usage("--selector and --selectors exclude each other"));
+                }
+                (true, false) => Some(Vec::new()),
+                (false, _) => args.value("--selectors", |list| {
+                    rotation::turn(&list.split(',').collect::<Vec<_>>())
+                })?,
+            },
             older: args.value("--older", length)?.unwrap_or_default(),
             keep: args.value("--keep", length)?.unwrap_or(KEEP),
             is_dry: args.has("--dry-run"),
@@ -139,7 +166,10 @@ impl Run {
     }
 
     /// Begins what is to be begun, and goes on with all that has begun.
-    fn domain(&self, folder: &KeyFolder) -> Result<Vec<Report>, Failure> {
+    fn domain(&self, folder: &KeyFolder) -> Result<Turn, Failure> {
+        if let Some(turn) = self.first(folder)? {
+            return Ok(turn);
+        }
         let domain = &folder.domain;
         if folder.name() != domain.as_str() {
             return Err(Failure::usage(format_args!(
@@ -153,6 +183,13 @@ impl Run {
         // What another user may have written says nothing.
         self.store.replaceable(&State::path(&folder.path))?;
         let mut state = State::read(&folder.path)?;
+        let turns = self.selectors.as_ref().filter(|turns| **turns != state.selectors);
+        if let Some(turns) = turns.cloned() {
+            state.selectors = turns;
+            if !self.is_dry {
+                state.write(&self.store)?;
+            }
+        }
         // Noted before there is a key, so that a key is never there without a note.
         if self.begin(folder, &mut state)? && !self.is_dry {
             state.write(&self.store)?;
@@ -170,10 +207,51 @@ impl Run {
                 next: Note::new("none", ""),
                 trouble: false,
             };
-            reports.push(Step { run: self, folder, report }.go(&mut state, at)?);
+            let is_in_turn = state.selectors.contains(&report.rotation.new);
+            let step = Step { run: self, folder, report, is_in_turn };
+            reports.push(step.go(&mut state, at)?);
         }
         reports.reverse();
-        Ok(reports)
+        Ok(Turn { begins: None, reports })
+    }
+
+    /// Nothing was due: without a question, a dead DNS server would go unnoticed until a key is.
+    fn idle(&self) -> Result<ExitCode, Failure> {
+        let dead = |error| {
+            Failure::unavailable(format_args!("nothing was due, and DNS does not answer: {error}"))
+        };
+        self.publishing.dns.answers().map_err(dead)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Goes on with a domain that waits for the record of its first key.
+    fn first(&self, folder: &KeyFolder) -> Result<Option<Turn>, Failure> {
+        let domain = &folder.domain;
+        let Some(config) = waiting::read(&self.etc, domain)? else { return Ok(None) };
+        let Some(selector) = config.selectors().into_iter().next().cloned() else {
+            return Ok(None);
+        };
+        let said = |begins| Ok(Some(Turn { begins: Some(begins), reports: Vec::new() }));
+        if self.is_dry {
+            return said(format!("{domain}: would look for the record of {selector}\n"));
+        }
+        let published = self.publishing.key(&self.etc, folder, &selector)?;
+        if !published.begins {
+            return Err(Failure::unavailable(format_args!(
+                "{domain} is not signed yet: {}: {}",
+                selector.record_name(domain),
+                published.why_not()
+            )));
+        }
+        let name = selector.record_name(domain);
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.note(&name, true, self.now);
+        said(
+            format!(
+                "{domain}: {selector} signs from now on\n  {}",
+                published.text(&name).replace('\n', "\n  ").trim_end()
+            ) + "\n",
+        )
     }
 
     /// Notes a rotation for each selector that signs and is old enough. The key is made later.
@@ -184,7 +262,7 @@ impl Run {
         let active: BTreeSet<&Selector> =
             configs.iter().flat_map(DomainConfig::selectors).collect();
         let before = state.rotations.len();
-        for old in active {
+        for &old in &active {
             let files = folder.key(old);
             if state.of(old).is_some() || !self.is_old(&files)? {
                 continue;
@@ -192,21 +270,44 @@ impl Run {
             let key = files.public().map_err(|error| error.at(&files.private))?;
             let names = self.template.names(&self.host, self.now, key.algorithm());
             let names = names.map_err(Failure::usage)?;
-            if names.contains(old) {
+            if state.selectors.is_empty() && names.contains(old) {
                 continue;
             }
-            // No name is used for a second key (its old record may be remembered somewhere).
-            let is_used = |name: &Selector| {
-                let files = folder.key(name);
+            let is_running = |name: &Selector| {
+                let runs = |one: &Rotation| one.stage != Stage::Revoked;
                 let known = |one: &Rotation| one.old == *name || one.new == *name;
-                files.private.exists() || files.record.exists() || state.rotations.iter().any(known)
+                state.rotations.iter().any(|one| known(one) && runs(one))
             };
-            let Some(new) = names.into_iter().find(|name| !is_used(name)) else {
-                return Err(Failure::exists(format_args!(
-                    "{}: all selectors of that name were used; name another with --selector",
-                    folder.domain
-                )));
+            let new = if state.selectors.is_empty() {
+                // No name is used for a second key (its old record may be remembered somewhere).
+                let is_used = |name: &Selector| {
+                    let files = folder.key(name);
+                    let known = |one: &Rotation| one.old == *name || one.new == *name;
+                    files.private.exists()
+                        || files.record.exists()
+                        || state.rotations.iter().any(known)
+                };
+                names.into_iter().find(|name| !is_used(name))
+            } else {
+                let last = |name: &Selector| state.rotations.iter().any(|one| one.old == *name);
+                let is_free = |name: &&Selector| {
+                    let is_wiped = !folder.key(name).private.exists();
+                    !active.contains(name) && !is_running(name) && (is_wiped || !last(name))
+                };
+                let at = state.selectors.iter().position(|name| name == old);
+                let after = at.map_or(0, |at| at.saturating_add(1));
+                let turns = state.selectors.iter().cycle().skip(after);
+                turns.take(state.selectors.len()).find(is_free).cloned()
             };
+            let Some(new) = new else {
+                let what = match state.selectors.is_empty() {
+                    true => "all selectors of that name were used; name another with --selector",
+                    false => "none of the selectors that take turns is free",
+                };
+                return Err(Failure::exists(format_args!("{}: {what}", folder.domain)));
+            };
+            // The key that had the name is gone.
+            state.rotations.retain(|one| one.stage != Stage::Revoked || one.old != new);
             let stage = Stage::Pending;
             state.rotations.push(Rotation { old: old.clone(), new, stage, since: self.now });
         }
@@ -238,10 +339,6 @@ impl Run {
         }
         text
     }
-}
-
-fn length(text: &str) -> Result<u64, &'static str> {
-    time::parse_length(text).ok_or("expected a number and its unit, s, m, h, d or w, as in 180d")
 }
 
 /// Seconds that an old record stays: longer than mail is in queues (`maximal_queue_lifetime`: 5 days).

@@ -2,21 +2,21 @@
 
 mod editing;
 mod host;
+mod publish;
 mod smtp;
+mod written;
 
-use std::path::Path;
 use std::process::ExitCode;
 
-use serde::Serialize;
 use serde_json::json;
 
-use super::checks::finding::remarks;
 use super::cli::{Args, DRY_RUN, Opt};
 use super::input;
-use super::output::{Failure, diff};
-use super::store::{NewFile, Readers, Store};
-use editing::{EXAMPLE, Editing, Outcome};
+use super::output::Failure;
+use super::store::{Readers, Store};
+use editing::{EXAMPLE, Editing};
 use host::Host;
+use written::finish;
 
 pub(super) const OPTIONS: &[Opt] = &[
     DRY_RUN,
@@ -24,6 +24,9 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("--sendmail FILE", "set only the real sendmail, if config.toml has none"),
     Opt("--directories", "only create the directories and set the group of keys"),
     Opt("--smtp[=off]", "show how Postfix hands mail submitted by SMTP to the wrapper"),
+    Opt("--publish WAY", "publish by nsupdate, by a program, or not (off)"),
+    Opt("--tsig-key FILE", "TSIG key for nsupdate"),
+    Opt("--server SERVER", "server that nsupdate sends the updates to"),
     Opt("--yes", "with --smtp, apply the changes that are shown"),
 ];
 
@@ -45,6 +48,10 @@ that of the clients in clients.cidr, which is made of mynetworks if there is no
 such file. With --yes applies them, and runs `postfix check`; what that finds
 undoes the changes. --smtp=off takes the settings out again.
 
+With --publish, writes only publish, nsupdate_key and nsupdate_server into
+config.toml: `nsupdate`, the absolute path of a program and its arguments in one
+word, or `off`. See docs/publish.md.
+
 Exits with 0 if config.toml fits the host now, 66 if there is no real sendmail.
 ";
 
@@ -55,11 +62,20 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
         return smtp::run(args, value != "off");
     }
+    if let Some(way) = args.text("--publish")? {
+        if args.has("--sendmail") || args.has("--directories") {
+            return Err(Failure::usage("--publish excludes --sendmail and --directories"));
+        }
+        return publish::run(args, way);
+    }
+    if args.has("--tsig-key") || args.has("--server") {
+        return Err(Failure::usage("--tsig-key and --server are for --publish nsupdate"));
+    }
     if args.has("--yes") {
         return Err(Failure::usage("--yes is for --smtp"));
     }
     let sendmail = args.path("--sendmail");
-    let mut host = match (sendmail, args.has("--directories")) {
+    let host = match (sendmail, args.has("--directories")) {
         (None, false) => Host::ask(),
         (Some(path), false) if host::is_real(path) => Host::of(path),
         (Some(path), false) => {
@@ -82,17 +98,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if sendmail.is_none() {
         file.settle_postfix(&host, args.has("--replace"));
     }
-    if file.get("sendmail").is_none() {
-        return Err(Failure::missing("there is no sendmail but the wrapper; install Postfix"));
-    }
-    file.check(&path)?;
-    let before = before.unwrap_or_default();
-    if !is_dry && file.text != before {
-        let new = NewFile { path: &path, text: file.text.as_bytes(), readers: Readers::All };
-        Store::create(&args.etc)?.replace(&new)?;
-    }
-    host.notes.append(&mut file.notes);
-    show(args, &path, &before, &file, &host.notes)
+    file.notes.splice(0..0, host.notes);
+    finish(args, &path, before, &file)
 }
 
 /// The directories of the tree, and the group that reads keys.
@@ -103,40 +110,4 @@ fn directories(args: &Args) -> Result<ExitCode, Failure> {
     store.folder(&etc.join("keys"), Readers::Group)?;
     store.give_keys()?;
     args.print(&json!({"directories": [etc.join("domains"), etc.join("keys")]}), "")
-}
-
-fn show(
-    args: &Args,
-    path: &Path,
-    before: &str,
-    file: &Editing,
-    notes: &[String],
-) -> Result<ExitCode, Failure> {
-    let is_dry = args.has("--dry-run");
-    let mut text = if is_dry {
-        let name = path.display().to_string();
-        diff((&name, before), (&name, &file.text))
-    } else {
-        let set = file.outcomes.iter().filter(|outcome| outcome.set);
-        let lines: String = set.map(Outcome::toml).collect();
-        let done = if lines.is_empty() { " nothing to change" } else { "" };
-        // Scripts ask for one part at each run, and mostly nothing is to do.
-        if lines.is_empty() && args.has("--sendmail") {
-            String::new()
-        } else {
-            format!("# {}:{done}\n{lines}", path.display())
-        }
-    };
-    for note in notes {
-        text.push_str(&format!("note: {note}\n"));
-    }
-    let shown = Shown { file: path, dry_run: is_dry, keys: &file.outcomes };
-    args.report(&shown, &remarks("note", notes), &text)
-}
-
-#[derive(Serialize)]
-struct Shown<'a> {
-    file: &'a Path,
-    dry_run: bool,
-    keys: &'a [Outcome],
 }

@@ -37,6 +37,7 @@ last saw its record in DNS. Does not query DNS itself. The states are:
   broken    a domain file names the key, but it cannot be used
   gone      no server has its record, so it does not sign (on_missing_record)
   pending   the key signs once its record is published
+  settling  its record is published; it signs at the time that is shown
   retiring  another key signs; the record must stay published for now
   revoked   the key is wiped; its record may be deleted
   unused    no domain file names the key

@@ -12,7 +12,7 @@ use super::output::Failure;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
 use super::store::seen::Seen;
-use super::store::{NewFile, Readers, Store};
+use super::store::{NewFile, Readers, Store, gone, waiting};
 use crate::config::shared_folder;
 use crate::dkim::{Domain, Selector};
 
@@ -45,7 +45,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if selectors.is_empty() {
         return Err(Failure::usage("no selector: expected DOMAIN SELECTOR..."));
     }
-    let config = domains::own(etc, &domain)?;
+    let waiting = waiting::read(etc, &domain)?;
+    let config = match domains::own(etc, &domain)? {
+        // What was to be the domain file knows who may sign.
+        None => waiting,
+        config => config,
+    };
     let shared = args.value("--keys", shared_folder)?;
     let minimum = match &config {
         Some(config) => config.file.signing.minimum_key_bits,
@@ -72,7 +77,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let busy = || Failure::busy(format_args!("a rotate is at work on {domain}"));
     let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
     store.folder(&etc.join("domains"), Readers::All)?;
+    selectors.iter().try_for_each(|selector| gone::forget(&store, &path, selector))?;
     store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })?;
+    store.remove(&waiting::path(etc, &domain))?;
     show(args, &domain, &folder, config.as_ref(), &selectors)
 }
 

@@ -112,5 +112,6 @@ mod survive;
 mod testkey;
 /// In the sandbox: what is not signed is not touched.
 mod unsigned;
+mod updates;
 /// In the sandbox: records that go away are reported once.
 mod watch;

@@ -77,6 +77,14 @@ fn the_commands_of_the_readme_lead_from_nothing_to_a_signed_message() {
 
 #[test]
 #[ignore = "needs root"]
+fn the_transcript_of_the_docs_is_what_its_commands_print() {
+    assert_root("packaging");
+    let mut inside = Command::new(project("tests/packaging/inside"));
+    run(inside.arg("transcript").arg(packages()).env("KEEP", "UPDATE_EXPECT"));
+}
+
+#[test]
+#[ignore = "needs root"]
 fn the_mail_agent_beneath_may_be_exchanged() {
     on_a_fresh_host("deb-agents");
 }

@@ -9,9 +9,9 @@ use crate::admin::output::Progress;
 use crate::admin::parallel;
 use crate::admin::store::Readers;
 use crate::admin::store::domains::{self, DomainConfig};
-use crate::admin::store::gone;
 use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
 use crate::admin::store::rights::{self, Step};
+use crate::admin::store::{gone, waiting};
 use crate::config::OnMissingRecord;
 use crate::dkim::{Domain, Selector};
 
@@ -39,7 +39,9 @@ pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> 
     let folders = KeyFolder::chosen(etc, &[]).unwrap_or_default();
     let unused = folders.iter().filter(|folder| {
         let file = domains::file(etc, folder.name());
-        !used.contains(folder.name()) && file.symlink_metadata().is_err()
+        !used.contains(folder.name())
+            && file.symlink_metadata().is_err()
+            && !waiting::path(etc, &folder.domain).exists()
     });
     let finding = |folder: &KeyFolder| {
         let selectors = folder.selectors().ok()?;

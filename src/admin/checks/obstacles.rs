@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use super::configuration::Configuration;
-use super::finding::Finding;
+use super::finding::{Finding, numbered};
 use super::{install, keys};
 use crate::submission::configuration::FOLDER;
 
@@ -35,4 +35,17 @@ pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Finding> 
 /// A step for each error.
 pub(crate) fn steps(findings: Vec<Finding>) -> Vec<Finding> {
     findings.into_iter().filter(Finding::is_error).collect()
+}
+
+/// What holds of the domains now, and the steps that are left.
+pub(crate) fn so_far(domains: &str, is_signed: bool, steps: &[Finding]) -> String {
+    let now = if is_signed {
+        format!("sendmail.dkim signs mail From {domains} with the key.")
+    } else {
+        format!("Mail From {domains} is not signed with the key yet.")
+    };
+    match steps {
+        [] => format!("{now} Nothing is left to do.\n"),
+        steps => format!("{now} What is left to do:\n\n{}", numbered(steps)),
+    }
 }

@@ -8,12 +8,12 @@ use std::sync::{Mutex, PoisonError};
 
 use serde::Serialize;
 
-use super::look::{Has, Sight, all, look, some_lack, some_unknown};
 use crate::admin::checks::finding::{Finding, Severity};
-use crate::admin::dns::Dns;
 use crate::admin::format::TxtRecord;
+use crate::admin::look::{Has, Sight, all, await_all, look, some_lack, some_unknown};
 use crate::admin::output::{Failure, Note};
-use crate::admin::publisher::{Change, Publisher};
+use crate::admin::publisher::Change;
+use crate::admin::publishing::Publishing;
 use crate::admin::store::domains::{DomainConfig, Index};
 use crate::admin::store::gone;
 use crate::admin::store::keys::{KeyFolder, NewKey, REVOKED, RSA_BITS, revoked_entry};
@@ -29,14 +29,15 @@ use crate::dkim::{PublicKey, Selector};
 pub(super) struct Run {
     pub(super) etc: PathBuf,
     pub(super) store: Store,
-    pub(super) dns: Dns,
-    pub(super) publisher: Option<Publisher>,
+    pub(super) publishing: Publishing,
     pub(super) index: Index,
     /// The records that every server of their zones has.
     pub(super) seen: Mutex<Seen>,
     pub(super) now: UtcTime,
     pub(super) host: String,
     pub(super) template: Template,
+    /// What `--selectors` says; `None`: what was said before stays.
+    pub(super) selectors: Option<Vec<Selector>>,
     pub(super) older: u64,
     pub(super) keep: u64,
     pub(super) is_dry: bool,
@@ -72,6 +73,12 @@ impl Report {
         let finding = Finding::new(severity, "record", evidence, self.next.text.as_str());
         Some(finding.about(&record.name))
     }
+
+    /// What a message tells of, in a form that stays the same until something else is to be told.
+    pub(super) fn mark(&self) -> String {
+        let Rotation { old, new, stage, .. } = &self.rotation;
+        format!("{old} {new} {}\n", stage.name())
+    }
 }
 
 /// A rotation and what it is about.
@@ -79,7 +86,12 @@ pub(super) struct Step<'a> {
     pub(super) run: &'a Run,
     pub(super) folder: &'a KeyFolder,
     pub(super) report: Report,
+    /// Whether the new key has a name that an earlier one had.
+    pub(super) is_in_turn: bool,
 }
+
+/// How long a resolver may remember a record of a name, as far as zones are usually written. Seconds.
+const CACHED: u64 = 86_400;
 
 impl Run {
     /// Puts a file in its place, unless nothing is to be changed.
@@ -95,6 +107,7 @@ impl Step<'_> {
         let Some(rotation) = state.rotations.get(at).cloned() else { return Ok(self.report) };
         let next = match rotation.stage {
             Stage::Pending => self.pending(&rotation)?,
+            Stage::Settling { until } => self.settling(&rotation, until)?,
             Stage::Retiring { until } => self.retiring(&rotation, until)?,
             Stage::Revoked => return self.revoked(state, at, &rotation),
         };
@@ -125,30 +138,72 @@ impl Step<'_> {
         let key = self.public_key(&rotation.new)?;
         self.report.servers = self.look(&rotation.new, Some(&key));
         if !all(&self.report.servers, &Has::Key) && self.publish(&rotation.new)? {
-            self.report.servers = self.look(&rotation.new, Some(&key));
+            self.report.servers = self.await_all(&rotation.new, Some(&key), &Has::Key);
         }
-        if !all(&self.report.servers, &Has::Key) {
-            self.report.next = match &self.report.publish {
-                Some(_) => Note::new(
-                    "publish",
-                    "publish this record; once every server of the zone has it, the next run lets it sign",
-                ),
-                None => Note::new(
-                    "wait",
-                    "once every server of the zone has the record, the next run lets it sign",
-                ),
-            };
+        if !self.has_all(rotation)? {
             return Ok(None);
         }
-        let name = rotation.new.record_name(&self.folder.domain);
-        let seen = &self.run.seen;
-        seen.lock().unwrap_or_else(PoisonError::into_inner).note(&name, true, self.run.now);
-        self.replace(&configs, &rotation.old, &rotation.new)?;
+        let settled =
+            self.run.now.after(if self.is_in_turn { self.run.keep.min(CACHED) } else { 0 });
+        if settled > self.run.now {
+            self.settles(rotation, settled);
+            return Ok(Some(Stage::Settling { until: settled }));
+        }
+        self.sign(rotation, &configs).map(Some)
+    }
+
+    /// Every server has the record, and caches may have another one of that name.
+    fn settling(&mut self, rotation: &Rotation, until: UtcTime) -> Result<Option<Stage>, Failure> {
+        let key = self.public_key(&rotation.new)?;
+        self.report.servers = self.look(&rotation.new, Some(&key));
+        if !self.has_all(rotation)? {
+            // Silence is no reason to begin again.
+            return Ok(some_lack(&self.report.servers).then_some(Stage::Pending));
+        }
+        if self.run.now < until {
+            self.settles(rotation, until);
+            return Ok(None);
+        }
+        self.sign(rotation, &self.configs()?).map(Some)
+    }
+
+    fn settles(&mut self, rotation: &Rotation, until: UtcTime) {
+        let new = &rotation.new;
+        let text = format!(
+            "{new} signs at the first run after {until}, when no cache has an earlier record of the name"
+        );
+        self.report.next = Note::new("settle", text);
+    }
+
+    /// Whether every server has the record of the new key; else says what is next.
+    fn has_all(&mut self, rotation: &Rotation) -> Result<bool, Failure> {
+        if all(&self.report.servers, &Has::Key) {
+            let name = rotation.new.record_name(&self.folder.domain);
+            let mut seen = self.run.seen.lock().unwrap_or_else(PoisonError::into_inner);
+            seen.note(&name, true, self.run.now);
+            return Ok(true);
+        }
+        self.report.next = match &self.report.publish {
+            Some(_) => Note::new(
+                "publish",
+                "publish this record; once every server of the zone has it, the next run lets it sign",
+            ),
+            None => Note::new(
+                "wait",
+                "once every server of the zone has the record, the next run lets it sign",
+            ),
+        };
+        Ok(false)
+    }
+
+    /// Lets the new key sign.
+    fn sign(&mut self, rotation: &Rotation, configs: &[DomainConfig]) -> Result<Stage, Failure> {
+        self.replace(configs, &rotation.old, &rotation.new)?;
         let until = self.run.now.after(self.run.keep);
         let text = format!("every server has the key, so {} signs", rotation.new);
         self.done("signs", text);
         self.stays_published(rotation, until);
-        Ok(Some(Stage::Retiring { until }))
+        Ok(Stage::Retiring { until })
     }
 
     fn retiring(&mut self, rotation: &Rotation, until: UtcTime) -> Result<Option<Stage>, Failure> {
@@ -181,7 +236,7 @@ impl Step<'_> {
         let (new, old) = (&rotation.new, &rotation.old);
         if self.publish(new)? {
             let key = self.public_key(new)?;
-            self.report.servers = self.look(new, Some(&key));
+            self.report.servers = self.await_all(new, Some(&key), &Has::Key);
             if all(&self.report.servers, &Has::Key) {
                 self.report.next = Note::new("none", format!("{new} goes on signing"));
                 return Ok(None);
@@ -220,7 +275,7 @@ impl Step<'_> {
         self.report.servers = self.look(old, None);
         let record = self.record(old, REVOKED.to_owned());
         if !all(&self.report.servers, &Has::Nothing) && self.change(Change::Remove, &record) {
-            self.report.servers = self.look(old, None);
+            self.report.servers = self.await_all(old, None, &Has::Nothing);
         }
         if all(&self.report.servers, &Has::Nothing) {
             self.done("ended", format!("the record of {old} is gone, and so is this"));
@@ -276,18 +331,23 @@ impl Step<'_> {
     }
 
     fn look(&mut self, selector: &Selector, key: Option<&PublicKey>) -> Vec<Sight> {
-        let sights = look(&self.run.dns, &selector.record_name(&self.folder.domain), key);
+        let sights =
+            look(&self.run.publishing.dns, &selector.record_name(&self.folder.domain), key);
+        self.report.trouble |= some_unknown(&sights);
+        sights
+    }
+
+    /// The same after a change, which takes a moment to reach all servers.
+    fn await_all(&mut self, selector: &Selector, key: Option<&PublicKey>, has: &Has) -> Vec<Sight> {
+        let Publishing { dns, wait, .. } = &self.run.publishing;
+        let name = selector.record_name(&self.folder.domain);
+        let sights = await_all(dns, || look(dns, &name, key), has, *wait);
         self.report.trouble |= some_unknown(&sights);
         sights
     }
 
     fn record(&self, selector: &Selector, value: String) -> TxtRecord {
-        TxtRecord {
-            domain: self.folder.domain.to_string(),
-            selector: Some(selector.to_string()),
-            name: selector.record_name(&self.folder.domain),
-            value,
-        }
+        TxtRecord::of_key(&self.folder.domain, selector, value)
     }
 
     /// Publishes the record of a key, or notes that the administrator has to. Whether it was published.
@@ -302,11 +362,12 @@ impl Step<'_> {
 
     /// Calls what publishes records on this host, if there is something.
     fn change(&mut self, change: Change, record: &TxtRecord) -> bool {
-        let Some(publisher) = self.run.publisher.as_ref().filter(|_| !self.run.is_dry) else {
+        let Some(publisher) = self.run.publishing.publisher.as_ref().filter(|_| !self.run.is_dry)
+        else {
             return false;
         };
         let (name, by) = (&record.name, publisher.name());
-        let done = publisher.publish(change, record);
+        let done = publisher.change(&self.run.publishing.dns, change, record);
         self.report.trouble |= done.is_err();
         let (code, text) = match (&done, change) {
             (Ok(()), Change::Set) => ("published", format!("{by} has published the record {name}")),

@@ -27,6 +27,10 @@ pub(super) struct Outcome {
 }
 
 fn as_json<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
+    let words = value.as_ref().and_then(Value::as_array);
+    if let Some(words) = words {
+        return to.collect_seq(words.iter().filter_map(Value::as_str));
+    }
     let number = value.as_ref().and_then(Value::as_integer);
     let text = value.as_ref().and_then(Value::as_str);
     match number {
@@ -100,10 +104,13 @@ impl Editing {
         self.settle_one("undisclosed_recipients_header", field, replace);
     }
 
-    fn settle_one(&mut self, key: &'static str, wanted: Option<Value>, replace: bool) {
+    pub(super) fn settle_one(&mut self, key: &'static str, wanted: Option<Value>, replace: bool) {
         let current = self.get(key);
         // A number is no text: in quotes it stops all signing.
-        let meant = |value: &Value| (value.as_integer(), value.as_str().map(str::to_owned));
+        let meant = |value: &Value| {
+            let words = value.as_array().map(ToString::to_string);
+            (value.as_integer(), value.as_str().map(str::to_owned), words)
+        };
         let differs = current.as_ref().map(meant) != wanted.as_ref().map(meant);
         let set = differs && (current.is_none() || replace || self.is_new);
         if set {

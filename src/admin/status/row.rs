@@ -13,6 +13,7 @@ use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::{Stage, State};
 use crate::admin::store::seen::{Seen, Sight};
 use crate::admin::store::time::UtcTime;
+use crate::admin::store::waiting;
 use crate::config::DEFAULT;
 use crate::dkim::{Domain, PublicKey, Record, Selector};
 
@@ -67,6 +68,7 @@ impl Work<'_> {
         // One that the wrapper does not take; what is wrong with it is said above all keys.
         let file = domains::file(self.etc, name);
         let is_blocked = files.is_empty() && file.symlink_metadata().is_ok();
+        let waiting = waiting::read(self.etc, &folder.domain)?;
         let mut wrong = keys::folder(&self.etc.join("keys"), folder.name());
         let row = |selector: &Selector| {
             let mut row = Row::of(folder, selector);
@@ -82,11 +84,14 @@ impl Work<'_> {
             let is_broken = is_blocked || found.iter().any(Finding::is_error);
             row.found = found;
             row.signing = is_named && !is_broken;
+            let waits =
+                waiting.as_ref().is_some_and(|config| config.selectors().contains(selector));
             row.state = match (is_named, is_broken, row.stage) {
                 (true, false, _) => "signs",
                 (true, true, _) if is_gone => "gone",
                 (true, true, _) => "broken",
                 (false, _, Some(stage)) => stage,
+                (false, _, None) if waits => "pending",
                 (false, _, None) => "unused",
             };
             let name = selector.record_name(&folder.domain);
@@ -120,14 +125,14 @@ impl Row {
         for rotation in &state.rotations {
             let (is_old, is_new) = (rotation.old == *selector, rotation.new == *selector);
             let concerns = match rotation.stage {
-                Stage::Pending => is_new,
+                Stage::Pending | Stage::Settling { .. } => is_new,
                 Stage::Retiring { .. } | Stage::Revoked => is_old,
             };
             if concerns {
                 self.stage = Some(rotation.stage.name());
                 self.since = Some(rotation.since.to_string());
             }
-            if let (Stage::Retiring { until }, true) = (rotation.stage, is_old) {
+            if let (Some(until), true) = (rotation.stage.until(), concerns) {
                 self.until = Some(until.to_string());
             }
             if is_new && rotation.stage != Stage::Revoked {
@@ -155,7 +160,8 @@ impl Row {
         };
         let mut notes: Vec<String> = Vec::new();
         notes.extend(self.replaces.as_ref().map(|old| format!("replaces {old}")));
-        notes.extend(self.until.as_ref().map(|until| format!("stays published until {until}")));
+        let what = if self.state == "settling" { "signs from" } else { "stays published until" };
+        notes.extend(self.until.as_ref().map(|until| format!("{what} {until}")));
         vec![
             self.domain.clone(),
             self.selector.clone(),

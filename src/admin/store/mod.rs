@@ -11,6 +11,7 @@ pub(super) mod rights;
 pub(super) mod rotation;
 pub(super) mod seen;
 pub(super) mod time;
+pub(super) mod waiting;
 mod write;
 
 pub(super) use error::FileError;

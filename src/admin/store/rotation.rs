@@ -30,6 +30,11 @@ pub(crate) struct Rotation {
 pub(crate) enum Stage {
     /// `old` signs; the record of `new` has to be published.
     Pending,
+    /// Every server has the record of `new`; `old` signs until then, because caches may have another record of that name.
+    Settling {
+        /// The end of that.
+        until: UtcTime,
+    },
     /// `new` signs. The record of `old` stays published for mail that is still in transit.
     Retiring {
         /// The time at which it may be removed.
@@ -47,7 +52,7 @@ impl Serialize for Rotation {
         map.serialize_entry("new", self.new.as_str())?;
         map.serialize_entry("stage", self.stage.name())?;
         map.serialize_entry("since", &self.since.to_string())?;
-        if let Stage::Retiring { until } = self.stage {
+        if let Some(until) = self.stage.until() {
             map.serialize_entry("until", &until.to_string())?;
         }
         map.end()
@@ -58,8 +63,17 @@ impl Stage {
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Pending => "pending",
+            Self::Settling { .. } => "settling",
             Self::Retiring { .. } => "retiring",
             Self::Revoked => "revoked",
+        }
+    }
+
+    /// When it ends at the earliest.
+    pub(crate) fn until(self) -> Option<UtcTime> {
+        match self {
+            Self::Settling { until } | Self::Retiring { until } => Some(until),
+            Self::Pending | Self::Revoked => None,
         }
     }
 }
@@ -68,12 +82,15 @@ impl Stage {
 #[derive(Debug)]
 pub(crate) struct State {
     path: PathBuf,
+    /// The selectors that take turns; empty if each new key has a new name.
+    pub(crate) selectors: Vec<Selector>,
     pub(crate) rotations: Vec<Rotation>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct File {
+    selectors: Option<Spanned<Vec<String>>>,
     #[serde(default)]
     rotation: Vec<Spanned<Entry>>,
 }
@@ -91,6 +108,7 @@ struct Entry {
 const HEAD: &str = "\
 # The state of `dkimctl rotate`; see dkimctl(8). Dates are in UTC, and may be changed.
 # pending:  old signs, and the record of new is to be published.
+# settling: every server has the record of new; old signs until then, while caches forget what had the name before.
 # retiring: new signs, and the record of old stays published until then.
 # revoked:  the key old is gone; its record is to have an empty p=, and may be deleted later.
 ";
@@ -103,35 +121,47 @@ impl State {
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = Self::path(folder);
         let text = input::optional(&path)?.unwrap_or_default();
-        let rotations = Self::parse(&text)
+        let (selectors, rotations) = Self::parse(&text)
             .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
-        Ok(Self { path, rotations })
+        Ok(Self { path, selectors, rotations })
     }
 
     /// Parses the text of a file.
-    pub(crate) fn parse(text: &str) -> Result<Vec<Rotation>, ConfigError> {
+    pub(crate) fn parse(text: &str) -> Result<(Vec<Selector>, Vec<Rotation>), ConfigError> {
         let file: File = toml::from_str(text).map_err(|error| ConfigError::of(text, &error))?;
         let parse = |entry: &Spanned<Entry>| {
             let parsed = entry.as_ref().parse();
             parsed.map_err(|what| ConfigError::at(text, entry.span().start, what))
         };
-        file.rotation.iter().map(parse).collect()
+        let selectors = file.selectors.map_or(Ok(Vec::new()), |list| {
+            let at = |what| ConfigError::at(text, list.span().start, format!("selectors: {what}"));
+            let names: Vec<&str> = list.as_ref().iter().map(String::as_str).collect();
+            turn(&names).map_err(at)
+        })?;
+        let rotations = file.rotation.iter().map(parse).collect::<Result<Vec<_>, _>>()?;
+        Ok((selectors, rotations))
     }
 
     pub(crate) fn write(&self, store: &Store) -> Result<(), Failure> {
-        let text = Self::text(&self.rotations);
+        let text = Self::text(&self.selectors, &self.rotations);
         store.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
     }
 
     /// The text of a file with these rotations.
-    pub(crate) fn text(rotations: &[Rotation]) -> String {
+    pub(crate) fn text(selectors: &[Selector], rotations: &[Rotation]) -> String {
         let mut text = HEAD.to_owned();
+        if !selectors.is_empty() {
+            let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
+            text.push_str(&format!(
+                "\n# New keys take these names in turn.\nselectors = {names:?}\n"
+            ));
+        }
         for Rotation { old, new, stage, since } in rotations {
             text.push_str(&format!(
                 "\n[[rotation]]\nold = \"{old}\"\nnew = \"{new}\"\nstage = \"{}\"\nsince = {since}\n",
                 stage.name()
             ));
-            if let Stage::Retiring { until } = stage {
+            if let Some(until) = stage.until() {
                 text.push_str(&format!("until = {until}\n"));
             }
         }
@@ -145,6 +175,23 @@ impl State {
     }
 }
 
+/// Selectors that take turns: at least two, none of them twice.
+pub(crate) fn turn(names: &[&str]) -> Result<Vec<Selector>, String> {
+    let mut selectors = Vec::new();
+    for name in names {
+        let selector =
+            Selector::parse(name.trim()).map_err(|error| format!("{name:?}: {error}"))?;
+        if selectors.contains(&selector) {
+            return Err(format!("{name:?} is listed twice"));
+        }
+        selectors.push(selector);
+    }
+    if selectors.len() < 2 {
+        return Err("expected two selectors or more, as in s1,s2".to_owned());
+    }
+    Ok(selectors)
+}
+
 impl Entry {
     fn parse(&self) -> Result<Rotation, String> {
         let selector = |key: &str, text: &str| {
@@ -156,7 +203,8 @@ impl Entry {
         let stage = match (self.stage.as_str(), &self.until) {
             ("pending", _) => Stage::Pending,
             ("retiring", Some(until)) => Stage::Retiring { until: moment("until", until)? },
-            ("retiring", None) => {
+            ("settling", Some(until)) => Stage::Settling { until: moment("until", until)? },
+            ("settling" | "retiring", None) => {
                 return Err("a rotation at this stage requires key `until`".to_owned());
             }
             ("revoked", _) => Stage::Revoked,
@@ -187,10 +235,12 @@ mod tests {
             rotation("a", "b", Stage::Revoked),
             rotation("b", "c", Stage::Retiring { until }),
             rotation("e", "f", Stage::Pending),
+            rotation("g", "h", Stage::Settling { until }),
         ];
-        let text = State::text(&rotations);
+        let turns = ["a", "f"].map(|text| Selector::parse(text).unwrap());
+        let text = State::text(&turns, &rotations);
         assert!(text.contains("\nold = \"b\"\nnew = \"c\"\nstage = \"retiring\"\nsince = 2025-11-25T16:08:03Z\nuntil = 2025-12-02T16:08:03Z\n"), "{text}");
-        assert_eq!(State::parse(&text).unwrap(), rotations);
+        assert_eq!(State::parse(&text).unwrap(), (turns.to_vec(), rotations.to_vec()));
     }
 
     #[test]
@@ -217,6 +267,7 @@ mod tests {
     fn a_selector_rotates_once_at_a_time() {
         let state = State {
             path: PathBuf::new(),
+            selectors: Vec::new(),
             rotations: vec![rotation("a", "b", Stage::Revoked), rotation("b", "c", Stage::Pending)],
         };
         let found = |name| state.of(&Selector::parse(name).unwrap()).map(|one| one.new.to_string());

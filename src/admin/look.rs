@@ -1,9 +1,12 @@
 //! What the servers of a zone say of a key's record, each asked itself; of an alias, those of the zone that it leads to.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use crate::admin::dns::{Answer, Authority, Dns, Found};
+use super::dns::{Answer, Authority, Dns, Found};
 use crate::dkim::{PublicKey, Record, RecordError};
 
 /// What one server has.
@@ -90,6 +93,27 @@ fn has(found: Found, key: Option<&PublicKey>) -> Has {
         Ok(_) => Has::Other("another key".to_owned()),
         Err(RecordError::Revoked) => Has::Revoked,
         Err(error) => Has::Other(crate::report::chain(&error)),
+    }
+}
+
+/// Looks again and again until all servers have that, or the time is over.
+pub(super) fn await_all(
+    dns: &Dns,
+    look: impl Fn() -> Vec<Sight>,
+    has: &Has,
+    patience: Duration,
+) -> Vec<Sight> {
+    let begun = Instant::now();
+    let mut pause = Duration::from_millis(200);
+    loop {
+        let sights = look();
+        let is_over = begun.elapsed().saturating_add(pause) > patience;
+        if all(&sights, has) || is_over {
+            return sights;
+        }
+        thread::sleep(pause);
+        dns.extend(pause);
+        pause = pause.saturating_mul(2).min(Duration::from_secs(5));
     }
 }
 

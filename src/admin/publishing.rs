@@ -1,0 +1,167 @@
+//! The record of a key on its way into DNS: published by what config.toml names, then waited for.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::cli::{Args, Opt};
+use super::dns::Dns;
+use super::format::TxtRecord;
+use super::look::{Has, Sight, all, await_all, look};
+use super::output::Failure;
+use super::publisher::{Change, Publisher};
+use super::store::Store;
+use super::store::keys::KeyFolder;
+use super::store::time;
+use super::store::{gone, waiting};
+use crate::dkim::{Domain, Selector};
+
+pub(super) const WAIT: Opt = Opt("--wait TIME", "longest wait for DNS (default: 60s)");
+pub(super) const NO_PUBLISH: Opt = Opt("--no-publish", "only print the record, and sign at once");
+
+/// The default of `--wait`. Seconds.
+pub(super) const WAITED: u64 = 60;
+
+/// The same for rotate, whose next run goes on. Seconds.
+pub(super) const WAITED_BY_ROTATE: u64 = 10;
+
+/// What publishes records, and how long DNS is waited for.
+pub(super) struct Publishing {
+    /// `None`: the administrator does.
+    pub(super) publisher: Option<Publisher>,
+    pub(super) dns: Dns,
+    pub(super) wait: Duration,
+}
+
+/// What became of a record.
+pub(super) struct Published {
+    /// What publishes, and whether that failed; `None` if DNS had the record, or nothing publishes.
+    pub(super) by: Option<(String, Result<(), String>)>,
+    /// What each server of the zone has.
+    pub(super) servers: Vec<Sight>,
+    /// Whether the domain was waiting for this, and is signed now.
+    pub(super) begins: bool,
+}
+
+/// A length of time on the command line.
+pub(super) fn length(text: &str) -> Result<u64, &'static str> {
+    time::parse_length(text).ok_or("expected a number and its unit, s, m, h, d or w, as in 180d")
+}
+
+impl Publishing {
+    /// As config.toml and the options say.
+    pub(super) fn of(args: &Args, patience: u64) -> Result<Self, Failure> {
+        let wait = Duration::from_secs(args.value("--wait", length)?.unwrap_or(patience));
+        let publisher = Publisher::of(&args.etc)?;
+        Ok(Self { publisher, dns: Dns::asked_for(None)?, wait })
+    }
+
+    /// The same for a domain that may be new; `None` if nothing publishes and the domain does not wait, or `--no-publish` is given.
+    pub(super) fn of_new(args: &Args, domain: &Domain) -> Result<Option<Self>, Failure> {
+        Self::of_many(args, std::slice::from_ref(domain))
+    }
+
+    /// The same for several domains.
+    pub(super) fn of_many(args: &Args, domains: &[Domain]) -> Result<Option<Self>, Failure> {
+        if args.has("--no-publish") {
+            return Ok(None);
+        }
+        let is_waiting = |domain: &Domain| waiting::path(&args.etc, domain).exists();
+        // What is wrong with config.toml is one of the steps that are left.
+        let publishes = matches!(Publisher::of(&args.etc), Ok(Some(_)));
+        if !publishes && !domains.iter().any(is_waiting) {
+            return Ok(None);
+        }
+        let publishing = Self::of(args, WAITED)?;
+        publishing.dns.for_names(domains.len().saturating_mul(20));
+        Ok(Some(publishing))
+    }
+
+    /// Publishes the record of a key, unless DNS has it, and lets a domain be signed that waits for it.
+    pub(super) fn key(
+        &self,
+        etc: &Path,
+        folder: &KeyFolder,
+        selector: &Selector,
+    ) -> Result<Published, Failure> {
+        let store = Store::open(etc)?;
+        let busy =
+            || Failure::busy(format_args!("another dkimctl is at work on {}", folder.domain));
+        let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
+        let files = folder.key(selector);
+        let key = files.public().map_err(|error| error.at(&files.private))?;
+        let record = TxtRecord::of_key(&folder.domain, selector, files.to_publish()?);
+        let mut published = Published {
+            by: None,
+            servers: look(&self.dns, &record.name, Some(&key)),
+            begins: false,
+        };
+        if !all(&published.servers, &Has::Key)
+            && let Some(publisher) = &self.publisher
+        {
+            let done = publisher.change(&self.dns, Change::Set, &record);
+            if done.is_ok() {
+                let look = || look(&self.dns, &record.name, Some(&key));
+                published.servers = await_all(&self.dns, look, &Has::Key, self.wait);
+            }
+            published.by = Some((publisher.name().to_owned(), done));
+        }
+        if published.is_there() {
+            let config = waiting::read(etc, &folder.domain)?;
+            let config = config.filter(|config| config.selectors().contains(selector));
+            if let Some(config) = config {
+                gone::forget(&store, &config.path, selector)?;
+                waiting::activate(&store, etc, &config)?;
+                published.begins = true;
+            }
+        }
+        Ok(published)
+    }
+}
+
+impl Published {
+    /// Whether every server of the zone has the record.
+    pub(super) fn is_there(&self) -> bool {
+        all(&self.servers, &Has::Key)
+    }
+
+    /// Why it is not there: what the program said, or what the servers have.
+    pub(super) fn why_not(&self) -> String {
+        if let Some((_, Err(why))) = &self.by {
+            return why.clone();
+        }
+        let without = self.servers.iter().filter(|sight| sight.has != Has::Key);
+        let said = without.map(|sight| format!("{} {}", sight.server, sight.has.text()));
+        said.collect::<Vec<_>>().join("; ")
+    }
+
+    /// What was done, for people.
+    pub(super) fn text(&self, name: &str) -> String {
+        let servers = match self.servers.as_slice() {
+            [one] => format!("The server of the zone ({})", one.server),
+            many => format!("All {} servers of the zone", many.len()),
+        };
+        let verb = if self.servers.len() == 1 { "has" } else { "have" };
+        match &self.by {
+            Some((by, Ok(()))) => {
+                format!("{by} has published the record {name}.\n{servers} {verb} it.\n")
+            }
+            Some(_) | None => format!("{servers} {verb} the record {name}.\n"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_defaults_of_the_wait_are_those_of_the_manual_page() {
+        assert!(WAIT.1.ends_with(&format!("(default: {WAITED}s)")));
+        let of_rotate =
+            crate::admin::rotate::OPTIONS.iter().find(|one| one.0.starts_with("--wait"));
+        assert!(
+            of_rotate
+                .is_some_and(|one| one.1.ends_with(&format!("(default: {WAITED_BY_ROTATE}s)")))
+        );
+    }
+}

@@ -1,0 +1,108 @@
+//! What became of all domains of a run: counted, and mailed if it is new.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+
+use super::step::{Report, Run};
+use crate::admin::input;
+use crate::admin::notify::{host_name, mail};
+use crate::admin::output::Failure;
+use crate::admin::store::keys::KeyFolder;
+use crate::admin::store::rotation::Stage;
+use crate::admin::store::{NewFile, Readers};
+
+/// What became of one domain.
+pub(super) struct Turn {
+    /// What there is to say of a domain that waited for its first record.
+    pub(super) begins: Option<String>,
+    pub(super) reports: Vec<Report>,
+}
+
+/// What became of all domains.
+#[derive(Default)]
+pub(super) struct Count {
+    all: usize,
+    pub(super) idle: usize,
+    /// Those that could not be looked at, and the exit code of the last one.
+    failed: usize,
+    code: u8,
+    trouble: usize,
+    waiting: usize,
+}
+
+impl Count {
+    pub(super) fn add(&mut self, turn: &Result<Turn, Failure>) {
+        let one = |count: &mut usize| *count = count.saturating_add(1);
+        one(&mut self.all);
+        match turn {
+            Err(failure) => {
+                one(&mut self.failed);
+                self.code = failure.code();
+            }
+            Ok(Turn { begins: None, reports }) if reports.is_empty() => one(&mut self.idle),
+            Ok(Turn { reports, .. }) if reports.iter().any(|report| report.trouble) => {
+                one(&mut self.trouble);
+            }
+            Ok(Turn { reports, .. })
+                if reports.iter().any(|report| report.rotation.stage == Stage::Pending) =>
+            {
+                one(&mut self.waiting);
+            }
+            Ok(_) => {}
+        }
+    }
+
+    pub(super) fn text(&self) -> String {
+        let Self { all, idle, failed, trouble, waiting, .. } = self;
+        let rest = all
+            .saturating_sub(idle.saturating_add(*failed))
+            .saturating_sub(trouble.saturating_add(*waiting));
+        format!(
+            "{all} domains: {rest} went on, {idle} had nothing to do, {waiting} wait for a record, \
+             {trouble} with an error of DNS or of publishing, {failed} failed\n"
+        )
+    }
+
+    pub(super) fn exit_code(&self) -> ExitCode {
+        match (self.failed, self.trouble) {
+            (0, 0) => ExitCode::SUCCESS,
+            (0, _) => Failure::UNAVAILABLE.into(),
+            (_, _) => self.code.into(),
+        }
+    }
+}
+
+impl Run {
+    /// Mails what is new since the last message: a record is mailed when there is one to publish, and an error when it comes up, not
+    /// at every run.
+    pub(super) fn tell(
+        &self,
+        recipient: &str,
+        folders: &[KeyFolder],
+        now: &BTreeMap<String, (String, String)>,
+    ) -> Result<(), Failure> {
+        let path = self.etc.join("rotate.json");
+        let text = input::optional(&path)?.unwrap_or_default();
+        // Without the file everything is new, and no more.
+        let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
+        let mut told = before.clone();
+        folders.iter().for_each(|folder| drop(told.remove(folder.domain.as_str())));
+        let mut news = String::new();
+        for (domain, (mark, text)) in now {
+            if before.get(domain) != Some(mark) {
+                news.push_str(text);
+            }
+            told.insert(domain.clone(), mark.clone());
+        }
+        if !news.is_empty() {
+            let subject = format!("DKIM records to publish for {}", host_name());
+            mail(recipient, &subject, &news)?;
+        }
+        if told != before {
+            let text = serde_json::to_string(&told).map_err(Failure::software)?;
+            let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
+            self.store.replace(&file)?;
+        }
+        Ok(())
+    }
+}
