@@ -1,6 +1,6 @@
 //! The wrapper as Postfix's content filter: which services hand mail to it, and for which clients. See docs/smtp.md.
 
-use super::postconf::{Service, View};
+use super::postconf::{Postfix, Service, View};
 use crate::network::Network;
 
 /// The user that the filter runs as, unless config.toml names another one.
@@ -44,14 +44,48 @@ pub(super) fn is_submission(service: &Service) -> bool {
 
 /// Whether a service accepts mail of clients that are in no network of ours and did not authenticate.
 pub(super) fn accepts_strangers(view: &View<'_>) -> bool {
-    let lists = ["client", "helo", "sender", "relay", "recipient", "data"];
-    let lists = lists.map(|list| format!("smtpd_{list}_restrictions"));
     let networks = Clients::of(words(view.value("mynetworks")));
     let knows_all = networks.left_out.iter().any(|entry| entry.contains(WIDE));
-    !lists.iter().any(|list| {
+    !LISTS.iter().any(|list| {
         let list = view.value(list);
-        refuses_strangers(list)
-            && !(knows_all && words(list).any(|word| word == "permit_mynetworks"))
+        refuses_strangers(list) && !(knows_all && permits_networks(list))
+    })
+}
+
+/// Whether all mail that a service accepts is of clients that proved who they are. Where an address is enough, the table of clients
+/// decides, as it may leave some out.
+pub(super) fn asks_for_proof(view: &View<'_>) -> bool {
+    LISTS
+        .map(|list| view.value(list))
+        .iter()
+        .any(|list| refuses_strangers(list) && !permits_networks(list))
+}
+
+/// Where smtpd(8) can refuse a client.
+const LISTS: [&str; 6] = [
+    "smtpd_client_restrictions",
+    "smtpd_helo_restrictions",
+    "smtpd_sender_restrictions",
+    "smtpd_relay_restrictions",
+    "smtpd_recipient_restrictions",
+    "smtpd_data_restrictions",
+];
+
+fn permits_networks(list: &str) -> bool {
+    words(list).any(|word| word == "permit_mynetworks")
+}
+
+/// What unsigned mail may need once it has passed the filter.
+pub(super) const RAW_HEADERS: &str = "an unsigned message with raw 8-bit text in its header requires SMTPUTF8 of the next hop once it has passed the \
+    filter. If no program of this host passes non-ASCII addresses to sendmail(1), avoid that: \
+    postconf -P pickup/unix/smtputf8_autodetect_classes=verify";
+
+/// Whether Postfix looks for itself whether mail from sendmail(1) requires SMTPUTF8, as mail from the filter comes that way.
+pub(super) fn asks_for_smtputf8(postfix: &Postfix) -> bool {
+    postfix.views(&["pickup"]).iter().any(|view| {
+        let mut classes = words(view.value("smtputf8_autodetect_classes"));
+        view.value("smtputf8_enable") == "yes"
+            && classes.any(|class| ["sendmail", "all"].contains(&class))
     })
 }
 

@@ -43,10 +43,11 @@ that does not exist, or is the wrapper itself, is replaced.
 
 With --smtp, prints the changes of main.cf, master.cf and config.toml by which
 mail that clients submit by SMTP is signed, see docs/smtp.md: a service on port
-587 or 465 that only trusted clients can use hands over all its mail, other ones
-that of the clients in clients.cidr, which is made of mynetworks if there is no
-such file. With --yes applies them, and runs `postfix check`; what that finds
-undoes the changes. --smtp=off takes the settings out again.
+587 or 465 where every client has to authenticate hands over all its mail, other
+ones that of the clients in clients.cidr, which is made of mynetworks if there
+is no such file, and of clients that authenticate. With --yes applies them, and
+runs `postfix check`; what that finds undoes the changes. --smtp=off takes the
+settings out again.
 
 With --publish, writes only publish, nsupdate_key and nsupdate_server into
 config.toml: `nsupdate`, the absolute path of a program and its arguments in one

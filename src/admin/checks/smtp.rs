@@ -50,6 +50,7 @@ pub(crate) fn findings(
         findings.extend(of_line(service, user, configuration));
         findings.extend(loops(postfix, transport(service)));
     }
+    findings.extend(size_limit(postfix, configuration));
     findings.extend(submit_users(postfix, user.unwrap_or(filter::USER)));
     let smtpds = postfix.services().iter().filter(|service| service.command == "smtpd");
     findings.extend(smtpds.flat_map(|service| of_smtpd(postfix, service, etc)));
@@ -193,6 +194,20 @@ fn has_filter(text: &str, mark: &str) -> bool {
     let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
     let mut pairs = lines.map(|line| line.split_whitespace().collect::<Vec<_>>());
     pairs.any(|words| words.windows(2).any(|pair| matches!(pair, [action, next] if action.eq_ignore_ascii_case("FILTER") && next.starts_with(mark))))
+}
+
+/// Mail that is only too large because it is signed bounces, unless the wrapper knows the limit.
+fn size_limit(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> {
+    let name = "message_size_limit";
+    let (view, host) = (postfix.view(), configuration.host.as_ref()?);
+    let limit: u64 = view.value(name).parse().ok().filter(|limit| *limit > 0)?;
+    host.message_size_limit.is_none().then(|| {
+        let evidence = format!(
+            "{}, and config.toml has no {name}: mail by SMTP that only its signature makes too large bounces",
+            view.evidence(name)
+        );
+        warning(evidence, format!("{name} = {limit} in config.toml"))
+    })
 }
 
 /// Checks that sendmail(1) accepts mail of the filter's user.

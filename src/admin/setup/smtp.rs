@@ -95,7 +95,7 @@ impl Plan {
     }
 
     fn on(&mut self, args: &Args, postfix: &Postfix) -> Result<(), Failure> {
-        let user = self.configure(args)?;
+        let user = self.configure(args, postfix)?;
         if User::from_name(&user).ok().flatten().is_none() {
             return Err(Failure::no_user(format_args!(
                 "there is no user {user:?}: useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin {user}"
@@ -119,13 +119,16 @@ impl Plan {
         if !is_known || limit.is_ok_and(|limit| limit > 0 && limit < most) {
             self.call(["-e", &format!("{name}={value}")]);
         }
+        if !is_known && filter::asks_for_smtputf8(postfix) {
+            self.notes.push(filter::RAW_HEADERS.to_owned());
+        }
         for service in services {
             self.hand_over(postfix, service, &tables);
         }
         Ok(())
     }
 
-    /// Lets a service hand over its mail: all of it, where only trusted clients can submit, or that of the clients in the tables.
+    /// Lets a service hand over its mail: all of it, where every client has to authenticate, or that of the clients in the tables.
     fn hand_over(&mut self, postfix: &Postfix, service: &Service, tables: &Tables) {
         let view = postfix.of_service(service);
         let name = &service.name;
@@ -135,11 +138,14 @@ impl Plan {
         } else if !filter.is_empty() && !filter.starts_with("dkim:") {
             self.notes
                 .push(format!("{name} is left as it is: it hands its mail to {filter} already"));
-        } else if !filter::accepts_strangers(&view) {
+        } else if filter::asks_for_proof(&view) {
             if filter != NEXT {
                 self.call(["-P", &format!("{name}/content_filter={NEXT}")]);
             }
         } else {
+            if service.has("content_filter") && !filter.is_empty() {
+                self.call(["-PX", &format!("{name}/content_filter")]);
+            }
             let mut value = tables.clients.clone();
             if view.value("smtpd_sasl_auth_enable") == "yes" {
                 value.push_str(&format!(",{}", tables.logins));
@@ -159,11 +165,17 @@ impl Plan {
     }
 
     /// config.toml, and the name of the user in it.
-    fn configure(&mut self, args: &Args) -> Result<String, Failure> {
+    fn configure(&mut self, args: &Args, postfix: &Postfix) -> Result<String, Failure> {
         let path = args.etc.join("config.toml");
         let before = input::optional(&path)?;
         let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
-        for (key, value) in [("filter_user", Value::from(USER)), ("smtp", Value::from(true))] {
+        let mut values = vec![("filter_user", Value::from(USER)), ("smtp", Value::from(true))];
+        // A message that only its signature makes too large would bounce.
+        let limit = postfix.view().value("message_size_limit").parse::<i64>();
+        values.extend(
+            limit.ok().filter(|limit| *limit > 0).map(|limit| ("message_size_limit", limit.into())),
+        );
+        for (key, value) in values {
             if file.get(key).is_none() {
                 file.set(key, Some(value));
             }

@@ -1,18 +1,19 @@
 //! `dkimctl setup --smtp`, `import` and `doctor` on hosts whose clients submit by SMTP.
 
 use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::fs;
 
 use serde_json::Value;
 
 use super::message;
-use crate::support::{Sandbox, feed, project, reported, signing_domains};
+use crate::support::{Received, Sandbox, feed, project, reported, signing_domains};
 
 const USER: &str =
     "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin sendmail-dkim";
 
 /// Neighbors, each in a network namespace of its own: the host has 192.0.2.1, 198.51.100.1 and 203.0.113.1.
-const NEIGHBORS: &str = "
+pub(super) const NEIGHBORS: &str = "
 for one in near:192.0.2 named:198.51.100 far:203.0.113; do
     name=${one%%:*} net=${one#*:}
     ip netns add $name
@@ -23,8 +24,17 @@ done
 echo '198.51.100.2 app.named.test' >>/etc/hosts
 postconf -e inet_interfaces=all relay_domains=sink.test 'mynetworks=127.0.0.0/8 192.0.2.0/24 198.51.100.0/24' \
     smtp_host_lookup=native
-postconf -M 'submission/inet=submission inet n - n - - smtpd -o smtpd_relay_restrictions=permit_mynetworks,reject'
 postfix stop 2>&1; postfix start 2>&1; sleep 1";
+
+/// Port 587 for trusted networks and for clients that authenticate with Dovecot's SASL; see `base.sh`.
+const SUBMISSION: &str = "
+ip netns exec near ip addr add 192.0.2.3/24 dev eth0
+dovecot >/dev/null 2>&1 </dev/null
+postconf -e smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth smtpd_tls_cert_file=/etc/postfix/tls.crt \
+    smtpd_tls_key_file=/etc/postfix/tls.key
+postconf -M 'submission/inet=submission inet n - n - - smtpd -o smtpd_tls_security_level=may -o smtpd_sasl_auth_enable=yes \
+    -o smtpd_relay_restrictions=permit_mynetworks,permit_sasl_authenticated,reject'
+postfix reload 2>&1; sleep 1";
 
 /// The set-up of a tutorial, for both ways of submission.
 const OPENDKIM: &str = r#"
@@ -51,96 +61,111 @@ opendkim -x /etc/opendkim.conf
 postconf -e smtpd_milters=inet:localhost:8891 non_smtpd_milters=inet:localhost:8891
 postfix reload 2>&1; sleep 1"#;
 
-/// Where mail comes from: a name, the namespace, the host's address there, and an address of one's own.
-const CLIENTS: [(&str, &str, &str, &str); 5] = [
-    ("this host", "", "127.0.0.1", ""),
-    ("a trusted network", "near", "192.0.2.1", "192.0.2.2"),
-    ("a host that is taken out of it", "near", "192.0.2.1", "192.0.2.3"),
-    ("a host by its name", "named", "198.51.100.1", "198.51.100.2"),
-    ("elsewhere", "far", "203.0.113.1", "203.0.113.2"),
+/// Where mail comes from: what that is, why OpenDKIM signs it, the namespace, the host's address there, and an address of one's own.
+const CLIENTS: [(&str, &str, &str, &str, &str); 5] = [
+    ("this host", "in the table", "", "127.0.0.1", ""),
+    ("a host of a trusted network", "in the table", "near", "192.0.2.1", "192.0.2.2"),
+    ("a host that `!` takes out of that network", "none", "near", "192.0.2.1", "192.0.2.3"),
+    ("a host known by its name", "in the table", "named", "198.51.100.1", "198.51.100.2"),
+    ("a host elsewhere", "none", "far", "203.0.113.1", "203.0.113.2"),
 ];
 
-/// What becomes of mail of each client at each port, and of sendmail(1): signed by whom, or refused.
+/// Where they submit it, and with which login.
+const PORTS: [(&str, &str, &str); 3] = [
+    ("port 25", "25", ""),
+    ("port 587", "587", ""),
+    ("port 587 with a login", "587", "alice:secret"),
+];
+
+/// What becomes of mail of each client at each port, and of sendmail(1): `d=` of whoever signed it, or that it is refused.
 fn outcomes(sandbox: &Sandbox) -> Vec<String> {
     let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
     let from = "a@tutorial.test";
+    let outcome = |arrived: &Received| match signing_domains(arrived).as_slice() {
+        [] => "unsigned".to_owned(),
+        [domain] if domain == "tutorial.test" => {
+            sandbox.assert_signed(arrived, "tutorial.test", "s1");
+            "signed".to_owned()
+        }
+        domains => format!("signed by {}", domains.join(", ")),
+    };
     let mut rows = Vec::new();
-    for (name, namespace, server, own) in CLIENTS {
-        for port in ["25", "587"] {
+    for (_, _, namespace, server, own) in CLIENTS {
+        for (_, port, login) in PORTS {
             let recipient = sandbox.recipient();
             let mut command = sandbox.command("root", "env");
             command.args([format!("SERVER={server}"), format!("SOURCE={own}")]);
+            if !login.is_empty() {
+                command.arg(format!("LOGIN={login}"));
+            }
             if !namespace.is_empty() {
                 command.args(["ip", "netns", "exec", namespace]);
             }
             command.args(["python3", "-c", &python, port, from, "", &recipient]);
             let output = feed(&mut command, &message(from));
-            let outcome = match output.status.success() {
+            rows.push(match output.status.success() {
                 false => "refused".to_owned(),
-                true => signing_domains(&sandbox.received(&recipient)).join(","),
-            };
-            rows.push(format!("{name}, port {port}: {outcome}"));
+                true => outcome(&sandbox.received(&recipient)),
+            });
         }
     }
     let recipient = sandbox.recipient();
-    assert!(
-        sandbox
-            .sh("alice", &format!("sendmail -f {from} {recipient}"), &message(from))
-            .status
-            .success()
-    );
-    let arrived = sandbox.received(&recipient);
-    rows.push(format!("sendmail: {}", signing_domains(&arrived).join(",")));
+    let script = format!("sendmail -f {from} {recipient}");
+    assert!(sandbox.sh("alice", &script, &message(from)).status.success());
+    rows.push(outcome(&sandbox.received(&recipient)));
     rows
+}
+
+/// The table of docs/smtp.md.
+fn table(before: &[String], after: &[String]) -> String {
+    let mut text = "| client | its right | port | with OpenDKIM | with sendmail.dkim |\n|---|---|---|---|---|\n".to_owned();
+    let pairs = CLIENTS.iter().flat_map(|client| PORTS.map(|port| (client, port)));
+    for (((client, right, ..), (port, _, login)), (before, after)) in
+        pairs.zip(before.iter().zip(after))
+    {
+        let right = if login.is_empty() { right } else { "a login" };
+        writeln!(text, "| {client} | {right} | {port} | {before} | {after} |").unwrap();
+    }
+    let [.., before] = before else { panic!("nothing") };
+    let [.., after] = after else { panic!("nothing") };
+    writeln!(text, "| a program of this host | `users` | sendmail(1) | {before} | {after} |")
+        .unwrap();
+    text
 }
 
 #[test]
 #[ignore = "needs root"]
 fn after_import_and_setup_the_same_mail_is_signed_as_by_opendkim() {
-    let sandbox = Sandbox::own("filter");
+    let sandbox = Sandbox::on("filter", "tests/it/filter/base.sh");
     sandbox.root(USER);
     sandbox.root(NEIGHBORS);
-    sandbox.root("ip netns exec near ip addr add 192.0.2.3/24 dev eth0");
+    sandbox.root(SUBMISSION);
     sandbox.root(OPENDKIM);
     // OpenDKIM signs what sendmail(1) submits, so that the wrapper is not there yet.
     sandbox.root("chmod 755 /usr/sbin/sendmail.dkim; mv /etc/sendmail-dkim/config.toml /tmp");
     sandbox.root("ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta");
     let before = outcomes(&sandbox);
-    assert_eq!(
-        before,
-        [
-            "this host, port 25: tutorial.test",
-            "this host, port 587: tutorial.test",
-            "a trusted network, port 25: tutorial.test",
-            "a trusted network, port 587: tutorial.test",
-            "a host that is taken out of it, port 25: ",
-            "a host that is taken out of it, port 587: ",
-            "a host by its name, port 25: tutorial.test",
-            "a host by its name, port 587: tutorial.test",
-            "elsewhere, port 25: ",
-            "elsewhere, port 587: refused",
-            "sendmail: tutorial.test",
-        ]
-    );
+    // Otherwise the comparison would be of nothing.
+    let count = |outcome: &str| before.iter().filter(|it| *it == outcome).count();
+    assert_eq!([count("signed"), count("unsigned"), count("refused")], [12, 3, 1], "{before:?}");
     sandbox.root("chmod 2755 /usr/sbin/sendmail.dkim; mv /tmp/config.toml /etc/sendmail-dkim");
     sandbox.root("ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta");
     let said = sandbox.sh("root", "dkimctl import", b"");
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     assert_eq!(said.status.code(), Some(78), "{text}");
     assert!(text.contains("dkimctl setup --smtp"), "{text}");
-    let table = sandbox.root("grep -v '^#' /etc/sendmail-dkim/clients.cidr");
+    let clients = sandbox.root("grep -v '^#' /etc/sendmail-dkim/clients.cidr");
     assert_eq!(
-        table,
+        clients,
         "192.0.2.3 DUNNO\n127.0.0.1 FILTER dkim:dummy\n192.0.2.0/24 FILTER dkim:dummy\n"
     );
     sandbox.root("dkimctl setup --smtp --yes");
     let said = sandbox.root("dkimctl import");
     assert!(said.contains("All that OpenDKIM signs is signed here."), "{said}");
     sandbox.root("postconf -X smtpd_milters non_smtpd_milters; kill $(cat /run/opendkim.pid); postfix reload 2>&1; sleep 1");
-    let mut expected = before;
-    // The submission service accepts mail of trusted clients alone, and hands over all of it.
-    expected[5].push_str("tutorial.test");
-    assert_eq!(outcomes(&sandbox), expected);
+    let after = outcomes(&sandbox);
+    assert_eq!(after, before);
+    super::in_docs("outcomes", &table(&before, &after));
 }
 
 #[test]
@@ -158,6 +183,7 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
         postconf -M '465/inet=465 inet n - n - - smtpd -o content_filter=scan:x' 'submission/inet=submission inet n - n - - smtpd -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject' '10025/inet=10025 inet n - n - - smtpd'",
     );
     let state = "cat /etc/postfix/main.cf; postconf -M; cat /etc/sendmail-dkim/config.toml";
+    sandbox.root("dkimctl setup");
     let before = sandbox.root(state);
     let shown = sandbox.root("dkimctl setup --smtp");
     assert_eq!(
@@ -173,6 +199,7 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
         "+127.0.0.0/8 FILTER dkim:dummy",
         "note: mynetworks: not used: 0.0.0.0/1: too many addresses to be clients of this host",
         "note: 465/inet is left as it is: it hands its mail to scan:x already",
+        "note: an unsigned message with raw 8-bit text in its header requires SMTPUTF8 of the next hop once it has passed the filter. If no program of this host passes non-ASCII addresses to sendmail(1), avoid that: postconf -P pickup/unix/smtputf8_autodetect_classes=verify",
         "next: dkimctl setup --smtp --yes applies this",
     ] {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
@@ -197,7 +224,8 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
 }
 
 /// What breaks the filter, and words of what doctor says of it.
-const HALF: [(&str, &str); 17] = [
+const HALF: [(&str, &str); 18] = [
+    ("sed -i /^message_size_limit/d CONFIG", "config.toml has no message_size_limit"),
     ("sed -i '/^filter_user/d' CONFIG", "config.toml has no filter_user"),
     ("sed -i 's/^filter_user.*/filter_user = \"gone\"/' CONFIG", "there is no such user"),
     ("sed -i 's/^filter_user.*/filter_user = \"alice\"/' CONFIG", "but filter_user is \"alice\""),
