@@ -1,6 +1,8 @@
 //! The wrapper as Postfix's content filter: mail that clients submit by SMTP to a real Postfix.
 
 mod clients;
+mod dsn;
+mod edges;
 mod killed;
 mod setup;
 
@@ -16,8 +18,8 @@ use crate::support::{Received, Sandbox, logged, project, signing_domains, stderr
 const DOMAIN: &str = "filter.test";
 
 /// The ports of an smtpd(8) that hands all mail to the filter, and of one that hands it none.
-const FILTERED: u16 = 10025;
-const DIRECT: u16 = 10026;
+pub(crate) const FILTERED: u16 = 10025;
+pub(crate) const DIRECT: u16 = 10026;
 
 /// As docs/smtp.md has it.
 const LINE: &str = "dkim/unix=dkim unix - n n - 10 pipe flags=Rq user=sendmail-dkim null_sender= \
@@ -30,8 +32,16 @@ fn host(suite: &str) -> Sandbox {
 }
 
 /// The same, on the root file system that a script builds.
-fn host_on(builder: &str) -> Sandbox {
+pub(crate) fn host_on(builder: &str) -> Sandbox {
     let sandbox = Sandbox::on("filter", builder);
+    add(&sandbox);
+    sandbox.key(DOMAIN, "s1");
+    sandbox.root(&format!("echo 'smtp = true' >>/etc/sendmail-dkim/domains/{DOMAIN}.toml"));
+    sandbox
+}
+
+/// Adds the filter, its user and both ports to a host.
+pub(crate) fn add(sandbox: &Sandbox) {
     sandbox.root(&format!(
         "useradd --system --no-create-home --gid nogroup --shell /usr/sbin/nologin sendmail-dkim
         echo 'filter_user = \"sendmail-dkim\"' >>/etc/sendmail-dkim/config.toml
@@ -41,9 +51,6 @@ fn host_on(builder: &str) -> Sandbox {
         postconf -e smtputf8_enable=yes allow_min_user=yes smtp_destination_recipient_limit=1000 dkim_destination_recipient_limit=1000
         postfix reload 2>&1; sleep 1"
     ));
-    sandbox.key(DOMAIN, "s1");
-    sandbox.root(&format!("echo 'smtp = true' >>/etc/sendmail-dkim/domains/{DOMAIN}.toml"));
-    sandbox
 }
 
 /// The one that tests share which do not change it.
@@ -53,7 +60,7 @@ fn shared() -> &'static Sandbox {
 }
 
 /// Submits by SMTP; what the client says.
-fn submit(
+pub(crate) fn submit(
     sandbox: &Sandbox,
     port: u16,
     sender: &str,
@@ -79,6 +86,20 @@ fn message(from: &str) -> Vec<u8> {
          Subject: Gr\u{fc}\u{df}e\n\nGr\u{fc}\u{df}e\nFrom here on\n.\n..\n"
     )
     .into_bytes()
+}
+
+/// Compares a table with the one between the marks of docs/smtp.md. `UPDATE_EXPECT=1` writes it there.
+fn in_docs(name: &str, table: &str) {
+    let path = project("docs/smtp.md");
+    let text = fs::read_to_string(&path).unwrap();
+    let begin = format!("<!-- {name}: UPDATE_EXPECT=1 cargo test --test it filter:: -->\n\n");
+    let (before, rest) = text.split_once(&begin).expect("the mark before the table");
+    let (known, after) = rest.split_once("\n<!-- end").expect("the mark after it");
+    if std::env::var_os("UPDATE_EXPECT").is_some() {
+        fs::write(&path, format!("{before}{begin}{table}\n<!-- end{after}")).unwrap();
+    } else {
+        assert_eq!(table, known, "docs/smtp.md");
+    }
 }
 
 /// A message without the Received and Return-Path fields of this host, byte for byte.

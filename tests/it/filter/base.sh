@@ -5,7 +5,9 @@ set -euo pipefail
 export LC_ALL=C
 umask 022
 
-PACKAGES="swaks msmtp dovecot-core libnet-ssleay-perl openssl ca-certificates libphp-phpmailer nodejs node-nodemailer"
+# The Java program is compiled by ecj, which needs no JDK.
+PACKAGES="swaks msmtp dovecot-core libnet-ssleay-perl openssl ca-certificates libphp-phpmailer php-symfony-mailer nodejs
+    node-nodemailer git git-email libio-socket-ssl-perl libauthen-sasl-perl openjdk-17-jre-headless ecj libmail-java"
 
 HERE=$(dirname "$(realpath "$0")")
 [ "${1:-}" = --build ] && BASE=$2 || BASE=$("$HERE/../sandbox/base.sh")
@@ -22,7 +24,7 @@ build() {
     inside "
         echo 'msmtp msmtp/apparmor boolean false' | debconf-set-selections
         apt-get -q update
-        apt-get -qy --no-install-recommends install $PACKAGES
+        apt-get -qy --no-install-recommends install $(echo $PACKAGES)
         openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=host.example.test -keyout /etc/postfix/tls.key \
             -out /etc/postfix/tls.crt"
     take_network_back

@@ -1,6 +1,7 @@
 """send.py PORT SENDER OPTIONS RECIPIENT...: submits standard input by SMTP, byte for byte but for line ends and dots. OPTIONS are of
 MAIL FROM. The host is $SERVER, or this one; $SOURCE is
-an address of one's own; $LOGIN is NAME:PASSWORD. Prints the last reply."""
+an address of one's own; $LOGIN is NAME:PASSWORD; $COMMAND is sent first. A recipient may have parameters, `RECIPIENT> NAME=VALUE`.
+Prints the last reply."""
 
 import os
 import re
@@ -28,10 +29,13 @@ def expect(code, reply):
         sys.exit(f"{reply[0]} {reply[1].decode()}")
 
 
+if "COMMAND" in os.environ:
+    server.putcmd(os.environ["COMMAND"])
+    expect(250, server.getreply())
 server.putcmd(f"MAIL FROM:<{sender}> {options}".strip())
 expect(250, server.getreply())
 for recipient in recipients:
-    server.putcmd(f"RCPT TO:<{recipient}>")
+    server.putcmd(f"RCPT TO:<{recipient}" + ("" if "> " in recipient else ">"))
     expect(250, server.getreply())
 server.putcmd("DATA")
 expect(354, server.getreply())
