@@ -1,9 +1,11 @@
 use std::fs;
+use std::process::Output;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use serde_json::Value;
 
-use crate::support::{Received, Sandbox, project};
+use crate::filter::{self, DIRECT, FILTERED};
+use crate::support::{Received, Sandbox, project, signing_domains};
 
 /// Settings that break signatures which are made without knowing what Postfix does.
 const SETTINGS: [&str; 9] = [
@@ -70,8 +72,19 @@ fn inputs() -> Vec<(String, String, Vec<u8>)> {
     cases
 }
 
-/// Submits each input to a recipient of its own, a few at a time, and returns what arrives, in the same order.
+/// Submits each input to a recipient of its own by a program, and returns what arrives, in the same order.
 fn submitted(sandbox: &Sandbox, program: &str, all: &[(String, &str, &[u8])]) -> Vec<Received> {
+    submitted_by(sandbox, all, |recipient, options, input| {
+        sandbox.sh("www-data", &format!("{program} {options} {recipient}"), input)
+    })
+}
+
+/// The same by anything, a few at a time.
+fn submitted_by(
+    sandbox: &Sandbox,
+    all: &[(String, &str, &[u8])],
+    submit: impl Fn(&str, &str, &[u8]) -> Output + Sync,
+) -> Vec<Received> {
     let next = AtomicUsize::new(0);
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -79,8 +92,7 @@ fn submitted(sandbox: &Sandbox, program: &str, all: &[(String, &str, &[u8])]) ->
                 while let Some((recipient, options, input)) =
                     all.get(next.fetch_add(1, Ordering::Relaxed))
                 {
-                    let script = format!("{program} {options} {recipient}");
-                    let output = sandbox.sh("www-data", &script, input);
+                    let output = submit(recipient, options, input);
                     let is_accepted = output.status.success() && output.stderr.is_empty();
                     assert!(is_accepted, "{options}: {output:?}");
                 }
@@ -94,6 +106,13 @@ fn submitted(sandbox: &Sandbox, program: &str, all: &[(String, &str, &[u8])]) ->
 fn content(sandbox: &Sandbox, messages: &[Received]) -> Vec<Value> {
     let messages: Vec<&Received> = messages.iter().collect();
     sandbox.lines_about("/opt/sandbox/content.py", &messages)
+}
+
+/// By SMTP to a port.
+fn by_smtp(sandbox: &Sandbox, port: u16, all: &[(String, &str, &[u8])]) -> Vec<Received> {
+    submitted_by(sandbox, all, |recipient, _, input| {
+        filter::submit(sandbox, port, "bounce@sample.com", "BODY=8BITMIME", &[recipient], input)
+    })
 }
 
 /// What they say without the wrapper, where no hop has to break a line.
@@ -175,4 +194,107 @@ fn no_setting_of_postfix_3_5_does() {
 #[ignore = "needs root"]
 fn no_setting_of_postfix_3_10_does() {
     no_setting_and_no_hop_breaks_a_signature("trixie", SETTINGS.into_iter().step_by(4));
+}
+
+/// By SMTP nobody adds a From field, so that nobody knows the author.
+fn has_from(input: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(input).replace("\r\n", "\n").to_lowercase();
+    let header = text.split("\n\n").next().unwrap_or_default().to_owned();
+    format!("\n{header}").replace([' ', '\t'], "").contains("\nfrom:")
+}
+
+/// The same mail by SMTP, through the content filter.
+fn no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(
+    suite: &str,
+    settings: impl Iterator<Item = &'static str>,
+) {
+    let sandbox = Sandbox::of_suite("survive", suite);
+    sandbox.key("sample.com", "s1");
+    sandbox.key("origin.example", "s1");
+    filter::add(&sandbox);
+    sandbox.root(
+        "echo 'subdomains = true' >>/etc/sendmail-dkim/domains/sample.com.toml
+        echo 'smtp = true' >>/etc/sendmail-dkim/config.toml
+        cp /etc/sendmail-dkim/config.toml /opt/config.toml",
+    );
+    let mut inputs = inputs();
+    let all = inputs.len();
+    // Postfix tears these addresses apart before the filter has the message.
+    let is_torn = |case: &str| MENDED.contains(&(case, "addresses"));
+    inputs.retain(|(case, _, input)| has_from(input) && !is_torn(case));
+    assert!(inputs.len() + 40 > all, "{} of {all}", inputs.len());
+    let (mut changed, mut unsigned, mut signed) = (Vec::new(), Vec::new(), 0);
+    let mut plain = Vec::new();
+    for setting in settings {
+        if !setting.is_empty() {
+            sandbox.root(&format!("postconf -e '{setting}' && postfix reload 2>/dev/null"));
+        }
+        let dots = setting.starts_with("append_dot");
+        let dot_domain = if dots { "append_dot_domain = \"example.test\"" } else { "" };
+        sandbox.root(&format!(
+            "cd /etc/sendmail-dkim; cp /opt/config.toml .; echo '{dot_domain}' >>config.toml"
+        ));
+        let all = |recipients: &[fn(&Sandbox) -> String]| -> Vec<(String, &str, &[u8])> {
+            let pairs =
+                inputs.iter().flat_map(|input| recipients.iter().map(move |one| (input, one)));
+            pairs.map(|((_, _, input), one)| (one(&sandbox), "", input.as_slice())).collect()
+        };
+        // What Postfix alone makes of them, where no hop has to break a line.
+        if plain.is_empty() {
+            sandbox.root("postconf -e smtp_line_length_limit=0 && postfix reload 2>/dev/null");
+            plain = content(&sandbox, &by_smtp(&sandbox, DIRECT, &all(&[Sandbox::recipient])));
+            sandbox.root("postconf -X smtp_line_length_limit && postfix reload 2>/dev/null");
+        }
+        let both: [fn(&Sandbox) -> String; 2] = [Sandbox::recipient, Sandbox::recipient_7bit];
+        let received = by_smtp(&sandbox, FILTERED, &all(&both));
+        let is_compared = !OF_THE_TEXT.contains(&setting);
+        let ours = if is_compared { content(&sandbox, &received) } else { Vec::new() };
+        let ours: Vec<&[Value]> = ours.chunks(2).collect();
+        let mut verified = Vec::new();
+        for (at, ((case, ..), arrived)) in inputs.iter().zip(received.chunks(2)).enumerate() {
+            for one in arrived {
+                match signing_domains(one).as_slice() {
+                    [] => unsigned.push(format!("{setting} {case}")),
+                    _ => verified.push(one.path()),
+                }
+            }
+            for part in ["header", "addresses", "parts"] {
+                let theirs = &plain[at][part];
+                let is_other =
+                    ours.get(at).is_some_and(|ours| ours.iter().any(|one| one[part] != *theirs));
+                if is_other && !MENDED.contains(&(case.as_str(), part)) {
+                    changed.push(format!(
+                        "{setting} {case} {part}: {:?}\nwithout: {theirs}",
+                        ours[at]
+                    ));
+                }
+            }
+        }
+        for some in verified.chunks(50) {
+            assert_eq!(sandbox.failures_in(some), [""; 0], "{setting}");
+        }
+        signed += verified.len();
+        if !setting.is_empty() {
+            let name = setting.split('=').next().unwrap();
+            sandbox.root(&format!("postconf -X {name}"));
+        }
+    }
+    assert_eq!(unsigned, [""; 0]);
+    assert!(signed > 60, "{signed}");
+    assert!(changed.is_empty(), "{}", changed.join("\n"));
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_setting_of_postfix_and_no_hop_breaks_a_signature_of_mail_by_smtp() {
+    no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp("bookworm", SETTINGS.into_iter());
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_setting_of_postfix_3_5_and_3_10_breaks_one_by_smtp() {
+    for suite in ["bullseye", "trixie"] {
+        let some = SETTINGS.into_iter().step_by(5);
+        no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(suite, some);
+    }
 }

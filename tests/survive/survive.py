@@ -1,16 +1,17 @@
 #!/usr/bin/python3
 """survive.py FOLDER SIGNER...: inside the sandbox, the whole of tests/survive/run: submits, waits, verifies, compares, tells.
 
-A signer is `wrapper`, `wrapper-t` (with -t -i), `wrapper-crlf` (lines end in CRLF), `opendkim` (the milter) or `plain`
-(dkimpy before Postfix, nothing else changed). Every one signs with the same key; SETTINGS in the environment, words
-name=value, go to postconf -e. With JUDGES in the environment judges of spam compare what the first signer delivers with
-what Postfix by itself delivers; all verdicts go to judged.json.
+A signer is `wrapper`, `wrapper-t` (with -t -i), `wrapper-crlf` (lines end in CRLF), `wrapper-smtp` (by SMTP, as Postfix's
+content filter), `opendkim` (the milter) or `plain` (dkimpy before Postfix, nothing else changed). Every one signs with the same
+key; SETTINGS in the environment, words name=value, go to postconf -e. With JUDGES in the environment judges of spam compare
+what the first signer delivers with what Postfix by itself delivers; all verdicts go to judged.json.
 """
 import collections
 import glob
 import json
 import os
 import re
+import smtplib
 import subprocess
 import sys
 import time
@@ -35,14 +36,33 @@ def set_up():
     text = open(f"{ETC}/keys/default/survive.txt").read()
     record = "".join(re.findall(r'"([^"]*)"', text))
     with open(f"{ETC}/domains/default.toml", "w") as file:
-        file.write('selectors = ["survive"]\nsign_forwarded = true\n')
+        file.write('selectors = ["survive"]\nsign_forwarded = true\nsmtp = true\n')
     time.sleep(0.5)
     subprocess.Popen([sys.executable, "/survive/keys.py", record], stdin=subprocess.DEVNULL)
     time.sleep(0.5)
     # A connection that is kept open is not asked whether it has SMTPUTF8: what is delivered would hang on chance.
     settings = ["smtp_connection_cache_on_demand=no", "milter_default_action=accept", *os.environ.get("SETTINGS", "").split()]
     subprocess.run(["postconf", "-e", *settings], check=True)
+    set_up_filter()
     subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
+
+
+# Of an smtpd(8) that hands all mail to the filter, and of one that hands it none.
+PORTS = {"wrapper-smtp": 10025, "unsigned-smtp": 10026}
+
+
+def set_up_filter():
+    """As `dkimctl setup --smtp` does, on ports of its own."""
+    subprocess.run(["useradd", "--system", "--no-create-home", "--gid", "nogroup", "--shell", "/usr/sbin/nologin",
+                    "sendmail-dkim"], check=True)
+    with open(f"{ETC}/config.toml", "a") as file:
+        file.write('filter_user = "sendmail-dkim"\n')
+    argv = ("/usr/sbin/sendmail.dkim -G -i -O DkimLogin=${sasl_username} -O DkimClient=${client_address} "
+            "-f ${sender} -- ${recipient}")
+    for line in [f"dkim/unix=dkim unix - n n - 10 pipe flags=Rq user=sendmail-dkim null_sender= argv={argv}",
+                 "10025/inet=10025 inet n - n - - smtpd -o content_filter=dkim:dummy",
+                 "10026/inet=10026 inet n - n - - smtpd"]:
+        subprocess.run(["postconf", "-M", line], check=True)
 
 
 def start_opendkim():
@@ -89,6 +109,34 @@ def command(signer, recipient):
     return [program, "-i", *(["-t"] if signer.endswith("-t") else []), "-f", "sender@origin.example", recipient]
 
 
+def submit_by_smtp(octets, signer, recipient):
+    """The exit code and the words of a client that submits a message as it is."""
+    text = re.sub(rb"\r*\n", b"\r\n", octets)
+    text = re.sub(rb"(?m)^\.", b"..", text) + (b"" if text.endswith(b"\n") else b"\r\n") + b".\r\n"
+    with smtplib.SMTP("127.0.0.1", PORTS[signer], "client.test") as server:
+        server.ehlo()
+        for line in ["MAIL FROM:<sender@origin.example> BODY=8BITMIME", f"RCPT TO:<{recipient}>", "DATA"]:
+            server.putcmd(line)
+            code, words = server.getreply()
+            if code >= 400:
+                return 1, words
+        server.send(text)
+        code, words = server.getreply()
+        return int(code != 250), words
+
+
+def lines_since(size, is_filtered):
+    """What the wrapper has logged; the filter runs after the client was answered."""
+    for _ in range(200 if is_filtered else 1):
+        with open("/out/syslog") as log:
+            log.seek(size)
+            lines = [line for line in log if "sendmail-dkim[" in line]
+        if lines:
+            break
+        time.sleep(0.05 * is_filtered)
+    return "".join(lines)
+
+
 def submit(files, signer):
     """Each message to each column; whether it was signed, or why not."""
     said = {}
@@ -102,12 +150,15 @@ def submit(files, signer):
             octets = dkimpy_signed(octets, key)
         for column, domain in COLUMNS.items():
             size = os.path.getsize("/out/syslog") if os.path.exists("/out/syslog") else 0
-            done = subprocess.run(command(signer, f"{signer}.{number}@{domain}"), input=octets, stdout=subprocess.PIPE,
-                                  stderr=subprocess.STDOUT, check=False)
-            with open("/out/syslog") as log:
-                log.seek(size)
-                lines = [line for line in log if "sendmail-dkim[" in line]
-            said[number, column] = (done.returncode, done.stdout.decode("utf-8", "replace"), "".join(lines))
+            recipient = f"{signer}.{number}@{domain}"
+            if signer in PORTS:
+                code, words = submit_by_smtp(octets, signer, recipient)
+            else:
+                done = subprocess.run(command(signer, recipient), input=octets, stdout=subprocess.PIPE,
+                                      stderr=subprocess.STDOUT, check=False)
+                code, words = done.returncode, done.stdout
+            lines = lines_since(size, signer == "wrapper-smtp" and code == 0)
+            said[number, column] = (code, words.decode("utf-8", "replace"), lines)
     return said
 
 
@@ -165,14 +216,20 @@ def tell(rows, first):
     print()
 
 
+def plain_style(signer):
+    """How Postfix alone is given the messages, to compare with a signer."""
+    return {"wrapper-t": "unsigned-t", "wrapper-smtp": "unsigned-smtp"}.get(signer, "unsigned")
+
+
 class Run:
     """All signers over the same files."""
 
     def __init__(self, files):
         self.files = files
         self.reasons, self.misses, self.plain = collections.Counter(), [], {}
-        # Numbers of messages with one author domain; of those with a part that is somebody else's and may be changed.
-        self.eligible, self.risky = set(), set()
+        # Numbers of messages with one author domain, by sendmail(1) and by SMTP, which adds no From; of those with a part that is
+        # somebody else's and may be changed.
+        self.eligible, self.risky = {False: set(), True: set()}, set()
         self.risky_verified = collections.Counter()
 
     def send(self, signer):
@@ -181,18 +238,23 @@ class Run:
         wait()
         return said, {key: received(signer, *key) for key in said}
 
-    def sort(self, said):
+    def sort(self, said, is_smtp, is_first):
         """Takes what may be expected of each message from the wrapper's own words."""
         for (number, _), (code, words, log) in said.items():
             reason = re.search(r'reason="((?:[^"\\]|\\.)*)"', log)
+            why = reason.group(1) if reason else f"exit {code}: {words}"
             if "result=signed" in log:
-                (self.risky if reason else self.eligible).add(number)
-            if "result=signed" not in log or reason:
-                self.reasons[reason.group(1) if reason else f"exit {code}: {words}"] += 1
+                (self.risky if reason else self.eligible[is_smtp]).add(number)
+            if "result=signed" in log and not reason:
+                continue
+            if is_first:
+                self.reasons[why] += 1
+            elif number in self.eligible[False]:
+                self.reasons[f"by SMTP alone: {why}"] += 1
 
     def baseline(self, signer, number, column):
         """What Postfix by itself delivers of a message that is submitted in the same way."""
-        return self.plain["unsigned-t" if signer.endswith("-t") else "unsigned"][number, column]
+        return self.plain[plain_style(signer)][number, column]
 
     def judge(self, signer, places, verdicts):
         """Counts what one signer did. A message is eligible where the wrapper found one author domain and Postfix by itself
@@ -201,7 +263,7 @@ class Run:
         for (number, column), delivered in places.items():
             path = self.files[number]
             folder = os.path.relpath(os.path.dirname(path), sys.argv[1])
-            is_eligible = number in self.eligible and bool(self.baseline(signer, number, column))
+            is_eligible = number in self.eligible[signer in PORTS] and bool(self.baseline(signer, number, column))
             result = verdicts.get(delivered[0], {}) if delivered else {}
             is_signed, differ = False, []
             if is_eligible and delivered:
@@ -270,7 +332,8 @@ class Run:
             print(f"{count:6}  {reason}")
         for style, places in self.plain.items():
             for column in COLUMNS:
-                count = sum(number in self.eligible and not delivered for (number, at), delivered in places.items() if at == column)
+                eligible = self.eligible[style in PORTS]
+                count = sum(number in eligible and not delivered for (number, at), delivered in places.items() if at == column)
                 print(f"{count:6}  not delivered by Postfix alone either ({style}, {column})")
         print(f"\nsigned as they are, with a part that may be changed: {len(self.risky)}; verified by all three: "
               + ", ".join(f"{column} {self.risky_verified[column]}" for column in COLUMNS))
@@ -282,7 +345,7 @@ class Run:
 def main():
     run = Run(sorted(path for path in glob.glob(sys.argv[1] + "/**", recursive=True) if os.path.isfile(path)))
     set_up()
-    for style in ["unsigned", "unsigned-t"] if any(signer.endswith("-t") for signer in SIGNERS) else ["unsigned"]:
+    for style in sorted({"unsigned", *map(plain_style, SIGNERS)}):
         _, run.plain[style] = run.send(style)
     total = {}
     for signer in SIGNERS:
@@ -293,8 +356,9 @@ def main():
         subprocess.run(["postfix", "reload"], check=True, stderr=subprocess.DEVNULL)
         time.sleep(1)
         said, places = run.send(signer)
-        if signer == SIGNERS[0]:
-            run.sort(said)
+        is_smtp = signer in PORTS
+        if signer == SIGNERS[0] or is_smtp:
+            run.sort(said, is_smtp, signer == SIGNERS[0])
         rows = run.judge(signer, places, verify([path for paths in places.values() for path in paths[:1]]))
         if signer == SIGNERS[0]:
             tell(rows, "folder")
