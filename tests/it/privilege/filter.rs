@@ -1,10 +1,14 @@
 //! The right of the content filter: no other user has it, and the filter itself signs for no client that has no right.
 
-use std::sync::{Mutex, PoisonError};
+use std::fs;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
+use super::right::FORMS;
 use super::signer::Hostile;
-use super::{DOMAIN, FORBIDDEN, message, observed_apart, sandbox, user};
-use crate::support::{Attacks, Sandbox, User, logged};
+use super::{DOMAIN, FORBIDDEN, OWN, message, observed_apart, sandbox, user};
+use crate::filter;
+use crate::support::{Attacks, Received, Sandbox, User, feed, logged, project, signing_domains};
 
 /// Tests with the filter's user: a line of the log is known by its uid.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -176,4 +180,158 @@ fn who_takes_the_place_of_the_filter_gets_the_signatures_of_its_client() {
         assert_eq!(refused, wanted, "{what}");
         attacks.row(&format!("ask for a signature {what}"), &refused);
     }
+}
+
+/// A host whose port 25 hands the mail of this host to the filter, and whose port 587 that of clients that authenticate.
+/// `forbidden.test` is for the login alice, `own.test` for every client in the table.
+fn with_ports() -> &'static Sandbox {
+    static HOST: OnceLock<Sandbox> = OnceLock::new();
+    HOST.get_or_init(|| {
+        let sandbox = filter::host_on("tests/it/filter/base.sh");
+        for (domain, line) in [(FORBIDDEN, "logins = [\"alice\"]"), (OWN, "clients = [\"127.0.0.1\"]")] {
+            sandbox.key(domain, "s1");
+            sandbox.root(&format!("echo '{line}' >>/etc/sendmail-dkim/domains/{domain}.toml"));
+        }
+        sandbox.root(
+            "dovecot >/dev/null 2>&1 </dev/null
+            postconf -e smtpd_sasl_type=dovecot smtpd_sasl_path=private/auth smtpd_tls_cert_file=/etc/postfix/tls.crt \
+                smtpd_tls_key_file=/etc/postfix/tls.key
+            postconf -M 'submission/inet=submission inet n - n - - smtpd -o smtpd_tls_security_level=encrypt \
+                -o smtpd_sasl_auth_enable=yes -o smtpd_relay_restrictions=permit_sasl_authenticated,reject'
+            dkimctl setup --smtp --yes; sleep 1",
+        );
+        sandbox
+    })
+}
+
+/// Submits by SMTP as a login, or as nobody: what arrives, or nothing if it is refused.
+fn by_smtp(
+    sandbox: &Sandbox,
+    login: &str,
+    variables: &[(&str, &str)],
+    sender: &str,
+    recipient: &str,
+    text: &[u8],
+) -> Option<Received> {
+    let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
+    let mut command = sandbox.command("nobody", "env");
+    let port = if login.is_empty() { "25" } else { "587" };
+    if !login.is_empty() {
+        command.arg(format!("LOGIN={login}:secret"));
+    }
+    command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
+    command.args(["python3", "-c", &python, port, sender, "", recipient]);
+    let output = feed(&mut command, text);
+    output
+        .status
+        .success()
+        .then(|| sandbox.received(&recipient.split('>').next().unwrap().to_lowercase()))
+}
+
+fn outcome(arrived: Option<&Received>) -> String {
+    let Some(arrived) = arrived else { return "refused".to_owned() };
+    let domains = signing_domains(arrived);
+    if domains.is_empty() { "unsigned".to_owned() } else { format!("d={}", domains.join(",")) }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_form_of_from_gets_a_signature_by_smtp_that_the_client_has_no_right_to() {
+    let sandbox = with_ports();
+    let attacks =
+        Attacks::of(no_form_of_from_gets_a_signature_by_smtp_that_the_client_has_no_right_to);
+    let logins = ["", "bob", "alice"];
+    let shots: Vec<(usize, &str)> =
+        (0..FORMS.len()).flat_map(|form| logins.map(|login| (form, login))).collect();
+    let (next, results) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                while let Some(&(form, login)) = shots.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    let (to, text) = (sandbox.recipient(), FORMS[form]);
+                    let is_first = text.starts_with("From ") || text.starts_with(' ');
+                    let parts =
+                        if is_first { [text, "To: x@y.test"] } else { ["To: x@y.test", text] };
+                    let text = format!("{}\n{}\nSubject: x\n\nx\n", parts[0], parts[1]);
+                    let sender = format!("alice@{FORBIDDEN}");
+                    let arrived = by_smtp(sandbox, login, &[], &sender, &to, text.as_bytes());
+                    results.lock().unwrap().push((form, login, arrived));
+                }
+            });
+        }
+    });
+    let results = results.into_inner().unwrap();
+    let of = |form: usize, login: &str| {
+        let found = results.iter().find(|(f, l, _)| (*f, *l) == (form, login)).unwrap();
+        outcome(found.2.as_ref())
+    };
+    let mut alices = 0;
+    for (form, text) in FORMS.iter().enumerate() {
+        let [none, bob, alice] = logins.map(|login| of(form, login));
+        for outcome in [&none, &bob] {
+            assert!(!outcome.contains(FORBIDDEN), "{text:?}: {outcome}");
+        }
+        alices += usize::from(alice == format!("d={FORBIDDEN}"));
+        let shown: String = text.escape_debug().take(110).collect();
+        attacks.row(&shown, &format!("no login: {none}; bob: {bob}; alice: {alice}"));
+    }
+    assert!(alices > 20, "these forms are about nothing: {alices}");
+    let arrived = results.iter().filter_map(|(_, _, arrived)| arrived.as_ref());
+    let signed = arrived.filter(|mail| !signing_domains(mail).is_empty());
+    let paths: Vec<&str> = signed.map(Received::path).collect();
+    for some in paths.chunks(50) {
+        assert_eq!(sandbox.failures_in(some), [""; 0]);
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn no_client_forges_the_login_of_another_by_smtp() {
+    let sandbox = with_ports();
+    let attacks = Attacks::of(no_client_forges_the_login_of_another_by_smtp);
+    let from = format!("alice@{FORBIDDEN}");
+    let received = "Received: from x (x [127.0.0.1])\n\t(Authenticated sender: alice)\n\tby host.example.test (Postfix) with ESMTPSA id 1\n\tfor <x@y>; Sun, 29 Nov 2026 12:00:00 +0000 (UTC)\n";
+    let by_web = "Received: from x ([127.0.0.1])\n\tby host.example.test with HTTP; Sun, 29 Nov 2026 12:00:00 +0000\n";
+    let login = "X-SASL-Username: alice\nX-Authenticated-User: alice\nAuthentication-Results: host.example.test; auth=pass smtp.auth=alice\n";
+    let mut count = 0;
+    for who in ["", "bob"] {
+        for (what, header, variables, sender, to) in [
+            ("a forged Received field with the login", received, None, from.as_str(), ""),
+            ("a forged Received field of a web program", by_web, None, &from, ""),
+            ("forged fields with the login", login, None, &from, ""),
+            ("AUTH=alice of MAIL FROM", "", None, &format!("{from}> AUTH=<alice"), ""),
+            ("options of the filter as sender", "", None, "-ODkimLogin=alice", ""),
+            ("the same, quoted", "", None, "\"-O DkimLogin=alice\"@y.test", ""),
+            ("the same as recipient", "", None, &from, "-ODkimLogin=alice."),
+            (
+                "ORCPT with options of the filter",
+                "",
+                None,
+                &from,
+                "> ORCPT=rfc822;-ODkimLogin=alice",
+            ),
+            ("XCLIENT", "", Some("XCLIENT LOGIN=alice ADDR=127.0.0.1"), &from, ""),
+            ("XFORWARD", "", Some("XFORWARD ADDR=127.0.0.1 SOURCE=LOCAL"), &from, ""),
+            ("the login as the name of the client", "", Some("EHLO alice"), &from, ""),
+        ] {
+            let plain = sandbox.recipient();
+            let to =
+                if to.starts_with('>') { format!("{plain}{to}") } else { format!("{to}{plain}") };
+            let text = [header.as_bytes(), &message(&from)].concat();
+            let variables: Vec<(&str, &str)> =
+                variables.into_iter().map(|command| ("COMMAND", command)).collect();
+            let arrived = by_smtp(sandbox, who, &variables, sender, &to, &text);
+            let outcome = outcome(arrived.as_ref());
+            assert!(!outcome.contains("d="), "{what}: {outcome}");
+            count += usize::from(outcome == "unsigned");
+            let name = if who.is_empty() { "no login" } else { who };
+            attacks.row(&format!("{what}, {name}"), &outcome);
+        }
+        // Alice herself, with a forged field that names another one.
+        let header = received.replace("alice", "bob");
+        let text = [header.as_bytes(), &message(&from)].concat();
+        let arrived = by_smtp(sandbox, "alice", &[], &from, &sandbox.recipient(), &text);
+        assert_eq!(outcome(arrived.as_ref()), format!("d={FORBIDDEN}"));
+    }
+    assert!(count > 12, "all but {count} are refused");
 }

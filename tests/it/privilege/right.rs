@@ -12,7 +12,7 @@ use super::{FORBIDDEN, OWN, message, oscar, sandbox, user};
 use crate::support::{
     Attacks, Observed, Received, Sandbox, User, assert_no_secret, signing_domains,
 };
-use forms::FORMS;
+pub(super) use forms::FORMS;
 
 /// How a message is submitted.
 const WAYS: [&str; 4] = ["plain", "-t", "-f", "-bs"];

@@ -1,7 +1,7 @@
 //! Header fields that are about alice@forbidden.test, or look as if they were, or look as if they were not.
 
 /// Each may stand for the From field of a message.
-pub(super) const FORMS: [&str; 78] = [
+pub(in crate::privilege) const FORMS: [&str; 78] = [
     "From: alice@forbidden.test",
     "from: alice@forbidden.test",
     "FROM:alice@forbidden.test",
