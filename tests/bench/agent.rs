@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::net::TcpStream;
 use std::os::unix::net::UnixDatagram;
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -62,9 +63,13 @@ impl Request {
         }
     }
 
-    /// Returns when the program has ended: how long that took.
+    /// Returns when the program has ended, or the SMTP session: how long that took.
     fn submit(&self, number: usize) -> Duration {
         let begin = Instant::now();
+        if let Some(port) = self.program.strip_prefix("smtp:") {
+            self.submit_by_smtp(port, number).unwrap();
+            return begin.elapsed();
+        }
         let mut child = Command::new(&self.program)
             .args(["-i", "-f", SENDER, &recipient(number)])
             .stdin(Stdio::piped())
@@ -76,6 +81,32 @@ impl Request {
         drop(child.stdin.take().unwrap().write_all(message));
         assert!(child.wait().unwrap().success(), "{}", self.program);
         begin.elapsed()
+    }
+
+    /// In an SMTP session of its own.
+    fn submit_by_smtp(&self, port: &str, number: usize) -> io::Result<()> {
+        let stream = TcpStream::connect(format!("127.0.0.1:{port}"))?;
+        stream.set_nodelay(true)?;
+        let (mut replies, mut commands) = (BufReader::new(&stream), &stream);
+        let text = String::from_utf8_lossy(self.message(number)).replace('\n', "\r\n");
+        for command in [
+            "",
+            "EHLO client.example\r\n",
+            &format!("MAIL FROM:<{SENDER}>\r\n"),
+            &format!("RCPT TO:<{}>\r\n", recipient(number)),
+            "DATA\r\n",
+            &format!("{text}.\r\n"),
+            "QUIT\r\n",
+        ] {
+            commands.write_all(command.as_bytes())?;
+            let mut reply = String::new();
+            while !reply.starts_with(['2', '3']) || reply.as_bytes()[3] == b'-' {
+                reply.clear();
+                assert!(replies.read_line(&mut reply)? > 0, "the session ends");
+                assert!(!reply.starts_with(['4', '5']), "{reply}");
+            }
+        }
+        Ok(())
     }
 
     fn message(&self, number: usize) -> &[u8] {

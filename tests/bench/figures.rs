@@ -10,6 +10,7 @@ use crate::signers::{
     BOTH, ED25519, Keys, RSA, Socket, UNSIGNED, add_to_wrapper, domain, opendkim_memory,
     set_up_dkimpy, set_up_opendkim, set_up_wrapper, widen_opendkim,
 };
+use crate::smtp::{self, BySmtp};
 use crate::support::{feed, project, stdout};
 
 /// How much time there is.
@@ -36,6 +37,8 @@ pub(crate) struct Figures {
     pub(crate) domains: Vec<Domains>,
     /// Plain, the wrapper with one domain, and with the most.
     pub(crate) one_and_many: Vec<Series>,
+    /// Mail submitted by SMTP.
+    pub(crate) by_smtp: Vec<BySmtp>,
     pub(crate) memory: Peaks,
     /// The same for messages that are made 7-bit.
     pub(crate) memory_eight_bit: Peaks,
@@ -139,6 +142,8 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Figures {
     }
     say("to be made 7-bit");
     let eight_bit = sized(&mut hosts, 10 * MB, Kind::EightBit, by(9, 2), 2);
+    say("by SMTP");
+    let by_smtp = smtp::measure(&mut hosts, extent);
     say("memory");
     let (memory, memory_eight_bit) = memory(&hosts[OURS]);
     say("more and more domains");
@@ -152,12 +157,26 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Figures {
         session,
         sizes,
         eight_bit,
+        by_smtp,
         domains,
         one_and_many,
         memory,
         memory_eight_bit,
         place,
     }
+}
+
+/// Only what is submitted by SMTP, and what it was measured on.
+pub(crate) fn measure_by_smtp(extent: Extent, wrapper: Option<&str>) -> (Vec<BySmtp>, String) {
+    let mut hosts = ["ours", "tcp", "unix"].map(Host::start);
+    if let Some(wrapper) = wrapper {
+        hosts[OURS].install(wrapper, "/usr/sbin/sendmail.dkim");
+    }
+    let place = place(&hosts[OURS]);
+    let keys = set_up_wrapper(&hosts[OURS]);
+    set_up_opendkim(&hosts[TCP], Socket::Tcp, &keys, RSA);
+    set_up_opendkim(&hosts[UNIX], Socket::Unix, &keys, RSA);
+    (smtp::measure(&mut hosts, extent), place)
 }
 
 /// Builds the wrapper without `graviola`: the path of the program.

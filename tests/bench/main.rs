@@ -32,6 +32,7 @@ mod plot;
 mod report;
 mod signers;
 mod sink;
+mod smtp;
 mod statistics;
 
 use std::env;
@@ -62,7 +63,13 @@ fn bench() -> ExitCode {
         eprintln!("make bench needs root, and namespaces");
         return ExitCode::FAILURE;
     }
-    let figures = figures::measure(extent, env::var("BENCH_WRAPPER").ok().as_deref());
+    let wrapper = env::var("BENCH_WRAPPER").ok();
+    if env::var("BENCH_ONLY").is_ok_and(|part| part == "smtp") {
+        let (by_smtp, place) = figures::measure_by_smtp(extent, wrapper.as_deref());
+        show_by_smtp(&by_smtp, &place, is_set("UPDATE_EXPECT"));
+        return ExitCode::SUCCESS;
+    }
+    let figures = figures::measure(extent, wrapper.as_deref());
     let seconds = begin.elapsed().as_secs();
     let rows = report::rows(&figures, report::gate().as_ref());
     let table = report::table(&figures, &rows, seconds);
@@ -73,7 +80,8 @@ fn bench() -> ExitCode {
     fs::write(folder.join("bench.json"), format!("{json:#}\n")).unwrap();
     fs::write(folder.join("bench.md"), &table).unwrap();
     fs::write(folder.join("bench.svg"), plot::svg(&figures)).unwrap();
-    println!("in target/bench: bench.json, bench.md, bench.svg");
+    println!("in target/bench: bench.json, bench.md, bench.svg, smtp.md");
+    show_by_smtp(&figures.by_smtp, &figures.place, is_set("UPDATE_EXPECT"));
     if is_set("UPDATE_EXPECT") {
         report::write_into(&project("docs/performance.md"), &table);
         fs::copy(folder.join("bench.svg"), project("docs/performance.svg")).unwrap();
@@ -84,4 +92,15 @@ fn bench() -> ExitCode {
         eprintln!("missed: {what}");
     }
     if missed.is_empty() || is_set("BENCH_LENIENT") { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// Mail submitted by SMTP is documented in a page of its own.
+fn show_by_smtp(by_smtp: &[smtp::BySmtp], place: &str, is_written: bool) {
+    let table = smtp::table(by_smtp, place);
+    println!("{table}");
+    fs::create_dir_all(project("target/bench")).unwrap();
+    fs::write(project("target/bench/smtp.md"), &table).unwrap();
+    if is_written {
+        smtp::write_into(&project("docs/smtp.md"), &table);
+    }
 }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use crate::figures::{Extent, Figures, SMALL, Sized};
 use crate::measure::Series;
+use crate::smtp;
 use crate::statistics::{Spread, added, longer, quantile_of, ratio};
 use crate::support::project;
 
@@ -52,7 +53,7 @@ pub(crate) fn gate() -> Option<Value> {
 }
 
 /// A median, and the quartiles around it.
-fn milliseconds(spread: Spread) -> String {
+pub(crate) fn milliseconds(spread: Spread) -> String {
     let digits = if spread.median.abs() < 100.0 { 2 } else { 0 };
     format!("{:.digits$} ms ({:.digits$}–{:.digits$})", spread.median, spread.low, spread.high)
 }
@@ -277,7 +278,7 @@ fn size_row(text: &mut String, what: &str, sized: &Sized) {
 }
 
 /// `12345` → `12,345`.
-fn thousands(number: usize) -> String {
+pub(crate) fn thousands(number: usize) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -323,12 +324,13 @@ pub(crate) fn json(figures: &Figures, rows: &[Row], seconds: u64) -> Value {
             "milter_memory_kib": domains.milter_memory,
         })).collect::<Vec<_>>(),
         "one_and_many": all(&figures.one_and_many),
+        "by_smtp": smtp::json(&figures.by_smtp),
         "memory_kib": figures.memory,
         "memory_eight_bit_kib": figures.memory_eight_bit,
     })
 }
 
-fn raw(series: &Series) -> Value {
+pub(crate) fn raw(series: &Series) -> Value {
     json!({
         "cpu_ms": series.total, "call_cpu_ms": series.callers, "call_ms": series.calls,
         "wait_ms": series.waits, "per_second": series.rates,
@@ -340,8 +342,13 @@ const END: &str = "<!-- end of the figures -->\n";
 
 /// Puts the table between the marks of the document.
 pub(crate) fn write_into(path: &Path, table: &str) {
+    write_between(path, [BEGIN, END], table);
+}
+
+/// The same between other marks.
+pub(crate) fn write_between(path: &Path, [begin, end]: [&str; 2], table: &str) {
     let text = fs::read_to_string(path).unwrap();
-    let (before, rest) = text.split_once(BEGIN).expect("the mark before the figures");
-    let (_, after) = rest.split_once(END).expect("the mark after the figures");
-    fs::write(path, format!("{before}{BEGIN}{table}{END}{after}")).unwrap();
+    let (before, rest) = text.split_once(begin).expect("the mark before the figures");
+    let (_, after) = rest.split_once(end).expect("the mark after the figures");
+    fs::write(path, format!("{before}{begin}{table}{end}{after}")).unwrap();
 }
