@@ -203,11 +203,19 @@ fn has_from(input: &[u8]) -> bool {
     format!("\n{header}").replace([' ', '\t'], "").contains("\nfrom:")
 }
 
-/// The same mail by SMTP, through the content filter.
-fn no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(
-    suite: &str,
-    settings: impl Iterator<Item = &'static str>,
-) {
+/// What is submitted by SMTP: the inputs whose author is known, and whose addresses Postfix does not tear apart before the filter
+/// has the message.
+fn inputs_by_smtp() -> Vec<(String, String, Vec<u8>)> {
+    let mut inputs = inputs();
+    let all = inputs.len();
+    let is_torn = |case: &str| MENDED.contains(&(case, "addresses"));
+    inputs.retain(|(case, _, input)| has_from(input) && !is_torn(case));
+    assert!(inputs.len() + 40 > all, "{} of {all}", inputs.len());
+    inputs
+}
+
+/// A host with the content filter.
+fn host_by_smtp(suite: &str) -> Sandbox {
     let sandbox = Sandbox::of_suite("survive", suite);
     sandbox.key("sample.com", "s1");
     sandbox.key("origin.example", "s1");
@@ -217,15 +225,32 @@ fn no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(
         echo 'smtp = true' >>/etc/sendmail-dkim/config.toml
         cp /etc/sendmail-dkim/config.toml /opt/config.toml",
     );
-    let mut inputs = inputs();
-    let all = inputs.len();
-    // Postfix tears these addresses apart before the filter has the message.
-    let is_torn = |case: &str| MENDED.contains(&(case, "addresses"));
-    inputs.retain(|(case, _, input)| has_from(input) && !is_torn(case));
-    assert!(inputs.len() + 40 > all, "{} of {all}", inputs.len());
-    let (mut changed, mut unsigned, mut signed) = (Vec::new(), Vec::new(), 0);
-    let mut plain = Vec::new();
+    sandbox
+}
+
+/// Each input, and for each a new recipient of each kind.
+fn addressed<'a>(
+    sandbox: &Sandbox,
+    inputs: &'a [(String, String, Vec<u8>)],
+    recipients: &[fn(&Sandbox) -> String],
+) -> Vec<(String, &'a str, &'a [u8])> {
+    let pairs = inputs.iter().flat_map(|input| recipients.iter().map(move |one| (input, one)));
+    pairs.map(|((_, _, input), one)| (one(sandbox), "", input.as_slice())).collect()
+}
+
+/// The same mail by SMTP, through the content filter.
+fn no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(
+    suite: &str,
+    settings: impl Iterator<Item = &'static str>,
+) {
+    let (sandbox, inputs) = (host_by_smtp(suite), inputs_by_smtp());
+    // What Postfix alone makes of them, where no hop has to break a line.
+    sandbox.root("postconf -e smtp_line_length_limit=0 && postfix reload 2>/dev/null");
+    let plain = by_smtp(&sandbox, DIRECT, &addressed(&sandbox, &inputs, &[Sandbox::recipient]));
+    let plain = content(&sandbox, &plain);
+    sandbox.root("postconf -X smtp_line_length_limit && postfix reload 2>/dev/null");
     for setting in settings {
+        let name = setting.split('=').next().unwrap();
         if !setting.is_empty() {
             sandbox.root(&format!("postconf -e '{setting}' && postfix reload 2>/dev/null"));
         }
@@ -234,60 +259,36 @@ fn no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(
         sandbox.root(&format!(
             "cd /etc/sendmail-dkim; cp /opt/config.toml .; echo '{dot_domain}' >>config.toml"
         ));
-        let all = |recipients: &[fn(&Sandbox) -> String]| -> Vec<(String, &str, &[u8])> {
-            let pairs =
-                inputs.iter().flat_map(|input| recipients.iter().map(move |one| (input, one)));
-            pairs.map(|((_, _, input), one)| (one(&sandbox), "", input.as_slice())).collect()
-        };
-        // What Postfix alone makes of them, where no hop has to break a line.
-        if plain.is_empty() {
-            sandbox.root("postconf -e smtp_line_length_limit=0 && postfix reload 2>/dev/null");
-            plain = content(&sandbox, &by_smtp(&sandbox, DIRECT, &all(&[Sandbox::recipient])));
-            sandbox.root("postconf -X smtp_line_length_limit && postfix reload 2>/dev/null");
-        }
         let both: [fn(&Sandbox) -> String; 2] = [Sandbox::recipient, Sandbox::recipient_7bit];
-        let received = by_smtp(&sandbox, FILTERED, &all(&both));
-        let is_compared = !OF_THE_TEXT.contains(&setting);
-        let ours = if is_compared { content(&sandbox, &received) } else { Vec::new() };
-        let ours: Vec<&[Value]> = ours.chunks(2).collect();
-        let mut verified = Vec::new();
-        for (at, ((case, ..), arrived)) in inputs.iter().zip(received.chunks(2)).enumerate() {
-            for one in arrived {
-                match signing_domains(one).as_slice() {
-                    [] => unsigned.push(format!("{setting} {case}")),
-                    _ => verified.push(one.path()),
-                }
-            }
-            for part in ["header", "addresses", "parts"] {
-                let theirs = &plain[at][part];
-                let is_other =
-                    ours.get(at).is_some_and(|ours| ours.iter().any(|one| one[part] != *theirs));
-                if is_other && !MENDED.contains(&(case.as_str(), part)) {
-                    changed.push(format!(
-                        "{setting} {case} {part}: {:?}\nwithout: {theirs}",
-                        ours[at]
-                    ));
+        let received = by_smtp(&sandbox, FILTERED, &addressed(&sandbox, &inputs, &both));
+        let cases = inputs.iter().flat_map(|(case, ..)| [case, case]);
+        let unsigned = cases.zip(&received).filter(|(_, one)| signing_domains(one).is_empty());
+        assert_eq!(unsigned.map(|(case, _)| case).collect::<Vec<_>>(), [""; 0], "{setting}");
+        for some in received.chunks(50) {
+            assert_eq!(sandbox.failures(some), [""; 0], "{setting}");
+        }
+        if !OF_THE_TEXT.contains(&setting) {
+            let ours = content(&sandbox, &received);
+            for ((ours, theirs), (case, ..)) in ours.chunks(2).zip(&plain).zip(&inputs) {
+                for part in ["header", "addresses", "parts"] {
+                    let is_other = ours.iter().any(|one| one[part] != theirs[part]);
+                    let is_mended = MENDED.contains(&(case.as_str(), part));
+                    assert!(
+                        !is_other || is_mended,
+                        "{setting} {case}: {ours:?}\nwithout: {theirs}"
+                    );
                 }
             }
         }
-        for some in verified.chunks(50) {
-            assert_eq!(sandbox.failures_in(some), [""; 0], "{setting}");
-        }
-        signed += verified.len();
-        if !setting.is_empty() {
-            let name = setting.split('=').next().unwrap();
-            sandbox.root(&format!("postconf -X {name}"));
-        }
+        sandbox.root(&format!("[ -z '{name}' ] || postconf -X '{name}'"));
     }
-    assert_eq!(unsigned, [""; 0]);
-    assert!(signed > 60, "{signed}");
-    assert!(changed.is_empty(), "{}", changed.join("\n"));
 }
 
 #[test]
 #[ignore = "needs root"]
 fn no_setting_of_postfix_and_no_hop_breaks_a_signature_of_mail_by_smtp() {
-    no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp("bookworm", SETTINGS.into_iter());
+    let some = SETTINGS.into_iter().step_by(2);
+    no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp("bookworm", some);
 }
 
 #[test]

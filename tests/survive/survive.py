@@ -305,7 +305,7 @@ class Run:
         judge.start_rspamd()
         pairs = {}
         for key, delivered in places.items():
-            if key[0] in self.eligible and delivered and self.baseline(signer, *key):
+            if key[0] in self.eligible[signer in PORTS] and delivered and self.baseline(signer, *key):
                 pairs[key] = (self.baseline(signer, *key)[0], delivered[0])
         verdicts = judge.judged([path for pair in pairs.values() for path in pair])
         judged, count = [], collections.Counter()
