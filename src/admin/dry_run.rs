@@ -9,7 +9,7 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::store::domains::DomainConfig;
-use super::store::rights::{self, Step};
+use super::store::rights::{Step, Tree};
 use crate::argv::Mode;
 use crate::config::{Host, OnError, Subdomains};
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
@@ -121,9 +121,9 @@ impl signing::Keys for Keys<'_> {
         // Root opened the key. An ordinary user's own tree is for that user alone, and no group.
         let tree = self.0.etc.keys();
         let closed = |step: &Step| step.is_closed;
-        let steps = rights::path(&tree, &tree.join(folder), selector);
+        let steps = Tree::new(&tree).path(&tree.join(folder), selector);
         match steps.into_iter().find(closed).filter(|_| geteuid().is_root()) {
-            Some(step) => Err(format!("the wrapper's group can't read the key: {}", step.shown)),
+            Some(step) => Err(format!("the wrapper's group can't read the key: {}", step.shown())),
             None => Ok(signed),
         }
     }

@@ -13,7 +13,7 @@ use super::input;
 use super::output::{Failure, diff};
 use super::remedies::{Kind, kind_of};
 use super::store::keys::KeyFiles;
-use super::store::rights;
+use super::store::rights::{Step, Tree};
 use crate::config::OnError;
 use crate::dkim::Header;
 use crate::dkim::tag::TagList;
@@ -141,7 +141,7 @@ impl Explanation {
         let key = |key: &dry_run::Key| {
             let folder = tree.join(&key.folder);
             let path = KeyFiles::within(&folder, &key.selector).private;
-            Key::of(path, rights::path(&tree, &folder, &key.selector).into_iter())
+            Key::of(path, Tree::new(&tree).path(&folder, &key.selector).into_iter())
         };
         let mut this = Self {
             from: explained.from,
@@ -260,15 +260,15 @@ impl Explanation {
 }
 
 impl Key {
-    fn of(path: PathBuf, steps: impl Iterator<Item = rights::Step>) -> Self {
+    fn of(path: PathBuf, steps: impl Iterator<Item = Step>) -> Self {
         let (mut shown, mut wrong) = (Vec::new(), Vec::new());
         for step in steps {
-            if let Some(wanted) = step.wanted {
-                let evidence = format!("{}; expected {wanted}", step.shown);
-                let finding = Finding::error("key_rights", evidence, step.remedy);
+            if let Some(wanted) = step.wanted() {
+                let evidence = format!("{}; expected {wanted}", step.shown());
+                let finding = Finding::error("key_rights", evidence, step.remedy());
                 wrong.push(finding.about(&step.path.display()));
             }
-            shown.push(step.shown);
+            shown.push(step.shown());
         }
         if !path.exists() {
             let evidence = format!("{} is not there, or not for the caller to see", path.display());

@@ -1,6 +1,5 @@
 //! `dkimctl log`: what became of mail, by domain, result and reason.
 
-mod line;
 mod summary;
 mod tally;
 
@@ -13,6 +12,7 @@ use super::cli::{Args, Opt};
 use super::input;
 use super::output::{Failure, say};
 use super::store::time::{UtcTime, parse_length};
+use crate::report::plain;
 use tally::Tally;
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -90,7 +90,8 @@ fn journal(tally: &mut Tally, since: UtcTime) -> Result<(), Failure> {
         .stdout(Stdio::piped())
         .spawn();
     let mut child = started.map_err(|error| {
-        let why = format!("no {} written today, and no journal: {error}", FILES.join(" or "));
+        let why =
+            format!("no {} written today, and no journal: {}", FILES.join(" or "), plain(&error));
         Failure::missing(format_args!("{why}; name a log file with --file"))
     })?;
     if let Some(output) = child.stdout.take() {

@@ -23,6 +23,7 @@ mod input;
 mod keygen;
 mod list;
 mod log;
+mod log_line;
 mod look;
 mod notify;
 mod output;

@@ -7,6 +7,7 @@ use std::process::{Command, Stdio};
 use super::cli::Opt;
 use super::input;
 use super::output::Failure;
+use crate::report::plain;
 
 pub(super) const MAIL: Opt = Opt("--mail ADDRESS", "mail what is new to this address");
 
@@ -45,10 +46,10 @@ pub(super) fn mail(address: &str, subject: &str, text: &str) -> Result<(), Failu
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
         .spawn();
-    let mut child = child.map_err(|error| failed(format!("{SENDMAIL}: {error}")))?;
+    let mut child = child.map_err(|error| failed(format!("{SENDMAIL}: {}", plain(&error))))?;
     // One that does not read it says why.
     let written = child.stdin.take().map(|mut stdin| stdin.write_all(message.as_bytes()));
-    let output = child.wait_with_output().map_err(|error| failed(error.to_string()))?;
+    let output = child.wait_with_output().map_err(|error| failed(plain(&error)))?;
     if output.status.success() && written.is_some_and(|written| written.is_ok()) {
         return Ok(());
     }

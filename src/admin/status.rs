@@ -17,6 +17,7 @@ use super::output::{Failure, Progress, table};
 use super::parallel;
 use super::store::domains;
 use super::store::keys::{KeyFolder, selector};
+use super::store::rights::Tree;
 use super::store::seen::Seen;
 use crate::config::DEFAULT;
 use crate::dkim::Domain;
@@ -100,7 +101,9 @@ impl Status {
             }
         }
         let folders: Vec<KeyFolder> = folders.into_values().collect();
-        let work = Work { etc, files: &files, seen: &Seen::read(etc) };
+        let keys_folder = etc.join("keys");
+        let tree = Tree::new(&keys_folder);
+        let work = Work { tree: &tree, etc, files: &files, seen: &Seen::read(etc) };
         let rows = |folder: &KeyFolder| work.rows(folder);
         let rows = parallel::all(&folders, parallel::cores(), Progress::of("domains read"), rows);
         let mut rows = rows.into_iter().collect::<Result<Vec<_>, Failure>>()?.concat();
@@ -113,7 +116,7 @@ impl Status {
         }
 
         let is_installed = obstacles::is_installed(etc);
-        let mut of_host: Vec<Finding> = keys::all(&etc.join("keys")).into_iter().collect();
+        let mut of_host: Vec<Finding> = keys::all(&tree).into_iter().collect();
         if is_installed {
             of_host.extend(install::obstacles(configuration.host.as_ref()));
         }

@@ -257,7 +257,9 @@ impl State {
     fn read(path: &Path) -> Result<Self, Failure> {
         let Some(text) = input::optional(path)? else { return Ok(Self::default()) };
         serde_json::from_str(&text).map_err(|error| {
-            Failure::data(format_args!("{}: {error}; remove the file", path.display()))
+            let (shown, line) = (path.display(), error.line());
+            let what = format_args!("{shown}: line {line}: not what watch writes; remove the file");
+            Failure::data(what).about(shown)
         })
     }
 }

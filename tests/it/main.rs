@@ -33,6 +33,8 @@ mod diagnosis;
 mod dkimctl;
 /// In the sandbox: what is wrong with a host is found, and nothing else.
 mod doctor;
+/// In the sandbox: the examples of the manual pages run, and shells complete what they show.
+mod examples;
 /// What is said of a message is what the wrapper does with it.
 mod explain;
 /// What is said when something is wrong, and where the mail goes.

@@ -14,6 +14,7 @@ use crate::admin::postconf::Postfix;
 use crate::admin::store::rights::GROUP;
 use crate::config::Host;
 use crate::report::plain;
+use crate::submission::configuration::FOLDER;
 use crate::wrapper::handoff::USUAL;
 
 /// Where packages and `make install` put the wrapper.
@@ -31,6 +32,7 @@ pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
     if let Some((path, wrapper)) = installed() {
         findings.extend(postfix.and_then(|postfix| sendmail_path(postfix, host, path, &wrapper)));
         findings.extend(enabled(host));
+        findings.extend(key_labels());
         findings.extend(host.zip(state()).into_iter().flat_map(|(host, state)| {
             let entries = entries(&state);
             agents(&entries, &host.sendmail, path)
@@ -170,6 +172,29 @@ fn label(path: &str) -> Option<Finding> {
             format!("semanage fcontext -a -t sendmail_exec_t {path}; restorecon {path}"),
         )
     })
+}
+
+/// Keys whose labels are not those of the SELinux policy, as after a copy from another directory: confined programs cannot read
+/// them.
+fn key_labels() -> Option<Finding> {
+    if !Path::new("/sys/fs/selinux/enforce").exists() {
+        return None;
+    }
+    let keys = format!("{FOLDER}/keys");
+    let output = Command::new("restorecon").args(["-nRv", &keys]).output().ok()?;
+    mislabeled(&keys, &String::from_utf8_lossy(&output.stdout))
+}
+
+/// What restorecon(8) would change.
+fn mislabeled(keys: &str, said: &str) -> Option<Finding> {
+    let wrong: Vec<&str> = said.lines().filter(|line| line.contains("elabel")).collect();
+    let evidence = format!(
+        "{}; {} labels in all: programs that SELinux confines cannot read these keys, and their mail is not signed",
+        wrong.first()?,
+        wrong.len()
+    );
+    let finding = Finding::warning("selinux_keys", evidence, format!("restorecon -R {keys}"));
+    Some(finding.about(keys).fixed_by(Some(Fix::Command)))
 }
 
 fn real(path: &Path, wrapper: &Metadata) -> Option<Finding> {
@@ -339,6 +364,21 @@ mod tests {
         assert_eq!(found("/usr/sbin/sendmail.postfix"), ["mail_agents"]);
         assert_eq!(found("/usr/sbin/sendmail.exim"), ["mail_agents", "followers"]);
         assert!(agents(&entries[..1], Path::new("/x"), "/usr/sbin/sendmail.dkim").is_empty());
+    }
+
+    #[test]
+    fn labels_that_restorecon_would_change_are_found() {
+        let keys = "/etc/sendmail-dkim/keys";
+        let line = |name: &str| {
+            format!(
+                "Would relabel {keys}/{name} from unconfined_u:object_r:admin_home_t:s0 to \
+                 unconfined_u:object_r:sendmail_dkim_key_t:s0\n"
+            )
+        };
+        let found = mislabeled(keys, &(line("a.test") + &line("a.test/s.private"))).unwrap();
+        assert!(found.evidence.contains("a.test from") && found.evidence.contains("; 2 labels"));
+        assert_eq!(found.remedy, "restorecon -R /etc/sendmail-dkim/keys");
+        assert_eq!(mislabeled(keys, ""), None);
     }
 
     #[test]

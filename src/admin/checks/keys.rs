@@ -10,20 +10,21 @@ use crate::admin::parallel;
 use crate::admin::store::Readers;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
-use crate::admin::store::rights::{self, Step};
+use crate::admin::store::rights::{Step, Tree};
 use crate::admin::store::{gone, waiting};
 use crate::config::OnMissingRecord;
 use crate::dkim::{Domain, Selector};
 
 pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
     let mut findings = Vec::new();
-    let tree = etc.join("keys");
+    let keys = etc.join("keys");
+    let tree = Tree::new(&keys);
     findings.extend(all(&tree));
     findings.extend(also_sign_as(etc, configuration));
     let folders: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
     findings.extend(folders.iter().filter_map(|name| folder(&tree, name)));
     let of_file = |config: &DomainConfig| {
-        let folder = tree.join(config.folder());
+        let folder = keys.join(config.folder());
         let key = |selector| key(&tree, &folder, selector, config, Proof::Whole);
         selectors(config, configuration).into_iter().flat_map(key).collect::<Vec<_>>()
     };
@@ -73,13 +74,13 @@ fn selectors<'a>(
 }
 
 /// Checks the permissions of the directory of all keys.
-pub(crate) fn all(tree: &Path) -> Option<Finding> {
-    rights::folder(tree, tree).and_then(step)
+pub(crate) fn all(tree: &Tree<'_>) -> Option<Finding> {
+    tree.folder(tree.keys()).and_then(step)
 }
 
 /// Checks the permissions of the directory of a domain's keys.
-pub(crate) fn folder(tree: &Path, name: &str) -> Option<Finding> {
-    rights::folder(&tree.join(name), tree).and_then(step)
+pub(crate) fn folder(tree: &Tree<'_>, name: &str) -> Option<Finding> {
+    tree.folder(&tree.keys().join(name)).and_then(step)
 }
 
 /// Checks that each domain of `also_sign_as` has its own domain file with its own keys.
@@ -133,15 +134,16 @@ pub(crate) enum Proof {
 }
 
 fn step(step: Step) -> Option<Finding> {
-    let wanted = step.wanted?;
-    let evidence = format!("{}; expected {wanted}", step.shown);
+    let wanted = step.wanted()?;
+    let evidence = format!("{}; expected {wanted}", step.shown());
+    let finding = Finding::error("key_rights", evidence, step.remedy()).about(&step.path.display());
     let fix = step.is_owned.then_some(Fix::Rights(step.path, Readers::Group));
-    Some(Finding::error("key_rights", evidence, step.remedy).fixed_by(fix))
+    Some(finding.fixed_by(fix))
 }
 
 /// Checks a key that a domain file names.
 pub(crate) fn key(
-    tree: &Path,
+    tree: &Tree<'_>,
     folder: &Path,
     selector: &Selector,
     config: &DomainConfig,
@@ -149,7 +151,7 @@ pub(crate) fn key(
 ) -> Vec<Finding> {
     let files = KeyFiles::within(folder, selector);
     let shown = files.private.display();
-    let Some(found) = rights::key(&files.private, tree) else {
+    let Some(found) = tree.key(&files.private) else {
         let remedy = match files.record.symlink_metadata() {
             // Never suggest a new key with the same name: the old record may still be in a cache.
             Ok(_) => format!("restore the key from a backup; or {}", replace(config)),

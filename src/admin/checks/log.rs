@@ -6,6 +6,7 @@ use std::path::Path;
 
 use super::finding::{Finding, Severity};
 use crate::admin::input;
+use crate::admin::log_line::{self, Said};
 use crate::admin::postconf::Postfix;
 
 /// Where syslog daemons write facility mail: Enterprise Linux, Debian.
@@ -15,7 +16,7 @@ pub(crate) const FILES: [&str; 2] = ["/var/log/maillog", "/var/log/mail.log"];
 const TAIL: u64 = 4 << 20;
 
 /// The text to search for, its meaning, and what to do.
-const SIGNS: [(&str, &str, &str); 3] = [
+const SIGNS: [(&str, &str, &str); 2] = [
     (
         "breaking line > ",
         "Postfix broke a line of a message, which breaks any signature of the message",
@@ -26,12 +27,10 @@ const SIGNS: [(&str, &str, &str); 3] = [
         "a message was sent unsigned",
         "check the unit or the mount that this user sends from",
     ),
-    (
-        "@localhost",
-        "a program sends mail From localhost, a domain that no key can be published for",
-        "set a From in that program; for bare addresses set `origin` in config.toml",
-    ),
 ];
+
+/// The domains that no key can be published for.
+const LOCAL: [&str; 2] = ["localhost", "localhost.localdomain"];
 
 /// The last line of each kind. The cause may be fixed by now, so the severity is only info.
 pub(crate) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
@@ -46,8 +45,7 @@ pub(crate) fn last_signed() -> Result<Option<String>, String> {
     for file in FILES {
         let Ok(text) = tail(Path::new(file)) else { continue };
         is_read = true;
-        let is_one =
-            |line: &&str| line.contains("sendmail-dkim[") && line.contains(" result=signed");
+        let is_one = |line: &&str| log_line::parse(line).is_some_and(|(_, said)| said.is_signed());
         if let Some(line) = text.lines().rev().find(is_one) {
             return Ok(Some(line.trim().to_owned()));
         }
@@ -65,14 +63,26 @@ fn tail(path: &Path) -> std::io::Result<String> {
 }
 
 fn signs(file: &str, text: &str) -> Vec<Finding> {
-    let found = SIGNS.iter().filter_map(|(sign, meaning, remedy)| {
-        // In lines of other programs, localhost is a host name.
-        let is_ours = |line: &&str| !sign.starts_with('@') || line.contains("sendmail-dkim[");
-        let line = text.lines().rev().filter(is_ours).find(|line| line.contains(sign))?;
+    let last = |is_meant: &dyn Fn(&str) -> bool| text.lines().rev().find(|line| is_meant(line));
+    let finding = |line: &str, meaning: &str, remedy: &str| {
         let evidence = format!("{file}: {}: {meaning}", line.trim());
-        Some(Finding::new(Severity::Info, "log", evidence, *remedy))
+        Finding::new(Severity::Info, "log", evidence, remedy).about(file)
+    };
+    let of_text = SIGNS.iter().filter_map(|(sign, meaning, remedy)| {
+        Some(finding(last(&|line| line.contains(sign))?, meaning, remedy))
     });
-    found.collect()
+    let is_local = |line: &str| match log_line::parse(line) {
+        Some((_, Said::Message(entry))) => LOCAL.contains(&entry.about()),
+        _ => false,
+    };
+    let of_author = last(&is_local).map(|line| {
+        finding(
+            line,
+            "a program sends mail From localhost, a domain that no key can be published for",
+            "set a From in that program; for bare addresses set `origin` in config.toml",
+        )
+    });
+    of_text.chain(of_author).collect()
 }
 
 #[cfg(test)]
@@ -87,7 +97,8 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].evidence.starts_with("/log: Nov 2 h postfix/smtp[2]: B: "), "{found:?}");
         assert!(signs("/log", "Nov 1 h postfix/qmgr[1]: nothing from=<a@localhost>\n").is_empty());
-        let ours = "Nov 1 h sendmail-dkim[1]: uid=0 author=<root@localhost> result=unsigned\n";
+        let ours =
+            "Nov  1 08:00:00 h sendmail-dkim[1]: uid=0 author=<root@localhost> result=unsigned\n";
         assert!(signs("/log", ours)[0].evidence.contains("From localhost"));
     }
 }

@@ -46,7 +46,11 @@ impl Rspamd {
         let mut settings = Map::new();
         for section in Deserializer::from_str(json).into_iter::<Map<String, Value>>() {
             let mut section = section.map_err(|error| {
-                format!("expected what rspamadm configdump --json dkim_signing prints: {error}")
+                format!(
+                    "line {}, column {}: not what rspamadm configdump --json dkim_signing prints",
+                    error.line(),
+                    error.column()
+                )
             })?;
             let fields = section.get("dkim").and_then(|dkim| dkim.get(SIGN_HEADERS)).cloned();
             match section.remove("dkim_signing") {
@@ -408,7 +412,7 @@ mod tests {
             ("{\"path\": \"/none/$domain\"}", "no domain is named"),
             ("{\"selector_map\": \"http://x.test/map\"}", "is not on this host"),
             ("{}", "there is no dkim_signing"),
-            ("Section dkim_signing NOT FOUND", "expected what"),
+            ("Section dkim_signing NOT FOUND", "line 1, column 1: not what rspamadm"),
         ] {
             let error = of(json).unwrap_err();
             assert!(error.contains(why), "{json}: {error}");

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use memchr::memmem::Finder;
 use memchr::memrchr;
 
-use super::line::{self, Said, Stamp};
 use super::summary::{Fatal, Group, Reason, Sender, Summary};
+use crate::admin::log_line::{self, Said, Stamp};
 use crate::admin::output::Failure;
 use crate::admin::remedies::kind_of;
 use crate::admin::store::time::{UtcTime, days};
@@ -85,7 +85,7 @@ impl Tally {
             let line = text.get(start..end).unwrap_or_default();
             if line.len() <= LONGEST_LINE
                 && let Ok(line) = std::str::from_utf8(line)
-                && let Some((stamp, said)) = line::parse(line)
+                && let Some((stamp, said)) = log_line::parse(line)
                 && self.is_meant(stamp)
             {
                 self.count(said);
@@ -184,7 +184,7 @@ const DAY: u64 = 86_400;
 fn local_offset() -> i64 {
     let output = Command::new("date").arg("+%z").stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    line::zone(&text.unwrap_or_default()).unwrap_or_default()
+    log_line::zone(&text.unwrap_or_default()).unwrap_or_default()
 }
 
 /// The time of a line without a year: the latest one that is not in the future, but for a clock that was set back.

@@ -19,6 +19,7 @@ use crate::admin::input;
 use crate::admin::output::{Failure, diff};
 use crate::admin::postconf::{Postfix, Service};
 use crate::admin::store::{NewFile, Readers, Store};
+use crate::report::plain;
 
 /// What restricts a service to the clients in the tables.
 struct Tables {
@@ -386,8 +387,9 @@ fn succeeded(
     output: std::io::Result<Output>,
 ) -> Result<(), Failure> {
     let called = format!("{program} {}", words.join(" "));
-    let output =
-        output.map_err(|error| Failure::missing(format_args!("cannot run {called}: {error}")))?;
+    let output = output.map_err(|error| {
+        Failure::missing(format_args!("cannot run {called}: {}", plain(&error)))
+    })?;
     if output.status.success() {
         return Ok(());
     }

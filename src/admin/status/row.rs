@@ -10,6 +10,7 @@ use crate::admin::checks::keys::{self, Proof};
 use crate::admin::output::Failure;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::KeyFolder;
+use crate::admin::store::rights::Tree;
 use crate::admin::store::rotation::{Stage, State};
 use crate::admin::store::seen::{Seen, Sight};
 use crate::admin::store::time::UtcTime;
@@ -50,6 +51,7 @@ pub(super) type Files<'a> = BTreeMap<(&'a str, &'a str), Vec<&'a DomainConfig>>;
 /// What holds for all keys.
 #[derive(Clone, Copy)]
 pub(super) struct Work<'a> {
+    pub(super) tree: &'a Tree<'a>,
     pub(super) etc: &'a Path,
     pub(super) files: &'a Files<'a>,
     pub(super) seen: &'a Seen,
@@ -69,15 +71,14 @@ impl Work<'_> {
         let file = domains::file(self.etc, name);
         let is_blocked = files.is_empty() && file.symlink_metadata().is_ok();
         let waiting = waiting::read(self.etc, &folder.domain)?;
-        let mut wrong = keys::folder(&self.etc.join("keys"), folder.name());
+        let mut wrong = keys::folder(self.tree, folder.name());
         let row = |selector: &Selector| {
             let mut row = Row::of(folder, selector);
             row.rotation(&state, selector);
             // What is wrong with the directory is said once.
             let mut found: Vec<Finding> = wrong.take().into_iter().collect();
             for file in files.iter().filter(|file| file.selectors().contains(selector)) {
-                let tree = self.etc.join("keys");
-                found.extend(keys::key(&tree, &folder.path, selector, file, Proof::Public));
+                found.extend(keys::key(self.tree, &folder.path, selector, file, Proof::Public));
             }
             let is_named = signing.contains(selector) || is_blocked && row.stage.is_none();
             let is_gone = files.iter().any(|file| keys::is_gone(file, selector));

@@ -1,7 +1,7 @@
 //! Checks the permissions on the path of a key: the wrapper's group, and no other user, must be able to read it.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use nix::unistd::{Gid, Group, Uid, User};
@@ -13,68 +13,108 @@ use crate::rights::{Rights, Rule};
 /// The group that the wrapper runs as.
 pub(crate) const GROUP: &str = "sendmail-dkim";
 
-/// A component of a key's path, and what is wrong with it.
+/// A component of a key's path. Its texts are made only when they are shown: names of users and groups are slow to look up.
 pub(crate) struct Step {
-    /// `0640 root:sendmail-dkim PATH`
-    pub(crate) shown: String,
+    pub(crate) path: PathBuf,
     /// Whether the wrapper cannot open it.
     pub(crate) is_closed: bool,
-    /// The expected permissions, if they differ.
-    pub(crate) wanted: Option<String>,
-    /// The commands that fix the permissions.
-    pub(crate) remedy: String,
     /// Whether its owner is one of those allowed. If another user created it, the administrator must check it first.
     pub(crate) is_owned: bool,
-    pub(crate) path: PathBuf,
+    /// What is expected, and its mode.
+    expected: (&'static str, u32),
+    is_right: bool,
+    rights: Rights,
 }
 
-/// Checks a directory of keys. `None` if it does not exist. `keys` is the directory of all keys.
-pub(crate) fn folder(path: &Path, keys: &Path) -> Option<Step> {
-    step(path, keys, true)
+/// What all steps below a directory of keys are compared with.
+pub(crate) struct Tree<'a> {
+    /// The directory of all keys.
+    keys: &'a Path,
+    /// Its permissions, if it exists.
+    rights: Option<Rights>,
+    rule: Rule,
+    group: Option<u32>,
 }
 
-/// Checks a key file. `None` if it does not exist. `keys` is the directory of all keys.
-pub(crate) fn key(path: &Path, keys: &Path) -> Option<Step> {
-    step(path, keys, false)
+impl<'a> Tree<'a> {
+    /// Looks at the directory of all keys.
+    pub(crate) fn new(keys: &'a Path) -> Self {
+        let found = fs::metadata(keys).ok();
+        let top = keys.parent().and_then(|top| fs::metadata(top).ok());
+        let owner = top.as_ref().or(found.as_ref()).map_or(0, MetadataExt::uid);
+        Self {
+            keys,
+            rights: found.as_ref().map(Rights::from),
+            rule: Rule::of_owner(owner),
+            group: Group::from_name(GROUP).ok().flatten().map(|group| group.gid.as_raw()),
+        }
+    }
+
+    /// The directory of all keys.
+    pub(crate) fn keys(&self) -> &'a Path {
+        self.keys
+    }
+
+    /// Checks a directory of keys. `None` if it does not exist.
+    pub(crate) fn folder(&self, path: &Path) -> Option<Step> {
+        self.step(path, true)
+    }
+
+    /// Checks a key file. `None` if it does not exist.
+    pub(crate) fn key(&self, path: &Path) -> Option<Step> {
+        self.step(path, false)
+    }
+
+    /// Checks each component of the path of a selector's key.
+    pub(crate) fn path(&self, within: &Path, selector: &Selector) -> Vec<Step> {
+        let file = KeyFiles::within(within, selector).private;
+        let folders = [self.keys, within].map(|path| self.folder(path));
+        folders.into_iter().chain([self.key(&file)]).flatten().collect()
+    }
+
+    fn step(&self, path: &Path, is_folder: bool) -> Option<Step> {
+        // Do not follow links; the wrapper does not either.
+        let found = fs::symlink_metadata(path).ok()?;
+        let rights = Rights::from(&found);
+        let judged = if is_folder {
+            self.rule.judge(rights)
+        } else {
+            self.rule.judge_key(rights, self.rights?)
+        };
+        let is_group = Some(rights.group) == self.group;
+        let needed = if is_folder { 0o010 } else { 0o040 };
+        let is_kind = if is_folder { found.is_dir() } else { found.is_file() };
+        // A member of the group has the permissions of the group, not those of other users.
+        let for_group = if is_group { needed } else { needed >> 3 };
+        Some(Step {
+            path: path.to_owned(),
+            is_closed: rights.mode & for_group == 0,
+            is_owned: self.rule.judge(Rights { mode: 0, ..rights }).is_ok() && is_kind,
+            expected: if is_folder { ("a directory", 0o750) } else { ("a file", 0o640) },
+            is_right: is_kind && is_group && rights.mode & needed != 0 && judged.is_ok(),
+            rights,
+        })
+    }
 }
 
-/// Checks each component of the path of a selector's key, below the directory of all keys.
-pub(crate) fn path(keys: &Path, within: &Path, selector: &Selector) -> Vec<Step> {
-    let file = KeyFiles::within(within, selector).private;
-    let folders = [keys, within].map(|path| folder(path, keys));
-    folders.into_iter().chain([key(&file, keys)]).flatten().collect()
-}
+impl Step {
+    /// `0640 root:sendmail-dkim PATH`
+    pub(crate) fn shown(&self) -> String {
+        let Rights { owner, group, mode } = self.rights;
+        format!("{mode:04o} {} {}", owners(owner, group), self.path.display())
+    }
 
-fn step(path: &Path, keys: &Path, is_folder: bool) -> Option<Step> {
-    // Do not follow links; the wrapper does not either.
-    let found = fs::symlink_metadata(path).ok()?;
-    let keys_found = fs::metadata(keys).ok()?;
-    let top = keys.parent().and_then(|top| fs::metadata(top).ok());
-    let rule = Rule::of_owner(top.as_ref().unwrap_or(&keys_found).uid());
-    let rights = Rights::from(&found);
-    let judged = if is_folder {
-        rule.judge(rights)
-    } else {
-        rule.judge_key(rights, Rights::from(&keys_found))
-    };
-    let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid.as_raw());
-    let is_group = Some(rights.group) == group;
-    let (mode, needed) = if is_folder { (0o750, 0o010) } else { (0o640, 0o040) };
-    let is_kind = if is_folder { found.is_dir() } else { found.is_file() };
-    let is_right = is_kind && is_group && rights.mode & needed != 0 && judged.is_ok();
-    // A member of the group has the permissions of the group, not those of other users.
-    let for_group = if is_group { needed } else { needed >> 3 };
-    let owned = rule.judge(Rights { mode: 0, ..rights }).is_ok() && is_kind;
-    let (shown, path) = (path.display(), path.to_owned());
-    let what = if is_folder { "a directory" } else { "a file" };
-    Some(Step {
-        shown: format!("{:04o} {} {shown}", rights.mode, owners(rights.owner, rights.group)),
-        is_closed: rights.mode & for_group == 0,
-        wanted: (!is_right).then(|| format!("{what}, {mode:04o} root:{GROUP}")),
-        remedy: format!("chown root:{GROUP} {shown}; chmod {mode:04o} {shown}"),
-        is_owned: owned,
-        path: path.clone(),
-    })
+    /// The expected permissions, if they differ.
+    pub(crate) fn wanted(&self) -> Option<String> {
+        let (what, mode) = self.expected;
+        (!self.is_right).then(|| format!("{what}, {mode:04o} root:{GROUP}"))
+    }
+
+    /// The commands that fix the permissions.
+    pub(crate) fn remedy(&self) -> String {
+        let (shown, (_, mode)) = (self.path.display(), self.expected);
+        format!("chown root:{GROUP} {shown}; chmod {mode:04o} {shown}")
+    }
 }
 
 /// `root:sendmail-dkim`, with numbers if there are no names.

@@ -4,28 +4,35 @@ use crate::admin::store::time::{UtcTime, days};
 
 /// What became of one message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Entry<'a> {
-    pub(super) uid: u32,
+pub(crate) struct Entry<'a> {
+    pub(crate) uid: u32,
     /// The author address, escaped as in the log.
-    pub(super) author: Option<&'a str>,
+    pub(crate) author: Option<&'a str>,
     /// d=
-    pub(super) domain: Option<&'a str>,
-    pub(super) result: &'a str,
+    pub(crate) domain: Option<&'a str>,
+    pub(crate) result: &'a str,
     /// As it is in the log: quotes and backslashes are escaped.
-    pub(super) reason: Option<&'a str>,
+    pub(crate) reason: Option<&'a str>,
 }
 
 impl Entry<'_> {
     /// The domain that signed, or else the one of the author address; empty if the line has neither.
-    pub(super) fn about(&self) -> &str {
+    pub(crate) fn about(&self) -> &str {
         let of_author = || self.author.and_then(|author| author.rsplit_once('@'));
         self.domain.or_else(|| Some(of_author()?.1)).unwrap_or_default()
     }
 }
 
+impl Said<'_> {
+    /// Whether a message was signed.
+    pub(crate) fn is_signed(&self) -> bool {
+        matches!(self, Said::Message(entry) if entry.result == "signed")
+    }
+}
+
 /// What the wrapper wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said<'a> {
+pub(crate) enum Said<'a> {
     /// Of a message.
     Message(Entry<'a>),
     /// A failure before there was a message.
@@ -34,7 +41,7 @@ pub(super) enum Said<'a> {
 
 /// The time of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Stamp {
+pub(crate) enum Stamp {
     /// RFC 3339, as rsyslog and journalctl write it.
     Utc(UtcTime),
     /// RFC 3164: local time without a year. The month, 1 to 12, and the seconds since that month began.
@@ -42,7 +49,7 @@ pub(super) enum Stamp {
 }
 
 /// Takes a line of the wrapper apart. `None`: another program wrote it.
-pub(super) fn parse(line: &str) -> Option<(Stamp, Said<'_>)> {
+pub(crate) fn parse(line: &str) -> Option<(Stamp, Said<'_>)> {
     let (stamp, rest) = stamp(line)?;
     let (_host, rest) = rest.split_once(' ')?;
     let (pid, text) = rest.strip_prefix("sendmail-dkim[")?.split_once("]: ")?;
@@ -115,7 +122,7 @@ fn rfc3339(text: &str) -> Option<UtcTime> {
 }
 
 /// `Z`, `+01:00` or `+0100` in seconds.
-pub(super) fn zone(text: &str) -> Option<i64> {
+pub(crate) fn zone(text: &str) -> Option<i64> {
     let (sign, text) = match text.split_at_checked(1)? {
         ("Z" | "z", "") => return Some(0),
         ("+", rest) => (1, rest),
