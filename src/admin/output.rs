@@ -260,6 +260,8 @@ pub(super) struct Progress {
     /// When the line is written next; `None`: never.
     due: Option<Instant>,
     is_shown: bool,
+    /// How many items one part has, and how many items there are.
+    parts: Option<(usize, usize)>,
 }
 
 impl Progress {
@@ -268,14 +270,19 @@ impl Progress {
 
     /// No line.
     pub(super) fn none() -> Self {
-        Self { what: "", due: None, is_shown: false }
+        Self { what: "", due: None, is_shown: false, parts: None }
     }
 
     /// A line that says what is counted, such as `records`.
     pub(super) fn of(what: &'static str) -> Self {
         let after = Duration::from_secs(1);
         let due = Instant::now().checked_add(after).filter(|_| io::stderr().is_terminal());
-        Self { what, due, is_shown: false }
+        Self { what, due, is_shown: false, parts: None }
+    }
+
+    /// For work whose items are counted by parts.
+    pub(super) fn in_parts(self, size: usize, items: usize) -> Self {
+        Self { parts: Some((size, items)), ..self }
     }
 
     /// Writes the line, if it is time.
@@ -284,6 +291,10 @@ impl Progress {
         if self.due.is_some_and(|due| due <= now) {
             self.due = now.checked_add(Self::INTERVAL);
             self.is_shown = true;
+            let (done, of) = match self.parts {
+                Some((size, items)) => (done.saturating_mul(size).min(items), items),
+                None => (done, of),
+            };
             self.write(&format!("\r\u{1b}[K{}: {done} of {of}", self.what));
         }
     }

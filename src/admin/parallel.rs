@@ -78,12 +78,16 @@ pub(super) fn all<T: Sync, R: Send>(
     progress: Progress,
     work: impl Fn(&T) -> R + Sync,
 ) -> Vec<R> {
+    // Threads that compute wait for each other less often if each result is that of several items.
+    let size = items.len().checked_div(threads.saturating_mul(8)).unwrap_or_default().clamp(1, 64);
+    let parts: Vec<&[T]> = items.chunks(size).collect();
     let mut results = Vec::with_capacity(items.len());
-    let add = |result| {
-        results.push(result);
+    let add = |some: Vec<R>| {
+        results.extend(some);
         Ok::<(), Infallible>(())
     };
-    match in_order(items, threads, progress, work, add) {
+    let work = |part: &&[T]| part.iter().map(&work).collect::<Vec<R>>();
+    match in_order(&parts, threads, progress.in_parts(size, items.len()), work, add) {
         Ok(()) => results,
         Err(never) => match never {},
     }

@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 use super::checks::finding::Finding;
 use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY, number};
 use super::format::{Format, TxtRecord};
-use super::output::{Failure, say};
+use super::output::{Failure, Progress, say};
 use super::store::keys::KeyFolder;
-use super::{input, store};
+use super::{input, parallel, store};
 use crate::dkim::{Domain, Selector};
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -102,16 +102,24 @@ fn of_folders(
     folders: &[KeyFolder],
     failures: &mut Vec<Failure>,
 ) -> Result<Vec<TxtRecord>, Failure> {
+    let of_folder = |folder: &KeyFolder| {
+        let of_key = |selector: Selector| {
+            Ok(TxtRecord {
+                domain: folder.domain.to_string(),
+                name: selector.record_name(&folder.domain),
+                value: folder.key(&selector).to_publish()?,
+                selector: Some(selector.to_string()),
+            })
+        };
+        let selectors = folder.selectors()?.into_iter();
+        Ok::<_, Failure>(selectors.map(of_key).collect::<Vec<Result<_, Failure>>>())
+    };
+    let read = parallel::all(folders, parallel::cores(), Progress::of("domains read"), of_folder);
     let mut records = Vec::new();
-    for folder in folders {
-        for selector in folder.selectors()? {
-            match folder.key(&selector).to_publish() {
-                Ok(value) => records.push(TxtRecord {
-                    domain: folder.domain.to_string(),
-                    name: selector.record_name(&folder.domain),
-                    selector: Some(selector.to_string()),
-                    value,
-                }),
+    for of_folder in read {
+        for record in of_folder? {
+            match record {
+                Ok(record) => records.push(record),
                 Err(failure) => failures.push(failure),
             }
         }
