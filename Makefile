@@ -1,46 +1,46 @@
 # `make help` lists the targets. Only `install`, `bench` and those tests of `test` that say so require root.
 CARGO ?= cargo
-# Where the built programs are.
+# The directory of the built programs.
 PROGRAMS ?= target/release
-# PREFIX, SYSCONFDIR, DESTDIR and the others are in packaging/places.sh.
+# packaging/places.sh explains PREFIX, SYSCONFDIR, DESTDIR and the others.
 export PREFIX SYSCONFDIR DESTDIR SBINDIR ZSHDIR GROUP PROGRAMS
-# The one place that says it.
+# Cargo.toml is the only place that has the version.
 VERSION ?= $(shell sed -n '/^version = /{s/.*"\(.*\)"/\1/p;q}' Cargo.toml)
-# The message that `make try` signs; without one, a sample.
+# The message that `make try` signs. The default is a sample.
 MESSAGE ?=
-# How long `make fuzz` takes of one core, over all targets or those in TARGETS.
+# How many minutes of one core `make fuzz` takes, for all targets together or those in TARGETS.
 MINUTES ?= 60
 TARGETS ?= $(basename $(notdir $(wildcard tests/fuzz/targets/*.rs)))
-# Folders of messages to start from, beside the tests' own.
+# Folders with more messages to start from.
 MESSAGES ?=
 
-# "## text" after a target is what `make help` prints.
+# `make help` prints the "## text" after a target.
 .PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers judges cost faults signals kill load rotation fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored.
 ARGS ?=
 export CARGO
-# Many tests wait for Postfix: more run at once than there are cores.
+# Many tests wait for Postfix, so run more tests at once than there are cores.
 export RUST_TEST_THREADS ?= 16
-# What the scripts look for is in target/, whatever the caller has set.
+# The scripts expect everything in target/, so ignore the caller's setting.
 export CARGO_TARGET_DIR = $(CURDIR)/target
-# The crates that came with the source, where they did (packaging/vendor).
+# Use the crates that came with the source, if there are any (packaging/vendor).
 ifneq ($(wildcard vendor/config.toml),)
 export CARGO_HOME = $(CURDIR)/vendor
 endif
-# Who releases it, and where that is reached: a name with an address, and the address of the tracker.
+# The maintainer of a release: a name with an address, and the URL of the tracker.
 export CONTACT
 
-all: ## Build target/release/sendmail-dkim and dkimctl, as packages have them.
+all: ## Build target/release/sendmail-dkim and dkimctl, the same as in packages.
 	packaging/compile
 	@touch target/release/sendmail-dkim
 
-# What there is already, as long as it is newer than its source: root, who installs it, may have no cargo.
+# Build only if a source file is newer, because root, who installs the programs, may have no cargo.
 built: $(if $(filter target/release,$(PROGRAMS)),target/release/sendmail-dkim)
 
 target/release/sendmail-dkim: Cargo.toml Cargo.lock packaging/build.rs $(shell find src -name '*.rs')
 	$(MAKE) --no-print-directory all
 
-# The crates that are linked in.
+# The list of crates that are linked in.
 target/release/sendmail-dkim.cdx.json: Cargo.toml Cargo.lock packaging/sbom.py
 	@mkdir -p target/release
 	packaging/sbom.py >$@.new
@@ -68,7 +68,7 @@ test: ## Run all tests; as a user other than root, those that do not require roo
 	@tests/it/attacks.sh target/tmp/attacks.tsv
 	tests/fuzz/run runs=50000
 
-times: ## Print the slowest tests with their seconds. NAME=rotate:: for some of them.
+times: ## Print the slowest tests with their seconds. NAME=rotate::: only some tests.
 	TIMES=1 $(CARGO) test --locked --test it $(NAME) | awk '/^test result/ { print >"/dev/stderr" } \
 		/<[0-9.]+s>$$/ { gsub(/[<>s]/, "", $$NF); print $$NF, $$2 }' | sort -rn | head -n 40
 
@@ -91,17 +91,17 @@ callers: ## Run every program that sends mail. CALLERS="cron mutt" for some of t
 	tests/callers/base.sh >/dev/null
 	$(CARGO) test --locked --test it callers::
 
-# `test` runs a sample of the next four, a different one for each commit.
-faults: ## LONG (15 minutes). Make every system call of a submission fail with every error it can have.
+# `make test` runs a sample of the next four targets, a different one for each commit.
+faults: ## LONG (15 minutes). Let every system call of a submission fail with every possible error.
 	FAULTS="$${FAULTS:-all}" $(CARGO) test --locked --test it -- faults::no_failing faults::commands:: --nocapture
 
 signals: ## LONG. Send every signal at every system call.
 	SIGNALS=all $(CARGO) test --locked --test it privilege::signals::
 
-kill: ## Kill 2,000 submissions at random moments. KILLS=N for another number.
+kill: ## Kill 2,000 submissions at random times. KILLS=N: another number.
 	KILLS=$${KILLS:-2000} $(CARGO) test --locked --test it faults::killed:: -- --nocapture
 
-load: ## LONG. Send 20,000 messages from 200 submitters at once. LOAD=N for another number.
+load: ## LONG. Send 20,000 messages from 200 submitters at once. LOAD=N: another number.
 	LOAD=$${LOAD:-20000} $(CARGO) test --locked --test it faults::load:: -- --nocapture
 
 rotation: ## LONG. Replace the keys of 1,000 domains by the timer's command and nsupdate while mail flows. DOMAINS=N for another number.
@@ -110,20 +110,20 @@ rotation: ## LONG. Replace the keys of 1,000 domains by the timer's command and 
 bench: ## LONG. As root: measure what signing costs, compared with the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
 	$(CARGO) bench --locked --bench bench
 
-bench-scale: ## As root: time dkimctl on 10,000 domains. DOMAINS=N for another number.
+bench-scale: ## As root: time dkimctl on 10,000 domains. DOMAINS=N: another number.
 	$(CARGO) bench --locked --bench scale
 
 bench-gate: ## Compare the instructions of a submission with tests/bench/baseline.txt. UPDATE=1 writes the baseline.
 	tests/bench/gate $(if $(UPDATE),--update)
 
-# What the targets find is kept, and the next call goes on from there.
+# The inputs that the targets find are kept, and the next run starts from them.
 fuzz: ## LONG. Run all fuzz targets for MINUTES=60. TARGETS="argv reader" for some, MESSAGES=DIRECTORY for more initial inputs.
 	TARGETS="$(TARGETS)" tests/fuzz/run $$(($(MINUTES) * 60 / $(words $(TARGETS)))) $(MESSAGES)
 
 mutants: ## LONG. Change the pure modules in MUTANTS=300 places, one by one, and run the unit tests. FILES="src/policy.rs": all places of a file.
 	tests/mutants/run $(FILES)
 
-platforms: ## LONG. As root: the packages of a release on Debian 11, 12 and 13 with each mail agent. CELLS="bullseye-dma" for some of them.
+platforms: ## LONG. As root: test the packages of a release on Debian 11, 12 and 13 with each mail agent. CELLS="bullseye-dma": only some of them.
 	tests/packaging/platforms $(CELLS)
 
 rebuild: ## LONG. As root: build the source packages as distributions do, without network.

@@ -1,4 +1,4 @@
-//! How the wrapper is linked. It runs once for each message: what the loader does counts.
+//! How the wrapper is linked. It runs once for each message, so the cost of the dynamic loader matters.
 
 #![expect(clippy::disallowed_methods, reason = "cargo speaks by the environment")]
 
@@ -10,7 +10,7 @@ fn main() {
     let features = env::var("CARGO_CFG_TARGET_FEATURE").unwrap_or_default();
     let is_static = features.split(',').any(|feature| feature == "crt-static");
     if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && !is_static {
-        // GCC's unwinder from the archive that comes with every gcc: one shared library fewer to load.
+        // Link GCC's unwinder statically: one shared library fewer to load.
         for argument in ["-Wl,--whole-archive", "-lgcc_eh", "-Wl,--no-whole-archive"] {
             println!("cargo::rustc-link-arg-bin=sendmail-dkim={argument}");
         }

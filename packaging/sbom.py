@@ -35,7 +35,7 @@ nodes = {one["id"]: one for one in metadata["resolve"]["nodes"]}
 root = metadata["resolve"]["root"]
 
 
-# The features that the tests turn on in others are in the metadata, too: what the programs are built of, this says.
+# The metadata also has features that only the tests enable; this command lists what the programs are built from.
 tree = said(cargo, *f"tree --locked --edges normal,build --target {host} --prefix none --no-dedupe".split())
 built = {tuple(line.split()[:2]) for line in tree.splitlines() if line}
 

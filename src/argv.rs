@@ -303,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn options_that_change_nothing_here_are_no_usage_errors() {
+    fn options_without_effect_here_are_not_usage_errors() {
         for line in [
             "s -v a",
             "s -m a",
@@ -320,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn dash_g_is_the_mail_of_somebody_else() {
+    fn dash_g_marks_mail_of_another_user() {
         assert!(submission("s -G a").gateway && submission("s -iG a").gateway);
         assert!(!submission("s -F -G a").gateway);
     }
@@ -347,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn smtp_on_standard_input_takes_no_recipients() {
+    fn smtp_on_standard_input_accepts_no_recipients() {
         assert_eq!(mode("sendmail -bs"), Mode::Smtp);
         assert_eq!(mode("sendmail -b s -i"), Mode::Smtp);
         assert_eq!(mode("sendmail -bsfoo"), Mode::Smtp);
@@ -453,7 +453,7 @@ mod tests {
     }
 
     #[test]
-    fn any_octets_are_some_mode() {
+    fn any_bytes_have_a_mode() {
         let argv = [b"s".to_vec(), vec![b'-', 0xff], vec![0xfe]].map(OsString::from_vec);
         assert_eq!(Mode::parse(&argv), Mode::PassThrough);
         assert_eq!(Mode::parse(&[]), Mode::PassThrough);

@@ -87,7 +87,7 @@ pub(crate) const DEFAULT: &str = "default";
 /// The largest message that is signed if no `message_size_limit` is set, in bytes.
 const LARGEST: u64 = 128 << 20;
 
-/// How many bytes a message may have that Postfix does not count: mbox lines and CRs.
+/// How many bytes a message may have that Postfix does not count: mbox `From ` lines and CRs.
 pub(crate) const BEYOND: u64 = 1 << 20;
 
 impl Host {
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn a_size_limit_of_0_is_none() {
+    fn a_size_limit_of_0_means_no_limit() {
         assert_eq!(
             host("message_size_limit = 10240000").unwrap().message_size_limit,
             Some(10_240_000)
@@ -419,7 +419,7 @@ mod tests {
     }
 
     #[test]
-    fn a_client_that_is_no_network_and_a_user_who_is_no_filter_are_errors() {
+    fn a_malformed_network_and_an_unsuitable_filter_user_are_errors() {
         let error = domain("selector = \"a\"\nclients = [\"192.0.2.1/24\"]").unwrap_err();
         assert!(error.starts_with("line 2: clients: "), "{error}");
         for (line, wanted) in [
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn a_little_more_is_kept_than_the_real_sendmail_accepts() {
+    fn slightly_more_is_stored_than_the_real_sendmail_accepts() {
         assert_eq!(host("").unwrap().most_kept(), (128 << 20) + (1 << 20));
         assert_eq!(host("message_size_limit = 1000").unwrap().most_kept(), 1000 + (1 << 20));
     }

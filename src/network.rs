@@ -140,7 +140,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_network_is_an_error_that_says_why() {
+    fn a_malformed_network_is_an_error_with_the_reason() {
         for text in [
             "",
             "/",

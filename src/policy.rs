@@ -54,7 +54,7 @@ impl Candidate {
         format!("{}.toml", self.name())
     }
 
-    /// The name of the file beside it that `dkimctl watch` writes: the selectors whose records are gone.
+    /// The name of the file in the same folder that `dkimctl watch` writes: the selectors whose records are gone.
     #[must_use]
     pub fn gone(&self) -> String {
         format!("{}.{GONE}", self.name())
@@ -295,7 +295,7 @@ impl Policy {
             return Some(Reason::AlreadySigned);
         }
         let sign_forwarded = self.file.signing.sign_forwarded;
-        // Postfix accepted the message from a client whose mail the administrator wants to sign.
+        // Postfix accepted the message from a client whose mail the administrator has chosen to sign.
         let is_submission = caller.client.is_some() && self.file.signing.smtp;
         if gateway && !sign_forwarded && !is_submission {
             let by_smtp = caller.client.is_some();
@@ -648,7 +648,7 @@ mod tests {
     }
 
     #[test]
-    fn webmail_is_a_submission_unless_a_mail_system_had_it() {
+    fn webmail_is_a_submission_unless_it_came_by_a_mail_system() {
         let policy = policy(Some("sample.com"), SELECTOR);
         let web = "Received: from x by www.sample.com with HTTP; date\n";
         let smtp = "Received: from www.sample.com by mx.sample.com with ESMTP id 1; date\n";
@@ -669,7 +669,7 @@ mod tests {
     }
 
     #[test]
-    fn each_reason_has_words_of_its_own() {
+    fn each_reason_has_its_own_text() {
         let no_author = Reason::NoAuthor(NoAuthor::NoFrom);
         assert_eq!(no_author.to_string(), NoAuthor::NoFrom.to_string());
         let mut all: Vec<String> = [

@@ -17,7 +17,7 @@ def terms(component):
 
 own = list(terms(bill["metadata"]["component"]))
 others = {term for one in bill["components"] for term in terms(one)} - set(own)
-# rpm knows no + and no - in a version.
+# rpm does not allow + and - in a version.
 bundled = [f"Provides:       bundled(crate({one['name']})) = {one['version'].replace('+', '~').replace('-', '~')}"
            for one in bill["components"]]
 with open(sys.argv[2]) as file:

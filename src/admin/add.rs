@@ -1,4 +1,4 @@
-//! `dkimctl add`: all that a domain needs to be signed, in one step: a key, its record and the domain file.
+//! `dkimctl add`: creates everything that a domain needs to be signed: a key, its record and the domain file.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -79,7 +79,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let wanted = wanted.collect::<Result<Vec<Wanted>, Failure>>()?;
     let make = |wanted: &Wanted| wanted.clone().make(&args.etc).map(Mutex::new);
     let (mut made, mut failed, mut failures) = (Vec::new(), None, Vec::new());
-    let progress = Progress::of("keys made");
+    let progress = Progress::of("keys created");
     parallel::in_order(&wanted, parallel::cores(), progress, make, |one| {
         match one {
             Ok(one) => made.push(one),
@@ -113,7 +113,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(failed.or(missing).unwrap_or(ExitCode::SUCCESS))
 }
 
-/// A selector that no key of the domain has or had.
+/// Chooses a selector that no key of the domain has or had.
 fn choose(etc: &Path, domain: &Domain, kind: Kind) -> Result<Selector, Failure> {
     let folder = KeyFolder::new(etc, domain.clone());
     if let Some(config) = waiting::read(etc, domain)?
@@ -127,17 +127,19 @@ fn choose(etc: &Path, domain: &Domain, kind: Kind) -> Result<Selector, Failure> 
         && file.symlink_metadata().is_err()
     {
         return Err(Failure::exists(format_args!(
-            "{domain} has keys already: dkimctl use {domain} {first} lets that one sign; -s SELECTOR makes another"
+            "{domain} has keys already; run dkimctl use {domain} {first} to sign with that key, or create another with -s SELECTOR"
         )));
     }
     let names = Template::default().names(&template::host(), UtcTime::now(), kind.algorithm);
     let unused = names.map_err(Failure::software)?.into_iter().find(|name| !known.contains(name));
     unused.ok_or_else(|| {
-        Failure::exists(format_args!("{domain}: all usual selectors were used; name one with -s"))
+        Failure::exists(format_args!(
+            "{domain}: all default selectors are used; choose one with -s"
+        ))
     })
 }
 
-/// The steps that are left, those of all domains together.
+/// Prints the remaining steps of all domains.
 fn show(args: &Args, all: &[Made], failures: Vec<Finding>) -> Result<(), Failure> {
     if all.is_empty() && !args.is_json() {
         return Ok(());
@@ -157,8 +159,8 @@ fn show(args: &Args, all: &[Made], failures: Vec<Finding>) -> Result<(), Failure
     if publish.len() > 1 && all.iter().all(|made| made.published.is_none()) {
         publish = vec![Finding::warning(
             "publish",
-            "without its record no receiver can verify a signature",
-            format!("publish the {} records, and ask for them: dkimctl testkey", publish.len()),
+            "without the record no receiver can verify a signature",
+            format!("publish the {} records, then check them: dkimctl testkey", publish.len()),
         )];
     }
     let names: Vec<&str> = domains.into_iter().collect();

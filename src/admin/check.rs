@@ -34,7 +34,7 @@ keys.
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let etc = args.etc.as_path();
     let named: BTreeSet<Domain> = args.domains()?.into_iter().collect();
-    // The keys of a caller who may not look are not wrong.
+    // A caller without permission gets an error, not findings about keys.
     KeyFolder::chosen(etc, &[])?;
     let has_none = |domain: &&Domain| domains::file(etc, domain).symlink_metadata().is_err();
     if let Some(domain) = named.iter().find(has_none) {
@@ -48,7 +48,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if obstacles::is_installed(etc) {
         findings.extend(install::before_choice(configuration.host.as_ref()));
     }
-    // Of a host without domains nothing is wrong.
+    // A host without domains is in order.
     let steps = obstacles::steps(findings.iter().filter(|one| one.is_error()).cloned().collect());
     let count = configuration.files.len();
     let text = match steps.as_slice() {

@@ -17,8 +17,8 @@ use super::output::{Envelope, Failure, VERSION, say, say_json};
 use super::store::keys::selector;
 use crate::dkim::{Domain, Selector};
 
-/// How an option is written, as `-d, --domain DOMAIN`, and what it does. A value `rsa|ed25519` is one of these words. An option
-/// with a value is accepted once, one without a value any number of times; `--smtp[=off]` may have that value or none.
+/// The syntax of an option, such as `-d, --domain DOMAIN`, and its help text. `rsa|ed25519` means one of these words. An option
+/// with a value is accepted once, one without a value any number of times. `--smtp[=off]` means an optional value.
 #[derive(Debug)]
 pub(super) struct Opt(pub(super) &'static str, pub(super) &'static str);
 
@@ -58,14 +58,14 @@ pub(super) struct Args {
     pub(super) command: &'static Subcommand,
     options: Vec<(&'static str, OsString)>,
     pub(super) operands: Vec<OsString>,
-    /// The arguments after `--`, where the usage of the subcommand has them.
+    /// The arguments after `--`, if the subcommand accepts them.
     pub(super) rest: Vec<OsString>,
     /// Whether there was output in JSON, of which there is one document.
     is_printed: AtomicBool,
 }
 
 impl Opt {
-    /// Its name, as `--domain`, and the placeholder of its value, which is empty for an option without one.
+    /// Its long name, such as `--domain`, and the placeholder of its value, empty if it has none.
     fn parts(&self) -> (&'static str, &'static str) {
         let long = self.0.find("--").and_then(|at| self.0.get(at..)).unwrap_or_default();
         let long = long
@@ -76,14 +76,14 @@ impl Opt {
         long.split_once(' ').unwrap_or((long, ""))
     }
 
-    /// The value that an option without a placeholder may have.
+    /// The optional value of the option.
     fn optional(&self) -> Option<&'static str> {
         self.0.strip_suffix(']')?.split_once("[=").map(|(_, value)| value)
     }
 }
 
 impl Subcommand {
-    /// The first line of its `--help`, which is shown after an error in the command line too.
+    /// The first line of its `--help`, which is also printed after a usage error.
     pub(super) fn synopsis(&self) -> &'static str {
         self.help.lines().next().unwrap_or_default()
     }
@@ -133,7 +133,7 @@ impl Subcommand {
     }
 }
 
-/// Two columns; what is too long for the left one gets a line of its own.
+/// Formats two columns. A left text that is too long gets a line of its own.
 fn rows(rows: impl Iterator<Item = (&'static str, &'static str)> + Clone) -> String {
     let widths = rows.clone().map(|(left, _)| left.len());
     let width = widths.filter(|width| *width < 30).max().unwrap_or_default();
@@ -159,7 +159,7 @@ impl Args {
     ) -> Result<(), Failure> {
         let mut parser = Parser::from_args(line);
         loop {
-            // lexopt does not report the `--` that precedes the arguments of sendmail.
+            // lexopt does not report the `--` before the arguments of sendmail.
             if self.command.usage().contains("[-- ")
                 && let Some(mut raw) = parser.try_raw_args()
                 && raw.next_if(|arg| arg == "--").is_some()
@@ -210,7 +210,7 @@ impl Args {
         }
     }
 
-    /// Takes the next word that is no option: the subcommand, or one of its operands.
+    /// Handles a word that is not an option: the subcommand or an operand.
     fn operand(&mut self, word: OsString, commands: &'static [Subcommand]) -> Result<(), Failure> {
         let is_first = self.operands.is_empty() && self.options.is_empty();
         let is_top = self.command.name().is_empty();
@@ -269,8 +269,8 @@ impl Args {
         self.operands.first().map(Path::new)
     }
 
-    /// All operands as domains, and that of `--domain`. The operand `-` stands for those on standard input, separated by white
-    /// space; what follows `#` in a line is left out.
+    /// The domains in all operands and in `--domain`. The operand `-` means domains on standard input, separated by whitespace;
+    /// text after `#` is ignored.
     pub(super) fn domains(&self) -> Result<Vec<Domain>, Failure> {
         let mut domains = Vec::new();
         for operand in self.operands.iter().map(OsString::as_os_str).chain(self.option("--domain"))
@@ -290,7 +290,7 @@ impl Args {
         Ok(domains)
     }
 
-    /// The domain, the first operand unless `--domain` names it, and the selectors after it, that of `--selector` included.
+    /// The domain (the first operand, unless `--domain` is given) and the selectors (the other operands and `--selector`).
     pub(super) fn domain_and_selectors(&self) -> Result<(Domain, Vec<Selector>), Failure> {
         let mut operands = self.operands.iter().map(OsString::as_os_str);
         let named = self.option("--domain").or_else(|| operands.next());
@@ -310,7 +310,7 @@ impl Args {
         self.options.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_os_str())
     }
 
-    /// Whether only what is wrong is to be printed.
+    /// Whether only errors are printed.
     pub(super) fn is_quiet(&self) -> bool {
         self.has("--quiet")
     }

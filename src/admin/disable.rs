@@ -1,4 +1,4 @@
-//! `dkimctl disable`: the mail agent's own sendmail is the active one again.
+//! `dkimctl disable`: makes the mail agent's own sendmail the active one again.
 
 use std::process::ExitCode;
 
@@ -32,7 +32,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         match &active {
             Ok(path) => {
                 let path = path.display();
-                format!("{path} is the active sendmail; mail is not signed any more.\n")
+                format!("{path} is the active sendmail; mail is no longer signed.\n")
             }
             Err(why) => format!("There is no active sendmail: {why}\n"),
         }

@@ -1,5 +1,5 @@
-//! `dkimctl doctor`: what on this host would break signatures or lose mail, and what to do about it.
-//! Looks, and changes nothing without --fix.
+//! `dkimctl doctor`: finds what would break signatures or lose mail on this host, and what to do about it. Changes nothing
+//! without --fix.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -20,7 +20,7 @@ use crate::report::plain;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--offline", "do not query DNS"),
-    Opt("--fix", "carry out the remedies that are safe, and look again"),
+    Opt("--fix", "carry out the remedies that are safe, and check again"),
     Opt("--yes", "with --fix, change settings of Postfix and services, too"),
 ];
 
@@ -40,11 +40,13 @@ Exits with 0 if there are only remarks, 1 for warnings, 2 for errors.
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !geteuid().is_root() {
-        return Err(Failure::permission("only root can look at the keys and at all of Postfix"));
+        return Err(Failure::permission(
+            "only root can check the keys and all settings of Postfix",
+        ));
     }
     let is_offline = args.has("--offline");
     let mut findings = findings(&args.etc, is_offline);
-    // What one finding hides comes to light when it is fixed.
+    // Fixing one problem may reveal another one.
     let mut tried = BTreeSet::new();
     while args.has("--fix") && fix(args, &findings, &mut tried)? {
         findings = self::findings(&args.etc, is_offline);
@@ -58,7 +60,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     })
 }
 
-/// Carries out what can be and was not tried yet: each is shown before it is done. `false`: nothing could be.
+/// Carries out remedies that were not tried yet, and prints each one first. Returns false if there was none.
 fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Result<bool, Failure> {
     let mut is_done = false;
     let tell = |text: &str| if args.is_json() { Ok(()) } else { say(text).map(drop) };
@@ -97,7 +99,7 @@ fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Resul
     Ok(is_done)
 }
 
-/// Runs a command that one of the checks has written.
+/// Runs the command in a remedy.
 fn shell(command: &str) -> Result<(), Failure> {
     let failed = |why: &str| Failure::system(format_args!("{command}: {why}"));
     let output = Command::new("/bin/sh").args(["-c", command]).output();
@@ -112,7 +114,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, |_| true, &mut findings);
     let keys = keys::findings(etc, &configuration);
-    // With errors in those the trial would report the same again.
+    // With errors in these, the trial would only repeat them.
     let is_broken = findings.iter().chain(&keys).any(Finding::is_error);
     let postfix = Postfix::ask();
     findings.extend(install::findings(configuration.host.as_ref(), postfix.as_ref().ok()));
@@ -124,7 +126,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
         Err(why) => findings.push(Finding::warning(
             "postconf",
             format!("{why}: the settings of Postfix are not known"),
-            "install Postfix, or call dkimctl with its postconf in PATH",
+            "install Postfix, or run dkimctl with postconf in PATH",
         )),
     }
     findings.extend(keys);
@@ -138,7 +140,7 @@ fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
     if !is_broken {
         findings.extend(signatures::findings(etc, &configuration));
     }
-    // The worst first; what was looked at first stays first among equals.
+    // The most severe findings first; the sort is stable.
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     findings
 }

@@ -1,4 +1,4 @@
-//! What the wrapper would do with a message, by the same code, for `dkimctl` to show. Nothing is sent.
+//! Finds out what the wrapper would do with a message, with the same code. Nothing is sent.
 
 use std::ffi::OsString;
 use std::io;
@@ -26,20 +26,20 @@ use crate::submission::{Run, Way};
 use crate::wrapper::keyring::Keyring;
 use crate::wrapper::privilege::Held;
 
-/// What would be done, and on what grounds.
+/// What the wrapper would do, and why.
 pub(super) struct Explained {
     /// The first address of From.
     pub(super) from: Option<String>,
-    /// Places of domain files in the order in which they are looked at.
+    /// The domain files that may apply, in the order in which the wrapper looks for them.
     pub(super) lookup: Vec<Looked>,
-    /// How it is to be signed, if it is.
+    /// How the message would be signed, if at all.
     pub(super) plan: Option<Plan>,
-    /// The keys that it is to be signed with.
+    /// The keys that would sign.
     pub(super) keys: Vec<Key>,
     pub(super) end: End,
 }
 
-/// A key that is to sign.
+/// A key that would sign.
 pub(super) struct Key {
     /// d=
     pub(super) domain: Domain,
@@ -48,11 +48,11 @@ pub(super) struct Key {
     pub(super) selector: Selector,
 }
 
-/// A place of a domain file.
+/// The path of a domain file.
 #[derive(Debug, Serialize)]
 pub(super) struct Looked {
     pub(super) path: PathBuf,
-    /// What was found there.
+    /// What was found at this path.
     pub(super) found: Place,
 }
 
@@ -67,7 +67,7 @@ pub(super) enum Place {
     NotForSubdomains,
     /// Of the domain itself, with `subdomains = "only"`.
     OnlySubdomains,
-    /// The wrapper stops at a file that it can't use.
+    /// The wrapper stops at a file that it cannot use.
     Unusable,
 }
 
@@ -84,15 +84,15 @@ impl Place {
     }
 }
 
-/// What becomes of the message.
+/// What would happen to the message.
 pub(super) enum End {
-    /// Signed: all of it, with the signatures.
+    /// It is sent signed.
     Signed { message: Vec<u8>, made: Made, remark: Option<String> },
-    /// Sent as it was submitted.
+    /// It is sent unchanged.
     Unsigned(String),
-    /// The same, or refused, because something is broken.
+    /// An error: it is sent unchanged or rejected, depending on `on_error`.
     Failed(String, OnError),
-    /// The message is not even read.
+    /// The message is not read.
     NotRead(&'static str),
 }
 
@@ -105,7 +105,7 @@ impl Source for Memory<'_> {
     }
 }
 
-/// The keys, as the wrapper can use them.
+/// The keys that the wrapper can use.
 struct Keys<'a>(Keyring<'a>);
 
 impl signing::Keys for Keys<'_> {
@@ -118,18 +118,18 @@ impl signing::Keys for Keys<'_> {
     ) -> Result<(Algorithm, Vec<u8>), String> {
         let signed = self.0.sign_with(folder, selector, bits, input);
         let signed = signed.map_err(|error| report::chain(&error))?;
-        // Root opened the key. An ordinary user's own tree is for that user alone, and no group.
+        // Root can open any key, so check that the wrapper's group can. The tree of an ordinary user has no such group.
         let tree = self.0.etc.keys();
         let closed = |step: &Step| step.is_closed;
         let steps = Tree::new(&tree).path(&tree.join(folder), selector);
         match steps.into_iter().find(closed).filter(|_| geteuid().is_root()) {
-            Some(step) => Err(format!("the wrapper's group can't read the key: {}", step.shown())),
+            Some(step) => Err(format!("the wrapper's group cannot read the key: {}", step.shown())),
             None => Ok(signed),
         }
     }
 }
 
-/// What the wrapper would do with a message of that user, called with `argv`, by the configuration in `etc`.
+/// What the wrapper would do with a message of this user, with the arguments `argv` and the configuration in `etc`.
 pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8]) -> Explained {
     let ended =
         |end| Explained { from: None, lookup: Vec::new(), plan: None, keys: Vec::new(), end };
@@ -176,7 +176,7 @@ pub(super) fn explain(etc: &Path, argv: &[OsString], user: User, message: &[u8])
     }
 }
 
-/// The keys of a plan, those of `also_sign_as` included.
+/// The keys of a plan, including those of `also_sign_as`.
 fn keys_of(etc: &Etc, host: &Host, plan: &Plan) -> Vec<Key> {
     let keys = |domain: &Domain, folder: &str, selectors: &[Selector]| {
         let key = |selector: &Selector| Key {
@@ -195,7 +195,7 @@ fn keys_of(etc: &Etc, host: &Host, plan: &Plan) -> Vec<Key> {
     all
 }
 
-/// The places of the file for a domain, up to the one that is used.
+/// The paths of domain files for a domain, up to the one that applies.
 fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
     let used = etc.policy(domain, host).ok().flatten().map(|policy| policy.candidate);
     let mut places = Vec::new();
@@ -223,12 +223,12 @@ fn is_for_those_below(path: &Path, host: &Host) -> bool {
     read.is_ok_and(|config| config.file.subdomains == Subdomains::Only)
 }
 
-/// The user of a login name.
+/// The user with this login name.
 pub(super) fn user_named(name: &str) -> Option<User> {
     Some(nix::unistd::User::from_name(name).ok().flatten()?.into())
 }
 
-/// As short as a message can be that programs submit.
+/// A minimal message.
 pub(super) fn sample(from: &str) -> Vec<u8> {
-    format!("From: {from}\nTo: somebody@example.net\nSubject: dkimctl\n\nTest Mail.\n").into_bytes()
+    format!("From: {from}\nTo: user@example.net\nSubject: dkimctl\n\nTest Mail.\n").into_bytes()
 }

@@ -1,4 +1,4 @@
-//! `dkimctl enable`: sendmail.dkim becomes the active sendmail.
+//! `dkimctl enable`: makes sendmail.dkim the active sendmail.
 
 use std::process::ExitCode;
 
@@ -36,7 +36,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let obstacles = steps(findings);
     if !obstacles.is_empty() {
         let text = format!(
-            "sendmail.dkim is not chosen, since no mail would be signed. What is missing:\n\n{}",
+            "sendmail.dkim was not activated, because no mail would be signed. Required steps:\n\n{}",
             numbered(&obstacles)
         );
         let result = json!({"active": false, "sendmail": install::active().ok()});
@@ -58,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         text.push_str("Mail From the domains of `dkimctl list` is signed.\n");
     } else {
         text.push_str(&format!(
-            "\nWhat is missing before all mail is signed:\n\n{}",
+            "\nRequired steps before all mail is signed:\n\n{}",
             numbered(&left)
         ));
     }

@@ -1,4 +1,4 @@
-//! `dkimctl explain`: what the wrapper would do with a message, and why.
+//! `dkimctl explain`: shows what the wrapper would do with a message, and why.
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ Arguments after `--` are the arguments of sendmail (default: -t -i).
 Exits with 0 if the message would be signed, 1 if not.
 ";
 
-/// All that is reported.
+/// The report.
 #[derive(Debug, Serialize)]
 struct Explanation {
     from: Option<String>,
@@ -46,14 +46,14 @@ struct Explanation {
     lookup: Vec<Looked>,
     domain: Option<String>,
     selectors: Vec<String>,
-    /// Domains that sign in addition.
+    /// The domains that sign in addition.
     also_sign_as: Vec<String>,
     keys: Vec<Key>,
     /// h= of the first signature.
     signed_fields: Vec<String>,
     decision: Decision,
     reason: Option<Reason>,
-    /// From the message as submitted to that as sent, signatures aside.
+    /// The changes to the message before it is signed, as a diff without the signatures.
     changes: String,
     signatures: Vec<String>,
 }
@@ -61,9 +61,9 @@ struct Explanation {
 #[derive(Debug, Serialize)]
 struct Key {
     path: PathBuf,
-    /// Mode and owners of each step of its path.
+    /// The mode and owner of each component of its path.
     steps: Vec<String>,
-    /// What is not as it should be.
+    /// The problems that were found.
     #[serde(skip)]
     wrong: Vec<Finding>,
 }
@@ -113,9 +113,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let name = args.text("--user")?;
     let user = match name {
-        Some(name) => user_named(name).ok_or_else(|| {
-            Failure::no_user(format_args!("no user {name:?} in the passwd data base"))
-        })?,
+        Some(name) => user_named(name)
+            .ok_or_else(|| Failure::no_user(format_args!("there is no user {name:?}")))?,
         None => User::real(),
     };
     let shown = match name {
@@ -171,7 +170,7 @@ impl Explanation {
             End::Unsigned(reason) => this.reason = Some(reason.into()),
             End::Failed(mut reason, on_error) => {
                 if plan.is_some() && !geteuid().is_root() {
-                    reason.push_str(" (of keys, only root can tell by this command)");
+                    reason.push_str(" (run as root to check keys)");
                 }
                 this.reason = Some(reason.into());
                 if on_error == OnError::Refuse {
@@ -196,11 +195,11 @@ impl Explanation {
         self.keys.iter().flat_map(|key| &key.wrong).cloned().chain(why).collect()
     }
 
-    /// The signatures, what they sign, and what else is another than was submitted.
+    /// Stores the signatures, the fields that they sign, and the changes to the message.
     fn take(&mut self, message: &[u8], signed: &[u8], count: usize) {
         let before = String::from_utf8_lossy(message).replace("\r\n", "\n");
         let after = String::from_utf8_lossy(signed).into_owned();
-        // Ours are the first fields: each selector made one.
+        // The first fields are the new signatures, one for each selector.
         let mut rest = after.as_str();
         for _ in 0..count {
             let field = field(rest);
@@ -224,7 +223,7 @@ impl Explanation {
         let mut line = |name: &str, value: &str| {
             text.push_str(&format!("{:11} {value}\n", format!("{name}:")));
         };
-        line("From", self.from.as_deref().unwrap_or("no author that counts"));
+        line("From", self.from.as_deref().unwrap_or("no usable address in From"));
         line("user", &self.user);
         for place in &self.lookup {
             line("looked at", &format!("{}: {}", place.path.display(), place.found.text()));
@@ -271,14 +270,15 @@ impl Key {
             shown.push(step.shown());
         }
         if !path.exists() {
-            let evidence = format!("{} is not there, or not for the caller to see", path.display());
+            let evidence =
+                format!("{} does not exist, or the caller may not see it", path.display());
             wrong.push(Finding::error("key", evidence, "").about(&path.display()));
         }
         Self { path, steps: shown, wrong }
     }
 }
 
-/// The first field of a header, its continuation lines included.
+/// The first field of a header, including its continuation lines.
 fn field(text: &str) -> &str {
     let mut length = 0_usize;
     for (index, line) in text.split_inclusive('\n').enumerate() {

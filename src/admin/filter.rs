@@ -1,4 +1,4 @@
-//! The wrapper as Postfix's content filter: which services hand mail to it, and for which clients. See docs/smtp.md.
+//! The wrapper as Postfix's content filter: which services pass mail to it, and for which clients. See docs/smtp.md.
 
 use super::postconf::{Postfix, Service, View};
 use crate::network::Network;
@@ -6,22 +6,22 @@ use crate::network::Network;
 /// The user that the filter runs as, unless config.toml names another one.
 pub(super) const USER: &str = "sendmail-dkim";
 
-/// The transport of master.cf, and what `content_filter` and FILTER name. With a next hop of its own, all recipients of a message
-/// stay in one message; Postfix would sort them by domain otherwise.
+/// The transport in master.cf, and the value of `content_filter` and FILTER. A next hop keeps all recipients in one message;
+/// otherwise Postfix would split them by domain.
 pub(super) const TRANSPORT: &str = "dkim";
 pub(super) const NEXT: &str = "dkim:dummy";
 
-/// Postfix hands as many recipients to the filter at once; smtpd(8) accepts no more (`smtpd_recipient_limit`).
+/// How many recipients Postfix passes to the filter at once; smtpd(8) accepts no more (`smtpd_recipient_limit`).
 pub(super) const RECIPIENTS: [&str; 2] = ["dkim_destination_recipient_limit", "1000"];
 
-/// Files of the configuration directory: addresses of clients, and their names.
+/// Tables in the configuration directory: addresses of clients, and names of clients.
 pub(super) const ADDRESSES: &str = "clients.cidr";
 pub(super) const NAMES: &str = "clients.regexp";
 /// Every client that authenticated.
 pub(super) const LOGINS: &str = "logins.regexp";
 
-/// The setting by which a service hands over the mail of some clients. Nothing else uses it as a rule, and as it is the last
-/// one that Postfix looks at, no other FILTER action overrides it.
+/// The setting with which a service passes on the mail of some clients. Other software rarely uses it, and Postfix evaluates it
+/// last, so no other FILTER action overrides it.
 pub(super) const SOME: &str = "smtpd_end_of_data_restrictions";
 
 /// The line of master.cf.
@@ -37,12 +37,12 @@ pub(super) fn is_submission(service: &Service) -> bool {
     const PORTS: [&str; 7] = ["smtp", "25", "submission", "587", "submissions", "smtps", "465"];
     let (name, kind) = service.name.rsplit_once('/').unwrap_or((&service.name, ""));
     let port = name.rsplit(':').next().unwrap_or(name);
-    // Behind postscreen(8).
+    // The service after postscreen(8).
     service.command == "smtpd"
         && (kind == "inet" && PORTS.contains(&port) || kind == "pass" && name == "smtpd")
 }
 
-/// Whether a service accepts mail of clients that are in no network of ours and did not authenticate.
+/// Whether a service accepts mail of clients that are in none of the trusted networks and did not authenticate.
 pub(super) fn accepts_strangers(view: &View<'_>) -> bool {
     let networks = Clients::of(words(view.value("mynetworks")));
     let knows_all = networks.left_out.iter().any(|entry| entry.contains(WIDE));
@@ -89,10 +89,10 @@ pub(super) fn asks_for_smtputf8(postfix: &Postfix) -> bool {
     })
 }
 
-/// Why a network is no client of ours.
+/// Why a network is not accepted as a client.
 const WIDE: &str = "too many addresses to be clients of this host";
 
-/// Whether a list of restrictions permits trusted clients alone before it rejects all others.
+/// Whether a list of restrictions only permits trusted clients and then rejects all others.
 fn refuses_strangers(list: &str) -> bool {
     const TRUSTED: [&str; 4] = [
         "permit_sasl_authenticated",
@@ -116,14 +116,14 @@ pub(super) fn words(list: &str) -> impl Iterator<Item = &str> {
     list.split([',', ' ', '\t', '\n', '\r']).filter(|word| !word.is_empty())
 }
 
-/// The clients whose mail is handed over.
+/// The clients whose mail goes to the filter.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Clients {
-    /// The first network that a client is in decides; `false`: its mail is not handed over.
+    /// The first network with the client decides. `false` means that its mail does not go to the filter.
     pub(super) networks: Vec<(Network, bool)>,
-    /// Names of hosts; with a leading dot, of all hosts below a domain. Likewise.
+    /// The same for host names. A leading dot means all hosts below a domain.
     pub(super) names: Vec<(String, bool)>,
-    /// Entries that are neither, or too large, and why.
+    /// Other entries and networks that are too large, with the reason.
     pub(super) left_out: Vec<String>,
 }
 
@@ -145,7 +145,7 @@ impl Clients {
         clients
     }
 
-    /// Brings the smaller networks first, and of two that are the same the one that is not handed over: as OpenDKIM decides.
+    /// Sorts smaller networks first, and for equal networks the excluded one first, as OpenDKIM decides.
     pub(super) fn by_size(mut self) -> Self {
         self.networks.sort_by_key(|(network, is_in)| (std::cmp::Reverse(network.prefix()), *is_in));
         self.names.sort_by_key(|(name, is_in)| {
@@ -157,16 +157,16 @@ impl Clients {
     /// The table of addresses, `cidr_table(5)`.
     pub(super) fn addresses(&self) -> String {
         let rows = self.networks.iter().map(|(network, is_in)| (network.to_string(), *is_in));
-        table("cidr_table(5): the first row that has the client's address counts.", rows)
+        table("cidr_table(5): the first row that matches the client's address applies.", rows)
     }
 
-    /// The table of names, `regexp_table(5)`. The name is one that Postfix has verified: it leads back to the address.
+    /// The table of names, `regexp_table(5)`. Postfix has verified the name: it resolves to the address.
     pub(super) fn name_table(&self) -> String {
         let rows = self.names.iter().map(|(name, is_in)| {
             let anchor = if name.starts_with('.') { "" } else { "^" };
             (format!("/{anchor}{}$/", name.replace('.', "\\.")), *is_in)
         });
-        table("regexp_table(5): the first row that has the client's name counts.", rows)
+        table("regexp_table(5): the first row that matches the client's name applies.", rows)
     }
 }
 

@@ -1,4 +1,4 @@
-//! Records in the forms that DNS services take.
+//! Writes records in the formats of DNS services.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -9,10 +9,10 @@ use crate::dkim::{Domain, Selector};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub(super) struct TxtRecord {
     pub(super) domain: String,
-    /// `None` for a record that is not a key's.
+    /// `None` for a record that is not a key record.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) selector: Option<String>,
-    /// In full, without a dot at its end.
+    /// The full name, without a trailing dot.
     pub(super) name: String,
     pub(super) value: String,
 }
@@ -29,14 +29,14 @@ impl TxtRecord {
     }
 }
 
-/// A form of writing records.
+/// A format of records.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Format {
     /// A zone file (RFC 1035 §5).
     Zone,
-    /// A line each: the name, a tabulator, the value without quotes.
+    /// One line for each record: the name, a tab, the value without quotes.
     Plain,
-    /// What `aws route53 change-resource-record-sets --change-batch` takes.
+    /// The input of `aws route53 change-resource-record-sets --change-batch`.
     Route53,
     /// The body of a request to Cloudflare's `dns_records/batch`.
     Cloudflare,
@@ -91,10 +91,10 @@ impl Format {
     }
 }
 
-/// Seconds, where a service requires a time to live.
+/// The time to live in seconds, if a service requires one.
 const TTL: u32 = 3600;
 
-/// Runs of records of one domain.
+/// Groups adjacent records of the same domain.
 fn by_domain(records: &[TxtRecord]) -> impl Iterator<Item = &[TxtRecord]> {
     records.chunk_by(|one, other| one.domain == other.domain)
 }
@@ -103,8 +103,8 @@ fn pretty(value: &Value) -> String {
     format!("{value:#}\n")
 }
 
-/// The value in strings of at most 255 bytes (RFC 1035 §3.3.14). Where there are several, p= begins
-/// one, so that people find it.
+/// Splits a value into strings of at most 255 bytes (RFC 1035 §3.3.14). If there are several, p= begins one, so that people find
+/// it.
 fn strings(value: &str) -> Vec<&str> {
     if value.len() <= 255 {
         return vec![value];
@@ -113,7 +113,7 @@ fn strings(value: &str) -> Vec<&str> {
     let (tags, key) = value.split_at_checked(start).unwrap_or(("", value));
     let mut strings = Vec::new();
     for mut rest in [tags, key] {
-        // The text is ASCII, so it can be cut anywhere.
+        // The text is ASCII, so it can be split anywhere.
         while let Some((string, after)) = rest.split_at_checked(255) {
             strings.push(string);
             rest = after;
@@ -125,7 +125,7 @@ fn strings(value: &str) -> Vec<&str> {
     strings
 }
 
-/// Strings as zone files have them (RFC 1035 §5.1), with what is put between them.
+/// Quoted strings as in zone files (RFC 1035 §5.1), with a separator.
 fn quoted(value: &str, between: &str) -> String {
     let quote = |string: &str| format!("\"{}\"", string.replace('\\', "\\\\").replace('"', "\\\""));
     strings(value).into_iter().map(quote).collect::<Vec<_>>().join(between)
@@ -158,7 +158,7 @@ fn cloudflare(record: &TxtRecord, ttl: u32) -> Value {
     })
 }
 
-/// An update that can be sent twice: what is there goes first.
+/// An update that can be repeated, because it first deletes the existing record.
 fn nsupdate(record: &TxtRecord, ttl: u32) -> String {
     let (name, strings) = (&record.name, quoted(&record.value, " "));
     format!("update delete {name}. TXT\nupdate add {name}. {ttl} TXT {strings}\n")
@@ -169,7 +169,7 @@ fn octodns(records: &[TxtRecord], ttl: u32) -> String {
     let mut text = format!("---\n# {}.yaml\n", first.domain);
     for record in records {
         let name = record.name.strip_suffix(&format!(".{}", record.domain));
-        // It splits long values itself, and wants semicolons escaped.
+        // octoDNS splits long values itself, and requires escaped semicolons.
         let value = record.value.replace('\\', "\\\\").replace(';', "\\;").replace('\'', "''");
         text.push_str(&format!(
             "'{}':\n  ttl: {ttl}\n  type: TXT\n  value: '{value}'\n",

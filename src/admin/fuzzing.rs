@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_finding_is_one_line_whatever_it_quotes() {
+    fn a_finding_is_a_single_line_even_if_it_quotes_several() {
         let message = b"DKIM-Signature: v=1; a=x\n y; d=x.test; s=s; h=From; bh=AA==; b=AA==\nFrom: a@x.test\n\n";
         let (_, text) = verified(message, |_, _| Lookup::NotFound).unwrap();
         let lines: Vec<&str> = text.lines().collect();

@@ -1,4 +1,4 @@
-//! `dkimctl genkey`: a key, the record to publish and the domain file. Overwrites nothing.
+//! `dkimctl genkey`: creates a key, the record to publish and the domain file. Overwrites nothing.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -109,14 +109,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(made.exit_code())
 }
 
-/// Reports a step on stderr, if that is asked for.
+/// Reports a step on stderr with --verbose.
 fn report(args: &Args, what: impl Display) {
     if args.has("--verbose") {
         warn(what);
     }
 }
 
-/// What the record says beside the key.
+/// The tags of the record other than the key.
 fn terms(args: &Args) -> Result<Terms, Failure> {
     let hashes = |list: &str| Terms::default().with_hashes(list);
     let terms = args.value("--hash-algorithms", hashes)?.unwrap_or_default();

@@ -1,5 +1,5 @@
-//! Reading files: regular ones only, up to a size. A FIFO or a device in the place of a file holds up no command, and a
-//! file without end fills no memory.
+//! Reads regular files up to a limit. So a FIFO or a device instead of a file cannot block a command, and an endless file cannot
+//! fill the memory.
 
 use std::fs::{self, DirEntry, File, OpenOptions};
 use std::io::{self, Read};
@@ -24,7 +24,7 @@ pub(super) const MESSAGE: u64 = 256 << 20;
 
 /// Opens a regular file.
 pub(super) fn open(path: &Path) -> io::Result<File> {
-    // O_NONBLOCK: the opening of a FIFO would wait for a writer.
+    // O_NONBLOCK: opening a FIFO would block until there is a writer.
     let flags = OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
     let file = OpenOptions::new().read(true).custom_flags(flags.bits()).open(path)?;
     if !file.metadata()?.is_file() {
@@ -36,7 +36,7 @@ pub(super) fn open(path: &Path) -> io::Result<File> {
 /// Reads a file of at most `largest` bytes.
 pub(super) fn read(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     let file = open(path)?;
-    // Room for all at once: a Vec that grows leaves copies behind, which may be of a key.
+    // Room for the whole file: a Vec that grows leaves copies behind, which may contain a key.
     let length = file.metadata()?.len().min(largest);
     let room = usize::try_from(length).unwrap_or_default().saturating_add(32);
     read_into(Vec::with_capacity(room), file, largest)
@@ -47,13 +47,13 @@ pub(super) fn key(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     read(path, LARGEST_KEY as u64).map(Zeroizing::new)
 }
 
-/// The same as [`read`] for text.
+/// Like [`read`], for text.
 pub(super) fn text(path: &Path, largest: u64) -> io::Result<String> {
     let not_text = |_| io::Error::new(io::ErrorKind::InvalidData, "not UTF-8 text");
     String::from_utf8(read(path, largest)?).map_err(not_text)
 }
 
-/// Reads a text file below the configuration directory; `None` where there is none.
+/// Reads a text file below the configuration directory. `None` if it does not exist.
 pub(super) fn optional(path: &Path) -> Result<Option<String>, Failure> {
     match text(path, CONFIGURATION) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
@@ -61,8 +61,8 @@ pub(super) fn optional(path: &Path) -> Result<Option<String>, Failure> {
     }
 }
 
-/// The same as [`read`] for a file of the command line; `-` is standard input. What the shell has opened, as for `<(command)`,
-/// may be a pipe: it is waited for as standard input is.
+/// The same as [`read`] for a file of the command line; `-` is standard input. A file that the shell has opened, as for
+/// `<(command)`, may be a pipe and is read like standard input.
 pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
     if path == Path::new("-") {
         return stdin(largest);
@@ -119,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_or_a_folder_is_no_file() {
+    fn a_device_or_a_folder_is_not_a_file() {
         for path in ["/dev/zero", "/dev/null", "/"] {
             let error = read(Path::new(path), 10).unwrap_err();
             assert_eq!(error.to_string(), "not a regular file", "{path}");

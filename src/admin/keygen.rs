@@ -1,5 +1,4 @@
-//! A new key with its record and, where the domain has none, its domain file: what `genkey` and `add` have in common. Overwrites
-//! nothing.
+//! Creates a key with its record and, if the domain has none, its domain file. Shared by `genkey` and `add`. Overwrites nothing.
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -26,7 +25,7 @@ pub(super) const USERS: Opt = Opt("--users LIST", "only these users may sign, as
 pub(super) const GROUPS: Opt =
     Opt("--groups LIST", "only members of these groups may sign, as a,b");
 
-/// A key that is wanted.
+/// A key to create.
 #[derive(Clone, Debug)]
 pub(super) struct Wanted {
     pub(super) domain: Domain,
@@ -34,15 +33,15 @@ pub(super) struct Wanted {
     pub(super) kind: Kind,
     pub(super) terms: Terms,
     pub(super) signers: Signers,
-    /// Whether the record's file has the whole name.
+    /// Whether the record file has the full name.
     pub(super) is_full: bool,
-    /// Outside of the tree.
+    /// A directory outside the tree.
     pub(super) directory: Option<PathBuf>,
     /// Whether a new domain is signed only once DNS has the record.
     pub(super) waits: bool,
 }
 
-/// Type and size of a key.
+/// The type and size of a key.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
     pub(super) algorithm: Algorithm,
@@ -50,7 +49,7 @@ pub(super) struct Kind {
 }
 
 impl Kind {
-    /// That of the options.
+    /// Reads the options.
     pub(super) fn of(args: &Args) -> Result<Self, Failure> {
         let algorithm = args.text("--type")?.and_then(Algorithm::of_key_type);
         let algorithm = algorithm.unwrap_or(Algorithm::RsaSha256);
@@ -65,15 +64,13 @@ impl Kind {
             }
         };
         if bits < RSA_BITS {
-            warn(format_args!(
-                "a key of {bits} bits is weak; {RSA_BITS} is what receivers ask for"
-            ));
+            warn(format_args!("a key of {bits} bits is weak; receivers expect {RSA_BITS}"));
         }
         Ok(Self { algorithm, bits })
     }
 }
 
-/// Who may sign; all users where nobody is named.
+/// Who may sign. If no user or group is named, every user may.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signers {
     users: Option<Vec<String>>,
@@ -81,7 +78,7 @@ pub(super) struct Signers {
 }
 
 impl Signers {
-    /// Those of the options.
+    /// Reads the options.
     pub(super) fn of(args: &Args) -> Result<Self, Failure> {
         let list = |name: &str| {
             let list = args.text(name)?;
@@ -105,7 +102,7 @@ impl Signers {
         Self { users: config.file.users.clone(), groups: config.file.groups.clone() }
     }
 
-    fn is_anybody(&self) -> bool {
+    fn is_every_user(&self) -> bool {
         self.users.is_none() && self.groups.is_none()
     }
 
@@ -130,7 +127,7 @@ pub(super) struct Made {
 }
 
 impl Wanted {
-    /// Makes the key and its files.
+    /// Creates the key and its files.
     pub(super) fn make(self, etc: &Path) -> Result<Made, Failure> {
         let own = || etc.join("keys").join(self.domain.as_str());
         let folder = self.directory.clone().unwrap_or_else(own);
@@ -143,9 +140,9 @@ impl Wanted {
         if let Some(config) = waiting {
             return self.go_on(etc, files, &config);
         }
-        // Before the work; the files are made in a way that can't overwrite anyhow.
+        // Checked early, before the key is generated. Creating the files cannot overwrite others anyway.
         files.refuse_existing()?;
-        if !self.signers.is_anybody()
+        if !self.signers.is_every_user()
             && (self.directory.is_some() || file.symlink_metadata().is_ok())
         {
             let what = "exists already: write `users` and `groups` into it";
@@ -171,7 +168,7 @@ impl Wanted {
                 names.join(", ")
             )));
         }
-        if !self.signers.is_anybody() && self.signers != Signers::named_in(config) {
+        if !self.signers.is_every_user() && self.signers != Signers::named_in(config) {
             return Err(Failure::exists(format_args!(
                 "{domain} waits for its record with other `users` and `groups`: dkimctl remove {domain} ends that"
             )));
@@ -227,7 +224,7 @@ impl Wanted {
             let text = selectors.as_bytes();
             let readers = Readers::All;
             if !self.waits {
-                // The last: a domain file without its key would make errors of mail.
+                // Written last: with a domain file without its key, mail would cause errors.
                 files.push(NewFile { path: file, text, readers });
             } else if waiting.symlink_metadata().is_err() {
                 // The first: what a crash cuts off is known by it.
@@ -261,12 +258,12 @@ impl Made {
         self.published.is_some() && !self.is_published()
     }
 
-    /// What keeps this key from signing, beside what `missing` says of its domain.
+    /// The steps before this key signs, in addition to those that `missing` returns for its domain.
     pub(super) fn own_steps(&self, etc: &Path) -> Vec<Finding> {
         let Wanted { domain, selector, directory, .. } = &self.wanted;
         if let Some(directory) = directory {
-            let evidence = format!("nothing signs with a key in {}", directory.display());
-            let remedy = "name the key in a domain file, as genkey does without -D";
+            let evidence = format!("keys in {} are not used for signing", directory.display());
+            let remedy = "add the key to a domain file, as genkey does without -D";
             return vec![
                 Finding::warning("elsewhere", evidence, remedy).about(&directory.display()),
             ];
@@ -275,7 +272,7 @@ impl Made {
             // The other step says what to do.
             return Vec::new();
         }
-        // Where the domain files can't be read, another step says why.
+        // If the domain files cannot be read, another step has the reason.
         let names = |config: Option<DomainConfig>| {
             config.is_some_and(|config| config.selectors().contains(selector))
         };
@@ -283,10 +280,10 @@ impl Made {
             let file = domains::file(etc, domain);
             let step = Finding::warning(
                 "not-named",
-                format!("{} was there already and does not name the key", file.display()),
+                format!("{} existed already and does not name the key", file.display()),
                 format!(
-                    "dkimctl use {domain} {selector}, once the DNS has the record; it takes the place of the \
-                     other selectors, unless they are named too"
+                    "dkimctl use {domain} {selector}, once DNS has the record; it replaces the \
+                     other selectors, unless they are named, too"
                 ),
             );
             return vec![step.about(domain)];
@@ -300,7 +297,7 @@ impl Made {
         match &self.published {
             None => Some(Finding::warning(
                 "publish",
-                "no command but testkey and rotate asks the DNS; without the record no receiver can verify the \
+                "only testkey and rotate query DNS; without the record no receiver can verify the \
                  signature",
                 format!("publish the record, and ask for it: dkimctl testkey {domain}"),
             )),
@@ -323,7 +320,7 @@ impl Made {
         }
     }
 
-    /// The record, as it is published, and where the key is.
+    /// The record to publish, and the path of the key.
     pub(super) fn text(&self) -> Result<String, Failure> {
         let Wanted { domain, selector, .. } = &self.wanted;
         let name = selector.record_name(domain);
@@ -337,20 +334,20 @@ impl Made {
         let value = self.record.text()?;
         Ok(format!(
             "Publish this record in the zone of {domain}:\n\n{entry}\n\
-             or, where a form asks for it, as type TXT with\n\n  \
+             or, in a web form, as type TXT with\n\n  \
              name   {name}\n  value  {value}\n\n{key}"
         ))
     }
 
-    /// Who may sign, where that is everybody; empty where somebody is named.
+    /// A remark if every user may sign; empty if users or groups are named.
     pub(super) fn who(&self, etc: &Path) -> String {
         let domain = &self.wanted.domain;
         let is_limited =
             |config: &DomainConfig| config.file.users.is_some() || config.file.groups.is_some();
         match domains::own(etc, domain) {
             Ok(Some(config)) if self.wanted.directory.is_none() && !is_limited(&config) => format!(
-                "Every user of this host may sign mail From {domain}; `users` and `groups` in the domain file limit \
-                 that.\n"
+                "Every user of this host may sign mail From {domain}; set `users` and `groups` in the domain file to \
+                 limit this.\n"
             ),
             Ok(_) | Err(_) => String::new(),
         }

@@ -1,4 +1,4 @@
-//! `dkimctl list`: the domains that are signed, with which selectors and for whom.
+//! `dkimctl list`: lists the domains, their selectors and who may sign for them.
 
 use std::process::ExitCode;
 

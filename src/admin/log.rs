@@ -1,4 +1,4 @@
-//! `dkimctl log`: what became of mail, by domain, result and reason.
+//! `dkimctl log`: counts the messages in the log by domain, result and reason.
 
 mod summary;
 mod tally;
@@ -72,7 +72,7 @@ fn time(text: &str, now: UtcTime) -> Result<UtcTime, &'static str> {
     )
 }
 
-/// The log file of the host, unless the last line in it is old: a host that has only the journal today may still have one.
+/// The log file of the host, unless its last line is old: a host that only uses the journal may still have an old file.
 fn written_lately(now: UtcTime) -> Option<PathBuf> {
     let is_new = |path: &&&str| {
         let modified = std::fs::metadata(path).and_then(|found| found.modified());

@@ -9,7 +9,7 @@ use serde_json::json;
 use super::dns::{Answer, Authority, Dns, Found};
 use crate::dkim::{PublicKey, Record, RecordError};
 
-/// What one server has.
+/// The answer of one server.
 #[derive(Debug)]
 pub(super) struct Sight {
     pub(super) server: String,
@@ -34,7 +34,7 @@ pub(super) enum Has {
     Nothing,
     /// Something that no verifier could use for this key.
     Other(String),
-    /// It did not say.
+    /// The server did not answer.
     Unknown(String),
 }
 
@@ -50,24 +50,24 @@ impl Has {
         }
     }
 
-    /// In words.
+    /// A text for people.
     pub(super) fn text(&self) -> String {
         match self {
             Self::Key => "has the key".to_owned(),
-            Self::Revoked => "has the key revoked".to_owned(),
+            Self::Revoked => "has the record of a revoked key".to_owned(),
             Self::Nothing => "has no record".to_owned(),
             Self::Other(what) => format!("has something else: {what}"),
-            Self::Unknown(why) => format!("does not say: {why}"),
+            Self::Unknown(why) => format!("does not answer: {why}"),
         }
     }
 }
 
-/// What every server of the zone has for a name. Never empty.
+/// The answers of all servers of the zone for a name. Never empty.
 pub(super) fn look(dns: &Dns, name: &str, key: Option<&PublicKey>) -> Vec<Sight> {
     let answers = match dns.everywhere(name) {
         Ok(answers) => answers,
-        Err(trouble) => {
-            let has = Has::Unknown(trouble.to_string());
+        Err(error) => {
+            let has = Has::Unknown(error.to_string());
             return vec![Sight { server: "the DNS".to_owned(), has }];
         }
     };
@@ -81,10 +81,10 @@ pub(super) fn look(dns: &Dns, name: &str, key: Option<&PublicKey>) -> Vec<Sight>
 fn has(found: Found, key: Option<&PublicKey>) -> Has {
     let records = match found {
         Found::NoRecords | Found::NoName => return Has::Nothing,
-        Found::Unknown(trouble) => return Has::Unknown(trouble.to_string()),
+        Found::Unknown(error) => return Has::Unknown(error.to_string()),
         Found::Records(records) => records,
     };
-    // With several a verifier takes any (§3.6.2.2).
+    // With several records, a verifier may use any of them (§3.6.2.2).
     let [record] = records.as_slice() else {
         return Has::Other(format!("{} TXT records", records.len()));
     };
@@ -122,12 +122,12 @@ pub(super) fn all(sights: &[Sight], has: &Has) -> bool {
     !sights.is_empty() && sights.iter().all(|sight| sight.has == *has)
 }
 
-/// Whether a server says that it has something else, and does not only keep silent.
+/// Whether a server answers with another record. A server that does not answer does not count.
 pub(super) fn some_lack(sights: &[Sight]) -> bool {
     sights.iter().any(|sight| !matches!(sight.has, Has::Key | Has::Unknown(_)))
 }
 
-/// Whether a server keeps silent.
+/// Whether a server does not answer.
 pub(super) fn some_unknown(sights: &[Sight]) -> bool {
     sights.iter().any(|sight| matches!(sight.has, Has::Unknown(_)))
 }

@@ -1,5 +1,5 @@
-//! `dkimctl`, the administrator's command: a table of subcommands, and what they share. Runs with the
-//! rights of whoever calls it.
+//! `dkimctl`, the administrator's command: a table of subcommands, and what they share. It has only the permissions of its
+//! caller.
 
 #![forbid(unsafe_code)]
 

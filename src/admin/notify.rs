@@ -1,4 +1,4 @@
-//! Mail from `dkimctl` to the administrator, by the sendmail that is active on this host.
+//! Sends mail from `dkimctl` to the administrator with the active sendmail of this host.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -13,16 +13,16 @@ pub(super) const MAIL: Opt = Opt("--mail ADDRESS", "mail what is new to this add
 
 const SENDMAIL: &str = "/usr/sbin/sendmail";
 
-/// The first label of the name of this host, or all of it.
+/// The first label of the name of this host, or the whole name if it has no dot.
 pub(super) fn host_name() -> String {
     let name = input::text(Path::new("/proc/sys/kernel/hostname"), input::CONFIGURATION);
     name.unwrap_or_default().trim().to_owned()
 }
 
-/// An address for a command line and a header field; aliases of this host have no domain.
+/// Checks an address for use on a command line and in a header field. Aliases of this host have no domain.
 ///
 /// # Errors
-/// It could be something else in one of them.
+/// It is not safe in one of them.
 pub(super) fn address(text: &str) -> Result<String, &'static str> {
     let is_plain =
         |char: char| char.is_ascii_alphanumeric() || "@.!#$%&'*+/=?^_`{|}~-".contains(char);
@@ -47,7 +47,7 @@ pub(super) fn mail(address: &str, subject: &str, text: &str) -> Result<(), Failu
         .stderr(Stdio::piped())
         .spawn();
     let mut child = child.map_err(|error| failed(format!("{SENDMAIL}: {}", plain(&error))))?;
-    // One that does not read it says why.
+    // A sendmail that does not read the message reports the reason.
     let written = child.stdin.take().map(|mut stdin| stdin.write_all(message.as_bytes()));
     let output = child.wait_with_output().map_err(|error| failed(plain(&error)))?;
     if output.status.success() && written.is_some_and(|written| written.is_ok()) {

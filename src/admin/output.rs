@@ -1,4 +1,4 @@
-//! What `dkimctl` prints, and how it fails.
+//! The output and the errors of `dkimctl`.
 
 use std::fmt;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -50,11 +50,11 @@ failures! {
     unavailable = 69 "unavailable",
     /// `EX_SOFTWARE`: a bug.
     software = 70 "software",
-    /// `EX_OSERR`: the system lacks what it should have.
+    /// `EX_OSERR`: the system lacks something that is required.
     system = 71 "system",
     /// `EX_CANTCREAT`: a file exists already.
     exists = 73 "cannot-create",
-    /// `EX_TEMPFAIL`: another process is at work; call it again later.
+    /// `EX_TEMPFAIL`: another process is running; try again later.
     busy = 75 "busy",
     /// `EX_NOPERM`: the caller may not read or change it.
     permission = 77 "permission",
@@ -64,7 +64,7 @@ failures! {
 
 const USAGE: u8 = 64;
 const NO_INPUT: u8 = 66;
-/// `EX_CANTCREAT`: a file can't be made.
+/// `EX_CANTCREAT`: a file cannot be created.
 const CANNOT_CREATE: u8 = 73;
 /// `EX_IOERR`: reading or writing failed.
 const IO: u8 = 74;
@@ -93,13 +93,13 @@ impl Failure {
         Self { what: format!("{}: {remedy}", self.what), remedy, ..self }
     }
 
-    /// A file can't be read.
+    /// The failure if a file cannot be read.
     pub(super) fn reading(path: &Path, error: &io::Error) -> Self {
         let unreadable = [
             io::ErrorKind::NotFound,
             io::ErrorKind::IsADirectory,
             io::ErrorKind::NotADirectory,
-            // Not a regular file, or too large a one: see `input`.
+            // Not a regular file, or too large: see `input`.
             io::ErrorKind::InvalidInput,
             io::ErrorKind::FileTooLarge,
         ];
@@ -109,7 +109,7 @@ impl Failure {
             .about(path.display())
     }
 
-    /// A file or folder can't be made.
+    /// The failure if a file or folder cannot be created.
     pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
         Self::new(
             unless_denied(CANNOT_CREATE, error),
@@ -118,18 +118,18 @@ impl Failure {
         .about(path.display())
     }
 
-    /// A file can't be changed or removed.
+    /// The failure if a file cannot be changed or removed.
     pub(super) fn changing(path: &Path, error: &io::Error) -> Self {
         let what = format_args!("cannot change {path:?}: {}", plain(error));
         Self::new(unless_denied(IO, error), what).about(path.display())
     }
 
-    /// There is nothing to do anything with.
+    /// The failure if there are no domains.
     pub(super) fn empty() -> Self {
         Self::missing("no domains yet").fixed_by("dkimctl add DOMAIN")
     }
 
-    /// A domain has no domain file.
+    /// The failure if a domain has no domain file.
     pub(super) fn no_domain_file(domain: &Domain) -> Self {
         let failure = Self::missing(format_args!("no domain file of {domain}")).about(domain);
         failure.fixed_by(format_args!("dkimctl add {domain}"))
@@ -183,7 +183,7 @@ impl fmt::Display for Failure {
     }
 }
 
-/// A key that was just made can't be written: a bug.
+/// A new key cannot be encoded. This is a bug.
 impl From<KeyError> for Failure {
     fn from(error: KeyError) -> Self {
         Self::software(error)
@@ -199,11 +199,11 @@ impl From<lexopt::Error> for Failure {
 /// One line on stderr.
 pub(super) fn warn(what: impl fmt::Display) {
     let line = printable(&what.to_string()).replace('\n', "\\n");
-    // There is nowhere to report it if that fails.
+    // If this fails, there is no other place to report it.
     drop(io::stderr().lock().write_all(format!("dkimctl: {line}\n").as_bytes()));
 }
 
-/// Text on stdout, for people. A reader that stops early (`| head`) is no failure.
+/// Text on stdout, for people. A reader that stops early (`| head`) is not an error.
 pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
     match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
@@ -247,17 +247,17 @@ pub(super) struct Envelope<'a, R: ?Sized, F: ?Sized> {
 /// The version of the envelope: a number that changes when scripts have to.
 pub(super) const VERSION: u8 = 1;
 
-/// A value as JSON, for a script. What a terminal would not show is escaped as in JSON, which is the same to the script.
+/// A value as JSON, for a script. Characters that a terminal does not show are escaped, which makes no difference to a script.
 pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::software)?;
     say(&format!("{}\n", printable_json(&text)))
 }
 
-/// How far a long command is: a line on stderr, if that is a terminal, after the first second.
+/// The progress of a long command: a line on stderr, if that is a terminal, after the first second.
 #[derive(Debug)]
 pub(super) struct Progress {
     what: &'static str,
-    /// When the line is written next; `None`: never.
+    /// When the line is written next. `None` means never.
     due: Option<Instant>,
     is_shown: bool,
     /// How many items one part has, and how many items there are.
@@ -265,15 +265,15 @@ pub(super) struct Progress {
 }
 
 impl Progress {
-    /// How often the line is written at most.
+    /// The shortest time between two updates of the line.
     pub(super) const INTERVAL: Duration = Duration::from_millis(200);
 
-    /// No line.
+    /// A progress without a line.
     pub(super) fn none() -> Self {
         Self { what: "", due: None, is_shown: false, parts: None }
     }
 
-    /// A line that says what is counted, such as `records`.
+    /// A progress with a line that names what is counted, such as `records`.
     pub(super) fn of(what: &'static str) -> Self {
         let after = Duration::from_secs(1);
         let due = Instant::now().checked_add(after).filter(|_| io::stderr().is_terminal());
@@ -299,7 +299,7 @@ impl Progress {
         }
     }
 
-    /// Removes the line: other text follows.
+    /// Removes the line, because other text follows.
     pub(super) fn hide(&mut self) {
         if self.is_shown {
             self.is_shown = false;
@@ -312,7 +312,7 @@ impl Progress {
     }
 }
 
-/// Rows in columns: aligned on a terminal, else separated by tabs, for programs that cut.
+/// Formats rows in columns: aligned on a terminal, else separated by tabs for other programs.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
     columns(rows, io::stdout().is_terminal())
 }
@@ -335,7 +335,7 @@ fn columns(rows: &[Vec<String>], is_aligned: bool) -> String {
     rows.iter().map(line).collect()
 }
 
-/// The difference of two texts, each with its name, as a unified diff; empty if they are the same.
+/// A unified diff of two texts with their names. Empty if they are the same.
 pub(super) fn diff(
     (before_name, before): (&str, &str),
     (after_name, after): (&str, &str),
@@ -344,7 +344,7 @@ pub(super) fn diff(
     diff.unified_diff().header(before_name, after_name).to_string()
 }
 
-/// All of a text, the lines that are not in an earlier one marked by `+`.
+/// A whole text, in which lines that are not in an earlier text are marked by `+`.
 pub(super) fn marked(before: &str, after: &str) -> String {
     let diff = TextDiff::from_lines(before, after);
     let after = diff.iter_all_changes().filter(|change| change.tag() != ChangeTag::Delete);
@@ -361,9 +361,9 @@ pub(super) fn message_text(message: &[u8]) -> String {
     text
 }
 
-/// Text as a terminal may get it: line ends, tabs and all that can be seen stay as they are; control characters, what
-/// turns the direction of text round, and what has no width are escaped as in Rust. So a message, a record or the name of
-/// a file shows what it is, and gives the terminal no orders.
+/// Makes text safe for a terminal: line ends, tabs and visible characters stay; control characters, characters that change the
+/// direction of text, and characters without width are escaped as in Rust. So a message, a record or a file name cannot control
+/// the terminal.
 pub(super) fn printable(text: &str) -> String {
     let is_kept = |char| matches!(char, '\n' | '\t' | '"' | '\'' | '\\' | IDEOGRAPHIC_SPACE);
     let mut shown = String::with_capacity(text.len());
@@ -376,7 +376,7 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
-/// The same for JSON, whose strings already escape what is below U+0020.
+/// The same for JSON, whose strings already escape characters below U+0020.
 fn printable_json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
@@ -423,14 +423,14 @@ mod tests {
         for (text, shown) in [
             ("\u{1b}[31mred\u{7}\u{8}\u{0}\r\n", "\\u{1b}[31mred\\u{7}\\u{8}\\0\\r\n"),
             ("\u{7f}\u{9b}1A\u{85}\u{b}", "\\u{7f}\\u{9b}1A\\u{85}\\u{b}"),
-            // Bidirectional overrides and isolates, no width, tags, separators of lines.
+            // Bidirectional overrides and isolates, characters without width, tags, line separators.
             ("a\u{202e}b\u{2066}c\u{200b}\u{feff}", "a\\u{202e}b\\u{2066}c\\u{200b}\\u{feff}"),
             ("\u{61c}\u{2028}\u{e0041}", "\\u{61c}\\u{2028}\\u{e0041}"),
         ] {
             assert_eq!(printable(text), shown);
             let json = json(text);
             assert!(json.chars().all(|char| matches!(char, ' '..='~')), "{json}");
-            // To a script it is what it was.
+            // For a script the value is unchanged.
             assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
         }
     }

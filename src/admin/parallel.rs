@@ -1,4 +1,4 @@
-//! Work on many items at once. The results come in the order of the items, each as soon as all before it are there.
+//! Works on many items at once. The results are passed on in the order of the items, each as soon as all earlier ones are ready.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,18 +9,18 @@ use std::thread;
 
 use super::output::Progress;
 
-/// Threads for work that waits for DNS servers, which bound by themselves what each is asked at once.
+/// The number of threads for DNS lookups, which limit the queries to each server themselves.
 pub(super) const WAITING: usize = 64;
 
-/// Threads for work that computes.
+/// The number of threads for computations.
 pub(super) fn cores() -> usize {
     thread::available_parallelism().map_or(1, NonZero::get)
 }
 
-/// Runs `work` on each item, on that many threads at most, and passes the results to `each`.
+/// Runs `work` on each item, on at most this many threads, and passes the results to `each`.
 ///
 /// # Errors
-/// That of `each`, after which nothing new is begun.
+/// The error of `each`, after which no new work is started.
 pub(super) fn in_order<T: Sync, R: Send, E>(
     items: &[T],
     threads: usize,
@@ -39,7 +39,7 @@ pub(super) fn in_order<T: Sync, R: Send, E>(
         }
     };
     thread::scope(|scope| {
-        // It ends with this scope: then no thread begins anything more.
+        // Dropped at the end of this scope, so that no thread starts new work.
         let (results, arriving) = channel();
         let run = &run;
         let mut started = 0..items.len().min(threads);
@@ -47,7 +47,7 @@ pub(super) fn in_order<T: Sync, R: Send, E>(
             let results = results.clone();
             thread::Builder::new().spawn_scoped(scope, move || run(results)).is_ok()
         };
-        // Where the system allows fewer threads, it takes longer.
+        // If the system allows fewer threads, the work takes longer.
         if started.by_ref().take_while(start).count() == 0 {
             return items.iter().map(&work).try_for_each(each);
         }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn results_come_in_the_order_of_the_items_whichever_is_ready_first() {
+    fn results_come_in_the_order_of_the_items() {
         let items: Vec<u64> = (0..100).collect();
         let slow_first = |item: &u64| {
             sleep(Duration::from_millis(if item.is_multiple_of(10) { 5 } else { 0 }));

@@ -1,4 +1,4 @@
-//! What Postfix is set to, for all of it and for each of its services (postconf(1)).
+//! The settings of Postfix, in general and for each of its services (postconf(1)).
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -6,7 +6,7 @@ use std::process::Command;
 use super::input;
 use crate::report::plain;
 
-/// Settings of main.cf, and what master.cf makes of them for single services.
+/// The settings of main.cf, and those that master.cf overrides for single services.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Postfix {
     main: BTreeMap<String, String>,
@@ -20,12 +20,12 @@ pub(super) struct Service {
     pub(super) name: String,
     /// The program: `smtp`, `cleanup`, ...
     pub(super) command: String,
-    /// The whole line, one space between two words.
+    /// The whole line, with single spaces.
     line: String,
     settings: BTreeMap<String, String>,
 }
 
-/// The settings as one service sees them.
+/// The settings that apply to one service.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct View<'a> {
     postfix: &'a Postfix,
@@ -33,12 +33,12 @@ pub(super) struct View<'a> {
 }
 
 impl Postfix {
-    /// Asks postconf(1).
+    /// Runs postconf(1).
     ///
     /// # Errors
-    /// It can't be run, or fails.
+    /// It cannot be run, or fails.
     pub(super) fn ask() -> Result<Self, String> {
-        // -x expands; before 2.10 there is none, and before 2.11 no -M and -P.
+        // -x expands the values. It does not exist before Postfix 2.10; -M and -P do not exist before 2.11.
         let main = postconf(&["-x"]).or_else(|_| postconf(&[]))?;
         let services = postconf(&["-M"]).unwrap_or_default();
         let settings = postconf(&["-Px"]).unwrap_or_default();
@@ -61,7 +61,7 @@ impl Postfix {
         Self { main, services }
     }
 
-    /// On Debian a path in `myorigin` means the first line of that file.
+    /// On Debian, a path in `myorigin` means the first line of this file.
     fn read_origin(&mut self) {
         if let Some(origin) = self.main.get_mut("myorigin")
             && origin.starts_with('/')
@@ -76,7 +76,7 @@ impl Postfix {
         &self.services
     }
 
-    /// The settings as a service sees them.
+    /// The settings that apply to a service.
     pub(super) fn of_service<'a>(&'a self, service: &'a Service) -> View<'a> {
         View { postfix: self, service: Some(service) }
     }
@@ -86,29 +86,29 @@ impl Postfix {
         View { postfix: self, service: None }
     }
 
-    /// The settings as all services see them that run one of these programs.
+    /// The settings that apply to each service that runs one of these programs.
     pub(super) fn views<'a>(&'a self, commands: &'a [&str]) -> Vec<View<'a>> {
         let run = self.services.iter().filter(|service| commands.contains(&&*service.command));
         let views: Vec<View<'_>> =
             run.map(|service| View { postfix: self, service: Some(service) }).collect();
-        // No master.cf that could be asked for: main.cf tells.
+        // If master.cf is not available, use main.cf.
         if views.is_empty() { vec![self.view()] } else { views }
     }
 }
 
 impl<'a> View<'a> {
-    /// A setting; empty where Postfix has none of that name.
+    /// The value of a setting. Empty if Postfix has no such setting.
     pub(super) fn value(&self, name: &str) -> &'a str {
         self.get(name).unwrap_or_default()
     }
 
-    /// The same, where absence matters.
+    /// The value of a setting, or `None` if Postfix has no such setting.
     pub(super) fn get(&self, name: &str) -> Option<&'a str> {
         let own = self.service.and_then(|service| service.settings.get(name));
         own.or_else(|| self.postfix.main.get(name)).map(String::as_str)
     }
 
-    /// Where a setting stands, and what it says.
+    /// The place of a setting and its value.
     pub(super) fn evidence(&self, name: &str) -> String {
         let service = self.service.filter(|service| service.settings.contains_key(name));
         match service {
@@ -121,17 +121,17 @@ impl<'a> View<'a> {
 }
 
 impl Service {
-    /// Whether its line says the same.
+    /// Whether its line in master.cf is the same.
     pub(super) fn is_line(&self, line: &str) -> bool {
         self.line == spaced(line)
     }
 
-    /// Its fields and arguments.
+    /// Its fields and arguments in master.cf.
     pub(super) fn words(&self) -> Vec<&str> {
         self.line.split(' ').collect()
     }
 
-    /// Whether it has a setting of its own.
+    /// Whether it overrides any setting.
     pub(super) fn has(&self, name: &str) -> bool {
         self.settings.contains_key(name)
     }

@@ -1,4 +1,4 @@
-//! What the DNS has for the keys of the tree, compared with the keys themselves.
+//! Compares the published records with the keys of the tree.
 
 mod compare;
 mod mistake;
@@ -24,14 +24,14 @@ use compare::{Expected, examine, is_key_record};
 use mistake::{Mistake, Severity};
 pub(super) use repair::repair;
 
-/// The result for one key and its exit code, the best first.
+/// The result for one key and its exit code, from best to worst.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub(super) enum Outcome {
-    /// The record is right.
+    /// The record is correct.
     Ok = 0,
-    /// There is a record, and signatures do not verify with it (`EX_DATAERR`).
+    /// There is a record, but signatures do not verify with it (`EX_DATAERR`).
     Wrong = 65,
     /// There is no record, or the lookup failed (`EX_UNAVAILABLE`).
     Unavailable = 69,
@@ -42,11 +42,11 @@ pub(super) enum Outcome {
 /// The findings about one key.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Tested {
-    /// The name of the record; the path of a domain file that cannot be used.
+    /// The name of the record, or the path of a domain file that cannot be used.
     pub(super) name: String,
     domain: Option<String>,
     selector: Option<String>,
-    /// The server that was asked, if each server of the zone was.
+    /// The server that was queried, if each server of the zone was.
     server: Option<String>,
     pub(super) outcome: Outcome,
     /// What `on_missing_record = "skip"` needs: see [`Skip`].
@@ -54,7 +54,7 @@ pub(super) struct Tested {
     pub(super) skip: Option<Skip>,
     /// `secure` if the resolver says that DNSSEC protects the answer.
     dnssec: Option<&'static str>,
-    /// As published, each record's strings joined.
+    /// The published records, with their strings joined.
     records: Vec<String>,
     #[serde(skip)]
     pub(super) findings: Vec<Finding>,
@@ -149,7 +149,7 @@ impl Tested {
         })
     }
 
-    /// Whether the DNS says that the record is not there, or another one.
+    /// Whether the record is missing in DNS, or is another one.
     pub(super) fn is_wrong_or_absent(&self) -> bool {
         !self.is_unanswered() && matches!(self.outcome, Outcome::Wrong | Outcome::Unavailable)
     }
@@ -179,7 +179,8 @@ impl Finding {
     }
 }
 
-/// A line for each key, and one below it for each finding. A lookup that failed is all in one line: there may be thousands.
+/// One line for each key, followed by a line for each finding. A failed lookup takes a single line, because there may be
+/// thousands.
 pub(super) fn text(tested: &[Tested]) -> String {
     let mut text = String::new();
     let word = |value: &dyn fmt::Debug| format!("{value:?}").to_lowercase();
@@ -199,7 +200,7 @@ pub(super) fn text(tested: &[Tested]) -> String {
     text
 }
 
-/// The name of a finding: a lookup failed.
+/// The name of the finding for a failed lookup.
 const LOOKUP: &str = "dns";
 
 /// The keys that are tested, and where.
@@ -258,7 +259,7 @@ pub(super) fn tested(etc: &Path, dns: &Dns) -> Result<Vec<Tested>, Failure> {
     test_all(etc, dns, &Chosen::default(), add).map(|()| all)
 }
 
-/// Notes which records are there: where each server of a zone was asked, all must have it. Silence says nothing.
+/// Stores which records exist. If each server of a zone was queried, all must have the record. A failed lookup changes nothing.
 pub(super) fn note(seen: &mut Seen, tested: &[Tested]) {
     for of_one in tested.chunk_by(|one, other| one.name == other.name) {
         let all_right = of_one.iter().all(|one| one.outcome == Outcome::Ok);
@@ -272,7 +273,7 @@ pub(super) fn note(seen: &mut Seen, tested: &[Tested]) {
     }
 }
 
-/// A selector, and its key; or why the key cannot be read.
+/// A selector, and its key or why the key cannot be read.
 type Key<'a> = (&'a Selector, Result<PublicKey, String>);
 
 fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, chosen: &Chosen) -> Vec<Tested> {
@@ -381,17 +382,17 @@ impl Test<'_> {
         })
     }
 
-    /// Why there is no record, as far as the DNS shows that.
+    /// Why there is no record, as far as DNS shows it.
     fn absent(&self, answer: &Answer) -> Finding {
         if let Some(alias) = answer.aliases.last() {
-            let message = format!("the name is an alias of {alias}, and there is no record");
+            let message = format!("the name is an alias of {alias}, which has no record");
             return Finding::error("no-record", message);
         }
         let has_key = |name: &String| {
             let is_key = |record: &Vec<u8>| is_key_record(&String::from_utf8_lossy(record));
             matches!(self.dns.txt(name).found, Found::Records(records) if records.iter().any(is_key))
         };
-        // A form or a zone file appends the zone to a whole name without a dot at its end.
+        // A web form or a zone file appends the zone to a full name without a trailing dot.
         let zones = std::iter::successors(Some(self.domain.clone()), Domain::parent);
         let mut doubled = zones.map(|zone| format!("{}.{zone}", self.name));
         if let Some(name) = doubled.find(has_key) {

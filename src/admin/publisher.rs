@@ -1,4 +1,4 @@
-//! Publishes records by the command that config.toml names, or by nsupdate(1).
+//! Publishes records with the command in config.toml or with nsupdate(1).
 
 use std::fmt;
 use std::io::{Read as _, Write as _};
@@ -21,12 +21,12 @@ use crate::config::Publish;
 use crate::report::plain;
 use crate::submission::configuration::Etc;
 
-/// What is to become of a record.
+/// The change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Change {
-    /// The name has this record, and no other one of type TXT.
+    /// Set this record as the only TXT record of its name.
     Set,
-    /// The name has no record of type TXT.
+    /// Remove all TXT records of the name.
     Remove,
 }
 
@@ -39,7 +39,7 @@ impl Change {
     }
 }
 
-/// What publishes the records of this host.
+/// The way in which this host publishes records.
 #[derive(Debug)]
 pub(super) struct Publisher {
     how: Publish,
@@ -50,7 +50,7 @@ pub(super) struct Publisher {
     hung: AtomicUsize,
 }
 
-/// A command that takes longer is killed.
+/// How long a command may take before it is killed.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The most commands that run at once: a service limits how often it may be called.
@@ -59,14 +59,14 @@ const AT_ONCE: usize = 4;
 /// After so many commands in a row that did not end in time, no other one is tried: each of a thousand would take a minute.
 const MOST_HUNG: usize = 3;
 
-/// How much of what a command writes to standard error is shown. Bytes.
+/// The most bytes of a command's standard error that are shown.
 const MOST_SHOWN: u64 = 4096;
 
 impl Publisher {
-    /// As config.toml says, which is read by the wrapper's rules: what another user may have written is not run. `None`: the
+    /// Reads `publish` in config.toml with the wrapper's rules, so that no command of another user is run. `None` if the
     /// administrator publishes records.
     pub(super) fn of(etc: &Path) -> Result<Option<Self>, Failure> {
-        // Without a config.toml nothing is set; what is wrong with one, doctor tells.
+        // Without config.toml nothing is set; doctor reports its errors.
         if !etc.join("config.toml").exists() {
             return Ok(None);
         }
@@ -168,7 +168,7 @@ impl fmt::Display for Ended {
     }
 }
 
-/// What a command reads.
+/// The input of a command.
 fn wanted(change: Change, record: &TxtRecord) -> serde_json::Value {
     json!({
         "version": 1,
@@ -181,7 +181,7 @@ fn wanted(change: Change, record: &TxtRecord) -> serde_json::Value {
     })
 }
 
-/// The same as the environment of a command.
+/// The environment of a command.
 fn variables(change: Change, record: &TxtRecord) -> [(&'static str, &str); 5] {
     [
         ("DKIM_ACTION", change.name()),
@@ -192,14 +192,14 @@ fn variables(change: Change, record: &TxtRecord) -> [(&'static str, &str); 5] {
     ]
 }
 
-/// Runs a command in a process group of its own, so that what it has started can be killed with it.
+/// Runs a command in its own process group, so that its children can be killed with it.
 fn run(mut command: Command, input: String, patience: Duration) -> Result<(), Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
     let failed = |error: &std::io::Error| Ended::Failed(format!("cannot be run: {}", plain(error)));
     let mut child = command.spawn().map_err(|error| failed(&error))?;
     let deadline = Instant::now().checked_add(patience);
     if let Some(mut stdin) = child.stdin.take() {
-        // A command that does not read its input has its environment.
+        // A command may use its environment and not read its input.
         thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     }
     let said = child.stderr.take().map(|stderr| {
@@ -207,13 +207,13 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
             let mut said = Vec::new();
             let mut stderr = stderr.take(MOST_SHOWN);
             drop(stderr.read_to_end(&mut said));
-            // The rest, so that the command does not wait.
+            // Read the rest, so that the command does not block.
             drop(std::io::copy(&mut stderr.into_inner(), &mut std::io::sink()));
             said
         })
     });
     let status = wait(&mut child, deadline);
-    // What it left in the background would keep standard error open.
+    // Processes in the background would keep standard error open.
     kill(&child);
     let said = said.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
@@ -230,7 +230,7 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
     }
 }
 
-/// `None`: it did not end in time.
+/// Waits for a command. `None` if it does not end in time.
 fn wait(child: &mut Child, deadline: Option<Instant>) -> std::io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -247,7 +247,7 @@ fn wait(child: &mut Child, deadline: Option<Instant>) -> std::io::Result<Option<
 
 fn kill(child: &Child) {
     let Ok(group) = i32::try_from(child.id()) else { return };
-    // There may be no process of the group any more.
+    // An error means that no process of the group exists any more.
     let _: nix::Result<()> = killpg(Pid::from_raw(group), Signal::SIGKILL);
 }
 
@@ -290,7 +290,7 @@ mod tests {
             ("exit 1", "exit code 1"),
             ("kill -9 $$", "ended by signal 9"),
             ("sleep 60", "killed after 0 seconds"),
-            // With all that it has started, and whatever is done with the signal.
+            // Together with all processes that it has started, even if they ignore other signals.
             ("trap '' TERM HUP; sleep 60 & sleep 60", "killed after 0 seconds"),
         ] {
             assert_eq!(sh(script).unwrap_err(), expected, "{script}");

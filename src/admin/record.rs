@@ -1,4 +1,4 @@
-//! `dkimctl record`: what to publish, in the form that the DNS service wants.
+//! `dkimctl record`: prints the records to publish, in the format of a DNS service.
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
@@ -46,11 +46,11 @@ nothing is printed.
 Exits with 65 if a record or a key is unusable; the others are printed.
 ";
 
-/// What `--json` shows and `--merge` reads.
+/// The output of `--json`, which `--merge` reads.
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Records {
     records: Vec<TxtRecord>,
-    /// To go with them, where a domain has none yet.
+    /// The DMARC records to publish with them, if a domain has none yet.
     #[serde(default)]
     dmarc: Vec<TxtRecord>,
 }
@@ -97,7 +97,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(failures.iter().fold(ExitCode::SUCCESS, |_, failure| failure.report()))
 }
 
-/// The records of all keys in the folders; what can't be used goes to `failures`.
+/// The records of all keys in the folders. Unusable ones are added to `failures`.
 fn of_folders(
     folders: &[KeyFolder],
     failures: &mut Vec<Failure>,
@@ -133,7 +133,7 @@ fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
     merge(&texts.collect::<Result<Vec<_>, Failure>>()?)
 }
 
-/// The records of all hosts, each name once. A text goes with the name of its file.
+/// Merges the records of all hosts, each name once. Each text comes with the name of its file.
 fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
     let mut by_name: BTreeMap<(String, String), (TxtRecord, &OsStr)> = BTreeMap::new();
     for (file, text) in texts {
@@ -158,7 +158,7 @@ fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
     Ok(by_name.into_values().map(|(record, _)| record).collect())
 }
 
-/// A text that `--json` did not print.
+/// The error for a text that `--json` did not print.
 fn foreign(file: &OsStr, error: &serde_json::Error) -> Failure {
     let (line, column) = (error.line(), error.column());
     Failure::data(format_args!(
@@ -179,7 +179,7 @@ pub(super) fn rewritten(
     })
 }
 
-/// The names and the text come from elsewhere: nothing but a key record of that name may pass.
+/// Checks a record of another host: it must be a key record, and its name must match.
 fn usable(record: &TxtRecord) -> Result<(), String> {
     let domain = Domain::parse(&record.domain).map_err(|error| error.to_string())?;
     let selector = record.selector.as_deref().ok_or("a record without a selector")?;
@@ -195,7 +195,7 @@ fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     input::argument(path, input::FOREIGN).map_err(|error| Failure::reading(path, &error))
 }
 
-/// The record that tells receivers to look at the signatures; asks them for nothing yet.
+/// The DMARC record with which receivers check signatures, but take no action yet.
 fn dmarc(domain: &str) -> TxtRecord {
     TxtRecord {
         domain: domain.to_owned(),
@@ -234,18 +234,20 @@ fn for_people(records: &[TxtRecord], dmarc: &[TxtRecord], ttl: Option<u32>) -> S
     for records in records.chunk_by(|one, other| one.domain == other.domain) {
         let Some(domain) = records.first().map(|first| &first.domain) else { continue };
         text.push_str(&format!(
-            "Publish in the zone of {domain}:\n\n{}\nor, where a form asks for it, as type TXT:\n\n",
+            "Publish in the zone of {domain}:\n\n{}\nor, in a web form, as type TXT:\n\n",
             Format::Zone.write(records, ttl)
         ));
         for TxtRecord { name, value, .. } in records {
             text.push_str(&format!("  name   {name}\n  value  {value}\n\n"));
         }
     }
-    text.push_str("With it, where neither the domain nor one above it has a DMARC record:\n\n");
+    text.push_str(
+        "If neither the domain nor a parent domain has a DMARC record, also publish:\n\n",
+    );
     text.push_str(&Format::Zone.write(dmarc, ttl));
     text.push_str(
-        "\np=none asks receivers to look and do nothing; rua=mailto:ADDRESS gets their reports.\n\
-         A record _adsp._domainkey (ADSP, RFC 5617) is historic since 2013: delete it.\n",
+        "\np=none requests no action from receivers; add rua=mailto:ADDRESS to get their reports.\n\
+         A record _adsp._domainkey (ADSP, RFC 5617) has been obsolete since 2013: delete it.\n",
     );
     text
 }

@@ -1,4 +1,4 @@
-//! The script that registers sendmail.dkim with alternatives(8).
+//! Runs the script that registers sendmail.dkim with alternatives(8).
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,14 +8,14 @@ use nix::unistd::geteuid;
 use super::output::Failure;
 use crate::report::plain;
 
-/// Where it is: as installed with this program, else in the usual places.
+/// Where the script is: in the same installation as this program, else in the usual places.
 const PLACES: [&str; 2] =
     ["/usr/libexec/sendmail-dkim/register", "/usr/local/libexec/sendmail-dkim/register"];
 
-/// Runs it with these arguments, and returns what it says.
+/// Runs it with these arguments, and returns its output.
 ///
 /// # Errors
-/// The caller is not root, the script is not there, or it fails.
+/// The caller is not root, the script does not exist, or it fails.
 pub(super) fn register(args: &[&str]) -> Result<String, Failure> {
     if !geteuid().is_root() {
         return Err(Failure::permission("only root can change the active sendmail"));
@@ -27,7 +27,7 @@ pub(super) fn register(args: &[&str]) -> Result<String, Failure> {
     let script = places.find(|path| path.is_file()).ok_or_else(|| {
         let [usual, _] = PLACES;
         Failure::system(format_args!(
-            "{usual} is not there; install the package, or run make install"
+            "{usual} does not exist; install the package, or run make install"
         ))
     })?;
     let failed = |error: std::io::Error| cannot(&script, &plain(&error));

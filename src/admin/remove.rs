@@ -1,4 +1,4 @@
-//! `dkimctl remove`: a domain is not signed any more, or not with one of its keys.
+//! `dkimctl remove`: stops signing for a domain, or with one of its keys.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -38,7 +38,7 @@ they signed has arrived, after a week or so.
 
 With publish in config.toml, the same command with --unpublish removes the
 records from DNS, then or later; --revoke publishes the revoking ones at once,
-for a key that somebody else may have. Both wait until every server of the zone
+for a key that another user may have. Both wait until every server of the zone
 shows the change; the next call goes on where one failed.
 
 The keys are kept, unless --wipe is given; nothing could make them again.
@@ -62,7 +62,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::missing(format_args!("{domain} has no key {unknown}")));
     }
     if named.is_empty() && config.is_none() && known.is_empty() {
-        return Err(Failure::missing(format_args!("there is nothing of {domain}")));
+        return Err(Failure::missing(format_args!("there are no files of {domain}")));
     }
     let is_wiped = args.has("--wipe");
     refuse_others_keys(&folder, is_wiped)?;
@@ -91,7 +91,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     for selector in gone.iter().filter(|_| is_wiped) {
         wipe(&store, &folder, selector)?;
-        done.push(Note::new("wiped", format!("the key {selector} is wiped")));
+        done.push(Note::new("wiped", format!("the key {selector} was wiped")));
     }
     let Some(change) = &change else {
         return show(args, &folder, &gone, &done, is_wiped, &file);
@@ -210,7 +210,7 @@ fn refuse_others_keys(folder: &KeyFolder, is_wiped: bool) -> Result<(), Failure>
     )))
 }
 
-/// Overwrites and removes a key; `record` shows the revoked one from then on.
+/// Overwrites and removes a key. After that, `record` shows its revoked record.
 fn wipe(store: &Store, folder: &KeyFolder, selector: &Selector) -> Result<(), Failure> {
     let files = folder.key(selector);
     if files.private.symlink_metadata().is_ok() {
@@ -231,11 +231,11 @@ fn show(
     let mut text: String = done.iter().map(|done| format!("{done}\n")).collect();
     if !is_wiped && !gone.is_empty() {
         let keys = folder.path.display();
-        text.push_str(&format!("The keys stay in {keys}; --wipe removes them for good.\n"));
+        text.push_str(&format!("The keys stay in {keys}; --wipe removes them permanently.\n"));
     }
     let names: Vec<String> = gone.iter().map(|one| one.record_name(&folder.domain)).collect();
     if !names.is_empty() {
-        text.push_str("\nOnce the mail that they signed has arrived, in a week or so, publish instead of their records, or delete these:\n\n");
+        text.push_str("\nWhen the mail that they signed has arrived, after about a week, replace their records by these or delete them:\n\n");
     }
     for name in &names {
         text.push_str(&format!("  name   {name}\n  type   TXT\n  value  {REVOKED}\n\n"));

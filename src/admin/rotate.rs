@@ -1,4 +1,4 @@
-//! `dkimctl rotate`: a new key takes the place of an old one, as fast as the DNS lets it.
+//! `dkimctl rotate`: replaces keys stage by stage, as fast as DNS allows.
 
 mod count;
 mod step;
@@ -80,7 +80,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let recipient = args.value("--mail", address)?;
     let run = Run::new(args)?;
     let mut folders = KeyFolder::chosen(&args.etc, &domains)?;
-    // Named twice, its second turn would find the first at work.
+    // Remove duplicates: the second rotation of a domain would find the first one running.
     folders.sort_by(|one, other| one.domain.cmp(&other.domain));
     folders.dedup_by(|one, other| one.domain == other.domain);
     // A key that is made meanwhile takes longer than a lookup.
@@ -99,10 +99,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 now.insert(domain.to_string(), (format!("exit code {}", failure.code()), text));
             }
             Ok(Turn { begins, reports }) => {
-                let is_told = |report: &&Report| report.publish.is_some();
-                let marks: String = reports.iter().filter(is_told).map(Report::mark).collect();
+                let is_reported = |report: &&Report| report.publish.is_some();
+                let marks: String = reports.iter().filter(is_reported).map(Report::mark).collect();
                 if !marks.is_empty() {
-                    let texts = reports.iter().filter(is_told).map(|report| run.text(report));
+                    let texts = reports.iter().filter(is_reported).map(|report| run.text(report));
                     now.insert(domain.to_string(), (marks, texts.collect()));
                 }
                 findings.extend(reports.iter().filter_map(Report::finding));
@@ -165,7 +165,7 @@ impl Run {
         })
     }
 
-    /// Begins what is to be begun, and goes on with all that has begun.
+    /// Starts new rotations, and continues those that are in progress.
     fn domain(&self, folder: &KeyFolder) -> Result<Turn, Failure> {
         if let Some(turn) = self.first(folder)? {
             return Ok(turn);
@@ -178,9 +178,9 @@ impl Run {
                 folder.path.display()
             )));
         }
-        let busy = || Failure::busy(format_args!("another rotate is at work on {domain}"));
+        let busy = || Failure::busy(format_args!("another rotate is running for {domain}"));
         let _lock = self.store.lock(&folder.path)?.ok_or_else(busy)?;
-        // What another user may have written says nothing.
+        // Do not trust a file that another user may have written.
         self.store.replaceable(&State::path(&folder.path))?;
         let mut state = State::read(&folder.path)?;
         let turns = self.selectors.as_ref().filter(|turns| **turns != state.selectors);
@@ -190,12 +190,12 @@ impl Run {
                 state.write(&self.store)?;
             }
         }
-        // Noted before there is a key, so that a key is never there without a note.
+        // The rotation is recorded before its key is created, so that no key exists without a record of its rotation.
         if self.begin(folder, &mut state)? && !self.is_dry {
             state.write(&self.store)?;
         }
         let mut reports = Vec::new();
-        // From the last one on: one that is over is taken out.
+        // From the last to the first, because finished rotations are removed.
         for at in (0..state.rotations.len()).rev() {
             let Some(rotation) = state.rotations.get(at).cloned() else { continue };
             let report = Report {
@@ -205,7 +205,7 @@ impl Run {
                 servers: Vec::new(),
                 publish: None,
                 next: Note::new("none", ""),
-                trouble: false,
+                unanswered: false,
             };
             let is_in_turn = state.selectors.contains(&report.rotation.new);
             let step = Step { run: self, folder, report, is_in_turn };
@@ -254,10 +254,10 @@ impl Run {
         )
     }
 
-    /// Notes a rotation for each selector that signs and is old enough. The key is made later.
+    /// Records a rotation for each selector that signs and is old enough. The key is created later.
     fn begin(&self, folder: &KeyFolder, state: &mut State) -> Result<bool, Failure> {
         let configs = self.index.again(&folder.domain)?;
-        // Those that can't be changed later are refused now, before there is a new key.
+        // Check now that the files can be changed later, before there is a new key.
         configs.iter().try_for_each(|config| self.store.replaceable(&config.path))?;
         let active: BTreeSet<&Selector> =
             configs.iter().flat_map(DomainConfig::selectors).collect();
@@ -279,7 +279,7 @@ impl Run {
                 state.rotations.iter().any(|one| known(one) && runs(one))
             };
             let new = if state.selectors.is_empty() {
-                // No name is used for a second key (its old record may be remembered somewhere).
+                // A name is never used for a second key, because the old record may still be in a cache.
                 let is_used = |name: &Selector| {
                     let files = folder.key(name);
                     let known = |one: &Rotation| one.old == *name || one.new == *name;
@@ -323,7 +323,7 @@ impl Run {
         let Rotation { old, new, stage, since } = &report.rotation;
         let (domain, stage) = (&report.domain, stage.name());
         let mut text = format!("{domain}: {old} -> {new}: {stage} since {since}\n");
-        let would = if self.is_dry { "would be done: " } else { "" };
+        let would = if self.is_dry { "would have " } else { "" };
         for done in &report.done {
             text.push_str(&format!("  {would}{done}\n"));
         }
@@ -341,5 +341,5 @@ impl Run {
     }
 }
 
-/// Seconds that an old record stays: longer than mail is in queues (`maximal_queue_lifetime`: 5 days).
+/// How many seconds an old record stays: longer than mail stays in queues (`maximal_queue_lifetime`, 5 days).
 const KEEP: u64 = 7 * 86_400;

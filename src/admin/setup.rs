@@ -1,4 +1,4 @@
-//! `dkimctl setup`: config.toml filled from the host. What the administrator wrote stays.
+//! `dkimctl setup`: fills in config.toml from the host. Values of the administrator stay.
 
 mod editing;
 mod host;

@@ -1,4 +1,4 @@
-//! The signatures of a message, verified against records from the DNS, from a folder of keys or from a file.
+//! Verifies the signatures of a message with records from DNS, a folder of keys or a file.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -23,11 +23,11 @@ pub(super) enum Source {
     Dns(Dns),
     /// A folder of keys and records.
     Keys(PathBuf),
-    /// One for all.
+    /// The same record for all signatures.
     Record(Vec<u8>),
 }
 
-/// A message, and what became of its signatures.
+/// A message and the verdicts on its signatures.
 #[derive(Debug)]
 pub(super) struct Verified<'a> {
     pub(super) header: Header,
@@ -71,7 +71,7 @@ impl<'a> Verified<'a> {
     }
 }
 
-/// `d=sample.com s=s1 pass`, or why not.
+/// `d=sample.com s=s1 pass`, or the reason for the failure.
 pub(super) fn line(verdict: &Verdict) -> String {
     let mut line = String::new();
     if let (Some(domain), Some(selector)) = (&verdict.domain, &verdict.selector) {
@@ -113,7 +113,7 @@ impl Source {
     }
 }
 
-/// Of several records, which there should not be, the first that is one of a key (§3.6.2.2).
+/// If there are several records, which is an error, the first key record is used (§3.6.2.2).
 pub(super) fn published(answer: Answer) -> Lookup {
     match answer.found {
         Found::Records(records) => {
@@ -150,8 +150,7 @@ pub(super) fn of_key(files: &KeyFiles) -> Lookup {
     }
 }
 
-/// Header and body of a message; its lines end in CRLF or LF. The line that mbox files put before a
-/// message is none of it.
+/// Header and body of a message; its lines end in CRLF or LF. The mbox `From ` line before a message is skipped.
 ///
 /// # Errors
 ///
@@ -187,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn rfc6376_3_4_a_cr_that_is_no_line_end_is_text() {
+    fn rfc6376_3_4_a_cr_that_ends_no_line_is_text() {
         let message = b"A: b\r\r\n\r\nc\r\r\n\r\r\nd\r\n";
         assert_eq!(parts(message), (b"A: b\r\r\n".to_vec(), b"c\r\r\n\r\r\nd\r\n".as_slice()));
     }
@@ -198,12 +197,12 @@ mod tests {
     }
 
     #[test]
-    fn the_envelope_line_of_an_mbox_is_no_part_of_the_message() {
+    fn the_from_line_of_an_mbox_is_not_part_of_the_message() {
         assert_eq!(parts(b"From a Mon Jan  1\nA: b\n\nc"), (b"A: b\n".to_vec(), b"c".as_slice()));
     }
 
     #[test]
-    fn a_line_that_is_no_field_is_an_error() {
+    fn a_line_that_is_not_a_field_is_an_error() {
         assert!(split(b"A: b\nc\n\nd").is_err());
     }
 }

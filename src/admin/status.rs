@@ -1,4 +1,4 @@
-//! `dkimctl status`: whether mail is signed on this host, the keys of all domains, and how far their rotations are.
+//! `dkimctl status`: shows whether mail is signed on this host, and the state of all keys and rotations.
 
 mod row;
 
@@ -47,7 +47,7 @@ Exits with 0 if all is well, 1 if something is wrong or missing, 77 if the
 caller may not read the keys.
 ";
 
-/// All that is reported.
+/// The report.
 #[derive(Debug, Serialize)]
 struct Status {
     /// Whether mail From some domain is signed on this host.
@@ -93,7 +93,7 @@ impl Status {
         for file in &configuration.files {
             let domain = file.domain().map_or(DEFAULT, Domain::as_str);
             files.entry((domain, file.folder())).or_default().push(file);
-            // Its keys may be gone, with their directory.
+            // The directory with its keys may be missing.
             if let Some(domain) = file.domain().filter(|_| domains.is_empty()) {
                 let folder = || KeyFolder::of_file(etc, domain.clone(), file);
                 let place = (domain.to_string(), file.folder().to_owned());
@@ -139,7 +139,7 @@ impl Status {
     fn text(&self, etc: &Path) -> String {
         let mut text = match (&self.host, self.signing) {
             (None, _) => format!(
-                "The host is not looked at: an installed sendmail.dkim does not read {}.\n",
+                "The host was not checked: an installed sendmail.dkim does not read {}.\n",
                 etc.display()
             ),
             (Some(_), true) => "Mail is signed on this host.\n".to_owned(),
@@ -172,7 +172,7 @@ impl Status {
     }
 }
 
-/// The directories of the keys of some domains, or of all. One that is gone is looked at all the same where a domain file needs it.
+/// The directories of the keys of some domains, or of all. A missing one is included if a domain file needs it.
 fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<KeyFolder>, Failure> {
     if domains.is_empty() {
         return KeyFolder::chosen(etc, domains);

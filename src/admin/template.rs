@@ -1,14 +1,14 @@
-//! The name of a new selector, made of a template.
+//! Makes the name of a new selector from a template.
 
 use super::notify::host_name;
 use super::store::time::UtcTime;
 use crate::dkim::{Algorithm, Selector};
 
-/// What a new selector is called, with parts that are filled in.
+/// A template with placeholders.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Template(String);
 
-/// The template if none is given: a name of the host's own, and new each month.
+/// The default template: a different name for each host and month.
 const DEFAULT: &str = "{host}-{yyyymm}";
 
 impl Default for Template {
@@ -21,7 +21,7 @@ impl Template {
     /// Takes a text with `{host}`, `{type}`, `{yyyy}`, `{yyyymm}` and `{yyyymmdd}` in it.
     ///
     /// # Errors
-    /// It makes no selector.
+    /// The result is not a selector.
     pub(super) fn parse(text: &str) -> Result<Self, String> {
         let template = Self(text.to_owned());
         template.names("host", UtcTime(0), Algorithm::RsaSha256).map(|_| template)
@@ -31,7 +31,7 @@ impl Template {
     /// another one. Those of an Ed25519 key are other ones in any case.
     ///
     /// # Errors
-    /// It makes no selector.
+    /// The result is not a selector.
     pub(super) fn names(
         &self,
         host: &str,
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_ed25519_key_has_another_name_than_the_rsa_key_beside_it() {
+    fn an_ed25519_key_and_an_rsa_key_get_different_names() {
         assert_eq!(name(DEFAULT, Algorithm::Ed25519Sha256).unwrap(), "web1-202611-ed");
         assert_eq!(name("{type}", Algorithm::Ed25519Sha256).unwrap(), "ed25519");
     }

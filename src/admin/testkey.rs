@@ -1,4 +1,4 @@
-//! `dkimctl testkey`: what the DNS has for every selector, against the key on disk.
+//! `dkimctl testkey`: compares the published record of each selector with the key on disk.
 
 use std::process::ExitCode;
 
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             None => Failure::empty(),
         });
     };
-    // What a caller who may not write has found is shown, and no more.
+    // Ignore the error of a caller without write permission.
     drop(Store::open(&args.etc).and_then(|store| seen.write(&store, &args.etc)));
     if is_json {
         let findings: Vec<_> = all.iter().flat_map(Tested::reports).collect();

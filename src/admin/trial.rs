@@ -1,5 +1,5 @@
-//! `dkimctl try`: the main job with nothing installed. The real wrapper, a throw-away key and folder,
-//! and in place of the real sendmail a stand-in that keeps what it gets.
+//! `dkimctl try`: signs a message without installing anything. Uses the wrapper with a temporary key and folder, and in place of
+//! the real sendmail a stand-in that keeps what it gets.
 
 use std::env;
 use std::fs::{self, DirBuilder, Permissions};
@@ -44,12 +44,12 @@ Exits with 0 if the signature verifies, 1 if not.
 ";
 
 const SAMPLE: &[u8] = b"From: Webmaster <webmaster@sample.com>\n\
-    To: Somebody <test@example.net>\n\
+    To: User <test@example.net>\n\
     Subject: test mail\n\
     \n\
     Test Mail.\n";
 
-/// Keeps the message beside itself.
+/// Stores the message in its own folder.
 const CAPTURE: &str = "#!/bin/sh\ncat >\"${0%/*}/captured\"\n";
 
 const SELECTOR: &str = "dkimselector";
@@ -61,7 +61,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => SAMPLE.to_vec(),
     };
     let mut header = header(&message)?;
-    // As the wrapper will see it.
+    // Complete the header as the wrapper will.
     complete_from(&mut header, &Submitter::default(), &Completion::default());
     let author = Author::of(&header).map_err(Failure::data)?;
     let selector = Selector::parse(SELECTOR).map_err(Failure::software)?;
@@ -123,17 +123,19 @@ fn header(message: &[u8]) -> Result<Header, Failure> {
 
 fn default_wrapper() -> PathBuf {
     let own = env::current_exe().ok();
-    let beside = own.and_then(|own| Some(own.parent()?.join("sendmail-dkim")));
-    beside.filter(|path| path.exists()).unwrap_or_else(|| PathBuf::from("/usr/sbin/sendmail.dkim"))
+    let neighbor = own.and_then(|own| Some(own.parent()?.join("sendmail-dkim")));
+    neighbor
+        .filter(|path| path.exists())
+        .unwrap_or_else(|| PathBuf::from("/usr/sbin/sendmail.dkim"))
 }
 
-/// A folder of this run's own, removed with all that is in it.
+/// A temporary folder, removed with its content at the end.
 struct Stage(PathBuf);
 
 impl Stage {
     fn new() -> Result<Self, Failure> {
         let path = env::temp_dir().join(format!("dkimctl-try.{}", std::process::id()));
-        // Not the folder of somebody who knew the name.
+        // Not a folder that another user created under this name.
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| Failure::creating(&path, &error))?;
         Ok(Self(path))
@@ -165,10 +167,10 @@ impl Stage {
         Ok(key.record)
     }
 
-    /// The wrapper, or a copy without its set-gid bit. A privileged one does not take our folder for
-    /// its configuration: it would send the message by that of the host.
+    /// The wrapper, or a copy without its set-gid bit. A privileged wrapper would ignore the temporary configuration and send the
+    /// message with that of the host.
     fn without_privilege(&self, wrapper: &Path) -> io::Result<PathBuf> {
-        // Otherwise a bare name would be looked at here and run from PATH.
+        // Otherwise a bare name would be checked in this folder but run from PATH.
         let wrapper = wrapper.canonicalize()?;
         if wrapper.metadata()?.permissions().mode() & 0o6000 == 0 {
             return Ok(wrapper);
@@ -188,7 +190,7 @@ impl Stage {
             .spawn()
             .map_err(failed)?;
         if let Some(mut input) = child.stdin.take() {
-            // Who ends before all is read has said why, and ends with a status that tells.
+            // A wrapper that ends early has reported the reason, and its exit code shows the failure.
             if let Err(error) = input.write_all(message)
                 && error.kind() != io::ErrorKind::BrokenPipe
             {

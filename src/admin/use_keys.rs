@@ -1,4 +1,4 @@
-//! `dkimctl use`: which keys of a domain sign.
+//! `dkimctl use`: sets which keys of a domain sign.
 
 use std::collections::BTreeSet;
 use std::process::ExitCode;
@@ -74,7 +74,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     let store = Store::open(etc)?;
-    let busy = || Failure::busy(format_args!("a rotate is at work on {domain}"));
+    let busy = || Failure::busy(format_args!("a rotate is running for {domain}"));
     let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
     store.folder(&etc.join("domains"), Readers::All)?;
     selectors.iter().try_for_each(|selector| gone::forget(&store, &path, selector))?;
@@ -102,14 +102,14 @@ fn show(
     let old = before.map(|before| before.file.selectors.iter()).into_iter().flatten();
     let old: Vec<&str> = old.filter(|one| !now.contains(one)).map(Selector::as_str).collect();
     let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
-    let mut text = format!("The domain file of {domain} names {} now.\n", names.join(", "));
+    let mut text = format!("The domain file of {domain} now names {}.\n", names.join(", "));
     for old in &old {
         text.push_str(&format!(
-            "{old} does not sign any more; its key and its record stay: dkimctl remove {domain} {old}\n"
+            "{old} no longer signs; its key and its record stay. To remove it: dkimctl remove {domain} {old}\n"
         ));
     }
     if !steps.is_empty() {
-        text.push_str(&format!("\nWhat is left to do:\n\n{}", numbered(&steps)));
+        text.push_str(&format!("\nRemaining steps:\n\n{}", numbered(&steps)));
     }
     let json = json!({
         "domain": domain.as_str(),

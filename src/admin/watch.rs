@@ -1,4 +1,4 @@
-//! `dkimctl watch`: whether the records of the keys that sign are still published.
+//! `dkimctl watch`: reports records of signing keys that are no longer published.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -37,14 +37,14 @@ With on_missing_record = \"skip\" in config.toml or a domain file, a key stops
 signing when every server of the zone has answered, at two runs at least, that
 it has no such record, for as long as missing_record_after says. A server that
 does not answer never counts. The key signs again at the first run that finds
-the record. DOMAIN.gone beside the domain file names such keys.
+the record. DOMAIN.gone next to the domain file names such keys.
 
 Exits as testkey does: 0 if all records are correct; 65 if one is wrong; 69 if
 one is missing or DNS does not answer; 71 if a key cannot be read; 75 if another
 watch is running.
 ";
 
-/// What was wrong at the last run, by the name of the record.
+/// The problems of the last run, by the names of the records.
 #[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct State {
@@ -59,7 +59,7 @@ type Problems = BTreeMap<String, Problem>;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Problem {
-    /// What `testkey` finds.
+    /// The finding of `testkey`.
     what: String,
     since: String,
     #[serde(default)]
@@ -89,12 +89,12 @@ enum Kind {
 /// Seconds.
 const LONGEST_STEP: u64 = 2 * 86_400;
 
-/// What differs from the last run.
+/// The differences from the last run.
 #[derive(Debug, Serialize)]
 struct News<'a> {
     begun: BTreeMap<&'a str, &'a Problem>,
     ended: BTreeMap<&'a str, &'a Problem>,
-    /// Those of the last run that are still there.
+    /// Problems of the last run that still exist.
     lasting: BTreeMap<&'a str, &'a Problem>,
 }
 
@@ -154,7 +154,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// What is said of a key that does not sign.
 const UNSIGNED: &str = "; the key does not sign until a server has its record again";
 
-/// What every server of its zone says of each record that is not right, where a domain file wants to know.
+/// What every server of its zone says of each record that is not right, if a domain file asks for it.
 fn presences(dns: &Dns, tested: &[Tested]) -> BTreeMap<String, Presence> {
     let is_asked = |one: &&Tested| one.skip.is_some() && one.outcome != Outcome::Ok;
     let names: BTreeSet<&str> =
@@ -306,9 +306,9 @@ impl<'a> News<'a> {
             }
         }
         if text.is_empty() {
-            return "All records are as they should be.\n".to_owned();
+            return "All records are correct.\n".to_owned();
         }
-        text.push_str("\ndkimctl testkey shows each record, and what to change.\n");
+        text.push_str("\nRun dkimctl testkey to see each record and what to change.\n");
         text
     }
 }
@@ -338,7 +338,7 @@ mod tests {
         );
         assert!(!news.is_empty() && News::of(&now, &now).is_empty());
         let none = problems(&[]);
-        assert_eq!(News::of(&none, &none).text(), "All records are as they should be.\n");
+        assert_eq!(News::of(&none, &none).text(), "All records are correct.\n");
     }
 
     /// A record that is absent or unanswered at these times, by what all servers say: how long it is known to be gone after each.

@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn serde_is_not_heard() {
+    fn messages_of_serde_are_rewritten() {
         for (message, key, said) in [
             ("unknown field `origni`, expected one of `a`, `b`", None, "unknown key `origni`"),
             ("missing field `selectors`", None, "key `selectors` is missing"),

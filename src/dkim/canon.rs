@@ -386,7 +386,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bare_cr_is_an_byte_like_any_other() {
+    fn a_bare_cr_is_an_ordinary_byte() {
         assert_eq!(simple(b"a\rb\r\r\nc\r"), b"a\rb\r\r\nc\r\r\n");
         assert_eq!(relaxed(b"a \rb \r \r\n\r"), b"a \rb \r\r\n\r\r\n");
         assert_eq!(field(Canon::Simple, b"A: b\rc\r\n"), b"A: b\rc");
@@ -405,7 +405,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cut_does_not_show() {
+    fn the_size_of_the_pieces_does_not_matter() {
         let body: &[u8] = b"\r\n a  b\t\tc \r\r\n\r\n \t\nd\re \rf\n\n\ng \t\n \n\r\n\r";
         for canon in BOTH {
             let whole = body_of(canon, &[body]);

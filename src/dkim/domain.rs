@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn what_could_walk_a_path_is_no_domain() {
+    fn a_domain_cannot_be_used_for_path_traversal() {
         for text in ["..", ".", "a/b", "a\\b", "../a", "a\0b", "a b", " a", "a\n", "~a", "a..b"] {
             assert!(Domain::parse(text).is_err(), "{text:?}");
             assert!(Selector::parse(text).is_err(), "{text:?}");
@@ -264,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn the_parent_of_a_registered_domain_is_none() {
+    fn a_domain_of_two_labels_has_no_parent() {
         assert_eq!(domain("a.b.sample.com").parent(), Some(domain("b.sample.com")));
         assert_eq!(domain("sample.com").parent(), None);
         assert_eq!(domain("localhost").parent(), None);

@@ -286,14 +286,14 @@ mod tests {
     }
 
     #[test]
-    fn a_field_name_has_no_blank_colon_control_or_octet_beyond_ascii() {
+    fn a_field_name_has_no_space_colon_control_character_or_non_ascii_byte() {
         for text in ["", "a b", "a:", "a\t", "ä", "a\n"] {
             assert_eq!(FieldName::parse(text), Err(NotAFieldName), "{text:?}");
         }
     }
 
     #[test]
-    fn a_field_keeps_its_octets_and_knows_its_parts() {
+    fn a_field_keeps_its_bytes_and_knows_its_parts() {
         let field = Field::parse(b"Subject \t: a\r\n\tb: c\r\n").unwrap();
         assert_eq!(field.bytes(), b"Subject \t: a\r\n\tb: c\r\n");
         assert_eq!(field.name(), b"Subject");
@@ -308,7 +308,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_more_or_less_than_one_field_is_none() {
+    fn text_that_is_not_exactly_one_field_is_rejected() {
         let texts: [&[u8]; 8] =
             [b"", b"\n", b": a\n", b"a\n", b"a b: c\n", b"a: b\nc: d\n", b"a: b\n\n", b" a: b\n"];
         for text in texts {
@@ -328,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_field_is_named_by_its_number() {
+    fn a_line_that_is_not_a_field_is_reported_with_its_number() {
         assert_eq!(Header::parse(b"a: 1\n 2\nb\n").unwrap_err(), NotAHeader { line: 3 });
         assert_eq!(Header::parse(b" a: 1\n").unwrap_err(), NotAHeader { line: 1 });
         assert_eq!(Header::parse(b"a: 1\n\nb: 1\n").unwrap_err(), NotAHeader { line: 2 });

@@ -461,7 +461,7 @@ mod tests {
     }
 
     #[test]
-    fn what_openssl_passes_over_is_passed_over() {
+    fn text_that_openssl_skips_is_skipped() {
         let (begin, base64) = ("-----BEGIN RSA PRIVATE KEY-----\n", RFC6376.replace('\n', ""));
         let base64 = base64.split("-----").nth(2).unwrap();
         let block = |text: &str| format!("{begin}{text}\n-----END RSA PRIVATE KEY-----\n");
@@ -534,7 +534,7 @@ mod tests {
     }
 
     #[test]
-    fn debug_says_nothing_secret() {
+    fn debug_output_reveals_no_secret() {
         let key = SigningKey::from_pem(RFC6376, 1024).unwrap();
         assert_eq!(format!("{key:?}"), "SigningKey(rsa-sha256, 1024 bits)");
     }

@@ -200,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_usable_key_is_named() {
+    fn an_unusable_key_is_named() {
         let unusable = KeyError::Unusable;
         let base64: String = RFC6376.lines().filter(|line| !line.starts_with('-')).collect();
         let der = BASE64_STANDARD.decode(&base64).unwrap();
@@ -233,12 +233,12 @@ mod tests {
     }
 
     #[test]
-    fn der_that_is_no_usable_key_is_named_whatever_its_label() {
+    fn unusable_der_is_named_under_any_label() {
         let of = |elements: &[&[u8]]| {
             let inner = elements.concat();
             [&[0x30, u8::try_from(inner.len()).unwrap()], inner.as_slice()].concat()
         };
-        let (one, octets, bits) = (&[2_u8, 1, 1][..], &[4_u8, 1, 0][..], &[3_u8, 2, 0, 0][..]);
+        let (one, bytes, bits) = (&[2_u8, 1, 1][..], &[4_u8, 1, 0][..], &[3_u8, 2, 0, 0][..]);
         let zero = &[2_u8, 1, 0][..];
         let oid = |oid: ObjectIdentifier| {
             let bytes = oid.as_bytes();
@@ -246,12 +246,12 @@ mod tests {
         };
         let (ec, dsa, nothing) = (oid(EC_OID), oid(DSA_OID), of(&[]));
         for (der, what) in [
-            (of(&[zero, &ec, octets]), EC),
-            (of(&[one, octets]), EC),
-            (of(&[zero, &dsa, octets]), DSA),
+            (of(&[zero, &ec, bytes]), EC),
+            (of(&[one, bytes]), EC),
+            (of(&[zero, &dsa, bytes]), DSA),
             (of(&[zero, one, one, one, one, one]), DSA),
             (of(&[one, one, one, one, one, one, one, one, one, &nothing]), PRIMES),
-            (of(&[&ec, octets]), ENCRYPTED),
+            (of(&[&ec, bytes]), ENCRYPTED),
             (of(&[&ec, bits]), PUBLIC),
             (of(&[one, one]), PUBLIC),
             (of(&[&nothing, &nothing, bits]), CERTIFICATE),

@@ -339,7 +339,7 @@ mod tests {
     }
 
     #[test]
-    fn terms_that_no_reader_would_understand_are_refused() {
+    fn malformed_terms_are_rejected() {
         for note in ["a; b", "a \"note\"", "back\\slash", "new\nline", "\u{e4}"] {
             assert_eq!(Terms::default().with_note(note), Err(RecordError::Note), "{note:?}");
         }
@@ -450,7 +450,7 @@ mod tests {
     }
 
     #[test]
-    fn quotes_in_a_comment_are_no_strings() {
+    fn quotes_in_a_comment_are_ignored() {
         let entry = b"; the \"first\"\n;\ns._domainkey IN TXT \"v=DKIM1; \" \"p=AB\" ; \"last\"\n";
         assert_eq!(Record::text_in(entry), b"v=DKIM1; p=AB");
     }

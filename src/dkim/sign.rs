@@ -357,7 +357,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_stands_once_in_a_list() {
+    fn a_name_may_occur_once_in_a_list() {
         let from = FieldName::parse("from").unwrap();
         assert_eq!(recipe(&["From", "from"], &[]), Err(RecipeError::Twice(from)));
     }
@@ -373,7 +373,7 @@ mod tests {
     }
 
     #[test]
-    fn each_instance_is_named_and_the_oversigned_ones_once_more() {
+    fn each_instance_is_named_and_oversigned_names_one_more_time() {
         let recipe = recipe(&["From", "To", "Cc", "Subject"], &["From", "Cc", "Subject"]).unwrap();
         let header = Header::parse(b"Subject: x\nTo: a\nTo: b\nFrom: c\nSubject: y\n").unwrap();
         let named: Vec<&str> = recipe.names(&header).iter().map(|name| name.as_str()).collect();

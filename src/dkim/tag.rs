@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn a_semicolon_at_the_end_may_stand_or_not() {
+    fn the_last_semicolon_is_optional() {
         assert_eq!(TagList::parse(b"a=1; b=2;").unwrap().tags().len(), 2);
         assert_eq!(TagList::parse(b"a=1; b=2").unwrap().tags().len(), 2);
         assert_eq!(TagList::parse(b"a=;\r\n ").unwrap().get("a"), Some(""));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_tag_list_is_refused() {
+    fn a_malformed_tag_list_is_rejected() {
         assert_eq!(TagList::parse(b"").unwrap_err(), TagError::NoValue);
         assert_eq!(TagList::parse(b"a=1;;b=2").unwrap_err(), TagError::NoValue);
         assert_eq!(TagList::parse(b"a").unwrap_err(), TagError::NoValue);

@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn each_fault_of_the_record_is_told() {
+    fn each_fault_of_the_record_is_reported() {
         let relaxed = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
         let message = signed(relaxed, None);
         assert_eq!(faults(&message, "v=DKIM1; p="), [Err(Fault::Record(RecordError::Revoked))]);

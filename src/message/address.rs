@@ -345,9 +345,9 @@ mod tests {
 
     #[test]
     fn without_an_origin_a_bare_address_is_unstable() {
-        let nobody = Completion::default();
-        assert_eq!(fixed_by(&nobody, "root", Phrases::Quote), "NoOrigin");
-        assert_eq!(fixed_by(&nobody, "root@e.com", Phrases::Quote), "root@e.com");
+        let no_origin = Completion::default();
+        assert_eq!(fixed_by(&no_origin, "root", Phrases::Quote), "NoOrigin");
+        assert_eq!(fixed_by(&no_origin, "root@e.com", Phrases::Quote), "root@e.com");
     }
 
     #[test]

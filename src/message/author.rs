@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_domain_of_the_one_address_answers() {
+    fn the_domain_of_a_single_address_is_the_author_domain() {
         for from in [
             "webmaster@sample.com",
             " Webmaster <webmaster@Sample.COM>",
@@ -156,14 +156,14 @@ mod tests {
     }
 
     #[test]
-    fn two_domains_or_two_fields_answer_for_nothing() {
+    fn two_domains_or_two_fields_have_no_author_domain() {
         assert_eq!(domain(" a@sample.com, b@hogehoge.jp"), Err(NoAuthor::SeveralDomains));
         assert_eq!(domain(" a@sample.com\nFrom : b@sample.com"), Err(NoAuthor::SeveralFrom));
         assert_eq!(domain(" a@sample.com b@hogehoge.jp"), Err(NoAuthor::SeveralDomains));
     }
 
     #[test]
-    fn rfc5322_3_6_2_of_several_authors_the_sender_answers() {
+    fn rfc5322_3_6_2_with_several_authors_sender_decides() {
         let two = " a@sample.com, b@hogehoge.jp, c@sample.com";
         for (sender, wanted) in [
             (" a@sample.com", Ok("sample.com")),

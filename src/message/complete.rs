@@ -6,7 +6,7 @@ use super::date::DateTime;
 use super::fold::Writer;
 use super::limits::{LONGEST_FIELD, LONGEST_LINE, MOST_ADDED};
 use super::syntax::{
-    cleaned, field_name, has_odd_blank, is_one_of, quoted, split_fields, with_charset,
+    cleaned, field_name, has_odd_whitespace, is_one_of, quoted, split_fields, with_charset,
 };
 use super::words::{self, Text};
 use crate::dkim::{Domain, Field, FieldName, Header};
@@ -202,7 +202,7 @@ pub(crate) fn has_resent(header: &Header) -> bool {
 /// Whether Postfix and the hops after it leave a field unchanged, except perhaps for its addresses.
 fn is_sent_as_it_is(field: &Field) -> Result<(), Unstable> {
     let bytes = field.bytes();
-    if has_odd_blank(bytes) {
+    if has_odd_whitespace(bytes) {
         return Err(Unstable::OddBlank);
     }
     let mut lines = bytes.split(|byte| *byte == b'\n');
@@ -377,7 +377,7 @@ mod tests {
     }
 
     #[test]
-    fn text_that_somebody_else_has_signed_is_not_encoded() {
+    fn text_that_another_program_has_signed_is_not_encoded() {
         for (field, is_signed) in [("DKIM-Signature", true), ("ARC-Seal", true), ("X-Seal", false)]
         {
             let header = format!("{COMPLETE}{field}: x\nSubject: gr\u{fc}n\n");
@@ -424,7 +424,7 @@ mod tests {
     }
 
     #[test]
-    fn the_full_name_stands_before_the_address() {
+    fn the_full_name_precedes_the_address() {
         for (name, wanted) in [
             ("Cron Daemon", "From: Cron Daemon <www-data@web.example>\n"),
             ("Company, \"Inc.\"", "From: \"Company, \\\"Inc.\\\"\" <www-data@web.example>\n"),
@@ -490,13 +490,13 @@ mod tests {
     }
 
     #[test]
-    fn blanks_before_the_colon_nuls_and_crs_go() {
+    fn spaces_before_the_colon_nuls_and_crs_are_removed() {
         let (header, _) = completed(&format!("{COMPLETE}Subject \t: a\0b\rc\n d\0\n"), &www_data());
         assert!(header.ends_with("Subject: ab c\n d\n"), "{header:?}");
     }
 
     #[test]
-    fn a_line_of_blanks_goes() {
+    fn a_line_of_whitespace_is_removed() {
         let (header, _) = completed(&format!("{COMPLETE}Subject: a\n \t\n b\n"), &www_data());
         assert!(header.ends_with("Subject: a\n b\n"), "{header:?}");
     }

@@ -85,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn a_date_is_written_as_rfc_5322_wants_it() {
+    fn a_date_has_the_format_of_rfc_5322() {
         assert_eq!(shown(0, 0), "Thu, 1 Jan 1970 00:00:00 +0000");
         assert_eq!(shown(1_700_000_000, 0), "Tue, 14 Nov 2023 22:13:20 +0000");
         assert_eq!(shown(951_827_696, 0), "Tue, 29 Feb 2000 12:34:56 +0000");
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn the_end_of_time_is_a_date() {
+    fn the_largest_time_is_a_date() {
         assert!(shown(u64::MAX, 0).contains(" 36812 "));
     }
 }

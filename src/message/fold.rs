@@ -241,7 +241,7 @@ mod tests {
     }
 
     #[test]
-    fn long_lines_are_folded_at_blanks_and_nothing_is_lost() {
+    fn long_lines_are_folded_at_spaces_and_nothing_is_lost() {
         let field = format!("References: {}\n", vec!["<0123456789@example.com>"; 500].join(" "));
         let text = String::from_utf8(folded(field.as_bytes())).unwrap();
         assert!(text.lines().all(|line| line.len() <= LONGEST_LINE));
@@ -250,7 +250,7 @@ mod tests {
     }
 
     #[test]
-    fn no_line_of_blanks_is_made() {
+    fn no_line_of_whitespace_is_made() {
         let field = format!("X: a{}b c\n", " ".repeat(3_000));
         let text = String::from_utf8(folded(field.as_bytes())).unwrap();
         assert!(text.lines().all(|line| !line.trim().is_empty()), "{text}");
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_word_stands_alone_and_the_rest_is_folded_all_the_same() {
+    fn a_long_word_gets_a_line_and_the_rest_is_folded() {
         let word = "x".repeat(2_000);
         let field = format!("X: a {word} {}\n", "b ".repeat(600));
         let text = String::from_utf8(folded(field.as_bytes())).unwrap();

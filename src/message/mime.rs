@@ -503,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_header_without_end_is_not_kept() {
+    fn a_part_header_without_end_is_not_stored() {
         #[derive(Default)]
         struct Large(bool);
         impl Visit for Large {

@@ -57,7 +57,7 @@ enum Dots {
     /// It ends the message if it is alone on the line.
     End,
     /// It is dot-stuffing (RFC 5321 §4.5.2) and is removed.
-    Stuffing,
+    Transparent,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -80,7 +80,7 @@ impl Reader {
     /// A reader of mail data (RFC 5321 §4.1.1.4). The caller does not pass the line that ends the mail data.
     #[must_use]
     pub fn of_data() -> Self {
-        Self::with(Dots::Stuffing)
+        Self::with(Dots::Transparent)
     }
 
     /// A new reader with the same rules.
@@ -90,7 +90,7 @@ impl Reader {
     }
 
     fn with(dots: Dots) -> Self {
-        Self { dots, differs: dots == Dots::Stuffing, ..Self::default() }
+        Self { dots, differs: dots == Dots::Transparent, ..Self::default() }
     }
 
     /// Reads bytes until there are no more or the header or message is complete, and appends the body to `body`. Returns how many
@@ -156,7 +156,7 @@ impl Reader {
             let begins = self.taken.saturating_add(taken as u64).saturating_sub(before as u64);
             taken = taken.saturating_add(piece.len());
             self.line.extend_from_slice(piece);
-            let text = self.unstuffed(&self.line);
+            let text = self.without_added_dot(&self.line);
             let is_too_large = text.len().saturating_add(self.header.len()) > HEADER_LIMIT;
             // The first piece of a long line shows whether it is part of the header.
             let is_body = before <= LINE_PIECE && text.len() > LINE_PIECE && !self.is_header(text);
@@ -186,11 +186,12 @@ impl Reader {
     /// Reads a line before the body. Returns whether the header ended with or before this line.
     fn header_line(&mut self, line: &[u8], body: &mut Vec<u8>) -> bool {
         let is_complete = line.ends_with(b"\n");
-        let unstuffed = self.unstuffed(line);
-        let text = without_line_end(unstuffed);
-        let is_first = self.phase == Phase::Top && is_complete && unstuffed.len() <= LINE_PIECE;
+        let without_added_dot = self.without_added_dot(line);
+        let text = without_line_end(without_added_dot);
+        let is_first =
+            self.phase == Phase::Top && is_complete && without_added_dot.len() <= LINE_PIECE;
         if is_first && is_from_line(text) {
-            if self.dots == Dots::Stuffing {
+            if self.dots == Dots::Transparent {
                 // sendmail(1) drops the line; smtpd(8) turns it into a field.
                 self.header.extend_from_slice(&[b"X-Mailbox-Line: ", text, b"\n"].concat());
             }
@@ -217,8 +218,8 @@ impl Reader {
     }
 
     /// The line without the dot that dot-stuffing added.
-    fn unstuffed<'a>(&self, line: &'a [u8]) -> &'a [u8] {
-        line.strip_prefix(b".").filter(|_| self.dots == Dots::Stuffing).unwrap_or(line)
+    fn without_added_dot<'a>(&self, line: &'a [u8]) -> &'a [u8] {
+        line.strip_prefix(b".").filter(|_| self.dots == Dots::Transparent).unwrap_or(line)
     }
 
     fn feed_body(&mut self, bytes: &[u8], out: &mut Vec<u8>) -> (usize, Step) {
@@ -463,7 +464,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_with_company_is_text() {
+    fn a_dot_with_other_text_is_text() {
         let text = "..\n.x\n x.\n. \n.\rx\n";
         assert_eq!(without_dash_i(&format!("A: b\n\n{text}")), parts("A: b\n", text));
     }
@@ -493,7 +494,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_no_field_ends_the_header_and_begins_the_body() {
+    fn a_line_that_is_not_a_field_ends_the_header_and_begins_the_body() {
         for line in
             ["no colon", ": no name", "two words: x", "S\u{fc}bject: x", "a\tb: c", "a\0b: c"]
         {
@@ -557,7 +558,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_of_plain_lines_stands_in_the_input_as_it_is() {
+    fn a_body_of_plain_lines_is_a_range_of_the_input() {
         for (input, verbatim) in [
             ("A: b\r\n\r\nx\n.y\nz\n", true),
             ("A: b\n\nx\nz", true),

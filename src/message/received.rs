@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_mail_system_wrote_or_may_have_is_none_of_a_web_program() {
+    fn a_field_that_a_mail_system_may_have_written_does_not_count() {
         for body in [
             "",
             "\n",

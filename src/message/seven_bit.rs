@@ -423,7 +423,7 @@ mod tests {
                         assert!(in_pieces(MIXED, &body, size) == whole, "pieces of {size}");
                     }
                     let is_long = [one, other].iter().any(|line| line.len() > 991);
-                    // Lines that SMTP breaks are encoded, whatever was signed.
+                    // Lines that SMTP breaks are encoded, even in signed parts.
                     let breaks = [one, other].iter().any(|line| line.len() > 999);
                     let is_kept = if end.contains("PGP") {
                         !breaks
@@ -468,7 +468,7 @@ mod tests {
     }
 
     #[test]
-    fn ascii_that_is_labelled_8bit_is_labelled_anew() {
+    fn ascii_that_is_labelled_8bit_is_relabelled() {
         assert_eq!(settled(TEXT, b"Hi\n"), (Some(("7bit", None)), "Hi\n".into()));
         let part = "--b\nContent-Transfer-Encoding: binary\nX: y\n\nHi\n--b--\n";
         let expected = part.replace("binary", "7bit");
@@ -639,7 +639,7 @@ mod tests {
     }
 
     #[test]
-    fn what_somebody_else_has_signed_or_encrypted_is_left_alone() {
+    fn parts_that_another_program_signed_or_encrypted_are_not_changed() {
         let eight = "gr\u{fc}n : \0\n";
         for header in [
             "Content-Type: multipart/signed; boundary=b\n",
@@ -667,7 +667,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_ours_and_would_change_is_a_risk() {
+    fn a_protected_part_that_a_hop_would_change_is_a_risk() {
         let risk = |field: &str| {
             let body = format!("--b\n{field}\n\nx\n--b--\n");
             let header = "Content-Type: multipart/signed; boundary=b\n";
@@ -711,7 +711,7 @@ mod tests {
                 pgp(&format!("X: {}\n\ngr\u{fc}n", "word ".repeat(250)), "x")
                     .replace("--b\n\nX", "--b\nX"),
             ),
-            // The signature beside it is signed by nobody.
+            // The signature part itself is not signed.
             (signed, pgp("x", &long)),
             (foreign, format!("--b\n\n{long}\n--b\n\ngr\u{fc}n\n--b--\n")),
             ("ARC-Seal: x\n", format!("gr\u{fc}n\n{long}\n")),
@@ -759,7 +759,7 @@ mod tests {
     }
 
     #[test]
-    fn nobody_elses_work_is_touched_where_that_does_not_save_the_signature() {
+    fn protected_parts_are_only_changed_where_that_saves_the_signature() {
         let long = "x".repeat(999);
         let eight = "gr\u{fc}n";
         for (header, body, risk) in [

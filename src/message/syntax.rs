@@ -18,7 +18,7 @@ pub(crate) fn is_fws(byte: u8) -> bool {
 
 /// Whether the text has a vertical tab or a form feed. These are whitespace to some verifiers and text to others (§3.4.2 names
 /// neither).
-pub(crate) fn has_odd_blank(text: &[u8]) -> bool {
+pub(crate) fn has_odd_whitespace(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, 0x0b | 0x0c))
 }
 
@@ -28,8 +28,8 @@ pub(crate) fn field_name(line: &[u8]) -> Option<usize> {
     let piece = line.get(..LINE_PIECE).unwrap_or(line);
     let name = piece.iter().take_while(|byte| byte.is_ascii_graphic() && **byte != b':').count();
     let after = piece.get(name..)?;
-    let blanks = after.iter().take_while(|byte| is_wsp(**byte) || **byte == b'\r').count();
-    (name > 0 && after.get(blanks) == Some(&b':')).then_some(name)
+    let spaces = after.iter().take_while(|byte| is_wsp(**byte) || **byte == b'\r').count();
+    (name > 0 && after.get(spaces) == Some(&b':')).then_some(name)
 }
 
 /// The name of a field, without the WSP before the colon, and its body, which is everything after the colon. Both are empty if

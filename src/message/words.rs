@@ -413,25 +413,25 @@ mod tests {
     }
 
     #[test]
-    fn words_of_other_letters_are_encoded_and_the_rest_stays() {
+    fn non_ascii_words_are_encoded_and_the_rest_stays() {
         let got = ascii("Subject", " Gr\u{fc}\u{df}e  aus M\u{fc}nchen, am See\n").unwrap();
         assert_eq!(got, " =?utf-8?Q?Gr=C3=BC=C3=9Fe?=  aus =?utf-8?Q?M=C3=BCnchen,?= am See\n");
     }
 
     #[test]
-    fn words_side_by_side_are_encoded_with_the_blanks_between() {
+    fn adjacent_words_are_encoded_with_the_spaces_between() {
         let got = ascii("Subject", " \u{fc}\n \u{fc} x\n").unwrap();
         assert_eq!(got, " =?utf-8?B?w7wgw7w=?= x\n");
     }
 
     #[test]
-    fn a_blank_beside_an_encoded_word_goes_inside() {
+    fn a_space_next_to_an_encoded_word_goes_inside() {
         let got = ascii("Subject", " =?utf-8?Q?a?= \u{fc} =?utf-8?Q?b?=\n").unwrap();
         assert_eq!(got, " =?utf-8?Q?a?= =?utf-8?Q?_=C3=BC_?= =?utf-8?Q?b?=\n");
     }
 
     #[test]
-    fn raw_octets_that_touch_an_encoded_word_are_encoded_beside_it() {
+    fn raw_bytes_that_touch_an_encoded_word_get_their_own() {
         for (value, wanted) in [
             (" \u{fc}=?utf-8?Q?a?=\n", " =?utf-8?Q?=C3=BC?= =?utf-8?Q?a?=\n"),
             (" x =?utf-8?Q?a?=b\u{fc} y\n", " x =?utf-8?Q?a?= =?utf-8?Q?b=C3=BC?= y\n"),
@@ -443,7 +443,7 @@ mod tests {
     }
 
     #[test]
-    fn raw_octets_in_an_encoded_word_are_encoded_where_they_are() {
+    fn raw_bytes_in_an_encoded_word_are_encoded_in_place() {
         let value = ascii_value(b"Subject", b" =?iso-8859-1?Q?gr\xfcn?= x\n", None).unwrap();
         assert_eq!(value, b" =?iso-8859-1?Q?gr=FCn?= x\n");
         let value =
@@ -479,7 +479,7 @@ mod tests {
     }
 
     #[test]
-    fn text_of_two_octets_a_character_is_cut_between_characters() {
+    fn two_byte_characters_are_not_split() {
         // HIRAGANA LETTER A, whose second byte in Shift_JIS cannot begin a character, and half-width katakana.
         let text = [b" ".as_slice(), &b"\x82\xa0\xb1".repeat(30), b"\n"].concat();
         let got =

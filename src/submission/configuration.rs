@@ -185,8 +185,8 @@ impl Etc {
         Ok(Policy { candidate, file, gone })
     }
 
-    /// The selectors whose records are gone. `dkimctl watch` writes the file, and it is judged like a domain file: whoever could
-    /// write it could stop the signing of a domain.
+    /// The selectors whose records are gone. `dkimctl watch` writes the file, and its permissions are checked like those of a
+    /// domain file, because a user who can write it could stop the signing of a domain.
     fn gone(&self, path: &Path) -> Result<Vec<Selector>, FileError> {
         match self.read(path) {
             Ok(text) => Ok(gone_selectors(&text)),

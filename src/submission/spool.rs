@@ -292,7 +292,7 @@ mod tests {
     }
 
     #[test]
-    fn a_head_takes_the_place_of_what_is_before_the_body() {
+    fn a_head_replaces_the_bytes_before_the_body() {
         for bytes in sizes() {
             for length in [0, 5, 20, 60_000] {
                 let head = vec![b'h'; length];

@@ -192,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_that_is_not_in_its_one_form_is_no_request() {
+    fn a_name_that_is_not_canonical_is_rejected() {
         let input = input();
         for author in [
             "",
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_text_of_another_length_than_announced_is_no_request() {
+    fn a_text_of_another_length_than_announced_is_rejected() {
         let input = input();
         let request = Request { author: "sample.com", selector: "s1", input: &input };
         let right = request.to_bytes().unwrap();

@@ -39,7 +39,7 @@ use crate::submission::submitter::User;
 /// The other end of the pipes, which requests signatures.
 #[derive(Debug)]
 pub(crate) struct Signer {
-    /// `None` after the process was told to end or failed to answer.
+    /// `None` after the process was stopped or failed to answer.
     requests: Option<File>,
     replies: File,
     pid: Pid,

@@ -8,7 +8,7 @@
 //! * The child gets DATA at once, because only the child knows the reply. Then it gets nothing until the message has been read,
 //!   because the signature precedes the text. So the whole message must arrive within the time that the child waits for a line
 //!   (`smtpd_timeout`, 300 s).
-//! * A message that must not be sent unsigned (`on_error`) must not reach the child, but after DATA the child cannot be told.
+//! * A message that must not be sent unsigned (`on_error`) must not reach the child, but after DATA there is no command to cancel it.
 //!   So the session of this child ends there, as if the client had left. Another child is started and gets the name in EHLO, and
 //!   the client reads 451 as the reply to its message.
 //! * On a TCP socket (inetd) the mail is from another host, so the session passes through: see [`is_inbound`].
@@ -139,11 +139,11 @@ fn report_failure(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
 }
 
 fn write_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
-    let mut stuffing = DotStuffing::default();
+    let mut writer = DotStuffing::default();
     let mut lines = Vec::new();
     signed.write(intake, |data, text| {
         lines.clear();
-        stuffing.feed(text, &mut lines);
+        writer.feed(text, &mut lines);
         data.0.put(&lines)
     })?;
     intake.source().0.end_data(Some(b".\r\n"))

@@ -126,8 +126,8 @@ impl Request {
                 .unwrap();
             let mut replies = BufReader::new(child.stdout.take().unwrap());
             let mut commands = child.stdin.take().unwrap();
-            let mut say = |octets: &[u8]| {
-                commands.write_all(octets).unwrap();
+            let mut say = |bytes: &[u8]| {
+                commands.write_all(bytes).unwrap();
                 let mut reply = String::new();
                 while !reply.starts_with(['2', '3']) || reply.as_bytes()[3] == b'-' {
                     reply.clear();

@@ -137,7 +137,7 @@ pub(crate) fn of_namespace(pid: u32, is_counted: impl Fn(&str) -> bool) -> u64 {
     let mut ticks = 0;
     for entry in fs::read_dir("/proc").unwrap().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
-        if !name.bytes().all(|octet| octet.is_ascii_digit()) || namespace(&name) != wanted {
+        if !name.bytes().all(|byte| byte.is_ascii_digit()) || namespace(&name) != wanted {
             continue;
         }
         let Ok(stat) = fs::read_to_string(format!("/proc/{name}/stat")) else { continue };

@@ -56,7 +56,7 @@ impl Figures {
 /// Of messages of one size: plain, both milters, wrapper.
 #[derive(Debug)]
 pub(crate) struct Sized {
-    pub(crate) octets: usize,
+    pub(crate) bytes: usize,
     pub(crate) series: Vec<Series>,
 }
 
@@ -132,13 +132,13 @@ pub(crate) fn measure(extent: Extent, wrapper: Option<&str>) -> Figures {
     let session = compare(&mut hosts, &arms[..4], Plan::sessions(100, by(5, 1)), |_, _| {});
     say("larger and larger");
     let mut sizes = Vec::new();
-    for octets in SIZES.into_iter().take(by(6, 5)) {
-        let (rounds, count) = match octets {
+    for bytes in SIZES.into_iter().take(by(6, 5)) {
+        let (rounds, count) = match bytes {
             10_000_000 => (by(9, 2), 2),
             100_000_000 => (by(3, 1), 1),
             _ => (by(5, 2), 10),
         };
-        sizes.push(sized(&mut hosts, octets, Kind::Ascii, rounds, count));
+        sizes.push(sized(&mut hosts, bytes, Kind::Ascii, rounds, count));
     }
     say("to be made 7-bit");
     let eight_bit = sized(&mut hosts, 10 * MB, Kind::EightBit, by(9, 2), 2);
@@ -247,8 +247,8 @@ fn small_arms(hosts: &[Host]) -> Vec<Arm> {
 }
 
 /// Plain, both milters, wrapper.
-fn sized(hosts: &mut [Host], octets: usize, kind: Kind, rounds: usize, count: usize) -> Sized {
-    let text = message(RSA, octets, kind);
+fn sized(hosts: &mut [Host], bytes: usize, kind: Kind, rounds: usize, count: usize) -> Sized {
+    let text = message(RSA, bytes, kind);
     let from = format!("{kind:?}");
     let arms = [
         arm(SMALL[0], hosts, OURS, PLAIN_PROGRAM, &text, &from),
@@ -256,10 +256,10 @@ fn sized(hosts: &mut [Host], octets: usize, kind: Kind, rounds: usize, count: us
         arm(SMALL[2], hosts, UNIX, PLAIN_PROGRAM, &text, &from),
         arm(SMALL[3], hosts, OURS, WRAPPER, &text, &from),
     ];
-    Sized { octets, series: compare(hosts, &arms, Plan::one_by_one(count, rounds), |_, _| {}) }
+    Sized { bytes, series: compare(hosts, &arms, Plan::one_by_one(count, rounds), |_, _| {}) }
 }
 
-/// Octets of a message, and the most memory that the wrapper had, in KiB.
+/// Bytes of a message, and the most memory that the wrapper had, in KiB.
 pub(crate) type Peaks = Vec<(usize, f64)>;
 
 /// The wrapper's, with a real sendmail that says how much memory the process had.
@@ -272,8 +272,8 @@ fn memory(host: &Host) -> (Peaks, Peaks) {
     host.sandbox.root(&format!(
         "cp {config} /bench/config; sed -i 's|^sendmail = .*|sendmail = \"/bench/peak\"|' {config}"
     ));
-    let one = |octets, kind| {
-        let file = host.keep("memory", &message(RSA, octets, kind));
+    let one = |bytes, kind| {
+        let file = host.keep("memory", &message(RSA, bytes, kind));
         // A shell for parent: it has less memory than any of us, before it becomes the wrapper.
         let script = format!("cat {file} | {WRAPPER} -i to@sink.test");
         let peaks = (0..3).map(|_| {
@@ -283,10 +283,10 @@ fn memory(host: &Host) -> (Peaks, Peaks) {
             ));
             said.trim().parse::<f64>().unwrap()
         });
-        (octets, peaks.fold(0.0, f64::max))
+        (bytes, peaks.fold(0.0, f64::max))
     };
     let found = [Kind::Ascii, Kind::EightBit]
-        .map(|kind| SIZES.iter().map(|&octets| one(octets, kind)).collect::<Vec<_>>());
+        .map(|kind| SIZES.iter().map(|&bytes| one(bytes, kind)).collect::<Vec<_>>());
     host.sandbox.root(&format!("mv /bench/config {config}; rm /bench/mail/memory"));
     found.into()
 }

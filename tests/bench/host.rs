@@ -98,7 +98,7 @@ impl Host {
         }
     }
 
-    /// Another wrapper than the one that was built, to compare it: in its place, or beside it.
+    /// Another wrapper to measure: instead of the one that was built, or in addition to it.
     pub(crate) fn install(&self, wrapper: &str, place: &str) {
         if place != "/usr/sbin/sendmail.dkim" {
             self.sandbox.root(&format!("cp -p /usr/sbin/sendmail.dkim {place}"));
@@ -173,11 +173,11 @@ impl Host {
         self.sandbox.root("tail -n 20 /var/log/postfix.log /out/syslog")
     }
 
-    /// A file in the sandbox that anybody may read.
-    pub(crate) fn keep(&self, name: &str, octets: &[u8]) -> String {
+    /// A file in the sandbox that every user may read.
+    pub(crate) fn keep(&self, name: &str, bytes: &[u8]) -> String {
         let path = format!("/bench/mail/{name}");
         let place = self.sandbox.path(&path);
-        fs::write(&place, octets).unwrap();
+        fs::write(&place, bytes).unwrap();
         fs::set_permissions(&place, fs::Permissions::from_mode(0o644)).unwrap();
         path
     }

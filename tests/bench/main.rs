@@ -12,7 +12,7 @@
     clippy::cast_possible_truncation,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a benchmark that can't go on has failed, and it shows what it found"
+    reason = "a benchmark that cannot go on has failed, and it shows what it found"
 )]
 
 /// What the tests stand on.

@@ -67,7 +67,7 @@ impl Series {
     }
 }
 
-/// The rounds, after one that nobody counts. `between` is told of each arm before its batch.
+/// The rounds, after one that is not counted. `between` is called with each arm before its batch.
 pub(crate) fn compare(
     hosts: &mut [Host],
     arms: &[Arm],

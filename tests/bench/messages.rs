@@ -9,7 +9,7 @@ pub(crate) enum Kind {
     EightBit,
 }
 
-/// Of about `size` octets, From a domain.
+/// Of about `size` bytes, From a domain.
 pub(crate) fn message(domain: &str, size: usize, kind: Kind) -> Vec<u8> {
     let mut text = format!(
         "From: Web Shop <shop@{domain}>\nTo: Customer <to@sink.test>\n\
@@ -41,7 +41,7 @@ fn attachment(text: &mut String, size: usize) {
          Content-Disposition: attachment; filename=\"invoice.pdf\"\n\n",
     );
     const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    // Octets that look like those of a file; a generator of one line is chance enough.
+    // Bytes that look like those of a file; a generator of one line is chance enough.
     let mut state = 1_u32;
     while text.len() < size {
         for _ in 0..76 {

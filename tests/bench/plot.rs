@@ -57,10 +57,10 @@ fn by_size(figures: &Figures) -> Plot {
         points: figures
             .sizes
             .iter()
-            .map(|sized| (sized.octets as f64, more(&sized.series, at)))
+            .map(|sized| (sized.bytes as f64, more(&sized.series, at)))
             .collect(),
     };
-    let plain = |sized: &crate::figures::Sized| (sized.octets as f64, median(&sized.series[0]));
+    let plain = |sized: &crate::figures::Sized| (sized.bytes as f64, median(&sized.series[0]));
     Plot {
         title: "CPU time added to a message, by its size (ms)",
         axis: "message size",
@@ -207,7 +207,7 @@ fn draw(text: &mut String, plot: &Plot, left: f64) {
     }
 }
 
-/// `10000` → `10,000`; a million milliseconds are too much for anybody.
+/// `10000` → `10,000`; a million milliseconds are more than any result.
 fn mark(value: f64) -> String {
     if value < 1e3 { value.to_string() } else { format!("{:.0},000", value / 1e3) }
 }

@@ -1,4 +1,4 @@
-//! The figures beside the targets: as a table, as JSON, and in the documentation.
+//! Prints the figures and the targets: as a table, as JSON, and in the documentation.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -115,7 +115,7 @@ pub(crate) fn rows(figures: &Figures, gate: Option<&Value>) -> Vec<Row> {
     let own = compared("added to the call of sendmail(1) itself", call(2), call(3), None);
     // The milter comes after the call: there is nothing to divide by.
     rows.push(Row { figure: f64::NAN, ..own });
-    let large = figures.sizes.iter().find(|sized| sized.octets == crate::figures::TEN_MB).unwrap();
+    let large = figures.sizes.iter().find(|sized| sized.bytes == crate::figures::TEN_MB).unwrap();
     against_both(&mut rows, "added CPU, 10 MB", &large.series, &large.series[3], [0.17, 0.15]);
     let large = &figures.eight_bit;
     let what = "added CPU, 10 MB, to be made 7-bit";
@@ -161,7 +161,7 @@ fn domains(figures: &Figures) -> Row {
     let milter = |at: usize| Spread::of(&figures.domains[at].series[1].total).median;
     let last = figures.domains.len() - 1;
     let before = Spread::of(&one.callers).median;
-    // The two are beside one another in each round.
+    // Both are measured in each round, one after the other.
     let after = before + added(&many.callers, &one.callers).median;
     let count = thousands(figures.domains[last].count);
     Row {
@@ -225,7 +225,7 @@ pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
     }
     text.push_str("\nAdded CPU by size:\n\n| bytes | Postfix alone | OpenDKIM, TCP | OpenDKIM, Unix | sendmail.dkim |\n|---|---|---|---|---|\n");
     for sized in &figures.sizes {
-        size_row(&mut text, &thousands(sized.octets), sized);
+        size_row(&mut text, &thousands(sized.bytes), sized);
     }
     size_row(&mut text, "10,000,000, to be made 7-bit", &figures.eight_bit);
     text.push_str("\nAdded CPU of a small message by the number of domains:\n\n| domains | OpenDKIM, Unix | its memory | sendmail.dkim |\n|---|---|---|---|\n");
@@ -236,9 +236,9 @@ pub(crate) fn table(figures: &Figures, rows: &[Row], seconds: u64) -> String {
         writeln!(text, "| {count} | {} | {memory:.0} MiB | {} |", cost(1), cost(2)).unwrap();
     }
     text.push_str("\nMemory of the wrapper at its most, in MiB:\n\n| bytes | ASCII | to be made 7-bit |\n|---|---|---|\n");
-    for ((octets, ascii), (_, eight_bit)) in figures.memory.iter().zip(&figures.memory_eight_bit) {
-        let octets = thousands(*octets);
-        writeln!(text, "| {octets} | {:.1} | {:.1} |", ascii / 1024.0, eight_bit / 1024.0).unwrap();
+    for ((bytes, ascii), (_, eight_bit)) in figures.memory.iter().zip(&figures.memory_eight_bit) {
+        let bytes = thousands(*bytes);
+        writeln!(text, "| {bytes} | {:.1} | {:.1} |", ascii / 1024.0, eight_bit / 1024.0).unwrap();
     }
     latencies(&mut text, figures);
     let rate = |at: usize| Spread::of(&figures.eight_at_once()[at].rates).median;
@@ -304,7 +304,7 @@ pub(crate) fn json(figures: &Figures, rows: &[Row], seconds: u64) -> Value {
         })
     });
     let all = |series: &[Series]| series.iter().map(raw).collect::<Vec<_>>();
-    let sized = |sized: &Sized| json!({ "octets": sized.octets, "series": all(&sized.series) });
+    let sized = |sized: &Sized| json!({ "bytes": sized.bytes, "series": all(&sized.series) });
     let named = SMALL.iter().zip(&figures.small).map(|(name, series)| (*name, raw(series)));
     json!({
         "seconds": seconds,

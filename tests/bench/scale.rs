@@ -11,7 +11,7 @@
     clippy::arithmetic_side_effects,
     clippy::print_stdout,
     clippy::print_stderr,
-    reason = "a benchmark that can't go on has failed, and it shows what it found"
+    reason = "a benchmark that cannot go on has failed, and it shows what it found"
 )]
 
 use std::collections::HashMap;

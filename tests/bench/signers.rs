@@ -28,7 +28,7 @@ pub(crate) const RSA: &str = "rsa.test";
 pub(crate) const ED25519: &str = "ed.test";
 /// Signed twice.
 pub(crate) const BOTH: &str = "both.test";
-/// Of nobody here.
+/// A domain that nothing on this host signs for.
 pub(crate) const UNSIGNED: &str = "other.test";
 
 /// One of many domains.
@@ -151,7 +151,7 @@ fn write_tables(folder: &Path, last: &str, count: usize) {
     fs::write(folder.join("SigningTable"), signers).unwrap();
 }
 
-/// Anew, if it runs already; returns when it listens.
+/// Restarts it if it runs already; returns when it listens.
 fn start(host: &Host) {
     host.start_daemon(
         "if [ -e /bench/run/opendkim.pid ]; then kill $(cat /bench/run/opendkim.pid); fi

@@ -8,7 +8,7 @@ use std::thread;
 
 use super::agent::ARRIVALS;
 
-/// Where Postfix is told to send everything.
+/// Where Postfix sends everything.
 pub(crate) const ADDRESS: &str = "127.0.0.1:2600";
 
 const END: &[u8] = b"\r\n.\r\n";
@@ -35,7 +35,7 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
         if reader.read_until(b'\n', &mut line)? == 0 {
             return Ok(());
         }
-        let verb: String = line.iter().take(4).map(|&octet| char::from(octet)).collect();
+        let verb: String = line.iter().take(4).map(|&byte| char::from(byte)).collect();
         let answer = match verb.to_ascii_uppercase().as_str() {
             "EHLO" => "250-sink.test\r\n250-PIPELINING\r\n250-SIZE 0\r\n250 8BITMIME\r\n",
             "DATA" => {
@@ -51,8 +51,8 @@ fn serve(stream: &TcpStream) -> io::Result<()> {
             "QUIT" => return writer.write_all(b"221 2.0.0 bye\r\n"),
             "RCPT" => {
                 // The recipient says which message it is.
-                let digits = line.iter().filter(|octet| octet.is_ascii_digit());
-                number = digits.map(|&octet| char::from(octet)).collect();
+                let digits = line.iter().filter(|byte| byte.is_ascii_digit());
+                number = digits.map(|&byte| char::from(byte)).collect();
                 "250 2.0.0 ok\r\n"
             }
             _ => "250 2.0.0 ok\r\n",

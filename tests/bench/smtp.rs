@@ -1,4 +1,4 @@
-//! Mail that clients submit by SMTP: the wrapper as Postfix's content filter beside OpenDKIM as `smtpd_milters`.
+//! Mail that clients submit by SMTP: the wrapper as Postfix's content filter next to OpenDKIM as `smtpd_milters`.
 
 use std::fmt::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::statistics::{Spread, added, longer};
 /// Messages of one size by so many clients at once: Postfix alone, both milters, wrapper.
 #[derive(Debug)]
 pub(crate) struct BySmtp {
-    octets: usize,
+    bytes: usize,
     clients: usize,
     series: Vec<Series>,
 }
@@ -48,10 +48,10 @@ pub(crate) fn measure(hosts: &mut [Host], extent: Extent) -> Vec<BySmtp> {
     ));
     let is_quick = extent == Extent::Quick;
     let mut all = Vec::new();
-    for octets in SIZES {
-        let text = message(RSA, octets, Kind::Ascii);
+    for bytes in SIZES {
+        let text = message(RSA, bytes, Kind::Ascii);
         let arm = |name, host: usize, program, is_signed| {
-            let file = hosts[host].keep(&format!("smtp.{octets}"), &text);
+            let file = hosts[host].keep(&format!("smtp.{bytes}"), &text);
             Arm { name, host, program, files: vec![file], is_signed }
         };
         let arms = [
@@ -61,7 +61,7 @@ pub(crate) fn measure(hosts: &mut [Host], extent: Extent) -> Vec<BySmtp> {
             arm("sendmail.dkim", 0, FILTERED, true),
         ];
         for clients in CLIENTS {
-            let (count, rounds): (usize, usize) = match (octets > 1_000_000, clients) {
+            let (count, rounds): (usize, usize) = match (bytes > 1_000_000, clients) {
                 (false, 1) => (20, 12),
                 (false, _) => (150, 5),
                 (true, 1) => (2, 9),
@@ -73,7 +73,7 @@ pub(crate) fn measure(hosts: &mut [Host], extent: Extent) -> Vec<BySmtp> {
                 _ => Plan::crowd(clients, count, rounds),
             };
             let series = compare(hosts, &arms, plan, |_, _| {});
-            all.push(BySmtp { octets, clients, series });
+            all.push(BySmtp { bytes, clients, series });
         }
     }
     all
@@ -84,7 +84,7 @@ pub(crate) fn table(all: &[BySmtp], place: &str) -> String {
     let mut text = "| message, clients | | Postfix alone | OpenDKIM adds, TCP socket | OpenDKIM adds, Unix socket | sendmail.dkim adds |\n|---|---|---|---|---|---|\n".to_owned();
     for one in all {
         let series = &one.series;
-        let what = format!("{} bytes, {}", report::thousands(one.octets), one.clients);
+        let what = format!("{} bytes, {}", report::thousands(one.bytes), one.clients);
         let cells = |first: Spread, rest: &dyn Fn(usize) -> Spread| {
             let all = [first, rest(1), rest(2), rest(3)];
             all.map(report::milliseconds).join(" | ")
@@ -113,7 +113,7 @@ pub(crate) fn table(all: &[BySmtp], place: &str) -> String {
 pub(crate) fn json(all: &[BySmtp]) -> Value {
     let one = |one: &BySmtp| {
         let series: Vec<Value> = one.series.iter().map(report::raw).collect();
-        json!({ "octets": one.octets, "clients": one.clients, "series": series })
+        json!({ "bytes": one.bytes, "clients": one.clients, "series": series })
     };
     all.iter().map(one).collect()
 }

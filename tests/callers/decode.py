@@ -13,7 +13,7 @@ policy = email.policy.default
 
 
 def author(value):
-    """By the older of the two parsers: the newer one makes two blanks of one that is encoded between two words."""
+    """Uses the older of the two parsers: the newer one doubles a space that is encoded between two words."""
     name, address = email.utils.parseaddr(value)
     name = str(email.header.make_header(email.header.decode_header(name)))
     return email.utils.formataddr((name, address), "utf-8") if name.isascii() else f"{name} <{address}>"
@@ -25,14 +25,14 @@ def parts(message):
         kind = part.get_content_type()
         if part.is_multipart():
             continue
-        octets = part.get_payload(decode=True)
+        data = part.get_payload(decode=True)
         name = part.get_filename()
         if name is None and kind.startswith("text/"):
             charset = part.get_content_charset("utf-8")
-            texts.append(octets.decode(charset).replace("\r\n", "\n"))
+            texts.append(data.decode(charset).replace("\r\n", "\n"))
         else:
-            digest = hashlib.sha256(octets).hexdigest()
-            attachments.append(f"{name} {kind} {len(octets)} {digest}")
+            digest = hashlib.sha256(data).hexdigest()
+            attachments.append(f"{name} {kind} {len(data)} {digest}")
     return texts, attachments
 
 

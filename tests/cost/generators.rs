@@ -62,10 +62,10 @@ impl Generator {
     }
 
     fn unit(&self, number: usize, out: &mut Vec<u8>) {
-        for octet in self.unit {
-            match octet {
+        for byte in self.unit {
+            match byte {
                 b'#' => out.extend_from_slice(format!("{number:06}").as_bytes()),
-                octet => out.push(*octet),
+                byte => out.push(*byte),
             }
         }
     }
@@ -254,7 +254,7 @@ pub(crate) const ALL: &[Generator] = &[
     of(Kind::Data, BODY, "lines after DATA", b"From: a@sample.com\r\n\r\n", b"..x\r\n", b""),
     of(Kind::Data, BODY, "dots after DATA", b"From: a@sample.com\r\n\r\n.", b".", b"\r\n"),
     of(Kind::Data, BODY, "CRs after DATA", b"From: a@sample.com\r\n\r\n.", b"\r", b"x\r\n"),
-    of(Kind::Data, HEADER, "mbox lines after DATA", b"", b"From a b\r\n", b"From: a@sample.com\r\n\r\n"),
+    of(Kind::Data, HEADER, "mbox `From ` lines after DATA", b"", b"From a b\r\n", b"From: a@sample.com\r\n\r\n"),
     // SMTP sessions.
     of(Kind::Client, BODY, "commands", b"", b"NOOP\r\n", b""),
     of(Kind::Client, BODY, "a command without end", b"", b"x", b"\r\n"),

@@ -45,7 +45,7 @@ pub(crate) fn run(kind: Kind, input: &[u8]) {
             ));
         }
         Kind::Argv => {
-            let words = input.split(|octet| *octet == b'\n');
+            let words = input.split(|byte| *byte == b'\n');
             let argv: Vec<OsString> =
                 words.map(|word| std::ffi::OsStr::from_bytes(word).to_owned()).collect();
             drop(Mode::parse(&argv));
@@ -166,7 +166,7 @@ fn client(input: &[u8]) {
                 0
             } else {
                 // Up to the end of the line, as it is answered before the next one is said.
-                let line = rest.split_inclusive(|octet| *octet == b'\n').next().unwrap_or_default();
+                let line = rest.split_inclusive(|byte| *byte == b'\n').next().unwrap_or_default();
                 let taken = session.client(line, &mut out);
                 if line.ends_with(b"\n") && !session.is_waiting() {
                     session.server(b"250 ok\r\n", &mut out);

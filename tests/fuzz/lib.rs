@@ -6,7 +6,7 @@ use sendmail_dkim::message::address::Completion;
 
 /// Cuts a text into pieces whose lengths follow from the text itself.
 pub fn pieces(text: &[u8]) -> Vec<&[u8]> {
-    let mut lengths = text.iter().rev().map(|octet| usize::from(*octet) % 37 + 1);
+    let mut lengths = text.iter().rev().map(|byte| usize::from(*byte) % 37 + 1);
     let mut rest = text;
     let mut pieces = Vec::new();
     while let Some((piece, behind)) = rest.split_at_checked(lengths.next().unwrap_or(1)) {
@@ -34,14 +34,14 @@ pub fn message(input: &[u8]) -> Option<(Header, &[u8])> {
 
 /// The text with CR LF at the end of each line.
 pub fn crlf(text: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    for line in text.split_inclusive(|octet| *octet == b'\n') {
-        octets.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
+    let mut bytes = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
+        bytes.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
         if line.ends_with(b"\n") {
-            octets.extend_from_slice(if line.ends_with(b"\r\n") { b"\n" } else { b"\r\n" });
+            bytes.extend_from_slice(if line.ends_with(b"\r\n") { b"\n" } else { b"\r\n" });
         }
     }
-    octets
+    bytes
 }
 
 /// How a host completes addresses.

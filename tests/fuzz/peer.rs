@@ -35,12 +35,12 @@ impl LookupTxt for Zone {
 pub(crate) fn fields(header: &Header) -> Option<HeaderFields> {
     let fields = header.fields().iter().map(|field| {
         let name = FieldName::new(std::str::from_utf8(field.name()).ok()?).ok()?;
-        let octets = crlf(field.bytes());
-        let octets = octets.strip_suffix(b"\r\n").unwrap_or(&octets);
-        let colon = octets.iter().position(|octet| *octet == b':')?;
+        let bytes = crlf(field.bytes());
+        let bytes = bytes.strip_suffix(b"\r\n").unwrap_or(&bytes);
+        let colon = bytes.iter().position(|byte| *byte == b':')?;
         // A space before the colon is part of neither, and the simple form of a header has it.
         (colon == field.name().len()).then_some(())?;
-        Some((name, FieldBody::new(&octets[colon + 1..]).ok()?))
+        Some((name, FieldBody::new(&bytes[colon + 1..]).ok()?))
     });
     HeaderFields::new(fields.collect::<Option<Vec<_>>>()?).ok()
 }

@@ -7,7 +7,7 @@ use crate::support::{Mail, Sandbox, project, stdout};
 /// A domain with a key, and one without.
 const DOMAINS: [(&str, char); 2] = [("keyed.test", 'k'), ("unkeyed.test", 'u')];
 
-/// The wrapper and the real one, called with the same argv.
+/// The wrapper and the real sendmail, called with the same argv.
 const PROGRAMS: [(&str, char); 2] =
     [("/usr/sbin/sendmail.dkim", 'o'), ("/usr/sbin/sendmail.postfix", 't')];
 
@@ -46,7 +46,7 @@ fn input(name: &str) -> String {
     let to = format!("{from}To: $A\nCc: \"Copy\" <c.$A>\nBcc: b.$A\n{rest}");
     let received = "Received: from x by y; Tue, 14 Nov 2023 22:13:20 +0000\n";
     match name {
-        "plain" => format!("{from}To: somebody@sink.test\n{rest}"),
+        "plain" => format!("{from}To: user@sink.test\n{rest}"),
         "to" => to,
         "crlf" => to.replace('\n', "\r\n"),
         "group" => format!("{from}To: team: $A, \"x y\" <x.$A>;\n{rest}"),
@@ -58,10 +58,10 @@ fn input(name: &str) -> String {
         ),
         // As mutt bounces an attached message.
         "bounced" => format!("Resent-From: www-data\nResent-To: $A\n{from}To: root\n{rest}"),
-        "nofrom" => format!("To: somebody@sink.test\n{rest}"),
+        "nofrom" => format!("To: user@sink.test\n{rest}"),
         "text" => "text without a header, $N\n.\nafter the dot\n".to_owned(),
         "eight" => format!(
-            "{from}To: somebody@sink.test\nSubject: $N\nMIME-Version: 1.0\n\
+            "{from}To: user@sink.test\nSubject: $N\nMIME-Version: 1.0\n\
              Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n\nGrüße\n"
         ),
         "utf8" => format!("{from}Subject: $N Grüße\n\nÜ\n"),
@@ -72,10 +72,9 @@ fn input(name: &str) -> String {
         "mbox-own" => {
             format!("From x@y.test Tue Nov 14 22:13:20 2023\n>From x\n{from}To: root\n{rest}")
         }
-        "large" => format!(
-            "{from}To: somebody@sink.test\nSubject: $N\n\n{}",
-            "0123456789\n".repeat(150_000)
-        ),
+        "large" => {
+            format!("{from}To: user@sink.test\nSubject: $N\n\n{}", "0123456789\n".repeat(150_000))
+        }
         "empty" => String::new(),
         "quiet" => "not to be read\n".to_owned(),
         other => panic!("no such input: {other}"),
@@ -221,28 +220,28 @@ fn hold(table: &str, suite: &str, step: usize) -> (usize, usize) {
 
 #[test]
 #[ignore = "needs root"]
-fn every_command_line_does_what_it_does_without_us() {
+fn every_command_line_does_the_same_as_without_the_wrapper() {
     let (rows, signed) = hold("tests/data/argv.txt", "bookworm", 1);
     assert!(rows > 600 && signed > 300, "{rows} {signed}");
 }
 
 #[test]
 #[ignore = "needs root"]
-fn whatever_state_a_caller_leaves_us_in_all_is_as_without_us() {
+fn in_any_process_state_the_result_is_the_same_as_without_the_wrapper() {
     let (rows, signed) = hold("tests/data/states.txt", "bookworm", 1);
     assert!(rows > 60 && signed > 40, "{rows} {signed}");
 }
 
 #[test]
 #[ignore = "needs root"]
-fn command_lines_do_with_postfix_3_5_what_they_do_without_us() {
+fn command_lines_do_the_same_as_without_the_wrapper_on_postfix_3_5() {
     let (rows, signed) = hold("tests/data/argv.txt", "bullseye", 5);
     assert!(rows > 120 && signed > 60, "{rows} {signed}");
 }
 
 #[test]
 #[ignore = "needs root"]
-fn command_lines_do_with_postfix_3_10_what_they_do_without_us() {
+fn command_lines_do_the_same_as_without_the_wrapper_on_postfix_3_10() {
     let (rows, signed) = hold("tests/data/argv.txt", "trixie", 5);
     assert!(rows > 120 && signed > 60, "{rows} {signed}");
 }

@@ -49,7 +49,7 @@ fn submit_all(sandbox: &Sandbox, mta: &str) -> Vec<Received> {
     received
 }
 
-/// Fields, and texts, that some mail system writes anew: a name for each, and what stands for From, To and the text.
+/// Fields, and texts, that some mail system writes again: a name for each, and what stands for From, To and the text.
 const FORMS: [(&str, &str, &str, &str); 12] = [
     ("plain", "Me <a@behind.test>", "x@sink.test", "x"),
     ("dotted name", "Sample.com <a@behind.test>", "x@sink.test", "x"),
@@ -58,7 +58,7 @@ const FORMS: [(&str, &str, &str, &str); 12] = [
     ("apostrophe", "Miles O'Brien <a@behind.test>", "x@sink.test", "x"),
     ("comment", "a@behind.test (John Doe)", "x@sink.test", "x"),
     ("encoded word", "=?utf-8?q?J=C3=BCrgen?= <a@behind.test>", "x@sink.test", "x"),
-    ("no blank in list", "a@behind.test", "x@sink.test,y@sink.test", "x"),
+    ("no space in list", "a@behind.test", "x@sink.test,y@sink.test", "x"),
     ("dotted name in list", "a@behind.test", "Joe Q. <x@sink.test>, y@sink.test", "x"),
     ("folded list", "a@behind.test", "x@sink.test,\n\ty@sink.test", "x"),
     ("eight bits", "a@behind.test", "x@sink.test", "Gr\u{fc}\u{df}e"),
@@ -120,7 +120,7 @@ fn takes_what_we_hand_over(mta: &str, broken: &[&str]) -> Sandbox {
     sandbox
 }
 
-/// What docs/backends.md says to put into config.toml for those that write lists of addresses anew.
+/// What docs/backends.md says to put into config.toml for those that rewrite lists of addresses.
 const NO_LISTS: &str =
     "headers = [\"-To\", \"-Cc\", \"-Reply-To\"]\noversign = [\"-To\", \"-Cc\", \"-Reply-To\"]";
 
@@ -130,38 +130,38 @@ fn sign_no_lists(sandbox: &Sandbox) {
 
 #[test]
 #[ignore = "needs root"]
-fn postfix_takes_what_we_hand_over() {
+fn postfix_accepts_all_messages() {
     takes_what_we_hand_over("postfix", &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn exim_takes_what_we_hand_over() {
+fn exim_accepts_all_messages() {
     takes_what_we_hand_over("exim4", &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn msmtp_takes_what_we_hand_over() {
+fn msmtp_accepts_all_messages() {
     takes_what_we_hand_over("msmtp", &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn dma_takes_what_we_hand_over() {
+fn dma_accepts_all_messages() {
     takes_what_we_hand_over("dma", &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn opensmtpd_takes_what_we_hand_over() {
+fn opensmtpd_accepts_all_messages() {
     takes_what_we_hand_over("opensmtpd", &[]);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn nullmailer_takes_what_we_hand_over_and_writes_addresses_anew() {
-    let broken = ["needless quotes", "no blank in list"];
+fn nullmailer_accepts_all_messages_and_rewrites_addresses() {
+    let broken = ["needless quotes", "no space in list"];
     let sandbox = takes_what_we_hand_over("nullmailer", &broken);
     sign_no_lists(&sandbox);
     assert_eq!(broken_forms(&sandbox), ["needless quotes"]);
@@ -169,8 +169,8 @@ fn nullmailer_takes_what_we_hand_over_and_writes_addresses_anew() {
 
 #[test]
 #[ignore = "needs root"]
-fn sendmail_takes_what_we_hand_over_and_writes_addresses_anew() {
-    let broken = ["apostrophe", "no blank in list", "dotted name in list"];
+fn sendmail_accepts_all_messages_and_rewrites_addresses() {
+    let broken = ["apostrophe", "no space in list", "dotted name in list"];
     let sandbox = takes_what_we_hand_over("sendmail", &broken);
     sign_no_lists(&sandbox);
     assert_eq!(broken_forms(&sandbox), ["apostrophe"]);

@@ -107,7 +107,7 @@ pub(crate) const CASES: &[Case] = &[
     ("record sample.com", NoPermission, 77, "permission denied"),
     ("record --all", NoPermission, 77, "permission denied"),
     ("remove", Argument, 64, "no domain: use -d DOMAIN"),
-    ("remove none.test", Argument, 66, "there is nothing of none.test"),
+    ("remove none.test", Argument, 66, "there are no files of none.test"),
     ("remove sample.com none", Argument, 66, "sample.com has no key none"),
     ("remove sample.com --wpe", Option, 64, "did you mean --wipe?"),
     ("remove sample.com", BrokenHost, 65, "config.toml: line 1"),

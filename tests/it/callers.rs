@@ -1,4 +1,4 @@
-//! Real programs, run as in life, send what is delivered, decoded and verified: the rows are the folders of
+//! Real programs, run as in production, send what is delivered, decoded and verified: the rows are the folders of
 //! `tests/callers`, what came of them is `docs/callers.md`.
 
 mod judge;
@@ -156,7 +156,7 @@ fn every_caller_is_signed_for_and_says_what_it_meant() {
     assert_eq!(
         fs::read_to_string(&file).unwrap_or_default(),
         text,
-        "UPDATE_EXPECT=1 writes it anew"
+        "UPDATE_EXPECT=1 writes it again"
     );
 }
 

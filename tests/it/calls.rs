@@ -5,7 +5,7 @@ use std::fs;
 
 use crate::support::{Sandbox, project, stdout};
 
-/// Calls by name and, where a call does several things, by what it was told to do.
+/// Calls by name and, if a call can do several things, by its operation.
 fn name_of(line: &str) -> Option<String> {
     let (call, arguments) = line.split_once('(')?;
     // With debug assertions std looks at each descriptor that it closes.
@@ -48,9 +48,8 @@ fn no_call_is_made_that_this_page_does_not_defend() {
     let read = |name: &str| fs::read_to_string(sandbox.path(&format!("/calls/{name}"))).unwrap();
     let names = stdout(&sandbox.sh("root", "ls -v /calls", b""));
     let reader = read(names.lines().next().unwrap());
-    let end = reader
-        .rfind("execve(\"/usr/sbin/sendmail.postfix\"")
-        .expect("it becomes the real sendmail");
+    let end =
+        reader.rfind("execve(\"/usr/sbin/sendmail.postfix\"").expect("it execs the real sendmail");
     let (reader, _) = reader.split_at(end);
     let forked = reader.lines().find(|line| line.starts_with("clone("));
     let (_, signer) = forked.and_then(|line| line.rsplit_once("= ")).expect("it forks");

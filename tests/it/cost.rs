@@ -15,7 +15,7 @@ use generators::{ALL, Generator, Kind};
 /// Twice the input may cost so much more, in percent.
 const MOST_PERCENT: u64 = 230;
 
-/// Resident memory of the wrapper, whatever it reads. KiB.
+/// The resident memory of the wrapper for any input, in KiB.
 const MOST_MEMORY: u64 = 8 << 10;
 
 /// Bytes of input for the second part.

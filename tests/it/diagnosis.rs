@@ -71,7 +71,7 @@ fn found(sandbox: &Sandbox, case: &Case, canonicalization: &str) -> Value {
     let message = format!("{}\n{}", case.header, case.body);
     stdout(&sandbox.sh("root", &script, message.as_bytes()));
     let received = sandbox.received(&recipient);
-    let output = sandbox.sh("alice", "dkimctl verify --json", &received.octets);
+    let output = sandbox.sh("alice", "dkimctl verify --json", &received.bytes);
     let told = result(&output.stdout);
     assert_eq!(told.as_array().unwrap().len(), 1, "{output:?}");
     told[0].clone()

@@ -49,7 +49,7 @@ fn genkey_overwrites_nothing() {
     assert!(!key.exists());
     stage.write("new/domains/x.test.toml", "selectors = [\"mine\"]\n");
     let shown = stdout(&dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "b", "-b", "1024"]));
-    assert!(shown.contains("dkimctl use x.test b, once the DNS has the record"), "{shown}");
+    assert!(shown.contains("dkimctl use x.test b, once DNS has the record"), "{shown}");
     let file = fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap();
     assert_eq!(file, "selectors = [\"mine\"]\n");
 }
@@ -65,7 +65,7 @@ fn genkey_leaves_no_half_made_file_behind() {
 }
 
 #[test]
-fn genkey_refuses_what_is_no_domain_selector_or_size() {
+fn genkey_rejects_a_malformed_domain_selector_or_size() {
     let stage = Stage::new();
     for args in [
         &["-s", "a"][..],
@@ -183,7 +183,7 @@ fn no_more_than_a_hundred_signatures_are_verified() {
 }
 
 #[test]
-fn the_search_for_a_change_ends_whatever_the_message() {
+fn the_search_for_a_change_ends_for_any_message() {
     let stage = Stage::new();
     let captured = stage.delivered(&["-i", "x"], b"From: a@sample.com\nSubject: x\n\nHi\n");
     let text = captured.text();
@@ -214,7 +214,7 @@ fn the_search_for_a_change_ends_whatever_the_message() {
 }
 
 #[test]
-fn verify_wants_one_source_of_records_and_a_message_that_is_there() {
+fn verify_requires_one_source_of_records_and_an_existing_message() {
     assert_eq!(verify(&["--keys", "/", "--server", "127.0.0.1"], b"").0, Some(64));
     assert_eq!(verify(&["--server", "localhost"], b"").0, Some(64));
     assert_eq!(verify(&["--keys", "/nowhere", "/nowhere"], b"").0, Some(66));
@@ -252,7 +252,7 @@ fn try_never_runs_a_privileged_wrapper_which_would_really_send() {
 }
 
 #[test]
-fn try_tells_how_a_wrapper_failed_that_read_nothing() {
+fn try_reports_how_a_wrapper_failed_that_read_nothing() {
     let stage = Stage::new();
     // More than a pipe holds.
     stage.write("message", &format!("From: a@x.test\n\n{}", "line\n".repeat(100_000)));
@@ -328,7 +328,7 @@ fn every_subcommand_reads_a_domain_file_together_with_config_toml() {
     let found = sandbox.sh("root", "dkimctl doctor --offline", b"");
     let found = String::from_utf8_lossy(&found.stdout).into_owned();
     assert!(!found.contains("configuration"), "{found}");
-    // Once its record is published, the new key signs: rotate writes the domain file anew.
+    // Once its record is published, the new key signs: rotate rewrites the domain file.
     sandbox.publish("sample.com", "/etc/sendmail-dkim/keys/sample.com/*.txt");
     let shown = sandbox.root("dkimctl rotate sample.com");
     assert!(shown.contains("sample.com: s1 -> k1: retiring"), "{shown}");

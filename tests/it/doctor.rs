@@ -39,11 +39,11 @@ fn clean(test: &str) -> Sandbox {
 }
 
 /// Asserts that one change of the host is found, as that and nothing else.
-fn assert_found(sandbox: &Sandbox, spoil: &str, mend: &str, check: &str, severity: &str) {
+fn assert_found(sandbox: &Sandbox, spoil: &str, repair: &str, check: &str, severity: &str) {
     sandbox.root(spoil);
     let findings = found(sandbox);
     assert_eq!(findings, [(check.to_owned(), severity.to_owned())], "{spoil}");
-    sandbox.root(mend);
+    sandbox.root(repair);
 }
 
 #[test]
@@ -66,16 +66,16 @@ fn a_record_that_is_not_that_of_the_key_is_found() {
     assert_eq!(code(&output), Some(2), "{said}");
     assert!(said.starts_with("ERROR: testkey\n  s1._domainkey.sample.com"), "{said}");
     assert_eq!(said.matches("remedy: ").count(), 1, "{said}");
-    // Nobody asks, nobody knows.
+    // Without a query, no difference is reported.
     assert_eq!(found(&sandbox), []);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn the_log_tells_of_lines_that_were_broken() {
+fn lines_that_postfix_broke_are_found_in_the_log() {
     let sandbox = clean("doctor");
     let recipient = sandbox.recipient();
-    let message = format!("From: a@nobody.test\n\n{}\n", "x".repeat(2000));
+    let message = format!("From: a@unknown-domain.test\n\n{}\n", "x".repeat(2000));
     // Nothing signs for that domain, so the line stays as it is.
     sandbox.sh("alice", &format!("sendmail -i {recipient}"), message.as_bytes());
     sandbox.received(&recipient);
@@ -84,13 +84,13 @@ fn the_log_tells_of_lines_that_were_broken() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_trial_says_nothing_once_more() {
+fn the_trial_repeats_no_other_finding() {
     let sandbox = clean("doctor");
-    // The wrapper follows no link, whatever is behind it.
+    // The wrapper follows no link, even to a valid file.
     let key = "/etc/sendmail-dkim/keys/sample.com";
     let spoil = format!("mv {key} /tmp/away; ln -s /tmp/away {key}");
-    let mend = format!("rm {key}; mv /tmp/away {key}");
-    assert_found(&sandbox, &spoil, &mend, "key_rights", "error");
+    let repair = format!("rm {key}; mv /tmp/away {key}");
+    assert_found(&sandbox, &spoil, &repair, "key_rights", "error");
     // Who may sign, does so in the trial.
     let file = "/etc/sendmail-dkim/domains/sample.com.toml";
     sandbox.root(&format!("echo 'users = [\"alice\"]' >>{file}"));
@@ -175,9 +175,9 @@ fn what_a_single_service_of_postfix_is_set_to_counts() {
         ("pickup/unix/content_filter", "smtp:[127.0.0.1]:10025", "content_filter"),
     ] {
         let spoil = format!("postconf -P '{place} = {value}'");
-        let mend = format!("postconf -PX {place}");
+        let repair = format!("postconf -PX {place}");
         let severity = if check == "content_filter" { "warning" } else { "error" };
-        assert_found(&sandbox, &spoil, &mend, check, severity);
+        assert_found(&sandbox, &spoil, &repair, check, severity);
     }
     // The services that need not bear it do not count: no mail of programs comes by smtpd.
     sandbox.root("postconf -P smtp/inet/content_filter=smtp:x");
@@ -193,8 +193,8 @@ fn what_a_single_service_of_postfix_is_set_to_counts() {
 fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
     let sandbox = clean("doctor");
     let wrapper = "/usr/sbin/sendmail.dkim";
-    let mended = format!("chgrp sendmail-dkim {wrapper}; chmod 2755 {wrapper}");
-    for (spoil, mend, check, severity) in [
+    let repaired = format!("chgrp sendmail-dkim {wrapper}; chmod 2755 {wrapper}");
+    for (spoil, repair, check, severity) in [
         (
             "ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta",
             "ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta",
@@ -207,8 +207,8 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
             "mta",
             "error",
         ),
-        ("chmod 755 /usr/sbin/sendmail.dkim", &*mended, "set_gid", "error"),
-        ("chgrp mail /usr/sbin/sendmail.dkim", &*mended, "wrapper_group", "error"),
+        ("chmod 755 /usr/sbin/sendmail.dkim", &*repaired, "set_gid", "error"),
+        ("chgrp mail /usr/sbin/sendmail.dkim", &*repaired, "wrapper_group", "error"),
         (
             "chown alice /usr/sbin/sendmail.dkim; chmod 2755 /usr/sbin/sendmail.dkim",
             "chown root /usr/sbin/sendmail.dkim; chmod 2755 /usr/sbin/sendmail.dkim",
@@ -236,13 +236,13 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
         (
             "mkdir -p /etc/systemd/system; cd /etc/systemd/system; \
              mv multi-user.target.wants/postfix.service /tmp/ 2>/dev/null; touch postfix.service",
-            "cd /etc/systemd/system; rm postfix.service; mkdir -p multi-user.target.wants; \
+            "cd /etc/systemd/system; rm postfix.service; mkdir -p multi-user.target.wants/; \
              ln -s /lib/systemd/system/postfix.service multi-user.target.wants/",
             "postfix_enabled",
             "error",
         ),
     ] {
-        assert_found(&sandbox, spoil, mend, check, severity);
+        assert_found(&sandbox, spoil, repair, check, severity);
     }
     assert_eq!(found(&sandbox), []);
 }
@@ -333,15 +333,15 @@ fn configuration_keys_units_and_php_are_looked_at() {
             "info",
         ),
     ];
-    for (spoil, mend, check, severity) in &cases {
-        assert_found(&sandbox, spoil, mend, check, severity);
+    for (spoil, repair, check, severity) in &cases {
+        assert_found(&sandbox, spoil, repair, check, severity);
     }
     assert_eq!(found(&sandbox), []);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn doctor_wants_root() {
+fn doctor_requires_root() {
     let sandbox = Sandbox::for_test("doctor");
     let output = sandbox.sh("alice", "dkimctl doctor", b"");
     assert_eq!(output.status.code(), Some(77), "{output:?}");

@@ -32,7 +32,7 @@ fn the_changes_are_those_that_the_wrapper_makes() {
     stdout(&sandbox.sh("www-data", &format!("sendmail -i {recipient}"), message.as_bytes()));
     let received = sandbox.received(&recipient);
     sandbox.assert_signed(&received, "explain.test", "s1");
-    let sent = String::from_utf8_lossy(&received.octets).replace("\r\n", "\n");
+    let sent = String::from_utf8_lossy(&received.bytes).replace("\r\n", "\n");
     let changes = told["changes"].as_str().unwrap();
     // Dates and ids are of the moment.
     let added = changes.lines().filter_map(|line| line.strip_prefix('+')).filter(|line| {
@@ -70,7 +70,7 @@ fn a_lone_dot_is_what_config_toml_says_it_is() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_line_that_smtp_will_break_is_told() {
+fn a_line_that_smtp_will_break_is_reported() {
     let sandbox = Sandbox::for_test("explain");
     sandbox.key("long.test", "s1");
     let head =
@@ -126,7 +126,7 @@ fn the_decision_of_each_sender_is_that_of_the_log() {
 }
 
 #[test]
-fn places_of_the_domain_file_are_told_in_their_order() {
+fn places_of_the_domain_file_are_listed_in_their_order() {
     let stage = Stage::new();
     let places = |from: &str| -> Vec<String> {
         let (_, told) = told(&stage, &["--from", from], b"");
@@ -149,7 +149,7 @@ fn places_of_the_domain_file_are_told_in_their_order() {
 }
 
 #[test]
-fn what_is_broken_is_told_as_the_log_would() {
+fn errors_are_reported_as_in_the_log() {
     let stage = Stage::new();
     stage.write("etc/domains/sample.com.toml", "selectrs = [\"s1\"]\n");
     let (code, broken) = told(&stage, &["--from", "a@sample.com"], b"");

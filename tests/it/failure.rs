@@ -21,7 +21,7 @@ fn assert_refused(stage: &Stage, args: &[&str], words: &str) {
     assert!(stage.captured().is_none());
 }
 
-/// The original octets and the original argv.
+/// The original bytes and the original argv.
 fn assert_sent_as_submitted(stage: &Stage) {
     let captured = stage.delivered(&["-t"], MESSAGE);
     assert_eq!(captured.argv, ["sendmail", "-t"]);
@@ -81,7 +81,7 @@ fn one_bad_key_of_two_is_a_failure_where_all_must_sign() {
 }
 
 #[test]
-fn ourselves_as_the_real_sendmail_is_no_loop() {
+fn the_wrapper_as_its_own_real_sendmail_does_not_loop() {
     let stage = Stage::new();
     let ours = env!("CARGO_BIN_EXE_sendmail-dkim");
     symlink(ours, stage.path("link")).unwrap();
@@ -123,7 +123,7 @@ fn a_missing_real_sendmail_is_named() {
 }
 
 #[test]
-fn a_standard_input_that_is_no_message_at_all_is_left_to_the_real_sendmail() {
+fn standard_input_that_cannot_be_read_is_left_to_the_real_sendmail() {
     let stage = Stage::new();
     let folder = fs::File::open(stage.path("etc")).unwrap();
     let output = stage.command("sendmail", &["-t"]).stdin(folder).output().unwrap();
@@ -162,11 +162,11 @@ fn a_message_that_cannot_be_read_to_its_end_is_not_sent() {
 }
 
 #[test]
-fn a_message_that_cannot_be_kept_in_a_file_is_sent_as_submitted() {
+fn a_message_that_cannot_be_stored_in_a_file_is_sent_as_submitted() {
     let stage = Stage::new();
     let large = [b"From: a@sample.com\n\n", b"0123456789\n".repeat(200_000).as_slice()].concat();
     let script = "ulimit -f 0; exec \"$0\" -i x";
-    // The stand-in can't write either under that limit: one that counts instead. Made by a child, so that
+    // The stand-in cannot write either under that limit: one that counts instead. Made by a child, so that
     // no other child of ours has it open for writing.
     let make = format!("printf '#!/bin/sh\nwc -c\n' >{0:?}; chmod 755 {0:?}", stage.path("count"));
     assert!(std::process::Command::new("/bin/sh").args(["-c", &make]).status().unwrap().success());
@@ -193,7 +193,7 @@ fn a_header_without_end_is_sent_as_submitted() {
 fn what_only_its_signature_would_make_too_large_is_sent_without_or_refused() {
     let stage = Stage::new();
     stage.key("sample.com", "s1");
-    // 40,000 octets of other letters become 54,000 of base64.
+    // 40,000 bytes of other letters become 54,000 of base64.
     let message = format!("From: a@sample.com\n\n{}", "\u{fc}\u{fc}\u{fc}\u{fc}\n".repeat(4_500));
     let is_signed = |limit: u32, message: &str| {
         stage.config(&format!("message_size_limit = {limit}"));
@@ -205,7 +205,7 @@ fn what_only_its_signature_would_make_too_large_is_sent_without_or_refused() {
     };
     assert!(is_signed(0, &message) && is_signed(70_000, &message));
     assert!(!is_signed(50_000, &message));
-    // The real one refuses it anyhow, and says so.
+    // The real sendmail refuses it anyhow, and says so.
     assert!(is_signed(30_000, &message));
     // It is not the letters alone.
     let ascii = message.replace('\u{fc}', "xy");
@@ -231,7 +231,7 @@ fn config_of_script(stage: &Stage, more: &str) {
 }
 
 #[test]
-fn more_than_the_real_sendmail_accepts_is_not_kept_and_goes_on_as_it_comes() {
+fn a_message_above_the_size_limit_is_passed_on_without_storing_it() {
     let stage = Stage::new();
     script(&stage, "#!/bin/sh\nsha256sum\nexit 69\n");
     let message =
@@ -249,7 +249,7 @@ fn more_than_the_real_sendmail_accepts_is_not_kept_and_goes_on_as_it_comes() {
         let said = stderr(&output);
         assert!(said.ends_with("the message is larger than message_size_limit\n"), "{said}");
     }
-    // Of a file not even that much is given on: the real one reads it itself.
+    // Of a file not even that much is given on: the real sendmail reads it itself.
     config_of_script(&stage, "message_size_limit = 100000");
     stage.write("message", &String::from_utf8(message).unwrap());
     let file = fs::File::open(stage.path("message")).unwrap();
@@ -275,11 +275,11 @@ fn the_real_sendmail_may_refuse_before_the_caller_has_said_all() {
 }
 
 #[test]
-fn crs_count_as_they_do_without_us() {
+fn crs_count_the_same_as_without_the_wrapper() {
     let stage = Stage::new();
     let message = [b"From: a@sample.com\n\n".as_slice(), &[b'\r'; 5_000_000], b"x\n"].concat();
     stage.config("message_size_limit = 1000000");
-    // The real one has to refuse it: it gets all there is.
+    // The real sendmail has to refuse it: it gets all there is.
     assert!(stage.delivered(&["-i", "x"], &message).stdin == message);
     stage.config("message_size_limit = 0");
     let captured = stage.delivered(&["-i", "x"], &message);

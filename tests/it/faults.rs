@@ -1,6 +1,6 @@
-//! Each system call of a submission is made to fail (strace(1), `--inject`), one at a time, with each error that it may have,
-//! and the process is killed at each. Whatever happens: the message is delivered once and whole, or the caller is
-//! told that it is not accepted. `make faults` does all of it, `make test` one in [`STRIDE`], others for each commit.
+//! Each system call of a submission is made to fail (strace(1), `--inject`), one at a time, with each error that it may have, and
+//! the process is killed at each. In each case the message is delivered once and whole, or the caller learns that it is not
+//! accepted. `make faults` does all of it, `make test` one in [`STRIDE`], others for each commit.
 //!
 //! Strace runs as root and the wrapper as www-data, by `-u`: the only way in which the set-gid bit holds under it.
 
@@ -40,8 +40,8 @@ fn sandbox(test: &str, has_stand_in: bool) -> Sandbox {
     sandbox.key("sample.com", "s1");
     sandbox.root(&format!("mkdir -p {OUT} /faults/log; chmod 1777 {OUT} /faults/log"));
     if has_stand_in {
-        // Static: what it needs is no matter of the sandbox. In place of the real one, which is also found
-        // where config.toml can't be read.
+        // Static: what it needs is no matter of the sandbox. In place of the real sendmail, which is also found
+        // where config.toml cannot be read.
         let made = Command::new("cc")
             .args(["-O1", "-static", &format!("-DFOLDER=\"{OUT}\""), "-o"])
             .arg(sandbox.path("/usr/sbin/sendmail.postfix"))
@@ -78,7 +78,7 @@ fn traced(sandbox: &Sandbox, judge: &Judge<'_>, kind: &Kind) -> Vec<Site> {
     let outcome = judge.of(kind, &recipient, &output);
     assert_eq!(outcome, Ok(Outcome::Signed), "{}: {output:?}", kind.name);
     let log = fs::read_to_string(sandbox.path(&format!("/faults/log/{recipient}"))).unwrap();
-    let sites = sites(&log, !kind.is_dialogue);
+    let sites = sites(&log, !kind.is_session);
     assert!(sites.len() > 20, "{}: {log}", kind.name);
     let is_kept_in_a_file = log.contains("O_TMPFILE");
     assert_eq!(is_kept_in_a_file, kind.name.starts_with("large"), "{}", kind.name);
@@ -133,8 +133,8 @@ fn try_all(test: &str, sandbox: &Sandbox, judge: &Judge<'_>, kinds: &[Kind], str
     let mut faults = Vec::new();
     for kind in kinds {
         let mut of_kind = Vec::new();
-        let is_wanted = |site: &Site| kind.calls.is_none_or(|calls| calls.contains(&&*site.call));
-        for site in traced(sandbox, judge, kind).into_iter().filter(is_wanted) {
+        let is_chosen = |site: &Site| kind.calls.is_none_or(|calls| calls.contains(&&*site.call));
+        for site in traced(sandbox, judge, kind).into_iter().filter(is_chosen) {
             for fault in faults_of(&site.call) {
                 of_kind.push(Fault { kind, site: site.clone(), fault });
             }
@@ -190,10 +190,10 @@ fn report(test: &str, tried: &[Tried<'_>], late: Vec<String>) {
 
 /// Of which kinds one in how many: all of it, all of some kinds, or a sample.
 fn selection() -> (Vec<Kind>, usize) {
-    (kinds().into_iter().filter(|kind| is_wanted(kind.name)).collect(), stride())
+    (kinds().into_iter().filter(|kind| is_chosen(kind.name)).collect(), stride())
 }
 
-fn is_wanted(name: &str) -> bool {
+fn is_chosen(name: &str) -> bool {
     let wanted = env::var("FAULTS").unwrap_or_else(|_| "all".to_owned());
     wanted == "all" || wanted.split(' ').any(|one| one == name)
 }
@@ -202,7 +202,7 @@ fn stride() -> usize {
     if env::var_os("FAULTS").is_some() { 1 } else { STRIDE }
 }
 
-/// A figure, for whoever runs this with --nocapture.
+/// A figure that is shown with --nocapture.
 #[expect(clippy::print_stderr, reason = "the report of the make targets")]
 fn show(text: &str) {
     eprintln!("{text}");
@@ -223,6 +223,6 @@ fn no_failing_call_loses_doubles_or_damages_mail_to_postfix() {
     let sandbox = sandbox("faults_postfix", false);
     let judge = Judge::of_the_sink(&sandbox);
     let (mut kinds, stride) = selection();
-    kinds.retain(|kind| ["small", "large", "dialogue"].contains(&kind.name));
+    kinds.retain(|kind| ["small", "large", "session"].contains(&kind.name));
     try_all("faults, Postfix", &sandbox, &judge, &kinds, stride);
 }

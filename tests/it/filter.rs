@@ -104,7 +104,7 @@ fn in_docs(name: &str, table: &str) {
 
 /// A message without the Received and Return-Path fields of this host, byte for byte.
 fn untraced(received: &Received) -> Vec<u8> {
-    let text = &received.octets;
+    let text = &received.bytes;
     let end = text.windows(4).position(|four| four == b"\r\n\r\n").map_or(text.len(), |at| at + 2);
     let (header, rest) = text.split_at(end);
     let (mut kept, mut skipping) = (Vec::new(), false);
@@ -180,7 +180,7 @@ fn what_is_not_signed_comes_back_byte_for_byte() {
         let [filtered, direct] = both.each_ref().map(untraced);
         let shown =
             |text: &[u8]| String::from_utf8_lossy(text).chars().take(2_000).collect::<String>();
-        // What Postfix adds for want of a Date or Message-ID holds the time and the queue id.
+        // A missing Date or Message-ID that Postfix adds holds the time and the queue id.
         let same = match number {
             14 => filtered.ends_with(
                 format!(

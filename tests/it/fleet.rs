@@ -102,7 +102,7 @@ fn three_hosts_sign_for_one_domain_with_a_key_each_and_one_change_of_the_zone() 
     // The name of a selector is the month: it may end while the hosts rotate.
     let month = || dns.root("date -u +%Y%m").trim().to_owned();
     let before = month();
-    // Each rotates by itself; the same change, once more, lets all of them go on.
+    // Each rotates by itself; the same change, again, lets all of them go on.
     let rotate = |host: &Sandbox| -> String {
         let shown = host.root(&format!("dkimctl rotate {DOMAIN} --json"));
         let reports = result(shown);

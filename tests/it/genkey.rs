@@ -20,7 +20,7 @@ fn a_folder_of_ones_own_gets_the_key_and_its_record_and_nothing_signs() {
     let folder = stage.path("keys").display().to_string();
     let args = ["genkey", "-d", "x.test", "-s", "a", "-b", "1024", "-D", &folder];
     let shown = stdout(&dkimctl(&stage, &args));
-    assert!(shown.contains("nothing signs with a key in"), "{shown}");
+    assert!(shown.contains("are not used for signing"), "{shown}");
     assert_eq!(names(&stage, "keys"), ["a.private", "a.txt"]);
     assert!(!stage.path("new").exists());
     let mode = fs::metadata(stage.path("keys/a.private")).unwrap().permissions().mode();
@@ -82,7 +82,7 @@ fn json_says_what_was_made() {
 }
 
 #[test]
-fn verbose_tells_on_stderr_what_is_done() {
+fn verbose_reports_each_step_on_stderr() {
     let stage = Stage::new();
     let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", "a", "-v", "--type", "ed25519"]);
     let said = stderr(&output);
@@ -93,7 +93,7 @@ fn verbose_tells_on_stderr_what_is_done() {
 }
 
 #[test]
-fn options_that_make_a_record_nobody_understands_are_refused() {
+fn options_that_make_a_malformed_record_are_rejected() {
     let stage = Stage::new();
     for args in [
         &["-h", "sha1"][..],
@@ -145,7 +145,7 @@ const OBSTACLES: [(&str, &str, &str); 9] = [
     (
         "echo 'selectors = [\"other\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
         "echo 'selectors = [\"s\"]' >/etc/sendmail-dkim/domains/DOMAIN.toml",
-        "dkimctl use DOMAIN s, once the DNS has the record",
+        "dkimctl use DOMAIN s, once DNS has the record",
     ),
     (
         "echo 'selectors = \"s\"' >/etc/sendmail-dkim/domains/DOMAIN.toml",
@@ -173,7 +173,7 @@ fn mail_is_said_to_be_signed_only_where_it_is() {
         assert_ne!(says, shown.contains("is not signed with the key yet"), "{shown}");
         assert!(shown.contains(&for_domain(step)), "{break_it}: {shown}");
         let publish =
-            format!("\n  1. publish the record, and ask for it: dkimctl testkey {domain}\n");
+            format!("\n  1. publish the record, then check it: dkimctl testkey {domain}\n");
         assert!(shown.contains(&publish), "{shown}");
         assert_eq!(shown.contains("\n  2. "), !step.is_empty(), "{shown}");
         sandbox.root(&for_domain(fix_it));
@@ -185,7 +185,7 @@ fn mail_is_said_to_be_signed_only_where_it_is() {
     assert_eq!((&made["signing"], findings.len()), (&true.into(), 0), "{made} {findings:?}");
 }
 
-/// The real one, with an `openssl genrsa` that gives it our key.
+/// The real sendmail, with an `openssl genrsa` that gives it our key.
 const COMPARE: &str = "
 rm -rf /tmp/genkey; mkdir -p /tmp/genkey/bin /tmp/genkey/ours /tmp/genkey/theirs
 cat >/tmp/genkey/bin/openssl <<'SH'
@@ -200,7 +200,7 @@ cd /tmp/genkey && cmp ours/s1.private theirs/s1.private && cmp ours/s1.txt their
 
 #[test]
 #[ignore = "needs root"]
-fn the_record_is_octet_for_octet_that_of_opendkim_genkey() {
+fn the_record_is_byte_for_byte_that_of_opendkim_genkey() {
     let sandbox = Sandbox::for_test("genkey");
     for (options, holds) in [
         // Debian's adds h= by itself.
@@ -253,7 +253,7 @@ done";
 
 #[test]
 #[ignore = "needs root"]
-fn opendkim_testkey_takes_key_and_record() {
+fn opendkim_testkey_accepts_key_and_record() {
     let sandbox = Sandbox::for_test("genkey");
     sandbox.key("testkey.example", "s1");
     // Its resolver begins at the root of the Internet, if it is not told otherwise, and never asks for .test.
@@ -274,7 +274,7 @@ opendkim-testkey -x /tmp/testkey.conf -vvv -d testkey.example -s s1 \
 
 #[test]
 #[ignore = "needs root"]
-fn keys_that_others_made_sign_and_the_weak_ones_are_told() {
+fn keys_of_other_tools_sign_and_weak_ones_are_reported() {
     let sandbox = Sandbox::for_test("genkey");
     for (selector, openssl, first_line) in [
         // As opendkim-genkey of CentOS 6 left it.

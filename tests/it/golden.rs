@@ -3,7 +3,7 @@
 //! out. `why.txt` says what the case is for; `config` and `domain`, where they are, are lines for
 //! config.toml and the file of sample.com.
 //!
-//! `UPDATE_EXPECT=1 cargo test --test it golden` writes `expected` anew.
+//! `UPDATE_EXPECT=1 cargo test --test it golden` writes `expected` again.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,7 +93,7 @@ fn verified(message: &[u8], input: &[u8]) -> Vec<u8> {
     }
     let mut text = format!("{told} h={})\n", tag("h")).into_bytes();
     let mut in_header = true;
-    for line in message[begin..].split_inclusive(|octet| *octet == b'\n') {
+    for line in message[begin..].split_inclusive(|byte| *byte == b'\n') {
         in_header &= line != b"\n";
         let is_added = |name: &str, begin: &[u8], end: &[u8]| {
             in_header && line.starts_with(begin) && line.ends_with(end) && !has_field(input, name)

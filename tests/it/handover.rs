@@ -27,7 +27,7 @@ fn argv_is_unchanged_but_for_dash_i_where_the_message_was_rebuilt() {
 }
 
 #[test]
-fn the_name_we_are_called_by_is_handed_on() {
+fn the_program_name_is_passed_on() {
     let stage = Stage::new();
     for name in ["sendmail", "/usr/lib/sendmail", "send-mail", "mailq", "", "-"] {
         let output = feed(&mut stage.command(name, &["-t"]), MESSAGE);
@@ -37,7 +37,7 @@ fn the_name_we_are_called_by_is_handed_on() {
 }
 
 #[test]
-fn environment_umask_folder_and_mask_are_handed_on() {
+fn environment_umask_folder_and_signal_mask_are_passed_on() {
     let stage = Stage::new();
     let script = "umask 137; cd /usr/share; exec env -i A=b SENDMAIL_DKIM_ETC=\"$SENDMAIL_DKIM_ETC\" \
         'odd name=x' \"$0\" -t";
@@ -59,7 +59,7 @@ fn environment_umask_folder_and_mask_are_handed_on() {
 }
 
 #[test]
-fn signal_dispositions_are_handed_on() {
+fn signal_dispositions_are_passed_on() {
     let stage = Stage::new();
     for trap in ["", "trap '' PIPE", "trap '' HUP INT QUIT PIPE XFSZ", "trap '' CHLD TSTP"] {
         let ignored = |program: &std::path::Path, message: &[u8]| {
@@ -72,7 +72,7 @@ fn signal_dispositions_are_handed_on() {
             assert!(output.status.success(), "{output:?}");
             stage.captured().unwrap().status("SigIgn").to_owned()
         };
-        // Whoever runs the tests may ignore some, too.
+        // The process that runs the tests may ignore some, too.
         let wanted = ignored(&stage.path("sendmail"), MESSAGE);
         for message in [MESSAGE, OTHER] {
             let wrapper = std::path::Path::new(env!("CARGO_BIN_EXE_sendmail-dkim"));
@@ -82,11 +82,11 @@ fn signal_dispositions_are_handed_on() {
 }
 
 #[test]
-fn no_descriptor_of_ours_is_left_open() {
+fn no_descriptor_of_the_wrapper_stays_open() {
     let stage = Stage::new();
     let large = [MESSAGE, &b"0123456789\n".repeat(200_000)].concat();
     for message in [MESSAGE, OTHER, &large] {
-        // Others than 0 to 2 may have come down from whoever runs the tests.
+        // The process that runs the tests may have left other descriptors open than 0 to 2.
         let direct = feed(&mut Command::new(stage.path("sendmail")), message);
         assert!(direct.status.success(), "{direct:?}");
         let wanted = stage.captured().unwrap().status("Fds").to_owned();
@@ -95,14 +95,14 @@ fn no_descriptor_of_ours_is_left_open() {
 }
 
 #[test]
-fn exit_code_and_words_are_those_of_the_real_one() {
+fn exit_code_and_output_are_those_of_the_real_sendmail() {
     let stage = Stage::new();
     stage.write("exit", "67");
-    stage.write("stderr", "sendmail: fatal: of the real one\n");
+    stage.write("stderr", "sendmail: fatal: of the real sendmail\n");
     for message in [MESSAGE, OTHER] {
         let output = stage.submit(&["-t"], message);
         assert_eq!(output.status.code(), Some(67));
-        assert_eq!(output.stderr, b"sendmail: fatal: of the real one\n");
+        assert_eq!(output.stderr, b"sendmail: fatal: of the real sendmail\n");
         assert!(output.stdout.is_empty());
     }
 }
@@ -168,7 +168,7 @@ fn a_large_message_with_crlf_is_rebuilt_whole() {
 }
 
 #[test]
-fn a_socket_and_a_file_are_as_good_as_a_pipe() {
+fn a_socket_and_a_file_work_like_a_pipe() {
     let stage = Stage::new();
     let path = stage.path("file");
     std::fs::write(&path, MESSAGE).unwrap();
@@ -184,8 +184,8 @@ fn a_socket_and_a_file_are_as_good_as_a_pipe() {
     let mut child = command.spawn().unwrap();
     drop(command);
     std::thread::sleep(std::time::Duration::from_millis(100));
-    for octet in MESSAGE.chunks(1) {
-        (&ours).write_all(octet).unwrap();
+    for byte in MESSAGE.chunks(1) {
+        (&ours).write_all(byte).unwrap();
     }
     drop(ours);
     assert!(child.wait().unwrap().success());
@@ -197,7 +197,7 @@ fn a_lone_dot_is_text_where_the_host_says_so() {
     let stage = Stage::new();
     stage.config("lone_dot = \"text\"");
     for (message, is_signed) in [(MESSAGE, true), (OTHER, false)] {
-        // More than one piece: what follows the dot must be read by somebody.
+        // More than one piece: some process must read the text after the dot.
         let message = [message, b".\n", &b"after the dot\n".repeat(20_000)].concat();
         let captured = stage.delivered(&["b@y.test"], &message);
         assert!(captured.stdin.ends_with(&message[message.len() - 280_000..]));
@@ -248,7 +248,7 @@ fn what_is_added_and_signed_is_dated_now() {
 }
 
 #[test]
-fn an_environment_of_any_form_is_handed_on_by_exec_and_to_a_child() {
+fn an_environment_of_any_form_is_passed_on_by_exec_and_to_a_child() {
     let stage = Stage::new();
     let etc = format!("SENDMAIL_DKIM_ETC={}", stage.path("etc").display());
     let entries = ["A=b", "no equals sign", "=x", "A=c", &etc];

@@ -52,7 +52,10 @@ fn a_tutorials_set_up_is_imported_by_one_command_and_signs() {
     assert_eq!(said, "-----BEGIN RSA PRIVATE KEY-----\n");
     let said = sandbox.root("dkimctl import");
     assert!(!said.contains("Not supported"), "{said}");
-    assert!(said.contains("All that OpenDKIM signs is signed here.") && farewell(&said), "{said}");
+    assert!(
+        said.contains("All mail that OpenDKIM signs is signed here.") && farewell(&said),
+        "{said}"
+    );
     assert!(said.contains("the key has 1024 bits"), "{said}");
     let rights = sandbox.root("stat -c '%a %U:%G' /etc/sendmail-dkim/keys/sample.com/*.private");
     assert_eq!(rights, "640 root:sendmail-dkim\n");
@@ -63,9 +66,9 @@ fn a_tutorials_set_up_is_imported_by_one_command_and_signs() {
         stdout(&sandbox.sh("alice", &mail, b""));
         sandbox.assert_signed(&sandbox.received(&recipient), domain, "dkimselector");
     }
-    // Once more: nothing to do, and nothing overwritten.
+    // Again: nothing to do, and nothing overwritten.
     let said = sandbox.root("dkimctl import");
-    assert!(said.contains("sample.com.toml (was there already)"), "{said}");
+    assert!(said.contains("sample.com.toml (existed already)"), "{said}");
 }
 
 /// `KeyTable`, `SigningTable`, further lines of opendkim.conf.
@@ -88,7 +91,7 @@ const SENDERS: [&str; 12] = [
     "a@hogehoge.jp",
     "news@hogehoge.jp",
     "a@www.hogehoge.jp",
-    "a@nobody.test",
+    "a@unknown-domain.test",
 ];
 
 /// Senders of SENDERS that the two set-ups treat otherwise, and what import reports as not supported. What it reports of h= is
@@ -225,7 +228,7 @@ fn what_no_domain_file_can_say_is_said_to_be_lost() {
     }
 }
 
-/// Whether the administrator is told to switch OpenDKIM off, in whatever words.
+/// Whether the output tells the administrator to switch OpenDKIM off.
 fn farewell(said: &str) -> bool {
     let said = said.to_ascii_lowercase();
     ["take opendkim out", "non_smtpd_milters", "signed twice", "from now on"]
@@ -261,7 +264,7 @@ const NOT_ALL: [(&str, &str, &str, &str); 12] = [
         "refile",
         "1 above not supported",
     ),
-    // A file that was there before is for mail From y.test, and nobody may sign by it.
+    // A file that was there before is for mail From y.test, and allows no user to sign.
     (
         "k %:s:KEY",
         "* k\n# echo 'selector = \"s\"' >$etc/domains/y.test.toml; echo 'users = []' >>$etc/domains/y.test.toml",
@@ -301,7 +304,7 @@ fn opendkim_is_to_go_only_where_all_that_it_signs_is_signed_here() {
             if args.is_empty() || !missing.contains(".private") {
                 let code = if missing == "x.test/s.private" { 78 } else { 65 };
                 assert_eq!(output.status.code(), Some(code), "{keys} {rows}: {said}");
-                assert!(said.contains("Not all that OpenDKIM signs is signed here"), "{said}");
+                assert!(said.contains("Not all mail that OpenDKIM signs is signed here"), "{said}");
                 assert!(said.contains("\n  1. ") && said.contains(missing), "{rows}: {said}");
             }
         }
@@ -318,7 +321,7 @@ fn opendkim_is_to_go_only_where_all_that_it_signs_is_signed_here() {
     assert!(said.contains("\n  1. dkimctl enable") && !farewell(&said), "{said}");
     sandbox.root("ln -sf /usr/sbin/sendmail.dkim /etc/alternatives/mta");
     // The record is missing, wrong, and there; or the DNS does not answer.
-    let step = "correct the record (dkimctl record x.test), and ask for it: dkimctl testkey x.test";
+    let step = "correct the record (dkimctl record x.test), then check it: dkimctl testkey x.test";
     sandbox.write("/tmp/wrong", "s._domainkey TXT \"v=DKIM1; p=\"\n");
     sandbox.write("/tmp/none", "");
     for (record, found, code) in [
@@ -470,7 +473,7 @@ fn the_keys_of_rspamd_are_imported() {
     let output = import(&stage, &["--rspamd"]);
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
-        said.contains("Not all that rspamd signs is signed here") && !farewell(&said),
+        said.contains("Not all mail that rspamd signs is signed here") && !farewell(&said),
         "{said}"
     );
     for (domain, selector) in [("x.test", "dkim"), ("y.test", "dkim"), ("z.test", "s")] {
@@ -482,7 +485,7 @@ fn the_keys_of_rspamd_are_imported() {
 }
 
 #[test]
-fn the_name_of_a_record_is_no_selector_of_a_new_key() {
+fn a_new_key_cannot_have_the_name_of_a_record_as_selector() {
     let stage = Stage::new();
     for name in ["s1._domainkey", "s1._domainkey.x.test"] {
         let output = dkimctl(&stage, &["genkey", "-d", "x.test", "-s", name]);

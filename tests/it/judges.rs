@@ -86,7 +86,7 @@ fn sum(rules: &BTreeMap<String, f64>) -> f64 {
 
 #[test]
 #[ignore = "needs root"]
-fn no_message_is_scored_worse_than_without_us() {
+fn no_message_is_scored_worse_than_without_the_wrapper() {
     let sandbox = Sandbox::on("judges", BUILDER);
     sandbox.key("judged.test", "s1");
     sandbox.root("mkdir /survive");
@@ -112,7 +112,7 @@ fn no_message_is_scored_worse_than_without_us() {
     let controls = [base64, plain].map(|text| send("sendmail.postfix", text.as_bytes()));
     let mut without: Vec<_> =
         samples.iter().map(|message| send("sendmail.postfix", message)).collect();
-    // rspamd gives points for letters outside ASCII, and cannot read raw Latin 1: the score without us is that of UTF-8.
+    // rspamd gives points for letters outside ASCII, and cannot read raw Latin 1: the score without the wrapper is that of UTF-8.
     let utf8 = "Subject: =?utf-8?Q?Viele_Gr=C3=BC=C3=9Fe_an_alle?=\n\nHello\n";
     samples.push([HEAD.as_bytes(), b"Subject: Viele Gr\xfc\xdfe an alle\n\nHello\n"].concat());
     without.push(send("sendmail.postfix", [HEAD, utf8].concat().as_bytes()));

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use crate::support::project;
 
 mod imports;
+mod words;
 
 fn sources(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
@@ -435,7 +436,7 @@ fn each_command_that_a_readme_shows_exists() {
 }
 
 #[test]
-fn a_host_whose_configuration_cant_be_read_has_its_real_sendmail_found() {
+fn without_a_readable_configuration_the_real_sendmail_is_found() {
     let code = fs::read_to_string(project("src/wrapper/handoff.rs")).unwrap();
     let usual = code.split("const USUAL").nth(1).unwrap().split(';').nth(1).unwrap();
     let table = fs::read_to_string(project("alternatives/mta")).unwrap();

@@ -26,16 +26,16 @@ fn a_domain_lives_without_an_editor() {
     assert!(shown.contains("Publish this record in the zone of x.test:\n\n"), "{shown}");
     assert!(shown.contains("Every user of this host may sign mail From x.test"), "{shown}");
     assert!(
-        shown.contains("\n  1. publish the record, and ask for it: dkimctl testkey x.test\n"),
+        shown.contains("\n  1. publish the record, then check it: dkimctl testkey x.test\n"),
         "{shown}"
     );
     let first = json(&stage, &["list"])[0]["selectors"][0].as_str().unwrap().to_owned();
-    // Another key is made beside it, and signs when it is named.
+    // Another key is created, and signs when it is named.
     let shown = stdout(&dkimctl(&stage, &["add", "-d", "x.test", "-s", "second", "-b", "1024"]));
-    assert!(shown.contains("dkimctl use x.test second, once the DNS has the record"), "{shown}");
+    assert!(shown.contains("dkimctl use x.test second, once DNS has the record"), "{shown}");
     assert_eq!(file(&stage, "x.test"), format!("selectors = [\"{first}\"]\n"));
     let shown = stdout(&dkimctl(&stage, &["use", "x.test", "second"]));
-    assert!(shown.starts_with("The domain file of x.test names second now.\n"), "{shown}");
+    assert!(shown.starts_with("The domain file of x.test now names second.\n"), "{shown}");
     assert!(shown.contains(&format!("dkimctl remove x.test {first}")), "{shown}");
     assert!(shown.contains("second._domainkey.x.test was not found in DNS yet"), "{shown}");
     assert_eq!(file(&stage, "x.test"), "selectors = [\"second\"]\n");
@@ -60,7 +60,10 @@ fn a_domain_lives_without_an_editor() {
     assert!(!stage.path("new/domains/x.test.toml").exists());
     let output = dkimctl(&stage, &["add", "x.test"]);
     assert_eq!(code(&output), Some(73), "{output:?}");
-    assert!(stderr(&output).contains("dkimctl use x.test second lets that one sign"), "{output:?}");
+    assert!(
+        stderr(&output).contains("run dkimctl use x.test second to sign with that key"),
+        "{output:?}"
+    );
     stdout(&dkimctl(&stage, &["use", "-d", "x.test", "-s", "second"]));
     assert_eq!(file(&stage, "x.test"), "selectors = [\"second\"]\n");
 }
@@ -239,7 +242,7 @@ fn the_active_sendmail_is_chosen_and_given_back() {
     let shown = sandbox.root("dkimctl disable");
     assert_eq!(
         shown,
-        "/usr/sbin/sendmail.postfix is the active sendmail; mail is not signed any more.\n"
+        "/usr/sbin/sendmail.postfix is the active sendmail; mail is no longer signed.\n"
     );
     let output = sandbox.sh("root", "dkimctl status", b"");
     assert!(
@@ -283,7 +286,7 @@ fn domains_share_keys_and_have_records_of_their_own() {
     assert!(one.starts_with("s2._domainkey.second.test\t"), "{one}");
     let output = dkimctl(&stage, &["status", "--json"]);
     let status: Value = serde_json::from_slice(&output.stdout).unwrap();
-    let rows = status["keys"].as_array().unwrap();
+    let rows = status["result"]["keys"].as_array().unwrap();
     let shown: Vec<_> = rows.iter().map(|row| (&row["domain"], &row["selector"])).collect();
     assert_eq!(
         shown,

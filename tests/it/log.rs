@@ -35,11 +35,11 @@ fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
     sandbox.write("/etc/sendmail-dkim/config.toml", &format!("sendmail = {real:?}\n"));
     for daemon in DAEMONS.iter().copied() {
         for (domain, is_signed) in [(DOMAIN, true), ("unknown.test", false)] {
-            for is_dialogue in [false, true] {
-                let what = format!("{daemon} {domain} -bs: {is_dialogue}");
+            for is_session in [false, true] {
+                let what = format!("{daemon} {domain} -bs: {is_session}");
                 let recipient = sandbox.recipient();
                 let text = format!("From: a@{domain}\r\n\r\nx\r\n");
-                let (script, input) = if is_dialogue {
+                let (script, input) = if is_session {
                     let envelope = format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\n");
                     let input = format!("EHLO x\r\n{envelope}DATA\r\n{text}.\r\nQUIT\r\n");
                     ("exec sendmail -bs".to_owned(), input)
@@ -49,7 +49,7 @@ fn no_daemon_of_the_log_holds_up_mail_or_makes_it_fail() {
                 let output = with_daemon(&sandbox, daemon, &script, input.as_bytes());
                 assert!(output.status.success(), "{what}: {output:?}");
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                let is_quiet = said.is_empty() || is_dialogue || daemon == "stream-read";
+                let is_quiet = said.is_empty() || is_session || daemon == "stream-read";
                 assert!(is_quiet && output.stderr.is_empty(), "{what}: {output:?}");
                 let kept = sandbox.root(&format!("cat /tmp/queue/{recipient}/* | tr '\\0' ' '"));
                 assert_eq!(kept.contains(" d=log.test;"), is_signed, "{what}: {kept}");
@@ -82,7 +82,7 @@ fn no_daemon_of_the_log_makes_a_refusal_anything_else() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_log_goes_where_the_administrator_wants_it() {
+fn the_log_goes_to_the_configured_destination() {
     let sandbox = Sandbox::own("log-destination");
     sandbox.key(DOMAIN, "s1");
     let real = sandbox.static_queue("/tmp/queue");

@@ -1,5 +1,5 @@
-//! The promises of the program, one module for each. Those that need a real Postfix, real users and a
-//! real set-gid bit run in the sandbox, as root; the others as anybody.
+//! The promises of the program, one module for each. Those that need a real Postfix, real users and a real set-gid bit run in the
+//! sandbox, as root; the others as any user.
 
 #![expect(
     clippy::disallowed_methods,
@@ -9,12 +9,12 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
-    reason = "a test that can't go on has failed"
+    reason = "a test that cannot go on has failed"
 )]
 
 mod support;
 
-/// In the sandbox: every command line does what it does without us.
+/// In the sandbox: every command line does the same as without the wrapper.
 mod argv_table;
 /// In the sandbox: other mail systems than Postfix take what we hand over.
 mod backends;
@@ -49,7 +49,7 @@ mod fleet;
 mod genkey;
 /// Messages in, messages out: a folder for each case.
 mod golden;
-/// What the real sendmail gets from us, beside the message.
+/// What the real sendmail gets from the wrapper besides the message.
 mod handover;
 /// What was OpenDKIM's is signed as before.
 mod import;
@@ -58,7 +58,7 @@ mod judges;
 mod key_forms;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;
-/// In the sandbox: whatever becomes of the log, mail goes on.
+/// In the sandbox: no problem of the log keeps mail from being sent.
 mod life;
 mod log;
 /// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.
@@ -85,7 +85,7 @@ mod publish;
 mod reasons;
 /// Records in every form are what servers, tools and services take.
 mod record;
-/// What the real sendmail finds when it is our child in a dialogue, and what becomes of us.
+/// What the real sendmail finds when it is our child in an SMTP session, and what becomes of us.
 mod relay;
 /// What a release says of itself holds.
 mod release;
@@ -97,7 +97,7 @@ mod rotate;
 mod sandbox_itself;
 /// All that `dkimctl --json` prints is as docs/dkimctl.schema.json describes it, by a validator of its own.
 mod schema;
-/// Chance makes SMTP sessions, and each side sees what it would see without us.
+/// In random SMTP sessions, each side sees what it would see without the wrapper.
 mod session;
 /// Chance makes messages, and a model of Postfix finds nothing to change in what becomes of them.
 mod settled;
@@ -105,7 +105,7 @@ mod settled;
 mod setup;
 /// Several keys and several domains sign one message.
 mod several;
-/// In the sandbox: SMTP on standard input is as without us, and its messages are signed.
+/// In the sandbox: SMTP on standard input is the same as without the wrapper, and its messages are signed.
 mod smtp;
 mod status;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.

@@ -74,7 +74,7 @@ fn what_postfix_would_add_or_rewrite_is_there_before() {
     for (domain, args, message) in [
         ("complete.test", "-f a@complete.test -F 'A, B'", "Subject: no From\n\nx\n"),
         ("complete.test", "-fa@complete.test", "no header at all\n"),
-        ("complete.test", "-fa@complete.test", " begins with a blank\nX: y\n"),
+        ("complete.test", "-fa@complete.test", " begins with a space\nX: y\n"),
         ("complete.test", "-fa@complete.test", "\nbegins with an empty line\n"),
         ("complete.test", "-fa@complete.test", ""),
         ("complete.test", "", "From: Company, Inc. <a@complete.test>\nTo: root, x@y.test\n\nx\n"),
@@ -87,7 +87,7 @@ fn what_postfix_would_add_or_rewrite_is_there_before() {
         ),
         ("origin.example", "", "From: root (Cron Daemon)\nTo: alice\n\nx\n"),
         ("origin.example", "", "Subject: of the login name\n\nx\n"),
-        ("origin.example", "-f ''", "Subject: of nobody\n\nx\n"),
+        ("origin.example", "-f ''", "Subject: without a sender\n\nx\n"),
     ] {
         for flags in ["", "-i "] {
             let recipient = sandbox.recipient();
@@ -164,7 +164,7 @@ fn a_large_message_is_signed() {
             sandbox.sh("www-data", &format!("sendmail -i {recipient}"), message.as_bytes());
         assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
         let received = sandbox.received(&recipient);
-        assert!(received.octets.len() > 3_000_000);
+        assert!(received.bytes.len() > 3_000_000);
         sandbox.assert_signed(&received, "large.test", SELECTOR);
     }
 }
@@ -185,7 +185,7 @@ fn an_rsa_and_an_ed25519_selector_make_a_signature_each() {
             assert_eq!(verdicts.of(verifier, SELECTOR), "pass: ");
             assert_eq!(verdicts.of(verifier, "ed"), "pass: ");
         }
-        // That of Debian 12 does not know RFC 8463, and takes the RSA signature beside it all the same.
+        // The one of Debian 12 does not support RFC 8463, but accepts the RSA signature next to it.
         assert_eq!(verdicts.of("maildkim", SELECTOR), "pass: pass");
         let unknown = "fail: invalid (unsupported algorithm ed25519-sha256)";
         assert_eq!(verdicts.of("maildkim", "ed"), unknown);

@@ -103,13 +103,13 @@ fn each_generation_of_alternatives_keeps_postfix_started_and_its_links() {
 
 #[test]
 #[ignore = "needs root"]
-fn postfix_is_started_at_boot_whatever_is_chosen() {
+fn postfix_is_started_at_boot_with_either_choice() {
     on_a_fresh_host("rpm-boot");
 }
 
 #[test]
 #[ignore = "needs root"]
-fn what_make_installs_it_takes_away_again() {
+fn make_uninstall_removes_what_make_install_installed() {
     on_a_fresh_host("make-life");
 }
 
@@ -127,7 +127,7 @@ fn the_apparmor_abstraction_grants_all_that_a_submission_does() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_selinux_module_gives_the_label_of_the_real_one_and_no_more() {
+fn the_selinux_module_gives_the_label_of_the_real_sendmail_and_no_more() {
     on_a_fresh_host("selinux");
 }
 

@@ -2,7 +2,7 @@ use crate::support::Sandbox;
 
 #[test]
 #[ignore = "needs root"]
-fn modes_that_read_no_message_behave_as_without_us() {
+fn modes_that_read_no_message_behave_the_same_as_without_the_wrapper() {
     let sandbox = Sandbox::for_test("pass_through");
     // The same name for both, so that both say the same of themselves.
     sandbox.root(
@@ -37,7 +37,7 @@ fn modes_that_read_no_message_behave_as_without_us() {
         let run = |path: &str| {
             let script = format!("PATH=/opt/{path}:$PATH; {call}");
             let output = sandbox.sh(user, &script, b"not to be read\n");
-            let text = |octets| String::from_utf8_lossy(octets).replace(path, "…");
+            let text = |bytes| String::from_utf8_lossy(bytes).replace(path, "…");
             let mut said = text(&output.stdout);
             // Mail of other tests comes and goes.
             if said == "Mail queue is empty\n" || said.starts_with("-Queue ID-") {
@@ -49,7 +49,7 @@ fn modes_that_read_no_message_behave_as_without_us() {
     }
 }
 
-/// Names that the real program tells apart, and some that mean nothing.
+/// Names under which the real sendmail behaves differently, and some other names.
 const NAMES: [&str; 12] = [
     "sendmail",
     "send-mail",
@@ -67,7 +67,7 @@ const NAMES: [&str; 12] = [
 
 #[test]
 #[ignore = "needs root"]
-fn through_links_every_name_is_what_it_is_without_us() {
+fn each_name_of_a_link_means_the_same_as_without_the_wrapper() {
     let sandbox = Sandbox::for_test("pass_through");
     // As alternatives(8) has them: a link at the program's place to one of the group, and that to the program; the names
     // of mta-mailq and its like come from the first link.
@@ -95,8 +95,8 @@ fn through_links_every_name_is_what_it_is_without_us() {
                 let recipient = sandbox.recipient();
                 let script = call.replace("TREE", tree).replace("RCPT", &recipient);
                 let output = sandbox.sh("www-data", &script, input.as_bytes());
-                let text = |octets| {
-                    String::from_utf8_lossy(octets).replace(tree, "…").replace(&recipient, "…")
+                let text = |bytes| {
+                    String::from_utf8_lossy(bytes).replace(tree, "…").replace(&recipient, "…")
                 };
                 let mut said = text(&output.stdout);
                 if said == "Mail queue is empty\n" || said.starts_with("-Queue ID-") {

@@ -1,6 +1,6 @@
 use crate::support::{Received, Sandbox, stdout};
 
-/// Mail of somebody else that claims to be ours, as it came in.
+/// Mail of another user with a local From, as it was received.
 const FORGED: &str = "Received: from mx.example.net (mx.example.net [192.0.2.1])\n\
     \tby mail.example.net with ESMTP id 1; Tue, 14 Nov 2023 22:13:20 +0000\n\
     From: The Boss <boss@ours.test>\n\
@@ -29,7 +29,7 @@ fn sandbox() -> Sandbox {
     sandbox
 }
 
-/// Runs a shell text with the wrapper in place of sendmail and without it. What arrives must be the same, unsigned, and
+/// Runs a shell text with the wrapper instead of sendmail and without it. What arrives must be the same, unsigned, and
 /// all of the message; the log must say why.
 fn passes(sandbox: &Sandbox, user: &str, script: &str, why: &str) {
     let mark = sandbox.mark();
@@ -45,7 +45,7 @@ fn passes(sandbox: &Sandbox, user: &str, script: &str, why: &str) {
     let [ours, theirs] = received;
     assert_eq!(ours, theirs, "{script}");
     assert!(!ours.contains("DKIM-Signature"), "{ours}");
-    // All of it: blanks and line ends aside, which some of the programs change.
+    // All of it, except for spaces and line ends, which some of the programs change.
     for line in FORGED.lines().filter(|line| !line.starts_with("To:")) {
         assert!(ours.lines().any(|found| found.ends_with(line)), "{line:?} is not in\n{ours}");
     }
@@ -71,7 +71,7 @@ const RECEIVED: &str = "reason=\"has a Received field\"";
 
 #[test]
 #[ignore = "needs root"]
-fn a_content_filter_gives_mail_back_as_it_came() {
+fn a_content_filter_returns_mail_unchanged() {
     let sandbox = sandbox();
     // As FILTER_README has it.
     sandbox.write(
@@ -124,7 +124,7 @@ server.sendmail(\"x@y.test\", [\"z@sink.test\"], sys.stdin.buffer.read())'";
 
 #[test]
 #[ignore = "needs root"]
-fn rmail_hands_mail_on_as_it_came() {
+fn rmail_relays_mail_unchanged() {
     let sandbox = sandbox();
     let script = "(echo 'From x Tue Nov 14 22:13:20 2023 remote from y'; cat) | rmail RCPT";
     passes(&sandbox, "uucp", script, "reason=\"given with -G\"");
@@ -132,7 +132,7 @@ fn rmail_hands_mail_on_as_it_came() {
 
 #[test]
 #[ignore = "needs root"]
-fn mutt_bounces_mail_as_it_came() {
+fn mutt_bounces_mail_unchanged() {
     let sandbox = sandbox();
     // At a terminal; its keyboard must not end at once.
     let script = "cp /tmp/mbox /tmp/mbox.$$
@@ -144,7 +144,7 @@ fn mutt_bounces_mail_as_it_came() {
 
 #[test]
 #[ignore = "needs root"]
-fn procmail_forwards_mail_as_it_came() {
+fn procmail_forwards_mail_unchanged() {
     let sandbox = sandbox();
     let script = "printf ':0\\n!RCPT\\n' >/tmp/rc.$$; procmail -m /tmp/rc.$$";
     passes(&sandbox, "alice", script, RECEIVED);
@@ -152,14 +152,14 @@ fn procmail_forwards_mail_as_it_came() {
 
 #[test]
 #[ignore = "needs root"]
-fn formail_hands_on_a_mailbox_as_it_came() {
+fn formail_relays_a_mailbox_unchanged() {
     let sandbox = sandbox();
     passes(&sandbox, "alice", "formail -s sendmail -oi RCPT </tmp/mbox", RECEIVED);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn fetchmail_hands_mail_on_as_it_came() {
+fn fetchmail_relays_mail_unchanged() {
     let sandbox = sandbox();
     sandbox.root("/opt/sandbox/pop3.py /tmp/forged >/dev/null 2>&1 </dev/null");
     let script = "printf 'poll 127.0.0.1 protocol pop3 user u password p is alice here keep fetchall no rewrite\\n' >/tmp/f.$$
@@ -170,7 +170,7 @@ fn fetchmail_hands_mail_on_as_it_came() {
 
 #[test]
 #[ignore = "needs root"]
-fn getmail_hands_mail_on_as_it_came() {
+fn getmail_relays_mail_unchanged() {
     let sandbox = sandbox();
     sandbox.root("/opt/sandbox/pop3.py /tmp/forged >/dev/null 2>&1 </dev/null");
     let script = "mkdir /tmp/g.$$; printf '[retriever]\\ntype = SimplePOP3Retriever\\nserver = 127.0.0.1\\nusername = u\\npassword = p\\n\

@@ -99,7 +99,7 @@ impl Signature {
         ["rsa-sha256", "ed25519-sha256"].contains(&self.tag("a"))
     }
 
-    /// v= was 0.5 in the drafts before RFC 4871, and nothing in the first of them. RFC 6376 §3.5 wants 1.
+    /// v= was 0.5 in the drafts before RFC 4871, and nothing in the first of them. RFC 6376 §3.5 requires 1.
     fn is_of_a_draft(&self) -> bool {
         self.tag("v") != "1"
     }
@@ -160,7 +160,7 @@ fn opendkim_and_dkimpy_take_our_keys_records_and_messages() {
     }
     let keys = "/etc/sendmail-dkim/keys/sample.com";
     sandbox.publish("sample.com", &format!("{keys}/*.txt"));
-    // Its resolver asks no server on loopback, and takes no answer without recursion, unless it is told so.
+    // Its resolver asks no server on loopback, and accepts no answer without recursion, unless it is configured to.
     sandbox.write(
         "/tmp/unbound.conf",
         "server:\n  do-not-query-localhost: no\n  module-config: \"iterator\"\n\
@@ -187,7 +187,7 @@ fn opendkim_and_dkimpy_take_our_keys_records_and_messages() {
         let recipient = sandbox.recipient();
         let message = b"From: a@sample.com\nSubject: x\n\nHello\n";
         stdout(&sandbox.sh("alice", &format!("sendmail {recipient}"), message));
-        let received = sandbox.received(&recipient).octets;
+        let received = sandbox.received(&recipient).bytes;
         let altered = String::from_utf8_lossy(&received).replace("Hello", "Bye");
         for verifier in ["opendkim-testmsg", "dkimverify", "dkimctl verify"] {
             let verify = |message: &[u8]| {
@@ -203,13 +203,13 @@ fn opendkim_and_dkimpy_take_our_keys_records_and_messages() {
 
 #[test]
 #[ignore = "needs root"]
-fn verify_tells_a_signature_that_fails_from_a_dns_that_does() {
+fn verify_distinguishes_a_bad_signature_from_a_failed_lookup() {
     let sandbox = Sandbox::own("peers");
     sandbox.key("verify.test", "s");
     let recipient = sandbox.recipient();
     let message = b"From: a@verify.test\n\nHello\n";
     stdout(&sandbox.sh("alice", &format!("sendmail {recipient}"), message));
-    let received = sandbox.received(&recipient).octets;
+    let received = sandbox.received(&recipient).bytes;
     let verify = |options: &str, message: &[u8]| {
         let output = sandbox.sh("alice", &format!("dkimctl verify {options}"), message);
         (output.status.code(), String::from_utf8(output.stdout).unwrap())

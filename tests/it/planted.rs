@@ -82,7 +82,7 @@ fn a_panic_at_any_stage_sends_the_message_as_submitted() {
 }
 
 #[test]
-fn a_panic_at_any_stage_refuses_the_message_where_the_administrator_wants_that() {
+fn a_panic_at_any_stage_rejects_the_message_if_on_error_is_refuse() {
     let (stage, program) = (Stage::new(), program());
     for in_domain_file in [false, true] {
         let refuse = "on_error = \"refuse\"\n";
@@ -117,7 +117,7 @@ fn a_panic_before_the_message_is_read_is_not_taken_for_success() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_panic_is_one_line_in_the_log_and_the_same_in_a_dialogue() {
+fn a_panic_is_one_line_in_the_log_also_in_an_smtp_session() {
     let sandbox = Sandbox::own("planted");
     std::fs::copy(program(), sandbox.path("/usr/sbin/sendmail.planted")).unwrap();
     sandbox.key("planted.test", "s1");
@@ -127,11 +127,11 @@ fn a_panic_is_one_line_in_the_log_and_the_same_in_a_dialogue() {
             sandbox.root("echo 'on_error = \"refuse\"' >>/etc/sendmail-dkim/config.toml");
         }
         for plant in STAGES {
-            for is_dialogue in [false, true] {
-                let what = format!("{}, refuse: {refuse}, -bs: {is_dialogue}", plant.name);
+            for is_session in [false, true] {
+                let what = format!("{}, refuse: {refuse}, -bs: {is_session}", plant.name);
                 let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
                 let planted = format!("PLANT='{}' exec /usr/sbin/sendmail.planted", plant.name);
-                let (script, input) = if is_dialogue {
+                let (script, input) = if is_session {
                     let envelope = format!("MAIL FROM:<a@b.test>\r\nRCPT TO:<{recipient}>\r\n");
                     let input = format!("EHLO x\r\n{envelope}DATA\r\n{text}.\r\nQUIT\r\n");
                     (format!("{planted} -bs"), input)
@@ -140,9 +140,9 @@ fn a_panic_is_one_line_in_the_log_and_the_same_in_a_dialogue() {
                 };
                 let output = sandbox.sh("root", &script, input.as_bytes());
                 let said = String::from_utf8_lossy(&output.stdout).into_owned();
-                let is_told =
-                    if is_dialogue { said.contains("\n451 ") } else { !output.status.success() };
-                assert_eq!(is_told, refuse, "{what}: {output:?}");
+                let is_reported =
+                    if is_session { said.contains("\n451 ") } else { !output.status.success() };
+                assert_eq!(is_reported, refuse, "{what}: {output:?}");
                 let line = sandbox.logged(mark, &format!("reason=\"{}", reason(&plant)));
                 assert!(line.contains(&format!(" result={result} ")), "{what}: {line}");
                 let asks = line.contains(", please report it");

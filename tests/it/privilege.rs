@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use crate::support::{Attacks, Observed, Sandbox, User, project, stdout};
 
-/// Whoever asks may sign for it.
+/// Every user may sign for it.
 const DOMAIN: &str = "privilege.test";
 /// Alice alone may sign for it.
 const FORBIDDEN: &str = "forbidden.test";
@@ -95,8 +95,8 @@ fn message(from: &str) -> Vec<u8> {
     format!("From: {from}\nSubject: x\n\nx\n").into_bytes()
 }
 
-/// Runs a script as a user in a mount namespace of its own, where `changes`, made by root, are seen by nobody else; /etc/sendmail-dkim
-/// is a copy there.
+/// Runs a script as a user in a mount namespace of its own, where `changes`, made by root, are not visible to other users;
+/// /etc/sendmail-dkim is a copy there.
 fn apart(sandbox: &Sandbox, user: &User, changes: &str, script: &str, input: &[u8]) -> Output {
     let own = format!("/opt/apart.{}", sandbox.recipient());
     let name = &user.name;
@@ -145,7 +145,7 @@ const SHOW: &str = "#!/bin/sh\ngrep -E '^(Uid|Gid|Groups|Sig...|CapEff):' /proc/
     cd /proc/$$/fd; for fd in *; do echo \"fd $fd $(readlink $fd)\"; done\n\
     stat -L -c 'stdin mode %a links %h' /proc/$$/fd/0\ncat | head -c 100\n";
 
-/// As what `SHOW` says tells, in place of the real one.
+/// As what `SHOW` says tells, instead of the real sendmail.
 fn shown(sandbox: &Sandbox, user: &User, script: &str, message: &[u8]) -> String {
     let changes = format!(
         "printf '%s' '{}' >show; chmod 755 show; echo 'sendmail = \"/etc/sendmail-dkim/show\"' >config.toml",

@@ -13,7 +13,7 @@ fn a_processor_without_the_instructions_signs_by_the_other_crate() {
     std::fs::copy(qemu, sandbox.path("/opt/qemu-x86_64")).unwrap();
     for (processor, is_fast) in [("Nehalem", false), ("max", cfg!(feature = "fast-rsa"))] {
         let recipient = sandbox.recipient();
-        // What is executed in place of the wrapper is not emulated.
+        // What is executed instead of the wrapper is not emulated.
         let qemu = format!("/opt/qemu-x86_64 -cpu {processor} -d strace -D /opt/calls.{processor}");
         let script = format!("{qemu} /usr/sbin/sendmail.dkim -i {recipient}");
         let output = sandbox.sh("root", &script, b"From: a@sample.com\nSubject: x\n\nx\n");

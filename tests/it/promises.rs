@@ -15,7 +15,7 @@ const WORDS: [&str; 15] = [
     "nothing",
     "exits with",
     "exit code",
-    "octet for octet",
+    "byte for byte",
     "byte for byte",
     "not signed",
     "left alone",
@@ -301,7 +301,7 @@ fn each_key_is_in_the_section_of_its_file() {
 
 /// For those who look at sentences and rows.
 #[test]
-fn a_promise_is_told_from_other_sentences() {
+fn a_promise_is_distinguished_from_other_sentences() {
     let readme = "# x\n\n* **No mail is lost.** Else\n  not.\n* **More** of it.\n\nIt never fails. It may rain.\n\n    never\n";
     assert_eq!(
         of_markdown(readme),
@@ -311,7 +311,7 @@ fn a_promise_is_told_from_other_sentences() {
     assert_eq!(of_manual(manual), ["Writes file , and never a."]);
     assert!(
         !is_test("promises::no_such_test")
-            && is_test("promises::a_promise_is_told_from_other_sentences")
+            && is_test("promises::a_promise_is_distinguished_from_other_sentences")
     );
     assert_eq!(rows("| a | shown by |\n|---|---|\n| b | `c::d` |\n\n| e | f |\n").len(), 1);
 }

@@ -90,7 +90,7 @@ python3 /tmp/more.py");
         (4, "0\n")
     );
     assert_eq!(records().len(), 2);
-    // Failures that pass are waited for, and others are told in one line, whatever the service says.
+    // Temporary failures are retried; others are reported in one line, with any answer of the service.
     let with = |codes: &str| {
         sandbox.root(&format!("echo '{codes}' >/tmp/cloudflare.wanted"));
         let said = change(&sandbox, command, "remove", "v=DKIM1; p=");

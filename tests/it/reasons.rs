@@ -1,4 +1,4 @@
-//! Each reason that the log may give comes about for real, and whatever it is, `on_error` is obeyed.
+//! Each reason that the log may give is brought about, and `on_error` is obeyed with each.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,7 +7,7 @@ use std::process::Output;
 use crate::support::{Sandbox, project, stderr};
 
 mod session;
-mod texts;
+pub(crate) mod texts;
 
 const DOMAIN: &str = "reasons.test";
 
@@ -248,7 +248,7 @@ fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
         let received = sandbox.received(&recipient);
         assert!(sandbox.verify(&received).all("none"), "{reason}");
         assert!(
-            received.octets.ends_with(text(DOMAIN).replace('\n', "\r\n").as_bytes()),
+            received.bytes.ends_with(text(DOMAIN).replace('\n', "\r\n").as_bytes()),
             "{reason}"
         );
         sandbox.root(RESTORE);
@@ -257,7 +257,7 @@ fn an_error_of_the_host_sends_mail_as_submitted_and_is_logged() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
+fn an_error_of_the_host_rejects_mail_if_on_error_is_refuse() {
     let sandbox = set_up();
     for wrong in WRONG {
         let reason = filled(wrong.reason);
@@ -299,7 +299,7 @@ fn an_error_of_the_host_refuses_mail_where_the_administrator_wants_that() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_that_cannot_be_kept_obeys_on_error() {
+fn a_message_that_cannot_be_stored_obeys_on_error() {
     let sandbox = set_up();
     let large = format!("{}{}", text(DOMAIN), "0123456789\n".repeat(200_000));
     // Postfix could not write either: one that reads, and shows what it got on a pipe.

@@ -51,7 +51,7 @@ fn a_key_of_1024_bits_is_used_and_warned_of() {
 }
 
 #[test]
-fn people_are_shown_dmarc_and_told_of_adsp() {
+fn the_output_for_people_has_dmarc_and_mentions_adsp() {
     let stage = stage();
     let text = record(&stage, &["b.test"]);
     assert!(text.contains("\n_dmarc.b.test.\tIN\tTXT\t( \"v=DMARC1; p=none\" )\n"), "{text}");
@@ -64,7 +64,7 @@ fn people_are_shown_dmarc_and_told_of_adsp() {
 }
 
 #[test]
-fn what_the_record_says_beside_the_key_is_kept() {
+fn the_other_tags_of_a_record_are_kept() {
     let stage = Stage::new();
     let args = ["genkey", "-d", "x.test", "-s", "a", "-t", "-n", "a note", "-h", "sha256"];
     stdout(&dkimctl(&stage, &args));
@@ -82,7 +82,7 @@ fn a_record_that_is_not_that_of_the_key_is_refused_and_the_others_shown() {
     let output = dkimctl(&stage, &["record", "--all", "--format", "plain"]);
     assert_eq!(output.status.code(), Some(65));
     let said = stderr(&output);
-    assert!(said.contains("a.test/old.txt is not the record of the key beside it"), "{said}");
+    assert!(said.contains("a.test/old.txt is not the record of its key"), "{said}");
     assert!(said.contains("b.test/broken.txt: p= is missing"), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
 }
@@ -186,7 +186,7 @@ fn sandbox_with(test: &str, folder: &str) -> &'static Sandbox {
 
 #[test]
 #[ignore = "needs root"]
-fn two_servers_take_the_zone() {
+fn two_servers_accept_the_zone() {
     let sandbox = sandbox_with("record", "zones");
     let script = "cd /tmp; export SENDMAIL_DKIM_ETC=/tmp/zones
 for domain in one.example two.example; do
@@ -208,7 +208,7 @@ done";
 #[ignore = "needs root"]
 fn a_whole_zone_file_has_what_opendkim_genzone_writes() {
     let sandbox = sandbox_with("record", "genzone");
-    // Both through the same reader of zone files: names, and tags without the blanks between them.
+    // Both through the same reader of zone files: names, and tags without the spaces between them.
     let script = "cd /tmp; export SENDMAIL_DKIM_ETC=/tmp/genzone
 rm genzone/keys/two.example/gone.txt genzone/keys/one.example/ed.*
 for key in one.example/s1 one.example/s2 two.example/s1; do
@@ -236,7 +236,7 @@ PY";
 
 #[test]
 #[ignore = "needs root"]
-fn a_dns_server_takes_the_updates_and_takes_them_again() {
+fn a_dns_server_accepts_the_updates_repeatedly() {
     let sandbox = sandbox_with("record", "updates");
     let script = "mkdir -p /tmp/knot/run && cd /tmp/knot; export SENDMAIL_DKIM_ETC=/tmp/updates
 for domain in one two; do

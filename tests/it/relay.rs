@@ -7,8 +7,8 @@ use std::process::{Command, Output, Stdio};
 
 use crate::support::{Sandbox, Stage, feed};
 
-/// Stands in for a real sendmail that speaks SMTP: keeps what it hears beside itself, and does what the
-/// commands of its own say.
+/// A stand-in for a real sendmail that speaks SMTP: keeps what it reads in its own folder, and does what the commands of its own
+/// say.
 const SERVER: &str = r#"#!/bin/sh
 printf '220 stand-in\r\n'
 while IFS= read -r line; do
@@ -46,7 +46,7 @@ fn said(output: &Output) -> String {
 }
 
 #[test]
-fn the_real_one_finds_all_as_it_would_by_itself() {
+fn the_real_sendmail_finds_the_same_process_state_as_by_itself() {
     let stage = Stage::new();
     let script =
         "umask 137; cd /usr/share; trap '' HUP TERM; exec env A=b 'odd name=x' PROGRAM -bs -odb";
@@ -72,13 +72,13 @@ fn the_real_one_finds_all_as_it_would_by_itself() {
 }
 
 #[test]
-fn exit_code_and_words_are_those_of_the_real_one() {
+fn exit_code_and_output_are_those_of_the_real_sendmail() {
     let stage = Stage::new();
     stage.write("exit", "67");
-    stage.write("stderr", "sendmail: fatal: of the real one\n");
+    stage.write("stderr", "sendmail: fatal: of the real sendmail\n");
     let output = stage.submit(&["-bs"], b"");
     assert_eq!(output.status.code(), Some(67));
-    assert_eq!(output.stderr, b"sendmail: fatal: of the real one\n");
+    assert_eq!(output.stderr, b"sendmail: fatal: of the real sendmail\n");
     let stage = self::stage();
     // It ends while the client could go on.
     let output = stage.submit(&["-bs"], b"EXIT\r\nNOOP\r\n");
@@ -86,15 +86,15 @@ fn exit_code_and_words_are_those_of_the_real_one() {
 }
 
 #[test]
-fn a_real_one_that_ends_inside_a_message_ends_the_dialogue() {
+fn a_real_sendmail_that_ends_inside_a_message_ends_the_session() {
     let stage = stage();
     stage.write(
         "sendmail",
         &SERVER.replace("printf '354 go\\r\\n'\n", "printf '354 go\\r\\n421 gone\\r\\n'; exit 3\n"),
     );
     for from in ["a@sample.com", "a@other.test"] {
-        let dialogue = message(from) + "QUIT\r\n";
-        let output = stage.submit(&["-bs"], dialogue.as_bytes());
+        let session = message(from) + "QUIT\r\n";
+        let output = stage.submit(&["-bs"], session.as_bytes());
         assert_eq!(output.status.code(), Some(3), "{output:?}");
         assert!(said(&output).ends_with("354 go\r\n421 gone\r\n"), "{output:?}");
         // A large one, of which the child never reads the rest.
@@ -111,7 +111,7 @@ fn a_real_one_that_ends_inside_a_message_ends_the_dialogue() {
 }
 
 #[test]
-fn the_signal_that_ends_the_real_one_ends_us() {
+fn the_signal_that_ends_the_real_sendmail_ends_the_wrapper() {
     let stage = stage();
     for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("PIPE", 13)] {
         stage.write("sendmail.signal", name);
@@ -121,10 +121,10 @@ fn the_signal_that_ends_the_real_one_ends_us() {
 }
 
 #[test]
-fn a_real_one_that_does_not_listen_and_a_client_that_does_not_read_hold_up_nobody_for_ever() {
+fn a_side_that_does_not_read_blocks_no_process_forever() {
     let stage = stage();
     // Ten megabytes of answers, of which the client reads none before it has said all.
-    let dialogue =
+    let session =
         format!("FLOOD\r\n{}{}QUIT\r\n", "FLOOD\r\n".repeat(9), "NOOP\r\n".repeat(100_000));
     let mut command = stage.command("sendmail", &["-bs"]);
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
@@ -132,7 +132,7 @@ fn a_real_one_that_does_not_listen_and_a_client_that_does_not_read_hold_up_nobod
     let mut stdout = child.stdout.take().unwrap();
     let mut heard = Vec::new();
     std::thread::scope(|scope| {
-        scope.spawn(|| stdin.write_all(dialogue.as_bytes()));
+        scope.spawn(|| stdin.write_all(session.as_bytes()));
         stdout.read_to_end(&mut heard).unwrap();
     });
     drop(stdin);
@@ -144,7 +144,7 @@ fn a_real_one_that_does_not_listen_and_a_client_that_does_not_read_hold_up_nobod
 }
 
 #[test]
-fn a_client_that_closes_its_ears_is_as_without_us() {
+fn a_client_that_closes_its_input_sees_the_same_as_without_the_wrapper() {
     let stage = stage();
     for program in [Path::new(env!("CARGO_BIN_EXE_sendmail-dkim")), &stage.path("sendmail")] {
         let mut command = Command::new(program);
@@ -165,11 +165,11 @@ fn a_client_that_closes_its_ears_is_as_without_us() {
 }
 
 #[test]
-fn what_is_signed_is_stuffed_and_the_rest_of_the_dialogue_untouched() {
+fn a_signed_message_is_dot_stuffed_and_the_rest_of_the_session_is_unchanged() {
     let stage = stage();
-    let dialogue =
+    let session =
         format!("EHLO x\r\n{}{}QUIT\r\n", message("a@sample.com"), message("a@other.test"));
-    let output = stage.submit(&["-bs"], dialogue.as_bytes());
+    let output = stage.submit(&["-bs"], session.as_bytes());
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     assert!(
         said(&output).starts_with("220 stand-in\r\n250-stand-in\r\n250 SIZE 3000\r\n250 ok\r\n")
@@ -185,13 +185,13 @@ fn what_is_signed_is_stuffed_and_the_rest_of_the_dialogue_untouched() {
 }
 
 #[test]
-fn a_refused_message_ends_one_child_and_the_dialogue_goes_on_with_another() {
+fn a_rejected_message_ends_one_child_and_the_session_continues_with_another() {
     let stage = stage();
     stage.config("on_error = \"refuse\"");
     fs::write(stage.path("etc/keys/sample.com/s1.private"), "no key").unwrap();
-    let dialogue =
+    let session =
         format!("EHLO x\r\n{}{}QUIT\r\n", message("a@sample.com"), message("a@other.test"));
-    let output = stage.submit(&["-bs"], dialogue.as_bytes());
+    let output = stage.submit(&["-bs"], session.as_bytes());
     assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
     let answers: Vec<_> = said(&output)
         .lines()
@@ -204,7 +204,7 @@ fn a_refused_message_ends_one_child_and_the_dialogue_goes_on_with_another() {
     let heard = fs::read_to_string(stage.path("sendmail.heard")).unwrap();
     assert_eq!(heard.matches("EHLO x\r\n").count(), 2, "{heard}");
 
-    // Without a clear end nothing says what the next octets are.
+    // Without a clear end nothing says what the next bytes are.
     let unclear = message("a@sample.com").replace("..x\r\n.\r\n", "x\n.\nNOOP\r\n.\r\nQUIT\r\n");
     let output = stage.submit(&["-bs"], unclear.as_bytes());
     let said = said(&output);
@@ -212,7 +212,7 @@ fn a_refused_message_ends_one_child_and_the_dialogue_goes_on_with_another() {
 }
 
 #[test]
-fn a_broken_configuration_leaves_the_dialogue_to_the_real_one_or_refuses_it() {
+fn with_a_broken_configuration_the_session_passes_through_or_is_rejected() {
     let stage = stage();
     stage.config("unknown = 1");
     let output = stage.submit(&["-bs"], b"EHLO x\r\nQUIT\r\n");
@@ -223,16 +223,16 @@ fn a_broken_configuration_leaves_the_dialogue_to_the_real_one_or_refuses_it() {
 }
 
 #[test]
-fn a_message_that_cannot_be_kept_goes_in_as_it_came() {
+fn a_message_that_cannot_be_stored_is_passed_on_unchanged() {
     let stage = stage();
     let large = "0123456789\r\n".repeat(200_000);
-    let dialogue = message("a@sample.com").replace("..x\r\n", &large) + "QUIT\r\n";
+    let session = message("a@sample.com").replace("..x\r\n", &large) + "QUIT\r\n";
     let mut command = Command::new("/bin/sh");
     command.args(["-c", "ulimit -f 1000; exec \"$0\" -bs", env!("CARGO_BIN_EXE_sendmail-dkim")]);
     command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
-    // Blocks of 512 octets: too little for us, and the real one has the limit, too.
+    // Blocks of 512 bytes: too little for us, and the real sendmail has the limit, too.
     stage.write("sendmail", &SERVER.replace(">>\"$0.message\"", "| cksum >\"$0.message\""));
-    let output = feed(&mut command, dialogue.as_bytes());
+    let output = feed(&mut command, session.as_bytes());
     assert!(output.status.success() && said(&output).ends_with("250 queued\r\n221 bye\r\n"));
     let sum = fs::read(stage.path("sendmail.message")).unwrap();
     let text = format!("From: a@sample.com\r\n\r\n{large}");
@@ -251,11 +251,11 @@ fn without_new_privileges_the_message_goes_in_unsigned() {
         $* /usr/sbin/sendmail -bs\"\\n' >/opt/relay/run; chmod 755 /opt/relay/run");
     sandbox.write("/tmp/relay/server", SERVER);
     sandbox.root("chmod 755 /tmp/relay/server");
-    let dialogue = message("a@relay.test") + "QUIT\r\n";
+    let session = message("a@relay.test") + "QUIT\r\n";
     for (how, signed) in [("", true), ("--no-new-privs", false)] {
         let mark = sandbox.mark();
         let script = format!("rm -f /tmp/relay/server.*; exec /opt/relay/run {how}");
-        let output = sandbox.sh("root", &script, dialogue.as_bytes());
+        let output = sandbox.sh("root", &script, session.as_bytes());
         assert!(output.status.success(), "{output:?}");
         let text = fs::read_to_string(sandbox.path("/tmp/relay/server.message")).unwrap();
         assert_eq!(text.starts_with("DKIM-Signature: "), signed, "{text}");
@@ -269,26 +269,26 @@ fn without_new_privileges_the_message_goes_in_unsigned() {
 }
 
 #[test]
-fn where_no_pipe_can_be_made_the_real_one_takes_the_dialogue_itself() {
+fn without_pipes_the_real_sendmail_runs_the_session_itself() {
     let stage = Stage::new();
-    let dialogue = format!("EHLO me\r\n{}QUIT\r\n", message("a@sample.com"));
-    let converse = |limit: u32| {
+    let session = format!("EHLO me\r\n{}QUIT\r\n", message("a@sample.com"));
+    let run_session = |limit: u32| {
         let script = format!("ulimit -n {limit}; exec \"$0\" -bs");
         let mut command = Command::new("/bin/sh");
         command.args(["-c", &script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
         command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
-        feed(&mut command, dialogue.as_bytes())
+        feed(&mut command, session.as_bytes())
     };
     // One descriptor too few for the first pipe, for the second, and none for its other end.
     for limit in [5, 6, 7] {
-        let output = converse(limit);
+        let output = run_session(limit);
         assert!(output.status.success(), "{limit}: {output:?}");
-        assert_eq!(stage.captured().unwrap().text(), dialogue, "{limit}");
+        assert_eq!(stage.captured().unwrap().text(), session, "{limit}");
         fs::remove_file(stage.path("stdin")).unwrap();
     }
     stage.config("on_error = \"refuse\"");
     for limit in [5, 6, 7] {
-        let output = converse(limit);
+        let output = run_session(limit);
         assert_eq!(output.status.code(), Some(75), "{limit}: {output:?}");
         assert!(!stage.path("stdin").exists(), "{limit}");
     }

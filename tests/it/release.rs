@@ -53,7 +53,7 @@ fn rust_version_is_what_the_neediest_crate_and_the_code_itself_need() {
 }
 
 #[test]
-fn whoever_names_a_version_of_rust_names_that_of_cargo_toml() {
+fn every_mention_of_a_rust_version_matches_cargo_toml() {
     let version = manifest("rust-version");
     for (path, form) in [
         ("README.md", "A Rust toolchain (@ or later)"),
@@ -118,7 +118,7 @@ fn a_release_has_its_tracker_where_the_source_has_none() {
 }
 
 #[test]
-fn no_preset_enables_a_service_that_is_not_ours() {
+fn presets_only_enable_services_of_this_project() {
     let preset = text("packaging/systemd/80-sendmail-dkim.preset");
     let enabled: Vec<&str> =
         preset.lines().filter_map(|line| line.strip_prefix("enable ")).collect();

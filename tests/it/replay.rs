@@ -28,7 +28,7 @@ fn added(name: &str) -> String {
 
 /// The message with a field above its signature, and with it as the last of its header.
 fn replayed(message: &Received, field: &str) -> [Vec<u8>; 2] {
-    let text = String::from_utf8(message.octets.clone()).unwrap();
+    let text = String::from_utf8(message.bytes.clone()).unwrap();
     let (header, body) = text.split_once("\r\n\r\n").unwrap();
     [format!("{field}{text}"), format!("{header}\r\n{field}\r\n{body}")].map(String::into_bytes)
 }
@@ -42,9 +42,9 @@ fn still_passing(sandbox: &Sandbox, message: &str, names: &[String]) -> Vec<Stri
     sandbox.root("rm -rf /tmp/replay; mkdir /tmp/replay");
     let mut paths = Vec::new();
     for name in names {
-        for (place, octets) in ["above", "below"].iter().zip(replayed(&received, &added(name))) {
+        for (place, bytes) in ["above", "below"].iter().zip(replayed(&received, &added(name))) {
             let path = format!("/tmp/replay/{name}.{place}");
-            std::fs::write(sandbox.path(&path), octets).unwrap();
+            std::fs::write(sandbox.path(&path), bytes).unwrap();
             paths.push(path);
         }
     }

@@ -83,9 +83,9 @@ fn an_altered_message_fails_with_all_three_verifiers() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_without_signature_is_none() {
+fn a_message_without_signature_is_reported_as_none() {
     let sandbox = Sandbox::for_test("sandbox_itself");
-    let text = message("nobody.test", "none", "x");
+    let text = message("unsigned.test", "none", "x");
     let received = submitted(sandbox, &sandbox.recipient(), &text);
     let verdicts = sandbox.verify(&received);
     assert!(verdicts.all("none"), "{verdicts}");

@@ -1,5 +1,5 @@
-//! A property of the pure part, on sessions made by chance: whatever the pieces and whatever the server
-//! answers, each side sees what it would see without us, but for the messages that are replaced.
+//! A property of the pure part, on random sessions: for any pieces and any replies of the server, each side sees what it would
+//! see without the wrapper, except for the messages that are replaced.
 
 mod model;
 
@@ -34,7 +34,7 @@ const WORDS: [&str; 24] = [
 ];
 
 #[test]
-fn each_side_sees_what_it_would_see_without_us_but_for_replaced_messages() {
+fn each_side_sees_the_same_as_without_the_wrapper_except_for_replaced_messages() {
     let mut state: u64 = 0x9e37_79b9_7f4a_7c15;
     let mut below = |limit: usize| {
         state ^= state << 13;

@@ -29,8 +29,8 @@ impl Chance {
         match self.below(6) {
             0 => {
                 const ODD: &[u8] = b"\r\n\0 \t:;<>\"()@,.=-\\%![]\xc3\xbc\xff";
-                let octet = ODD[self.below(ODD.len())];
-                message.insert(at, octet);
+                let byte = ODD[self.below(ODD.len())];
+                message.insert(at, byte);
             }
             1 => {
                 let to = (at + self.below(30)).min(message.len());
@@ -64,8 +64,8 @@ impl Chance {
                 message.splice(at..at, other[from..to].iter().copied());
             }
             _ => {
-                if let Some(octet) = message.get_mut(at) {
-                    *octet = u8::try_from(self.below(256)).unwrap();
+                if let Some(byte) = message.get_mut(at) {
+                    *byte = u8::try_from(self.below(256)).unwrap();
                 }
             }
         }
@@ -199,8 +199,8 @@ fn wait_for_the_queue(sandbox: &Sandbox) {
 }
 
 /// The fields without Received, and the body; of the fields, those of the names given are left out.
-fn parts(octets: &[u8], without: &BTreeSet<String>) -> (Vec<String>, Vec<u8>) {
-    let text: String = octets.iter().map(|octet| char::from(*octet)).collect();
+fn parts(bytes: &[u8], without: &BTreeSet<String>) -> (Vec<String>, Vec<u8>) {
+    let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
     let (header, body) = text.split_once("\r\n\r\n").unwrap_or((text.trim_end(), ""));
     let mut fields: Vec<String> = Vec::new();
     for line in header.split("\r\n") {
@@ -241,16 +241,14 @@ fn a_real_postfix_changes_nothing_in_what_is_sent() {
     let mut changed = Vec::new();
     for ((one, ours), plain) in delivered.iter().zip(ours).zip(plain) {
         let sent = one.sent.text();
-        let lines =
-            sent.split(|octet| *octet == b'\n').collect::<Vec<_>>().join(b"\r\n".as_slice());
-        let [given, got] =
-            [&lines, &one.ours.octets].map(|octets| parts(octets, &one.sent.unstable));
+        let lines = sent.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(b"\r\n".as_slice());
+        let [given, got] = [&lines, &one.ours.bytes].map(|bytes| parts(bytes, &one.sent.unstable));
         if given != got {
             changed.push(format!("round {}: {given:?}\narrived as {got:?}", one.round));
         }
         if one.is_plain && ours["parts"] != plain["parts"] {
             let (ours, plain) = (&ours["parts"], &plain["parts"]);
-            let texts = [&one.ours, &one.plain].map(|one| one.octets.escape_ascii().to_string());
+            let texts = [&one.ours, &one.plain].map(|one| one.bytes.escape_ascii().to_string());
             changed.push(texts.join("\n"));
             changed.push(format!("round {}: {ours}\nwithout the wrapper: {plain}", one.round));
         }

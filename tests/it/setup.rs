@@ -74,7 +74,7 @@ fn the_domain_is_what_postfix_completes_with() {
 
 #[test]
 #[ignore = "needs root"]
-fn what_the_administrator_wrote_stays_and_that_is_told() {
+fn values_of_the_administrator_are_kept_and_reported() {
     let sandbox = Sandbox::for_test("setup");
     let mine = "# mine\nlog_success = false # quiet\n\norigin = \"mine.example\" # on purpose\n";
     let write = |text: &str| {
@@ -149,7 +149,7 @@ fn the_wrapper_is_never_taken_for_the_real_sendmail() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
+fn a_sendmail_that_was_not_diverted_is_reported() {
     let sandbox = Sandbox::own("setup");
     sandbox.root("rm /usr/sbin/sendmail; mv /usr/sbin/sendmail.postfix /usr/sbin/sendmail");
     let shown = setup(&sandbox, "setup-aside", "", "");
@@ -158,7 +158,7 @@ fn a_sendmail_that_has_not_stepped_aside_is_told_to() {
     assert!(shown.contains(place), "{shown}");
     let real = "sendmail = \"/usr/sbin/sendmail.real\"";
     assert_eq!(settings(&file(&sandbox, "setup-aside"))[0], real);
-    // Once it has, by whatever name, that is found.
+    // After that it is found, under any name.
     sandbox.root(
         "dpkg-divert --local --rename --divert /usr/sbin/sendmail.aside --add /usr/sbin/sendmail
          rm -rf /tmp/setup-aside",
@@ -280,7 +280,7 @@ fn mail_from_a_bare_address_is_signed_by_what_setup_wrote() {
 
 #[test]
 #[ignore = "needs root"]
-fn for_a_script_the_real_sendmail_alone_is_set_and_only_where_there_is_none() {
+fn scripts_can_set_only_the_real_sendmail_if_it_is_missing() {
     let sandbox = Sandbox::for_test("setup");
     sandbox.root("mkdir -p /tmp/setup-script");
     sandbox.write("/tmp/setup-script/config.toml", "sendmail = \"/nowhere\"\n");

@@ -113,7 +113,7 @@ fn without_any_usable_key_a_message_is_unsigned_or_refused() {
         "selectors = [\"bad\", \"worse\"]\non_error = \"refuse\"\n",
     );
     assert_eq!(stage.submit(&["-i", "b@y.test"], MESSAGE).status.code(), Some(75));
-    // Whatever is a link on the way to all of them.
+    // Any link on the way to all of them.
     stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\n");
     fs::rename(stage.path("etc/keys/sample.com"), stage.path("elsewhere")).unwrap();
     symlink(stage.path("elsewhere"), stage.path("etc/keys/sample.com")).unwrap();

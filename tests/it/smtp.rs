@@ -17,7 +17,7 @@ fn sandbox() -> &'static Sandbox {
     sandbox
 }
 
-/// Somebody who waits for each answer.
+/// A client that waits for each reply.
 struct Client {
     child: Tied,
     stdin: Option<ChildStdin>,
@@ -39,8 +39,8 @@ impl Client {
         client
     }
 
-    fn put(&mut self, octets: &[u8]) {
-        self.stdin.as_ref().unwrap().write_all(octets).unwrap();
+    fn put(&mut self, bytes: &[u8]) {
+        self.stdin.as_ref().unwrap().write_all(bytes).unwrap();
     }
 
     fn reply(&mut self) -> String {
@@ -61,7 +61,7 @@ impl Client {
         self.reply()
     }
 
-    /// One message, dots stuffed already; the last answer.
+    /// Sends one message with dot-stuffing; returns the last reply.
     fn send(&mut self, from: &str, to: &str, message: &str) -> String {
         assert!(self.say(&format!("MAIL FROM:<{from}>")).starts_with("250 "));
         assert!(self.say(&format!("RCPT TO:<{to}>")).starts_with("250 "));
@@ -84,9 +84,9 @@ impl Client {
     }
 }
 
-/// All of a dialogue at once: stdout and exit code, queue ids aside.
-fn at_once(sandbox: &Sandbox, script: &str, dialogue: &str) -> (String, Option<i32>, String) {
-    let output = sandbox.sh("www-data", script, dialogue.as_bytes());
+/// All of an SMTP session at once: stdout and exit code, queue ids aside.
+fn at_once(sandbox: &Sandbox, script: &str, session: &str) -> (String, Option<i32>, String) {
+    let output = sandbox.sh("www-data", script, session.as_bytes());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     let line = |line: &str| line.split(" queued as ").next().unwrap().to_owned();
     let said: Vec<_> = said.lines().map(line).collect();
@@ -97,15 +97,16 @@ fn envelope(from: &str, to: &str) -> String {
     format!("MAIL FROM:<{from}>\r\nRCPT TO:<{to}>\r\nDATA\r\n")
 }
 
-/// The same dialogue by us and without us, the recipient aside: the same answers. Gives both messages.
-fn both(sandbox: &Sandbox, dialogue: &dyn Fn(&str) -> String) -> [Received; 2] {
+/// Runs the same session with and without the wrapper, except for the recipient. The replies must be the same. Returns both
+/// messages.
+fn both(sandbox: &Sandbox, session: &dyn Fn(&str) -> String) -> [Received; 2] {
     let recipients = [sandbox.recipient(), sandbox.recipient()];
     let answers: Vec<_> = ["sendmail", "sendmail.postfix"]
         .iter()
         .zip(&recipients)
         .map(|(program, recipient)| {
             let script = format!("exec {program} -bs");
-            let (said, code, stderr) = at_once(sandbox, &script, &dialogue(recipient));
+            let (said, code, stderr) = at_once(sandbox, &script, &session(recipient));
             (said.replace("250-SMTPUTF8\n250 CHUNKING", "250 SMTPUTF8"), code, stderr)
         })
         .collect();
@@ -133,9 +134,9 @@ fn a_message_in_a_session_is_signed() {
 
 #[test]
 #[ignore = "needs root"]
-fn answers_are_those_without_us() {
+fn replies_are_the_same_as_without_the_wrapper() {
     let sandbox = sandbox();
-    let dialogue = |recipient: &str| {
+    let session = |recipient: &str| {
         let message = format!("From: a@{DOMAIN}\r\n\r\nx\r\n.\r\n");
         let long = "x".repeat(3_000);
         [
@@ -152,14 +153,14 @@ fn answers_are_those_without_us() {
         ]
         .concat()
     };
-    let [ours, theirs] = both(sandbox, &dialogue);
+    let [ours, theirs] = both(sandbox, &session);
     sandbox.assert_signed(&ours, DOMAIN, "s1");
     assert_eq!(ours.mail_from, theirs.mail_from);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_of_somebody_else_passes_octet_for_octet() {
+fn a_message_of_another_domain_passes_byte_for_byte() {
     let sandbox = sandbox();
     let texts = [
         "From: a@unknown.test\r\nTo: root\r\n\r\n..x\r\n.y\r\n\u{fc}\r\n.\r\n".to_owned(),
@@ -171,10 +172,10 @@ fn a_message_of_somebody_else_passes_octet_for_octet() {
         format!("From: a@unknown.test\r\n\r\n{}.\r\n", "0123456789\r\n".repeat(120_000)),
     ];
     for text in texts {
-        let dialogue = |recipient: &str| {
+        let session = |recipient: &str| {
             format!("EHLO x\r\n{}{text}QUIT\r\n", envelope("x@unknown.test", recipient))
         };
-        let [ours, theirs] = both(sandbox, &dialogue);
+        let [ours, theirs] = both(sandbox, &session);
         let shown: String = text.chars().take(99).collect();
         assert_eq!(ours.without_trace(), theirs.without_trace(), "{shown}");
         assert!(sandbox.verify(&ours).all("none"));
@@ -197,9 +198,9 @@ fn what_postfix_would_complete_is_completed_before() {
         ("", "X: y\r\n", "origin.example", "\r\nFrom: MAILER-DAEMON@origin.example\r\n".into()),
     ] {
         let recipient = sandbox.recipient();
-        let dialogue =
+        let session =
             format!("HELO x\r\n{}{header}\r\nx\r\n.\r\nQUIT\r\n", envelope(from, &recipient));
-        let (said, code, _) = at_once(sandbox, "sendmail -bs", &dialogue);
+        let (said, code, _) = at_once(sandbox, "sendmail -bs", &session);
         assert!(code == Some(0) && said.contains("250 2.0.0 Ok"), "{said}");
         let received = sandbox.received(&recipient);
         sandbox.assert_signed(&received, domain, "s1");
@@ -245,9 +246,9 @@ fn a_script_that_waits_for_nothing_and_ends_lines_by_lf_is_signed() {
         let text = format!("From: a@{DOMAIN}\r\n\r\n..x\r\nx\r\n.\r\n");
         envelope(&format!("a@{DOMAIN}"), recipient) + &text
     };
-    let dialogue = format!("HELO x\r\n{}{}QUIT\r\n", one(&recipients[0]), one(&recipients[1]))
+    let session = format!("HELO x\r\n{}{}QUIT\r\n", one(&recipients[0]), one(&recipients[1]))
         .replace('\r', "");
-    let (said, code, stderr) = at_once(sandbox, "sendmail -bs", &dialogue);
+    let (said, code, stderr) = at_once(sandbox, "sendmail -bs", &session);
     assert_eq!((code, stderr.as_str()), (Some(0), ""), "{said}");
     for recipient in recipients {
         let received = sandbox.received(&recipient);
@@ -261,14 +262,14 @@ fn a_script_that_waits_for_nothing_and_ends_lines_by_lf_is_signed() {
 fn a_dot_that_is_the_end_for_some_servers_only_is_left_to_the_server() {
     let sandbox = sandbox();
     let mark = sandbox.mark();
-    let dialogue = |recipient: &str| {
+    let session = |recipient: &str| {
         let hidden = format!("a@{DOMAIN}");
         format!(
             "EHLO x\r\n{}From: {hidden}\r\n\r\nx\n.\nMAIL FROM:<{hidden}>\r\nRSET\r\n.\r\nQUIT\r\n",
             envelope(&hidden, recipient)
         )
     };
-    let [ours, theirs] = both(sandbox, &dialogue);
+    let [ours, theirs] = both(sandbox, &session);
     assert_eq!(ours.without_trace(), theirs.without_trace());
     sandbox.logged(mark, "reason=\"a line containing a single dot that not every server takes for the end of mail data\"");
 }
@@ -280,12 +281,12 @@ fn what_is_broken_off_is_not_sent() {
     for text in ["", "x", "x\r\n", "x\r\n.", "x\r\n.\r", "x\r\n..\r\n"] {
         for from in [DOMAIN, "unknown.test"] {
             let recipient = sandbox.recipient();
-            let dialogue = format!(
+            let session = format!(
                 "EHLO x\r\n{}From: a@{from}\r\n\r\n{text}",
                 envelope(&format!("a@{from}"), &recipient)
             );
             let [ours, theirs] = ["sendmail", "sendmail.postfix"]
-                .map(|program| at_once(sandbox, &format!("{program} -bs"), &dialogue).1);
+                .map(|program| at_once(sandbox, &format!("{program} -bs"), &session).1);
             assert_eq!(ours, theirs, "{text:?}");
             assert_eq!(sandbox.count(&recipient), 0, "{text:?}");
         }
@@ -294,15 +295,15 @@ fn what_is_broken_off_is_not_sent() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_dialogue_without_a_message_ends_as_without_us() {
+fn a_session_without_a_message_ends_the_same_as_without_the_wrapper() {
     let sandbox = sandbox();
-    for dialogue in ["", "QUIT\r\n", "EHLO x\r\n", "EHLO", "MAIL FROM:<a@b>\r\nDATA\r\nRSET\r\n"] {
+    for session in ["", "QUIT\r\n", "EHLO x\r\n", "EHLO", "MAIL FROM:<a@b>\r\nDATA\r\nRSET\r\n"] {
         let [ours, theirs] = ["sendmail", "sendmail.postfix"]
-            .map(|program| at_once(sandbox, &format!("{program} -bs"), dialogue));
+            .map(|program| at_once(sandbox, &format!("{program} -bs"), session));
         assert_eq!(
             ours.0,
             theirs.0.replace("250-SMTPUTF8\n250 CHUNKING", "250 SMTPUTF8"),
-            "{dialogue:?}"
+            "{session:?}"
         );
         assert_eq!((ours.1, ours.2), (theirs.1, theirs.2));
     }
@@ -326,11 +327,11 @@ fn odd_descriptors_change_nothing() {
     ] {
         let recipient = sandbox.recipient();
         let sender = format!("a@{DOMAIN}");
-        let dialogue = format!(
+        let session = format!(
             "EHLO x\r\n{}From: {sender}\r\n\r\nx\r\n.\r\nQUIT\r\n",
             envelope(&sender, &recipient)
         );
-        let (said, code, stderr) = at_once(sandbox, how, &dialogue);
+        let (said, code, stderr) = at_once(sandbox, how, &session);
         assert_eq!((code, stderr.as_str()), (Some(0), ""), "{how}: {said}");
         sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
     }
@@ -344,13 +345,13 @@ fn odd_descriptors_change_nothing() {
 fn bdat_that_was_not_offered_passes_unsigned() {
     let sandbox = sandbox();
     let mark = sandbox.mark();
-    let dialogue = |recipient: &str| {
+    let session = |recipient: &str| {
         format!(
             "EHLO x\r\nMAIL FROM:<a@{DOMAIN}>\r\nRCPT TO:<{recipient}>\r\nBDAT 31 LAST\r\n\
              From: a@{DOMAIN}\r\n\r\nDATA\r\n\r\nQUIT\r\n"
         )
     };
-    let [ours, theirs] = both(sandbox, &dialogue);
+    let [ours, theirs] = both(sandbox, &session);
     assert_eq!(ours.without_trace(), theirs.without_trace());
     sandbox.logged(mark, "result=unsigned reason=\"sent with BDAT\"");
 }
@@ -370,15 +371,15 @@ fn a_tcp_socket_brings_mail_from_elsewhere() {
          ours.sendall(sys.stdin.buffer.read())\nours.shutdown(socket.SHUT_WR)\n\
          try:\n    while ours.recv(4096): pass\nexcept ConnectionResetError: pass\nsys.exit(child.wait())\n",
     );
-    // As inetd has it, Postfix wants to be called by its own user.
+    // As with inetd, Postfix expects to be called by its own user.
     for (kind, user, result) in [("tcp", "postfix", "none"), ("unix", "www-data", "pass")] {
         let recipient = sandbox.recipient();
-        let dialogue = format!(
+        let session = format!(
             "EHLO x\r\n{}From: a@{DOMAIN}\r\n\r\nx\r\n.\r\nQUIT\r\n",
             envelope(&format!("a@{DOMAIN}"), &recipient)
         );
         let script = format!("python3 /opt/sandbox/over-socket.py {kind}");
-        stdout(&sandbox.sh(user, &script, dialogue.as_bytes()));
+        stdout(&sandbox.sh(user, &script, session.as_bytes()));
         let verdicts = sandbox.verify(&sandbox.received(&recipient));
         assert!(verdicts.all(result), "{kind}: {verdicts}");
     }
@@ -423,7 +424,7 @@ fn a_message_that_cannot_be_signed_goes_in_as_it_came_or_is_refused_alone() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_group_is_gone_before_the_first_octet_and_no_process_can_be_looked_into() {
+fn the_group_is_dropped_before_the_first_byte_and_no_process_can_be_traced() {
     let sandbox = sandbox();
     let look = "PIDS=$(pgrep -u nobody -x -f 'sendmail -bs'); for PID in $PIDS; do \
         grep -E '^(Gid|PPid):' /proc/$PID/status; cat /proc/$PID/mem /proc/$PID/environ; ls /proc/$PID/fd; \
@@ -443,7 +444,7 @@ fn the_group_is_gone_before_the_first_octet_and_no_process_can_be_looked_into() 
 
 #[test]
 #[ignore = "needs root"]
-fn a_signal_that_ends_us_ends_the_real_one_and_sends_nothing() {
+fn a_signal_that_ends_the_wrapper_ends_the_real_sendmail_and_sends_nothing() {
     let sandbox = sandbox();
     let recipient = sandbox.recipient();
     let pid_file = format!("/tmp/pid.{recipient}");
@@ -516,7 +517,7 @@ fn a_message_that_fits_only_unsigned_goes_in_as_it_came() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_that_is_too_large_is_answered_as_without_us() {
+fn a_message_that_is_too_large_gets_the_same_reply_as_without_the_wrapper() {
     let sandbox = Sandbox::own("smtp");
     sandbox.key(DOMAIN, "s1");
     sandbox.root("postconf -e message_size_limit=50000; postfix reload");

@@ -1,5 +1,5 @@
 /*
- * Stands in for the real sendmail: writes all it sees into its own folder. A file `exit` there gives its exit
+ * A stand-in for the real sendmail: writes everything it sees to its own folder. A file `exit` there gives its exit
  * code, a file `stderr` what it says.
  */
 #include <dirent.h>

@@ -69,7 +69,7 @@ fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
     let file = format!("/etc/sendmail-dkim/domains/{domain}.toml");
     sandbox.key(domain, "s1");
     sandbox.root(&format!("cp -p {key} /tmp/key"));
-    // Nobody has asked the DNS yet.
+    // DNS was not queried yet.
     let (code, shown, findings) = status(&sandbox, domain);
     assert_eq!(
         (code, &shown["signing"], &shown["keys"][0]["signing"]),
@@ -79,7 +79,7 @@ fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
     let remedy = findings[0]["remedy"].as_str().unwrap();
     assert!(remedy.ends_with(&format!("dkimctl testkey {domain}")), "{shown}");
     sandbox.root(&format!("dkimctl testkey {domain}"));
-    for (spoil, mend, is_fine, says) in FAULTS {
+    for (spoil, repair, is_fine, says) in FAULTS {
         let (code, shown, _) = status(&sandbox, domain);
         assert_eq!(
             (code, &shown["keys"][0]["state"]),
@@ -107,7 +107,7 @@ fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
         if sent.status.success() {
             assert!(!sandbox.verify(&sandbox.received(&recipient)).all("pass"), "{spoil}");
         }
-        sandbox.root(&script(mend));
+        sandbox.root(&script(repair));
     }
     // A record that is gone is known once it was asked for.
     sandbox.publish(domain, "");
@@ -123,7 +123,7 @@ fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
 }
 
 /// Runs it as a user who may not read keys, where root runs the tests.
-fn as_nobody(stage: &Stage, args: &[&str]) -> Output {
+fn as_unprivileged(stage: &Stage, args: &[&str]) -> Output {
     use std::os::unix::process::CommandExt as _;
     let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"));
     command.args(args).arg("--etc").arg(stage.path("etc"));
@@ -149,7 +149,7 @@ fn keys_that_may_not_be_read_are_not_said_to_be_gone() {
             &["status", "sample.com"],
             &["rotate", "--dry-run", "sample.com", "--server", "127.0.0.1:9"],
         ] {
-            let output = as_nobody(&stage, args);
+            let output = as_unprivileged(&stage, args);
             assert_eq!(output.status.code(), Some(77), "{path} {mode:o} {args:?}: {output:?}");
             let said = String::from_utf8_lossy(&output.stderr).into_owned();
             assert!(said.contains(": permission denied\n"), "{args:?}: {said}");
@@ -165,7 +165,7 @@ fn of_another_directory_the_keys_alone_are_judged() {
     stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
     let output = dkimctl(&stage, &["status"]);
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(text.starts_with("The host is not looked at: "), "{text}");
+    assert!(text.starts_with("The host was not checked: "), "{text}");
     assert!(text.contains("\nx.test\ta\t") && text.contains("not seen in DNS"), "{text}");
     assert_eq!(output.status.code(), Some(1));
 }

@@ -39,7 +39,7 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let stdin = child.stdin.take();
     std::thread::scope(|scope| {
-        // Beside the reading: a dialogue answers before it is over. A program may end before it has read all.
+        // In parallel with reading: an SMTP session answers before it is over. A program may end before it has read all.
         scope.spawn(|| drop(stdin.map(|mut stdin| stdin.write_all(input))));
         child.wait_with_output().expect("the output of a child")
     })
@@ -76,9 +76,9 @@ pub(crate) fn sample(stride: usize) -> usize {
     let git = Command::new("git").args(["rev-parse", "HEAD"]).current_dir(project("")).output();
     let commit = git.ok().filter(|output| output.status.success()).map(|output| output.stdout);
     let text = commit.unwrap_or_else(|| std::fs::read(project("Cargo.lock")).unwrap());
-    let sum = text.iter().fold(0_u64, |sum, octet| {
-        sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*octet))
-    });
+    let sum = text
+        .iter()
+        .fold(0_u64, |sum, byte| sum.wrapping_mul(0x0100_0000_01b3).wrapping_add(u64::from(*byte)));
     usize::try_from(sum % u64::try_from(stride).unwrap()).unwrap()
 }
 

@@ -24,7 +24,7 @@ const SETTINGS: [&str; 9] = [
 const OF_THE_TEXT: [&str; 4] = [SETTINGS[1], SETTINGS[2], SETTINGS[3], SETTINGS[5]];
 
 /// What says something else than without the wrapper, which Postfix or a reader would not understand; see the `why.txt` of each.
-const MENDED: [(&str, &str); 13] = [
+const CORRECTED: [(&str, &str); 13] = [
     ("030-address-two-words", "addresses"),
     ("038-address-trailing-words", "addresses"),
     ("051-from-colon-in-name", "addresses"),
@@ -53,7 +53,7 @@ fn inputs() -> Vec<(String, String, Vec<u8>)> {
             "signed-where-asked",
             "header-resent",
             "header-resent-without-date",
-            // Bounced, for want of SMTPUTF8.
+            // Bounced, because SMTPUTF8 is missing.
             "eight-bit-in-message-id",
         ];
         let name = folder.file_name().unwrap().to_string_lossy().into_owned();
@@ -141,7 +141,7 @@ fn no_setting_and_no_hop_breaks_a_signature(
         if !setting.is_empty() {
             sandbox.root(&format!("postconf -e '{setting}' && postfix reload 2>/dev/null"));
         }
-        // The one setting that the wrapper has to be told of.
+        // The one setting that the wrapper has to know.
         let dots = setting.starts_with("append_dot");
         let config = "sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = \"origin.example\"\n";
         let dot_domain = if dots { "append_dot_domain = \"example.test\"\n" } else { "" };
@@ -158,7 +158,7 @@ fn no_setting_and_no_hop_breaks_a_signature(
         for ((ours, theirs), (case, ..)) in ours.chunks(2).zip(&plain).zip(&inputs) {
             for part in ["header", "addresses", "parts"] {
                 let is_other = ours.iter().any(|one| one[part] != theirs[part]);
-                if is_other && !MENDED.contains(&(case.as_str(), part)) {
+                if is_other && !CORRECTED.contains(&(case.as_str(), part)) {
                     changed.push(format!("{setting} {case} {part}: {ours:?}\nwithout: {theirs}"));
                 }
             }
@@ -196,7 +196,7 @@ fn no_setting_of_postfix_3_10_does() {
     no_setting_and_no_hop_breaks_a_signature("trixie", SETTINGS.into_iter().step_by(4));
 }
 
-/// By SMTP nobody adds a From field, so that nobody knows the author.
+/// By SMTP no program adds a From field, so the author is unknown.
 fn has_from(input: &[u8]) -> bool {
     let text = String::from_utf8_lossy(input).replace("\r\n", "\n").to_lowercase();
     let header = text.split("\n\n").next().unwrap_or_default().to_owned();
@@ -208,7 +208,7 @@ fn has_from(input: &[u8]) -> bool {
 fn inputs_by_smtp() -> Vec<(String, String, Vec<u8>)> {
     let mut inputs = inputs();
     let all = inputs.len();
-    let is_torn = |case: &str| MENDED.contains(&(case, "addresses"));
+    let is_torn = |case: &str| CORRECTED.contains(&(case, "addresses"));
     inputs.retain(|(case, _, input)| has_from(input) && !is_torn(case));
     assert!(inputs.len() + 40 > all, "{} of {all}", inputs.len());
     inputs
@@ -272,9 +272,9 @@ fn no_setting_and_no_hop_breaks_a_signature_of_mail_by_smtp(
             for ((ours, theirs), (case, ..)) in ours.chunks(2).zip(&plain).zip(&inputs) {
                 for part in ["header", "addresses", "parts"] {
                     let is_other = ours.iter().any(|one| one[part] != theirs[part]);
-                    let is_mended = MENDED.contains(&(case.as_str(), part));
+                    let is_corrected = CORRECTED.contains(&(case.as_str(), part));
                     assert!(
-                        !is_other || is_mended,
+                        !is_other || is_corrected,
                         "{setting} {case}: {ours:?}\nwithout: {theirs}"
                     );
                 }

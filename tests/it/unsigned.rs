@@ -11,7 +11,7 @@ fn both(sandbox: &Sandbox, args: &str, message: &str) -> [Received; 2] {
     })
 }
 
-/// Both must be the same, but for what Postfix makes anew each time.
+/// Both must be the same, except for what Postfix creates for each message.
 fn assert_same(sandbox: &Sandbox, args: &str, message: &str) {
     let [ours, theirs] = both(sandbox, args, message);
     assert_eq!(ours.without_trace(), theirs.without_trace(), "{args} {message:?}");
@@ -21,7 +21,7 @@ fn assert_same(sandbox: &Sandbox, args: &str, message: &str) {
 
 #[test]
 #[ignore = "needs root"]
-fn mail_of_an_unknown_domain_arrives_as_without_us() {
+fn mail_of_an_unknown_domain_arrives_the_same_as_without_the_wrapper() {
     let sandbox = Sandbox::for_test("unsigned");
     let long = format!("From: a@unknown.test\n\n{}\n", "x".repeat(3_000));
     let large = format!("From: a@unknown.test\n\n{}", "0123456789\r\n".repeat(200_000));
@@ -41,7 +41,7 @@ fn mail_of_an_unknown_domain_arrives_as_without_us() {
 
 #[test]
 #[ignore = "needs root"]
-fn mail_that_is_not_ours_to_sign_arrives_as_without_us() {
+fn mail_that_must_not_be_signed_arrives_the_same_as_without_the_wrapper() {
     let sandbox = Sandbox::for_test("unsigned");
     sandbox.key("others.test", "s1");
     let from = "From: a@others.test\n";
@@ -94,8 +94,8 @@ fn users_and_groups_decide_by_the_real_user() {
     }
 }
 
-/// Breaks something, expects mail to arrive as without us and the log to say why, and mends it.
-fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
+/// Breaks something, expects mail to arrive the same as without the wrapper and the log to have the reason, and repairs it.
+fn with_broken(domain: &str, break_it: &str, repair: &str, logged: &str) {
     let sandbox = Sandbox::for_test("unsigned");
     sandbox.key(domain, "s1");
     let key = format!("/etc/sendmail-dkim/keys/{domain}/s1.private");
@@ -106,7 +106,7 @@ fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
     assert_same(sandbox, "", &format!("From: a@{domain}\r\nTo: root\r\n\r\nx\r\n.\r\nrest\n"));
     let line = sandbox.logged(mark, &format!("author=<a@{domain}>"));
     assert!(line.contains("result=unsigned") && line.contains(&fill(logged)), "{line}");
-    // Refused instead, where the administrator wants that.
+    // Rejected instead, with `on_error = "refuse"`.
     if !break_it.contains("FILE") {
         sandbox.root(&format!("echo 'on_error = \"refuse\"' >>{file}"));
         let message = format!("From: a@{domain}\n\nx\n");
@@ -117,7 +117,7 @@ fn with_broken(domain: &str, break_it: &str, mend: &str, logged: &str) {
         assert!(said.starts_with("sendmail.dkim: fatal: not signed, so not accepted: "), "{said}");
         assert_eq!(sandbox.count("nobody@sink.test"), 0);
     }
-    sandbox.root(&fill(mend));
+    sandbox.root(&fill(repair));
     sandbox.root(&format!("rm -rf {key} {file}; mv {key}.kept {key}; mv {file}.kept {file}"));
     let recipient = sandbox.recipient();
     let message = format!("From: a@{domain}\n\nx\n");
@@ -171,7 +171,7 @@ fn a_key_that_others_may_read_or_write_sends_mail_unsigned() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_key_of_somebody_else_sends_mail_unsigned() {
+fn with_a_key_of_another_user_mail_is_sent_unsigned() {
     with_broken(
         "owner.test",
         "chown alice KEY",
@@ -200,7 +200,7 @@ fn a_key_of_another_group_sends_mail_unsigned() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_file_that_is_no_key_sends_mail_unsigned() {
+fn with_a_file_that_is_not_a_key_mail_is_sent_unsigned() {
     with_broken("garbage.test", "echo garbage >KEY", "", "key KEY: ");
 }
 

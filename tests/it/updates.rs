@@ -90,8 +90,8 @@ fn signed_by_alias(sandbox: &Sandbox, domain: &str) -> String {
     let message = format!("From: a@{domain}\n\nx\n");
     stdout(&sandbox.sh("alice", &format!("sendmail -i {recipient}"), message.as_bytes()));
     let received = sandbox.received(&recipient);
-    stdout(&sandbox.sh("root", "dkimctl verify", &received.octets));
-    let text = String::from_utf8_lossy(&received.octets).into_owned();
+    stdout(&sandbox.sh("root", "dkimctl verify", &received.bytes));
+    let text = String::from_utf8_lossy(&received.bytes).into_owned();
     text.split_once("; s=").unwrap().1.split(';').next().unwrap().to_owned()
 }
 
@@ -141,7 +141,7 @@ fn a_domain_is_signed_once_its_record_is_published_and_not_before() {
         );
     }
     sandbox.root("cp /etc/good /etc/dkim.tsig");
-    // The next call goes on, by whatever command; a key that a crash kept from being made is made.
+    // The next call goes on, with any command; a key that a crash kept from being made is made.
     sandbox.root("rm /etc/sendmail-dkim/keys/b.test/s1.*");
     let shown = run(sandbox, "dkimctl add b.test");
     assert!(shown.contains("Nothing is left to do.") && shown.ends_with("code 0\n"), "{shown}");
@@ -351,7 +351,7 @@ fn all_keys_are_replaced(count: usize) {
     show(&figures);
 }
 
-/// Figures, for whoever runs this with --nocapture.
+/// Figures that are shown with --nocapture.
 #[expect(clippy::print_stderr, reason = "the report of a make target")]
 fn show(text: &str) {
     eprintln!("{text}");

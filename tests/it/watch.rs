@@ -25,7 +25,7 @@ fn a_record_that_goes_is_mailed_and_logged_once_and_so_is_its_return() {
     };
     let mails = || sandbox.root("mailq >/dev/null; true").len() + sandbox.count(&recipient);
     let (shown, _) = watch("0", 0);
-    assert_eq!(shown, "All records are as they should be.");
+    assert_eq!(shown, "All records are correct.");
 
     sandbox.publish("goes.test", "");
     let (shown, logged) = watch("69", 1);
@@ -51,13 +51,13 @@ fn a_record_that_goes_is_mailed_and_logged_once_and_so_is_its_return() {
     assert!(shown.contains("cannot mail to"), "{shown}");
     assert!(logged[0].contains("<22>") && logged[0].ends_with(": ok"), "{logged:?}");
     sandbox.root(&format!("mv {alternatives}.away {alternatives}"));
-    assert_eq!(watch("0", 0).0, "All records are as they should be.");
+    assert_eq!(watch("0", 0).0, "All records are correct.");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while mails() < 2 {
         assert!(std::time::Instant::now() < deadline, "the second message does not arrive");
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
-    assert_eq!(watch("0", 0).0, "All records are as they should be.");
+    assert_eq!(watch("0", 0).0, "All records are correct.");
 }
 
 /// Mail From a domain: the end of the line in the log.
@@ -146,7 +146,7 @@ fn a_key_whose_record_is_gone_from_all_servers_stops_signing_and_comes_back() {
     stdout(&sandbox.sh("alice", &script, b"From: a@two.test\n\nx\n"));
     sandbox.assert_signed(&sandbox.received(&recipient), "two.test", "s2");
     every_command_says_so(&sandbox);
-    // It is told once; and a resolver that does not answer neither changes it nor is news.
+    // It is reported once; and a resolver that does not answer neither changes it nor is news.
     assert!(watch("").0.starts_with("Still there:\n"));
     watch("--server 127.0.0.9");
     assert_eq!(outcome(&sandbox, "gone.test"), GONE);

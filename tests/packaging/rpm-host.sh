@@ -1,5 +1,5 @@
 # rpm-host.sh: makes of this Debian a host whose Postfix is that of an rpm, with a group `mta`. Sourced after host.sh.
-# ALTERNATIVES names RHEL's own program where somebody has it; else the stand-in of this folder is used.
+# ALTERNATIVES names RHEL's own program if it is available; else the stand-in of this folder is used.
 
 WRAPPER=/usr/sbin/sendmail.dkim
 POSTFIX=/usr/sbin/sendmail.postfix

@@ -45,10 +45,10 @@ def start_rspamd():
     raise SystemExit("rspamd does not answer")
 
 
-def rspamd(octets):
+def rspamd(data):
     """The points of each symbol."""
     connection = http.client.HTTPConnection("127.0.0.1", PORT, timeout=120)
-    connection.request("POST", "/checkv2", octets)
+    connection.request("POST", "/checkv2", data)
     answer = json.loads(connection.getresponse().read())
     connection.close()
     return {name: symbol["score"] for name, symbol in answer["symbols"].items()}

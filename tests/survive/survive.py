@@ -86,22 +86,22 @@ def start_opendkim():
     time.sleep(1)
 
 
-def dkimpy_signed(octets, key):
+def dkimpy_signed(data, key):
     """The message with a signature on top, in the lines that it has."""
-    message = re.sub(rb"\r?\n", b"\r\n", octets)
-    header = re.split(rb"\r?\n\r?\n", octets)[0]
+    message = re.sub(rb"\r?\n", b"\r\n", data)
+    header = re.split(rb"\r?\n\r?\n", data)[0]
     domain = re.search(rb"(?im)^From[ \t]*:(?:[^\n]|\n[ \t])*@([A-Za-z0-9.-]+)", header)
     if not domain:
-        return octets
+        return data
     names = [name for name in (b"From", b"To", b"Cc", b"Subject", b"Date", b"Message-ID", b"Reply-To", b"MIME-Version",
                                b"Content-Type", b"Content-Transfer-Encoding", b"References", b"In-Reply-To")
-             if re.search(rb"(?im)^" + name + rb"[ \t]*:", octets.split(b"\n\n")[0])]
+             if re.search(rb"(?im)^" + name + rb"[ \t]*:", data.split(b"\n\n")[0])]
     try:
         field = dkim.sign(message, b"survive", domain.group(1).lower(), key, canonicalize=(b"relaxed", b"relaxed"),
                           include_headers=names)
     except Exception:
-        return octets
-    return field.replace(b"\r\n", b"\n") + octets
+        return data
+    return field.replace(b"\r\n", b"\n") + data
 
 
 def command(signer, recipient):
@@ -109,9 +109,9 @@ def command(signer, recipient):
     return [program, "-i", *(["-t"] if signer.endswith("-t") else []), "-f", "sender@origin.example", recipient]
 
 
-def submit_by_smtp(octets, signer, recipient):
+def submit_by_smtp(data, signer, recipient):
     """The exit code and the words of a client that submits a message as it is."""
-    text = re.sub(rb"\r*\n", b"\r\n", octets)
+    text = re.sub(rb"\r*\n", b"\r\n", data)
     text = re.sub(rb"(?m)^\.", b"..", text) + (b"" if text.endswith(b"\n") else b"\r\n") + b".\r\n"
     with smtplib.SMTP("127.0.0.1", PORTS[signer], "client.test") as server:
         server.ehlo()
@@ -143,18 +143,18 @@ def submit(files, signer):
     key = open(KEY, "rb").read()
     for number, path in enumerate(files):
         with open(path, "rb") as file:
-            octets = file.read()
+            data = file.read()
         if signer == "wrapper-crlf":
-            octets = re.sub(rb"\r*\n", b"\r\n", octets)
+            data = re.sub(rb"\r*\n", b"\r\n", data)
         if signer == "plain":
-            octets = dkimpy_signed(octets, key)
+            data = dkimpy_signed(data, key)
         for column, domain in COLUMNS.items():
             size = os.path.getsize("/out/syslog") if os.path.exists("/out/syslog") else 0
             recipient = f"{signer}.{number}@{domain}"
             if signer in PORTS:
-                code, words = submit_by_smtp(octets, signer, recipient)
+                code, words = submit_by_smtp(data, signer, recipient)
             else:
-                done = subprocess.run(command(signer, recipient), input=octets, stdout=subprocess.PIPE,
+                done = subprocess.run(command(signer, recipient), input=data, stdout=subprocess.PIPE,
                                       stderr=subprocess.STDOUT, check=False)
                 code, words = done.returncode, done.stdout
             lines = lines_since(size, signer == "wrapper-smtp" and code == 0)
@@ -198,7 +198,7 @@ def differences(before, after):
     (header, parts), (header_after, parts_after) = content(before), content(after)
     differ = [(name, values, header_after[name]) for name, values in header.items() if values and values != header_after[name]]
     for one, other in zip(parts, parts_after):
-        # Python has "?" for each octet of a raw file name that is not ASCII.
+        # Python has "?" for each byte of a raw file name that is not ASCII.
         if isinstance(one, tuple) and isinstance(other, tuple) and b"?" in (one[1] or b""):
             one, other = (one[0], one[2]), (other[0], other[2])
         if one != other:
@@ -228,7 +228,7 @@ class Run:
         self.files = files
         self.reasons, self.misses, self.plain = collections.Counter(), [], {}
         # Numbers of messages with one author domain, by sendmail(1) and by SMTP, which adds no From; of those with a part that is
-        # somebody else's and may be changed.
+        # signed by another program and may be changed.
         self.eligible, self.risky = {False: set(), True: set()}, set()
         self.risky_verified = collections.Counter()
 
@@ -268,11 +268,11 @@ class Run:
             is_signed, differ = False, []
             if is_eligible and delivered:
                 with open(delivered[0], "rb") as after:
-                    octets = after.read()
-                is_signed = b"s=survive;" in octets.split(b"\r\n\r\n")[0]
+                    data = after.read()
+                is_signed = b"s=survive;" in data.split(b"\r\n\r\n")[0]
                 for before in [path, *self.baseline(signer, number, "8bit")]:
                     with open(before, "rb") as file:
-                        differ = differences(file.read(), octets)
+                        differ = differences(file.read(), data)
                     if not differ:
                         break
             for row in [rows[folder, column], rows["(all)", column]]:

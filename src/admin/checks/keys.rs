@@ -64,8 +64,8 @@ fn selectors<'a>(
     config: &'a DomainConfig,
     configuration: &Configuration,
 ) -> BTreeSet<&'a Selector> {
-    let nobody = config.file.users.as_ref().is_some_and(Vec::is_empty);
-    let is_exempt = nobody && config.file.groups.is_none();
+    let no_user = config.file.users.as_ref().is_some_and(Vec::is_empty);
+    let is_exempt = no_user && config.file.groups.is_none();
     if is_exempt && !signs_for_others(configuration, config) {
         BTreeSet::new()
     } else {

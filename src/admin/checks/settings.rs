@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn a_name_of_this_host_alone_is_no_origin() {
+    fn a_name_that_is_only_valid_on_this_host_is_not_an_origin() {
         for name in ["localhost", "localhost.localdomain", "web1"] {
             let host = format!("sendmail = \"/x\"\norigin = \"{name}\"");
             let host = Host::parse(&host).unwrap();
@@ -435,7 +435,7 @@ mod tests {
     }
 
     #[test]
-    fn old_versions_are_told_by_their_number() {
+    fn old_versions_of_postfix_are_reported() {
         assert_eq!(found("mail_version = 3.5.7\n", ""), ["mail_version"]);
         for version in ["3.5.8", "3.5.25", "3.7.11", "2.10.1"] {
             assert!(found(&format!("mail_version = {version}\n"), "").is_empty(), "{version}");

@@ -106,7 +106,7 @@ fn every_option_is_one_line_in_the_help() {
 }
 
 #[test]
-fn options_of_dkimctl_stand_before_or_after_the_subcommand() {
+fn options_of_dkimctl_may_precede_or_follow_the_subcommand() {
     for line in [["--etc", "/x", "status"], ["status", "--etc", "/x"]] {
         assert_eq!(parse(&line).unwrap().etc, Path::new("/x"));
     }

@@ -109,7 +109,7 @@ fn an_answer_too_long_for_udp_comes_by_tcp() {
 }
 
 #[test]
-fn each_way_of_having_no_record_is_told_from_the_others() {
+fn each_kind_of_missing_record_is_distinguished() {
     let mut dns = serve(|_, question, mut reply| {
         reply.metadata.response_code = match asked(question).as_str() {
             "none.test" => ResponseCode::NoError,
@@ -200,7 +200,7 @@ fn the_servers_of_a_zone_are_those_of_the_nearest_cut_above() {
 }
 
 #[test]
-fn what_a_server_of_the_zone_does_not_know_itself_is_no_answer() {
+fn an_answer_of_a_zone_server_must_be_authoritative() {
     let dns = serve(|_, question, mut reply| {
         assert!(!question.metadata.recursion_desired);
         reply.metadata.authoritative = asked(question) == "own.test";

@@ -1,13 +1,14 @@
-//! `InternalHosts` of OpenDKIM, `sign_networks` of rspamd → the clients whose mail by SMTP Postfix hands to the wrapper.
+//! Converts `InternalHosts` of OpenDKIM and `sign_networks` of rspamd to the clients whose mail by SMTP Postfix passes to the
+//! wrapper.
 
 use super::data_set::Table;
 use crate::admin::filter::Clients;
 
-/// What programs on this host submit from.
+/// The addresses of this host itself.
 const LOCAL: [&str; 4] = ["::1", "::1/128", "localhost", "[::1]"];
 
-/// The clients that a table names; `None` if it names this host alone. Of two rows that fit, OpenDKIM obeys the narrower one
-/// (`dkimf_checkip`), and `!` before the other.
+/// The clients in a table. `None` if it only names this host. If two rows match, OpenDKIM uses the narrower one
+/// (`dkimf_checkip`), and a row with `!` before one without.
 pub(super) fn clients(table: &Table) -> Option<Clients> {
     let hosts = || table.rows.iter().map(|row| row.key.as_str());
     if hosts().all(|host| LOCAL.contains(&host) || host.starts_with("127.")) {
@@ -17,7 +18,7 @@ pub(super) fn clients(table: &Table) -> Option<Clients> {
     Some(Clients::of(entries.iter().map(String::as_str)).by_size())
 }
 
-/// `*.example.com` of a refile is `.example.com`.
+/// `*.example.com` in a refile means `.example.com`.
 fn entry(host: &str) -> String {
     let (not, host) = host.strip_prefix('!').map_or(("", host), |host| ("!", host));
     format!("{not}{}", host.strip_prefix('*').filter(|host| host.starts_with('.')).unwrap_or(host))

@@ -1,4 +1,4 @@
-//! Asks OpenDKIM's configuration and the domain files about the same senders, and reports where they differ.
+//! Compares OpenDKIM's configuration with the domain files, sender by sender, and reports the differences.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,7 +17,7 @@ use crate::policy::{Caller, Candidate, Decision, Policy};
 type Files = BTreeMap<String, String>;
 
 impl Imported {
-    /// Compares them for all senders that could tell them apart.
+    /// Compares both for all senders for which they could differ.
     pub(super) fn compare(&mut self, source: Source<'_>, domains: &[Domain]) {
         let mut senders: Vec<Sender> = Sender::any().into_iter().collect();
         for domain in domains {
@@ -29,7 +29,7 @@ impl Imported {
                 let name = format!("mail From {local}@{domain}");
                 senders.push(Sender { local, domain, name });
             } else if let Scope::Other(local, domain) = scope {
-                let name = format!("mail that the row {} ({}) is for", row.key, row.place);
+                let name = format!("mail that the row {} ({}) matches", row.key, row.place);
                 senders.push(Sender { local, domain, name });
             }
         }
@@ -48,8 +48,8 @@ impl Imported {
         }
     }
 
-    /// The fields that OpenDKIM names in h= more often than the wrapper does, in a message that has each field once, and in
-    /// one that has nothing but From.
+    /// The fields that OpenDKIM names in h= more often than the wrapper, in a message that has each field once, and in a message
+    /// that only has From.
     fn fields_lost(&self, source: Source<'_>, sender: &Sender) -> Vec<String> {
         let Fields { signed, oversigned } = source.fields;
         let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
@@ -81,17 +81,17 @@ impl Imported {
         lost
     }
 
-    /// Compares them for domains with files that were there before: those files apply to their mail, not a new file of a
-    /// parent or `default.toml`. Mail that OpenDKIM does not sign is no loss.
-    pub(super) fn compare_beside(&mut self, source: Source<'_>, beside: &Files) {
-        let named = beside.keys().filter(|name| *name != DEFAULT);
+    /// Compares them for domains with files that were there before: those files apply to their mail, not a new file of a parent
+    /// or `default.toml`. Mail that OpenDKIM does not sign does not count.
+    pub(super) fn compare_existing(&mut self, source: Source<'_>, existing: &Files) {
+        let named = existing.keys().filter(|name| *name != DEFAULT);
         for domain in named.filter_map(|name| Domain::parse(name).ok()) {
             for sender in [Sender::at(&domain)].into_iter().chain(Sender::below(&domain)) {
                 let before = self.before(source, &sender);
-                let now = self.now(source, &sender, beside);
+                let now = self.now(source, &sender, existing);
                 if before != now && !before.is_empty() {
                     self.differences.push(format!(
-                        "{}: {} {}, here {}, by a domain file that was there before",
+                        "{}: {} {}, here {}, because of an existing domain file",
                         sender.name,
                         source.name,
                         describe(&before),
@@ -102,17 +102,17 @@ impl Imported {
         }
     }
 
-    /// The signatures of OpenDKIM.
+    /// The signatures that OpenDKIM makes.
     fn before(&mut self, source: Source<'_>, sender: &Sender) -> Vec<String> {
         if let Fate::Held(why) = source.opendkim.fate(&sender.local, sender.domain.as_str()) {
-            // A row for a domain that is named was meant to sign; a star may have no key for others.
+            // A row for a named domain was meant to sign. A row with a star may have no key for some domains.
             let list = if sender.is_named() { &mut self.differences } else { &mut self.warnings };
-            push_once(list, format!("{}: {} holds it up: {why}", sender.name, source.name));
+            push_once(list, format!("{}: {} defers it: {why}", sender.name, source.name));
         }
         let signatures = source.signatures(&sender.local, &sender.domain);
         if let Some(other) = signatures.iter().find(|one| !is_aligned(one, &sender.domain)) {
             let text = format!(
-                "{}: d={} is neither its domain nor a parent of that: such a signature does \
+                "{}: d={} is neither its domain nor a parent domain: such a signature does \
                  not count for DMARC",
                 sender.name, other.domain
             );
@@ -125,9 +125,9 @@ impl Imported {
         signatures.iter().map(text).collect()
     }
 
-    /// The signatures of the wrapper, by its own code.
-    fn now(&self, source: Source<'_>, sender: &Sender, beside: &Files) -> Vec<String> {
-        let Some(Decision::Sign(plan)) = self.decide(source, sender, beside) else {
+    /// The signatures that the wrapper makes, found with its own code.
+    fn now(&self, source: Source<'_>, sender: &Sender, existing: &Files) -> Vec<String> {
+        let Some(Decision::Sign(plan)) = self.decide(source, sender, existing) else {
             return Vec::new();
         };
         let identity = plan.recipe.identity().map(ToString::to_string);
@@ -136,14 +136,14 @@ impl Imported {
         selectors.map(|selector| signature(domain, selector, identity.as_deref())).collect()
     }
 
-    fn decide(&self, source: Source<'_>, sender: &Sender, beside: &Files) -> Option<Decision> {
+    fn decide(&self, source: Source<'_>, sender: &Sender, existing: &Files) -> Option<Decision> {
         let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
         let header = Header::parse(from.as_bytes()).ok()?;
         let author = Author::of(&header).ok()?;
         for candidate in Candidate::all(author.domain()) {
             let name = candidate.file();
             let stem = name.strip_suffix(".toml").unwrap_or(&name);
-            let Some(text) = self.files.get(stem).or_else(|| beside.get(stem)) else { continue };
+            let Some(text) = self.files.get(stem).or_else(|| existing.get(stem)) else { continue };
             let read = DomainConfig::parse(Path::new(&name), text.clone(), source.host);
             let file = read.ok()?.file;
             if candidate.fits(&file) {
@@ -175,7 +175,7 @@ fn describe(signatures: &[String]) -> String {
     }
 }
 
-/// Whether receivers accept it as a signature of the author (RFC 7489 §3.1.1, relaxed).
+/// Whether receivers accept the signature as one of the author (RFC 7489 §3.1.1, relaxed alignment).
 fn is_aligned(signature: &Signature, sender: &Domain) -> bool {
     Domain::parse(&signature.domain).is_ok_and(|domain| sender.is_within(&domain))
 }

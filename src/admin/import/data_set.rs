@@ -1,4 +1,4 @@
-//! OpenDKIM's data sets (opendkim(8)): a file, a refile or a list → rows, and which of them fit a text.
+//! Reads OpenDKIM's data sets (opendkim(8)): the rows of a file, a refile or a list, and which of them match a text.
 
 use super::opendkim_conf::{Files, Settings, without_secrets};
 
@@ -16,7 +16,7 @@ pub(super) enum Kind {
 pub(super) struct Row {
     pub(super) key: String,
     pub(super) value: String,
-    /// Where it stands, for messages.
+    /// The place of the row, for messages.
     pub(super) place: String,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct Table {
     pub(super) rows: Vec<Row>,
 }
 
-/// The type of the data set that a value names, if it is none of files and lists.
+/// The type of the data set that a value names, if it is neither a file nor a list.
 pub(super) fn database(value: &str) -> Option<&str> {
     let comma = value.find(',').unwrap_or(usize::MAX);
     match value.split_once(':').filter(|(kind, _)| kind.len() < comma) {
@@ -39,14 +39,14 @@ pub(super) fn database(value: &str) -> Option<&str> {
     }
 }
 
-/// OpenDKIM reads lines in pieces of that many bytes.
+/// OpenDKIM reads lines in pieces of this many bytes.
 const LONGEST: usize = 1023;
 
 impl Table {
     /// Reads the data set of a setting, if there is one of that name.
     ///
     /// # Errors
-    /// As those of [`Self::read`], with the setting.
+    /// The same as for [`Self::read`], with the name of the setting.
     pub(super) fn of(
         settings: &Settings,
         name: &str,
@@ -61,10 +61,10 @@ impl Table {
         Self::read(value, settings, files).map(Some).map_err(failed)
     }
 
-    /// Reads what the value of a setting names.
+    /// Reads the data set that the value of a setting names.
     ///
     /// # Errors
-    /// It is a database, or a file that can't be read.
+    /// It is a database, or a file that cannot be read.
     pub(super) fn read(
         value: &str,
         settings: &Settings,
@@ -72,7 +72,7 @@ impl Table {
     ) -> Result<Self, String> {
         if let Some(kind) = database(value) {
             return Err(format!(
-                "a data set of type {kind:?} is not read here; export it (see dkimctl(8)), and import it with --table"
+                "cannot read a data set of type {kind:?}; export it (see dkimctl(8)), then import it with --table"
             ));
         }
         let of_file = |kind, path: &str| Self::of_file(kind, &settings.path(path), files);
@@ -107,7 +107,8 @@ impl Table {
         Ok(Self { kind, rows })
     }
 
-    /// A table that was a database. There a star stands for itself, unless it is all of the name: others are of a refile.
+    /// A table from a database. In a database a star is an ordinary character, unless it is the whole name. Other stars mean that
+    /// the table was a refile.
     fn exported(rows: &[(String, String, String)]) -> Self {
         let row = |(key, value, place): &(String, String, String)| Row {
             key: key.clone(),
@@ -131,12 +132,12 @@ impl Table {
         Self { kind: Kind::Exact, rows: rows.collect() }
     }
 
-    /// The first row that fits `text`; case does not count.
+    /// The first row that matches `text`, ignoring case.
     pub(super) fn first(&self, text: &str) -> Option<&Row> {
         self.rows.iter().find(|row| self.fits(row, text))
     }
 
-    /// The first row whose key is `text`, case included, as in a `KeyTable`.
+    /// The first row whose key is exactly `text`, as in a `KeyTable`.
     pub(super) fn named(&self, text: &str) -> Option<&Row> {
         match self.kind {
             Kind::Exact => self.rows.iter().find(|row| row.key == text),
@@ -152,10 +153,10 @@ impl Table {
     }
 }
 
-/// Characters of a refile row that OpenDKIM leaves to the regular expression they are part of.
+/// Characters in a refile row that OpenDKIM passes on to the regular expression.
 pub(super) const LIVE: [char; 10] = ['[', ']', '(', ')', '|', '?', '^', '$', '\\', '{'];
 
-/// Whether a pattern fits all of a text: `*` matches any bytes.
+/// Whether a pattern matches a whole text; `*` matches any bytes.
 pub(super) fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or_default();
@@ -197,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_star_stands_for_anything_in_a_pattern_only() {
+    fn a_star_is_a_wildcard_in_patterns_only() {
         for (pattern, text, is_fit) in [
             ("*@sample.com", "a@sample.com", true),
             ("*@sample.com", "a@b.sample.com", false),
@@ -230,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exported_table_takes_the_place_of_a_database_and_of_nothing_else() {
+    fn an_exported_table_replaces_a_database_only() {
         let conf = "KeyTable dsn:mysql://x/y\nSigningTable ldap://x/y\nExemptDomains csl:a.test\n";
         let files = paper(&[("/c", conf)]);
         let mut settings = Settings::read("/c", &files).unwrap();

@@ -1,4 +1,4 @@
-//! An OpenDKIM configuration → domain files, and the keys that they name.
+//! Converts an OpenDKIM configuration to domain files, and finds the keys that they name.
 
 use std::collections::BTreeMap;
 
@@ -11,19 +11,19 @@ use crate::config::DEFAULT;
 use crate::config::Signing;
 use crate::dkim::{Domain, Identity, Selector};
 
-/// An OpenDKIM configuration, and what its signatures depend on besides.
+/// An OpenDKIM configuration, and what else its signatures depend on.
 #[derive(Clone, Copy)]
 pub(super) struct Source<'a> {
     /// The name of the program.
     pub(super) name: &'static str,
     pub(super) opendkim: &'a OpenDkim,
-    /// The domains that have a key file of their own, by a `%` in a path of the `KeyTable`.
+    /// The domains with their own key file, found through a `%` in a path of the `KeyTable`.
     pub(super) with_key: &'a [Domain],
     /// What domain files inherit.
     pub(super) host: &'a Signing,
     /// The fields that OpenDKIM signs.
     pub(super) fields: &'a Fields,
-    /// Keys that can't be used: nothing is to name them.
+    /// Keys that cannot be used; no domain file may name them.
     pub(super) broken: &'a [String],
 }
 
@@ -32,21 +32,21 @@ pub(super) struct Source<'a> {
 pub(super) struct Imported {
     /// Texts by the names of domain files, without `.toml`.
     pub(super) files: BTreeMap<String, String>,
-    /// Directory and selector → the key of OpenDKIM: a path or the key itself.
+    /// OpenDKIM's key by directory and selector: a path, or the key itself.
     pub(super) keys: BTreeMap<(String, String), String>,
-    /// What the domain files do not do as OpenDKIM does.
+    /// Where the domain files differ from OpenDKIM.
     pub(super) differences: Vec<String>,
     /// What the administrator should check.
     pub(super) warnings: Vec<String>,
 }
 
-/// A domain file before it has a text.
+/// The content of a domain file.
 #[derive(Clone, Debug, Default)]
 struct Draft {
     own: Vec<Signature>,
     subdomains: bool,
     rules: Vec<(String, Vec<Signature>)>,
-    /// No user may sign: another file would apply to the domain, and must not.
+    /// Whether no user may sign: without this file, another one would apply to the domain.
     is_exempt: bool,
 }
 
@@ -54,7 +54,7 @@ struct Draft {
 pub(super) const HEAD: &str = "# Written by dkimctl import.\n";
 
 impl Source<'_> {
-    /// Builds the domain files, and compares them with OpenDKIM; `lines` are the settings of each file.
+    /// Makes the domain files and compares them with OpenDKIM. `lines` are the settings for each file.
     pub(super) fn import(self, lines: &str) -> Imported {
         let mut drafts: BTreeMap<String, Draft> = BTreeMap::new();
         if let Some(any) = any_domain() {
@@ -78,7 +78,7 @@ impl Source<'_> {
         imported
     }
 
-    /// The signatures of the mail of one sender, each once. Keys of a domain's own apply where there are any.
+    /// The signatures for the mail of one sender, each once. A domain's own keys apply if there are any.
     pub(super) fn signatures(self, local: &str, domain: &Domain) -> Vec<Signature> {
         let Fate::Signed(all) = self.opendkim.fate(local, domain.as_str()) else {
             return Vec::new();
@@ -93,7 +93,7 @@ impl Source<'_> {
         once
     }
 
-    /// The file of a domain, unless the files of others do for it.
+    /// The file for a domain, unless other files have the same effect.
     fn draft(self, domain: &Domain, drafts: &BTreeMap<String, Draft>) -> Option<Draft> {
         let own = self.signatures(NO_USER, domain);
         let below = below(domain)?;
@@ -124,7 +124,7 @@ impl Source<'_> {
     }
 }
 
-/// The signatures that the files made so far give to a domain without one.
+/// The signatures that the previous files make for a domain without its own file.
 fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Signature> {
     let parents = std::iter::successors(domain.parent(), Domain::parent);
     let mut parents = parents.filter_map(|parent| drafts.get(parent.as_str()));
@@ -137,15 +137,15 @@ fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Signature
     own
 }
 
-/// d= and s=, if they are names that a key can be published under, and the key can be used; any other name would move the
-/// key and the file to another directory.
+/// d= and s=, if they are valid names and the key can be used. An invalid name could place the key and the file in another
+/// directory.
 fn names(signature: &Signature, broken: &[String]) -> Option<(Domain, Selector)> {
     let selector = selector(&signature.selector).ok()?;
     let is_usable = !broken.contains(&signature.key);
     Domain::parse(&signature.domain).ok().filter(|_| is_usable).map(|domain| (domain, selector))
 }
 
-/// A text as TOML has it.
+/// A text as a TOML string.
 fn quoted(text: &str) -> String {
     toml_edit::Value::from(text).to_string()
 }
@@ -153,7 +153,7 @@ fn quoted(text: &str) -> String {
 impl Imported {
     fn add(&mut self, name: &str, draft: &Draft, lines: &str, broken: &[String]) {
         let mut all = draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1));
-        // No file can sign for a d= that is no name; `compare` reports it.
+        // No file can sign for a malformed d=; `compare` reports it.
         let Some((first, (domain, selector))) =
             all.find_map(|one| Some((one, names(one, broken)?)))
         else {
@@ -177,9 +177,9 @@ impl Imported {
         if draft.subdomains {
             text.push_str("subdomains = true\n");
         }
-        // i= without a local part and with d= is what verifiers take where there is none (§3.5).
+        // i= with d= and without a local part is the default (§3.5).
         let usual = format!("@{domain}");
-        // A row may name keys of several domains: those of another d= have an i= within that.
+        // A row may name keys of several domains. For keys with another d=, i= must be within that domain.
         let ours = |all: &[Signature]| {
             let is_ours = |one: &&Signature| Domain::parse(&one.domain).is_ok_and(|d| d == domain);
             all.iter().find(is_ours).map(|one| one.identity.clone())
@@ -213,7 +213,7 @@ impl Imported {
         }
     }
 
-    /// The selectors of the signatures of a domain; their keys are recorded.
+    /// The selectors of the signatures for a domain; records their keys.
     fn selectors(
         &mut self,
         folder: &str,
@@ -242,7 +242,7 @@ impl Imported {
         selectors
     }
 
-    /// Points out rows that do other than they look like.
+    /// Warns about rows whose effect is not what it seems.
     fn warn(&mut self, opendkim: &OpenDkim) {
         let named = match &opendkim.by {
             By::One { selector, .. } => vec![("Selector", selector.as_str())],
@@ -255,7 +255,7 @@ impl Imported {
         for (place, text) in named {
             if let Err(why) = selector(text) {
                 self.differences.push(format!(
-                    "{place}: selector {text:?}: {why}; correct it, and import again"
+                    "{place}: selector {text:?}: {why}; correct it, then import again"
                 ));
             }
         }
@@ -266,12 +266,12 @@ impl Imported {
                     self.warnings.push(format!("{place}: this row signs nothing: {why}"));
                 }
                 Scope::Expression => self.differences.push(format!(
-                    "{place}: to OpenDKIM this is a regular expression; write a row for each \
-                     domain that it is for, and import again"
+                    "{place}: OpenDKIM takes this for a regular expression; write a row for each \
+                     domain that it should match, then import again"
                 )),
                 Scope::Any => self.warnings.push(format!(
-                    "{place}: this row is for mail From every domain, those of others included; \
-                     it became domains/default.toml: remove that file if you did not mean that"
+                    "{place}: this row matches mail From every domain, including domains of others; \
+                     it became domains/default.toml: remove this file if that was not intended"
                 )),
                 Scope::Address(..) | Scope::Domain(_) | Scope::Below(_) | Scope::Other(..) => {}
             }
@@ -349,7 +349,7 @@ mod tests {
         let tree = imported("refile:/s", "*@sample.com one\n*@*.sample.com one\n");
         assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\nsubdomains = true\n")]);
         assert!(tree.differences.is_empty(), "{tree:?}");
-        // Without the domain itself, or by another key, no file can say it.
+        // No file can describe this without the domain itself, or with another key.
         for rows in ["*@*.sample.com one\n", "*@sample.com one\n*@*.sample.com two\n"] {
             let tree = imported("refile:/s", rows);
             assert_eq!(tree.differences.len(), 1, "{tree:?}");
@@ -385,13 +385,13 @@ mod tests {
         assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\n")]);
         assert_eq!(tree.differences.len(), 1, "{tree:?}");
         assert!(tree.differences[0].contains("the row *-news@sample.com"), "{tree:?}");
-        // By the same key it makes no difference.
+        // With the same key it makes no difference.
         let tree = imported("refile:/s", "*-news@sample.com one\n*@sample.com one\n");
         assert!(tree.differences.is_empty(), "{tree:?}");
     }
 
     #[test]
-    fn wildcards_in_a_table_that_is_none_of_patterns_are_pointed_out() {
+    fn wildcards_in_a_table_without_patterns_are_reported() {
         let tree = imported("file:/s", "*@sample.com one\nhogehoge.jp hogehoge.jp\n");
         assert_eq!(files(&tree), [("hogehoge.jp", "selectors = [\"s5\"]\n")]);
         assert!(tree.warnings[0].contains("/s:1: *@sample.com: this row signs nothing"));
@@ -402,13 +402,13 @@ mod tests {
         let multiple = "refile:/s\nMultipleSignatures yes";
         let tree = imported(multiple, "*@sample.com one\n*@sample.com two\nx@sample.com two\n");
         assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\", \"s2\"]\n")]);
-        // The row for x applies again, with a key that has signed already.
+        // The row for x applies again, with a key that has already signed.
         let tree = imported(multiple, "*@sample.com one\n*@sample.com hogehoge.jp\n");
         assert_eq!(tree.differences.len(), 1, "{tree:?}");
     }
 
     #[test]
-    fn an_exempt_domain_gets_a_file_that_nobody_may_sign_by() {
+    fn an_exempt_domain_gets_a_file_that_allows_no_user() {
         let tree = imported("refile:/s\nExemptDomains x.test", "*@sample.com one\n* fixed\n");
         let exempt = files(&tree).into_iter().find(|(name, _)| *name == "x.test");
         assert_eq!(exempt.unwrap().1, "selectors = [\"s4\"]\nusers = [] # exempt\n");
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_name_becomes_no_file_and_no_folder() {
+    fn a_malformed_domain_becomes_neither_file_nor_folder() {
         for keys in ["x ../../x:s1:/k/one\n", "x a/b:s1:/k\n", "x sample.com:s/1:/k\n"] {
             let files = paper(&[("/c", "KeyTable /keys\nSigningTable csl:*=x\n"), ("/keys", keys)]);
             let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
@@ -450,7 +450,7 @@ mod tests {
         let tree = imported("refile:/s", "news@sample.com two:news@sample.com\n*@sample.com one\n");
         assert!(tree.files["sample.com"].ends_with("identity = \"news@sample.com\"\n"));
         assert!(tree.differences.is_empty(), "{tree:?}");
-        // Of two signatures of one message each with its own i= one is left.
+        // Of two signatures with different i=, only one remains.
         let multiple = "refile:/s\nMultipleSignatures yes";
         let tree = imported(multiple, "*@sample.com one:@%\n*@sample.com two:x@sample.com\n");
         assert_eq!(tree.differences.len(), 1, "{tree:?}");
@@ -491,7 +491,7 @@ mod tests {
     }
 
     #[test]
-    fn the_name_of_a_record_is_no_selector() {
+    fn the_name_of_a_record_is_not_a_selector() {
         let keys = "x x.test:s._domainkey:/k\ny y.test:s2:/k\n";
         let files =
             paper(&[("/c", "KeyTable /keys\nSigningTable csl:x.test=x\n"), ("/keys", keys)]);
@@ -506,12 +506,12 @@ mod tests {
     }
 
     #[test]
-    fn the_signer_of_a_key_of_another_domain_is_no_identity() {
+    fn the_signer_of_another_domains_key_is_not_an_identity() {
         let conf = "KeyTable /keys\nSigningTable refile:/s\nMultipleSignatures yes\n";
         let rows = "*@x.test one:@news.sample.com\n*@x.test fixed\n";
         let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
         let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
-        // The key of the row with the signer can't be read.
+        // The key of the row with the signer cannot be read.
         let tree = source(&opendkim, &[], &["/k/one".to_owned()]).import("");
         let text = &tree.files["x.test"];
         let parsed =

@@ -1,10 +1,10 @@
-//! Exported tables: what a database was, as a text → rows. Reads CSV, columns with tabs (mysql -B, psql), `db_dump` and `mdb_dump`,
-//! and the format of OpenDKIM's own files. Pure.
+//! Reads exported tables of databases: CSV, columns with tabs (mysql -B, psql), `db_dump` and `mdb_dump`, and the format of
+//! OpenDKIM's own files. Pure.
 
-/// Rows: a name, its value, and where they are.
+/// Rows of a name and its value, with their places.
 type Rows = Vec<(String, String, String)>;
 
-/// The tables that an export holds; a row shows by its columns which of them it belongs to.
+/// The tables in an export. The columns of a row show which table it belongs to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Export {
     keys: Rows,
@@ -15,11 +15,11 @@ pub(super) struct Export {
 /// How the columns of a line are separated.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// Commas; a field in quotes may have any bytes (RFC 4180).
+    /// Commas. A quoted field may have any bytes (RFC 4180).
     Commas,
-    /// Tabs; a line end in a field is `\n`.
+    /// Tabs. A line end in a field is written as `\n`.
     Tabs,
-    /// A name, white space, a value.
+    /// A name, whitespace and a value.
     Words,
 }
 
@@ -27,7 +27,7 @@ impl Export {
     /// Reads a text; `path` is its name in messages.
     ///
     /// # Errors
-    /// The place of a row that belongs to no table.
+    /// The place of a row that does not belong to a table.
     pub(super) fn parse(text: &str, path: &str) -> Result<Self, String> {
         let mut export = Self::default();
         for (line, fields) in rows(text).map_err(|why| format!("{path}: {why}"))? {
@@ -102,7 +102,7 @@ fn rows(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
             lines.map(|(line, number)| (number, words(line))).collect()
         }
     };
-    // The names of the columns: no address, domain or path is among them.
+    // A row without an address, domain or path has the names of the columns.
     let is_name = |field: &String| !field.contains(['.', '@', '*', '%', '/', ':']);
     if form != Form::Words && rows.first().is_some_and(|(_, fields)| fields.iter().all(is_name)) {
         rows.remove(0);
@@ -154,7 +154,7 @@ fn csv(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
         }
     }
     if is_quoted {
-        return Err(format!("line {begin}: a quote without its end"));
+        return Err(format!("line {begin}: an unmatched quote"));
     }
     fields.push(field);
     rows.push((begin, fields));
@@ -163,7 +163,7 @@ fn csv(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
     Ok(rows)
 }
 
-/// What `db_dump`, `db_dump -p`, `mdb_dump` and `mdb_dump -p` write: a line for each name, and one for its value.
+/// The output of `db_dump`, `db_dump -p`, `mdb_dump` and `mdb_dump -p`: a line for each name, followed by a line for its value.
 fn dump(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
     let (mut is_data, mut is_hex) = (false, false);
     let (mut rows, mut name) = (Vec::new(), None);
@@ -176,8 +176,8 @@ fn dump(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
             line if is_data => {
                 let line = line.trim_start();
                 let bytes = if is_hex { of_hex(line) } else { of_print(line) };
-                let bytes =
-                    bytes.ok_or_else(|| format!("line {number}: expected what db_dump writes"))?;
+                let bytes = bytes
+                    .ok_or_else(|| format!("line {number}: expected the output of db_dump"))?;
                 let text = String::from_utf8_lossy(&bytes).trim_end_matches('\0').to_owned();
                 match name.take() {
                     None => name = Some(text),
@@ -220,7 +220,7 @@ fn of_print(text: &str) -> Option<Vec<u8>> {
 mod tests {
     use super::*;
 
-    /// The rows of the two tables, a line each.
+    /// The rows of both tables, one per line.
     fn read(text: &str) -> (Vec<String>, Vec<String>) {
         let export = Export::parse(text, "/x").unwrap();
         let lines = |name| {
@@ -270,10 +270,10 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_table_is_named_by_its_place() {
+    fn a_value_that_is_not_a_table_is_reported_with_its_place() {
         let error = |text| Export::parse(text, "/x").unwrap_err();
         assert!(error("k,x.test,s\n").starts_with("/x:1: expected two columns"));
-        assert_eq!(error("a,b.c\n\"k,x\n"), "/x: line 2: a quote without its end");
+        assert_eq!(error("a,b.c\n\"k,x\n"), "/x: line 2: an unmatched quote");
         assert!(error("HEADER=END\n a\\zz\n").contains("line 2"));
     }
 }

@@ -1,4 +1,4 @@
-//! `SignHeaders`, `OmitHeaders` and `OversignHeaders` → `headers` and `oversign`.
+//! Converts `SignHeaders`, `OmitHeaders` and `OversignHeaders` to `headers` and `oversign`.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,8 @@ pub(super) struct Fields {
     pub(super) oversigned: Vec<FieldName>,
 }
 
-/// What OpenDKIM signs without `SignHeaders` (`dkim_should_signhdrs`), but for Resent fields: mail with those is not signed here.
+/// The fields that OpenDKIM signs by default (`dkim_should_signhdrs`), except for Resent fields: mail with these is not signed
+/// here.
 const USUAL: [&str; 15] = [
     "From",
     "Reply-To",
@@ -34,7 +35,7 @@ const USUAL: [&str; 15] = [
 ];
 
 impl Fields {
-    /// Those of a configuration; what can't be read or is a pattern is left out, and reported by [`headers`].
+    /// Reads the fields of a configuration. Unreadable names and patterns are omitted; [`headers`] reports them.
     pub(super) fn of(settings: &Settings, files: &dyn Files) -> Self {
         let read = |name: &str| -> Vec<String> {
             let table = Table::of(settings, name, files).ok().flatten();
@@ -60,12 +61,12 @@ impl Fields {
     }
 }
 
-/// Whether the items replace the usual list.
+/// Whether the items replace the default list.
 fn is_list(items: &[String]) -> bool {
     !items.is_empty() && !items.iter().all(|item| item == "*" || item.starts_with(['+', '-']))
 }
 
-/// The lines of a domain file, and what is not supported.
+/// The lines for a domain file, and what is not supported.
 pub(super) fn headers(
     settings: &Settings,
     host: &Signing,
@@ -86,7 +87,7 @@ pub(super) fn headers(
         change(&mut headers, item, "SignHeaders", &mut lost);
     }
     for item in &omit {
-        // `*` is what is never signed anyway.
+        // `*` means all fields that are never signed anyway.
         if item == "*" || item.starts_with('-') {
             continue;
         }
@@ -113,7 +114,7 @@ pub(super) fn headers(
     (lines, lost.into_iter().collect())
 }
 
-/// A line with the changes to what the host says where that is all, else with the whole list; nothing for no change.
+/// A line with the changes to the host's list if that is possible, else with the whole list. Empty if there is no change.
 pub(super) fn change_line(key: &str, usual: &[FieldName], names: &[FieldName]) -> String {
     if names == usual {
         return String::new();
@@ -130,7 +131,7 @@ pub(super) fn change_line(key: &str, usual: &[FieldName], names: &[FieldName]) -
     format!("{key} = {names:?}\n")
 }
 
-/// Adds or takes away one name; what does not survive delivery is not added.
+/// Adds or removes one name. A field that does not survive delivery is not added.
 fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut BTreeSet<String>) {
     let typed = item.trim_start_matches(['+', '-']);
     if item == "*" {
@@ -139,7 +140,7 @@ fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut BTre
     let name = match FieldName::parse(typed) {
         Ok(name) if !typed.contains(LIVE) && !typed.contains(['*', '.', '+']) => name,
         _ => {
-            lost.insert(format!("{setting}: {item:?} is a pattern; name the fields in `headers`"));
+            lost.insert(format!("{setting}: {item:?} is a pattern; list the fields in `headers`"));
             return;
         }
     };
@@ -192,7 +193,7 @@ mod tests {
     fn changes_and_omissions_change_the_usual_list() {
         let (lines, _) = of("SignHeaders *,+Feedback-ID,-List-Id\nOmitHeaders References\n");
         assert_eq!(lines, "headers = [\"+Feedback-ID\", \"-References\", \"-List-Id\"]\n");
-        // What is not signed is not oversigned either; the lists are right as they stand.
+        // A field that is not signed is not oversigned either; the lists are valid.
         let text = format!("selector = \"s\"\n{}", of("OmitHeaders Cc\nOversignHeaders X-A\n").0);
         crate::config::DomainFile::parse(&text, None, &Signing::default()).unwrap();
     }
@@ -204,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn patterns_and_fields_that_do_not_survive_are_not_to_be_had() {
+    fn patterns_and_fields_that_do_not_survive_are_not_supported() {
         let (_, lost) = of("SignHeaders From,X-.*,Received\n");
         assert_eq!(lost.len(), 2, "{lost:?}");
     }

@@ -1,4 +1,4 @@
-//! Keys of OpenDKIM: in a file or in the table itself, as PEM or as the base64 of DER.
+//! Reads keys of OpenDKIM: in a file or in the table itself, as PEM or as base64 of DER.
 
 use std::path::Path;
 
@@ -10,14 +10,14 @@ use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, KeyError, Record, Selector, SigningKey};
 use crate::report::plain;
 
-/// A key that can be used here.
+/// A usable key.
 pub(super) struct ImportedKey {
     key: SigningKey,
-    /// The file as it was, or the key in PKCS#8.
+    /// The unchanged file, or the key in PKCS#8.
     pub(super) pem: Zeroizing<Vec<u8>>,
-    /// What it is and where it was.
+    /// A description of the key and where it was.
     pub(super) description: String,
-    /// The size, of an RSA key.
+    /// The size of an RSA key.
     pub(super) rsa_bits: Option<u32>,
 }
 
@@ -28,7 +28,7 @@ impl ImportedKey {
     /// Reads the third column of a `KeyTable`, or `KeyFile`.
     ///
     /// # Errors
-    /// Which key, and what is wrong with it.
+    /// The key and why it cannot be used.
     pub(super) fn read(source: &str, base: Option<&str>) -> Result<Self, String> {
         let is_path = ["/", "./", "../"].iter().any(|begin| source.starts_with(begin));
         let (bytes, origin) = if is_path {
@@ -61,10 +61,10 @@ impl ImportedKey {
         Ok(Self { key, pem, description, rsa_bits })
     }
 
-    /// The record that is published for it, in the form of a zone file.
+    /// The record of the key, in the format of a zone file.
     ///
     /// # Errors
-    /// The names are none of DNS.
+    /// The names are not valid in DNS.
     pub(super) fn record(&self, folder: &str, selector: &str) -> Result<String, String> {
         let domain = Domain::parse(folder).map_err(|error| error.to_string())?;
         let selector = Selector::parse(selector).map_err(|error| error.to_string())?;
@@ -74,7 +74,7 @@ impl ImportedKey {
     }
 }
 
-/// A key without PEM, as OpenDKIM takes it: DER in a file, the base64 of DER in a table.
+/// A key without PEM, which OpenDKIM also accepts: DER in a file, base64 of DER in a table.
 fn of_der(bytes: &[u8]) -> Result<SigningKey, KeyError> {
     let mut text = Zeroizing::new(Vec::with_capacity(bytes.len()));
     text.extend(bytes.iter().filter(|byte| !byte.is_ascii_whitespace()));
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_is_said_to_be_none() {
+    fn a_file_without_a_key_is_reported() {
         for text in ["", "MIIabc", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
             assert!(ImportedKey::read(text, None).is_err(), "{text}");
         }

@@ -1,4 +1,4 @@
-//! What becomes of each setting of opendkim.conf: imported, not needed here, or not supported.
+//! Maps each setting of opendkim.conf: imported, not needed here, or not supported.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::config::{OnError, Signing};
 use crate::dkim::Canonicalization;
 use Fate::{Imported, ImportedAs, NotNeeded, NotSupported};
 
-/// The settings by their fates, and what goes into the files.
+/// The settings by result, and the lines for the files.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Mapping {
     pub(super) imported: Vec<String>,
@@ -28,10 +28,10 @@ pub(super) struct Mapping {
     pub(super) clients: Option<Clients>,
 }
 
-/// What becomes of a setting, and why.
+/// The result for a setting, and the reason.
 pub(super) enum Fate {
     Imported,
-    /// As what.
+    /// The new setting.
     ImportedAs(String),
     NotNeeded(&'static str),
     NotSupported(Cow<'static, str>),
@@ -42,11 +42,11 @@ fn not_supported(why: &'static str) -> Fate {
 }
 
 impl Mapping {
-    /// Maps all settings. `host` is what domain files inherit.
+    /// Maps all settings. `host` has the settings that domain files inherit.
     pub(super) fn of(settings: &Settings, host: &Signing, files: &dyn Files) -> Self {
         let mut mapping = Self::default();
         for fault in &settings.faults {
-            mapping.not_supported.push(format!("{fault}: fix this line, and import again"));
+            mapping.not_supported.push(format!("{fault}: fix this line, then import again"));
         }
         for setting in &settings.all {
             let fate = mapping.fate(setting, settings, host, files);
@@ -58,7 +58,7 @@ impl Mapping {
         mapping
     }
 
-    /// Adds a setting to the list of its fate.
+    /// Adds a setting to the list of its result.
     pub(super) fn add(&mut self, setting: &str, fate: Fate) {
         match fate {
             Imported => self.imported.push(setting.to_owned()),
@@ -80,10 +80,10 @@ impl Mapping {
             "domain" | "keyfile" | "selector" | "subdomains"
                 if settings.value("KeyTable").is_some() =>
             {
-                NotNeeded("ignored by OpenDKIM, too, where there is a KeyTable")
+                NotNeeded("OpenDKIM also ignores it if there is a KeyTable")
             }
             "multiplesignatures" if settings.value("KeyTable").is_none() => {
-                NotNeeded("ignored by OpenDKIM, too, where there is no SigningTable")
+                NotNeeded("OpenDKIM also ignores it if there is no SigningTable")
             }
             "mode" if setting.value.contains(['v', 'V']) => {
                 ImportedAs("signing; OpenDKIM still verifies incoming mail (Mode v)".to_owned())
@@ -128,7 +128,7 @@ impl Mapping {
     /// The hosts whose mail by SMTP is signed.
     pub(super) fn hosts(&mut self, table: &Table) -> Fate {
         let Some(found) = clients(table) else {
-            return NotNeeded("mail that programs submit by sendmail is local");
+            return NotNeeded("mail that programs submit with sendmail is local");
         };
         let left_out = found.left_out.join("; ");
         self.clients = Some(found);
@@ -171,7 +171,7 @@ impl Mapping {
     }
 
     fn on_error(&mut self, settings: &Settings, host: &Signing) -> Fate {
-        // The worst that can happen while signing.
+        // The most severe result of an error while signing.
         let names = ["On-SignatureError", "On-InternalError", "On-Default"];
         let value = names.iter().find_map(|name| settings.value(name)).unwrap_or_default();
         let text = |is_sent| if is_sent { "send" } else { "refuse" };
@@ -181,10 +181,10 @@ impl Mapping {
     }
 }
 
-/// The fates of all other settings; its first lines say how to read it.
+/// The results for all other settings; the first lines of the file explain its format.
 const TABLE: &str = include_str!("settings.txt");
 
-/// The fate of a setting by a table; `name` is in lower case.
+/// The result for a setting in a table. `name` is in lower case.
 pub(super) fn in_table(table: &'static str, name: &str, setting: &Setting) -> Option<Fate> {
     let fits = |rule: &str| match (rule.split_once('='), rule.strip_suffix('*')) {
         (Some((known, "no")), _) => known == name && setting.truth() == Some(false),
@@ -287,7 +287,7 @@ mod tests {
         WeakSyntaxChecks X-Header";
 
     #[test]
-    fn each_setting_of_any_version_is_told_from_a_name_that_none_has() {
+    fn settings_of_all_versions_are_known_and_other_names_are_not() {
         let is_unknown = |name: &str| {
             let outcome = outcome(&format!("{name} yes\n"));
             outcome.not_supported.iter().any(|text| text.contains("no version of OpenDKIM"))
@@ -303,7 +303,7 @@ mod tests {
         let tables = "KeyTable csl:a=b:c:/d\nSigningTable csl:a=a\n";
         let outcome = outcome(&format!("{tables}Selector s\nDomain x.test\nKeyFile /k\n"));
         assert_eq!(outcome.not_needed.len(), 3, "{outcome:?}");
-        assert!(outcome.not_needed.iter().all(|text| text.contains("ignored by OpenDKIM")));
+        assert!(outcome.not_needed.iter().all(|text| text.contains("OpenDKIM also ignores it")));
     }
 
     #[test]

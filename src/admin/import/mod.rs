@@ -1,4 +1,4 @@
-//! `dkimctl import`: a configuration of OpenDKIM, `PhoenixDKIM` or rspamd → domain files and keys. Overwrites nothing.
+//! `dkimctl import`: converts a configuration of OpenDKIM, `PhoenixDKIM` or rspamd to domain files and keys. Overwrites nothing.
 
 mod clients;
 mod compare;
@@ -40,7 +40,7 @@ use report::Report;
 use rspamd::Rspamd;
 
 pub(super) const OPTIONS: &[Opt] = &[
-    Opt("--table FILE", "read exported tables in place of those in databases"),
+    Opt("--table FILE", "read exported tables instead of those in databases"),
     Opt("--rspamd", "read rspamadm configdump --json dkim_signing"),
     DRY_RUN,
     SERVER,
@@ -63,7 +63,7 @@ records; 65 if something is not imported; 69 if a record is missing or wrong, or
 DNS does not answer; 73 if a file is in the way; 78 if another step is left.
 ";
 
-/// Where OpenDKIM and `PhoenixDKIM` look.
+/// The default configuration files of OpenDKIM and `PhoenixDKIM`.
 const CONF: [&str; 2] = ["/etc/opendkim.conf", "/etc/phoenixdkim/phoenixdkim.conf"];
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -99,7 +99,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let source = Source { broken: &broken, ..source };
     let mut imported = source.import(&mapping.lines);
     imported.differences.splice(0..0, errors);
-    imported.compare_beside(source, &files_beside(&imported, &args.etc));
+    imported.compare_existing(source, &existing_files(&imported, &args.etc));
 
     let mut report = Report::new(name, mapping, host.as_ref(), &args.etc)?;
     report.add(&imported, base, &args.etc);
@@ -109,7 +109,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         report.write(&args.etc)?;
         let steps = missing(&args.etc, |stem| imported.files.contains_key(stem));
         report.require(Failure::CONFIG, steps);
-        // Elsewhere nothing is signed, whatever the DNS has.
+        // In any other folder nothing is signed, even if DNS has the records.
         if is_installed(&args.etc) {
             match dns {
                 Ok(dns) => report.ask_dns(&args.etc, &dns)?,
@@ -124,13 +124,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::from(report.code))
 }
 
-/// The program that signed so far, and its configuration.
+/// The program that has signed so far, and its configuration.
 struct Peer {
     name: &'static str,
     opendkim: OpenDkim,
     mapping: Mapping,
     fields: Fields,
-    /// Where relative paths of keys begin.
+    /// The base of relative paths of keys.
     base: Option<String>,
 }
 
@@ -151,7 +151,7 @@ fn of_opendkim(args: &Args, host: &Signing) -> Result<Peer, Failure> {
             Export::parse(&text, &file.display().to_string()).map_err(Failure::data)?;
         if !settings.all.iter().any(|setting| database(&setting.value).is_some()) {
             return Err(Failure::usage(format_args!(
-                "--table: no setting in {path} names a database; the tables are read themselves"
+                "--table: no setting in {path} names a database; its tables are read directly"
             )));
         }
     }
@@ -178,7 +178,7 @@ fn of_rspamd(args: &Args, host: &Signing) -> Result<Peer, Failure> {
     Ok(Peer { name: "rspamd", opendkim, mapping, fields: rspamd.fields(), base: None })
 }
 
-/// The keys that can't be used, and why. A domain file that named one would make its mail go out unsigned.
+/// The keys that cannot be used, with the reason. If a domain file named one, its mail would be sent unsigned.
 fn broken_keys(imported: &Imported, base: Option<&str>) -> (Vec<String>, Vec<String>) {
     let error = |((folder, selector), source): (&(String, String), &String)| {
         let why = ImportedKey::read(source, base).err()?;
@@ -188,8 +188,8 @@ fn broken_keys(imported: &Imported, base: Option<&str>) -> (Vec<String>, Vec<Str
     imported.keys.iter().filter_map(error).unzip()
 }
 
-/// The domain files that exist and are not among the new ones, by their names without `.toml`.
-fn files_beside(imported: &Imported, etc: &Path) -> BTreeMap<String, String> {
+/// The existing domain files that are not among the new ones, by their names without `.toml`.
+fn existing_files(imported: &Imported, etc: &Path) -> BTreeMap<String, String> {
     let paths = domains::paths(etc).unwrap_or_default().into_iter();
     let named = paths.filter_map(|path| {
         let name = path.file_stem()?.to_str()?.to_owned();
@@ -198,7 +198,7 @@ fn files_beside(imported: &Imported, etc: &Path) -> BTreeMap<String, String> {
     named.filter(|(name, _)| !imported.files.contains_key(name)).collect()
 }
 
-/// The domain files that a configuration becomes, by their names without `.toml`. Pure, whatever `files` are.
+/// Converts a configuration to domain files, by their names without `.toml`. Pure, except for what `files` reads.
 ///
 /// # Errors
 /// Why there is nothing to import.

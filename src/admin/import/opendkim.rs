@@ -1,4 +1,4 @@
-//! Which signatures OpenDKIM puts on the mail of one sender (`dkimf_apply_signtable`, `mlfi_eoh`).
+//! The signatures that OpenDKIM adds to the mail of one sender (`dkimf_apply_signtable`, `mlfi_eoh`).
 
 use std::collections::BTreeMap;
 
@@ -12,14 +12,14 @@ pub(super) struct OpenDkim {
     pub(super) exempt: Option<Table>,
 }
 
-/// How a key is found.
+/// How OpenDKIM finds keys.
 #[derive(Clone, Debug)]
 pub(super) enum By {
     /// `KeyTable` and `SigningTable`.
     Tables { keys: Table, signing: Table, is_multiple: bool },
     /// Domain, `KeyFile`, Selector.
     One { domains: Table, selector: String, key: String, subdomains: bool },
-    /// The signatures of each domain, with `below` those of the domains below as well; and of any other domain.
+    /// The signatures for each domain, with `below` also for its subdomains, and for all other domains.
     List { domains: BTreeMap<String, Vec<Signature>>, below: bool, others: Vec<Signature> },
 }
 
@@ -34,26 +34,26 @@ pub(super) struct Signature {
     pub(super) key: String,
     /// i=
     pub(super) identity: Option<String>,
-    /// d= is the sender's domain, whatever that is.
+    /// d= is the domain of each sender.
     pub(super) follows_sender: bool,
-    /// The sender's domain is part of the path.
+    /// Whether the sender's domain is part of the path.
     pub(super) has_own_key: bool,
 }
 
 /// What OpenDKIM does with the mail of one sender.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Fate {
-    /// Sent with these signatures, or with none.
+    /// It is sent with these signatures, or with none.
     Signed(Vec<Signature>),
-    /// Deferred: a row names a key that no other row has, or that is broken.
+    /// It is deferred, because a row names a key that does not exist or is broken.
     Held(String),
 }
 
 impl OpenDkim {
-    /// Reads the tables that the settings name.
+    /// Reads the tables in the settings.
     ///
     /// # Errors
-    /// Why it signs nothing.
+    /// Why the configuration signs nothing.
     pub(super) fn new(settings: &Settings, files: &dyn Files) -> Result<Self, String> {
         let mode = settings.value("Mode").unwrap_or("sv");
         if !mode.contains(['s', 'S']) {
@@ -74,7 +74,7 @@ impl OpenDkim {
                     selector: wanted("Selector")?.to_owned(),
                     key: match wanted("KeyFile")? {
                         path if path.starts_with('/') => path.to_owned(),
-                        // In a table this would be the key itself.
+                        // In a table, this would be the key itself.
                         path => format!("./{path}"),
                     },
                     domains: read("Domain")?.ok_or("neither KeyTable nor Domain")?,
@@ -85,7 +85,7 @@ impl OpenDkim {
         Ok(Self { by, exempt })
     }
 
-    /// What OpenDKIM does with mail From `local`@`domain`.
+    /// The result for mail From `local`@`domain`.
     pub(super) fn fate(&self, local: &str, domain: &str) -> Fate {
         if self.exempt.as_ref().is_some_and(|table| table.first(domain).is_some()) {
             return Fate::Signed(Vec::new());
@@ -93,7 +93,7 @@ impl OpenDkim {
         match &self.by {
             By::One { domains, selector, key, subdomains } => {
                 let has = |name: &str| domains.first(name).is_some();
-                // `*` is for every domain, which then signs for itself.
+                // `*` matches every domain, which then signs for itself.
                 let mut found = Some(domain).filter(|domain| has(domain) || has("*"));
                 if *subdomains && found.is_none() {
                     found = parents(domain).find(|parent| has(parent));
@@ -110,7 +110,7 @@ impl OpenDkim {
             }
             By::List { domains, below, others } => {
                 let names = std::iter::once(domain).chain(parents(domain).filter(|_| *below));
-                // An organizational domain: the highest one that has keys.
+                // The organizational domain is the highest one that has keys.
                 let found = names.filter_map(|name| domains.get(name)).last();
                 Fate::Signed(found.unwrap_or(others).clone())
             }
@@ -131,7 +131,7 @@ fn parents(domain: &str) -> impl Iterator<Item = &str> {
     std::iter::successors(Some(domain), |name| Some(name.split_once('.')?.1)).skip(1)
 }
 
-/// The rows of a `SigningTable` that fit a sender, first match first.
+/// The rows of a `SigningTable` that match a sender, the first match first.
 fn rows<'a>(signing: &'a Table, local: &str, domain: &str) -> Vec<&'a Row> {
     let address = format!("{local}@{domain}");
     if !address.is_ascii() {
@@ -158,12 +158,12 @@ fn sign(keys: &Table, row: &Row, sender: &str) -> Result<Signature, String> {
     })?;
     let (domain, selector, key) = key_columns(entry)
         .ok_or_else(|| format!("{}: {}: expected domain:selector:key", entry.place, entry.key))?;
-    // Since 2026 a row may end in the algorithm, which the key tells by itself.
+    // Since 2026 a row may end with the algorithm, which is known from the key.
     let algorithm = |text: &str| text.starts_with("rsa-") || text.starts_with("ed25519");
     let key = key.rsplit_once(':').filter(|(_, last)| algorithm(last)).map_or(key, |(key, _)| key);
     let follows_sender = domain == "%";
     let domain = if follows_sender { sender } else { domain };
-    // In a path only, and with the sender's domain only where d= is that too.
+    // Only in a path, and replaced by the sender's domain only if d= is, too.
     let is_path = key.starts_with('/');
     let has_own_key = is_path && follows_sender && key.contains('%');
     let key = if is_path { key.replace('%', domain) } else { key.to_owned() };

@@ -1,4 +1,4 @@
-//! opendkim.conf(5): text → settings, each with its place. Pure; what `Include` names is the caller's to read.
+//! Reads the settings of opendkim.conf(5), each with its place. Pure; the caller reads the files of `Include`.
 
 use std::fmt;
 use std::path::Path;
@@ -7,19 +7,19 @@ use super::export::Export;
 
 /// The files of OpenDKIM, read by the caller.
 pub trait Files {
-    /// What a file says, without a byte order mark.
+    /// The content of a file, without a byte order mark.
     ///
     /// # Errors
-    /// Why it can't be read.
+    /// Why it cannot be read.
     fn read(&self, path: &str) -> Result<String, String>;
-    /// The names in a folder; none where it can't be read.
+    /// The names in a folder. Empty if it cannot be read.
     fn names(&self, folder: &str) -> Vec<String>;
 }
 
 /// One line of opendkim.conf.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setting {
-    /// As typed; case does not matter.
+    /// The name as typed; case is ignored.
     pub(super) name: String,
     pub(super) value: String,
     pub(super) file: String,
@@ -31,7 +31,7 @@ impl Setting {
         self.name.eq_ignore_ascii_case(name)
     }
 
-    /// The first letter decides, as for OpenDKIM itself; `None` for what it would refuse.
+    /// The first letter decides, as in OpenDKIM. `None` for a value that OpenDKIM rejects.
     pub(super) fn truth(&self) -> Option<bool> {
         match self.value.bytes().next()?.to_ascii_lowercase() {
             b't' | b'y' | b'1' => Some(true),
@@ -55,7 +55,7 @@ impl Setting {
 }
 
 impl Setting {
-    /// Name and value, without passwords and keys.
+    /// The name and value, without passwords and keys.
     pub(super) fn shown(&self) -> String {
         let name = self.name.to_ascii_lowercase();
         let is_secret = ["password", "token", "authheader"].iter().any(|end| name.ends_with(end));
@@ -70,13 +70,13 @@ impl fmt::Display for Setting {
     }
 }
 
-/// What is printed in place of a password or a key.
+/// The text that is printed instead of a password or key.
 const HIDDEN: &str = "...";
 
-/// No name or path in a setting is as long; a key is. Characters.
+/// Longer words are taken for keys, in characters. Names and paths in settings are shorter.
 const LONGEST: usize = 100;
 
-/// A value as it may be printed: without what precedes the host of a URL, and without keys.
+/// A value that may be printed: without the part of a URL before the host, and without keys.
 pub(super) fn without_secrets(value: &str) -> String {
     let url = value.split_once("://").and_then(|(scheme, rest)| {
         let (_, host) = rest.rsplit_once('@')?;
@@ -90,24 +90,24 @@ pub(super) fn without_secrets(value: &str) -> String {
     words.collect()
 }
 
-/// All settings that apply: the last one of each name.
+/// The settings that apply: the last one of each name.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Settings {
     pub(super) all: Vec<Setting>,
-    /// What OpenDKIM itself would refuse to start with.
+    /// Errors with which OpenDKIM itself would not start.
     pub(super) faults: Vec<String>,
-    /// What stands in for tables in databases.
+    /// Exported tables that replace those in databases.
     pub(super) export: Export,
 }
 
-/// OpenDKIM follows `Include` that far.
+/// How deep OpenDKIM follows `Include`.
 const DEEPEST: usize = 5;
 
 impl Settings {
-    /// Reads a file and all that it includes.
+    /// Reads a file and all included files.
     ///
     /// # Errors
-    /// The file itself can't be read.
+    /// The file itself cannot be read.
     pub(super) fn read(path: &str, files: &dyn Files) -> Result<Self, String> {
         let mut settings = Self::default();
         settings.parse(path, &files.read(path)?, files, 0);
@@ -161,7 +161,7 @@ impl Settings {
         self.find(name).map(|setting| setting.value.as_str())
     }
 
-    /// A path as OpenDKIM opens it: relative ones begin at `BaseDirectory`.
+    /// A path as OpenDKIM opens it: relative paths begin at `BaseDirectory`.
     pub(super) fn path(&self, path: &str) -> String {
         let base = self.value("BaseDirectory").unwrap_or_default();
         Path::new(base).join(path).display().to_string()
@@ -179,7 +179,7 @@ pub(super) mod tests {
 
     use super::*;
 
-    /// Files that are nowhere.
+    /// Files in memory.
     #[derive(Default)]
     pub(crate) struct Paper(pub(crate) BTreeMap<&'static str, String>);
 

@@ -1,4 +1,4 @@
-//! The report of an import: what was imported and what was not, the files, and the steps that are left.
+//! The report of an import: what was imported and what was not, the files, and the remaining steps.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -24,7 +24,7 @@ use crate::wrapper::handoff::USUAL;
 
 #[derive(Debug)]
 pub(super) struct Report {
-    /// The program that signed so far.
+    /// The program that has signed so far.
     name: &'static str,
     imported: Vec<String>,
     not_needed: Vec<String>,
@@ -32,9 +32,9 @@ pub(super) struct Report {
     warnings: Vec<String>,
     files: Vec<Planned>,
     written: bool,
-    /// The steps before all that OpenDKIM signs is signed here.
+    /// The steps before sendmail.dkim signs everything that OpenDKIM signs.
     missing: Vec<Finding>,
-    /// The exit code that the steps so far call for.
+    /// The exit code for the steps so far.
     pub(super) code: u8,
 }
 
@@ -42,7 +42,7 @@ pub(super) struct Report {
 #[derive(Debug, Serialize)]
 struct Planned {
     path: PathBuf,
-    /// The content; of a key, what it is.
+    /// The content, or the description of a key.
     text: String,
     /// The file exists already, with the same content.
     #[serde(rename = "exists")]
@@ -76,7 +76,7 @@ impl Report {
         if let Some(host) = host {
             if let Some(line) = line.filter(|_| mapping.log_success != Some(host.log_success)) {
                 report.not_supported.push(format!(
-                    "{line}: {} exists already; write that line into it",
+                    "{line}: {} exists already; add this line to it",
                     path.display()
                 ));
             }
@@ -85,7 +85,7 @@ impl Report {
         let sendmail = USUAL.iter().find(|path| Path::new(path).exists());
         let Some(sendmail) = sendmail else {
             return Err(Failure::data(format_args!(
-                "no real sendmail in {}; write {} first (sendmail = \"/where/it/is\")",
+                "no real sendmail in {}; create {} first (sendmail = \"/path/to/sendmail\")",
                 USUAL.join(", "),
                 path.display()
             )));
@@ -129,7 +129,7 @@ impl Report {
             if let Some(bits) = key.rsa_bits.filter(|bits| *bits < 2048) {
                 self.warnings.push(format!(
                     "{what}: the key has {bits} bits; it is used, but receivers expect 2048: \
-                     make a new one with dkimctl genkey"
+                     create a new one with dkimctl genkey"
                 ));
             }
             let folder_path = etc.join("keys").join(folder);
@@ -149,7 +149,7 @@ impl Report {
         self.files.push(Planned { path, text, is_there: false, key });
     }
 
-    /// An existing file stays. The same content is no conflict: import can be called again.
+    /// An existing file is kept. The same content is not a conflict, so that import can be repeated.
     pub(super) fn refuse_conflicts(&mut self) -> Result<(), Failure> {
         let mut conflicts = Vec::new();
         for file in &mut self.files {
@@ -163,12 +163,12 @@ impl Report {
             return Ok(());
         }
         Err(Failure::exists(format_args!(
-            "nothing was written: these files exist with another content: {}",
+            "nothing was written: these files exist with different content: {}",
             conflicts.join(", ")
         )))
     }
 
-    /// Adds steps; the first ones decide on the exit code.
+    /// Adds steps. The first ones determine the exit code.
     pub(super) fn require(&mut self, code: u8, steps: impl IntoIterator<Item = Finding>) {
         self.missing.extend(steps);
         if self.code == 0 && !self.missing.is_empty() {
@@ -176,14 +176,14 @@ impl Report {
         }
     }
 
-    /// What the other program does and the new files do not.
+    /// Adds a step for differences from the other program.
     pub(super) fn look_for_losses(&mut self) {
         let no_key = self.files.iter().all(|file| file.key.is_none()).then(|| {
             Finding::error(
                 "no-key",
-                "no key was imported: nothing is signed with what was",
+                "no key was imported, so nothing is signed",
                 format!(
-                    "correct what is named above in the configuration of {}, and import again",
+                    "correct the errors above in the configuration of {}, then import again",
                     self.name
                 ),
             )
@@ -193,8 +193,8 @@ impl Report {
                 "differences",
                 format!("{} above not supported", self.not_supported.len()),
                 format!(
-                    "go through what is not supported: correct it in the configuration of {} and import again, \
-                     write it into the domain files, or do without it",
+                    "check the settings that are not supported: correct them in the configuration of {} and import again, \
+                     set them in the domain files, or do without them",
                     self.name
                 ),
             )
@@ -202,10 +202,10 @@ impl Report {
         self.require(Failure::DATA, no_key.into_iter().chain(lost));
     }
 
-    /// Asks the DNS for the records of the new keys.
+    /// Queries DNS for the records of the new keys.
     ///
     /// # Errors
-    /// The configuration directory can't be read.
+    /// The configuration directory cannot be read.
     pub(super) fn ask_dns(&mut self, etc: &Path, dns: &Dns) -> Result<(), Failure> {
         let is_new = |name: &str| {
             let path = |name: &str| {
@@ -223,7 +223,7 @@ impl Report {
                 Finding::warning(
                     "record",
                     format!("{}: {}", one.name, found.collect::<Vec<_>>().join("; ")),
-                    format!("correct the record (dkimctl record {domain}), and ask for it: dkimctl testkey {domain}"),
+                    format!("correct the record (dkimctl record {domain}), then check it: dkimctl testkey {domain}"),
                 )
                 .about(&one.name)
             })
@@ -232,8 +232,8 @@ impl Report {
         if self.files.iter().any(|file| file.path.starts_with(&default)) {
             steps.push(Finding::warning(
                 "default-records",
-                "the domain of each message is that of its record, so that there is no list of them to ask for",
-                "ask for the record of each domain whose mail default.toml signs: dkimctl verify, with a message of each",
+                "default.toml signs with the domain of each message, so there is no list of records",
+                "check the record of each domain that default.toml signs: run dkimctl verify on a message of each",
             ));
         }
         self.require(Failure::UNAVAILABLE, steps);
@@ -296,14 +296,14 @@ impl Report {
         } else {
             text.push_str("Files:\n");
             for file in &self.files {
-                let state = if file.is_there { " (was there already)" } else { "" };
+                let state = if file.is_there { " (existed already)" } else { "" };
                 text.push_str(&format!("  {}{state}\n", file.path.display()));
             }
         }
         text + &self.next(is_dry)
     }
 
-    /// The steps that are left. OpenDKIM may go only if all that it signs is signed here.
+    /// The remaining steps. OpenDKIM may only be removed if everything that it signs is signed here.
     fn next(&self, is_dry: bool) -> String {
         let mut steps = self.missing.clone();
         let is_new = |file: &Planned| file.path.ends_with("config.toml") && !file.is_there;
@@ -314,7 +314,7 @@ impl Report {
         if !self.missing.is_empty() {
             let list = numbered(&steps);
             return format!(
-                "\nNot all that {} signs is signed here: leave it as it is. What is left to do:\n\n{list}",
+                "\nNot all mail that {} signs is signed here: keep it running. Remaining steps:\n\n{list}",
                 self.name
             );
         }
@@ -326,16 +326,16 @@ impl Report {
                 "set sign_local = false in /etc/rspamd/local.d/dkim_signing.conf, and reload rspamd"
                     .to_owned()
             }
-            name => format!("take {name} out of non_smtpd_milters in main.cf"),
+            name => format!("remove {name} from non_smtpd_milters in main.cf"),
         };
         steps.push(Finding::warning(
             "farewell",
-            "all that it signs of the mail submitted on this host is signed here, and the DNS has the records; \
-             both would sign it twice",
+            "all mail submitted on this host that it signs is signed here, and DNS has the records; \
+             otherwise the mail would be signed twice",
             farewell,
         ));
         format!(
-            "\nAll that {} signs is signed here. What is left to do:\n\n{}",
+            "\nAll mail that {} signs is signed here. Remaining steps:\n\n{}",
             self.name,
             numbered(&steps)
         )

@@ -1,5 +1,5 @@
-//! rspamd's `dkim_signing`, as `rspamadm configdump --json` prints it → the signatures of each domain. Pure; what a map names is the
-//! caller's to read.
+//! Converts rspamd's `dkim_signing`, as `rspamadm configdump --json` prints it, to the signatures of each domain. Pure; the
+//! caller reads the files of maps.
 
 use std::collections::BTreeMap;
 
@@ -20,17 +20,18 @@ pub(super) struct Rspamd(Map<String, Value>);
 /// The keys of a map, with their values.
 type Pairs = Vec<(String, String)>;
 
-/// The fates of the settings; its first lines say how to read it.
+/// The results for the settings; the first lines of the file explain its format.
 const TABLE: &str = include_str!("rspamd.txt");
 
-/// What rspamd signs (`sign_headers` of its module dkim): `(o)` is named once more than it occurs, `(x)` where it occurs.
+/// What rspamd signs (`sign_headers` of its module dkim): a field with `(o)` is oversigned, one with `(x)` is signed if it
+/// occurs.
 const FIELDS: &str = "(o)from:(x)sender:(o)reply-to:(o)subject:(x)date:(x)message-id:(o)to:(o)cc:(x)mime-version:\
     (x)content-type:(x)content-transfer-encoding:resent-to:resent-cc:resent-from:resent-sender:resent-message-id:\
     (x)in-reply-to:(x)references:list-id:list-help:list-owner:list-unsubscribe:list-unsubscribe-post:list-subscribe:\
     list-post:(x)openpgp:(x)autocrypt";
 
 impl Rspamd {
-    /// Reads what `rspamadm configdump --json dkim_signing` prints, or without `dkim_signing`.
+    /// Reads the output of `rspamadm configdump --json`, with or without `dkim_signing`.
     ///
     /// # Errors
     /// It is something else.
@@ -60,15 +61,15 @@ impl Rspamd {
             settings.extend(fields.map(|fields| (SIGN_HEADERS.to_owned(), fields)));
         }
         if settings.is_empty() {
-            return Err("there is no dkim_signing in it".to_owned());
+            return Err("dkim_signing is missing".to_owned());
         }
         Ok(Self(settings))
     }
 
-    /// What rspamd signs of the mail that is submitted on this host, and what becomes of each setting.
+    /// The signatures for mail that is submitted on this host, and the result for each setting.
     ///
     /// # Errors
-    /// Why it signs none of it.
+    /// Why it signs no such mail.
     pub(super) fn import(
         &self,
         host: &Signing,
@@ -99,9 +100,8 @@ impl Rspamd {
             let fate = match (name.as_str(), &networks) {
                 ("sign_networks", Ok(table)) => mapping.hosts(table),
                 ("sign_networks", Err(why)) => Fate::NotSupported(why.clone().into()),
-                _ => in_table(TABLE, &name.to_ascii_lowercase(), &setting).unwrap_or(
-                    Fate::NotSupported("not a setting of dkim_signing that is known here".into()),
-                ),
+                _ => in_table(TABLE, &name.to_ascii_lowercase(), &setting)
+                    .unwrap_or(Fate::NotSupported("unknown setting of dkim_signing".into())),
             };
             mapping.add(&setting.shown(), fate);
         }
@@ -119,7 +119,7 @@ impl Rspamd {
         };
         for name in named.iter().filter(|name| name.matches('.').count() > 1) {
             mapping.warnings.push(format!(
-                "{name}: use_esld is on, so rspamd uses this only if it is an organizational domain; if not, remove its file"
+                "{name}: use_esld is on, so rspamd uses this only for an organizational domain; otherwise remove its file"
             ));
         }
         Ok((OpenDkim { by, exempt: None }, mapping))
@@ -171,9 +171,7 @@ impl Rspamd {
                 lines.iter().filter_map(|line| line.as_str().map(str::to_owned)).collect()
             }
             Some(_) => {
-                return Err(format!(
-                    "{name}: a map of this form is not read here; write it as a file"
-                ));
+                return Err(format!("{name}: cannot read this kind of map; write it to a file"));
             }
         };
         let mut pairs = Vec::new();
@@ -184,7 +182,7 @@ impl Rspamd {
             let is_address =
                 path.rsplit_once('/').is_some_and(|(_, bits)| bits.parse::<u8>().is_ok());
             if path.contains("://") {
-                return Err(format!("{name}: {path} is not on this host; write the map as a file"));
+                return Err(format!("{name}: {path} is not on this host; write the map to a file"));
             } else if path.starts_with('/') && !is_address {
                 let text = files.read(path).map_err(|why| format!("{name}: {path}: {why}"))?;
                 pairs.extend(text.lines().filter_map(pair));
@@ -195,7 +193,7 @@ impl Rspamd {
         Ok(pairs)
     }
 
-    /// `signing_table` and `key_table`, in which a star stands for anything.
+    /// `signing_table` and `key_table`, in which a star is a wildcard.
     fn tables(&self, files: &dyn Files) -> Result<By, String> {
         let table = |name: &str| {
             let row = |(key, value): (String, String)| Row {
@@ -220,7 +218,7 @@ impl Rspamd {
         Ok(By::Tables { keys, signing, is_multiple: false })
     }
 
-    /// The signatures of each domain that the settings or the names of key files name.
+    /// The signatures of each domain that occurs in the settings or in the names of key files.
     fn list(&self, files: &dyn Files) -> Result<By, String> {
         let selectors = self.map("selector_map", files)?.into_iter().collect();
         let paths = self.map("path_map", files)?.into_iter().collect();
@@ -241,12 +239,12 @@ impl Rspamd {
         let domains = names.into_iter().map(|name| (name.to_ascii_lowercase(), signatures(&name)));
         let domains: BTreeMap<_, _> = domains.collect();
         if domains.is_empty() {
-            return Err(format!("no domain is named, and no key is at {path}"));
+            return Err(format!("no domain is configured, and there is no key at {path}"));
         }
         Ok(By::List { domains, below: self.is_on("use_esld", true), others: Vec::new() })
     }
 
-    /// The signatures of one domain: selector and path of its own settings, else of the maps, else the usual ones.
+    /// The signatures of one domain: selector and path from its own settings, else from the maps, else the defaults.
     fn signatures(
         &self,
         domain: &str,
@@ -285,7 +283,7 @@ impl Rspamd {
     }
 }
 
-/// A path with one of its variables filled in.
+/// A path with one of its variables replaced.
 fn filled(path: &str, name: &str, value: &str) -> String {
     path.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
 }
@@ -302,7 +300,7 @@ fn pair(line: &str) -> Option<(String, String)> {
     (!key.is_empty()).then(|| (clean(key).to_ascii_lowercase(), clean(value)))
 }
 
-/// The domains that have a key by a path with `$domain`.
+/// The domains with a key at a path with `$domain`.
 fn with_key(path: &str, files: &dyn Files) -> Vec<String> {
     let path = path.replace("${domain}", "$domain");
     let Some((before, after)) = path.split_once("$domain") else { return Vec::new() };
@@ -357,7 +355,7 @@ mod tests {
             signed,
             ["a.test/dkim=/k/a.test.dkim.key", "b.a.test/dkim=/k/b.a.test.dkim.key", ""]
         );
-        // By its organizational domain.
+        // Found by its organizational domain.
         let signed =
             signs("{\"path\": \"/k/$domain.$selector.key\"}", &["a@b.a.test", "a@c.a.test"]);
         assert_eq!(signed, ["a.test/dkim=/k/a.test.dkim.key"; 2]);
@@ -409,9 +407,9 @@ mod tests {
         for (json, why) in [
             ("{\"sign_local\": false}", "sign_local is off"),
             ("{\"enabled\": false}", "the module is off"),
-            ("{\"path\": \"/none/$domain\"}", "no domain is named"),
+            ("{\"path\": \"/none/$domain\"}", "no domain is configured"),
             ("{\"selector_map\": \"http://x.test/map\"}", "is not on this host"),
-            ("{}", "there is no dkim_signing"),
+            ("{}", "dkim_signing is missing"),
             ("Section dkim_signing NOT FOUND", "line 1, column 1: not what rspamadm"),
         ] {
             let error = of(json).unwrap_err();

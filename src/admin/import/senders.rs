@@ -1,21 +1,21 @@
-//! The senders that the rows of a `SigningTable` are for, and those that tell two configurations apart.
+//! The senders that the rows of a `SigningTable` match, and those for which two configurations may differ.
 
 use super::data_set::{Kind, LIVE, Row};
 use super::opendkim::{By, OpenDkim, key_columns};
 use super::opendkim_conf::Files;
 use crate::dkim::Domain;
 
-/// Whose mail a row is for.
+/// The senders that a row matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
     Address(String, Domain),
     Domain(Domain),
-    /// Every domain below.
+    /// Every subdomain.
     Below(Domain),
     Any,
-    /// Senders that no domain file can describe, with one of them.
+    /// Senders that no domain file can describe, with an example.
     Other(String, Domain),
-    /// To OpenDKIM it is a regular expression.
+    /// OpenDKIM takes the row for a regular expression.
     Expression,
     /// No sender matches it, and why.
     NoSender(&'static str),
@@ -29,7 +29,7 @@ pub(super) fn any_domain() -> Option<Domain> {
     Domain::parse("dkimctl-import.invalid").ok()
 }
 
-/// A domain below another that no configuration names.
+/// A subdomain of such a domain.
 pub(super) fn below(domain: &Domain) -> Option<Domain> {
     Domain::parse(&format!("{NO_USER}.{domain}")).ok()
 }
@@ -56,7 +56,7 @@ impl Scope {
                 any_domain().map(|any| Self::Other(local.to_owned(), any))
             }
             _ if key.contains('*') => {
-                return Self::NoSender("a `*` in a table that is not refile: stands for itself");
+                return Self::NoSender("a `*` in a table that is not a refile: is not a wildcard");
             }
             Some((local, suffix)) => match suffix.strip_prefix('.') {
                 Some(parent) => domain(parent)
@@ -89,7 +89,7 @@ impl Scope {
         scope.unwrap_or(Self::NoSender("it matches no address; a row for a domain is *@DOMAIN"))
     }
 
-    /// A sender that an odd pattern is for.
+    /// A sender that an unusual pattern matches.
     fn instance(key: &str) -> Option<Self> {
         let address = if key.contains('@') {
             key.to_owned()
@@ -106,17 +106,17 @@ impl Scope {
     }
 }
 
-/// A sender for whose mail both configurations are compared.
+/// A sender for which both configurations are compared.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Sender {
     pub(super) local: String,
     pub(super) domain: Domain,
-    /// How to speak of it.
+    /// The name for messages.
     pub(super) name: String,
 }
 
 impl Sender {
-    /// A user of a domain whom no row names.
+    /// A user of a domain that no row names.
     pub(super) fn at(domain: &Domain) -> Self {
         let name = format!("mail From {domain}");
         Self { local: NO_USER.to_owned(), domain: domain.clone(), name }
@@ -138,7 +138,7 @@ impl Sender {
     }
 }
 
-/// The rows of a configuration that name senders, with the senders that each is for.
+/// The rows of a configuration with the senders that each one matches.
 pub(super) fn scopes(opendkim: &OpenDkim) -> Vec<(&Row, Scope)> {
     let table = match &opendkim.by {
         By::Tables { signing, .. } => signing,
@@ -148,7 +148,7 @@ pub(super) fn scopes(opendkim: &OpenDkim) -> Vec<(&Row, Scope)> {
     table.rows.iter().map(|row| (row, Scope::of(table.kind, row))).collect()
 }
 
-/// The domains that a configuration names, those with many labels last; `with_key` are those of key files.
+/// The domains in a configuration, those with the most labels last. `with_key` are the domains of key files.
 pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
     let mut all: Vec<Domain> = with_key.to_vec();
     for (row, scope) in scopes(opendkim) {
@@ -157,7 +157,7 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
                 all.push(domain);
             }
             Scope::Other(..) => {
-                // An odd row may be for the domain in it, too.
+                // An unusual row may also match the domain in it.
                 let suffix = row.key.rsplit('@').next().unwrap_or_default();
                 all.extend(Domain::parse(suffix.trim_start_matches(['*', '.'])).ok());
             }
@@ -168,7 +168,7 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
     if let By::Tables { keys: table, signing, .. } = &opendkim.by
         && signing.rows.iter().any(|row| row.value.starts_with('%'))
     {
-        // A row of KeyTable is found by the name of the sender's domain.
+        // OpenDKIM finds a row of KeyTable by the sender's domain.
         keys.extend(&table.rows);
     }
     all.extend(keys.iter().filter_map(|row| Domain::parse(&row.key).ok()));
@@ -187,7 +187,7 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
     all
 }
 
-/// The domains that have a key file by a row of `KeyTable` whose path has `%` for the sender's domain.
+/// The domains with a key file at a path of `KeyTable` that has `%` for the sender's domain.
 pub(super) fn with_key_file(opendkim: &OpenDkim, files: &dyn Files) -> Vec<Domain> {
     let By::Tables { keys, .. } = &opendkim.by else { return Vec::new() };
     let mut all = Vec::new();
@@ -233,12 +233,12 @@ mod tests {
         assert_eq!((of("*"), of("*@*")), (Scope::Any, Scope::Any));
         assert_eq!(of("*@(a|b).test"), Scope::Expression);
         assert_eq!(of("*-news@sample.com"), Scope::Other(format!("{NO_USER}-news"), sample()));
-        let beside = Domain::parse(&format!("{NO_USER}sample.com")).unwrap();
-        assert_eq!(of("*sample.com"), Scope::Other(NO_USER.into(), beside));
+        let domain = Domain::parse(&format!("{NO_USER}sample.com")).unwrap();
+        assert_eq!(of("*sample.com"), Scope::Other(NO_USER.into(), domain));
     }
 
     #[test]
-    fn rows_that_fit_nobody_are_told_apart() {
+    fn rows_that_match_no_sender_are_distinguished() {
         for (kind, key) in [
             (Kind::Pattern, "sample.com"),
             (Kind::Exact, "*@sample.com"),

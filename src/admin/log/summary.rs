@@ -1,4 +1,4 @@
-//! What `dkimctl log` prints: as text, as JSON, and for Prometheus.
+//! The output of `dkimctl log`: as text, as JSON, and for Prometheus.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -8,13 +8,13 @@ use serde::Serialize;
 
 use crate::admin::checks::finding::{Finding, Severity};
 
-/// Users and failures that are shown to people.
+/// The most users and failures in the text output.
 const MOST_SHOWN: usize = 10;
 
-/// What the log says, for scripts.
+/// The output for scripts.
 #[derive(Debug, Serialize)]
 pub(super) struct Summary {
-    /// Absent: from the beginning of the log.
+    /// Absent for the whole log.
     pub(super) since: Option<String>,
     pub(super) until: String,
     pub(super) signed: u64,
@@ -26,12 +26,12 @@ pub(super) struct Summary {
     pub(super) failures: Vec<Fatal>,
 }
 
-/// Messages of one domain with one result for one kind of reason.
+/// The number of messages of one domain with the same result and kind of reason.
 #[derive(Debug, Serialize)]
 pub(super) struct Group {
     /// d=, or the domain of the author address; empty if the message has none.
     pub(super) domain: String,
-    /// There is a domain file for it.
+    /// Whether there is a domain file for it.
     pub(super) configured: bool,
     pub(super) result: String,
     /// A code; empty if there is none.
@@ -152,8 +152,8 @@ impl Summary {
         text
     }
 
-    /// The text format of Prometheus. A label for each domain that a caller may write would have no bound: domains without a
-    /// domain file are one.
+    /// The text format of Prometheus. All domains without a domain file share one label, because callers could write any number
+    /// of domains.
     pub(super) fn prometheus(&self) -> String {
         let mut counts: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
         for group in &self.groups {

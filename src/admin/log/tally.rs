@@ -19,11 +19,11 @@ use crate::admin::store::time::{UtcTime, days};
 pub(super) struct Tally {
     since: UtcTime,
     now: UtcTime,
-    /// Local time minus UTC in seconds, once it is needed.
+    /// Local time minus UTC in seconds; set when it is needed.
     offset: Option<i64>,
-    /// By domain, whether the line names a signing domain, result and code of the reason, each ended by a space.
+    /// Counts by domain, whether the line names a signing domain, result and code of the reason, each followed by a space.
     groups: HashMap<String, u64>,
-    /// The key that is looked for in `groups`.
+    /// A buffer for keys of `groups`.
     key: String,
     /// The first reason of each kind.
     examples: BTreeMap<&'static str, String>,
@@ -31,13 +31,13 @@ pub(super) struct Tally {
     failures: BTreeMap<String, u64>,
 }
 
-/// Bytes that are read at a time.
+/// How many bytes are read at a time.
 const PIECE: usize = 1 << 20;
 
-/// A longer line is none of the wrapper's.
+/// The longest line of the wrapper.
 const LONGEST_LINE: usize = 64 << 10;
 
-/// Domains in the log are the caller's text: no more of them are told apart.
+/// The most domains that are counted separately: callers can write any domain to the log.
 const MOST_GROUPS: usize = 100_000;
 
 impl Tally {
@@ -62,7 +62,7 @@ impl Tally {
             let filled = piece.get(..kept.saturating_add(length)).unwrap_or_default();
             let whole = match memrchr(b'\n', filled) {
                 Some(end) if length > 0 => end.saturating_add(1),
-                // The last line may have no end; one that is longer than all that is read at a time is skipped.
+                // The last line may have no line end. A line that is longer than the buffer is skipped.
                 _ if length == 0 || filled.len() == PIECE => filled.len(),
                 _ => 0,
             };
@@ -94,7 +94,7 @@ impl Tally {
         }
     }
 
-    /// Whether a line is young enough.
+    /// Whether a line is recent enough.
     fn is_meant(&mut self, stamp: Stamp) -> bool {
         let time = match stamp {
             Stamp::Utc(time) => time,
@@ -180,14 +180,14 @@ fn add(count: &mut u64) {
 /// A day, in seconds.
 const DAY: u64 = 86_400;
 
-/// Local time minus UTC, in seconds. Without date(1), local time is taken for UTC.
+/// Local time minus UTC, in seconds. Without date(1), 0.
 fn local_offset() -> i64 {
     let output = Command::new("date").arg("+%z").stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
     log_line::zone(&text.unwrap_or_default()).unwrap_or_default()
 }
 
-/// The time of a line without a year: the latest one that is not in the future, but for a clock that was set back.
+/// The time of a line without a year: the latest one that is not in the future, with a tolerance for a clock that was set back.
 fn in_the_last_year(month: u8, seconds: u32, offset: i64, now: UtcTime) -> UtcTime {
     let year: i64 = now.date().get(..4).and_then(|year| year.parse().ok()).unwrap_or_default();
     let of = |year| {
@@ -195,7 +195,7 @@ fn in_the_last_year(month: u8, seconds: u32, offset: i64, now: UtcTime) -> UtcTi
         let local = begin.saturating_add(seconds.into());
         UtcTime(u64::try_from(local.saturating_sub(offset)).unwrap_or_default())
     };
-    // In a time zone ahead of UTC the new year has begun.
+    // In a time zone ahead of UTC the new year may have begun.
     let years = [year.saturating_add(1), year, year.saturating_sub(1)];
     let latest = years.map(of).into_iter().find(|time| *time <= now.after(DAY));
     latest.unwrap_or_default()
@@ -214,7 +214,7 @@ mod tests {
     fn tally(since: u64, log: &[u8]) -> Summary {
         let mut tally = Tally::new(UtcTime(since), at(NOW));
         tally.offset = Some(3_600);
-        // Any division into reads gives the same.
+        // The size of the reads does not matter.
         struct Pieces<'a>(&'a [u8]);
         impl Read for Pieces<'_> {
             fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {

@@ -1,4 +1,4 @@
-//! The records of a name against the key that they should hold. Pure.
+//! Compares the records of a name with the key that they should hold. Pure.
 
 use super::mistake::{Mistake, Severity};
 use super::repair::{is_base64, is_wsp, repair};
@@ -6,20 +6,20 @@ use crate::dkim::key::SMALLEST;
 use crate::dkim::tag::{TagList, base64, words};
 use crate::dkim::{Domain, PublicKey, Record, RecordError, SigningKey};
 
-/// What should be published, and what it is used for.
+/// The key that should be published, and how it is used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Expected<'a> {
     /// The key on disk.
     pub(crate) key: &'a PublicKey,
-    /// Keys of other selectors on disk, by name.
+    /// The keys of other selectors on disk, by name.
     pub(crate) others: &'a [(String, PublicKey)],
-    /// Signatures have an i= below d=.
+    /// Whether signatures have an i= in a subdomain of d=.
     pub(crate) identity_below: bool,
-    /// Mail From below d= is signed.
+    /// Whether mail From subdomains of d= is signed.
     pub(crate) subdomains: bool,
 }
 
-/// The mistakes in the TXT records of a name, at least one.
+/// Finds the mistakes in the TXT records of a name. There is at least one record.
 pub(crate) fn examine(records: &[Vec<u8>], expected: &Expected<'_>) -> Vec<Mistake> {
     let texts: Vec<String> =
         records.iter().map(|record| String::from_utf8_lossy(record).into_owned()).collect();
@@ -32,7 +32,7 @@ pub(crate) fn examine(records: &[Vec<u8>], expected: &Expected<'_>) -> Vec<Mista
             let keys: Vec<&String> = several.iter().filter(|text| is_key_record(text)).collect();
             let mut found =
                 vec![Mistake::SeveralRecords { count: several.len(), keys: keys.len() }];
-            // Where one of them is right, the others are all that is wrong.
+            // If one record is correct, the others are the only mistake.
             let others = keys.iter().map(|text| examine_one(text, expected));
             found.extend(others.min_by_key(|found| worst(found)).unwrap_or_default());
             found
@@ -44,7 +44,7 @@ fn worst(found: &[Mistake]) -> Option<Severity> {
     found.iter().map(Mistake::severity).max()
 }
 
-/// Whether the records, joined in some order, are the one record that should be there.
+/// Whether the records, joined in some order, are the expected record.
 fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
     let is_whole = |(first, begin): (usize, &String)| {
         let others = || texts.iter().enumerate().filter(|(index, _)| *index != first);
@@ -59,7 +59,7 @@ fn pieces(texts: &[String], expected: &Expected<'_>) -> Option<Mistake> {
     begins.any(is_whole).then_some(Mistake::Pieces(texts.len()))
 }
 
-/// Records for something else: how they begin, what they are, and where they belong.
+/// Other kinds of records: how they begin, what they are, and where they belong.
 const OTHERS: [(&str, &str, &str); 6] = [
     ("v=dmarc1", "a DMARC record", "_dmarc below the domain"),
     ("v=spf1", "an SPF record", "the domain itself"),
@@ -69,14 +69,14 @@ const OTHERS: [(&str, &str, &str); 6] = [
     ("google-site-verification=", "a Google verification record", "the domain itself"),
 ];
 
-/// A record for something else.
+/// Another kind of record.
 fn misplaced(text: &str) -> Option<Mistake> {
     let text = trimmed(text).to_ascii_lowercase();
     let found = OTHERS.into_iter().find(|(begin, ..)| text.starts_with(begin));
     found.map(|(_, what, place)| Mistake::Misplaced { what, place })
 }
 
-/// The name of a host, as a provider shows it for a CNAME record.
+/// A host name, as providers show it for a CNAME record.
 fn target(text: &str) -> Option<Mistake> {
     let words: Vec<&str> = trimmed(text).split(is_wsp).filter(|word| !word.is_empty()).collect();
     let name = match words.as_slice() {
@@ -92,7 +92,7 @@ fn trimmed(text: &str) -> &str {
     text.trim_matches(|char| is_wsp(char) || char == '"')
 }
 
-/// Whether a record is one of a key, or was meant to be.
+/// Whether a record is a key record, or was meant to be.
 pub(super) fn is_key_record(text: &str) -> bool {
     if misplaced(text).is_some() || target(text).is_some() {
         return false;
@@ -120,7 +120,7 @@ fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
     let tags = match TagList::parse(text.as_bytes()) {
         Ok(tags) => tags,
         Err(error) => {
-            // A mistake that was repaired may be the cause of this error.
+            // A mistake that was repaired may have caused this error.
             if found.is_empty() {
                 found.push(Mistake::Unusable(RecordError::Syntax(error)));
             }
@@ -130,7 +130,7 @@ fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
     let before = found.len();
     restrictions(&tags, expected, &mut found);
     key(&tags, expected, &mut found);
-    // Whatever else the verifier refuses.
+    // Any other error that the verifier reports.
     if found.iter().skip(before).all(|mistake| !is_error(mistake))
         && let Err(error) = Record::parse(text.as_bytes())
     {
@@ -143,7 +143,7 @@ fn is_error(mistake: &Mistake) -> bool {
     mistake.severity() == Severity::Error
 }
 
-/// What the record forbids.
+/// Mistakes in the restrictions of the record.
 fn restrictions(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     let lists = |value: &str, wanted: &[&str]| words(value).any(|word| wanted.contains(&word));
     if let Some(value) = tags.get("h").filter(|value| !lists(value, &["sha256"])) {
@@ -180,7 +180,7 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     let bytes = base64(&there);
     let holds =
         bytes.as_ref().and_then(|bytes| PublicKey::from_bytes(expected.key.algorithm(), bytes));
-    // Two texts may mean one key: a bare RSAPublicKey is taken everywhere.
+    // Two texts may hold the same key: a bare RSAPublicKey is also accepted.
     if holds.as_ref() != Some(expected.key) {
         found.push(match holds {
             _ if wanted.starts_with(&there) => {
@@ -205,13 +205,13 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     }
 }
 
-/// The selector on disk that a key belongs to.
+/// The selector on disk to which a key belongs.
 fn named(key: &PublicKey, expected: &Expected<'_>) -> Option<String> {
     let found = expected.others.iter().find(|(_, other)| other == key);
     found.map(|(selector, _)| selector.clone())
 }
 
-/// Whether a key begins as another one does, beyond what all RSA keys of one size have in common.
+/// Whether two keys have the same beginning, beyond the bytes that all RSA keys of one size share.
 fn alike(there: &str, wanted: &str) -> bool {
     there.bytes().zip(wanted.bytes()).take_while(|(a, b)| a == b).count() > 60
 }

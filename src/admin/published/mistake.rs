@@ -1,31 +1,31 @@
-//! What can be wrong with a published record, and how bad it is. Pure.
+//! The mistakes in published records, and their severities. Pure.
 
 use std::fmt;
 
 use crate::dkim::RecordError;
 use crate::report::chain;
 
-/// How much a mistake matters.
+/// The severity of a mistake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Severity {
     /// Good to know.
     Note,
-    /// Signatures verify, but something should be changed.
+    /// Signatures verify, but the record should be changed.
     Warning,
-    /// Signatures with the key do not verify, or not at every receiver.
+    /// Signatures with the key do not verify at all receivers.
     Error,
 }
 
-/// Something about a published record.
+/// A mistake in a published record, or a remark about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Mistake {
     /// More than one TXT record, of which this many are key records.
     SeveralRecords { count: usize, keys: usize },
     /// The pieces of one record, each published as a record.
     Pieces(usize),
-    /// Something else is published under the name: what it begins with.
+    /// Another record is published under the name; holds its beginning.
     NotAKey(String),
-    /// A record for something else: its kind, and the name that it belongs to.
+    /// Another kind of record, and the name where it belongs.
     Misplaced { what: &'static str, place: &'static str },
     /// The target of a CNAME record as text.
     Target(String),
@@ -33,23 +33,23 @@ pub(crate) enum Mistake {
     PrivateKey,
     /// A mistake in the text that `repair` can correct.
     Typo(Typo),
-    /// What else makes the record unusable.
+    /// Another error that makes the record unusable.
     Unusable(RecordError),
     /// p= contains WSP.
     BlankInKey,
     /// Only the first bytes of p= are published.
     Cut { there: usize, of: usize },
-    /// p= has an end, but the middle is missing or changed.
+    /// p= has its end, but the middle is missing or changed.
     Damaged,
     /// p= is empty.
     Revoked,
     /// k= is one type, the key on disk is of the other.
     KeyType { says: String, is: &'static str },
-    /// h= without sha256.
+    /// h= lacks sha256.
     Hash(String),
     /// s= without `*` and `email`.
     Service(String),
-    /// It holds another key; the selector on disk that the key belongs to, if any.
+    /// The record holds another key; holds the selector on disk to which that key belongs, if any.
     OtherKey(Option<String>),
     /// t=y
     Testing,
@@ -57,13 +57,13 @@ pub(crate) enum Mistake {
     Strict,
     /// t=s, where mail From below d= is signed too: harmless without i=.
     StrictAndSubdomains,
-    /// Few bits.
+    /// The key has too few bits.
     Weak(u32),
     /// The name is an alias.
     Alias(Vec<String>),
-    /// There is no record, but one under this name, to which the zone was appended.
+    /// The record is under this name, to which the zone was appended twice.
     Elsewhere(String),
-    /// There is no record, but one under another name than this one.
+    /// The record is under another name.
     Misnamed { found: String, name: String },
 }
 
@@ -95,7 +95,7 @@ impl Mistake {
         self.kind().0
     }
 
-    /// Its severity, and a name for scripts that never changes.
+    /// The severity, and a stable name for scripts.
     pub(super) fn kind(&self) -> (Severity, &'static str) {
         match self {
             Self::SeveralRecords { .. } => (Severity::Error, "several-records"),
@@ -126,7 +126,7 @@ impl Mistake {
 }
 
 impl Typo {
-    /// As that of [`Mistake::kind`].
+    /// See [`Mistake::kind`].
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Character(_) => "character",
@@ -149,7 +149,7 @@ impl fmt::Display for Mistake {
                 "{count} TXT records under the name, {keys} of them key records; publish only one"
             ),
             Self::Pieces(count) => format!(
-                "the record was published in {count} pieces, each a TXT record; \
+                "the record was published as {count} separate TXT records; \
                  publish one record of several strings"
             ),
             Self::NotAKey(begin) => {
@@ -164,7 +164,7 @@ impl fmt::Display for Mistake {
             Self::PrivateKey => PRIVATE.to_owned(),
             Self::Typo(typo) => typo.to_string(),
             Self::Unusable(error) => chain(error),
-            Self::BlankInKey => BLANK.to_owned(),
+            Self::BlankInKey => SPACE_IN_KEY.to_owned(),
             Self::Cut { there, of } => format!(
                 "p= is cut off after {there} of {of} characters; a TXT string holds 255, \
                  a longer record needs several strings"
@@ -205,14 +205,14 @@ impl fmt::Display for Mistake {
     }
 }
 
-const BLANK: &str = "a space inside p=; allowed, but not every verifier accepts it: \
+const SPACE_IN_KEY: &str = "a space inside p=; allowed, but not every verifier accepts it: \
     split the text into strings without adding spaces";
 const STRICT: &str =
     "t=s, but \"identity\" is of a subdomain: no signature verifies; remove one of them";
 const HARMLESS: &str = "t=s is harmless to mail From subdomains as long as \"identity\" is not set";
-/// What anyone reads is no secret any more.
+/// A published private key is no longer secret.
 const PRIVATE: &str = "the record has the PRIVATE key: anyone can sign for the domain; remove the record, \
-    and make a new key with dkimctl genkey";
+    and create a new key with dkimctl genkey";
 
 impl fmt::Display for Typo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

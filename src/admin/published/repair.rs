@@ -1,11 +1,11 @@
-//! Mistakes in the text of a record, found by correcting them. Pure.
+//! Finds mistakes in the text of a record by correcting them. Pure.
 
 use super::mistake::Typo;
 
 /// Tags of a record that people get wrong (§3.6.1, and g= of RFC 4871).
 const TAGS: [&str; 8] = ["v", "k", "h", "n", "p", "s", "t", "g"];
 
-/// The text without its mistakes, and the mistakes.
+/// The corrected text, and the mistakes.
 pub(crate) fn repair(text: &str) -> (String, Vec<Typo>) {
     let mut found = Vec::new();
     let mut text = text.to_owned();
@@ -15,7 +15,7 @@ pub(crate) fn repair(text: &str) -> (String, Vec<Typo>) {
     (text, found)
 }
 
-/// What comes along when text is copied from a web page or a letter.
+/// Invisible characters from text that was copied from a web page or a mail.
 fn characters(text: &str, found: &mut Vec<Typo>) -> String {
     let odd = |char: char| !char.is_ascii() || (char.is_ascii_control() && !is_wsp(char));
     let is_quote = |char: char| matches!(char, '\u{201c}'..='\u{201f}');
@@ -49,7 +49,7 @@ fn quotes(text: &str, found: &mut Vec<Typo>) -> String {
         return text.to_owned();
     }
     found.push(Typo::Quotes);
-    // Between two strings of a zone file there is nothing.
+    // The strings of a zone file are joined without separators.
     let pieces = text.split('"').enumerate();
     let is_between = |index: usize, piece: &str| {
         index.is_multiple_of(2) && piece.trim_matches(is_wsp).is_empty()
@@ -73,7 +73,7 @@ fn armor(text: &str, found: &mut Vec<Typo>) -> String {
     pieces.into_iter().filter(|piece| !is_line(piece)).collect()
 }
 
-/// Names of tags, and the values of v= and k=, in upper case where they are in lower case, and the other way round.
+/// Names of tags, and the values of v= and k=, in the wrong case.
 fn letters(text: &str, found: &mut Vec<Typo>) -> String {
     let repaired = text.split(';').map(|spec| {
         let Some((name, value)) = spec.split_once('=') else { return spec.to_owned() };
@@ -110,7 +110,7 @@ fn bare_key(text: &str, found: &mut Vec<Typo>) -> String {
     text.replacen(bare, &format!(" p={}", bare.trim_matches(is_wsp)), 1)
 }
 
-/// Whether a text is the base64 of a key, with any space in it.
+/// Whether a text is the base64 of a key, ignoring spaces.
 pub(super) fn is_base64(text: &str) -> bool {
     let text: String = text.chars().filter(|char| !is_wsp(*char)).collect();
     let digits = text.trim_end_matches('=');
@@ -118,7 +118,7 @@ pub(super) fn is_base64(text: &str) -> bool {
     digits.len() > 40 && text.len().saturating_sub(digits.len()) < 3 && digits.bytes().all(is_digit)
 }
 
-/// `;=rsa`: a name that a template or a shell has put nothing for.
+/// `;=rsa`: a name that a template or a shell has replaced by nothing.
 fn lost_names(text: &str, found: &mut Vec<Typo>) -> String {
     let repaired = text.split(';').map(|spec| {
         let Some(value) = spec.trim_matches(is_wsp).strip_prefix('=') else {
@@ -132,7 +132,7 @@ fn lost_names(text: &str, found: &mut Vec<Typo>) -> String {
     repaired.collect::<Vec<_>>().join(";")
 }
 
-/// The tag that a value is one of.
+/// The tag that a value belongs to.
 fn guess(value: &str) -> Option<&'static str> {
     match value {
         "DKIM1" => Some("v"),
@@ -145,7 +145,7 @@ fn guess(value: &str) -> Option<&'static str> {
     }
 }
 
-/// A tag that begins where another has not ended: `v=DKIM1 k=rsa`.
+/// A missing `;` between two tags: `v=DKIM1 k=rsa`.
 fn separators(text: &str, found: &mut Vec<Typo>) -> String {
     let mut repaired = Vec::new();
     for spec in text.split(';') {
@@ -160,7 +160,7 @@ fn separators(text: &str, found: &mut Vec<Typo>) -> String {
     repaired.join(";")
 }
 
-/// Where the value of a tag holds another tag: what is before it, its name, and all from its name on.
+/// Finds a tag inside the value of another tag: the text before it, its name, and the text from its name on.
 fn swallowed(spec: &str) -> Option<(&str, &'static str, &str)> {
     let (own, value) = spec.split_once('=')?;
     if own.trim_matches(is_wsp) == "n" {
@@ -171,7 +171,7 @@ fn swallowed(spec: &str) -> Option<(&str, &'static str, &str)> {
         let (head, tail) = spec.split_at_checked(begin.saturating_add(place))?;
         let (name, after) = tail.split_once('=')?;
         let name = TAGS.into_iter().find(|tag| *tag == name.trim_matches(is_wsp))?;
-        // The = at the end of base64 is no tag.
+        // The = at the end of base64 is not a tag.
         let has_value = !after.trim_matches(|char| is_wsp(char) || char == '=').is_empty();
         let value = head.get(begin..)?.trim_matches(is_wsp);
         let apart = head.ends_with(is_wsp);

@@ -26,7 +26,7 @@ pub(super) struct Count {
     /// Those that could not be looked at, and the exit code of the last one.
     failed: usize,
     code: u8,
-    trouble: usize,
+    unanswered: usize,
     waiting: usize,
 }
 
@@ -40,8 +40,8 @@ impl Count {
                 self.code = failure.code();
             }
             Ok(Turn { begins: None, reports }) if reports.is_empty() => one(&mut self.idle),
-            Ok(Turn { reports, .. }) if reports.iter().any(|report| report.trouble) => {
-                one(&mut self.trouble);
+            Ok(Turn { reports, .. }) if reports.iter().any(|report| report.unanswered) => {
+                one(&mut self.unanswered);
             }
             Ok(Turn { reports, .. })
                 if reports.iter().any(|report| report.rotation.stage == Stage::Pending) =>
@@ -53,18 +53,18 @@ impl Count {
     }
 
     pub(super) fn text(&self) -> String {
-        let Self { all, idle, failed, trouble, waiting, .. } = self;
+        let Self { all, idle, failed, unanswered, waiting, .. } = self;
         let rest = all
             .saturating_sub(idle.saturating_add(*failed))
-            .saturating_sub(trouble.saturating_add(*waiting));
+            .saturating_sub(unanswered.saturating_add(*waiting));
         format!(
             "{all} domains: {rest} went on, {idle} had nothing to do, {waiting} wait for a record, \
-             {trouble} with an error of DNS or of publishing, {failed} failed\n"
+             {unanswered} with an error of DNS or of publishing, {failed} failed\n"
         )
     }
 
     pub(super) fn exit_code(&self) -> ExitCode {
-        match (self.failed, self.trouble) {
+        match (self.failed, self.unanswered) {
             (0, 0) => ExitCode::SUCCESS,
             (0, _) => Failure::UNAVAILABLE.into(),
             (_, _) => self.code.into(),

@@ -1,7 +1,7 @@
-//! One rotation, taken as far as the DNS and the calendar let it go.
+//! Advances one rotation as far as DNS and its dates allow.
 //!
-//! Each effect can be done again: what a crash cuts off, the next run does. The domain files are changed
-//! before the state is, and a key is wiped after the state says so.
+//! Each step can be repeated, so that the next run completes what a crash interrupted. The domain files are changed before the
+//! state, and a key is wiped after the state was changed.
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
@@ -25,7 +25,7 @@ use crate::admin::template::Template;
 use crate::dkim::record::Owner;
 use crate::dkim::{PublicKey, Selector};
 
-/// What holds for all domains of one call.
+/// The settings for all domains of one call.
 pub(super) struct Run {
     pub(super) etc: PathBuf,
     pub(super) store: Store,
@@ -43,30 +43,30 @@ pub(super) struct Run {
     pub(super) is_dry: bool,
 }
 
-/// What became of one rotation.
+/// The report on one rotation.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) domain: String,
     #[serde(flatten)]
     pub(super) rotation: Rotation,
-    /// What was done, or would be.
+    /// The steps that were done, or would be.
     pub(super) done: Vec<Note>,
-    /// What each server of the zone has for the name that it depends on.
+    /// The answer of each server of the zone for the name that the next step depends on.
     pub(super) servers: Vec<Sight>,
-    /// What is to be published.
+    /// The record to publish.
     pub(super) publish: Option<TxtRecord>,
-    /// What it waits for.
+    /// The next step.
     pub(super) next: Note,
     /// Whether a server did not answer.
     #[serde(rename = "unavailable")]
-    pub(super) trouble: bool,
+    pub(super) unanswered: bool,
 }
 
 impl Report {
     /// What the administrator has to do.
     pub(super) fn finding(&self) -> Option<Finding> {
         let record = self.publish.as_ref()?;
-        let (severity, evidence) = match self.trouble {
+        let (severity, evidence) = match self.unanswered {
             true => (Severity::Error, "the DNS does not have the record of a key that signs"),
             false => (Severity::Warning, "the DNS does not have this record yet"),
         };
@@ -74,7 +74,7 @@ impl Report {
         Some(finding.about(&record.name))
     }
 
-    /// What a message tells of, in a form that stays the same until something else is to be told.
+    /// What a message reports, in a form that stays the same until there is something new.
     pub(super) fn mark(&self) -> String {
         let Rotation { old, new, stage, .. } = &self.rotation;
         format!("{old} {new} {}\n", stage.name())
@@ -102,7 +102,7 @@ impl Run {
 }
 
 impl Step<'_> {
-    /// Goes on with the rotation at that place of the state.
+    /// Advances the rotation at this index of the state.
     pub(super) fn go(mut self, state: &mut State, at: usize) -> Result<Report, Failure> {
         let Some(rotation) = state.rotations.get(at).cloned() else { return Ok(self.report) };
         let next = match rotation.stage {
@@ -131,7 +131,7 @@ impl Step<'_> {
         if !self.folder.key(&rotation.new).private.exists() {
             self.make_key(rotation, &configs)?;
             if self.run.is_dry {
-                self.report.next = Note::new("publish", "then its record is to be published");
+                self.report.next = Note::new("publish", "publish its record");
                 return Ok(None);
             }
         }
@@ -186,11 +186,11 @@ impl Step<'_> {
         self.report.next = match &self.report.publish {
             Some(_) => Note::new(
                 "publish",
-                "publish this record; once every server of the zone has it, the next run lets it sign",
+                "publish this record; once every server of the zone has it, the key signs after the next run",
             ),
             None => Note::new(
                 "wait",
-                "once every server of the zone has the record, the next run lets it sign",
+                "once every server of the zone has the record, the key signs after the next run",
             ),
         };
         Ok(false)
@@ -200,7 +200,7 @@ impl Step<'_> {
     fn sign(&mut self, rotation: &Rotation, configs: &[DomainConfig]) -> Result<Stage, Failure> {
         self.replace(configs, &rotation.old, &rotation.new)?;
         let until = self.run.now.after(self.run.keep);
-        let text = format!("every server has the key, so {} signs", rotation.new);
+        let text = format!("switched to {}: every server has its key", rotation.new);
         self.done("signs", text);
         self.stays_published(rotation, until);
         Ok(Stage::Retiring { until })
@@ -212,14 +212,14 @@ impl Step<'_> {
         if some_lack(&self.report.servers) {
             return self.fall_back(rotation);
         }
-        // A crash may have come between the domain files and the state.
+        // A crash may have happened between the two changes.
         self.replace(&self.configs()?, &rotation.old, &rotation.new)?;
         if !all(&self.report.servers, &Has::Key) || self.run.now < until {
             self.stays_published(rotation, until);
             return Ok(None);
         }
         let text = revoked_entry(&rotation.old, &self.folder.domain);
-        let done = format!("nothing signed by {} is on its way any more", rotation.old);
+        let done = format!("ended the retirement of {}: its mail has arrived", rotation.old);
         self.done("delivered", done);
         self.run.write(&self.folder.key(&rotation.old).record, &text)?;
         Ok(Some(Stage::Revoked))
@@ -227,32 +227,32 @@ impl Step<'_> {
 
     fn stays_published(&mut self, rotation: &Rotation, until: UtcTime) {
         let old = &rotation.old;
-        let text = format!("the record of {old} has to stay published until {until}");
+        let text = format!("keep the record of {old} published until {until}");
         self.report.next = Note::new("keep", text);
     }
 
-    /// The key that signs has vanished from the DNS: the old one is still there for that.
+    /// The record of the signing key has vanished from DNS, so the old key signs again.
     fn fall_back(&mut self, rotation: &Rotation) -> Result<Option<Stage>, Failure> {
         let (new, old) = (&rotation.new, &rotation.old);
         if self.publish(new)? {
             let key = self.public_key(new)?;
             self.report.servers = self.await_all(new, Some(&key), &Has::Key);
             if all(&self.report.servers, &Has::Key) {
-                self.report.next = Note::new("none", format!("{new} goes on signing"));
+                self.report.next = Note::new("none", format!("{new} still signs"));
                 return Ok(None);
             }
         }
         let key = self.public_key(old)?;
         if !all(&self.look(old, Some(&key)), &Has::Key) {
-            self.report.trouble = true;
+            self.report.unanswered = true;
             let text = format!(
-                "publish this record: {new} signs, and not every server has its key, nor that of {old}"
+                "publish this record: {new} signs, but some servers have neither its key nor that of {old}"
             );
             self.report.next = Note::new("publish", text);
             return Ok(None);
         }
         self.replace(&self.configs()?, new, old)?;
-        let text = format!("not every server has the key {new}, so {old} signs again");
+        let text = format!("switched back to {old}: not every server has the key {new}");
         self.done("fell-back", text);
         self.report.next = Note::new("publish", "publish this record");
         Ok(Some(Stage::Pending))
@@ -267,7 +267,7 @@ impl Step<'_> {
         let old = &rotation.old;
         let paths = self.folder.key(old);
         if paths.private.symlink_metadata().is_ok() {
-            self.done("wiped", format!("the key {old} is wiped"));
+            self.done("wiped", format!("wiped the key {old}"));
             if !self.run.is_dry {
                 self.run.store.wipe(&paths.private)?;
             }
@@ -278,7 +278,7 @@ impl Step<'_> {
             self.report.servers = self.await_all(old, None, &Has::Nothing);
         }
         if all(&self.report.servers, &Has::Nothing) {
-            self.done("ended", format!("the record of {old} is gone, and so is this"));
+            self.done("ended", format!("completed the rotation: the record of {old} was removed"));
             self.report.next = Note::new("none", "nothing");
             if !self.run.is_dry {
                 self.run.store.remove(&paths.record)?;
@@ -290,7 +290,7 @@ impl Step<'_> {
             self.report.next = Note::new("delete", text);
         } else {
             self.report.publish = Some(record);
-            let text = "publish this record in the place of the old one, or delete that";
+            let text = "replace the old record by this one, or delete it";
             self.report.next = Note::new("revoke", text);
         }
         Ok(self.report)
@@ -306,10 +306,10 @@ impl Step<'_> {
         self.run.index.again(&self.folder.domain)
     }
 
-    /// Makes the new key: of the type of the old one, with what the record of that says beside it.
+    /// Creates the new key, of the type of the old one and with the other tags of its record.
     fn make_key(&mut self, rotation: &Rotation, configs: &[DomainConfig]) -> Result<(), Failure> {
         let algorithm = self.public_key(&rotation.old)?.algorithm();
-        self.done("made", format!("the key {} ({algorithm}) is made", rotation.new));
+        self.done("made", format!("created the key {} ({algorithm})", rotation.new));
         if self.run.is_dry {
             return Ok(());
         }
@@ -319,7 +319,7 @@ impl Step<'_> {
         let key = NewKey::generate(algorithm, bits, terms)?;
         let entry = key.record.zone_entry(&rotation.new, &self.folder.domain, Owner::Relative)?;
         let files = self.folder.key(&rotation.new);
-        // A crash may have left that of a key which never was: the name is this rotation's.
+        // A crash may have left the record of a key that was not created; the name belongs to this rotation.
         self.run.write(&files.record, &entry)?;
         let (path, pem) = (&files.private, key.key.to_pkcs8_pem()?);
         self.run.store.files(&[NewFile { path, text: pem.as_bytes(), readers: Readers::Group }])
@@ -333,7 +333,7 @@ impl Step<'_> {
     fn look(&mut self, selector: &Selector, key: Option<&PublicKey>) -> Vec<Sight> {
         let sights =
             look(&self.run.publishing.dns, &selector.record_name(&self.folder.domain), key);
-        self.report.trouble |= some_unknown(&sights);
+        self.report.unanswered |= some_unknown(&sights);
         sights
     }
 
@@ -342,7 +342,7 @@ impl Step<'_> {
         let Publishing { dns, wait, .. } = &self.run.publishing;
         let name = selector.record_name(&self.folder.domain);
         let sights = await_all(dns, || look(dns, &name, key), has, *wait);
-        self.report.trouble |= some_unknown(&sights);
+        self.report.unanswered |= some_unknown(&sights);
         sights
     }
 
@@ -350,7 +350,7 @@ impl Step<'_> {
         TxtRecord::of_key(&self.folder.domain, selector, value)
     }
 
-    /// Publishes the record of a key, or notes that the administrator has to. Whether it was published.
+    /// Publishes the record of a key, or reports that the administrator has to. Returns whether it was published.
     fn publish(&mut self, selector: &Selector) -> Result<bool, Failure> {
         let record = self.record(selector, self.folder.key(selector).to_publish()?);
         let is_published = self.change(Change::Set, &record);
@@ -360,7 +360,7 @@ impl Step<'_> {
         Ok(is_published)
     }
 
-    /// Calls what publishes records on this host, if there is something.
+    /// Publishes a change with the configured command, if there is one.
     fn change(&mut self, change: Change, record: &TxtRecord) -> bool {
         let Some(publisher) = self.run.publishing.publisher.as_ref().filter(|_| !self.run.is_dry)
         else {
@@ -368,7 +368,7 @@ impl Step<'_> {
         };
         let (name, by) = (&record.name, publisher.name());
         let done = publisher.change(&self.run.publishing.dns, change, record);
-        self.report.trouble |= done.is_err();
+        self.report.unanswered |= done.is_err();
         let (code, text) = match (&done, change) {
             (Ok(()), Change::Set) => ("published", format!("{by} has published the record {name}")),
             (Ok(()), Change::Remove) => ("removed", format!("{by} has removed the record {name}")),
@@ -378,7 +378,7 @@ impl Step<'_> {
         done.is_ok()
     }
 
-    /// Lets one selector sign in the place of the other.
+    /// Replaces a selector in the domain files.
     fn replace(
         &mut self,
         configs: &[DomainConfig],
@@ -392,7 +392,7 @@ impl Step<'_> {
                 gone::forget(&self.run.store, &config.path, to)?;
             }
             self.run.write(&config.path, &text)?;
-            self.done("replaced", format!("{}: {from} is {to} now", config.path.display()));
+            self.done("replaced", format!("replaced {from} by {to} in {}", config.path.display()));
         }
         Ok(())
     }

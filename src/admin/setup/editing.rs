@@ -1,4 +1,4 @@
-//! The text of config.toml while `setup` changes it. What the administrator wrote stays.
+//! Edits the text of config.toml for `setup`. Values of the administrator stay.
 
 use std::path::Path;
 
@@ -9,17 +9,17 @@ use super::host::{self, Host};
 use crate::admin::output::Failure;
 use crate::config;
 
-/// What a host without config.toml gets, and what stands in it beside the keys.
+/// The config.toml for a host without one, with its comments.
 pub(super) const EXAMPLE: &str = include_str!("../../../packaging/etc/config.toml");
 
-/// A key, and what became of it.
+/// A key, and how it was changed.
 #[derive(Debug, Serialize)]
 pub(super) struct Outcome {
     key: &'static str,
-    /// What the file says now.
+    /// The current value.
     #[serde(serialize_with = "as_json")]
     value: Option<Value>,
-    /// What it said before, where that is something else.
+    /// The previous value, if it differs.
     #[serde(serialize_with = "as_json", skip_serializing_if = "Option::is_none")]
     before: Option<Value>,
     /// Whether it was set.
@@ -40,7 +40,7 @@ fn as_json<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Erro
 }
 
 impl Outcome {
-    /// Lines of TOML that may be copied into the file.
+    /// Lines of TOML that can be copied into the file.
     pub(super) fn toml(&self) -> String {
         let Self { key, value, before, .. } = self;
         match (value, before) {
@@ -52,11 +52,11 @@ impl Outcome {
     }
 }
 
-/// The text of config.toml on its way.
+/// The text of config.toml while it is edited.
 pub(super) struct Editing {
     pub(super) text: String,
     document: DocumentMut,
-    /// Nobody wrote it but us.
+    /// Whether `setup` itself wrote it.
     is_new: bool,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) notes: Vec<String>,
@@ -69,7 +69,7 @@ impl Editing {
         Ok(Self { text, document, is_new, outcomes: Vec::new(), notes: Vec::new() })
     }
 
-    /// Refuses a text that the wrapper would refuse.
+    /// An error if the wrapper would reject the text.
     pub(super) fn check(&self, path: &Path) -> Result<(), Failure> {
         let parsed = config::Host::parse(&self.text);
         parsed

@@ -121,7 +121,7 @@ const ASIDE: &str = USUAL[2];
 /// The places that the wrapper is going to take.
 const PLACES: [&str; 2] = ["/usr/sbin/sendmail", "/usr/lib/sendmail"];
 
-/// Whether that is a sendmail, and not the wrapper under whatever name.
+/// Whether this is a sendmail program, and not the wrapper under any name.
 pub(super) fn is_real(path: &Path) -> bool {
     let Ok(found) = fs::metadata(path) else { return false };
     if !found.is_file() || found.permissions().mode() & 0o111 == 0 {

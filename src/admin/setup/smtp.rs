@@ -274,7 +274,7 @@ impl Plan {
         }
         if run_program("postfix", &["status"]).is_ok_and(|output| output.status.success()) {
             succeeded("postfix", &["reload"], run_program("postfix", &["reload"]))?;
-            self.notes.push("Postfix was told to read its settings again".to_owned());
+            self.notes.push("Postfix has reloaded its settings".to_owned());
         }
         Ok(())
     }

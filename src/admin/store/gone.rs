@@ -17,7 +17,7 @@ const HEAD: &str = "\
 # (on_missing_record = \"skip\" in config.toml or the domain file).
 ";
 
-/// The path of the file beside a domain file.
+/// The path of the file for a domain file, in the same folder.
 fn path(file: &Path) -> PathBuf {
     file.with_extension(GONE)
 }
@@ -50,7 +50,7 @@ pub(crate) fn write(
     store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
 }
 
-/// A key signs from now on, whatever was found of an earlier one of its name.
+/// A key signs from now on, even if the record of an earlier key of this name is gone.
 ///
 /// # Errors
 /// As those of [`write()`].
@@ -59,7 +59,7 @@ pub(crate) fn forget(store: &Store, file: &Path, selector: &Selector) -> Result<
     if selectors.remove(selector) { write(store, file, &selectors) } else { Ok(()) }
 }
 
-/// Removes all such files but those beside these domain files.
+/// Removes all such files except those of these domain files.
 ///
 /// # Errors
 /// As those of [`write()`].

@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_key_for_the_fast_crate_signs_by_the_other() {
+    fn keys_that_the_fast_crate_does_not_support_sign_with_the_other() {
         for pem in OTHERS {
             let (key, rsa) = rsa(pem);
             let text = random_text();

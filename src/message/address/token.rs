@@ -3,7 +3,7 @@
 use std::fmt;
 
 use crate::message::limits::MOST_TOKENS;
-use crate::message::syntax::{comment, domain_literal, has_odd_blank, is_fws, quoted_string};
+use crate::message::syntax::{comment, domain_literal, has_odd_whitespace, is_fws, quoted_string};
 
 /// Why it is not certain what Postfix does with an address field.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,7 +70,7 @@ const SPECIALS: &[u8] = b"()<>@,;:\\\".[]|%!";
 
 /// All tokens of `value`, in order.
 pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
-    if has_odd_blank(value) {
+    if has_odd_whitespace(value) {
         return Err(Unstable::OddBlank);
     }
     let mut tokens = Vec::new();

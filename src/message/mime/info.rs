@@ -48,7 +48,7 @@ pub struct Boundary {
 pub enum Seal {
     /// A signature in its header, over all that is in it.
     Whole,
-    /// A signature beside its first part, over that part (RFC 1847 §2.1).
+    /// A signature after its first part, over that part (RFC 1847 §2.1).
     FirstPart,
     /// The decoded content of each leaf is encrypted or signed, in any Content-Transfer-Encoding.
     Content,

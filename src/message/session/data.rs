@@ -171,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn a_dot_with_company_is_text() {
+    fn a_dot_with_other_text_is_text() {
         for text in
             ["..\r\n", ".x\r\n.y\r\n", "x.\r\n .\r\n", ".\rx\r\n", "\r.\r\n", "x\r\n\r.\r\n"]
         {
@@ -233,13 +233,13 @@ mod tests {
     }
 
     #[test]
-    fn lines_are_written_with_cr_lf_and_stuffed() {
+    fn lines_are_written_with_cr_lf_and_dot_stuffing() {
         let text = b".a\n..\nx.\n\n.";
         for size in 1..text.len() {
-            let mut stuffing = DotStuffing::default();
+            let mut writer = DotStuffing::default();
             let mut out = Vec::new();
             for piece in text.chunks(size) {
-                stuffing.feed(piece, &mut out);
+                writer.feed(piece, &mut out);
             }
             assert_eq!(out, b"..a\r\n...\r\nx.\r\n\r\n..");
         }

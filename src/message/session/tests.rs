@@ -129,7 +129,7 @@ fn replies_of_many_lines_count_once() {
 }
 
 #[test]
-fn news_is_no_answer() {
+fn an_informational_reply_answers_no_command() {
     let (heard, _) = hear(&[
         GREETING,
         Client("VERB\r\nDATA\r\nx\r\n.\r\n"),
@@ -195,7 +195,7 @@ fn the_envelope_sender_is_that_of_the_mail_that_was_accepted() {
 }
 
 #[test]
-fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
+fn after_bdat_starttls_or_354_for_other_commands_the_session_is_not_followed() {
     let (heard, _) = hear(&[
         GREETING,
         Client("BDAT 6 LAST\r\nDATA\r\nDATA\r\nx\r\n.\r\n"),
@@ -220,7 +220,7 @@ fn bdat_starttls_and_text_for_other_commands_end_the_looking() {
 }
 
 #[test]
-fn an_end_that_is_none_for_some_servers_is_passed_on_and_ends_the_looking() {
+fn after_an_ambiguous_end_of_data_the_session_is_not_followed() {
     let text = "x\n.\nMAIL FROM:<evil@x>\r\nDATA\r\nx\r\n.\r\n";
     let (heard, _) = hear(&[GREETING, Client("DATA\r\n"), Server("354 go\r\n"), Client(text)]);
     assert_eq!(heard.not_followed, Some(NotFollowed::AmbiguousEnd));
@@ -257,7 +257,7 @@ fn after_a_reply_too_few_text_is_passed_on() {
 }
 
 #[test]
-fn another_server_is_told_the_name_and_its_answers_are_kept() {
+fn a_new_server_gets_the_ehlo_name_and_its_replies_are_hidden() {
     let (_, mut session) = hear(&[
         GREETING,
         Client("EHLO me\r\n"),

@@ -334,7 +334,7 @@ mod tests {
     }
 
     #[test]
-    fn each_byte_is_plain_or_not_wherever_it_stands() {
+    fn each_byte_is_plain_or_not_at_any_place() {
         for byte in 0..=u8::MAX {
             let is_plain = (32..=126).contains(&byte) && byte != b'=';
             for before in 0..20 {
@@ -416,7 +416,7 @@ mod tests {
     }
 
     #[test]
-    fn base64_is_wrapped_anew() {
+    fn base64_is_rewrapped() {
         let rewrap = Encoder::Rewrap(Rows::default());
         let text = encoded(
             &rewrap,

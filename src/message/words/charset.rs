@@ -265,7 +265,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hint_that_cannot_be_is_none() {
+    fn an_impossible_hint_is_ignored() {
         assert_eq!(of(b"\x82\xa0", Some("shift_jis")), "shift_jis");
         assert_eq!(of(b"\x82 ", Some("shift_jis")), "unknown-8bit");
         assert_eq!(of(b"\xc4\xe3\x81\x30\x81\x30", Some("gb18030")), "gb18030");

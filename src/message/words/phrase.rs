@@ -279,7 +279,7 @@ mod tests {
     }
 
     #[test]
-    fn a_raw_special_in_or_beside_an_encoded_word_is_part_of_the_name() {
+    fn a_raw_special_in_or_next_to_an_encoded_word_is_part_of_the_name() {
         for (body, wanted) in [
             (
                 "A =?utf-8?q?v=C3=A9ry?= long name and, comma <a@x.test>",

@@ -25,9 +25,9 @@ fn completed((local, domain): &(Vec<u8>, Option<Vec<u8>>)) -> (Vec<u8>, Vec<u8>)
         Some(domain) => (local.clone(), domain.clone()),
         None if local.is_empty() => return (Vec::new(), Vec::new()),
         None if local.starts_with(b"\"") => (local.clone(), b"origin.example".to_vec()),
-        None => match local.iter().position(|octet| *octet == b'!') {
+        None => match local.iter().position(|byte| *byte == b'!') {
             Some(at) => (local[at + 1..].to_vec(), local[..at].to_vec()),
-            None => match local.iter().rposition(|octet| *octet == b'%') {
+            None => match local.iter().rposition(|byte| *byte == b'%') {
                 Some(at) => (local[..at].to_vec(), local[at + 1..].to_vec()),
                 None => (local.clone(), b"origin.example".to_vec()),
             },
@@ -64,7 +64,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         for (local, domain) in &found {
             assert!(domain.is_some() || local.is_empty(), "no domain: {}", sent.escape_ascii());
             // Without quotes it is a dot-atom (RFC 5322 §3.4.1).
-            let mut atoms = local.split(|octet| *octet == b'.');
+            let mut atoms = local.split(|byte| *byte == b'.');
             let is_quoted = local.starts_with(b"\"") || domain.is_none();
             assert!(is_quoted || atoms.all(|atom| !atom.is_empty()), "{}", sent.escape_ascii());
         }

@@ -7,7 +7,7 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 
 use sendmail_dkim::argv::{LoneDot, Mode, Submission};
 
-/// What Postfix gives to getopt, beside the `+`.
+/// The options that Postfix passes to getopt, without the `+`.
 const OPTIONS: &[u8] = b"A:B:C:F:GIL:N:O:R:UV:X:b:ce:f:h:imno:p:r:q:tvx";
 
 type Given = (u8, Option<Vec<u8>>);
@@ -112,7 +112,7 @@ fn again(given: &[Given], rest: &[Vec<u8>], joined: bool) -> Vec<OsString> {
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // A word a line.
-    let words = input.split(|octet| *octet == b'\n').map(|word| OsString::from_vec(word.to_vec()));
+    let words = input.split(|byte| *byte == b'\n').map(|word| OsString::from_vec(word.to_vec()));
     let mut argv: Vec<OsString> = words.collect();
     argv.insert(0, "/usr/sbin/sendmail".into());
     let mode = Mode::parse(&argv);

@@ -1,5 +1,5 @@
-//! Nobody answers for the mail of two domains, however they are written; and who answers does not change when a field
-//! is unfolded, or has an address in quotes or a comment.
+//! Mail of two domains has no author domain, however they are written; and the author domain does not change when a field is
+//! unfolded, or has an address in quotes or a comment.
 #![no_main]
 
 use sendmail_dkim::dkim::{Domain, Field, Header};
@@ -26,7 +26,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some(Ok(one)) = author(input) else { return };
     assert!(input.contains(&b'@'));
     assert_eq!(Domain::parse(one.domain().as_str()).as_ref(), Ok(one.domain()));
-    let unfolded: Vec<u8> = input.iter().filter(|octet| **octet != b'\n').copied().collect();
+    let unfolded: Vec<u8> = input.iter().filter(|byte| **byte != b'\n').copied().collect();
     // A quoted string may be folded inside.
     let domain =
         |author: Option<Result<Author, NoAuthor>>| author?.ok().map(|one| one.domain().clone());
@@ -38,9 +38,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
             assert_eq!(one.domain(), both.domain());
         }
     }
-    // What a reader is shown of an address inside of quotes or a comment is nobody's.
-    for beside in [b"\"a@evil.example\" <".as_slice(), b"(a@evil.example) <"] {
-        if let Some(Ok(quoted)) = author(&[beside, input, b">"].concat()) {
+    // An address inside quotes or a comment is not an author.
+    for before in [b"\"a@evil.example\" <".as_slice(), b"(a@evil.example) <"] {
+        if let Some(Ok(quoted)) = author(&[before, input, b">"].concat()) {
             assert_eq!(quoted.domain(), one.domain());
         }
     }

@@ -7,32 +7,32 @@ use sendmail_dkim::dkim::{BodyHasher, Canon, Field};
 use sendmail_dkim_fuzz::{crlf, pieces};
 
 fn body(canon: Canon, pieces: &[&[u8]]) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     let mut body = Body::new(canon);
-    let mut sink = |piece: &[u8]| octets.extend_from_slice(piece);
+    let mut sink = |piece: &[u8]| bytes.extend_from_slice(piece);
     pieces.iter().for_each(|piece| body.update(piece, &mut sink));
     body.finish(&mut sink);
-    octets
+    bytes
 }
 
-fn field(canon: Canon, octets: &[u8]) -> Vec<u8> {
+fn field(canon: Canon, bytes: &[u8]) -> Vec<u8> {
     let mut canonical = Vec::new();
-    canon.field(octets, |piece| canonical.extend_from_slice(piece));
+    canon.field(bytes, |piece| canonical.extend_from_slice(piece));
     canonical
 }
 
 fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let lines = text.split_inclusive(|octet| *octet == b'\n');
+    let lines = text.split_inclusive(|byte| *byte == b'\n');
     lines.map(|line| match line.strip_suffix(b"\n") {
         Some(line) => line.strip_suffix(b"\r").unwrap_or(line),
         None => line,
     })
 }
 
-/// One space for each run of blanks, and none at the end.
+/// One space for each run of whitespace, and none at the end.
 fn reduced(line: &[u8]) -> Vec<u8> {
-    let is_blank = |octet: &u8| matches!(octet, b' ' | b'\t');
-    let words = line.split(is_blank).enumerate();
+    let is_wsp = |byte: &u8| matches!(byte, b' ' | b'\t');
+    let words = line.split(is_wsp).enumerate();
     let words = words.filter(|(at, word)| *at == 0 || !word.is_empty());
     let words: Vec<&[u8]> = words.map(|(_, word)| word).collect();
     words.join(b" ".as_slice())
@@ -83,7 +83,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     }
     assert_eq!(relaxed, field(Canon::Relaxed, &simple));
     let unfolded = lines(input).collect::<Vec<_>>().concat();
-    let colon = unfolded.iter().position(|octet| *octet == b':').expect("a field has one");
+    let colon = unfolded.iter().position(|byte| *byte == b':').expect("a field has one");
     let name = unfolded[..colon].trim_ascii_end().to_ascii_lowercase();
     let value = reduced(&unfolded[colon + 1..]);
     let value = value.strip_prefix(b" ").unwrap_or(&value);

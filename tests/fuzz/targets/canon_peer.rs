@@ -10,10 +10,10 @@ use viadkim::signature::CanonicalizationAlgorithm as Peer;
 
 fn peers_body(peer: Peer, pieces: &[&[u8]]) -> Vec<u8> {
     let mut body = BodyCanonicalizer::new(peer);
-    let mut octets = Vec::new();
-    pieces.iter().for_each(|piece| octets.extend_from_slice(&body.canonicalize_chunk(piece)));
-    octets.extend_from_slice(&body.finish());
-    octets
+    let mut bytes = Vec::new();
+    pieces.iter().for_each(|piece| bytes.extend_from_slice(&body.canonicalize_chunk(piece)));
+    bytes.extend_from_slice(&body.finish());
+    bytes
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
@@ -26,11 +26,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         hashed.finish(&mut sink);
         assert_eq!(ours, peers_body(peer, &pieces(&crlf(body))), "{canon} body");
         for field in header.fields() {
-            let octets = crlf(field.bytes());
-            let octets = octets.strip_suffix(b"\r\n").expect("a field ends a line");
+            let bytes = crlf(field.bytes());
+            let bytes = bytes.strip_suffix(b"\r\n").expect("a field ends a line");
             let (name, value) =
-                octets.split_at(octets.iter().position(|octet| *octet == b':').expect("a colon"));
-            // The peer takes no blank before the colon, and no empty line of a field.
+                bytes.split_at(bytes.iter().position(|byte| *byte == b':').expect("a colon"));
+            // The peer accepts no space before the colon, and no empty line in a field.
             if name != field.name() || FieldBody::new(&value[1..]).is_err() {
                 continue;
             }

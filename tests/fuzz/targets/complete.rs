@@ -1,5 +1,5 @@
-//! A completed header has all the fields that there were and those that have to be, and nothing is left to do to it; a
-//! text in encoded words is the text that it was; and From is who sends, where nobody said.
+//! A completed header has all the fields that there were and those that have to be, and nothing is left to do to it; a text in
+//! encoded words is the text that it was; and a missing From names the sender.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -23,41 +23,41 @@ fn completed(mut header: Header, submitter: &Submitter) -> (Header, Vec<FieldNam
 }
 
 fn relaxed(field: &Field) -> Vec<u8> {
-    let mut octets = Vec::new();
-    Canon::Relaxed.field(field.bytes(), |piece| octets.extend_from_slice(piece));
-    octets
+    let mut bytes = Vec::new();
+    Canon::Relaxed.field(field.bytes(), |piece| bytes.extend_from_slice(piece));
+    bytes
 }
 
 /// An encoded word (RFC 2047 §2).
 fn word(text: &[u8]) -> Option<Vec<u8>> {
     let inner = text.strip_prefix(b"=?")?.strip_suffix(b"?=")?;
-    let parts: Vec<&[u8]> = inner.split(|octet| *octet == b'?').collect();
+    let parts: Vec<&[u8]> = inner.split(|byte| *byte == b'?').collect();
     let [_, encoding, text] = parts.as_slice() else { return None };
     match *encoding {
         b"B" => BASE64_STANDARD.decode(text).ok(),
         b"Q" => {
-            let mut octets = Vec::new();
+            let mut bytes = Vec::new();
             let mut rest = *text;
             while let Some((first, behind)) = rest.split_first() {
                 let hex = behind.get(..2).filter(|_| *first == b'=');
-                octets.push(match hex {
+                bytes.push(match hex {
                     Some(hex) => u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()?,
                     None if *first == b'_' => b' ',
                     None => *first,
                 });
                 rest = &behind[if hex.is_some() { 2 } else { 0 }..];
             }
-            Some(octets)
+            Some(bytes)
         }
         _ => None,
     }
 }
 
-/// The text of an unstructured field, without its blanks: where those stand is not what counts here.
+/// The text of an unstructured field without whitespace, whose places do not matter here.
 fn shown(value: &[u8]) -> Vec<u8> {
     let words = value.split(u8::is_ascii_whitespace);
     let words = words.flat_map(|text| word(text).unwrap_or_else(|| text.to_vec()));
-    words.filter(|octet| !octet.is_ascii_whitespace()).collect()
+    words.filter(|byte| !byte.is_ascii_whitespace()).collect()
 }
 
 /// The fields that hold addresses and are completed.
@@ -94,7 +94,7 @@ fn check_addresses(before: &Field, after: &Field) {
     for (local, domain) in is.difference(&was) {
         let is_completed = domain.ends_with(".example") || local.is_empty();
         // `host!user` and `user%host` are turned around.
-        let is_turned = before.bytes().iter().any(|octet| b"!%".contains(octet));
+        let is_turned = before.bytes().iter().any(|byte| b"!%".contains(byte));
         assert!(is_completed || is_turned, "{local}@{domain} is new: {before:?} {after:?}");
     }
 }
@@ -119,16 +119,16 @@ fn check_field(before: &Field, after: &Field, is_stable: bool, is_signed: bool) 
         }
     }
     if is_stable {
-        let octets = after.bytes();
-        assert!(!octets.iter().any(|octet| matches!(octet, 0 | b'\r' | 0x0b | 0x0c)), "{after:?}");
-        assert!(octets.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE));
+        let bytes = after.bytes();
+        assert!(!bytes.iter().any(|byte| matches!(byte, 0 | b'\r' | 0x0b | 0x0c)), "{after:?}");
+        assert!(bytes.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE));
     }
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // Two lines behind the header are the envelope sender and the full name.
     let (section, rest) = parts(input);
-    let mut lines = rest.split(|octet| *octet == b'\n').map(<[u8]>::to_vec);
+    let mut lines = rest.split(|byte| *byte == b'\n').map(<[u8]>::to_vec);
     let submitter = Submitter {
         envelope_sender: lines.next(),
         login: Some("www".to_owned()),
@@ -159,7 +159,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         && let Some(sender) = submitter.envelope_sender.as_deref()
         && let Ok(sender) = std::str::from_utf8(sender)
         && let Some((local, domain)) = sender.rsplit_once('@')
-        && local.bytes().all(|octet| octet.is_ascii_alphanumeric())
+        && local.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && let Ok(domain) = Domain::parse(domain)
         && domain.as_str().contains('.')
     {

@@ -1,5 +1,5 @@
-//! An error of config.toml names a line that there is, and the right one; a text that can be read says to `salvage` what
-//! it says to the parser; and what it wants to be signed can be.
+//! An error of config.toml names a line that there is, and the right one; a text that can be read says to `salvage` what it says
+//! to the parser; and all fields that it names can be signed.
 #![no_main]
 
 #[path = "../place.rs"]

@@ -47,7 +47,7 @@ const KINDS: [Kind; 10] = [
 
 fuzz_target!(|input: &[u8]| -> Corpus {
     let Some((kind, form)) = input.split_first() else { return Corpus::Reject };
-    let mut parts = form.splitn(3, |octet| *octet == 0xfe);
+    let mut parts = form.splitn(3, |byte| *byte == 0xfe);
     let (Some(before), Some(unit)) = (parts.next(), parts.next()) else { return Corpus::Reject };
     if unit.is_empty() {
         return Corpus::Reject;

@@ -1,6 +1,6 @@
-//! Replies of DNS servers, whatever their bytes: the key record that is taken from them is one of those in a TXT record, its
-//! strings joined, and no more aliases are followed than the limit says. The record of a reply as servers make it is read
-//! byte for byte, however it is cut into strings.
+//! Replies of DNS servers, with any bytes: the key record that is taken from them is one of those in a TXT record, its strings
+//! joined, and no more aliases are followed than the limit says. The record of a reply as servers make it is read byte for byte,
+//! however it is cut into strings.
 #![no_main]
 
 use sendmail_dkim::admin::fuzzing::answered;
@@ -57,7 +57,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let one = record(NAME, 16, &strings(text));
     let (aliases, found) = answered(NAME, &[&reply(&[one])]);
     assert_eq!((aliases, found), (Vec::new(), Lookup::Found(text.to_vec())));
-    let lines: Vec<&[u8]> = text.split(|octet| *octet == b'\n').take(5).collect();
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').take(5).collect();
     let records: Vec<_> = lines.iter().map(|line| record(NAME, 16, &strings(line))).collect();
     let (_, found) = answered(NAME, &[&reply(&records)]);
     let key = lines.iter().find(|line| Record::parse(line).is_ok()).unwrap_or(&lines[0]);

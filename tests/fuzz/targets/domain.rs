@@ -7,9 +7,7 @@ fn check(name: &str) {
     assert!(name.len() <= 253 && !name.is_empty());
     for label in name.split('.') {
         assert!(!label.is_empty() && label.len() <= 63);
-        assert!(
-            label.bytes().all(|octet| matches!(octet, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_'))
-        );
+        assert!(label.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-' | b'_')));
         assert!(!label.starts_with('-') && !label.ends_with('-'));
     }
 }

@@ -34,7 +34,7 @@ fn check(file: &DomainFile, name: Option<&Domain>) {
     }
     let Some(rule) = file.rules.first() else { return };
     let from = format!("{}@{}", rule.local, rule.domain);
-    let is_plain = rule.local.bytes().all(|octet| octet.is_ascii_alphanumeric());
+    let is_plain = rule.local.bytes().all(|byte| byte.is_ascii_alphanumeric());
     if is_plain
         && may_sign
         && let Decision::Sign(plan) = decide(file, name, &from, &caller)

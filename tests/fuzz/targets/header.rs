@@ -10,7 +10,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         Ok(header) => header,
         Err(error) => {
             // All before the line that is none can be read, and with it nothing.
-            let lines: Vec<&[u8]> = input.split_inclusive(|octet| *octet == b'\n').collect();
+            let lines: Vec<&[u8]> = input.split_inclusive(|byte| *byte == b'\n').collect();
             let (before, behind) = lines.split_at(error.line - 1);
             assert!(Header::parse(&before.concat()).is_ok());
             assert!(Header::parse(behind[0]).is_err() || behind[0].starts_with(b" "));
@@ -23,8 +23,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     for (at, field) in fields.iter().enumerate() {
         assert_eq!(Field::parse(field.bytes()).as_ref(), Ok(field));
         assert!(field.bytes().starts_with(field.name()) && field.bytes().ends_with(field.value()));
-        let octets = |fields: &[Field]| Header::new(fields.to_vec()).bytes();
-        let (above, below) = (octets(&fields[..at]), octets(&fields[at..]));
+        let bytes = |fields: &[Field]| Header::new(fields.to_vec()).bytes();
+        let (above, below) = (bytes(&fields[..at]), bytes(&fields[at..]));
         // The cost of this grows with the square of the number of fields.
         if fields.len() < 20 {
             assert_eq!(Header::parse(&above).expect("a header").fields(), &fields[..at]);

@@ -1,5 +1,5 @@
-//! Whatever an OpenDKIM set-up says: each domain file that is made of it can be read, and the set-up is read the same
-//! with other line ends.
+//! For any OpenDKIM configuration: each domain file that is made of it can be read, and the set-up is read the same with other
+//! line ends.
 #![no_main]
 
 use std::collections::BTreeMap;

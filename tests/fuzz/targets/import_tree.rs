@@ -1,4 +1,4 @@
-//! A whole OpenDKIM set-up on disk, whatever its files say, is imported as `dkimctl import` does it: nothing but the new tree
+//! A whole OpenDKIM configuration on disk, with any files, is imported as `dkimctl import` does it: nothing but the new tree
 //! changes, all that is written can be read by the wrapper, and a second import finds nothing to do.
 #![no_main]
 

@@ -1,5 +1,5 @@
-//! A key that can be read is the same key when it is written and read again, in whatever frame it comes; its public half
-//! too; and the two belong together.
+//! A key that can be read is the same key when it is written and read again, in any PEM frame; its public half too; and the two
+//! belong together.
 #![no_main]
 
 use base64::prelude::*;
@@ -46,7 +46,7 @@ fn check(pem: &[u8]) -> Result<(), KeyError> {
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let _ = check(input);
-    // The octets of a key, which chance finds more in than in their base64.
+    // The bytes of a key, which chance finds more in than in their base64.
     let der = BASE64_STANDARD.encode(input);
     for label in ["RSA PRIVATE KEY", "PRIVATE KEY"] {
         let _ =
@@ -54,8 +54,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     }
     for algorithm in Algorithm::ALL {
         if let Some(key) = PublicKey::from_bytes(algorithm, input) {
-            let octets = BASE64_STANDARD.decode(key.to_base64().expect("base64")).expect("base64");
-            assert_eq!(PublicKey::from_bytes(algorithm, &octets).as_ref(), Some(&key));
+            let bytes = BASE64_STANDARD.decode(key.to_base64().expect("base64")).expect("base64");
+            assert_eq!(PublicKey::from_bytes(algorithm, &bytes).as_ref(), Some(&key));
             assert_eq!(key.algorithm(), algorithm);
         }
     }

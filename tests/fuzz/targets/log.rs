@@ -1,5 +1,5 @@
-//! Whatever a message, its author or a file of the configuration says: the entry in the log is one line of a bounded length,
-//! without control characters, and its parts can be told apart.
+//! For any message, author and configuration file: the entry in the log is one line of a bounded length, without control
+//! characters, and its parts can be separated.
 #![no_main]
 
 use sendmail_dkim::config::{DomainFile, Host, Signing};

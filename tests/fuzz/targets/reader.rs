@@ -39,10 +39,10 @@ fn read(mut reader: Reader, pieces: &[&[u8]]) -> Option<Read> {
 
 /// Each line with an LF at its end, and without CRs before that in the last piece of it.
 fn lines(input: &[u8]) -> Vec<Vec<u8>> {
-    let lines = input.split_inclusive(|octet| *octet == b'\n');
+    let lines = input.split_inclusive(|byte| *byte == b'\n');
     let line = |line: &[u8]| {
         let text = line.strip_suffix(b"\n").unwrap_or(line);
-        let length = text.iter().rposition(|octet| *octet != b'\r').map_or(0, |last| last + 1);
+        let length = text.iter().rposition(|byte| *byte != b'\r').map_or(0, |last| last + 1);
         [&text[..length.max(text.len() - text.len() % 2048)], b"\n"].concat()
     };
     lines.map(line).collect()
@@ -50,25 +50,25 @@ fn lines(input: &[u8]) -> Vec<Vec<u8>> {
 
 /// A whole line that an mbox puts before a message, and that Postfix sees as one.
 fn is_from_line(line: &[u8]) -> bool {
-    let quoted = line.iter().take_while(|octet| **octet == b'>').count();
+    let quoted = line.iter().take_while(|byte| **byte == b'>').count();
     line[quoted..].starts_with(b"From ") && line.ends_with(b"\n") && line.len() <= 2048
 }
 
 /// What was read is what was there.
 fn check(input: &[u8], lone_dot: LoneDot, read: &Read) {
     let mut input = &input[..read.end.unwrap_or(input.len())];
-    while let Some(line) = input.split_inclusive(|octet| *octet == b'\n').next()
+    while let Some(line) = input.split_inclusive(|byte| *byte == b'\n').next()
         && is_from_line(line)
     {
         input = &input[line.len()..];
     }
     let mut lines = lines(input);
-    // A dot and nothing else behind the last line end is a line of one dot, too.
+    // A dot and nothing else behind the last line end is a line containing a single dot, too.
     let is_dot = input == b"." || input.ends_with(b"\n.");
     if read.end.is_some() || (is_dot && lone_dot == LoneDot::Ends) {
         assert_eq!(lines.pop().as_deref(), Some(b".\n".as_slice()));
     }
-    let header = read.header.iter().filter(|octet| **octet == b'\n').count();
+    let header = read.header.iter().filter(|byte| **byte == b'\n').count();
     let body = lines.split_off(header);
     assert_eq!(lines.concat(), read.header);
     let body = body.concat();

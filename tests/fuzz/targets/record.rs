@@ -10,7 +10,7 @@ fn check(record: &Record) {
     assert_eq!(Record::parse(text.as_bytes()).as_ref(), Ok(record), "{text}");
 }
 
-/// All that stands in quotes, as a name server reads it.
+/// The text in quotes, as a name server reads it.
 fn strings(entry: &str) -> String {
     let mut text = String::new();
     let mut chars = entry.chars();

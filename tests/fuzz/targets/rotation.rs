@@ -1,5 +1,5 @@
-//! Whatever `rotation.toml` says: an error names a line that there is, and the right one; and what is written for the rotations
-//! in it is what another reading of the file gives, and what reads the same again.
+//! For any `rotation.toml`: an error names an existing line, the right one; and what is written for the rotations in it is what
+//! another reading of the file gives, and what reads the same again.
 #![no_main]
 
 #[path = "../place.rs"]

@@ -1,5 +1,5 @@
-//! Whatever a client says, in whatever pieces, and whatever a server answers: each sees what it would see
-//! without us, but for the messages that are replaced.
+//! For any client, any pieces and any replies of a server: each side sees what it would see without the wrapper, except for the
+//! messages that are replaced.
 #![no_main]
 
 #[path = "../../it/session/model.rs"]

@@ -1,4 +1,4 @@
-//! Whatever the octets, what is sent of them has nothing left to change on the way.
+//! For any bytes, the message that is sent has nothing left to change in transit.
 #![no_main]
 
 #[allow(dead_code)] // the tests use more of it

@@ -25,8 +25,8 @@ fn rewrite(changes: &Changes, pieces: &[&[u8]]) -> Vec<u8> {
 
 /// Quoted-printable (RFC 2045 §6.7), as strict as what is written here has to be.
 fn unquoted(text: &[u8]) -> Vec<u8> {
-    let mut octets = Vec::new();
-    for line in text.split_inclusive(|octet| *octet == b'\n') {
+    let mut bytes = Vec::new();
+    for line in text.split_inclusive(|byte| *byte == b'\n') {
         assert!(line.len() <= 77, "a line of quoted-printable");
         let (mut rest, end) = match line.strip_suffix(b"=\n") {
             Some(line) => (line, b"".as_slice()),
@@ -36,25 +36,25 @@ fn unquoted(text: &[u8]) -> Vec<u8> {
         while let Some((first, behind)) = rest.split_first() {
             let hex = behind.get(..2).filter(|_| *first == b'=');
             let digits = hex.map(|hex| std::str::from_utf8(hex).expect("hexadecimal"));
-            octets.push(
+            bytes.push(
                 digits.map_or(*first, |hex| u8::from_str_radix(hex, 16).expect("hexadecimal")),
             );
             rest = &behind[if hex.is_some() { 2 } else { 0 }..];
         }
-        octets.extend_from_slice(end);
+        bytes.extend_from_slice(end);
     }
-    octets
+    bytes
 }
 
 fn decoded(encoding: &str, text: &[u8]) -> Vec<u8> {
     match encoding {
         "quoted-printable" => unquoted(text),
         "base64" => {
-            assert!(text.split(|octet| *octet == b'\n').all(|line| line.len() <= 76));
-            let octets: Vec<u8> = text.iter().copied().filter(|octet| *octet != b'\n').collect();
-            let octets = BASE64_STANDARD.decode(octets).expect("base64");
+            assert!(text.split(|byte| *byte == b'\n').all(|line| line.len() <= 76));
+            let bytes: Vec<u8> = text.iter().copied().filter(|byte| *byte != b'\n').collect();
+            let bytes = BASE64_STANDARD.decode(bytes).expect("base64");
             // A text has CR LF inside (RFC 2045 §6.8).
-            let (mut lines, mut rest) = (Vec::new(), octets.as_slice());
+            let (mut lines, mut rest) = (Vec::new(), bytes.as_slice());
             while let Some((first, behind)) = rest.split_first() {
                 if !rest.starts_with(b"\r\n") {
                     lines.push(*first);
@@ -69,7 +69,7 @@ fn decoded(encoding: &str, text: &[u8]) -> Vec<u8> {
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((mut header, body)) = message(input) else { return };
-    let mut body: Vec<u8> = body.iter().copied().filter(|octet| *octet != b'\r').collect();
+    let mut body: Vec<u8> = body.iter().copied().filter(|byte| *byte != b'\r').collect();
     if !body.is_empty() && !body.ends_with(b"\n") {
         body.push(b'\n');
     }
@@ -91,8 +91,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if changes.risk != Risk::None {
         return;
     }
-    assert!(whole.iter().all(|octet| octet.is_ascii() && *octet != 0));
-    assert!(whole.split(|octet| *octet == b'\n').all(|line| line.len() <= LONGEST_LINE));
+    assert!(whole.iter().all(|byte| byte.is_ascii() && *byte != 0));
+    assert!(whole.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE));
     // One that says of itself that it is encoded, or two things of what it is, is not one text.
     let is_one = header.count("Content-Transfer-Encoding") == 0 && header.count("Content-Type") < 2;
     if let Some((encoding, charset)) = changes.of_header() {

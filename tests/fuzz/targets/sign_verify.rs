@@ -1,4 +1,4 @@
-//! Whatever is signed verifies, and does not once an octet of a signed part is another one.
+//! Every signed message verifies, and fails if any signed byte is changed.
 #![no_main]
 
 use std::sync::LazyLock;
@@ -39,19 +39,19 @@ fn verdict(header: &[u8], body: &[u8], record: &[u8]) -> Result<(), Fault> {
     verify(&header, body, NOW, &mut lookup).remove(0).result
 }
 
-/// Another octet in the place of the last one before `at`, back to `from`, that every canonical form keeps.
-fn changed(octets: &[u8], from: usize, at: usize) -> Option<Vec<u8>> {
-    let place = octets.get(from..at)?.iter().rposition(|octet| *octet > b' ' && *octet != b':')?;
-    let mut octets = octets.to_vec();
-    let octet = octets.get_mut(from + place)?;
-    *octet = if *octet == b'x' { b'y' } else { b'x' };
-    Some(octets)
+/// Another byte in the place of the last one before `at`, back to `from`, that every canonical form keeps.
+fn changed(bytes: &[u8], from: usize, at: usize) -> Option<Vec<u8>> {
+    let place = bytes.get(from..at)?.iter().rposition(|byte| *byte > b' ' && *byte != b':')?;
+    let mut bytes = bytes.to_vec();
+    let byte = bytes.get_mut(from + place)?;
+    *byte = if *byte == b'x' { b'y' } else { b'x' };
+    Some(bytes)
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((header, body)) = message(input) else { return };
-    // What chance decides is in the last octet of the message, as good as any.
-    let chance = input.iter().fold(0_usize, |sum, octet| sum * 7 % 9973 + usize::from(*octet));
+    // What chance decides is in the last byte of the message, as good as any.
+    let chance = input.iter().fold(0_usize, |sum, byte| sum * 7 % 9973 + usize::from(*byte));
     let canons = [Canon::Simple, Canon::Relaxed];
     let canonicalization =
         Canonicalization { header: canons[chance & 1], body: canons[chance >> 1 & 1] };
@@ -84,7 +84,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     if let Some(other) = changed(body, 0, chance % (body.len() + 1)) {
         assert_eq!(verdict(&sent, &other), Err(Fault::Body));
     }
-    // A field that is signed, and one more of a name that nobody may add to.
+    // A field that is signed, and another one of an oversigned name.
     let from = header.named("From").last().expect("a From");
     let place = sent.len() - below.len()
         + header

@@ -1,6 +1,6 @@
 //! What the process that reads a message and the one that signs say to each other. Bytes that are read as a request are those
-//! that are written for it, byte for byte; names in it are domains and selectors in their one form; and whatever a reply
-//! holds, reading it gives no more than its bytes.
+//! that are written for it, byte for byte; names in it are domains and selectors in their one form; and if a reply holds, reading
+//! it gives no more than its bytes.
 #![no_main]
 
 use sendmail_dkim::dkim::{Algorithm, Domain, HashInput, Selector};

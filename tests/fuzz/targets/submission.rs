@@ -1,5 +1,5 @@
-//! What the real sendmail reads is what was hashed: a message that is signed verifies for another implementation, whatever its
-//! bytes, its size and the pieces it comes in; one that is not is what was submitted.
+//! What the real sendmail reads is what was hashed: a message that is signed verifies for another implementation, with any bytes,
+//! its size and the pieces it comes in; one that is not is what was submitted.
 #![no_main]
 
 use std::ffi::OsString;
@@ -63,9 +63,9 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let argv: Vec<OsString> = options.iter().map(OsString::from).collect();
     let mut rest = text.as_slice();
     // Large ones come as fast as they can, or in odd pieces.
-    let mut lengths = input.iter().cycle().map(|octet| match text.len() {
-        LARGE.. => usize::from(*octet) * 997 + 1,
-        _ => usize::from(*octet) % 37 + 1,
+    let mut lengths = input.iter().cycle().map(|byte| match text.len() {
+        LARGE.. => usize::from(*byte) * 997 + 1,
+        _ => usize::from(*byte) % 37 + 1,
     });
     let read = |piece: &mut [u8]| {
         let length = lengths.next().unwrap_or(1).min(piece.len()).min(rest.len());
@@ -78,7 +78,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let (sealed, written) = match submitted(folder, &argv, read, &KEY.0).expect("a submission") {
         Submitted::Signed { sealed, written } => (sealed, written),
         Submitted::Unsigned(original) => {
-            // A line of one dot ends it.
+            // A line containing a single dot ends it.
             assert!(text.starts_with(&original));
             return assert!(choice & 1 == 0 || original == text);
         }

@@ -1,4 +1,4 @@
-//! A tag list that is written anew from what was read of it is read as the same, with or without white space around
+//! A tag list that is written again from what was read of it is read as the same, with or without white space around
 //! names and values; and base64 is read as what it was made of.
 #![no_main]
 

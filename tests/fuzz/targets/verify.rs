@@ -128,13 +128,13 @@ fn compare(header: &Header, body: &[u8]) -> Vec<Result<(), Fault>> {
 
 /// It has an empty line that ends in CRLF, where the targets look for one that ends in LF alone.
 fn ends_early(header: &Header) -> bool {
-    let octets = header.bytes();
-    octets.starts_with(b"\r\n") || octets.windows(3).any(|octets| octets == b"\n\r\n")
+    let bytes = header.bytes();
+    bytes.starts_with(b"\r\n") || bytes.windows(3).any(|bytes| bytes == b"\n\r\n")
 }
 
 libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     let Some((mut header, body)) = message(input) else { return };
-    // What begins with `From ` is an mbox line to dkimctl.
+    // dkimctl takes a first line that begins with `From ` for an mbox `From ` line.
     if ends_early(&header) || header.bytes().starts_with(b"From ") {
         return;
     }
@@ -169,7 +169,7 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
         assert!(is_good || !is_made, "{verdict:?}");
     }
     // Another byte, where chance says.
-    let chance = input.iter().fold(0_usize, |sum, octet| sum * 7 % 9973 + usize::from(*octet));
+    let chance = input.iter().fold(0_usize, |sum, byte| sum * 7 % 9973 + usize::from(*byte));
     let mut text = [header.bytes().as_slice(), b"\n", body].concat();
     let place = chance % text.len();
     text[place] = if chance & 1 > 0 { text[place] ^ 0x20 } else { b' ' };

@@ -66,8 +66,8 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     );
     for (name, value) in &all {
         // Nothing but a name and printable text comes into a zone or a script.
-        assert!(name.bytes().all(|octet| octet.is_ascii_alphanumeric() || b"._-".contains(&octet)));
-        assert!(value.bytes().all(|octet| matches!(octet, b' '..=b'~')));
+        assert!(name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)));
+        assert!(value.bytes().all(|byte| matches!(byte, b' '..=b'~')));
     }
     let written = |format: &str| merged(&hosts, Some(format)).expect("what was written as JSON");
     let zone = written("zone");

@@ -33,7 +33,7 @@ pub(crate) fn judge(sandbox: &Sandbox, runs: &mut [Run]) {
             let found = opinions.faults(run, message);
             if !found.is_empty() {
                 faults.extend(found);
-                faults.push(String::from_utf8_lossy(&message.octets).chars().take(2_500).collect());
+                faults.push(String::from_utf8_lossy(&message.bytes).chars().take(2_500).collect());
             }
         }
         if run.calls.len() != run.row.calls {
@@ -54,7 +54,7 @@ impl Opinions {
         if let Some(file) = &row.unchanged {
             let file = project(&format!("tests/callers/{}/{file}", row.name));
             let text = std::fs::read_to_string(file).unwrap().replace("{to}", &row.to);
-            if !message.octets.ends_with(text.replace('\n', "\r\n").as_bytes()) {
+            if !message.bytes.ends_with(text.replace('\n', "\r\n").as_bytes()) {
                 faults.push("not what was submitted, byte for byte".to_owned());
             }
         }

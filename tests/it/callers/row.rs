@@ -17,7 +17,7 @@ pub(crate) struct Row {
     /// As the table calls it.
     pub(crate) caller: String,
     pub(crate) package: String,
-    /// Whoever runs it in life.
+    /// The user who runs it in production.
     pub(crate) user: String,
     /// The recipient.
     #[serde(default = "to")]
@@ -57,9 +57,9 @@ pub(crate) struct Row {
     pub(crate) signed: Option<String>,
     /// Of what is not signed: the reason that the log gives.
     pub(crate) unsigned: Option<String>,
-    /// The file whose octets must be the end of what is delivered.
+    /// The file whose bytes must be the end of what is delivered.
     pub(crate) unchanged: Option<String>,
-    /// What the table says beside it.
+    /// A note for the table.
     #[serde(default)]
     pub(crate) note: String,
 }

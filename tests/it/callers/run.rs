@@ -35,7 +35,7 @@ pub(crate) struct Run {
     pub(crate) faults: Vec<String>,
 }
 
-/// A stage in the sandbox, struck when it is let go.
+/// A stage in the sandbox, removed when it is dropped.
 struct OnStage(Child);
 
 impl Drop for OnStage {
@@ -57,8 +57,8 @@ impl Run {
         stage.stdin(Stdio::piped()).stdout(Stdio::inherit()).stderr(Stdio::inherit());
         let stage = OnStage(stage.spawn().unwrap());
         let text = |name: &str| {
-            let octets = fs::read(sandbox.path(&format!("{folder}/{name}"))).unwrap_or_default();
-            String::from_utf8_lossy(&octets).into_owned()
+            let bytes = fs::read(sandbox.path(&format!("{folder}/{name}"))).unwrap_or_default();
+            String::from_utf8_lossy(&bytes).into_owned()
         };
         let mut faults = Vec::new();
         let mut deadline = Instant::now() + PATIENCE;

@@ -9,8 +9,8 @@ pub(super) struct Site {
     pub(super) nth: usize,
 }
 
-/// What is done at a call, in strace's words. Whatever can be interrupted is, and a full disk is met wherever
-/// something is made.
+/// What is done at a call, in strace's words. Every call that can be interrupted is, and a full disk is met wherever something is
+/// made.
 #[expect(clippy::too_many_lines, reason = "a table")]
 pub(super) fn faults_of(call: &str) -> Vec<&'static str> {
     let errors: &[&str] = match call {
@@ -67,7 +67,7 @@ pub(super) fn faults_of(call: &str) -> Vec<&'static str> {
         }
         "fcntl" => &["error=EPERM", "error=EBUSY", "error=EMFILE", "error=EINVAL", "error=EINTR"],
         "dup2" | "dup3" => &["error=EBUSY", "error=EINTR", "error=EMFILE", "error=EBADF"],
-        // Linux closes it whatever close(2) says, which strace would not do.
+        // Linux closes it even if close(2) fails, which strace would not do.
         "close" => &[],
         "lseek" => &["error=EINVAL", "error=ESPIPE", "error=EOVERFLOW"],
         "ftruncate" => &["error=EIO", "error=EINTR", "error=EFBIG"],
@@ -91,10 +91,10 @@ pub(super) fn sites(log: &str, to_the_exec: bool) -> Vec<Site> {
     for line in log.lines() {
         let (process, rest) = line
             .split_once(' ')
-            .filter(|(number, _)| number.bytes().all(|octet| octet.is_ascii_digit()))
+            .filter(|(number, _)| number.bytes().all(|byte| byte.is_ascii_digit()))
             .unwrap_or(("", line));
         let Some((call, _)) = rest.trim_start().split_once('(') else { continue };
-        if !call.bytes().all(|octet| octet.is_ascii_alphanumeric() || octet == b'_') {
+        if !call.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_') {
             continue;
         }
         let nth = counts.entry((process, call)).or_default();

@@ -1,13 +1,13 @@
-//! The commands of dkimctl that write, with each of their calls failing, or killed there. Whatever happens: there is all
-//! that the command makes or nothing of it, and one that was killed has left no key without its record, and nothing
-//! that signs without its key.
+//! The commands of dkimctl that write, with each of their calls failing, or killed there. In each case there is all that the
+//! command makes or nothing of it, and one that was killed has left no key without its record, and nothing that signs without its
+//! key.
 
 use std::fs;
 
 use std::process::Output;
 
 use super::calls::{Site, faults_of, sites};
-use super::{each, happened, is_wanted, sandbox, show, stride};
+use super::{each, happened, is_chosen, sandbox, show, stride};
 use crate::support::{Sandbox, sample, stderr, stdout};
 
 /// A command, and the folder that it begins with.
@@ -45,7 +45,7 @@ struct Left<'a> {
     sandbox: &'a Sandbox,
     command: &'a Command,
     etc: &'a str,
-    /// `None`: it was killed, or ended itself for want of memory.
+    /// `None`: it was killed, or ended itself because there was no memory.
     code: Option<i32>,
     /// The call that failed.
     call: &'a str,
@@ -205,7 +205,7 @@ fn plain(sandbox: &Sandbox, command: &Command) -> (Vec<Site>, [String; 2]) {
 #[ignore = "needs root"]
 fn no_failing_call_leaves_half_of_a_key_or_of_a_file() {
     let sandbox = sandbox("faults_commands", false);
-    let wanted = COMMANDS.iter().filter(|command| is_wanted(command.name));
+    let wanted = COMMANDS.iter().filter(|command| is_chosen(command.name));
     let plain: Vec<_> = wanted.map(|command| (command, plain(&sandbox, command))).collect();
     let mut faults = Vec::new();
     for (command, (sites, texts)) in &plain {

@@ -21,9 +21,9 @@ pub(super) enum Outcome {
     Signed,
     /// Each message is there as it was submitted.
     Unsigned,
-    /// The caller was told that a message is not accepted, and it is not there.
+    /// The caller learned that a message is not accepted, and it was not delivered.
     Refused,
-    /// A message of a dialogue is there, and the word of it did not come through: so it is in SMTP.
+    /// A message of an SMTP session is there, and the word of it did not come through: so it is in SMTP.
     Unacknowledged,
 }
 
@@ -31,7 +31,7 @@ pub(super) enum Outcome {
 #[derive(Debug)]
 pub(super) struct Judge<'a> {
     sandbox: &'a Sandbox,
-    /// Behind a real Postfix, the octets are those that came to the peer.
+    /// Behind a real Postfix, the bytes are those that came to the peer.
     is_sink: bool,
     record: Vec<u8>,
     /// Of each kind, the signed message without its signature, for the recipient "R".
@@ -69,7 +69,7 @@ impl<'a> Judge<'a> {
         let said = String::from_utf8_lossy(&output.stdout);
         let mut outcomes = Vec::new();
         for (index, one) in kind.recipients(recipient).into_iter().enumerate() {
-            let accepted = if !kind.is_dialogue {
+            let accepted = if !kind.is_session {
                 code == Some(0)
             } else if self.is_sink {
                 queued(&said).nth(index) == Some(true)
@@ -83,7 +83,7 @@ impl<'a> Judge<'a> {
                 ([Form::Signed], true) => Outcome::Signed,
                 ([Form::AsSubmitted], true) => Outcome::Unsigned,
                 ([], false) => Outcome::Refused,
-                ([_], false) if kind.is_dialogue => Outcome::Unacknowledged,
+                ([_], false) if kind.is_session => Outcome::Unacknowledged,
                 (forms, _) => {
                     let said = String::from_utf8_lossy(&output.stderr);
                     return Err(format!("exit {code:?}, arrived {forms:?}; {said:?}"));
@@ -101,7 +101,7 @@ impl<'a> Judge<'a> {
             loop {
                 let arrived = self.sandbox.arrived(recipient);
                 if !arrived.is_empty() || Instant::now() >= deadline {
-                    return arrived.into_iter().map(|one| one.octets).collect();
+                    return arrived.into_iter().map(|one| one.bytes).collect();
                 }
                 sleep(Duration::from_millis(20));
             }
@@ -127,8 +127,8 @@ impl<'a> Judge<'a> {
         self.sandbox.count("nobody@sink.test");
         let wrong = |one: &Tried<'_>| {
             let outcome = *one.outcome.as_ref().ok()?;
-            // In a dialogue, the word of it may not have come through.
-            let most = usize::from(outcome != Outcome::Refused || one.kind.is_dialogue);
+            // In an SMTP session, the word of it may not have come through.
+            let most = usize::from(outcome != Outcome::Refused || one.kind.is_session);
             let recipients = one.kind.recipients(&one.recipient);
             let count = recipients.iter().map(|one| self.arrived(one, false).len()).max()?;
             let violation = || format!("{}: {outcome:?}, and arrived {count}", one.recipient);
@@ -158,8 +158,8 @@ impl<'a> Judge<'a> {
         if text == submitted && arguments == given {
             return Ok(Form::AsSubmitted);
         }
-        let is_told = arguments == if kind.is_dialogue { given } else { with_i };
-        if !is_told || !self.is_signed(text) {
+        let is_reported = arguments == if kind.is_session { given } else { with_i };
+        if !is_reported || !self.is_signed(text) {
             return Err(shown("damaged or half-signed", found));
         }
         // For any recipient the same: that of the first run, which nothing was done to.
@@ -184,7 +184,7 @@ impl<'a> Judge<'a> {
     }
 }
 
-/// Of each message in a dialogue with Postfix that it was ready for, whether it has it.
+/// Of each message in an SMTP session with Postfix that it was ready for, whether it has it.
 fn queued(said: &str) -> impl Iterator<Item = bool> {
     let after = said.split("\r\n354 ").skip(1);
     after.map(|rest| {
@@ -212,5 +212,5 @@ fn without_signature(text: &[u8]) -> String {
 
 fn shown(words: &str, found: &[u8]) -> String {
     let text = String::from_utf8_lossy(found);
-    format!("{words}: {} octets: {:?}", found.len(), text.chars().take(900).collect::<String>())
+    format!("{words}: {} bytes: {:?}", found.len(), text.chars().take(900).collect::<String>())
 }

@@ -28,7 +28,7 @@ echo \"$number $?\" >>/faults/codes
 fn kind_of(kinds: &[Kind], number: usize) -> &Kind {
     let name = match number {
         _ if number.is_multiple_of(20) => "large",
-        _ if number.is_multiple_of(4) => "dialogue",
+        _ if number.is_multiple_of(4) => "session",
         _ if number.is_multiple_of(3) => "crlf",
         _ => "small",
     };
@@ -61,7 +61,7 @@ fn prepare(sandbox: &Sandbox, kinds: &[Kind], count: usize) -> String {
 
 /// Whether Postfix has said that it has the message.
 fn is_accepted(said: &str, kind: &Kind, recipient: &str, index: usize, code: i32) -> bool {
-    if !kind.is_dialogue {
+    if !kind.is_session {
         return code == 0;
     }
     assert!(!recipient.is_empty());
@@ -70,7 +70,7 @@ fn is_accepted(said: &str, kind: &Kind, recipient: &str, index: usize, code: i32
 
 #[test]
 #[ignore = "needs root"]
-fn whatever_is_killed_when_nothing_accepted_is_lost_and_nothing_damaged() {
+fn killing_any_process_loses_no_accepted_mail_and_damages_none() {
     let sandbox = sandbox("killed", false);
     let count = env::var("KILLS").map_or(FEW, |count| count.parse().unwrap());
     let kinds = kinds();
@@ -113,7 +113,7 @@ fn whatever_is_killed_when_nothing_accepted_is_lost_and_nothing_damaged() {
     assert!(left.is_empty(), "{left}");
 }
 
-/// What nobody may leave behind: processes of a submission, and files of theirs.
+/// What must not remain: processes of a submission, and their files.
 pub(super) fn leftovers(sandbox: &Sandbox) -> String {
     assert!(sandbox.path("/var/tmp").is_dir() && Path::new("/proc").is_dir());
     sandbox.root(

@@ -6,7 +6,7 @@ pub(super) struct Kind {
     pub(super) name: &'static str,
     /// Else through a pipe.
     pub(super) from_a_file: bool,
-    pub(super) is_dialogue: bool,
+    pub(super) is_session: bool,
     /// After the end of the header, lines ending as all lines of the message do.
     body: String,
     /// More fields of the header.
@@ -20,7 +20,7 @@ pub(super) fn kinds() -> Vec<Kind> {
     let small = || Kind {
         name: "small",
         from_a_file: false,
-        is_dialogue: false,
+        is_session: false,
         body: "first line\nlast line\n".to_owned(),
         fields: "",
         line_end: "\n",
@@ -43,9 +43,9 @@ pub(super) fn kinds() -> Vec<Kind> {
             fields: eight_bit,
             ..small()
         },
-        Kind { name: "dialogue", is_dialogue: true, line_end: "\r\n", ..small() },
+        Kind { name: "session", is_session: true, line_end: "\r\n", ..small() },
         large(),
-        // These are written anew from what was kept: it is read again.
+        // These are written again from what was kept: it is read again.
         Kind { name: "large-crlf", line_end: "\r\n", ..large() },
         Kind {
             name: "large-8bit",
@@ -54,8 +54,8 @@ pub(super) fn kinds() -> Vec<Kind> {
             ..small()
         },
         Kind {
-            name: "large-dialogue",
-            is_dialogue: true,
+            name: "large-session",
+            is_session: true,
             line_end: "\r\n",
             calls: Some(&["read", "pread64", "write", "openat", "lseek", "ftruncate", "poll"]),
             ..large()
@@ -67,18 +67,18 @@ impl Kind {
     /// What strace needs to see all processes of ours, and none of the real sendmail's, which have a count of
     /// calls of their own: Postfix's postdrop does not write again after EAGAIN.
     pub(super) fn follow(&self) -> &'static [&'static str] {
-        if self.is_dialogue { &["-f", "-b", "execve"] } else { &[] }
+        if self.is_session { &["-f", "-b", "execve"] } else { &[] }
     }
 
     pub(super) fn arguments(&self, recipient: &str) -> Vec<String> {
-        let words = if self.is_dialogue { vec!["-bs"] } else { vec![recipient] };
+        let words = if self.is_session { vec!["-bs"] } else { vec![recipient] };
         words.into_iter().map(str::to_owned).collect()
     }
 
-    /// The recipients of a run: a dialogue has two messages.
+    /// The recipients of a run: an SMTP session has two messages.
     pub(super) fn recipients(&self, recipient: &str) -> Vec<String> {
         let first = recipient.to_owned();
-        if self.is_dialogue { vec![first, format!("2{recipient}")] } else { vec![first] }
+        if self.is_session { vec![first, format!("2{recipient}")] } else { vec![first] }
     }
 
     /// The message for a recipient, as it is submitted.
@@ -93,7 +93,7 @@ impl Kind {
 
     /// What comes on standard input.
     pub(super) fn input(&self, recipient: &str) -> Vec<u8> {
-        if !self.is_dialogue {
+        if !self.is_session {
             return self.message(recipient);
         }
         let mut input = b"EHLO client\r\n".to_vec();

@@ -85,7 +85,7 @@ fn all_mail_of_many_submitters_arrives_once_and_verifies() {
         let arrived = sandbox.arrived(&format!("l{number}@sink.test"));
         let [one] = arrived.as_slice() else { panic!("{number}: {arrived:?}") };
         let text = format!("message {number}\r\nlast line\r\n");
-        assert!(judge.is_signed(&one.octets) && one.octets.ends_with(text.as_bytes()), "{one:?}");
+        assert!(judge.is_signed(&one.bytes) && one.bytes.ends_with(text.as_bytes()), "{one:?}");
         if number % (count / SAMPLE).max(1) == 0 {
             paths.insert(number, one.path().to_owned());
         }

@@ -1,6 +1,6 @@
 /*
- * queue FOLDER: stands in for the real sendmail and its queue. A message is in FOLDER/RECIPIENT/ as a whole, made by
- * rename(2), or it is not there; whatever goes wrong before that is exit code 75, or no 250. The file begins with
+ * queue FOLDER: a stand-in for the real sendmail and its queue. A message is in FOLDER/RECIPIENT/ as a whole, made by
+ * rename(2), or it is not there; any earlier failure is exit code 75, or no 250. The file begins with
  * the arguments, NUL-terminated, and one NUL more. RECIPIENT is the last argument, or that of RCPT where -bs is given.
  */
 #include <errno.h>
@@ -24,14 +24,14 @@ static void fail(void)
     _exit(75);
 }
 
-static void put(const char *octets, size_t count)
+static void put(const char *bytes, size_t count)
 {
     if (length + count > room) {
         room = (length + count) * 2;
         if (!(text = realloc(text, room)))
             fail();
     }
-    memcpy(text + length, octets, count);
+    memcpy(text + length, bytes, count);
     length += count;
 }
 
@@ -97,7 +97,7 @@ static int is(size_t count, const char *words)
     return count >= strlen(words) && strncasecmp(text + length - count, words, strlen(words)) == 0;
 }
 
-static void converse(size_t arguments)
+static void run_session(size_t arguments)
 {
     char recipient[1024] = "";
     size_t count;
@@ -134,16 +134,16 @@ static void converse(size_t arguments)
 int main(int argc, char **argv)
 {
     size_t count;
-    int number, takes_dots = 0, dialogue = 0;
+    int number, takes_dots = 0, session = 0;
 
     for (number = 1; number < argc; number++) {
         put(argv[number], strlen(argv[number]) + 1);
         takes_dots |= strcmp(argv[number], "-i") == 0;
-        dialogue |= strcmp(argv[number], "-bs") == 0;
+        session |= strcmp(argv[number], "-bs") == 0;
     }
     put("", 1);
-    if (dialogue) {
-        converse(length);
+    if (session) {
+        run_session(length);
         return 0;
     }
     while ((count = line()) > 0)

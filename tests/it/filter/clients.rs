@@ -1,4 +1,4 @@
-//! Programs that submit mail by SMTP, as in life: to port 25 from this host and from neighbors, and to port 587 by TLS with a login.
+//! Programs that submit mail by SMTP, as in production: to port 25 from this host and from neighbors, and to port 587 by TLS with a login.
 
 use std::fs;
 use std::process::{Command, Output};
@@ -115,7 +115,7 @@ fn sandbox() -> &'static Sandbox {
     })
 }
 
-/// Where a client runs and what it is told: a network namespace, `NAME=VALUE` for its environment.
+/// Where a client runs and what it gets: a network namespace, `NAME=VALUE` for its environment.
 fn run(sandbox: &Sandbox, namespace: &str, script: &str, variables: &[(&str, &str)]) -> Output {
     let mut command = sandbox.command("root", "env");
     if !namespace.is_empty() {
@@ -322,7 +322,7 @@ fn clients_submit_to_addresses_beyond_ascii_by_no_sender_and_30_megabytes() {
                 };
                 assert_eq!(arrived.mail_from, sender, "{}", client.name);
                 assert_eq!(arrived.recipients, [to], "{}", client.name);
-                assert!(arrived.octets.len() > size, "{}: {}", client.name, arrived.octets.len());
+                assert!(arrived.bytes.len() > size, "{}: {}", client.name, arrived.bytes.len());
                 count += 1;
             }
         }

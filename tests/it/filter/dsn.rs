@@ -35,7 +35,7 @@ fn said(notifications: &[Received]) -> String {
         assert!(notifications.is_empty(), "{notifications:?}");
         return "none".to_owned();
     };
-    let text = String::from_utf8_lossy(&one.octets).to_lowercase();
+    let text = String::from_utf8_lossy(&one.bytes).to_lowercase();
     let action = text.split("\r\naction: ").nth(1).unwrap().split("\r\n").next().unwrap();
     let part =
         if text.contains("content-type: text/rfc822-headers") { "its header" } else { "all of it" };

@@ -71,7 +71,7 @@ fn a_message_that_fits_unsigned_and_not_signed_is_delivered_unsigned() {
 /// A client that writes its header itself, without SMTPUTF8, to a next hop that lacks it.
 #[test]
 #[ignore = "needs root"]
-fn an_unsigned_raw_header_needs_smtputf8_after_the_filter_unless_pickup_is_told_not_to_look() {
+fn an_unsigned_raw_header_needs_smtputf8_after_the_filter_unless_pickup_does_not_check() {
     for suite in ["bookworm", "trixie"] {
         let sandbox = host(suite);
         let outcome = |port: u16, domain: &str| {

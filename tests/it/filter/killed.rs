@@ -1,4 +1,4 @@
-//! Whatever ends the filter, Postfix's queue is the judge: no message is lost, and none is delivered twice.
+//! However the filter ends, Postfix's queue is the judge: no message is lost, and none is delivered twice.
 
 use std::collections::BTreeMap;
 use std::fs;

@@ -77,7 +77,7 @@ const PORTS: [(&str, &str, &str); 3] = [
     ("port 587 with a login", "587", "alice:secret"),
 ];
 
-/// What becomes of mail of each client at each port, and of sendmail(1): `d=` of whoever signed it, or that it is refused.
+/// What becomes of mail of each client at each port, and of sendmail(1): `d=` of the signer, or that it is refused.
 fn outcomes(sandbox: &Sandbox) -> Vec<String> {
     let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
     let from = "a@tutorial.test";
@@ -161,7 +161,7 @@ fn after_import_and_setup_the_same_mail_is_signed_as_by_opendkim() {
     );
     sandbox.root("dkimctl setup --smtp --yes");
     let said = sandbox.root("dkimctl import");
-    assert!(said.contains("All that OpenDKIM signs is signed here."), "{said}");
+    assert!(said.contains("All mail that OpenDKIM signs is signed here."), "{said}");
     sandbox.root("postconf -X smtpd_milters non_smtpd_milters; kill $(cat /run/opendkim.pid); postfix reload 2>&1; sleep 1");
     let after = outcomes(&sandbox);
     assert_eq!(after, before);

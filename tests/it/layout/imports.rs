@@ -199,7 +199,7 @@ fn imports() -> Imports {
 }
 
 #[test]
-fn files_import_each_other_in_no_circle() {
+fn files_do_not_import_each_other_in_a_circle() {
     let imports = imports();
     // They are found at all.
     assert!(imports["wrapper/smtp/relay.rs"].contains("wrapper/child.rs"), "{imports:?}");

@@ -1,4 +1,4 @@
-//! What a caller can say beside the message: environment, argv[0], argv.
+//! What a caller can pass besides the message: environment, argv[0], argv.
 
 use super::{DOMAIN, EVIL, message, sandbox, user};
 use crate::support::{Attacks, Observed, signing_domains, stderr, stdout};
@@ -65,7 +65,8 @@ const VARIABLES: [&str; 58] = [
     "LISTEN_FDS=5 NOTIFY_SOCKET=/tmp/evil/x MEMORY_PRESSURE_WATCH=/tmp/evil/fifo",
 ];
 
-/// A configuration that would hand the message, and more, to a program of the attacker's; a FIFO that holds up whoever opens it.
+/// A configuration that would hand the message, and more, to a program of the attacker's; a FIFO that blocks every program that
+/// opens it.
 fn set_the_traps(sandbox: &crate::support::Sandbox) {
     use std::sync::Once;
     static SET: Once = Once::new();
@@ -115,7 +116,7 @@ fn no_variable_reaches_a_key() {
         let observed = Observed::of(sandbox, &user, &alone("sendmail"), &message);
         let mut outcome = observed.outcome();
         if observed.arrived.is_none() {
-            // What the real one does not bear is no matter of ours. The key was used all the same.
+            // What the real sendmail does not bear is no matter of ours. The key was used all the same.
             let script = alone("sendmail.postfix").replace("RCPT", "x@sink.test");
             let theirs = sandbox.sh(&user.name, &script, &message);
             assert_eq!(
@@ -136,9 +137,9 @@ fn no_variable_reaches_a_key() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_odd_environment_is_no_trouble() {
+fn an_odd_environment_does_no_harm() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(an_odd_environment_is_no_trouble);
+    let attacks = Attacks::of(an_odd_environment_does_no_harm);
     set_the_traps(sandbox);
     let user = user();
     let python = |environment: &str| {
@@ -155,9 +156,9 @@ ctypes.CDLL(None).execve(b\"/usr/sbin/sendmail\", array(argv), array(env))'"
         ("an empty environment", "[]"),
         ("entries without =", "[b\"x\", b\"\", b\"=\", b\"=x\", b\"LD_PRELOAD\"]"),
         ("a variable twice", "[b\"SENDMAIL_DKIM_ETC=/x\", b\"SENDMAIL_DKIM_ETC=/tmp/evil\"]"),
-        ("octets that are no UTF-8", "[b\"NAME=\\xff\\xfe\", b\"\\xff=\\x01\"]"),
+        ("bytes that are no UTF-8", "[b\"NAME=\\xff\\xfe\", b\"\\xff=\\x01\"]"),
         ("20,000 variables", "[b\"V%d=x\" % n for n in range(20000)]"),
-        ("one of 120,000 octets", "[b\"LD_PRELOAD=\" + b\"/tmp/evil/steal.so:\" * 6000]"),
+        ("one of 120,000 bytes", "[b\"LD_PRELOAD=\" + b\"/tmp/evil/steal.so:\" * 6000]"),
     ] {
         let from = format!("a@{DOMAIN}");
         let observed = Observed::of(sandbox, &user, &python(environment), &message(&from));
@@ -240,9 +241,9 @@ fn no_name_of_the_program_changes_what_it_does() {
 
 #[test]
 #[ignore = "needs root"]
-fn an_empty_argv_is_a_message_for_nobody() {
+fn an_empty_argv_is_a_message_without_recipients() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(an_empty_argv_is_a_message_for_nobody);
+    let attacks = Attacks::of(an_empty_argv_is_a_message_without_recipients);
     let user = user();
     let run = |program: &str| {
         let script = format!(
@@ -278,7 +279,7 @@ fn mail_config_and_dash_c_are_postfix_matters() {
         let (ours, theirs) = (run("sendmail"), run("sendmail.postfix"));
         assert_eq!(ours.status, theirs.status, "{ours:?} {theirs:?}");
         let text =
-            |octets: &[u8]| String::from_utf8_lossy(octets).replace("sendmail.postfix", "sendmail");
+            |bytes: &[u8]| String::from_utf8_lossy(bytes).replace("sendmail.postfix", "sendmail");
         assert_eq!(text(&ours.stderr), text(&theirs.stderr));
         attacks.row(
             &script.replace("PROGRAM", "sendmail"),
@@ -309,7 +310,7 @@ fn megabytes_of_arguments_are_handed_on_or_refused() {
     sandbox.assert_signed(&received, DOMAIN, "s1");
     let outcome = format!("arrived signed, d={}", signing_domains(&received).join(","));
     attacks.row("1.8 MB of argv", &outcome);
-    // And 6 MiB at most; but a set-gid program finds its stack cut to 8 MiB, so that it can't hand on as much.
+    // And 6 MiB at most; but a set-gid program finds its stack cut to 8 MiB, so that it cannot hand on as much.
     let recipient = sandbox.recipient();
     let output = submit("unlimited", 45, &recipient);
     let said = stderr(&output);

@@ -154,10 +154,10 @@ fn the_filter_signs_for_no_client_without_a_right() {
 
 #[test]
 #[ignore = "needs root"]
-fn who_takes_the_place_of_the_filter_gets_the_signatures_of_its_client() {
+fn an_attacker_in_the_filter_gets_only_the_signatures_of_its_client() {
     let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let sandbox = sandbox();
-    let attacks = Attacks::of(who_takes_the_place_of_the_filter_gets_the_signatures_of_its_client);
+    let attacks = Attacks::of(an_attacker_in_the_filter_gets_only_the_signatures_of_its_client);
     let file = |name: &str, text: &str| {
         let text = format!("selectors = [\"s1\"]\nsmtp = true\n{text}\n");
         sandbox.write(&format!("/etc/sendmail-dkim/domains/{name}.toml"), &text);
@@ -204,7 +204,7 @@ fn with_ports() -> &'static Sandbox {
     })
 }
 
-/// Submits by SMTP as a login, or as nobody: what arrives, or nothing if it is refused.
+/// Submits by SMTP as a login, or without one: what arrives, or nothing if it is refused.
 fn by_smtp(
     sandbox: &Sandbox,
     login: &str,

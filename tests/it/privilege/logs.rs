@@ -1,4 +1,4 @@
-//! The log as the daemon gets it: one datagram a message, of one form, whatever From, argv or the user's name hold.
+//! The log as the daemon gets it: one datagram a message, of one form, for any From, argv and user name.
 
 use std::fs;
 
@@ -11,7 +11,7 @@ const WORDS: [&str; 9] =
 
 /// What a line is to a program that reads logs: each of [`WORDS`] at most once, then `reason=""`.
 fn assert_one_form(line: &str, user: &User) {
-    // The stand-in for the daemon doubles a backslash and writes an octet that would end the line as one alone.
+    // The stand-in for the daemon doubles a backslash and writes a byte that would end the line as one alone.
     let raw = line.replace("\\\\", "");
     assert!(!raw.contains("\\n") && !raw.contains("\\0"), "a line end in the datagram: {line}");
     let odd =
@@ -36,10 +36,10 @@ fn assert_one_form(line: &str, user: &User) {
     let known: Vec<&str> = WORDS.into_iter().filter(|name| names.contains(name)).collect();
     assert_eq!(names, known, "{line}");
     assert!(words.starts_with(&format!("uid={} ", user.uid)), "{line}");
-    assert!(line.len() < 6_000, "{} octets", line.len());
+    assert!(line.len() < 6_000, "{} bytes", line.len());
 }
 
-/// What somebody might put where an address is expected.
+/// What an attacker might put where an address is expected.
 const ODD: [&str; 25] = [
     "\"a b\"@unknown.test",
     "\"x> d=evil.test s=x result=signed uid=0 author=<y\"@unknown.test",
@@ -109,7 +109,7 @@ fn nothing_in_argv_makes_a_second_line() {
             let shown: String = odd.escape_debug().take(70).collect();
             let line = observed.logged.first().and_then(|line| line.split_once("]: "));
             let line = line.map_or("not logged", |(_, line)| line);
-            // A name alone stands in no line.
+            // No line has only a name.
             if option == "-f" {
                 attacks
                     .row(&format!("-f, -F {shown}"), &line.chars().take(150).collect::<String>());
@@ -177,9 +177,9 @@ fn no_name_of_a_user_makes_a_second_line_or_an_author() {
 
 #[test]
 #[ignore = "needs root"]
-fn one_line_a_message_whatever_becomes_of_it() {
+fn each_message_has_one_log_line_in_any_case() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(one_line_a_message_whatever_becomes_of_it);
+    let attacks = Attacks::of(each_message_has_one_log_line_in_any_case);
     let user = user();
     let refuse = "echo 'on_error = \"refuse\"' >>config.toml";
     let quiet = "echo 'log_success = false' >>config.toml";
@@ -204,7 +204,7 @@ fn one_line_a_message_whatever_becomes_of_it() {
             DOMAIN,
             1,
         ),
-        ("the real one complains", String::new(), "sendmail -N nonsense RCPT", DOMAIN, 1),
+        ("the real sendmail complains", String::new(), "sendmail -N nonsense RCPT", DOMAIN, 1),
         ("no recipient", String::new(), "sendmail -t", DOMAIN, 1),
         ("mailq", String::new(), "mailq", DOMAIN, 0),
     ] {
@@ -226,7 +226,7 @@ fn one_line_a_message_whatever_becomes_of_it() {
         attacks
             .row(what, &format!("{lines} lines in the log, {said} on stderr, {}", output.status));
     }
-    // And in a dialogue, one for each of its messages.
+    // And in an SMTP session, one for each of its messages.
     let mark = sandbox.mark();
     let one = |domain: &str| {
         format!(
@@ -271,7 +271,7 @@ fn no_key_is_in_any_file_of_the_host() {
 
 /// For those who look at the parts of a line.
 #[test]
-fn the_form_of_a_line_is_told_from_another() {
+fn malformed_log_lines_are_detected() {
     let user = User { name: String::new(), uid: 7 };
     assert_one_form("<22>sendmail-dkim[1]: uid=7 author=<a@b> d=b s=x result=signed", &user);
     let whole = "uid=7 envelope=<> message-id=<1@b> size=8 time=0 author=<a@b> result=unsigned";

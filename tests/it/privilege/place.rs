@@ -17,7 +17,7 @@ fn closed_descriptors_do_not_matter() {
     let attacks = Attacks::of(closed_descriptors_do_not_matter);
     let user = user();
     let from = format!("a@{DOMAIN}");
-    // Were the key opened as descriptor 0, it would be the message; as 1 or 2, somebody's words would go there.
+    // Were the key opened as descriptor 0, it would be the message; as 1 or 2, output would be written to it.
     for (closed, has_stdin) in [
         ("0<&-", false),
         ("1>&-", true),
@@ -65,7 +65,7 @@ fn descriptors_leak_neither_in_nor_out() {
             "folders, O_PATH",
             "for n in range(3, 20): os.dup2(os.open(\"/etc/sendmail-dkim\", os.O_PATH), n)",
         ),
-        ("4 the end of a pipe that nobody reads", "os.dup2(os.pipe()[1], 4)"),
+        ("4 the end of a pipe without a reader", "os.dup2(os.pipe()[1], 4)"),
         (
             "5 a socket to the log",
             "import socket; s = socket.socket(1, 2); s.connect(\"/dev/log\"); os.dup2(s.fileno(), 5)",
@@ -86,7 +86,7 @@ os.execv(\"{program}\", [\"sendmail\", \"-i\", \"RCPT\"])'"
         };
         let observed = Observed::of(sandbox, &user, &script("/usr/sbin/sendmail"), &from);
         assert_eq!(observed.signed_by().as_deref(), Some(DOMAIN), "{what}: {observed:?}");
-        // To the real one come down those of the caller, and no other.
+        // To the real sendmail come down those of the caller, and no other.
         let fds = |program: &str| {
             let shown = shown(sandbox, &user, &script(program), &from);
             let fds =
@@ -96,7 +96,7 @@ os.execv(\"{program}\", [\"sendmail\", \"-i\", \"RCPT\"])'"
         let (ours, theirs) = (fds("/usr/sbin/sendmail"), fds("/etc/sendmail-dkim/show"));
         assert_eq!(ours, theirs, "{what}");
         let left = format!(
-            "{}; {} descriptors come down to the real one, as without us",
+            "{}; {} descriptors are open in the real sendmail, as without the wrapper",
             observed.outcome(),
             ours.len()
         );
@@ -134,7 +134,7 @@ fn queued(sandbox: &Sandbox, user: &User, script: &str, message: &[u8]) -> Queue
     let is_signed = kept.first().map(|path| {
         let kept = fs::read(path).unwrap();
         assert_no_secret(sandbox, &kept);
-        assert!(kept.ends_with(message), "{script}: {} octets", kept.len());
+        assert!(kept.ends_with(message), "{script}: {} bytes", kept.len());
         String::from_utf8_lossy(&kept).contains(&format!(" d={DOMAIN};"))
     });
     assert_eq!(output.status.success(), is_signed.is_some(), "{script}: {output:?}");
@@ -220,9 +220,9 @@ fn folder_umask_and_terminal_do_not_matter() {
 
 #[test]
 #[ignore = "needs root"]
-fn under_no_umask_others_can_read_what_is_kept_in_a_file() {
+fn other_users_cannot_read_the_message_file_under_any_umask() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(under_no_umask_others_can_read_what_is_kept_in_a_file);
+    let attacks = Attacks::of(other_users_cannot_read_the_message_file_under_any_umask);
     let user = user();
     assert!(SHOW.contains("stdin mode"));
     let large = format!("From: a@{DOMAIN}\n\n{}", "0123456789\n".repeat(200_000));
@@ -253,7 +253,7 @@ fn under_any_limit_mail_arrives_or_is_not_accepted() {
     ];
     // No descriptor or process for the signature.
     let no_key = ["-n 4", "-n 5", "-n 7", "-u 0", "-u 1"];
-    // The stand-in can't write either.
+    // The stand-in cannot write either.
     let no_file = ["-f 0", "-f 1", "-f 500"];
     let enough = [
         "-v 30000",
@@ -297,7 +297,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
     let sandbox = sandbox();
     let attacks = Attacks::of(in_a_user_namespace_the_bit_is_ignored);
     let user = user();
-    let nobody = "echo 'sendmail = \"/bin/true\"' >config.toml";
+    let real = "echo 'sendmail = \"/bin/true\"' >config.toml";
     // A configuration, a passwd and keys of one's own are seen there: the wrapper must have nothing to lose.
     let own = "mkdir -p /tmp/evil/$$/keys; mount -t tmpfs -o mode=755 x /etc/sendmail-dkim/domains && \
         printf \"selectors = [\\\"s1\\\"]\\ndomain = \\\"forbidden.test\\\"\\n\" >/etc/sendmail-dkim/domains/default.toml";
@@ -315,7 +315,7 @@ fn in_a_user_namespace_the_bit_is_ignored() {
         let mark = sandbox.mark();
         let script = format!("{enter} /usr/sbin/sendmail.dkim x@sink.test");
         let from = format!("u{}@{DOMAIN}", user.uid);
-        let output = apart(sandbox, &user, nobody, &script, &message(&from));
+        let output = apart(sandbox, &user, real, &script, &message(&from));
         assert_no_secret(sandbox, &[output.stdout.clone(), output.stderr.clone()].concat());
         let lines = logged(sandbox, mark, &format!("author=<{from}>"), 1);
         assert!(
@@ -345,7 +345,7 @@ fn in_a_chroot_without_proc_dev_and_passwd_it_signs() {
     let sandbox = sandbox();
     let attacks = Attacks::of(in_a_chroot_without_proc_dev_and_passwd_it_signs);
     let user = user();
-    // What stands behind it is static; no other file is there but the wrapper, its libraries and its configuration.
+    // The real sendmail is static; no other file is there but the wrapper, its libraries and its configuration.
     sandbox.root(
         "mkdir -p /jail/usr/sbin /jail/etc /jail/out; chmod 1777 /jail/out; cp -a /etc/sendmail-dkim /jail/etc; \
          cp -a /usr/sbin/sendmail.dkim /jail/usr/sbin; \
@@ -357,7 +357,7 @@ fn in_a_chroot_without_proc_dev_and_passwd_it_signs() {
         .arg(project("tests/it/faults/queue.c"))
         .output();
     stdout(&made.unwrap());
-    // chroot(1) wants root, and becomes the user then.
+    // chroot(1) requires root, and becomes the user then.
     let script = format!(
         "exec chroot --userspec={0}:{0} --groups= /jail /usr/sbin/sendmail.dkim -i x@sink.test",
         user.uid

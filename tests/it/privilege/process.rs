@@ -6,8 +6,7 @@ use crate::support::{Attacks, Sandbox, User, assert_no_secret, logged, secrets};
 /// Runs a program with a pipe held open as its stdin, so that it waits, and lets its own user look at it. The wrapper waits
 /// with the key in memory.
 fn while_it_waits(sandbox: &Sandbox, user: &User, program: &str, look: &str) -> String {
-    let text =
-        if program == DIALOGUE { "EHLO x\\r\\n" } else { "From: a@privilege.test\\n\\nx\\n" };
+    let text = if program == SESSION { "EHLO x\\r\\n" } else { "From: a@privilege.test\\n\\nx\\n" };
     let script = format!(
         "cd $(mktemp -d); mkfifo wait; ulimit -c unlimited; {program} <wait & PID=$!; exec 9>wait; \
          printf '{text}' >&9; {WAIT}; {look}; kill $PID 2>/dev/null"
@@ -22,7 +21,7 @@ const WAIT: &str = "for try in $(seq 300); do [ $(cat /proc/$PID/comm) != sh ] &
     awk '/^Gid:/ { exit !($2 == $3 && $3 == $4) }' /proc/$PID/status && break; sleep 0.1; done; sleep 0.2";
 
 const WRAPPER: &str = "sendmail -i x@unknown.test";
-const DIALOGUE: &str = "sendmail -bs";
+const SESSION: &str = "sendmail -bs";
 
 #[test]
 #[ignore = "needs root"]
@@ -59,7 +58,7 @@ fd = c.syscall(438, c.syscall(434, int(sys.argv[1]), 0), 0, 0); print(fd) if fd 
         let ours = while_it_waits(sandbox, &user, WRAPPER, look);
         assert_eq!(ours, "", "{look}");
         let look = look.replace("2>/dev/null", "").replace("timeout 10 ", "");
-        attacks.row(&look, &format!("{} octets; of cat(1), {}", ours.len(), seen.len()));
+        attacks.row(&look, &format!("{} bytes; of cat(1), {}", ours.len(), seen.len()));
     }
 }
 
@@ -153,7 +152,7 @@ os.kill(child, 9)'"
     }
 }
 
-/// In place of the real one in a dialogue.
+/// In place of the real sendmail in an SMTP session.
 const SERVER: &str = r#"#!/usr/bin/python3
 import sys
 print("220 x\r", flush=True)
@@ -164,8 +163,8 @@ for line in sys.stdin:
     print("250 x\r", flush=True)
 "#;
 
-/// In place of the real one, whose postdrop has a bit of its own that is ignored too: it would wait for ever.
-const NOBODY: &str = "echo 'sendmail = \"/bin/true\"' >config.toml";
+/// In place of the real sendmail, whose postdrop has a bit of its own that is ignored too: it would wait for ever.
+const REAL: &str = "echo 'sendmail = \"/bin/true\"' >config.toml";
 
 #[test]
 #[ignore = "needs root"]
@@ -181,7 +180,7 @@ fn under_a_debugger_the_bit_is_ignored_and_mail_goes_out_unsigned() {
     ] {
         let mark = sandbox.mark();
         let script = format!("timeout 60 {tracer} /usr/sbin/sendmail.dkim x@sink.test");
-        let output = apart(sandbox, &user, NOBODY, &script, &message(&format!("a@{DOMAIN}")));
+        let output = apart(sandbox, &user, REAL, &script, &message(&format!("a@{DOMAIN}")));
         assert_no_secret(sandbox, &[output.stdout, output.stderr].concat());
         let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
         assert_eq!(lines.len(), 1, "{lines:?}");
@@ -215,22 +214,22 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
         ("the bit taken away", chmod, "sendmail x@sink.test"),
     ] {
         let mark = sandbox.mark();
-        let output = apart(sandbox, &user, &format!("{NOBODY}; {changes}"), script, &from);
+        let output = apart(sandbox, &user, &format!("{REAL}; {changes}"), script, &from);
         assert_no_secret(sandbox, &[output.stdout, output.stderr].concat());
         let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
         assert_eq!(lines.len(), 1, "{lines:?}");
         assert!(lines[0].ends_with(&wanted), "{lines:?}");
         attacks.row(what, lines[0].split_once(" s=s1 ").unwrap().1);
     }
-    // Inside a dialogue too.
+    // Inside an SMTP session too.
     let mark = sandbox.mark();
-    let dialogue = format!(
+    let session = format!(
         "EHLO x\r\nMAIL FROM:<a@{DOMAIN}>\r\nRCPT TO:<x@sink.test>\r\nDATA\r\nFrom: a@{DOMAIN}\r\n\r\nx\r\n.\r\nQUIT\r\n"
     );
     sandbox.write("/opt/serve", SERVER);
     let serve = "chmod 755 /opt/serve; echo 'sendmail = \"/opt/serve\"' >config.toml";
     let script = "timeout 60 setpriv --no-new-privs sendmail -bs";
-    apart(sandbox, &user, serve, script, dialogue.as_bytes());
+    apart(sandbox, &user, serve, script, session.as_bytes());
     let lines = logged(sandbox, mark, &format!("uid={} ", user.uid), 1);
     assert!(lines.len() == 1 && lines[0].ends_with(&wanted), "{lines:?}");
     attacks.row("NoNewPrivileges, -bs", lines[0].split_once(" s=s1 ").unwrap().1);
@@ -238,18 +237,18 @@ fn without_new_privileges_mail_goes_out_unsigned_and_the_log_says_why() {
 
 #[test]
 #[ignore = "needs root"]
-fn the_keeper_of_a_session_shows_nothing_and_obeys_nobody() {
+fn the_signer_of_a_session_reveals_nothing_and_obeys_no_user() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(the_keeper_of_a_session_shows_nothing_and_obeys_nobody);
+    let attacks = Attacks::of(the_signer_of_a_session_reveals_nothing_and_obeys_no_user);
     let user = user();
     let among = |look: &str| {
-        // Both children and the one that reads: the real one shows what any program shows.
+        // Both children and the one that reads: the real sendmail shows what any program shows.
         let look = format!(
             "for CHILD in $PID $(cat /proc/$PID/task/$PID/children); do \
              [ $(cat /proc/$CHILD/comm) != sendmail ] || {{ {}; }}; done",
             look.replace("$PID", "$CHILD")
         );
-        while_it_waits(sandbox, &user, DIALOGUE, &look)
+        while_it_waits(sandbox, &user, SESSION, &look)
     };
     let comms = among("echo $PID");
     assert_eq!(comms.lines().filter(|line| line.parse::<u32>().is_ok()).count(), 2, "{comms}");
@@ -268,8 +267,8 @@ fn the_keeper_of_a_session_shows_nothing_and_obeys_nobody() {
     assert!(secrets(sandbox).len() > 60);
 }
 
-/// What the dialogue itself says.
+/// What the session itself says.
 fn is_smtp(line: &str) -> bool {
     let code = line.get(..3).unwrap_or_default();
-    code.len() == 3 && code.bytes().all(|octet| octet.is_ascii_digit())
+    code.len() == 3 && code.bytes().all(|byte| byte.is_ascii_digit())
 }

@@ -10,7 +10,7 @@ use crate::support::{
     Attacks, Received, Sandbox, Tied, User, assert_no_secret, logged, signing_domains,
 };
 
-/// A sandbox of its own, as nobody else could copy a tree that changes under his hands, and an attacker.
+/// A sandbox of its own, because no other test could copy a tree that changes at the same time; and an attacker.
 fn sandbox(domain: &str) -> (Sandbox, User) {
     let sandbox = Sandbox::own("race");
     sandbox.root("useradd -u 3000 mallory");
@@ -97,9 +97,9 @@ fn judge(sandbox: &Sandbox, mark: usize, uid: u32, arrived: &[Received]) -> Stri
         *tally.entry(words.replace(place, "").replace("  ", " ")).or_default() += 1;
     }
     for mail in arrived {
-        let text = String::from_utf8_lossy(&mail.octets);
+        let text = String::from_utf8_lossy(&mail.bytes);
         assert!(!text.contains("TOP SECRET") && !text.contains("root:"), "{text}");
-        assert_no_secret(sandbox, &mail.octets);
+        assert_no_secret(sandbox, &mail.bytes);
     }
     let signed: Vec<&Received> =
         arrived.iter().filter(|mail| !signing_domains(mail).is_empty()).collect();

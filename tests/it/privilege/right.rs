@@ -175,7 +175,7 @@ fn no_form_of_from_gets_a_signature_of_a_domain_of_others() {
     let alices = FORMS.iter().filter(|form| of(&alice, form).contains(&format!("d={FORBIDDEN}")));
     assert!(alices.count() > 20, "these forms are about nothing");
     assert_one_line_each(sandbox, mark, &shots);
-    // Whatever is signed verifies.
+    // Every signed message verifies.
     let signed = shots.into_iter().filter_map(|shot| shot.arrived);
     let signed: Vec<Received> = signed.filter(|mail| !signing_domains(mail).is_empty()).collect();
     let paths: Vec<&str> = signed.iter().map(Received::path).collect();
@@ -195,7 +195,7 @@ fn users_and_groups_ask_for_the_real_user_alone() {
         |text: &str| format!("printf 'selectors = [\"s1\"]\\n{text}\\n' >domains/{FORBIDDEN}.toml");
     let alone = file("users = [\"alice\"]");
     let ours = file("users = [\"alice\"]\\ngroups = [\"sendmail-dkim\"]");
-    let nobody = file("users = []");
+    let no_user = file("users = []");
     let number = file(&format!("users = [\"{}\"]", mallory.uid));
     let pattern =
         file("users = [\"*\", \"ALICE\", \"\", \" \", \"u\"]\\ngroups = [\"\", \"*\", \"root\"]");
@@ -212,8 +212,8 @@ fn users_and_groups_ask_for_the_real_user_alone() {
         ("-F, -oA, -N, -V of alice", &alone, "exec sendmail -F alice -N never -V x RCPT".to_owned()),
         ("the group of the set-gid bit is in groups", &ours, "exec sendmail RCPT".to_owned()),
         ("newgrp and sg to another group", &alone, "exec setpriv --regid=$(id -g) --keep-groups sendmail RCPT".to_owned()),
-        ("nobody may", &nobody, "exec sendmail RCPT".to_owned()),
-        ("his uid in place of a name", &number, "exec sendmail RCPT".to_owned()),
+        ("no user may", &no_user, "exec sendmail RCPT".to_owned()),
+        ("his uid instead of a name", &number, "exec sendmail RCPT".to_owned()),
         ("names that look like patterns", &pattern, "exec sendmail RCPT".to_owned()),
         ("the terminal of alice", &alone, "exec script -qec 'sendmail RCPT <msg' /dev/null </dev/null".replace("<msg", "</tmp/evil/right")),
     ] {
@@ -227,7 +227,7 @@ fn users_and_groups_ask_for_the_real_user_alone() {
     let observed =
         super::observed_apart(sandbox, &mallory, &second, "exec sendmail RCPT", &message(&from));
     attacks.row("his uid has the name alice, too", &observed.outcome());
-    // A uid without a name is nobody; by a group of his, a user may.
+    // A uid without a name is no user; a user may sign because of a group.
     let unknown = User { name: "root".to_owned(), uid: 54321 };
     let script = "exec setpriv --reuid=54321 --regid=54321 --clear-groups sendmail RCPT";
     let observed = Observed::of(sandbox, &unknown, script, &message(&from));

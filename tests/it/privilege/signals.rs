@@ -24,8 +24,8 @@ fn stride() -> usize {
 
 /// Runs the wrapper under strace(1) with these options, in a folder where a core could be written.
 fn traced(sandbox: &Sandbox, user: &User, options: &str, recipient: &str) -> Output {
-    // Whoever is stopped is let go on. Strace is not what runs in the background: that ignores SIGINT and
-    // SIGQUIT; nor its parent, for whose children it would wait.
+    // A stopped process is continued. Strace is not what runs in the background: that ignores SIGINT and SIGQUIT; nor its parent,
+    // for whose children it would wait.
     let script = format!(
         "ulimit -c unlimited; cd /tmp/signals; \
          ((while kill -0 $$; do pkill -CONT -P $$ -x sendmail.dkim; sleep 0.1; done) <&- >/dev/null 2>&1 &); \
@@ -35,7 +35,7 @@ fn traced(sandbox: &Sandbox, user: &User, options: &str, recipient: &str) -> Out
     sandbox.sh("root", &script, &message(&format!("a@{DOMAIN}")))
 }
 
-/// The calls of a plain run up to the exec of the real one, each with its number among those of its name.
+/// The calls of a plain run up to the exec of the real sendmail, each with its number among those of its name.
 fn stages(sandbox: &Sandbox, user: &User) -> Vec<(String, usize)> {
     let recipient = sandbox.recipient();
     let output = traced(sandbox, user, "-o /tmp/signals.trace", &recipient);
@@ -111,7 +111,7 @@ fn judge(
             refused.entry(signal).or_default().push(recipient);
         }
     }
-    // One that is killed after its exec of the real one may have been too late; but nothing of this is.
+    // One that is killed after its exec of the real sendmail may have been too late; but nothing of this is.
     for signal in SIGNALS {
         let arrived: Vec<_> = accepted.iter().filter(|(by, _)| *by == signal).collect();
         let ended = refused.get(signal).map_or(&[][..], Vec::as_slice);

@@ -22,7 +22,7 @@ fn request(author: &str, selector: &str, input: &HashInput) -> Vec<u8> {
     Request { author, selector, input }.to_bytes().unwrap()
 }
 
-/// Whoever has taken the pipes of a `-bs` session.
+/// An attacker who has taken the pipes of a `-bs` session.
 pub(super) struct Hostile {
     session: Child,
     asking: Child,
@@ -35,7 +35,7 @@ impl Hostile {
         Self::of_script(sandbox, &user.name, "echo $$; exec sendmail -bs", true)
     }
 
-    /// Whoever has taken the pipes of the wrapper that a script becomes, once that has written its process id.
+    /// An attacker who has taken the pipes of the wrapper that a script becomes, after the script has written its process id.
     pub(super) fn of_script(sandbox: &Sandbox, user: &str, script: &str, greets: bool) -> Self {
         let mut session = spawn(sandbox.command(user, "/bin/sh").args(["-c", script]));
         let mut pid = String::new();
@@ -128,10 +128,10 @@ fn a_key_of_the_domain_signs_though_its_file_names_it_no_more() {
 
 #[test]
 #[ignore = "needs root"]
-fn who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have() {
+fn an_attacker_in_the_reader_gets_only_signatures_that_its_user_may_have() {
     let sandbox = sandbox();
     let attacks =
-        Attacks::of(who_takes_the_place_of_the_reader_gets_signatures_that_its_user_may_have);
+        Attacks::of(an_attacker_in_the_reader_gets_only_signatures_that_its_user_may_have);
     let user = user();
     let mut hostile = Hostile::new(sandbox, &user);
     assert!(is_signed(sandbox, &hostile.said(DOMAIN, "s1")), "a right that the user has");
@@ -184,7 +184,7 @@ fn what_is_signed_names_the_domain_and_the_selector_that_it_is_asked_for() {
     assert!(is_signed(sandbox, &hostile.said(DOMAIN, "s1")), "a right that the user has");
 }
 
-/// `also_sign_as` gives the users of one domain signatures of another, and nobody else.
+/// `also_sign_as` gives signatures of another domain to the users of one domain, and to no other user.
 #[test]
 #[ignore = "needs root"]
 fn a_domain_that_signs_too_does_so_for_the_domains_that_name_it() {
@@ -228,9 +228,9 @@ fn a_domain_that_signs_too_does_so_for_the_domains_that_name_it() {
 
 #[test]
 #[ignore = "needs root"]
-fn no_bytes_that_are_no_request_are_signed_or_bring_it_out_of_step() {
+fn malformed_requests_are_not_signed_and_do_not_desynchronize() {
     let sandbox = sandbox();
-    let attacks = Attacks::of(no_bytes_that_are_no_request_are_signed_or_bring_it_out_of_step);
+    let attacks = Attacks::of(malformed_requests_are_not_signed_and_do_not_desynchronize);
     let mut hostile = Hostile::new(sandbox, &user());
     // Bytes of which none is a name; all values of each byte of a request that is right.
     let right = request(DOMAIN, "s1", &text(DOMAIN, "s1"));
@@ -274,13 +274,12 @@ fn no_bytes_that_are_no_request_are_signed_or_bring_it_out_of_step() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other() {
+fn a_bad_key_file_affects_only_messages_that_need_it() {
     // One of its own: others look for the keys of theirs in all that they see.
     let sandbox = Sandbox::own("signer");
     let sandbox = &sandbox;
     sandbox.key(DOMAIN, "s1");
-    let attacks =
-        Attacks::of(a_key_file_that_is_no_key_costs_its_message_the_signature_and_no_other);
+    let attacks = Attacks::of(a_bad_key_file_affects_only_messages_that_need_it);
     let user = User { name: "www-data".to_owned(), uid: 33 };
     for (what, spoil, wanted) in [
         (

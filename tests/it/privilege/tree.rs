@@ -34,7 +34,7 @@ fn try_all(attacks: Attacks, rows: &[(&str, &str, &str)]) {
     }
 }
 
-/// Something that the group may read and nobody shall see.
+/// Something that the group may read and no user must see.
 const SECRET: &str = "echo 'TOP SECRET' >secret; chgrp sendmail-dkim secret; chmod 640 secret";
 
 /// A domain file of the user's own.
@@ -60,7 +60,7 @@ const KEYS: [(&str, &str, &str); 30] = [
     ("key: a link to /dev/stdin", "SECRET; ln -sf /dev/stdin KEY", "links are not followed"),
     ("key: another name of the secret", "SECRET; ln -f secret KEY", "no private key in PEM format"),
     (
-        "key: a FIFO that nobody writes to",
+        "key: a FIFO without a writer",
         "rm KEY; mkfifo -m 640 KEY; chgrp sendmail-dkim KEY",
         NOT_A_FILE,
     ),
@@ -107,8 +107,8 @@ const KEYS: [(&str, &str, &str); 30] = [
 
 #[test]
 #[ignore = "needs root"]
-fn what_stands_in_place_of_a_key_is_not_read() {
-    try_all(Attacks::of(what_stands_in_place_of_a_key_is_not_read), &KEYS);
+fn a_file_that_replaces_a_key_is_not_read() {
+    try_all(Attacks::of(a_file_that_replaces_a_key_is_not_read), &KEYS);
 }
 
 const DOMAIN_FILES: [(&str, &str, &str); 28] = [
@@ -176,14 +176,14 @@ const DOMAIN_FILES: [(&str, &str, &str); 28] = [
 
 #[test]
 #[ignore = "needs root"]
-fn what_stands_in_place_of_a_domain_file_is_not_obeyed() {
-    try_all(Attacks::of(what_stands_in_place_of_a_domain_file_is_not_obeyed), &DOMAIN_FILES);
+fn a_file_that_replaces_a_domain_file_is_not_obeyed() {
+    try_all(Attacks::of(a_file_that_replaces_a_domain_file_is_not_obeyed), &DOMAIN_FILES);
 }
 
 #[test]
 #[ignore = "needs root"]
-fn what_stands_in_place_of_the_configuration_is_not_obeyed() {
-    let attacks = Attacks::of(what_stands_in_place_of_the_configuration_is_not_obeyed);
+fn a_file_that_replaces_the_configuration_is_not_obeyed() {
+    let attacks = Attacks::of(a_file_that_replaces_the_configuration_is_not_obeyed);
     let evil =
         "printf 'sendmail = \"/tmp/evil/grab\"\\n' >/tmp/evil/c.toml; chown USER /tmp/evil/c.toml";
     try_all(

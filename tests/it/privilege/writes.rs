@@ -1,5 +1,5 @@
 //! Root writes to a tree that another user can change. Two attackers exchange a folder or a file of it for a link while root
-//! writes: one who owns what holds it, whom `dkimctl` refuses, and one who is as mighty as root, whom it can't refuse.
+//! writes: one who owns what holds it, whom `dkimctl` refuses, and one who is as mighty as root, whom it cannot refuse.
 
 use std::collections::BTreeMap;
 use std::io::{BufRead as _, BufReader};
@@ -7,7 +7,7 @@ use std::process::{ChildStdout, Command, Stdio};
 
 use crate::support::{Attacks, Sandbox, Tied, project, stderr, stdout};
 
-/// What commands run on, anew for each row. `$E` is the tree, and what no command may touch is in `/outside`.
+/// What commands run on, created again for each row. `$E` is the tree, and what no command may touch is in `/outside`.
 const TREE: &str = "
 umask 022; rm -rf $E /outside; mkdir -p $(dirname $E) /outside/folder/x.test; chown root $(dirname $E)
 : >/srv/empty
@@ -206,7 +206,7 @@ enum Attacker {
     Root,
 }
 
-/// A sandbox of its own, as nobody else could use a tree that changes under his hands.
+/// A sandbox of its own, because no other test could use a tree that changes at the same time.
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::own("writes");
     sandbox.root("useradd -u 3000 mallory");
@@ -436,12 +436,12 @@ fn what_is_planted_in_the_tree_is_not_written_through() {
     );
     assert_eq!(sandbox.root(&script), "sendmail = \"/nowhere\"\n");
     attacks.row(
-        "a hard link in place of a key that rotate wipes",
+        "a hard link instead of a key that rotate wipes",
         "the name is removed, the file is not overwritten",
     );
 }
 
-/// What of the tree another user has or may write, the command that would write there, and the commands that mend it.
+/// What of the tree another user has or may write, the command that would write there, and the commands that repair it.
 const OF_OTHERS: &[(&str, &str)] = &[
     ("$E", GENKEY),
     ("$E", SETUP),
@@ -499,7 +499,7 @@ fn what_another_user_owns_or_may_write_is_refused_with_the_remedy() {
                 path.replace(etc, "the tree"),
                 command.replace("--etc $E ", "")
             ),
-            "refused, with the commands that mend it",
+            "refused, with the commands that repair it",
         );
     }
 }

@@ -79,7 +79,7 @@ cat /tmp/said-$ended'"#;
 
 #[test]
 #[ignore = "needs root"]
-fn a_session_that_is_no_longer_understood_passes_and_is_logged() {
+fn a_session_that_is_not_followed_passes_and_is_logged() {
     let sandbox = set_up();
     for (manner, before, command, reason) in [
         ("plain", "STARTTLS\r\n", "DATA", "sent after STARTTLS"),
@@ -109,7 +109,7 @@ fn a_session_that_is_no_longer_understood_passes_and_is_logged() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_server_that_ends_inside_the_message_is_no_success() {
+fn a_server_that_ends_inside_the_message_is_a_failure() {
     let sandbox = set_up();
     serve(&sandbox, "dies");
     for from in [DOMAIN, "unknown.test"] {
@@ -129,7 +129,7 @@ fn a_server_that_ends_inside_the_message_is_no_success() {
 
 #[test]
 #[ignore = "needs root"]
-fn a_message_that_cannot_be_handed_over_inside_a_session_is_no_success() {
+fn a_message_that_cannot_be_passed_on_in_a_session_is_a_failure() {
     let sandbox = set_up();
     serve(&sandbox, "plain");
     let mut seen = false;

@@ -2,7 +2,7 @@
 
 use super::*;
 
-/// Where the texts are, and what of these files speaks to somebody else.
+/// The files with the texts.
 const PLACES: [&str; 14] = [
     "src/rights.rs",
     "src/submission",
@@ -41,14 +41,17 @@ const NEVER: &[(&str, &str)] = &[
         "an address without a domain, and no origin",
         "of From: `no domain in From`; no other is shown",
     ),
-    ("set `sendmail` in config.toml", "see failure::ourselves_as_the_real_sendmail_is_no_loop"),
+    (
+        "set `sendmail` in config.toml",
+        "see failure::the_wrapper_as_its_own_real_sendmail_does_not_loop",
+    ),
     ("default.toml is named after no domain", "of default.toml alone: see src/config.rs"),
     ("PRIVATE KEY", "of the form of a key"),
     ("CERTIFICATE REQUEST", "of the label of a PEM block"),
 ];
 
 /// The texts of a source file that are of more than one word, tests and comments aside.
-fn texts(code: &str) -> BTreeSet<String> {
+pub(crate) fn texts(code: &str) -> BTreeSet<String> {
     let code = code.split("#[cfg(test)]").next().unwrap();
     let lines = code.lines().filter(|line| {
         let line = line.trim_start();
@@ -108,7 +111,7 @@ fn every_reason_of_the_source_is_made_to_come_about_by_a_test() {
         read(&project(place), &mut |path, code| {
             for text in texts(code) {
                 let fragment = fragment(&text);
-                // A word alone is a key, a name or a path; what has lines is code between octets.
+                // A word alone is a key, a name or a path; what has lines is code between bytes.
                 if !fragment.contains(' ') || fragment.contains('\n') {
                     continue;
                 }

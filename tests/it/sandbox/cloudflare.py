@@ -21,7 +21,7 @@ class Api(http.server.BaseHTTPRequestHandler):
         json.dump(sorted(records.values(), key=lambda one: one["id"]), open(path, "w"))
 
     def handle_one(self):
-        # What a test wants of the next calls: codes, or 0 for an answer that never comes.
+        # What a test expects of the next calls: codes, or 0 for an answer that never comes.
         if os.path.exists(WANTED) and (codes := open(WANTED).read().split()):
             open(WANTED, "w").write(" ".join(codes[1:]))
             if codes[0] == "0":

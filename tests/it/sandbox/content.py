@@ -14,60 +14,60 @@ import sys
 
 
 def decoded_header(value):
-    """The octets of a header text, its encoded words decoded, and what the wrapper may mend taken out."""
+    """The bytes of a header text, its encoded words decoded, and what the wrapper may repair taken out."""
     try:
         pieces = email.header.decode_header(value.encode("ascii", "surrogateescape").decode("latin-1"))
     except Exception:
         pieces = [(value, None)]
-    octets = b""
+    data = b""
     for piece, charset in pieces:
         piece = piece if isinstance(piece, bytes) else piece.encode("latin-1", "replace")
-        octets += piece if charset is None else b" " + piece + b" "
+        data += piece if charset is None else b" " + piece + b" "
     # What Postfix makes of an address itself: origin, quotes, routes, a comma between two words.
-    octets = octets.replace(b"\0", b"").replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
+    data = data.replace(b"\0", b"").replace(b"@origin.example", b"").replace(b'"', b"").replace(b"\\", b"").replace(b",", b"")
     # To ASCII and back at once, where a long encoded-word in ISO-2022-JP was split.
-    return b"".join(octets.split()).replace(b"\x1b(B\x1b$B", b"")
+    return b"".join(data.split()).replace(b"\x1b(B\x1b$B", b"")
 
 
 # Which Postfix takes out in headers, and which is no header to Python.
-BLANK_BEFORE_COLON = re.compile(rb"(?m)^([A-Za-z0-9_.-]+)[ \t]+:")
+SPACE_BEFORE_COLON = re.compile(rb"(?m)^([A-Za-z0-9_.-]+)[ \t]+:")
 
 
-def normal(octets):
+def normal(data):
     """Content without what Postfix itself changes: it makes a space of a bare CR, and drops a NUL in a header."""
-    octets = re.sub(rb"\r+$", b"", octets.replace(b"\r\n", b"\n")).replace(b"\r", b" ").replace(b"\0", b"")
-    octets = BLANK_BEFORE_COLON.sub(rb"\1:", octets)
+    data = re.sub(rb"\r+$", b"", data.replace(b"\r\n", b"\n")).replace(b"\r", b" ").replace(b"\0", b"")
+    data = SPACE_BEFORE_COLON.sub(rb"\1:", data)
     # A part of a multipart that Python sees as text shows its label.
-    octets = re.sub(rb"(?im)^(content-transfer-encoding:[ \t]*)(?:8bit|binary)$", rb"\g<1>7bit", octets)
-    return octets.rstrip(b"\n")
+    data = re.sub(rb"(?im)^(content-transfer-encoding:[ \t]*)(?:8bit|binary)$", rb"\g<1>7bit", data)
+    return data.rstrip(b"\n")
 
 
 FIELDS = ["Subject", "To", "Cc", "From", "Reply-To", "References", "List-Unsubscribe", "Comments", "Organization"]
 
 
 def filename(part):
-    """That of a part, its octets taken for UTF-8 or, where they are not, for Latin-1."""
+    """That of a part, its bytes taken for UTF-8 or, where they are not, for Latin-1."""
     plain = email.message.Message()
     for name, value in part._headers:
-        octets = str(value).encode("utf-8", "surrogateescape")
+        data = str(value).encode("utf-8", "surrogateescape")
         try:
-            plain[name] = octets.decode("utf-8")
+            plain[name] = data.decode("utf-8")
         except UnicodeDecodeError:
-            plain[name] = octets.decode("latin-1")
+            plain[name] = data.decode("latin-1")
     return plain.get_filename()
 
 
-def content(octets):
+def content(data):
     """All that a reader sees: header text and the decoded parts."""
-    octets = BLANK_BEFORE_COLON.sub(rb"\1:", re.sub(rb"\r+\n", b"\n", octets))
-    while re.match(rb">*From ", octets):
-        octets = octets.partition(b"\n")[2]
-    # A header line of nothing but blanks says nothing, but Python makes it a part of the value before it.
-    header, mark, body = octets.partition(b"\n\n")
+    data = SPACE_BEFORE_COLON.sub(rb"\1:", re.sub(rb"\r+\n", b"\n", data))
+    while re.match(rb">*From ", data):
+        data = data.partition(b"\n")[2]
+    # A header line of spaces only has no meaning, but Python makes it part of the value before it.
+    header, mark, body = data.partition(b"\n\n")
     if re.match(rb"[!-9;-~]+[ \t]*:", header):
-        octets = re.sub(rb"(?m)\n[ \t]+$", b"", header) + mark + body
-    message = email.message_from_bytes(octets, policy=email.policy.compat32)
-    # As they stand: get_all() makes something else of octets that are not ASCII.
+        data = re.sub(rb"(?m)\n[ \t]+$", b"", header) + mark + body
+    message = email.message_from_bytes(data, policy=email.policy.compat32)
+    # As they stand: get_all() makes something else of bytes that are not ASCII.
     raw = [(name.lower(), value) for name, value in message._headers]
     header = {name: [decoded_header(value) for other, value in raw if other == name.lower()] for name in FIELDS}
     seen = []
@@ -86,18 +86,18 @@ def content(octets):
 ADDRESSES = ["from", "sender", "reply-to", "to", "cc"]
 
 
-def line(octets):
-    """As JSON; octets that are no ASCII as Latin-1."""
-    header, parts = content(octets)
-    message = email.message_from_bytes(octets)
-    # By octets, as a name in an address may be of any charset.
+def line(data):
+    """As JSON; bytes that are no ASCII as Latin-1."""
+    header, parts = content(data)
+    message = email.message_from_bytes(data)
+    # By bytes, as a name in an address may be of any charset.
     raw = [(name.lower(), str(value).encode("ascii", "surrogateescape").decode("latin-1")) for name, value in message._headers]
     addresses = {}
     for name, value in raw:
         if name in ADDRESSES:
             found = [address for _, address in email.utils.getaddresses([re.sub(r"\r?\n", "", value)]) if address]
             addresses.setdefault(name, []).extend(found)
-    text = lambda octets: octets.decode("latin-1") if isinstance(octets, bytes) else octets
+    text = lambda data: data.decode("latin-1") if isinstance(data, bytes) else data
     return json.dumps({
         "header": {name: [text(value) for value in values] for name, values in header.items()},
         "addresses": addresses,

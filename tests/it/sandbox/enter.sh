@@ -1,8 +1,8 @@
 #!/bin/bash
-# enter.sh WRAPPER DKIMCTL [BASE]: one sandbox, in mount, net, pid, ipc and uts namespaces of its own, standing on BASE,
-# else on what base.sh builds. BASE may be several folders with colons between them, the upper ones first.
-# Prints "ready PID" once everything in it runs; whoever enters the namespaces of PID (nsenter --all --root) is inside.
-# Lives until its stdin ends. Then, or when it is killed, all its processes and files are gone; the host saw none of them.
+# enter.sh WRAPPER DKIMCTL [BASE]: one sandbox, in mount, net, pid, ipc and uts namespaces of its own, standing on BASE, else on
+# what base.sh builds. BASE may be several folders with colons between them, the upper ones first. Prints "ready PID" once
+# everything in it runs; a process that enters the namespaces of PID (nsenter --all --root) is inside. Lives until its stdin ends.
+# Then, or when it is killed, all its processes and files are gone; the host saw none of them.
 set -euo pipefail
 umask 022
 

@@ -3,7 +3,7 @@
 
 Reads from stdin a JSON list of {"key", "user", "program", "line", "input", "alone", "state"}; a key is a word that turns up
 in the recipients or in the text of the row's mail, and nowhere else; a state is one of states.py, or null. Writes, once Postfix's queue is empty, a JSON object:
-for each key {"code", "stdout", "stderr", "mails": [{"file", "mail_from", "mail_parameters", "rcpt_to", "octets" (base64)}]}.
+for each key {"code", "stdout", "stderr", "mails": [{"file", "mail_from", "mail_parameters", "rcpt_to", "bytes" (base64)}]}.
 Rows that are `alone` run first, one after the other.
 """
 import base64
@@ -62,13 +62,13 @@ def collect(results):
         with open(file, "rb") as envelope:
             envelope = envelope.read()
         file = file.removesuffix("json") + "eml"
-        with open(file, "rb") as octets:
-            octets = octets.read()
+        with open(file, "rb") as data:
+            data = data.read()
         # A report names in its text whom it is about.
-        found = keys.search(envelope) or keys.search(octets)
+        found = keys.search(envelope) or keys.search(data)
         if found:
             mail = json.loads(envelope)
-            mail.update(file=file, octets=base64.b64encode(octets).decode())
+            mail.update(file=file, bytes=base64.b64encode(data).decode())
             results[found.group().decode()]["mails"].append(mail)
 
 

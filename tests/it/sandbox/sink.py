@@ -1,9 +1,9 @@
 #!/usr/bin/python3
 """sink.py FOLDER PORT:8bit|7bit ...: an SMTP server on each port that keeps every message as it came over the wire.
 
-A message is FOLDER/sink/N.eml, its octets after dot-unstuffing, and N.json, its envelope; for each recipient there is
+A message is FOLDER/sink/N.eml, its data after dot-unstuffing, and N.json, its envelope; for each recipient there is
 also FOLDER/rcpt/RECIPIENT/N.json, a link made last: where that name is, the rest is complete. Recipients are in lower
-case there, with '%XX' for octets that do not suit a file name. Returns once all ports listen.
+case there, with '%XX' for data that do not suit a file name. Returns once all ports listen.
 """
 import asyncio
 import itertools
@@ -21,16 +21,16 @@ folder = sys.argv[1]
 numbers = itertools.count(1)
 
 
-def put(path, octets):
+def put(path, data):
     with open(path + ".new", "wb") as file:
-        file.write(octets)
+        file.write(data)
     os.rename(path + ".new", path)
 
 
-def keep(octets, envelope):
+def keep(data, envelope):
     name = str(next(numbers))
     here = f"{folder}/sink/{name}"
-    put(here + ".eml", octets)
+    put(here + ".eml", data)
     put(here + ".json", json.dumps(envelope).encode())
     for recipient in envelope["rcpt_to"]:
         shelf = f"{folder}/rcpt/" + urllib.parse.quote(recipient["address"].lower(), safe="@+=")
@@ -41,7 +41,7 @@ def keep(octets, envelope):
 
 
 class Wire:
-    """Reads up to a mark, whatever the length; everything else in the buffer stays."""
+    """Reads up to a mark, at any length; everything else in the buffer stays."""
 
     def __init__(self, reader):
         self.reader, self.buffer = reader, bytearray()
@@ -61,8 +61,8 @@ class Wire:
     async def message(self):
         # The CRLF before the first line is that of DATA itself: a message may be empty.
         self.buffer[:0] = b"\r\n"
-        stuffed = await self.until(b"\r\n.\r\n") + b"\r\n"
-        return stuffed.replace(b"\r\n.", b"\r\n")[2:]
+        mail_data = await self.until(b"\r\n.\r\n") + b"\r\n"
+        return mail_data.replace(b"\r\n.", b"\r\n")[2:]
 
 
 def path_and_parameters(argument):

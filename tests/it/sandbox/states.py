@@ -61,7 +61,7 @@ class Call:
         self.ids = (4242, 4242)
 
     def no_blocking(self):
-        """All of the input is there before anybody reads: a reader that finds none gives up, if it is Postfix's."""
+        """All of the input is there before any process reads: Postfix's reader gives up if it finds none."""
         fcntl.fcntl(self.stdin, fcntl.F_SETFL, fcntl.fcntl(self.stdin, fcntl.F_GETFL) | os.O_NONBLOCK)
         os.write(self.feeder, self.input)
         os.close(self.feeder)
@@ -164,7 +164,7 @@ def become(call):
     for target, source in enumerate((call.stdin, *call.outputs)):
         os.dup2(source, target)
     os.closerange(3, 200)
-    # Python ignores the first two, and whatever runs the tests may ignore the others; callers do not.
+    # Python ignores the first two, and the process that runs the tests may ignore the others; callers do not.
     for name in ("SIGPIPE", "SIGXFSZ", "SIGHUP", "SIGINT", "SIGQUIT", "SIGTERM"):
         signal.signal(getattr(signal, name), signal.SIG_DFL)
     os.setgroups([call.ids[1]])
@@ -176,7 +176,7 @@ def become(call):
     os.execve(call.row["program"], call.argv, call.environment)
 
 
-def converse(call):
+def run_session(call):
     """Feeds and listens until the outputs are closed and the input is given."""
     said = {reader: b"" for reader in call.readers}
     os.set_blocking(call.feeder, False)
@@ -187,9 +187,9 @@ def converse(call):
         writable = [call.feeder] if feeding and left and now >= due else []
         ready, free, _ = select.select(list(reading), writable, [], 0.02)
         for reader in ready:
-            octets = os.read(reader, 65536)
-            said[reader] += octets
-            if not octets:
+            data = os.read(reader, 65536)
+            said[reader] += data
+            if not data:
                 reading.discard(reader)
         if free:
             try:
@@ -225,7 +225,7 @@ def run(row, ids, argv):
             os.close(descriptor)
         except OSError:
             pass
-    stdout, stderr = converse(call)
+    stdout, stderr = run_session(call)
     deadline = time.monotonic() + min(call.patience, 5)
     while not (ended := os.waitpid(call.pid, os.WNOHANG))[0]:
         if time.monotonic() > deadline:

@@ -10,7 +10,7 @@ from dkim.util import parse_tag_value
 def verdict(message, index, field):
     try:
         tags = {name.decode(): value.decode() for name, value in parse_tag_value(field).items()}
-    except Exception as error:  # whatever it cannot read is a fault of the signature
+    except Exception as error:  # anything that it cannot read is a fault of the signature
         return {"d": "", "s": "", "result": "fail", "detail": repr(error)}
     found = {"d": tags.get("d", ""), "s": tags.get("s", ""), "result": "fail", "detail": ""}
     try:

@@ -7,7 +7,7 @@
 A file passes when it is signed and every signature in it passes. Keys come from DNS.
 
 The library is asked itself: opendkim-testmsg(8) passes a message of which any one signature passes, and opendkim -t asks
-a resolver that wants DNSSEC from the root down and tells of one signature only.
+a resolver that requires DNSSEC from the root down, and reports one signature only.
 """
 import ctypes
 import json
@@ -43,8 +43,8 @@ for name, result, arguments in [
     function.restype, function.argtypes = result, arguments
 
 
-def text(octets):
-    return (octets or b"").decode("utf-8", "replace")
+def text(data):
+    return (data or b"").decode("utf-8", "replace")
 
 
 def verdict(message, signature):
@@ -62,10 +62,10 @@ def verdict(message, signature):
     }
 
 
-def verify(octets):
+def verify(data):
     status, signatures, count = number(), ctypes.POINTER(pointer)(), number()
     message = library.dkim_verify(context, b"test", None, ctypes.byref(status))
-    code = library.dkim_chunk(message, octets, len(octets)) or library.dkim_chunk(message, None, 0)
+    code = library.dkim_chunk(message, data, len(data)) or library.dkim_chunk(message, None, 0)
     code = code or library.dkim_eom(message, None)
     found = []
     if library.dkim_getsiglist(message, ctypes.byref(signatures), ctypes.byref(count)) == 0:
@@ -73,7 +73,7 @@ def verify(octets):
     detail = text(library.dkim_getresultstr(code)) + "; " + text(library.dkim_geterror(message)) if code else ""
     library.dkim_free(message)
     # Not asked of the library: it stops at a From without a domain before it looks for signatures.
-    if not SIGNATURE.search(octets.partition(b"\r\n\r\n")[0]):
+    if not SIGNATURE.search(data.partition(b"\r\n\r\n")[0]):
         return "none", detail, found
     return "pass" if found and all(one["result"] == "pass" for one in found) else "fail", detail, found
 

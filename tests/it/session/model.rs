@@ -3,17 +3,17 @@
 
 use sendmail_dkim::message::session::{DataEnd, Session};
 
-/// Numbers made of octets: the same octets give the same numbers.
+/// Numbers made of bytes: the same bytes give the same numbers.
 struct Chance<'a>(std::iter::Cycle<std::slice::Iter<'a, u8>>, usize);
 
 impl<'a> Chance<'a> {
-    fn new(octets: &'a [u8]) -> Self {
-        Self(octets.iter().cycle(), 0)
+    fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes.iter().cycle(), 0)
     }
 
     fn below(&mut self, limit: usize) -> usize {
-        let octet = self.0.next().copied().unwrap_or(7);
-        self.1 = self.1.wrapping_mul(31).wrapping_add(usize::from(octet)).wrapping_add(1);
+        let byte = self.0.next().copied().unwrap_or(7);
+        self.1 = self.1.wrapping_mul(31).wrapping_add(usize::from(byte)).wrapping_add(1);
         (self.1 >> 3).checked_rem(limit).unwrap_or(0)
     }
 }
@@ -31,7 +31,7 @@ enum Seen {
 enum Mode {
     Commands,
     Data,
-    /// BDAT: so many octets.
+    /// BDAT: so many bytes.
     Chunk(usize),
     Secret,
 }
@@ -65,17 +65,17 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn hear(&mut self, octets: &[u8]) {
-        self.received.extend_from_slice(octets);
-        for octet in octets {
-            self.line.push(*octet);
+    fn hear(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+        for byte in bytes {
+            self.line.push(*byte);
             if let Mode::Chunk(size) = self.mode {
                 if self.line.len() == size {
                     self.seen.push(Seen::Message(std::mem::take(&mut self.line)));
                     self.mode = Mode::Commands;
                     self.say(b"250 chunk\r\n");
                 }
-            } else if *octet == b'\n' {
+            } else if *byte == b'\n' {
                 let line = std::mem::take(&mut self.line);
                 self.line(line);
             }
@@ -136,12 +136,12 @@ impl<'a> Server<'a> {
         }
     }
 
-    fn say(&mut self, octets: &[u8]) {
-        self.said.extend_from_slice(octets);
+    fn say(&mut self, bytes: &[u8]) {
+        self.said.extend_from_slice(bytes);
     }
 }
 
-/// What is put in place of a message.
+/// What is put instead of a message.
 const ANOTHER: &[u8] = b"Another: one\r\n\r\n..\r\n";
 
 /// Lets a client say all of `script`, in pieces by chance, to a server that answers by chance. With
@@ -210,8 +210,8 @@ fn talk<'a>(
 }
 
 /// Lines without CHUNKING, and without what tells the last of them.
-fn comparable(octets: &[u8]) -> Vec<Vec<u8>> {
-    let lines = octets.split_inclusive(|octet| *octet == b'\n');
+fn comparable(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
     let lines = lines.filter(|line| !line.ends_with(b"CHUNKING\r\n"));
     lines
         .map(|line| {
@@ -226,8 +226,8 @@ fn comparable(octets: &[u8]) -> Vec<Vec<u8>> {
         .collect()
 }
 
-/// Whether each side sees what it would see without us, but for messages that are replaced where the server,
-/// too, finds a message. Says how many those were.
+/// Whether each side sees what it would see without the wrapper, except for messages that are replaced where the server, too,
+/// finds a message. Says how many those were.
 pub(crate) fn judge(chance: &[u8], script: &[u8]) -> Result<usize, String> {
     let mut judged = 0;
     for strict in [false, true] {

@@ -78,18 +78,18 @@ pub(crate) fn changed_on_the_way(sent: &Sent) -> Option<String> {
         if unstable.contains(&name) {
             continue;
         }
-        let octets = field.bytes();
-        if octets.contains(&0) || octets.contains(&b'\r') {
+        let bytes = field.bytes();
+        if bytes.contains(&0) || bytes.contains(&b'\r') {
             return Some(format!("NUL or CR in {name}"));
         }
-        if octets.contains(&0x0b) || octets.contains(&0x0c) {
-            return Some(format!("a blank to some verifiers in {name}"));
+        if bytes.contains(&0x0b) || bytes.contains(&0x0c) {
+            return Some(format!("whitespace for some verifiers in {name}"));
         }
-        if octets.split(|octet| *octet == b'\n').any(|line| line.len() > 990) {
+        if bytes.split(|byte| *byte == b'\n').any(|line| line.len() > 990) {
             return Some(format!("long line in {name}"));
         }
-        if octets.get(field.name().len()) != Some(&b':') {
-            return Some(format!("blank before the colon of {name}"));
+        if bytes.get(field.name().len()) != Some(&b':') {
+            return Some(format!("space before the colon of {name}"));
         }
         if name == "content-transfer-encoding" {
             let value = String::from_utf8_lossy(field.value()).to_lowercase();
@@ -116,13 +116,13 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
     let mut boundaries = boundaries(header);
     let mut in_header = false;
     let mut is_first = false;
-    for line in body.split(|octet| *octet == b'\n') {
-        let until_colon = line.split(|octet| *octet == b':').next().unwrap_or_default();
-        let blanks = until_colon.iter().rev().take_while(|octet| BLANKS.contains(octet)).count();
-        let name = until_colon.get(..until_colon.len() - blanks).unwrap_or_default();
+    for line in body.split(|byte| *byte == b'\n') {
+        let until_colon = line.split(|byte| *byte == b':').next().unwrap_or_default();
+        let spaces = until_colon.iter().rev().take_while(|byte| SPACES.contains(byte)).count();
+        let name = until_colon.get(..until_colon.len() - spaces).unwrap_or_default();
         let is_like_field = until_colon.len() < line.len()
             && !name.is_empty()
-            && name.iter().all(|octet| (33..=126).contains(octet));
+            && name.iter().all(|byte| (33..=126).contains(byte));
         // What follows a boundary does not matter to Postfix, but for the `--` of the last one; in a part header a
         // field is a field first.
         let begins_with = |boundary: &Vec<u8>| line.starts_with(boundary);
@@ -143,7 +143,7 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
         in_header = begins || (innermost.is_none() && stays);
         is_first = begins;
         if in_header && is_field && name.len() < until_colon.len() {
-            return Some(format!("blank before a colon: {}", String::from_utf8_lossy(line)));
+            return Some(format!("space before a colon: {}", String::from_utf8_lossy(line)));
         }
         let lower = line.to_ascii_lowercase();
         if line.len() > 990 {
@@ -152,8 +152,8 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
         if line.contains(&b'\r') {
             return Some("CR".into());
         }
-        if line.iter().any(|octet| *octet >= 0x80 || *octet == 0) {
-            return Some("8-bit octet".into());
+        if line.iter().any(|byte| *byte >= 0x80 || *byte == 0) {
+            return Some("8-bit byte".into());
         }
         let is_label = in_header && name.eq_ignore_ascii_case(b"Content-Transfer-Encoding");
         let said = first_token(&lower);
@@ -165,22 +165,22 @@ fn changed_in_body(header: &Header, body: &[u8]) -> Option<String> {
 }
 
 /// What is nothing between two words to Postfix; a vertical tab or a form feed is a word.
-const BLANKS: &[u8] = b" \t\r\n";
+const SPACES: &[u8] = b" \t\r\n";
 
-fn behind_blanks(text: &[u8]) -> &[u8] {
-    let blanks = text.iter().take_while(|octet| BLANKS.contains(octet)).count();
-    text.get(blanks..).unwrap_or_default()
+fn behind_spaces(text: &[u8]) -> &[u8] {
+    let spaces = text.iter().take_while(|byte| SPACES.contains(byte)).count();
+    text.get(spaces..).unwrap_or_default()
 }
 
 /// What counts of a label: the first thing in it that is no comment, if that is a word.
 fn first_token(line: &[u8]) -> Option<&[u8]> {
-    let colon = line.iter().position(|octet| *octet == b':')?;
-    let mut rest = behind_blanks(line.get(colon.saturating_add(1)..)?);
+    let colon = line.iter().position(|byte| *byte == b':')?;
+    let mut rest = behind_spaces(line.get(colon.saturating_add(1)..)?);
     while rest.starts_with(b"(") {
-        let end = rest.iter().position(|octet| *octet == b')')?;
-        rest = behind_blanks(rest.get(end.saturating_add(1)..)?);
+        let end = rest.iter().position(|byte| *byte == b')')?;
+        rest = behind_spaces(rest.get(end.saturating_add(1)..)?);
     }
-    let ends = |octet: &u8| b" ()<>@,;:\\\".[]".contains(octet) || octet.is_ascii_control();
+    let ends = |byte: &u8| b" ()<>@,;:\\\".[]".contains(byte) || byte.is_ascii_control();
     let end = rest.iter().position(ends).unwrap_or(rest.len());
     rest.get(..end)
 }
@@ -193,22 +193,22 @@ fn boundaries(header: &Header) -> Vec<Vec<u8>> {
 fn boundary(value: &[u8]) -> Option<Vec<u8>> {
     let value = String::from_utf8_lossy(value);
     let value = value.replace('\n', "");
-    let is_blank = |char: char| u8::try_from(char).is_ok_and(|octet| BLANKS.contains(&octet));
-    if !value.trim_start_matches(is_blank).to_ascii_lowercase().starts_with("multipart/") {
+    let is_space = |char: char| u8::try_from(char).is_ok_and(|byte| SPACES.contains(&byte));
+    if !value.trim_start_matches(is_space).to_ascii_lowercase().starts_with("multipart/") {
         return None;
     }
     let start = value.to_ascii_lowercase().find("boundary=")?.saturating_add("boundary=".len());
     let name = value.get(..start)?.trim_end_matches(|char: char| char != ';');
-    // What stands before the name makes another one of it.
+    // Text before the name makes another name of it.
     let before = value.get(name.len()..start)?;
-    if !before.trim_start_matches(is_blank).eq_ignore_ascii_case("boundary=") {
+    if !before.trim_start_matches(is_space).eq_ignore_ascii_case("boundary=") {
         return None;
     }
     // Nor is one inside of quotes, or of a comment without an end.
     if !name.matches('"').count().is_multiple_of(2) || name.contains('(') {
         return None;
     }
-    let rest = value.get(start..)?.trim_start_matches(is_blank);
+    let rest = value.get(start..)?.trim_start_matches(is_space);
     let text = match rest.strip_prefix('"') {
         Some(quoted) => quoted.split('"').next()?,
         // A special ends what Postfix sees of it.

@@ -79,7 +79,7 @@ impl Observed {
 
     /// No key is in what was said, logged or sent.
     pub(crate) fn assert_no_secret(&self, sandbox: &Sandbox) {
-        let arrived = self.arrived.as_ref().map(|arrived| arrived.octets.as_slice());
+        let arrived = self.arrived.as_ref().map(|arrived| arrived.bytes.as_slice());
         let log = self.logged.join("\n");
         for text in [Some(&*self.output.stdout), Some(&*self.output.stderr), arrived] {
             assert_no_secret(sandbox, text.unwrap_or_default());
@@ -94,7 +94,7 @@ impl Observed {
         signatures.into_iter().next()
     }
 
-    /// As it stands in the table.
+    /// The text for the table.
     pub(crate) fn outcome(&self) -> String {
         if self.arrived.is_some() {
             return match self.signed_by() {
@@ -158,7 +158,7 @@ pub(crate) fn assert_no_secret(sandbox: &Sandbox, text: &[u8]) {
     assert!(!has_piece(text, &secrets), "{}", shown());
 }
 
-/// So many octets are in no other text.
+/// So many bytes are in no other text.
 const PIECE: usize = 16;
 type Piece = [u8; PIECE];
 
@@ -180,7 +180,7 @@ pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<Piece> {
     keys.filter_map(|path| fs::read_to_string(path).ok()).flat_map(|pem| forms(&pem)).collect()
 }
 
-/// Pieces of a key: its file as it is, and the numbers that are its own as octets in either order, in hexadecimal, in decimal
+/// Pieces of a key: its file as it is, and the numbers that are its own as bytes in either order, in hexadecimal, in decimal
 /// and in base64 of any alignment.
 pub(crate) fn forms(pem: &str) -> Vec<Piece> {
     let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
@@ -190,7 +190,7 @@ pub(crate) fn forms(pem: &str) -> Vec<Piece> {
     // What is before may be of the public key.
     let own = &der[der.len() / 2..];
     let mut whole: Vec<Vec<u8>> = vec![own.to_vec(), own.iter().rev().copied().collect()];
-    let bytes = || own.iter().map(|octet| format!("{octet:02x}"));
+    let bytes = || own.iter().map(|byte| format!("{byte:02x}"));
     for between in ["", ":", " ", ", ", "\\x", ", 0x"] {
         let hexadecimal = bytes().collect::<Vec<_>>().join(between);
         whole.push(hexadecimal.to_ascii_uppercase().into_bytes());
@@ -200,13 +200,13 @@ pub(crate) fn forms(pem: &str) -> Vec<Piece> {
         let decimal = own.iter().map(u8::to_string).collect::<Vec<_>>().join(between);
         whole.push(decimal.into_bytes());
     }
-    for octets in [own, &pem.as_bytes()[pem.len() / 2..]] {
-        whole.extend((0..3).map(|skipped| STANDARD.encode(&octets[skipped..]).into_bytes()));
+    for bytes in [own, &pem.as_bytes()[pem.len() / 2..]] {
+        whole.extend((0..3).map(|skipped| STANDARD.encode(&bytes[skipped..]).into_bytes()));
     }
     let lines: Vec<&str> = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let own_lines = lines[lines.len() / 2..].iter();
     whole.extend(own_lines.map(|line| line.as_bytes().get(8..).unwrap_or_default().to_vec()));
-    // Whoever shows eighty octets in a row shows a piece.
+    // Any eighty bytes in a row contain a piece.
     let pieces = whole.iter().flat_map(|form| form.as_chunks::<PIECE>().0.iter().step_by(4));
     pieces.copied().collect()
 }

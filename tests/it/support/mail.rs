@@ -9,7 +9,7 @@ use serde_json::Value;
 pub(crate) struct Mail {
     path: String,
     envelope: String,
-    is_to_nobody: bool,
+    is_to_null_sender: bool,
     fields: Vec<String>,
     body: String,
 }
@@ -34,16 +34,16 @@ impl Mail {
         recipients.sort();
         let from = text(&mail["mail_from"]);
         let parameters = words(&mail["mail_parameters"]);
-        let octets = STANDARD.decode(text(&mail["octets"])).unwrap();
-        let octets = String::from_utf8_lossy(&octets).into_owned();
-        let (header, body) = octets.split_once("\r\n\r\n").unwrap_or_else(|| {
+        let bytes = STANDARD.decode(text(&mail["bytes"])).unwrap();
+        let bytes = String::from_utf8_lossy(&bytes).into_owned();
+        let (header, body) = bytes.split_once("\r\n\r\n").unwrap_or_else(|| {
             // Nothing but fields, and no line after them.
-            (octets.strip_suffix("\r\n").unwrap_or(&octets), "")
+            (bytes.strip_suffix("\r\n").unwrap_or(&bytes), "")
         });
         Self {
             path: text(&mail["file"]),
             envelope: format!("<{from}> {parameters}\n{}", recipients.join("\n")),
-            is_to_nobody: from.is_empty(),
+            is_to_null_sender: from.is_empty(),
             fields: fields(header),
             body: body.to_owned(),
         }
@@ -72,14 +72,13 @@ impl Mail {
         self.fields.iter().map(String::as_str).filter(|field| field_name(field) == name).collect()
     }
 
-    /// Octet for octet, but for what Postfix makes anew each time.
+    /// Byte for byte, except for what Postfix creates for each message.
     pub(crate) fn untraced(&self) -> String {
         let kept = self.fields.iter().filter(|field| !is_trace(field)).map(|field| masked(field));
         format!("{}\n\n{}", kept.collect::<Vec<_>>().join("\n"), self.body)
     }
 
-    /// The same for a message to be signed: the signature and the added fields wherever they stand, and the text as it
-    /// is read, whatever its encoding.
+    /// The same for a message to be signed: the signature and the added fields wherever they stand, and the decoded text.
     pub(crate) fn content(&self) -> String {
         const APART: [&str; 5] =
             ["from", "date", "message-id", "dkim-signature", "content-transfer-encoding"];
@@ -95,8 +94,8 @@ impl Mail {
     fn text(&self) -> String {
         let encoding = self.named("content-transfer-encoding").concat();
         if encoding.ends_with("base64") {
-            let octets = STANDARD.decode(self.body.replace("\r\n", "")).unwrap();
-            return String::from_utf8(octets).unwrap();
+            let bytes = STANDARD.decode(self.body.replace("\r\n", "")).unwrap();
+            return String::from_utf8(bytes).unwrap();
         }
         self.body.clone()
     }
@@ -109,7 +108,7 @@ impl Mail {
     /// What Postfix itself tells of a message: whom, of whom, and how it went.
     pub(crate) fn report(&self) -> Option<String> {
         let kind = self.named("content-type").concat();
-        if !self.is_to_nobody || !kind.contains("multipart/report") {
+        if !self.is_to_null_sender || !kind.contains("multipart/report") {
             return None;
         }
         const TOLD: [&str; 6] = [
@@ -145,7 +144,7 @@ fn field_name(field: &str) -> String {
     field.split(':').next().unwrap_or_default().to_ascii_lowercase()
 }
 
-/// Postfix's own Received; that of somebody else stays.
+/// Postfix's own Received; others stay.
 fn is_trace(field: &str) -> bool {
     field_name(field) == "received" && field.contains("by host.example.test (Postfix")
 }

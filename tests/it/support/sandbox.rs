@@ -33,8 +33,8 @@ pub(crate) struct Sandbox {
 /// A message as the sink got it.
 #[derive(Debug)]
 pub(crate) struct Received {
-    /// The octets on the wire, dots unstuffed.
-    pub(crate) octets: Vec<u8>,
+    /// The bytes on the wire, without dot-stuffing.
+    pub(crate) bytes: Vec<u8>,
     pub(crate) mail_from: String,
     pub(crate) recipients: Vec<String>,
     /// Inside the sandbox.
@@ -142,7 +142,7 @@ impl Sandbox {
         fs::write(self.path(path), text).unwrap_or_else(|error| panic!("{path}: {error}"));
     }
 
-    /// An address nobody else uses, at a peer with 8BITMIME.
+    /// An address that no other test uses, at a peer with 8BITMIME.
     pub(crate) fn recipient(&self) -> String {
         format!("u{}@sink.test", self.mails.fetch_add(1, Ordering::Relaxed))
     }
@@ -210,7 +210,7 @@ impl Sandbox {
     pub(crate) fn count(&self, recipient: &str) -> usize {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            // One that nobody may execute was not written to its end, and nobody takes it: its writer was killed.
+            // A file without execute permission was not written to its end because its writer was killed, and Postfix ignores it.
             // Postfix moves files on while find(1) looks for them, each from a queue to one after it in this list.
             let queued = self.root(
                 "cd /var/spool/postfix; find maildrop incoming active deferred -ignore_readdir_race \
@@ -240,7 +240,7 @@ impl Sandbox {
         let envelope: Value = serde_json::from_slice(&envelope).unwrap();
         let recipients = envelope["rcpt_to"].as_array().unwrap().iter();
         Received {
-            octets: fs::read(self.path(&path)).unwrap(),
+            bytes: fs::read(self.path(&path)).unwrap(),
             mail_from: envelope["mail_from"].as_str().unwrap().to_owned(),
             recipients: recipients.map(|one| one["address"].as_str().unwrap().to_owned()).collect(),
             path,
@@ -305,7 +305,7 @@ impl Sandbox {
     /// Asserts that a message has one signature, by this domain and selector, and that it verifies.
     pub(crate) fn assert_signed(&self, message: &Received, domain: &str, selector: &str) {
         let verdicts = self.verify(message);
-        let text = String::from_utf8_lossy(&message.octets);
+        let text = String::from_utf8_lossy(&message.bytes);
         assert!(verdicts.all("pass"), "{verdicts}\n{text}");
         for verdict in &verdicts.0 {
             let signatures = verdict["signatures"].as_array().unwrap();
@@ -373,7 +373,7 @@ impl Received {
 
     /// The header section and the body.
     pub(crate) fn split(&self) -> (String, String) {
-        let text = String::from_utf8_lossy(&self.octets).into_owned();
+        let text = String::from_utf8_lossy(&self.bytes).into_owned();
         // A message of header fields only may end with them.
         let (header, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
         (header.to_owned(), body.to_owned())

@@ -101,7 +101,7 @@ impl Stage {
         self.captured().expect("the stand-in was called")
     }
 
-    /// What the real sendmail would have got, whatever is logged on stderr.
+    /// What the real sendmail would have got, regardless of what is logged on stderr.
     pub(crate) fn delivered_quietly(&self, message: &[u8]) -> Vec<u8> {
         let output = self.submit(&["-i", "b@y.test"], message);
         assert!(output.status.success(), "{output:?}");
@@ -118,8 +118,8 @@ impl Stage {
     /// What the stand-in saw, if it was called.
     pub(crate) fn captured(&self) -> Option<Captured> {
         let text = |name: &str| fs::read(self.path(name)).ok();
-        let list = |octets: Vec<u8>| {
-            let text = String::from_utf8_lossy(&octets).into_owned();
+        let list = |bytes: Vec<u8>| {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
             text.split_terminator('\0').map(str::to_owned).collect::<Vec<_>>()
         };
         Some(Captured {

@@ -69,7 +69,7 @@ fn each_mistake_of_the_text_is_named_and_seen_through() {
     let expected = Expected { key: &mine, others: &[], identity_below: false, subdomains: false };
     let found = examine(&[armor.into_bytes()], &expected);
     assert_eq!(found, [Mistake::Typo(Typo::Armor), Mistake::Weak(1024)]);
-    // What is behind it is found as well.
+    // The mistakes after it are also found.
     let found = said(&["\"v=DKIM1\\; k=rsa\\; p=\""]);
     assert_eq!(
         found,
@@ -103,7 +103,7 @@ fn rfc6376_3_6_1_t_s_is_about_i_and_not_about_from() {
 }
 
 #[test]
-fn a_key_that_is_cut_is_told_from_another_key_and_from_a_damaged_one() {
+fn a_truncated_key_is_distinguished_from_another_and_a_damaged_key() {
     let p = p();
     let (first, rest) = p.split_at(100);
     let cut = format!("v=DKIM1; k=rsa; p={first}");
@@ -113,8 +113,8 @@ fn a_key_that_is_cut_is_told_from_another_key_and_from_a_damaged_one() {
     assert_eq!(said(&[&damaged]), [Mistake::Damaged]);
     assert_eq!(said(&["p=AAAA"]), [Mistake::Unusable(RecordError::Key)]);
     assert_eq!(said(&["p=AAA?"]), [Mistake::Unusable(RecordError::Base64)]);
-    let blank = format!("p={first} {rest}");
-    assert_eq!(said(&[&blank]), [Mistake::BlankInKey]);
+    let spaced = format!("p={first} {rest}");
+    assert_eq!(said(&[&spaced]), [Mistake::BlankInKey]);
 }
 
 #[test]
@@ -154,7 +154,7 @@ fn rfc6376_3_6_2_2_several_records_are_a_mistake_even_if_one_is_right() {
 }
 
 #[test]
-fn what_is_no_key_record_is_shown() {
+fn a_record_that_is_not_a_key_record_is_shown() {
     assert_eq!(said(&["MS=ms123"]), [Mistake::NotAKey("MS=ms123".to_owned())]);
     for (record, what) in [
         ("v=spf1 -all", "an SPF record"),

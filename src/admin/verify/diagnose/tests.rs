@@ -148,8 +148,8 @@ fn small_changes_to_lines_are_named() {
     let message = "From: a@x.test\r\n\r\n.dot\r\n-- \r\nme\r\n";
     let dot = [(".dot", "..dot")];
     assert_eq!(after(message, "simple/simple", &dot), ["dots-doubled", "header-intact"]);
-    let blank = [("-- \r\n", "--\r\n")];
-    assert_eq!(after(message, "simple/simple", &blank), ["blanks-lost", "header-intact"]);
+    let lost = [("-- \r\n", "--\r\n")];
+    assert_eq!(after(message, "simple/simple", &lost), ["blanks-lost", "header-intact"]);
     let cr = [("me\r\n", "me\r\r\n")];
     assert_eq!(after(message, "relaxed/relaxed", &cr), ["cr-added", "header-intact"]);
 }
@@ -290,7 +290,7 @@ fn a_change_that_cannot_be_undone_is_not_guessed() {
 }
 
 #[test]
-fn another_key_is_told_from_a_changed_header() {
+fn a_signature_of_another_key_is_distinguished_from_a_changed_header() {
     let message = signed(MESSAGE, "relaxed/relaxed").replacen("b=", "b=AAAA", 2);
     let message = message.replacen("bh=AAAA", "bh=", 1);
     let (result, found) = said(&message);
@@ -300,7 +300,7 @@ fn another_key_is_told_from_a_changed_header() {
 }
 
 #[test]
-fn rfc6376_3_5_z_tells_what_a_field_was() {
+fn rfc6376_3_5_z_shows_the_original_field() {
     let message = signed(MESSAGE, "relaxed/relaxed").replacen(
         "v=1;",
         "v=1; z=Subject:Hello,=20you|To:=20root;",
@@ -342,7 +342,7 @@ fn an_expired_signature_says_since_when() {
 }
 
 #[test]
-fn what_l_leaves_open_is_told() {
+fn an_l_tag_that_leaves_bytes_unsigned_is_reported() {
     let message = signed(MESSAGE, "simple/simple");
     let (header, _) = split(message.as_bytes()).unwrap();
     let field = header.named(signature::NAME).next().unwrap();

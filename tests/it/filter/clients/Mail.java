@@ -48,9 +48,9 @@ public class Mail {
         } else {
             MimeBodyPart first = new MimeBodyPart(), second = new MimeBodyPart();
             first.setText(text, "utf-8");
-            byte[] octets = new byte[Integer.parseInt(size)];
-            Arrays.fill(octets, (byte) 'x');
-            second.setDataHandler(new DataHandler(new ByteArrayDataSource(octets, "application/octet-stream")));
+            byte[] bytes = new byte[Integer.parseInt(size)];
+            Arrays.fill(bytes, (byte) 'x');
+            second.setDataHandler(new DataHandler(new ByteArrayDataSource(bytes, "application/byte-stream")));
             second.setHeader("Content-Transfer-Encoding", "base64");
             second.setFileName("data.bin");
             message.setContent(new MimeMultipart(first, second));

@@ -10,11 +10,11 @@ port, server, path = sys.argv[1:]
 
 
 def pump(source, target, kept):
-    while octets := source.recv(65536):
+    while data := source.recv(65536):
         if kept:
-            kept.write(octets)
+            kept.write(data)
             kept.flush()
-        target.sendall(octets)
+        target.sendall(data)
     target.shutdown(socket.SHUT_WR)
 
 
