@@ -299,7 +299,7 @@ impl Made {
                 "publish",
                 "only testkey and rotate query DNS; without the record no receiver can verify the \
                  signature",
-                format!("publish the record, and ask for it: dkimctl testkey {domain}"),
+                format!("publish the record, then check it: dkimctl testkey {domain}"),
             )),
             Some(Ok(published)) if published.is_there() => None,
             Some(published) => {

@@ -204,7 +204,7 @@ pub(crate) const CASES: &[Case] = &[
     ("record --all --json --format zone", Argument, 64, "--json excludes --format and --ttl"),
     ("record sample.com", NoTree, 66, "there are no keys of sample.com"),
     ("remove sample.com", BrokenFile, 65, "sample.com.toml: line 1"),
-    ("remove sample.com", NoTree, 66, "there is nothing of sample.com"),
+    ("remove sample.com", NoTree, 66, "there are no files of sample.com"),
     ("rotate --all --server SERVER", NoPermission, 77, "permission denied"),
     ("rotate --all --server SERVER", NoTree, 66, "no such file or directory"),
     ("setup", BrokenHost, 65, "config.toml: line 1"),
