@@ -240,7 +240,11 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
     assert_eq!(signed_by_alias(sandbox, "customer.test"), "s2");
     end(sandbox, "customer.test");
     let shown = run(sandbox, timer);
-    assert!(shown.contains("the record of s1 is gone") && shown.ends_with("code 0\n"), "{shown}");
+    assert!(
+        shown.contains("completed the rotation: the record of s1 was removed")
+            && shown.ends_with("code 0\n"),
+        "{shown}"
+    );
     assert_eq!(published(sandbox, "provider.test"), "s2.customer.provider.test.\n");
     // And back, when it is old enough; with nothing kept there is nothing to wait for.
     assert!(run(sandbox, timer).contains("customer.test: nothing to do"));
@@ -249,7 +253,11 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
     assert_eq!(signed_by_alias(sandbox, "customer.test"), "s1");
     sandbox.root("touch -d '181 days ago' /etc/sendmail-dkim/keys/customer.test/s1.private");
     let shown = run(sandbox, timer);
-    assert!(shown.contains("the record of s2 is gone") && shown.ends_with("code 0\n"), "{shown}");
+    assert!(
+        shown.contains("completed the rotation: the record of s2 was removed")
+            && shown.ends_with("code 0\n"),
+        "{shown}"
+    );
     for (options, said) in [
         ("--selectors s1", "expected two selectors"),
         ("--selectors s1,s1", "is listed twice"),
