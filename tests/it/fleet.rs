@@ -137,7 +137,8 @@ fn the_text_on_fleets_calls_what_there_is() {
                 call.split([' ', '|', ';', '>']).filter(|word| !word.is_empty()).collect();
             let help =
                 Command::new(env!("CARGO_BIN_EXE_dkimctl")).args([words[0], "--help"]).output();
-            let help = stdout(&help.unwrap());
+            let common = Command::new(env!("CARGO_BIN_EXE_dkimctl")).arg("--help").output();
+            let help = stdout(&help.unwrap()) + &stdout(&common.unwrap());
             for option in words
                 .iter()
                 .take_while(|word| **word != "nsupdate")

@@ -54,7 +54,7 @@ const DIRECTORIES: &str = "dkimctl --etc $E setup --directories";
 const ROTATE: &str = "dkimctl --etc $E rotate x.test --older 9999d --server 127.0.0.1";
 const IMPORT: &str = "dkimctl --etc $E import /srv/opendkim.now";
 /// With a group of alternatives(8) that has Postfix's sendmail, and an exit code that tells whether dkimctl did it.
-const REGISTER: &str = "if PATH=/opt/fake:$PATH /opt/libexec/register 2>&1 | tee -a /tmp/said | grep -q 'left as it is'; \
+const REGISTER: &str = "if PATH=/opt/fake:$PATH /opt/libexec/register 2>&1 | tee -a /tmp/said | grep -q 'was not changed'; \
     then (exit 77); else (exit 0); fi";
 const REVOKED: &str = "put /srv/key old.private; put /srv/revoked rotation.toml";
 
