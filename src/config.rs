@@ -25,8 +25,7 @@ use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use crate::network::Network;
 use keys::Keys;
-pub use keys::Subdomains;
-pub(crate) use keys::shared_folder;
+pub use keys::{Subdomains, shared_folder};
 
 /// The content of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -285,7 +285,10 @@ impl<'a> Keys<'a> {
 }
 
 /// The name of a directory of keys that several domains share. It has no dot, so that it is not the one of a domain's own keys.
-pub(crate) fn shared_folder(text: &str) -> Result<String, String> {
+///
+/// # Errors
+/// What such a name consists of.
+pub fn shared_folder(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_name = text.starts_with(|first| is_plain(u8::try_from(first).unwrap_or_default()))
         && text.bytes().all(|byte| is_plain(byte) || b"-_".contains(&byte))

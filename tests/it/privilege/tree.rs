@@ -80,7 +80,11 @@ const KEYS: [(&str, &str, &str); 30] = [
     ("key: 1 MB of text", "yes 'TOP_SECRET' | head -c 1000000 >KEY", "is larger than 16384 bytes"),
     ("key: empty", "truncate -s 0 KEY", "the file is empty"),
     ("key: cut off", "truncate -s 1000 KEY", "the key is cut off"),
-    ("key: a public key", "openssl pkey -in KEY -pubout -out x; cat x >KEY", "this is a public key"),
+    (
+        "key: a public key",
+        "openssl pkey -in KEY -pubout -out x; cat x >KEY",
+        "this is a public key",
+    ),
     ("key: gone", "rm KEY", "no such file or directory"),
     ("key: of the user", "chown USER KEY", "must be owned by root"),
     ("key: all may read it", "chmod 644 KEY", "found mode 0644, expected 0640"),
