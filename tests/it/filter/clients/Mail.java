@@ -50,7 +50,7 @@ public class Mail {
             first.setText(text, "utf-8");
             byte[] bytes = new byte[Integer.parseInt(size)];
             Arrays.fill(bytes, (byte) 'x');
-            second.setDataHandler(new DataHandler(new ByteArrayDataSource(bytes, "application/byte-stream")));
+            second.setDataHandler(new DataHandler(new ByteArrayDataSource(bytes, "application/octet-stream")));
             second.setHeader("Content-Transfer-Encoding", "base64");
             second.setFileName("data.bin");
             message.setContent(new MimeMultipart(first, second));
