@@ -33,8 +33,10 @@ fn check(file: &DomainFile, name: Option<&Domain>) {
         Decision::Skip(reason) => assert!(reason == Reason::NoRule && file.selectors.is_empty()),
     }
     let Some(rule) = file.rules.first() else { return };
-    let from = format!("{}@{}", rule.local, rule.domain);
-    let is_plain = rule.local.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let from = rule.from.example();
+    let is_plain =
+        |(local, _): (&str, &str)| local.bytes().all(|byte| byte.is_ascii_alphanumeric());
+    let is_plain = from.rsplit_once('@').is_some_and(is_plain);
     if is_plain
         && may_sign
         && let Decision::Sign(plan) = decide(file, name, &from, &caller)
