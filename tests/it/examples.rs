@@ -84,7 +84,7 @@ const TYPED: &[(&str, &str)] = &[
 #[test]
 #[ignore = "needs root"]
 fn zsh_and_fish_complete_subcommands_options_domains_and_selectors() {
-    let sandbox = Sandbox::on("completions", "tests/it/schema/base.sh");
+    let sandbox = Sandbox::on("completions", "tests/it/sandbox/layer.sh schema");
     sandbox.root(
         "dkimctl genkey sample.com dkimselector; dkimctl --etc /tmp/other genkey other.test s",
     );

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Received, Sandbox, project, stdout};
 
 /// The layer of the sandbox with both filters.
-const BUILDER: &str = "tests/survive/base.sh";
+const BUILDER: &str = "tests/it/sandbox/layer.sh judges";
 
 const JUDGES: [&str; 2] = ["SpamAssassin", "rspamd"];
 

@@ -101,7 +101,7 @@ const COMMANDS: &[&str] = &[
 #[test]
 #[ignore = "needs root"]
 fn a_validator_accepts_every_json() {
-    let sandbox = Sandbox::on("schema", "tests/it/schema/base.sh");
+    let sandbox = Sandbox::on("schema", "tests/it/sandbox/layer.sh schema");
     life::install_scripts(&sandbox);
     sandbox.root(life::GROUP);
     let mut outputs = Vec::new();

@@ -136,7 +136,7 @@ fn table(before: &[String], after: &[String]) -> String {
 #[test]
 #[ignore = "needs root"]
 fn after_import_and_setup_the_same_mail_is_signed_as_by_opendkim() {
-    let sandbox = Sandbox::on("filter", "tests/it/filter/base.sh");
+    let sandbox = Sandbox::on("filter", "tests/it/sandbox/layer.sh smtp");
     sandbox.root(USER);
     sandbox.root(NEIGHBORS);
     sandbox.root(SUBMISSION);

@@ -187,7 +187,7 @@ fn an_attacker_in_the_filter_gets_only_the_signatures_of_its_client() {
 fn with_ports() -> &'static Sandbox {
     static HOST: OnceLock<Sandbox> = OnceLock::new();
     HOST.get_or_init(|| {
-        let sandbox = filter::host_on("tests/it/filter/base.sh");
+        let sandbox = filter::host_on("tests/it/sandbox/layer.sh smtp");
         for (domain, line) in [(FORBIDDEN, "logins = [\"alice\"]"), (OWN, "clients = [\"127.0.0.1\"]")] {
             sandbox.key(domain, "s1");
             sandbox.root(&format!("echo '{line}' >>/etc/sendmail-dkim/domains/{domain}.toml"));

@@ -3,7 +3,8 @@
 # what that needs.
 # By the name of another mail system Debian's package of it takes the place of Postfix, as a null client of the sink: one
 # layer for each, because they conflict with one another. `passing` has programs that hand on the mail of others, `counting` what counts
-# instructions, `logging` a syslog daemon and a reader of counters.
+# instructions, `logging` a syslog daemon and a reader of counters, `schema` a validator of JSON Schema and the other shells, `judges` two
+# spam filters, and `smtp` programs that submit mail by SMTP, and Dovecot, which checks their logins.
 set -euo pipefail
 export LC_ALL=C
 umask 022
@@ -28,6 +29,13 @@ packages() {
     passing) echo mutt procmail fetchmail getmail6 ;;
     sendmail) echo sendmail-bin ;;
     logging) echo rsyslog python3-prometheus-client fail2ban ;;
+    schema) echo python3-jsonschema zsh fish bash-completion ;;
+    judges) echo spamassassin rspamd ;;
+    # ecj compiles the Java program and needs no JDK.
+    smtp)
+        echo swaks msmtp dovecot-core libnet-ssleay-perl openssl ca-certificates libphp-phpmailer php-symfony-mailer nodejs
+        echo node-nodemailer git git-email libio-socket-ssl-perl libauthen-sasl-perl openjdk-17-jre-headless ecj libmail-java
+        ;;
     *) die "no such layer" ;;
     esac
 }
@@ -112,6 +120,31 @@ chown smmsp:smmsp /run/sendmail/msp
 /usr/libexec/sendmail/sendmail -bd
 SH
         ;;
+    smtp)
+        inside 'openssl req -x509 -newkey rsa:2048 -nodes -days 3650 -subj /CN=host.example.test \
+            -keyout /etc/postfix/tls.key -out /etc/postfix/tls.crt'
+        # No line begins with a brace: tests/packaging/platform takes this function out of the file.
+        cat >"$ROOT/etc/dovecot/dovecot.conf" <<'CF'
+protocols =
+ssl = no
+disable_plaintext_auth = no
+log_path = /out/dovecot.log
+passdb {
+  driver = passwd-file
+  args = scheme=PLAIN /etc/dovecot/users
+  }
+userdb {
+  driver = static
+  args = uid=nobody gid=nogroup home=/nonexistent
+  }
+service auth {
+  unix_listener /var/spool/postfix/private/auth {
+    mode = 0666
+    }
+  }
+CF
+        printf 'alice:{PLAIN}secret\nbob:{PLAIN}secret\n' >"$ROOT/etc/dovecot/users"
+        ;;
     esac
 }
 
@@ -125,7 +158,7 @@ build() {
         debconf-set-selections /answers
         rm /answers
         apt-get -q update
-        apt-get -qy --no-install-recommends install $(packages)"
+        apt-get -qy --no-install-recommends install $(echo $(packages))"
     take_network_back
     configure
     umount "$ROOT"
