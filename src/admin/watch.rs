@@ -49,7 +49,7 @@ watch is running.
 #[serde(deny_unknown_fields)]
 struct State {
     problems: Problems,
-    /// Those that the last message told of, where messages are sent.
+    /// The problems in the last message, if messages are mailed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     mailed: Option<Problems>,
 }
@@ -81,11 +81,11 @@ enum Kind {
     /// The record is missing or wrong, or the key cannot be read.
     #[default]
     Broken,
-    /// So the key does not sign.
+    /// The same, and the key does not sign.
     Unsigned,
 }
 
-/// The most that counts between two runs: a host that was off, or a clock that was wrong, proves nothing about the time between.
+/// The longest time between two runs that counts. If the host was off, or its clock was wrong, the time between proves nothing.
 /// Seconds.
 const LONGEST_STEP: u64 = 2 * 86_400;
 
@@ -135,26 +135,26 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
     };
     write(mailed)?;
-    // What could not be mailed, or was found by a run that mails nothing, is mailed by the next run that can.
-    let untold = News::of(mailed, &problems);
-    let told = match recipient.filter(|_| !untold.is_empty()) {
-        Some(recipient) => mail(&recipient, &untold.subject(), &untold.text()).map(|()| true),
+    // News that an earlier run could not mail, or was not asked to mail, is mailed now.
+    let unmailed = News::of(mailed, &problems);
+    let is_mailed = match recipient.filter(|_| !unmailed.is_empty()) {
+        Some(recipient) => mail(&recipient, &unmailed.subject(), &unmailed.text()).map(|()| true),
         None => Ok(false),
     };
     let mut findings: Vec<_> = tested.iter().flat_map(Tested::reports).collect();
-    findings.extend(told.as_ref().err().map(Finding::from));
+    findings.extend(is_mailed.as_ref().err().map(Finding::from));
     args.report(&news, &findings, &news.text())?;
-    if told? {
+    if is_mailed? {
         write(&problems)?;
     }
     let worst = tested.iter().map(|tested| tested.outcome).max();
     Ok(ExitCode::from(worst.map_or(0, |worst| worst as u8)))
 }
 
-/// What is said of a key that does not sign.
+/// What is added to the problem of a key that does not sign.
 const UNSIGNED: &str = "; the key does not sign until a server has its record again";
 
-/// What every server of its zone says of each record that is not right, if a domain file asks for it.
+/// For each record that is not correct, if its domain file requires it: what all servers of the zone have.
 fn presences(dns: &Dns, tested: &[Tested]) -> BTreeMap<String, Presence> {
     let is_asked = |one: &&Tested| one.skip.is_some() && one.outcome != Outcome::Ok;
     let names: BTreeSet<&str> =
@@ -162,7 +162,7 @@ fn presences(dns: &Dns, tested: &[Tested]) -> BTreeMap<String, Presence> {
     let unanswered: BTreeSet<&str> =
         tested.iter().filter(|one| one.is_unanswered()).map(|one| one.name.as_str()).collect();
     let names: Vec<&str> = names.into_iter().collect();
-    // Each takes the place of several questions.
+    // Each name takes several queries.
     dns.for_names(names.len().saturating_mul(8));
     let ask = |name: &&str| match unanswered.contains(name) {
         true => Presence::Unknown,
@@ -183,15 +183,14 @@ fn found(
     let mut problems = BTreeMap::new();
     for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
         let known = before.get(&one.name);
-        let texts: Vec<&str> = one.findings.iter().map(|found| found.message.as_str()).collect();
         let mut problem = Problem {
-            what: texts.join("; "),
+            what: one.why(),
             since: known.map_or_else(|| now.to_string(), |problem| problem.since.clone()),
             kind: if one.is_unanswered() { Kind::Unanswered } else { Kind::Broken },
             gone: 0,
             gone_at: None,
         };
-        // Silence tells nothing new.
+        // Without an answer, the earlier finding stays.
         if let (Some(known), Kind::Unanswered) = (known, problem.kind) {
             problem.what = known.what.trim_end_matches(UNSIGNED).to_owned();
             problem.kind = if known.kind == Kind::Unsigned { Kind::Broken } else { known.kind };
@@ -215,7 +214,7 @@ fn found(
 /// The keys that do not sign, by their domain files.
 struct Skipped(BTreeMap<PathBuf, BTreeSet<Selector>>);
 
-/// Decides which keys do not sign. What is not known now stays as it was.
+/// Decides which keys do not sign. Without an answer, the earlier decision stays.
 fn skipped(
     tested: &[Tested],
     presences: &BTreeMap<String, Presence>,
@@ -225,7 +224,7 @@ fn skipped(
     for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
         let Some(skip) = &one.skip else { continue };
         let problem = problems.get(&one.name);
-        // The first run that finds a record gone proves no length of time.
+        // The first run that finds no record does not show for how long it has been missing.
         let is_due = problem.is_some_and(|problem| problem.gone >= skip.after.max(1));
         let is_skipped = match presences.get(&one.name) {
             Some(Presence::Gone) => is_due || gone::read(&skip.file).contains(&skip.selector),
@@ -246,7 +245,7 @@ impl Skipped {
         })
     }
 
-    /// Tells the wrapper.
+    /// Writes the files that the wrapper reads.
     fn write(&self, store: &Store, etc: &Path) -> Result<(), Failure> {
         self.0.iter().try_for_each(|(file, selectors)| gone::write(store, file, selectors))?;
         gone::sweep(store, etc, &self.0)

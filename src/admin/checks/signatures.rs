@@ -31,11 +31,9 @@ pub(crate) fn published(etc: &Path) -> Vec<Finding> {
         [Outcome::Wrong, Outcome::Unavailable].contains(&tested.outcome)
     });
     let found = wrong.map(|tested| {
-        let said: Vec<&str> =
-            tested.findings.iter().map(|finding| finding.message.as_str()).collect();
         Finding::error(
             "testkey",
-            format!("{}: {}", tested.name, said.join("; ")),
+            format!("{}: {}", tested.name, tested.why()),
             "dkimctl record shows what to publish, dkimctl testkey shows all errors",
         )
     });

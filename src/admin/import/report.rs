@@ -219,10 +219,9 @@ impl Report {
         let mut steps: Vec<Finding> = wrong
             .map(|one| {
                 let domain = one.name.split_once("._domainkey.").unwrap_or_default().1;
-                let found = one.findings.iter().map(|finding| finding.message.as_str());
                 Finding::warning(
                     "record",
-                    format!("{}: {}", one.name, found.collect::<Vec<_>>().join("; ")),
+                    format!("{}: {}", one.name, one.why()),
                     format!("correct the record (dkimctl record {domain}), then check it: dkimctl testkey {domain}"),
                 )
                 .about(&one.name)

@@ -1,7 +1,8 @@
 //! Compares the records of a name with the key that they should hold. Pure.
 
-use super::mistake::{Mistake, Severity};
+use super::mistake::Mistake;
 use super::repair::{is_base64, is_wsp, repair};
+use crate::admin::checks::finding::Severity;
 use crate::dkim::key::SMALLEST;
 use crate::dkim::tag::{TagList, base64, words};
 use crate::dkim::{Domain, PublicKey, Record, RecordError, SigningKey};

@@ -2,19 +2,9 @@
 
 use std::fmt;
 
+use crate::admin::checks::finding::{Finding, Severity};
 use crate::dkim::RecordError;
 use crate::report::chain;
-
-/// The severity of a mistake.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Severity {
-    /// Good to know.
-    Note,
-    /// Signatures verify, but the record should be changed.
-    Warning,
-    /// Signatures with the key do not verify at all receivers.
-    Error,
-}
 
 /// A mistake in a published record, or a remark about it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -90,13 +80,20 @@ pub(crate) enum Typo {
     PrivateKey,
 }
 
+impl From<&Mistake> for Finding {
+    fn from(mistake: &Mistake) -> Self {
+        let (severity, code) = mistake.kind();
+        Self::new(severity, code, mistake.to_string(), "")
+    }
+}
+
 impl Mistake {
     pub(crate) fn severity(&self) -> Severity {
         self.kind().0
     }
 
     /// The severity, and a stable name for scripts.
-    pub(super) fn kind(&self) -> (Severity, &'static str) {
+    fn kind(&self) -> (Severity, &'static str) {
         match self {
             Self::SeveralRecords { .. } => (Severity::Error, "several-records"),
             Self::Pieces(_) => (Severity::Error, "pieces"),
@@ -116,9 +113,9 @@ impl Mistake {
             Self::OtherKey(_) => (Severity::Error, "other-key"),
             Self::Testing => (Severity::Warning, "testing"),
             Self::Strict => (Severity::Error, "strict"),
-            Self::StrictAndSubdomains => (Severity::Note, "strict-and-subdomains"),
+            Self::StrictAndSubdomains => (Severity::Info, "strict-and-subdomains"),
             Self::Weak(_) => (Severity::Warning, "weak"),
-            Self::Alias(names) if names.len() < 2 => (Severity::Note, "alias"),
+            Self::Alias(names) if names.len() < 2 => (Severity::Info, "alias"),
             Self::Alias(_) => (Severity::Warning, "alias"),
             Self::Elsewhere(_) | Self::Misnamed { .. } => (Severity::Error, "elsewhere"),
         }

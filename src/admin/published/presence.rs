@@ -1,0 +1,39 @@
+//! Whether any key is published under a name: `dkimctl watch` asks every server before it says that a record is gone.
+
+use super::compare::is_key_record;
+use crate::admin::dns::{Answer, Authority, Dns, Found};
+use crate::dkim::{Record, RecordError};
+
+/// Whether any key is published under a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Presence {
+    /// A server of the zone has a key, be it the right one or not.
+    There,
+    /// Every server of the zone has answered, and none has a key.
+    Gone,
+    /// At least one server has not answered, and no other one has a key.
+    Unknown,
+}
+
+/// Asks every server of the zone whether it has a key under the name. A server that does not answer, or a resolver that does not
+/// name the servers, never counts as a missing record.
+pub(crate) fn presence(dns: &Dns, name: &str) -> Presence {
+    let Ok(answers) = dns.everywhere(name) else { return Presence::Unknown };
+    let is_key = |text: &Vec<u8>| {
+        let is_revoked = matches!(Record::parse(text), Err(RecordError::Revoked));
+        !is_revoked && is_key_record(&String::from_utf8_lossy(text))
+    };
+    let has_key = |(_, answer): &(Authority, Answer)| match &answer.found {
+        Found::Records(records) => Some(records.iter().any(is_key)),
+        Found::NoRecords | Found::NoName => Some(false),
+        Found::Unknown(_) => None,
+    };
+    let found: Vec<Option<bool>> = answers.iter().map(has_key).collect();
+    if found.contains(&Some(true)) {
+        Presence::There
+    } else if found.contains(&None) {
+        Presence::Unknown
+    } else {
+        Presence::Gone
+    }
+}
