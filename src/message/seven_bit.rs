@@ -58,7 +58,7 @@ impl Survey {
         if off {
             top.hold = Hold::Always;
         }
-        top.hear(words::said(section));
+        top.set_hint(words::named_charset(section));
         Self { walk, seen: Seen { parts: vec![top], outside, ..Seen::default() } }
     }
 
@@ -223,7 +223,7 @@ impl Visit for Seen {
         }
         // Another program wrote an enclosed message.
         let outer = self.parts.get(parent).filter(|outer| !outer.info.is_message());
-        part.hear(words::said(section).or_else(|| outer?.said.clone()));
+        part.set_hint(words::named_charset(section).or_else(|| outer?.hint.clone()));
         self.parts.push(part);
     }
 

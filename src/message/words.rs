@@ -15,7 +15,7 @@ use super::limits::{LONGEST_LINE, LONGEST_WORD};
 use super::syntax::{is_one_of, quoted, unescaped};
 use charset::Cutter;
 pub(crate) use charset::UNKNOWN;
-pub(crate) use detector::{Detector, hint, said};
+pub(crate) use detector::{Detector, hint, named_charset};
 use phrase::{Phrase, misread};
 use word::{EncodedWord, Word, has_too_long, split_words};
 

@@ -82,7 +82,7 @@ pub(super) struct Part {
     pub(super) header_risk: Risk,
     pub(super) fixed_risk: Risk,
     /// The charset that encoded-words name in the header of this part or of one that encloses it.
-    pub(super) said: Option<String>,
+    pub(super) hint: Option<String>,
     /// How the part is changed. `None` if its text stays as it is.
     pub(super) fix: Option<Fix>,
 }
@@ -114,12 +114,12 @@ impl Part {
         Self { info, hold, root, header_root, ..Self::default() }
     }
 
-    /// Remembers the charset that encoded-words name, for text without a label.
-    pub(super) fn hear(&mut self, said: Option<String>) {
+    /// Stores the charset that encoded-words name, for text without a declared charset.
+    pub(super) fn set_hint(&mut self, hint: Option<String>) {
         if self.needs_charset() {
-            self.charset = Detector::told(said.as_deref());
+            self.charset = Detector::with_hint(hint.as_deref());
         }
-        self.said = said;
+        self.hint = hint;
     }
 
     /// What a hop may do to the part as it will be sent.
@@ -164,7 +164,7 @@ impl Part {
             "base64" => ("base64", Encoder::Rewrap(Rows::default())),
             _ => return None,
         };
-        // What is encoded already is not what the detector has seen.
+        // The detector has read the encoded text of a part that is encoded already.
         let is_raw = !["quoted-printable", "base64"].contains(&self.info.encoding.as_str());
         let unknown = (!self.info.is_typed).then_some(UNKNOWN);
         let charset = self.charset.finish().or(unknown).filter(|_| is_raw && self.needs_charset());

@@ -18,7 +18,7 @@ pub(crate) fn hint(section: &[u8]) -> Option<String> {
     if let Some(declared) = types.next().and_then(|(_, value)| declared_charset(value)) {
         return Some(declared);
     }
-    let mut detector = Detector::told(said(section).as_deref());
+    let mut detector = Detector::with_hint(named_charset(section).as_deref());
     for (_, value) in fields().filter(|(_, value)| str::from_utf8(value).is_err()) {
         detector.feed(value);
         detector.feed(b"\n");
@@ -28,7 +28,7 @@ pub(crate) fn hint(section: &[u8]) -> Option<String> {
 
 /// The first charset other than UTF-8 that an encoded-word of a header section names.
 #[must_use]
-pub(crate) fn said(section: &[u8]) -> Option<String> {
+pub(crate) fn named_charset(section: &[u8]) -> Option<String> {
     memchr::memmem::find(section, b"=?")?;
     let words = split_fields(section).flat_map(|field| encoded_words(split_field(field).1));
     words.filter_map(|word| raw_charset(word.charset)).next()
@@ -48,12 +48,12 @@ pub(crate) struct Detector {
     latin: Latin,
     euc_jp: Kana,
     shift_jis: Kana,
-    told: Option<Told>,
+    hint: Option<Hint>,
 }
 
 /// The charset of other text by the same program.
 #[derive(Clone, Debug)]
-struct Told {
+struct Hint {
     charset: String,
     family: Family,
     /// The beginning of a character.
@@ -61,12 +61,12 @@ struct Told {
     is_other: bool,
 }
 
-impl Told {
+impl Hint {
     fn feed(&mut self, bytes: &[u8]) {
         if self.is_other || self.begun.is_empty() && bytes.is_ascii() {
             return;
         }
-        let text = [&mem::take(&mut self.begun), bytes].concat();
+        let text = completed(&mem::take(&mut self.begun), bytes);
         match self.family.read(&text) {
             Some(rest) => self.begun = rest.to_vec(),
             None => self.is_other = true,
@@ -74,28 +74,31 @@ impl Told {
     }
 }
 
+/// The bytes after the beginning of a character.
+fn completed<'a>(begun: &[u8], bytes: &'a [u8]) -> Cow<'a, [u8]> {
+    if begun.is_empty() { bytes.into() } else { [begun, bytes].concat().into() }
+}
+
 impl Detector {
-    /// Detects the charset of a text that is in the given one if it is valid there.
-    pub(crate) fn told(charset: Option<&str>) -> Self {
-        let told = charset.zip(charset.and_then(Family::of)).map(|(charset, family)| Told {
+    /// A detector that prefers the given charset if the text is valid in it.
+    pub(crate) fn with_hint(charset: Option<&str>) -> Self {
+        let hint = charset.zip(charset.and_then(Family::of)).map(|(charset, family)| Hint {
             charset: charset.to_owned(),
             family,
             begun: Vec::new(),
             is_other: false,
         });
-        Self { told, ..Self::default() }
+        Self { hint, ..Self::default() }
     }
 
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
-        if let Some(told) = &mut self.told {
-            told.feed(bytes);
+        if let Some(hint) = &mut self.hint {
+            hint.feed(bytes);
         }
         if self.is_not_utf8 {
             return self.feed_raw(bytes);
         }
-        let begun = mem::take(&mut self.begun);
-        let text =
-            if begun.is_empty() { bytes.into() } else { Cow::from([&begun, bytes].concat()) };
+        let text = completed(&mem::take(&mut self.begun), bytes);
         let error = str::from_utf8(&text).err();
         let valid = error.map_or(text.len(), |error| error.valid_up_to());
         let (text, rest) = text.split_at(valid);
@@ -143,11 +146,11 @@ impl Detector {
         }
         let mut latin = self.latin.clone();
         latin.end_word();
-        if let Some(told) = &self.told
-            && !told.is_other
-            && told.begun.is_empty()
+        if let Some(hint) = &self.hint
+            && !hint.is_other
+            && hint.begun.is_empty()
         {
-            let is_possible = match told.family {
+            let is_possible = match hint.family {
                 Family::Single => !self.has_utf8 && latin.is_mostly_ascii(),
                 Family::Other => !self.has_utf8 && !latin.is_sure(),
                 // Characters of two bytes may look like UTF-8.
@@ -157,7 +160,7 @@ impl Detector {
                 Family::Utf8 | Family::Escapes => false,
             };
             if is_possible {
-                return Some(&told.charset);
+                return Some(&hint.charset);
             }
         }
         // A text that mixes two charsets has none.
@@ -314,13 +317,13 @@ mod tests {
     use super::*;
 
     fn detected(text: &[u8]) -> Option<String> {
-        told(text, None)
+        with_hint(text, None)
     }
 
     /// The charset of a text by a program that has used another one, or this one.
-    fn told(text: &[u8], charset: Option<&str>) -> Option<String> {
+    fn with_hint(text: &[u8], charset: Option<&str>) -> Option<String> {
         let all = |size: usize| {
-            let mut detector = Detector::told(charset);
+            let mut detector = Detector::with_hint(charset);
             text.chunks(size).for_each(|piece| detector.feed(piece));
             detector.finish().map(str::to_owned)
         };
@@ -420,7 +423,7 @@ mod tests {
             (b"x", "koi8-r", Some("us-ascii")),
         ] {
             assert_eq!(
-                told(text, Some(said)).as_deref(),
+                with_hint(text, Some(said)).as_deref(),
                 charset,
                 "{} {said}",
                 text.escape_ascii()
