@@ -42,9 +42,9 @@ If a domain has a domain file already, only makes another key, which signs once
 sign for a domain, unless --users or --groups limits that.
 
 With publish in config.toml, publishes the records and waits until every server
-of each zone has them. A new domain is signed from then on, not before. What
-failed is shown, and the same call goes on from there; so does the timer of
-`dkimctl rotate`.
+of each zone has them. A new domain is signed from then on, not before. After a
+failure, the same call continues from there; so does the timer of `dkimctl
+rotate`.
 
 Nothing is ever overwritten. Exits with 69 if a record could not be published,
 or DNS does not have it in time; with 73 if a domain has keys, but no domain
@@ -59,7 +59,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let (kind, signers) = (Kind::of(args)?, Signers::of(args)?);
     let named = args.value("--selector", selector)?;
     let all: Vec<Domain> = domains.iter().cloned().collect();
-    let publishing = Publishing::of_many(args, &all)?;
+    let publishing = Publishing::of_new(args, &all)?;
     let wanted = domains.iter().map(|domain| {
         let selector = match &named {
             Some(selector) => selector.clone(),
@@ -102,7 +102,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         .into_iter()
         .map(|made| made.into_inner().unwrap_or_else(PoisonError::into_inner))
         .collect();
-    note(&args.etc, &made.iter().collect::<Vec<_>>());
+    note(&args.etc, &made);
     if !args.is_json() && !args.is_quiet() {
         for made in &made {
             say(&format!("{}{}\n", made.text()?, made.who(&args.etc)))?;

@@ -3,6 +3,7 @@
 use std::fmt::Display;
 use std::path::Path;
 use std::process::ExitCode;
+use std::slice;
 
 use super::checks::finding::Finding;
 use super::checks::obstacles::{missing, so_far};
@@ -51,7 +52,7 @@ With publish in config.toml, publishes the record as `dkimctl add` does.
 
 Nothing is ever overwritten: if the key exists, the exit code is 73. It is 69 if
 the record could not be published, or DNS does not have it in time; the same
-call goes on from there.
+call continues from there.
 ";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -70,7 +71,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let publishing = match directory {
         Some(_) => None,
-        None => Publishing::of_new(args, &domain)?,
+        None => Publishing::of_new(args, slice::from_ref(&domain))?,
     };
     let wanted = Wanted {
         domain,
@@ -88,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     report(args, format_args!("the record is in {}", made.files.record.display()));
     if let Some(publishing) = &publishing {
         made.publish(&args.etc, publishing);
-        note(&args.etc, &[&made]);
+        note(&args.etc, slice::from_ref(&made));
     }
     let domain = &made.wanted.domain;
     let mut steps = made.own_steps(&args.etc);

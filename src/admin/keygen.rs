@@ -97,7 +97,7 @@ impl Signers {
         Ok(signers)
     }
 
-    /// Those of a domain file.
+    /// Reads them from a domain file.
     fn named_in(config: &DomainConfig) -> Self {
         Self { users: config.file.users.clone(), groups: config.file.groups.clone() }
     }
@@ -122,14 +122,14 @@ pub(super) struct Made {
     record: Record,
     algorithm: Algorithm,
     bits: u32,
-    /// What became of the record, if this host publishes it.
+    /// The result of publishing the record, if this host publishes records.
     pub(super) published: Option<Result<Published, String>>,
 }
 
 impl Wanted {
     /// Creates the key and its files.
     pub(super) fn make(self, etc: &Path) -> Result<Made, Failure> {
-        let own = || etc.join("keys").join(self.domain.as_str());
+        let own = || KeyFolder::new(etc, self.domain.clone()).path;
         let folder = self.directory.clone().unwrap_or_else(own);
         let files = KeyFiles::within(&folder, &self.selector);
         let file = domains::file(etc, &self.domain);
@@ -153,7 +153,7 @@ impl Wanted {
         Ok(self.made(files, key.record))
     }
 
-    /// Goes on where an earlier call ended before DNS had the record.
+    /// Continues an earlier call that ended before DNS had the record.
     fn go_on(
         mut self,
         etc: &Path,
@@ -175,7 +175,7 @@ impl Wanted {
         }
         let store = Store::open(etc)?;
         if files.private.symlink_metadata().is_err() {
-            // A crash came before the key.
+            // The earlier call was interrupted before it wrote the key.
             store.remove(&files.record)?;
             let key = NewKey::generate(self.kind.algorithm, self.kind.bits, self.terms.clone())?;
             self.write(etc, &files, &config.path, &key)?;
@@ -227,7 +227,7 @@ impl Wanted {
                 // Written last: with a domain file without its key, mail would cause errors.
                 files.push(NewFile { path: file, text, readers });
             } else if waiting.symlink_metadata().is_err() {
-                // The first: what a crash cuts off is known by it.
+                // Written first, so that the next call notices an interruption.
                 files.insert(0, NewFile { path: &waiting, text, readers });
             }
         }
@@ -243,17 +243,17 @@ impl Made {
         self.published = Some(published.map_err(|failure| failure.what().to_owned()));
     }
 
-    /// Whether DNS has the record, by what its servers have said.
+    /// Whether DNS has the record, according to its servers.
     pub(super) fn is_published(&self) -> bool {
         matches!(&self.published, Some(Ok(published)) if published.is_there())
     }
 
-    /// `EX_UNAVAILABLE` if DNS should have the record, and does not.
+    /// `EX_UNAVAILABLE` if the record was to be published, but is not in DNS.
     pub(super) fn exit_code(&self) -> ExitCode {
         if self.is_missing() { Failure::UNAVAILABLE.into() } else { ExitCode::SUCCESS }
     }
 
-    /// Whether it was to be published and is not.
+    /// Whether the record was to be published, but is not in DNS.
     pub(super) fn is_missing(&self) -> bool {
         self.published.is_some() && !self.is_published()
     }
@@ -269,7 +269,7 @@ impl Made {
             ];
         }
         if self.is_missing() {
-            // The other step says what to do.
+            // Another step says what to do.
             return Vec::new();
         }
         // If the domain files cannot be read, another step has the reason.
@@ -376,8 +376,8 @@ impl Made {
     }
 }
 
-/// Notes which records DNS has, for commands that do not ask it. A caller who may not write has printed it.
-pub(super) fn note(etc: &Path, all: &[&Made]) {
+/// Stores which records DNS has, for commands that do not query it. If the caller may not write, nothing is stored.
+pub(super) fn note(etc: &Path, all: &[Made]) {
     let mut seen = Seen::default();
     for made in all.iter().filter(|made| made.is_published()) {
         let name = made.wanted.selector.record_name(&made.wanted.domain);

@@ -1,4 +1,4 @@
-//! What the servers of a zone say of a key's record, each asked itself; of an alias, those of the zone that it leads to.
+//! Queries every server of a zone for the record of a key. For an alias, these are the servers of the zone that it leads to.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -96,7 +96,7 @@ fn has(found: Found, key: Option<&PublicKey>) -> Has {
     }
 }
 
-/// Looks again and again until all servers have that, or the time is over.
+/// Queries repeatedly until all servers have `has`, or until the time is over.
 pub(super) fn await_all(
     dns: &Dns,
     look: impl Fn() -> Vec<Sight>,
@@ -117,9 +117,16 @@ pub(super) fn await_all(
     }
 }
 
-/// Whether all servers have that.
+/// Whether all servers have `has`.
 pub(super) fn all(sights: &[Sight], has: &Has) -> bool {
     !sights.is_empty() && sights.iter().all(|sight| sight.has == *has)
+}
+
+/// The servers without `has`, and what each of them has, for people.
+pub(super) fn others(sights: &[Sight], has: &Has) -> String {
+    let others = sights.iter().filter(|sight| sight.has != *has);
+    let texts = others.map(|sight| format!("{} {}", sight.server, sight.has.text()));
+    texts.collect::<Vec<_>>().join("; ")
 }
 
 /// Whether a server answers with another record. A server that does not answer does not count.

@@ -1,4 +1,4 @@
-//! The record of a key on its way into DNS: published by what config.toml names, then waited for.
+//! Publishes the record of a key as config.toml says, and waits until DNS has it.
 
 use std::path::Path;
 use std::time::Duration;
@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::cli::{Args, Opt};
 use super::dns::Dns;
 use super::format::TxtRecord;
-use super::look::{Has, Sight, all, await_all, look};
+use super::look::{Has, Sight, all, await_all, look, others};
 use super::output::Failure;
 use super::publisher::{Change, Publisher};
 use super::store::Store;
@@ -21,24 +21,24 @@ pub(super) const NO_PUBLISH: Opt = Opt("--no-publish", "only print the record, a
 /// The default of `--wait`. Seconds.
 pub(super) const WAITED: u64 = 60;
 
-/// The same for rotate, whose next run goes on. Seconds.
+/// The default of `--wait` for rotate, whose next run continues. Seconds.
 pub(super) const WAITED_BY_ROTATE: u64 = 10;
 
-/// What publishes records, and how long DNS is waited for.
+/// How records are published, and how long to wait for DNS.
 pub(super) struct Publishing {
-    /// `None`: the administrator does.
+    /// `None` if the administrator publishes records.
     pub(super) publisher: Option<Publisher>,
     pub(super) dns: Dns,
     pub(super) wait: Duration,
 }
 
-/// What became of a record.
+/// The result of publishing a record.
 pub(super) struct Published {
-    /// What publishes, and whether that failed; `None` if DNS had the record, or nothing publishes.
+    /// The command that was run, and its result. `None` if DNS had the record already, or no command is configured.
     pub(super) by: Option<(String, Result<(), String>)>,
-    /// What each server of the zone has.
+    /// The answer of each server of the zone.
     pub(super) servers: Vec<Sight>,
-    /// Whether the domain was waiting for this, and is signed now.
+    /// Whether the domain waited for this record. It is signed from now on.
     pub(super) begins: bool,
 }
 
@@ -48,35 +48,31 @@ pub(super) fn length(text: &str) -> Result<u64, &'static str> {
 }
 
 impl Publishing {
-    /// As config.toml and the options say.
-    pub(super) fn of(args: &Args, patience: u64) -> Result<Self, Failure> {
+    /// Reads config.toml and the options. `dns` finds the servers of the zones; `patience` is the default of `--wait`, in
+    /// seconds.
+    pub(super) fn of(args: &Args, dns: Dns, patience: u64) -> Result<Self, Failure> {
         let wait = Duration::from_secs(args.value("--wait", length)?.unwrap_or(patience));
-        let publisher = Publisher::of(&args.etc)?;
-        Ok(Self { publisher, dns: Dns::asked_for(None)?, wait })
+        Ok(Self { publisher: Publisher::of(&args.etc)?, dns, wait })
     }
 
-    /// The same for a domain that may be new; `None` if nothing publishes and the domain does not wait, or `--no-publish` is given.
-    pub(super) fn of_new(args: &Args, domain: &Domain) -> Result<Option<Self>, Failure> {
-        Self::of_many(args, std::slice::from_ref(domain))
-    }
-
-    /// The same for several domains.
-    pub(super) fn of_many(args: &Args, domains: &[Domain]) -> Result<Option<Self>, Failure> {
+    /// The same for domains that may be new. `None` with `--no-publish`, or if this host does not publish records and no domain
+    /// waits for one.
+    pub(super) fn of_new(args: &Args, domains: &[Domain]) -> Result<Option<Self>, Failure> {
         if args.has("--no-publish") {
             return Ok(None);
         }
         let is_waiting = |domain: &Domain| waiting::path(&args.etc, domain).exists();
-        // What is wrong with config.toml is one of the steps that are left.
+        // An error in config.toml is reported as one of the remaining steps.
         let publishes = matches!(Publisher::of(&args.etc), Ok(Some(_)));
         if !publishes && !domains.iter().any(is_waiting) {
             return Ok(None);
         }
-        let publishing = Self::of(args, WAITED)?;
+        let publishing = Self::of(args, Dns::asked_for(None)?, WAITED)?;
         publishing.dns.for_names(domains.len().saturating_mul(20));
         Ok(Some(publishing))
     }
 
-    /// Publishes the record of a key, unless DNS has it, and lets a domain be signed that waits for it.
+    /// Publishes the record of a key, unless DNS has it. A domain that waits for the record is signed from then on.
     pub(super) fn key(
         &self,
         etc: &Path,
@@ -124,17 +120,15 @@ impl Published {
         all(&self.servers, &Has::Key)
     }
 
-    /// Why it is not there: what the program said, or what the servers have.
+    /// Why DNS does not have the record: the error of the command, or the answers of the servers.
     pub(super) fn why_not(&self) -> String {
         if let Some((_, Err(why))) = &self.by {
             return why.clone();
         }
-        let without = self.servers.iter().filter(|sight| sight.has != Has::Key);
-        let said = without.map(|sight| format!("{} {}", sight.server, sight.has.text()));
-        said.collect::<Vec<_>>().join("; ")
+        others(&self.servers, &Has::Key)
     }
 
-    /// What was done, for people.
+    /// A report for people.
     pub(super) fn text(&self, name: &str) -> String {
         let servers = match self.servers.as_slice() {
             [one] => format!("The server of the zone ({})", one.server),

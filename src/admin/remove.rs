@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::cli::{Args, DOMAIN, Opt, SELECTOR};
+use super::dns::Dns;
 use super::format::TxtRecord;
-use super::look::{Has, all, await_all, look};
+use super::look::{Has, all, await_all, look, others};
 use super::output::{Failure, Note, warn};
 use super::publisher::Change;
 use super::publishing::{Publishing, WAIT, WAITED};
@@ -39,7 +40,7 @@ they signed has arrived, after a week or so.
 With publish in config.toml, the same command with --unpublish removes the
 records from DNS, then or later; --revoke publishes the revoking ones at once,
 for a key that another user may have. Both wait until every server of the zone
-shows the change; the next call goes on where one failed.
+shows the change; after a failure, the next call continues.
 
 The keys are kept, unless --wipe is given; nothing could make them again.
 
@@ -86,7 +87,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let state = State::path(&folder.path);
     let is_own = folder.name() == folder.domain.as_str();
     if named.is_empty() && is_own && state.symlink_metadata().is_ok() {
-        // What had begun is over.
+        // A rotation that was in progress is over.
         store.remove(&state)?;
     }
     for selector in gone.iter().filter(|_| is_wiped) {
@@ -109,7 +110,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { Failure::UNAVAILABLE.into() })
 }
 
-/// Takes the keys that are named out of the domain file, or the file away. What was done, if anything was.
+/// Removes the named keys from the domain file, or the file itself. Returns what was done.
 fn stop(
     store: &Store,
     etc: &Path,
@@ -140,15 +141,15 @@ fn stop(
     Ok(Some(Note::new("not-named", format!("{shown} does not name it any more"))))
 }
 
-/// What becomes of the records of keys that sign no more.
+/// How to withdraw the records of keys that no longer sign.
 struct Withdrawal {
     publishing: Publishing,
-    /// Else they are revoked.
+    /// Whether the records are removed. Otherwise they are revoked.
     is_removal: bool,
 }
 
 impl Withdrawal {
-    /// As the options say.
+    /// Reads the options.
     fn asked_for(args: &Args) -> Result<Option<Self>, Failure> {
         let (is_removal, is_revocation) = (args.has("--unpublish"), args.has("--revoke"));
         if is_removal && is_revocation {
@@ -157,7 +158,7 @@ impl Withdrawal {
         if !is_removal && !is_revocation {
             return Ok(None);
         }
-        let publishing = Publishing::of(args, WAITED)?;
+        let publishing = Publishing::of(args, Dns::asked_for(None)?, WAITED)?;
         if publishing.publisher.is_none() {
             return Err(Failure::configuration(
                 "config.toml does not say how records are published: dkimctl setup --publish",
@@ -166,7 +167,7 @@ impl Withdrawal {
         Ok(Some(Self { publishing, is_removal }))
     }
 
-    /// Withdraws the record of a key. Whether every server of the zone shows that, and what to say.
+    /// Withdraws the record of a key. Returns whether every server of the zone shows the change, and a report.
     fn make(&self, folder: &KeyFolder, selector: &Selector) -> (bool, String) {
         let record = TxtRecord::of_key(&folder.domain, selector, REVOKED.to_owned());
         let (name, dns) = (record.name.clone(), &self.publishing.dns);
@@ -186,15 +187,8 @@ impl Withdrawal {
         if all(&servers, &has) {
             return (true, format!("{} has {what} the record {name}", publisher.name()));
         }
-        let others = servers.iter().filter(|sight| sight.has != has);
-        let said = others.map(|sight| format!("{} {}", sight.server, sight.has.text()));
-        (
-            false,
-            format!(
-                "the record {name} is not {what} everywhere: {}",
-                said.collect::<Vec<_>>().join("; ")
-            ),
-        )
+        let others = others(&servers, &has);
+        (false, format!("the record {name} is not {what} everywhere: {others}"))
     }
 }
 

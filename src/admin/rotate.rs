@@ -64,8 +64,8 @@ TEMPLATE may contain {host}, {type}, {yyyy}, {yyyymm} and {yyyymmdd}; a key that
 already has the resulting name is not replaced. Progress is recorded in
 keys/DOMAIN/rotation.toml; `rotate status` shows it.
 
-One domain that fails keeps no other one from going on. With nothing to do, asks
-the DNS server all the same, and exits with 69 if it does not answer.
+A domain that fails never stops the others. Even if there is nothing to do,
+one query checks that DNS answers; if it does not, the exit code is 69.
 
 Exits with 0 if nothing is wrong, even if it waits for a record; 69 if a server
 of a zone does not answer or the key that signs is not published; 75 if another
@@ -83,7 +83,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // Remove duplicates: the second rotation of a domain would find the first one running.
     folders.sort_by(|one, other| one.domain.cmp(&other.domain));
     folders.dedup_by(|one, other| one.domain == other.domain);
-    // A key that is made meanwhile takes longer than a lookup.
+    // Creating a key takes longer than a lookup.
     run.publishing.dns.for_names(folders.len().saturating_mul(20));
     let (mut all, mut count) = (Vec::new(), Count::default());
     let (mut now, mut findings) = (BTreeMap::new(), Vec::new());
@@ -131,7 +131,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         say(&count.text())?;
     }
     if let Some(recipient) = recipient.filter(|_| !run.is_dry) {
-        run.tell(&recipient, &folders, &now)?;
+        run.mail_news(&recipient, &folders, &now)?;
     }
     if folders.len() == count.idle { run.idle() } else { Ok(count.exit_code()) }
 }
@@ -141,10 +141,11 @@ impl Run {
         Ok(Self {
             etc: args.etc.clone(),
             store: Store::open(&args.etc)?,
-            publishing: Publishing {
-                dns: Dns::asked_for(args.text("--server")?)?,
-                ..Publishing::of(args, WAITED_BY_ROTATE)?
-            },
+            publishing: Publishing::of(
+                args,
+                Dns::asked_for(args.text("--server")?)?,
+                WAITED_BY_ROTATE,
+            )?,
             index: Index::read(&args.etc)?,
             seen: Mutex::default(),
             now: UtcTime::now(),
@@ -215,7 +216,7 @@ impl Run {
         Ok(Turn { begins: None, reports })
     }
 
-    /// Nothing was due: without a question, a dead DNS server would go unnoticed until a key is.
+    /// Queries DNS once if nothing was due. Otherwise a dead DNS server would go unnoticed until a key is due.
     fn idle(&self) -> Result<ExitCode, Failure> {
         let dead = |error| {
             Failure::unavailable(format_args!("nothing was due, and DNS does not answer: {error}"))
@@ -224,7 +225,7 @@ impl Run {
         Ok(ExitCode::SUCCESS)
     }
 
-    /// Goes on with a domain that waits for the record of its first key.
+    /// Continues with a domain that waits for the record of its first key.
     fn first(&self, folder: &KeyFolder) -> Result<Option<Turn>, Failure> {
         let domain = &folder.domain;
         let Some(config) = waiting::read(&self.etc, domain)? else { return Ok(None) };
@@ -273,31 +274,15 @@ impl Run {
             if state.selectors.is_empty() && names.contains(old) {
                 continue;
             }
-            let is_running = |name: &Selector| {
-                let runs = |one: &Rotation| one.stage != Stage::Revoked;
-                let known = |one: &Rotation| one.old == *name || one.new == *name;
-                state.rotations.iter().any(|one| known(one) && runs(one))
-            };
             let new = if state.selectors.is_empty() {
                 // A name is never used for a second key, because the old record may still be in a cache.
-                let is_used = |name: &Selector| {
+                names.into_iter().find(|name| {
                     let files = folder.key(name);
-                    let known = |one: &Rotation| one.old == *name || one.new == *name;
-                    files.private.exists()
-                        || files.record.exists()
-                        || state.rotations.iter().any(known)
-                };
-                names.into_iter().find(|name| !is_used(name))
+                    let is_known = state.rotations.iter().any(|one| one.is_of(name));
+                    !(files.private.exists() || files.record.exists() || is_known)
+                })
             } else {
-                let last = |name: &Selector| state.rotations.iter().any(|one| one.old == *name);
-                let is_free = |name: &&Selector| {
-                    let is_wiped = !folder.key(name).private.exists();
-                    !active.contains(name) && !is_running(name) && (is_wiped || !last(name))
-                };
-                let at = state.selectors.iter().position(|name| name == old);
-                let after = at.map_or(0, |at| at.saturating_add(1));
-                let turns = state.selectors.iter().cycle().skip(after);
-                turns.take(state.selectors.len()).find(is_free).cloned()
+                next_in_turn(folder, state, &active, old)
             };
             let Some(new) = new else {
                 let what = match state.selectors.is_empty() {
@@ -306,7 +291,7 @@ impl Run {
                 };
                 return Err(Failure::exists(format_args!("{}: {what}", folder.domain)));
             };
-            // The key that had the name is gone.
+            // The earlier key of this name was wiped.
             state.rotations.retain(|one| one.stage != Stage::Revoked || one.old != new);
             let stage = Stage::Pending;
             state.rotations.push(Rotation { old: old.clone(), new, stage, since: self.now });
@@ -339,6 +324,25 @@ impl Run {
         }
         text
     }
+}
+
+/// The next free selector after `old` in the list of those that take turns. A selector is free if no key of that name signs, is part
+/// of a rotation or still has to be wiped.
+fn next_in_turn(
+    folder: &KeyFolder,
+    state: &State,
+    active: &BTreeSet<&Selector>,
+    old: &Selector,
+) -> Option<Selector> {
+    let is_free = |name: &&Selector| {
+        let was_replaced = state.rotations.iter().any(|one| one.old == **name);
+        let waits_for_wipe = was_replaced && folder.key(name).private.exists();
+        !active.contains(name) && state.of(name).is_none() && !waits_for_wipe
+    };
+    let at = state.selectors.iter().position(|name| name == old);
+    let after = at.map_or(0, |at| at.saturating_add(1));
+    let turns = state.selectors.iter().cycle().skip(after);
+    turns.take(state.selectors.len()).find(is_free).cloned()
 }
 
 /// How many seconds an old record stays: longer than mail stays in queues (`maximal_queue_lifetime`, 5 days).

@@ -1,4 +1,4 @@
-//! What became of all domains of a run: counted, and mailed if it is new.
+//! Counts the results of a run, and mails those that are new.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -11,19 +11,19 @@ use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::Stage;
 use crate::admin::store::{NewFile, Readers};
 
-/// What became of one domain.
+/// The result for one domain.
 pub(super) struct Turn {
-    /// What there is to say of a domain that waited for its first record.
+    /// The report on a domain that waited for the record of its first key.
     pub(super) begins: Option<String>,
     pub(super) reports: Vec<Report>,
 }
 
-/// What became of all domains.
+/// The results for all domains.
 #[derive(Default)]
 pub(super) struct Count {
     all: usize,
     pub(super) idle: usize,
-    /// Those that could not be looked at, and the exit code of the last one.
+    /// Domains that failed, and the exit code of the last one.
     failed: usize,
     code: u8,
     unanswered: usize,
@@ -73,9 +73,8 @@ impl Count {
 }
 
 impl Run {
-    /// Mails what is new since the last message: a record is mailed when there is one to publish, and an error when it comes up, not
-    /// at every run.
-    pub(super) fn tell(
+    /// Mails what is new since the last message. A record or an error is mailed once, not at every run.
+    pub(super) fn mail_news(
         &self,
         recipient: &str,
         folders: &[KeyFolder],
@@ -83,23 +82,23 @@ impl Run {
     ) -> Result<(), Failure> {
         let path = self.etc.join("rotate.json");
         let text = input::optional(&path)?.unwrap_or_default();
-        // Without the file everything is new, and no more.
+        // Without the file everything is new, which does no harm.
         let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
-        let mut told = before.clone();
-        folders.iter().for_each(|folder| drop(told.remove(folder.domain.as_str())));
+        let mut mailed = before.clone();
+        folders.iter().for_each(|folder| drop(mailed.remove(folder.domain.as_str())));
         let mut news = String::new();
         for (domain, (mark, text)) in now {
             if before.get(domain) != Some(mark) {
                 news.push_str(text);
             }
-            told.insert(domain.clone(), mark.clone());
+            mailed.insert(domain.clone(), mark.clone());
         }
         if !news.is_empty() {
             let subject = format!("DKIM records to publish for {}", host_name());
             mail(recipient, &subject, &news)?;
         }
-        if told != before {
-            let text = serde_json::to_string(&told).map_err(Failure::software)?;
+        if mailed != before {
+            let text = serde_json::to_string(&mailed).map_err(Failure::software)?;
             let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
             self.store.replace(&file)?;
         }

@@ -36,7 +36,7 @@ pub(super) struct Run {
     pub(super) now: UtcTime,
     pub(super) host: String,
     pub(super) template: Template,
-    /// What `--selectors` says; `None`: what was said before stays.
+    /// The value of `--selectors`. `None` keeps the earlier value.
     pub(super) selectors: Option<Vec<Selector>>,
     pub(super) older: u64,
     pub(super) keep: u64,
@@ -63,7 +63,7 @@ pub(super) struct Report {
 }
 
 impl Report {
-    /// What the administrator has to do.
+    /// What the administrator must do.
     pub(super) fn finding(&self) -> Option<Finding> {
         let record = self.publish.as_ref()?;
         let (severity, evidence) = match self.unanswered {
@@ -74,14 +74,14 @@ impl Report {
         Some(finding.about(&record.name))
     }
 
-    /// What a message reports, in a form that stays the same until there is something new.
+    /// Identifies the news in a report. It changes when there is something new to mail.
     pub(super) fn mark(&self) -> String {
         let Rotation { old, new, stage, .. } = &self.rotation;
         format!("{old} {new} {}\n", stage.name())
     }
 }
 
-/// A rotation and what it is about.
+/// One rotation and its context.
 pub(super) struct Step<'a> {
     pub(super) run: &'a Run,
     pub(super) folder: &'a KeyFolder,
@@ -94,7 +94,7 @@ pub(super) struct Step<'a> {
 const CACHED: u64 = 86_400;
 
 impl Run {
-    /// Puts a file in its place, unless nothing is to be changed.
+    /// Replaces a file, unless this is a dry run.
     fn write(&self, path: &Path, text: &str) -> Result<(), Failure> {
         let file = NewFile { path, text: text.as_bytes(), readers: Readers::All };
         if self.is_dry { Ok(()) } else { self.store.replace(&file) }
@@ -143,11 +143,11 @@ impl Step<'_> {
         if !self.has_all(rotation)? {
             return Ok(None);
         }
-        let settled =
-            self.run.now.after(if self.is_in_turn { self.run.keep.min(CACHED) } else { 0 });
-        if settled > self.run.now {
-            self.settles(rotation, settled);
-            return Ok(Some(Stage::Settling { until: settled }));
+        let cached = self.run.keep.min(CACHED);
+        if self.is_in_turn && cached > 0 {
+            let until = self.run.now.after(cached);
+            self.settles(rotation, until);
+            return Ok(Some(Stage::Settling { until }));
         }
         self.sign(rotation, &configs).map(Some)
     }
@@ -157,7 +157,7 @@ impl Step<'_> {
         let key = self.public_key(&rotation.new)?;
         self.report.servers = self.look(&rotation.new, Some(&key));
         if !self.has_all(rotation)? {
-            // Silence is no reason to begin again.
+            // A server that does not answer is no reason to start again.
             return Ok(some_lack(&self.report.servers).then_some(Stage::Pending));
         }
         if self.run.now < until {
@@ -175,7 +175,7 @@ impl Step<'_> {
         self.report.next = Note::new("settle", text);
     }
 
-    /// Whether every server has the record of the new key; else says what is next.
+    /// Whether every server has the record of the new key. If not, sets the next step.
     fn has_all(&mut self, rotation: &Rotation) -> Result<bool, Failure> {
         if all(&self.report.servers, &Has::Key) {
             let name = rotation.new.record_name(&self.folder.domain);
@@ -296,7 +296,7 @@ impl Step<'_> {
         Ok(self.report)
     }
 
-    /// Notes what was done.
+    /// Records what was done.
     fn done(&mut self, code: &'static str, text: String) {
         self.report.done.push(Note::new(code, text));
     }
@@ -337,7 +337,7 @@ impl Step<'_> {
         sights
     }
 
-    /// The same after a change, which takes a moment to reach all servers.
+    /// Queries again after a change, until it has reached all servers.
     fn await_all(&mut self, selector: &Selector, key: Option<&PublicKey>, has: &Has) -> Vec<Sight> {
         let Publishing { dns, wait, .. } = &self.run.publishing;
         let name = selector.record_name(&self.folder.domain);
@@ -388,7 +388,7 @@ impl Step<'_> {
         for config in configs.iter().filter(|config| config.selectors().contains(from)) {
             let text = config.with(&self.run.etc, from, to)?;
             if !self.run.is_dry {
-                // An earlier key may have had its name.
+                // An earlier key may have had the same name.
                 gone::forget(&self.run.store, &config.path, to)?;
             }
             self.run.write(&config.path, &text)?;

@@ -25,6 +25,13 @@ pub(crate) struct Rotation {
     pub(crate) since: UtcTime,
 }
 
+impl Rotation {
+    /// Whether a selector is the old or the new one.
+    pub(crate) fn is_of(&self, selector: &Selector) -> bool {
+        self.old == *selector || self.new == *selector
+    }
+}
+
 /// The current stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stage {
@@ -171,7 +178,7 @@ impl State {
     /// The rotation that a selector is part of, while one of its two keys is in use.
     pub(crate) fn of(&self, selector: &Selector) -> Option<&Rotation> {
         let runs = |one: &&Rotation| one.stage != Stage::Revoked;
-        self.rotations.iter().filter(runs).find(|one| one.old == *selector || one.new == *selector)
+        self.rotations.iter().filter(runs).find(|one| one.is_of(selector))
     }
 }
 
