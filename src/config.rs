@@ -60,9 +60,9 @@ pub struct DomainFile {
     pub selectors: Vec<Selector>,
     /// d=, if it is not the name of the file.
     pub domain: Option<Domain>,
-    /// The directory below `keys/`, where its keys are not in one of their own: other domains sign with them, too.
+    /// The directory below `keys/`, if the domain shares its keys with others.
     pub keys: Option<String>,
-    /// Whether mail From the domain is signed, and from below it.
+    /// Whether mail From the domain, from its subdomains, or from both is signed.
     pub subdomains: Subdomains,
     /// i=, within d=.
     pub identity: Option<Identity>,
@@ -74,7 +74,7 @@ pub struct DomainFile {
     pub logins: Option<Vec<String>>,
     /// The networks of the SMTP clients whose mail is signed. `None` means any address.
     pub clients: Option<Vec<Network>>,
-    /// Selectors for some addresses; the first rule that fits applies.
+    /// Selectors for some addresses. The first rule that matches applies.
     pub rules: Vec<Rule>,
     /// How to sign.
     pub signing: Signing,
@@ -142,8 +142,8 @@ impl DomainFile {
         self.selectors.iter().chain(self.rules.iter().flat_map(|rule| &rule.selectors))
     }
 
-    /// The name of the directory below `keys/` for the file of that name, `None` for `default.toml`: the one of `keys`, else that
-    /// of d=; `default` where each author's domain is d=.
+    /// The name of the directory below `keys/`: that in `keys`, else d=, else `default`. The file is named after `name`, which is
+    /// `None` for `default.toml`.
     #[must_use]
     pub fn folder<'a>(&'a self, name: Option<&'a Domain>) -> &'a str {
         let own = || self.domain.as_ref().or(name).map_or(DEFAULT, Domain::as_str);

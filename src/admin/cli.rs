@@ -60,7 +60,7 @@ pub(super) struct Args {
     pub(super) operands: Vec<OsString>,
     /// The arguments after `--`, if the subcommand accepts them.
     pub(super) rest: Vec<OsString>,
-    /// Whether there was output in JSON, of which there is one document.
+    /// Whether JSON was printed. There is only one document.
     is_printed: AtomicBool,
 }
 
@@ -320,8 +320,7 @@ impl Args {
         self.has("--json")
     }
 
-    /// Prints a result and what was found: as JSON with `--json`, else as text, of which --quiet
-    /// leaves what is wrong.
+    /// Prints a result and the findings: as JSON with `--json`, only what is wrong with `--quiet`, else as text.
     pub(super) fn report(
         &self,
         result: &(impl Serialize + ?Sized),
@@ -335,7 +334,7 @@ impl Args {
         }
     }
 
-    /// The same without anything to find.
+    /// Prints a result without findings.
     pub(super) fn print(
         &self,
         result: &(impl Serialize + ?Sized),

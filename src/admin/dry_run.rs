@@ -217,7 +217,7 @@ fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
     places
 }
 
-/// Whether the file at `path` says that it is not for the domain that it is named after.
+/// Whether the domain file at `path` applies to subdomains only.
 fn is_for_those_below(path: &Path, host: &Host) -> bool {
     let read = DomainConfig::read(path, &host.signing);
     read.is_ok_and(|config| config.file.subdomains == Subdomains::Only)

@@ -82,9 +82,9 @@ pub enum Subdomains {
     /// Mail From the domain.
     #[default]
     No,
-    /// And mail From any domain below it that has no file of its own.
+    /// Mail From the domain, and from subdomains without a file of their own.
     Yes,
-    /// Only that; for mail From the domain it is as if there were no file.
+    /// Mail From subdomains only. For mail From the domain, the file does not exist.
     Only,
 }
 
@@ -287,7 +287,7 @@ impl<'a> Keys<'a> {
 /// The name of a directory of keys that several domains share. It has no dot, so that it is not the one of a domain's own keys.
 ///
 /// # Errors
-/// What such a name consists of.
+/// The name has other characters, or is too long.
 pub fn shared_folder(text: &str) -> Result<String, String> {
     let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     let is_name = text.starts_with(|first| is_plain(u8::try_from(first).unwrap_or_default()))

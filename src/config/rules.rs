@@ -15,7 +15,7 @@ pub struct Rule {
     pub identity: Option<Identity>,
 }
 
-/// The addresses that a rule is for. In the local part a `*` stands for any text, none included.
+/// The addresses that a rule is for. In the local part, `*` stands for any text or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
     /// In lower case.
@@ -36,8 +36,7 @@ impl Pattern {
         Ok(Self { local: local.to_ascii_lowercase(), domain })
     }
 
-    /// Whether an address fits. Upper and lower case are the same, in the local part too: a user who may write `News@` may
-    /// write `news@`.
+    /// Whether an address matches. Case is ignored, also in the local part: a user who may send as `News@` may send as `news@`.
     #[must_use]
     pub fn fits(&self, local: &str, domain: &Domain) -> bool {
         if self.domain != *domain {
@@ -55,7 +54,7 @@ impl Pattern {
         left.ends_with(last)
     }
 
-    /// An address that fits.
+    /// An address that matches.
     #[must_use]
     pub fn example(&self) -> String {
         format!("{}@{}", self.local.replace('*', "x"), self.domain)

@@ -38,7 +38,7 @@ impl OnMissingRecord {
         match text {
             "sign" => Ok(Self::Sign),
             "skip" => Ok(Self::Skip),
-            _ => Err(format!("{text:?} is neither \"sign\" nor \"skip\"")),
+            _ => Err(format!("expected \"sign\" or \"skip\", found {text:?}")),
         }
     }
 }

@@ -400,7 +400,7 @@ const LINES: &[(&str, &str, &str)] = &[
     (
         "FILE",
         "on_missing_record = \"drop\"",
-        "on_missing_record: \\\"drop\\\" is neither \\\"sign\\\" nor \\\"skip\\\"",
+        "on_missing_record: expected \\\"sign\\\" or \\\"skip\\\", found \\\"drop\\\"",
     ),
     (
         "FILE",

@@ -82,7 +82,7 @@ fn runnable(path: &Path) -> Result<(), Failure> {
     if is_program { Ok(()) } else { Err(not()) }
 }
 
-/// Whether a program is where root finds it, and so does the timer.
+/// Whether a program is in a directory where root and the timer find it.
 fn in_path(name: &str) -> bool {
     let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     folders.iter().any(|folder| runnable(&Path::new(folder).join(name)).is_ok())

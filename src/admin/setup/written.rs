@@ -11,7 +11,7 @@ use crate::admin::cli::Args;
 use crate::admin::output::{Failure, diff};
 use crate::admin::store::{NewFile, Readers, Store};
 
-/// Writes the file, and shows what became of it.
+/// Writes the file and prints the result.
 pub(super) fn finish(
     args: &Args,
     path: &Path,
@@ -39,7 +39,7 @@ fn show(args: &Args, path: &Path, before: &str, file: &Editing) -> Result<ExitCo
         let set = file.outcomes.iter().filter(|outcome| outcome.set);
         let lines: String = set.map(Outcome::toml).collect();
         let done = if lines.is_empty() { " nothing to change" } else { "" };
-        // Scripts ask for one part at each run, and mostly nothing is to do.
+        // Scripts request one part at each run, and usually there is nothing to change.
         if lines.is_empty() && args.has("--sendmail") {
             String::new()
         } else {

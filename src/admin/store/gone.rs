@@ -1,5 +1,5 @@
-//! `domains/DOMAIN.gone`: the selectors whose records no server has, as `dkimctl watch` found. The wrapper reads it where
-//! `on_missing_record = "skip"` is set, and lets these keys sign nothing.
+//! `domains/DOMAIN.gone`: the selectors whose records no server has, as `dkimctl watch` found. The wrapper reads it if
+//! `on_missing_record = "skip"` is set, and does not sign with these keys.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -28,7 +28,7 @@ pub(crate) fn read(file: &Path) -> BTreeSet<Selector> {
     gone_selectors(&text).into_iter().collect()
 }
 
-/// Lets these keys sign no mail by a domain file, and all others.
+/// Stores the selectors whose keys must not sign mail by a domain file.
 ///
 /// # Errors
 /// The caller may not write to the tree.
@@ -50,7 +50,7 @@ pub(crate) fn write(
     store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
 }
 
-/// A key signs from now on, even if the record of an earlier key of this name is gone.
+/// Removes a selector, because a new key of this name signs from now on.
 ///
 /// # Errors
 /// As those of [`write()`].

@@ -206,7 +206,7 @@ pub(crate) struct KeyFolder {
     /// d=
     pub(crate) domain: Domain,
     pub(crate) path: PathBuf,
-    /// Where other domains may sign with the keys, too: the keys that this one signs with.
+    /// If the directory is shared with other domains: the keys that this domain signs with.
     shared: Option<BTreeSet<Selector>>,
 }
 
@@ -217,7 +217,7 @@ impl KeyFolder {
         Self { domain, path, shared: None }
     }
 
-    /// That of a domain which signs as a domain file says.
+    /// The directory of a domain that signs according to a domain file.
     pub(crate) fn of_file(etc: &Path, domain: Domain, config: &DomainConfig) -> Self {
         let path = etc.join("keys").join(config.folder());
         let shared = config.file.keys.is_some();
@@ -225,7 +225,7 @@ impl KeyFolder {
         Self { domain, path, shared }
     }
 
-    /// That of a domain which has that file, or none.
+    /// The directory of a domain with this domain file, or with none.
     pub(crate) fn of_own(etc: &Path, domain: &Domain, config: Option<&DomainConfig>) -> Self {
         let signer = config.and_then(DomainConfig::domain).unwrap_or(domain).clone();
         match config {

@@ -1,5 +1,5 @@
 //! `domains/DOMAIN.waiting`: the domain file of a new domain, until DNS has the record of its key. The wrapper does not read it, so
-//! nothing signs by it; what publishes the record goes on from here after a failure.
+//! it signs nothing. The command that publishes the record continues from here after a failure.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ pub(crate) fn path(etc: &Path, domain: &Domain) -> PathBuf {
     domains::file(etc, domain).with_extension("waiting")
 }
 
-/// What will be the domain file of a domain; `None` if the domain does not wait.
+/// The future domain file of a domain. `None` if the domain does not wait.
 ///
 /// # Errors
 /// The file cannot be read or used.
@@ -30,7 +30,7 @@ pub(crate) fn read(etc: &Path, domain: &Domain) -> Result<Option<DomainConfig>, 
     parsed.map(Some).map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
 }
 
-/// Lets the domain be signed: its domain file is what waited.
+/// Makes the waiting file the domain file, so that the domain is signed.
 ///
 /// # Errors
 /// Another user could have written the file; the domain has a domain file already.
