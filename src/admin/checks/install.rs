@@ -158,9 +158,13 @@ fn mount(path: &str) -> Option<Finding> {
     })
 }
 
+fn has_selinux() -> bool {
+    Path::new("/sys/fs/selinux/enforce").exists()
+}
+
 /// Checks the SELinux label: without the label of sendmail, confined callers stay in their own domain.
 fn label(path: &str) -> Option<Finding> {
-    if !Path::new("/sys/fs/selinux/enforce").exists() {
+    if !has_selinux() {
         return None;
     }
     let output = Command::new("stat").args(["-L", "-c", "%C", path]).output().ok()?;
@@ -177,7 +181,7 @@ fn label(path: &str) -> Option<Finding> {
 /// Keys whose labels are not those of the SELinux policy, as after a copy from another directory: confined programs cannot read
 /// them.
 fn key_labels() -> Option<Finding> {
-    if !Path::new("/sys/fs/selinux/enforce").exists() {
+    if !has_selinux() {
         return None;
     }
     let keys = format!("{FOLDER}/keys");

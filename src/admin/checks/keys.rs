@@ -179,14 +179,14 @@ pub(crate) fn key(
             replace(config),
         )),
     }
-    if is_gone(config, selector) {
-        let name = config.domain().map(|domain| selector.record_name(domain)).unwrap_or_default();
+    if let Some(domain) = config.domain().filter(|_| is_gone(config, selector)) {
+        let name = selector.record_name(domain);
         findings.push(Finding::error(
             "record_gone",
             format!(
                 "no server has {name}, so the key does not sign (on_missing_record = \"skip\")"
             ),
-            format!("publish the record (dkimctl record {}), then dkimctl watch", config.folder()),
+            format!("publish the record (dkimctl record {domain}), then dkimctl watch"),
         ));
     }
     findings
