@@ -3,6 +3,8 @@
 use super::error::ConfigError;
 use super::keys::{Keys, RuleKeys};
 use crate::dkim::{Domain, Identity, Selector};
+use crate::message::address::must_quote;
+use crate::message::syntax::{quoted, unescaped};
 
 /// `[[sign]]`: selectors for mail From some addresses.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub struct Rule {
 /// The addresses that a rule is for. In the local part, `*` stands for any text or none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pattern {
-    /// In lower case.
+    /// In lower case, without quotes.
     local: String,
     domain: Domain,
 }
@@ -33,16 +35,17 @@ impl Pattern {
             return Err(format!("{text:?}: a * is allowed before the @ only"));
         }
         let domain = Domain::parse(domain).map_err(|why| why.to_string())?;
-        Ok(Self { local: local.to_ascii_lowercase(), domain })
+        Ok(Self { local: meant(local), domain })
     }
 
-    /// Whether an address matches. Case is ignored, also in the local part: a user who may send as `News@` may send as `news@`.
+    /// Whether an address matches, with its local part as typed. Case is ignored, also in the local part: a user who may send as
+    /// `News@` may send as `news@`. Quotes are ignored, too.
     #[must_use]
     pub fn fits(&self, local: &str, domain: &Domain) -> bool {
         if self.domain != *domain {
             return false;
         }
-        let local = local.to_ascii_lowercase();
+        let local = meant(local);
         let Some((first, rest)) = self.local.split_once('*') else { return self.local == local };
         let Some(mut left) = local.strip_prefix(first) else { return false };
         let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
@@ -57,8 +60,17 @@ impl Pattern {
     /// An address that matches.
     #[must_use]
     pub fn example(&self) -> String {
-        format!("{}@{}", self.local.replace('*', "x"), self.domain)
+        let mut local = self.local.replace('*', "x");
+        if must_quote(local.as_bytes()) {
+            local = String::from_utf8_lossy(&quoted(local.bytes())).into_owned();
+        }
+        format!("{local}@{}", self.domain)
     }
+}
+
+/// The local part that is meant: with quotes or without, it is the same one (RFC 5321 §4.1.2).
+fn meant(local: &str) -> String {
+    String::from_utf8_lossy(&unescaped(local.as_bytes(), b"\"")).to_ascii_lowercase()
 }
 
 impl Rule {
@@ -108,6 +120,30 @@ mod tests {
             let example = found.example();
             assert!(found.fits(example.rsplit_once('@').unwrap().0, &domain), "{pattern}");
         }
+    }
+
+    #[test]
+    fn rfc5321_4_1_2_quotes_are_not_part_of_the_local_part() {
+        for (pattern, local, is_fit) in [
+            ("news", "\"news\"", true),
+            ("\"News\"", "news", true),
+            ("\"john doe\"", "\"John Doe\"", true),
+            ("john doe", "\"john doe\"", true),
+            ("\"a\\\"b\"", "\"a\\\"b\"", true),
+            ("\"a\\b\"", "\"ab\"", true),
+            ("\"a@b\"", "\"a@b\"", true),
+            ("news+*", "\"news+eu\"", true),
+            ("news", "\"news \"", false),
+            ("\"john doe\"", "johndoe", false),
+        ] {
+            let domain = Domain::parse("sample.com").unwrap();
+            let found = Pattern::parse(&format!("{pattern}@sample.com")).unwrap();
+            assert_eq!(found.fits(local, &domain), is_fit, "{pattern} {local}");
+            let example = found.example();
+            assert!(found.fits(example.rsplit_once('@').unwrap().0, &domain), "{example}");
+        }
+        let john = Pattern::parse("john doe@B\u{fc}cher.example").unwrap();
+        assert_eq!(john.example(), "\"john doe\"@xn--bcher-kva.example");
     }
 
     #[test]

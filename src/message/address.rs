@@ -141,7 +141,7 @@ fn quote_phrase(body: &[u8]) -> Option<Vec<u8>> {
 }
 
 /// Whether Postfix would quote this local part. A dot needs quotes at either end or next to another dot.
-fn must_quote(local: &[u8]) -> bool {
+pub(crate) fn must_quote(local: &[u8]) -> bool {
     local.is_empty()
         || local.starts_with(b".")
         || local.ends_with(b".")

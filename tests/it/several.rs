@@ -229,13 +229,26 @@ fn a_file_for_the_domains_below_leaves_its_own_unsigned() {
 fn the_first_rule_that_fits_says_which_key_signs() {
     let rule =
         |from: &str, key: &str| format!("[[sign]]\nfrom = \"{from}\"\nselector = \"{key}\"\n");
-    let rules = [rule("news+vip@sample.com", "vip"), rule("news+*@sample.com", "news")].concat();
+    let rules = [
+        rule("news+vip@sample.com", "vip"),
+        rule("news+*@sample.com", "news"),
+        rule("\\\"jane doe\\\"@sample.com", "vip"),
+        rule("john doe@sample.com", "news"),
+    ]
+    .concat();
     let stage = stage(&format!("selectors = [\"s1\"]\n{rules}"));
     for selector in ["s1", "vip", "news"] {
         ed25519_key(&stage, "sample.com", selector);
     }
-    for (from, selector) in [("news+vip", "vip"), ("News+EU", "news"), ("news", "s1"), ("x", "s1")]
-    {
+    for (from, selector) in [
+        ("news+vip", "vip"),
+        ("News+EU", "news"),
+        ("\"news+eu\"", "news"),
+        ("\"Jane Doe\"", "vip"),
+        ("\"john doe\"", "news"),
+        ("news", "s1"),
+        ("x", "s1"),
+    ] {
         let message = format!("From: <{from}@sample.com>\nTo: b@y.test\n\nHi\n");
         let (signatures, line) = submitted(&stage, message.as_bytes());
         assert_eq!(signatures, [format!("sample.com:{selector}")], "{line}");
