@@ -3,18 +3,22 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use super::data_set::Row;
 use super::domain_files::{Imported, Source};
 use super::headers::Fields;
-use super::opendkim::{Fate, Signature};
-use super::senders::{Scope, Sender, scopes};
+use super::opendkim::{Fate, OpenDkim, Signature};
+use super::senders::{Scope, Sender, instance, instance_of_both, scopes};
 use crate::admin::store::domains::DomainConfig;
-use crate::config::DEFAULT;
+use crate::config::{DEFAULT, DomainFile};
 use crate::dkim::{Domain, FieldName, Header, Selector};
 use crate::message::author::Author;
 use crate::policy::{Caller, Candidate, Decision, Policy};
 
 /// Texts of domain files by their names, without `.toml`.
 type Files = BTreeMap<String, String>;
+
+/// The files that the wrapper would find, by their names.
+type Parsed = BTreeMap<String, Option<DomainFile>>;
 
 impl Imported {
     /// Compares both for all senders for which they could differ.
@@ -24,79 +28,44 @@ impl Imported {
             senders.push(Sender::at(domain));
             senders.extend(Sender::below(domain));
         }
-        for (row, scope) in scopes(source.opendkim) {
-            if let Scope::Address(local, domain) = scope {
-                let name = format!("mail From {local}@{domain}");
-                senders.push(Sender { local, domain, name });
-            } else if let Scope::Other(local, domain) = scope {
-                let name = format!("mail that the row {} ({}) matches", row.key, row.place);
-                senders.push(Sender { local, domain, name });
-            }
-        }
+        senders.extend(of_rows(source.opendkim));
+        let files = self.parsed(source, &Files::new());
+        let mut names = BTreeSet::new();
         for sender in &senders {
             let before = self.before(source, sender);
-            let now = self.now(source, sender, &Files::new());
+            let now = now(&files, sender);
             if before != now {
-                let (before, now) = (describe(&before), describe(&now));
-                let text = format!("{}: {} {before}, here {now}", sender.name, source.name);
-                push_once(&mut self.differences, text);
+                // One sender of a kind is enough.
+                if names.insert(&sender.name) {
+                    let (before, now) = (describe(&before), describe(&now));
+                    let text = format!("{}: {} {before}, here {now}", sender.name, source.name);
+                    push_once(&mut self.differences, text);
+                }
             } else if !before.is_empty() {
-                for text in self.fields_lost(source, sender) {
+                for text in fields_lost(&files, source, sender) {
                     push_once(&mut self.differences, text);
                 }
             }
         }
     }
 
-    /// The fields that OpenDKIM names in h= more often than the wrapper, in a message that has each field once, and in a message
-    /// that only has From.
-    fn fields_lost(&self, source: Source<'_>, sender: &Sender) -> Vec<String> {
-        let Fields { signed, oversigned } = source.fields;
-        let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
-        let others = signed.iter().chain(oversigned).filter(|name| !name.is("From"));
-        let others: BTreeSet<String> =
-            others.map(|name| format!("{}: x\n", name.as_str())).collect();
-        let all = others.iter().fold(from.clone(), |all, field| all + field);
-        let mut lost = Vec::new();
-        for text in [all, from] {
-            let Some(Decision::Sign(plan)) = self.decide(source, sender, &Files::new()) else {
-                continue;
-            };
-            let Ok(header) = Header::parse(text.as_bytes()) else { continue };
-            let named = plan.recipe.names(&header);
-            for name in others.iter().filter_map(|field| field.split(':').next()).chain(["From"]) {
-                let is_in = |list: &[FieldName]| usize::from(list.iter().any(|one| one.is(name)));
-                let before =
-                    header.count(name).min(is_in(signed)).saturating_add(is_in(oversigned));
-                let now = named.iter().filter(|one| one.is(name)).count();
-                if now < before {
-                    let mail = if header.count(name) == 0 { "without" } else { "with one" };
-                    lost.push(format!(
-                        "in mail {mail} {name} field, {} names {name} {before} times in h=, here {now} times",
-                        source.name
-                    ));
-                }
-            }
-        }
-        lost
-    }
-
     /// Compares them for domains with files that were there before: those files apply to their mail, not a new file of a parent
     /// or `default.toml`. Mail that OpenDKIM does not sign does not count.
     pub(super) fn compare_existing(&mut self, source: Source<'_>, existing: &Files) {
         let named = existing.keys().filter(|name| *name != DEFAULT);
+        let files = self.parsed(source, existing);
         for domain in named.filter_map(|name| Domain::parse(name).ok()) {
             for sender in [Sender::at(&domain)].into_iter().chain(Sender::below(&domain)) {
-                let before = self.before(source, &sender);
-                let now = self.now(source, &sender, existing);
+                let (before, now) = (self.before(source, &sender), now(&files, &sender));
                 if before != now && !before.is_empty() {
-                    self.differences.push(format!(
+                    let text = format!(
                         "{}: {} {}, here {}, because of an existing domain file",
                         sender.name,
                         source.name,
                         describe(&before),
                         describe(&now)
-                    ));
+                    );
+                    push_once(&mut self.differences, text);
                 }
             }
         }
@@ -125,34 +94,112 @@ impl Imported {
         signatures.iter().map(text).collect()
     }
 
-    /// The signatures that the wrapper makes, found with its own code.
-    fn now(&self, source: Source<'_>, sender: &Sender, existing: &Files) -> Vec<String> {
-        let Some(Decision::Sign(plan)) = self.decide(source, sender, existing) else {
-            return Vec::new();
-        };
-        let identity = plan.recipe.identity().map(ToString::to_string);
-        let domain = plan.recipe.domain().as_str();
-        let selectors = plan.selectors.iter().map(Selector::as_str);
-        selectors.map(|selector| signature(domain, selector, identity.as_deref())).collect()
+    /// The domain files that are new or existed before, by their names. `None` if one cannot be read.
+    fn parsed(&self, source: Source<'_>, existing: &Files) -> Parsed {
+        let all = existing.iter().chain(&self.files);
+        let parsed = all.map(|(name, text)| {
+            let path = format!("{name}.toml");
+            let read = DomainConfig::parse(Path::new(&path), text.clone(), source.host);
+            (path, read.ok().map(|read| read.file))
+        });
+        parsed.collect()
     }
+}
 
-    fn decide(&self, source: Source<'_>, sender: &Sender, existing: &Files) -> Option<Decision> {
-        let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
-        let header = Header::parse(from.as_bytes()).ok()?;
-        let author = Author::of(&header).ok()?;
-        for candidate in Candidate::all(author.domain()) {
-            let name = candidate.file();
-            let stem = name.strip_suffix(".toml").unwrap_or(&name);
-            let Some(text) = self.files.get(stem).or_else(|| existing.get(stem)) else { continue };
-            let read = DomainConfig::parse(Path::new(&name), text.clone(), source.host);
-            let file = read.ok()?.file;
-            if candidate.fits(&file) {
-                let policy = Policy { candidate, file, gone: Vec::new() };
-                return policy.decide(&author, &header, false, &Caller::default()).ok();
+/// The senders that each row for some addresses matches: with text in place of a star and without, and those of two rows.
+fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
+    let mut senders = Vec::new();
+    let mut patterns: BTreeMap<String, Vec<(&Row, String)>> = BTreeMap::new();
+    for (row, scope) in scopes(opendkim) {
+        let matched = format!("mail that the row {} ({}) matches", row.key, row.place);
+        match scope {
+            Scope::Address(local, domain) if local.contains('*') => {
+                for local in [instance(&local), local.replace('*', "")] {
+                    senders.push(Sender { local, domain: domain.clone(), name: matched.clone() });
+                }
+                patterns.entry(domain.as_str().to_owned()).or_default().push((row, local));
+            }
+            Scope::Address(local, domain) => {
+                let name = format!("mail From {local}@{domain}");
+                senders.push(Sender { local, domain, name });
+            }
+            Scope::Other(local, domain) => {
+                senders.push(Sender { local, domain, name: matched });
+            }
+            Scope::Domain(_)
+            | Scope::Below(_)
+            | Scope::Any
+            | Scope::Expression
+            | Scope::NoSender(_) => {}
+        }
+    }
+    // If only the first row that matches signs, the order of each two neighbors says all.
+    let most = if opendkim.is_multiple() { usize::MAX } else { 1 };
+    for (domain, rows) in &patterns {
+        let Ok(domain) = Domain::parse(domain) else { continue };
+        for (index, (row, one)) in rows.iter().enumerate() {
+            for (other, also) in rows.iter().skip(index.saturating_add(1)).take(most) {
+                let local = instance_of_both(one, also);
+                let name = format!("mail that the rows {} and {} match", row.key, other.key);
+                let sender = |local| Sender { local, domain: domain.clone(), name };
+                senders.extend(local.map(sender));
             }
         }
-        None
     }
+    senders
+}
+
+/// The fields that OpenDKIM names in h= more often than the wrapper, in a message that has each field once, and in a message
+/// that only has From.
+fn fields_lost(files: &Parsed, source: Source<'_>, sender: &Sender) -> Vec<String> {
+    let Fields { signed, oversigned } = source.fields;
+    let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
+    let others = signed.iter().chain(oversigned).filter(|name| !name.is("From"));
+    let others: BTreeSet<String> = others.map(|name| format!("{}: x\n", name.as_str())).collect();
+    let all = others.iter().fold(from.clone(), |all, field| all + field);
+    let mut lost = Vec::new();
+    for text in [all, from] {
+        let Some(Decision::Sign(plan)) = decide(files, sender) else { continue };
+        let Ok(header) = Header::parse(text.as_bytes()) else { continue };
+        let named = plan.recipe.names(&header);
+        for name in others.iter().filter_map(|field| field.split(':').next()).chain(["From"]) {
+            let is_in = |list: &[FieldName]| usize::from(list.iter().any(|one| one.is(name)));
+            let before = header.count(name).min(is_in(signed)).saturating_add(is_in(oversigned));
+            let now = named.iter().filter(|one| one.is(name)).count();
+            if now < before {
+                let mail = if header.count(name) == 0 { "without" } else { "with one" };
+                lost.push(format!(
+                        "in mail {mail} {name} field, {} names {name} {before} times in h=, here {now} times",
+                        source.name
+                    ));
+            }
+        }
+    }
+    lost
+}
+
+/// The signatures that the wrapper makes, found with its own code.
+fn now(files: &Parsed, sender: &Sender) -> Vec<String> {
+    let Some(Decision::Sign(plan)) = decide(files, sender) else { return Vec::new() };
+    let identity = plan.recipe.identity().map(ToString::to_string);
+    let domain = plan.recipe.domain().as_str();
+    let selectors = plan.selectors.iter().map(Selector::as_str);
+    selectors.map(|selector| signature(domain, selector, identity.as_deref())).collect()
+}
+
+fn decide(files: &Parsed, sender: &Sender) -> Option<Decision> {
+    let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
+    let header = Header::parse(from.as_bytes()).ok()?;
+    let author = Author::of(&header).ok()?;
+    for candidate in Candidate::all(author.domain()) {
+        let Some(file) = files.get(&candidate.file()) else { continue };
+        let file = file.as_ref()?;
+        if candidate.fits(file) {
+            let policy = Policy { candidate, file: file.clone(), gone: Vec::new() };
+            return policy.decide(&author, &header, false, &Caller::default()).ok();
+        }
+    }
+    None
 }
 
 fn push_once(list: &mut Vec<String>, text: String) {

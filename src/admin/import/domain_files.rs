@@ -1,14 +1,14 @@
 //! Converts an OpenDKIM configuration to domain files, and finds the keys that they name.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::data_set::fits;
 use super::headers::Fields;
 use super::opendkim::{By, Fate, OpenDkim, Signature, key_columns};
 use super::opendkim_conf::without_secrets;
-use super::senders::{NO_USER, Scope, any_domain, below, domains, scopes};
+use super::senders::{NO_USER, Scope, any_domain, below, domains, instance, scopes};
 use crate::admin::store::keys::selector;
-use crate::config::DEFAULT;
-use crate::config::Signing;
+use crate::config::{DEFAULT, Signing, Subdomains};
 use crate::dkim::{Domain, Identity, Selector};
 
 /// An OpenDKIM configuration, and what else its signatures depend on.
@@ -44,7 +44,8 @@ pub(super) struct Imported {
 #[derive(Clone, Debug, Default)]
 struct Draft {
     own: Vec<Signature>,
-    subdomains: bool,
+    subdomains: Subdomains,
+    /// By local parts, in which `*` stands for any text. The first one that matches applies.
     rules: Vec<(String, Vec<Signature>)>,
     /// Whether no user may sign: without this file, another one would apply to the domain.
     is_exempt: bool,
@@ -64,8 +65,10 @@ impl Source<'_> {
             }
         }
         let domains = domains(self.opendkim, self.with_key);
+        let locals = locals(self.opendkim);
         for domain in &domains {
-            if let Some(draft) = self.draft(domain, &drafts) {
+            let locals = locals.get(domain.as_str()).map_or(&[][..], Vec::as_slice);
+            if let Some(draft) = self.draft(domain, locals, &drafts) {
                 drafts.insert(domain.as_str().to_owned(), draft);
             }
         }
@@ -73,7 +76,7 @@ impl Source<'_> {
         for (name, draft) in &drafts {
             imported.add(name, draft, lines, self.broken);
         }
-        imported.warn(self.opendkim);
+        imported.warn(self);
         imported.compare(self, &domains);
         imported
     }
@@ -93,42 +96,87 @@ impl Source<'_> {
         once
     }
 
-    /// The file for a domain, unless other files have the same effect.
-    fn draft(self, domain: &Domain, drafts: &BTreeMap<String, Draft>) -> Option<Draft> {
+    /// The file for a domain, unless other files have the same effect. `locals` are those of its addresses in the configuration.
+    fn draft(
+        self,
+        domain: &Domain,
+        locals: &[String],
+        drafts: &BTreeMap<String, Draft>,
+    ) -> Option<Draft> {
         let own = self.signatures(NO_USER, domain);
         let below = below(domain)?;
-        let of_below = self.signatures(NO_USER, &below);
-        let mut rules: Vec<(String, Vec<Signature>)> = Vec::new();
-        for (_, scope) in scopes(self.opendkim) {
-            let Scope::Address(local, at) = scope else { continue };
-            // In a rule a `*` would stand for more than itself; `compare` reports the address.
-            let is_known = rules.iter().any(|(known, _)| *known == local);
-            if at != *domain || is_known || local.contains('*') {
-                continue;
-            }
-            let signatures = self.signatures(&local, domain);
-            if signatures != own && !signatures.is_empty() {
-                rules.push((local, signatures));
-            }
-        }
+        let mut of_below = self.signatures(NO_USER, &below);
+        let rules = self.rules(domain, locals, &own);
         let others = inherited(drafts, domain);
         if own.is_empty() && rules.is_empty() && !others.is_empty() {
             return Some(Draft { own: others, is_exempt: true, ..Draft::default() });
         }
-        let is_same = own == others && of_below == inherited(drafts, &below);
-        if (is_same || own.is_empty()) && rules.is_empty() {
+        let is_same = of_below == inherited(drafts, &below);
+        if own.is_empty() && rules.is_empty() {
+            // A file has one d=, and one i=.
+            let is_one = |one: &Signature| !one.follows_sender;
+            if of_below.is_empty() || is_same || !of_below.iter().all(is_one) {
+                return None;
+            }
+            let names_sender = |text: &String| text.contains(below.as_str());
+            for signature in &mut of_below {
+                signature.identity.take_if(|identity| names_sender(identity));
+            }
+            return Some(Draft { own: of_below, subdomains: Subdomains::Only, ..Draft::default() });
+        }
+        if own == others && is_same && rules.is_empty() {
             return None;
         }
-        let subdomains = !own.is_empty() && own == of_below;
+        let is_for_both = !own.is_empty() && own == of_below;
+        let subdomains = if is_for_both { Subdomains::Yes } else { Subdomains::No };
         Some(Draft { own, subdomains, rules, is_exempt: false })
     }
+
+    /// The rules for addresses at a domain: single addresses, then patterns in the order of the rows.
+    fn rules(
+        self,
+        domain: &Domain,
+        locals: &[String],
+        own: &[Signature],
+    ) -> Vec<(String, Vec<Signature>)> {
+        let of = |local: &String| (local.clone(), self.signatures(&instance(local), domain));
+        let (patterns, single): (Vec<_>, Vec<_>) =
+            locals.iter().partition(|local| local.contains('*'));
+        let mut patterns: Vec<_> = patterns.into_iter().map(of).collect();
+        // A pattern with the usual keys is an exception from those after it.
+        while patterns.last().is_some_and(|(_, all)| all.is_empty() || all == own) {
+            patterns.pop();
+        }
+        patterns.retain(|(_, all)| !all.is_empty());
+        let mut rules: Vec<_> = single.into_iter().map(of).collect();
+        rules.retain(|(local, all)| {
+            let pattern = patterns.iter().find(|(pattern, _)| fits(pattern, local));
+            !all.is_empty() && pattern.map_or(own, |(_, all)| all) != all
+        });
+        rules.extend(patterns);
+        rules
+    }
+}
+
+/// The local parts of a configuration by their domains, each once.
+fn locals(opendkim: &OpenDkim) -> BTreeMap<String, Vec<String>> {
+    let mut locals: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut known = BTreeSet::new();
+    for (_, scope) in scopes(opendkim) {
+        if let Scope::Address(local, domain) = scope
+            && known.insert((local.clone(), domain.as_str().to_owned()))
+        {
+            locals.entry(domain.as_str().to_owned()).or_default().push(local);
+        }
+    }
+    locals
 }
 
 /// The signatures that the previous files make for a domain without its own file.
 fn inherited(drafts: &BTreeMap<String, Draft>, domain: &Domain) -> Vec<Signature> {
     let parents = std::iter::successors(domain.parent(), Domain::parent);
     let mut parents = parents.filter_map(|parent| drafts.get(parent.as_str()));
-    let parent = parents.find(|draft| draft.subdomains);
+    let parent = parents.find(|draft| draft.subdomains != Subdomains::No);
     let Some(draft) = parent.or_else(|| drafts.get(DEFAULT)) else { return Vec::new() };
     let mut own = draft.own.clone();
     for signature in own.iter_mut().filter(|one| one.follows_sender && parent.is_none()) {
@@ -160,7 +208,9 @@ impl Imported {
             return;
         };
         if draft.is_exempt {
-            let text = format!("{HEAD}selectors = [\"{selector}\"]\nusers = [] # exempt\n");
+            let other = format!("domain = \"{domain}\"\n");
+            let other = if domain.as_str() == name { "" } else { &other };
+            let text = format!("{HEAD}selectors = [\"{selector}\"]\n{other}users = [] # exempt\n");
             self.files.insert(name.to_owned(), text);
             return;
         }
@@ -174,9 +224,11 @@ impl Imported {
         if folder != name {
             text.push_str(&format!("domain = \"{folder}\"\n"));
         }
-        if draft.subdomains {
-            text.push_str("subdomains = true\n");
-        }
+        text.push_str(match draft.subdomains {
+            Subdomains::No => "",
+            Subdomains::Yes => "subdomains = true\n",
+            Subdomains::Only => "subdomains = \"only\"\n",
+        });
         // i= with d= and without a local part is the default (§3.5).
         let usual = format!("@{domain}");
         // A row may name keys of several domains. For keys with another d=, i= must be within that domain.
@@ -243,7 +295,8 @@ impl Imported {
     }
 
     /// Warns about rows whose effect is not what it seems.
-    fn warn(&mut self, opendkim: &OpenDkim) {
+    fn warn(&mut self, source: Source<'_>) {
+        let Source { name, opendkim, .. } = source;
         let named = match &opendkim.by {
             By::One { selector, .. } => vec![("Selector", selector.as_str())],
             By::List { .. } => Vec::new(),
@@ -266,7 +319,7 @@ impl Imported {
                     self.warnings.push(format!("{place}: this row signs nothing: {why}"));
                 }
                 Scope::Expression => self.differences.push(format!(
-                    "{place}: OpenDKIM takes this for a regular expression; write a row for each \
+                    "{place}: {name} takes this for a regular expression; write a row for each \
                      domain that it should match, then import again"
                 )),
                 Scope::Any => self.warnings.push(format!(
@@ -283,7 +336,7 @@ impl Imported {
 mod tests {
     use super::super::opendkim_conf::Settings;
     use super::super::opendkim_conf::tests::paper;
-    use super::super::senders::with_key_file;
+    use super::super::senders::{NO_LABELS, with_key_file};
     use super::*;
     use crate::config::DomainFile;
 
@@ -346,14 +399,42 @@ mod tests {
 
     #[test]
     fn what_is_below_a_domain_is_signed_where_it_was() {
-        let tree = imported("refile:/s", "*@sample.com one\n*@*.sample.com one\n");
-        assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\nsubdomains = true\n")]);
-        assert!(tree.differences.is_empty(), "{tree:?}");
-        // No file can describe this without the domain itself, or with another key.
-        for rows in ["*@*.sample.com one\n", "*@sample.com one\n*@*.sample.com two\n"] {
+        let both = "selectors = [\"s1\"]\nsubdomains = true\n";
+        let only = "selectors = [\"s1\"]\nsubdomains = \"only\"\n";
+        for (rows, text) in [
+            ("*@sample.com one\n*@*.sample.com one\n", both),
+            ("*@*.sample.com one\n", only),
+            ("*.sample.com one\n", only),
+        ] {
             let tree = imported("refile:/s", rows);
-            assert_eq!(tree.differences.len(), 1, "{tree:?}");
-            assert!(tree.differences[0].starts_with("mail From domains below sample.com: "));
+            assert_eq!(files(&tree), [("sample.com", text)]);
+            assert!(tree.differences.is_empty(), "{tree:?}");
+        }
+        let tree = imported("/s", ".sample.com one\n");
+        assert_eq!((files(&tree), tree.differences.len()), (vec![("sample.com", only)], 0));
+        // The file of a domain below that is exempt, or has a key of its own.
+        let rows = "*@x.sample.com two\n*@*.sample.com one\n";
+        let tree = imported("refile:/s\nExemptDomains y.sample.com", rows);
+        let own = "selectors = [\"s2\"]\ndomain = \"sample.com\"\n";
+        let exempt = "selectors = [\"s1\"]\nusers = [] # exempt\n";
+        let exempt = exempt.replace("users", "domain = \"sample.com\"\nusers");
+        assert_eq!(
+            files(&tree),
+            [("sample.com", only), ("x.sample.com", own), ("y.sample.com", exempt.as_str())]
+        );
+        assert!(tree.differences.is_empty(), "{tree:?}");
+        // No file can describe these: two keys, a d= or i= of each sender, a row for some of the domains, or for both and an address.
+        for rows in [
+            "*@sample.com one\n*@*.sample.com two\n",
+            "*@*.sample.com fixed\n",
+            "*@*.sample.com one:@%\n",
+            "*@dkim*.sample.com two\n*@*.sample.com one\n",
+            "*@*9q.sample.com two\n*@*.sample.com one\n",
+            "news@sample.com two\n*@*.sample.com one\n",
+        ] {
+            let tree = imported("refile:/s", rows);
+            assert!(!tree.differences.is_empty(), "{rows} {tree:?}");
+            assert!(!tree.files.keys().any(|name| name.contains(NO_LABELS[0])), "{tree:?}");
         }
     }
 
@@ -380,14 +461,54 @@ mod tests {
     }
 
     #[test]
-    fn a_pattern_on_the_local_part_is_said_to_be_lost() {
-        let tree = imported("refile:/s", "*-news@sample.com two\n*@sample.com one\n");
-        assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\n")]);
-        assert_eq!(tree.differences.len(), 1, "{tree:?}");
-        assert!(tree.differences[0].contains("the row *-news@sample.com"), "{tree:?}");
-        // With the same key it makes no difference.
-        let tree = imported("refile:/s", "*-news@sample.com one\n*@sample.com one\n");
+    fn patterns_of_local_parts_become_rules_in_the_order_of_the_rows() {
+        let rule = |local: &str, selector: &str| {
+            format!("\n[[sign]]\nfrom = \"{local}@sample.com\"\nselectors = [\"{selector}\"]\n")
+        };
+        let of = |rows: &str| {
+            let tree = imported("refile:/s", rows);
+            assert!(tree.differences.is_empty(), "{rows} {tree:?}");
+            tree.files
+                .get("sample.com")
+                .map_or("", |text| text.strip_prefix(HEAD).unwrap())
+                .to_owned()
+        };
+        let own = "selectors = [\"s1\"]\n";
+        let text = of("*-News@sample.com two\n*@sample.com one\n");
+        assert_eq!(text, format!("{own}{}", rule("*-news", "s2")));
+        let text = of("news*@sample.com two\n");
+        assert_eq!(text, rule("news*", "s2"));
+        // With the same key, or after the row for all, a pattern changes nothing.
+        assert_eq!(of("*-news@sample.com one\n*@sample.com one\n"), own);
+        assert_eq!(of("*@sample.com one\n*-news@sample.com two\n"), own);
+        // An exception from a pattern that follows.
+        let text = of("news-vip@sample.com one\nnews*@sample.com two\n*@sample.com one\n");
+        assert_eq!(text, format!("{own}{}{}", rule("news-vip", "s1"), rule("news*", "s2")));
+        let text = of("news-*@sample.com one\nn*@sample.com two\n*@sample.com one\n");
+        assert_eq!(text, format!("{own}{}{}", rule("news-*", "s1"), rule("n*", "s2")));
+        // An address after a pattern that matches it is no exception.
+        let text = of("n*@sample.com two\nnews@sample.com one\n*@sample.com one\n");
+        assert_eq!(text, format!("{own}{}", rule("n*", "s2")));
+        // Even if the pattern is of letters that occur in names that are made up.
+        let text = of("*d*@sample.com two\n*@sample.com one\n");
+        assert_eq!(text, format!("{own}{}", rule("*d*", "s2")));
+    }
+
+    #[test]
+    fn mail_that_several_patterns_match_is_compared() {
+        let multiple = "refile:/s\nMultipleSignatures yes";
+        let rows = "news*@sample.com two\n*@sample.com one\n";
+        let tree = imported(multiple, rows);
+        let rule = "\n[[sign]]\nfrom = \"news*@sample.com\"\nselectors = [\"s2\", \"s1\"]\n";
+        assert_eq!(files(&tree), [("sample.com", &*format!("selectors = [\"s1\"]\n{rule}"))]);
         assert!(tree.differences.is_empty(), "{tree:?}");
+        // Mail that both match gets both signatures from OpenDKIM.
+        let rows = "news*@sample.com two\nx*@sample.com two\n*-x@sample.com one\n";
+        let tree = imported(multiple, rows);
+        assert_eq!(tree.differences.len(), 2, "{tree:?}");
+        let first =
+            "mail that the rows news*@sample.com and *-x@sample.com match: OpenDKIM signs by";
+        assert!(tree.differences[0].starts_with(first), "{tree:?}");
     }
 
     #[test]

@@ -206,7 +206,9 @@ impl Rspamd {
                 rows: self.map(name, files)?.into_iter().map(row).collect(),
             })
         };
-        let (mut keys, signing) = (table("key_table")?, table("signing_table")?);
+        let (mut keys, mut signing) = (table("key_table")?, table("signing_table")?);
+        // To rspamd, a plus sign is a wildcard, as a question mark is.
+        signing.rows.iter_mut().for_each(|row| row.key = row.key.replace('+', "?"));
         let selector = self.text("selector").unwrap_or(USUAL_SELECTOR);
         for row in &mut keys.rows {
             if let Some((domain, key)) =
@@ -386,6 +388,8 @@ mod tests {
         let json = "{\"signing_table\": \"glob;/signing\", \"key_table\": \"file:///keys\", \"selector\": \"usual\"}";
         let signed = signs(json, &["News@t.test", "a@t.test", "a@u.test", "a@v.test"]);
         assert_eq!(signed, ["t.test/usual=/k/n", "t.test/s=/k/t", "u.test/us=/k/u.test", ""]);
+        let json = "{\"signing_table\": [\"a+b@t.test k\", \"*@t.test l\"], \"key_table\": [\"l t.test:s:/l\"]}";
+        assert_eq!(signs(json, &["a+b@t.test"]), ["t.test/s=/l"]);
     }
 
     #[test]

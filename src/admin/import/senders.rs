@@ -1,6 +1,6 @@
 //! The senders that the rows of a `SigningTable` match, and those for which two configurations may differ.
 
-use super::data_set::{Kind, LIVE, Row};
+use super::data_set::{Kind, LIVE, Row, fits};
 use super::opendkim::{By, OpenDkim, key_columns};
 use super::opendkim_conf::Files;
 use crate::dkim::Domain;
@@ -8,6 +8,7 @@ use crate::dkim::Domain;
 /// The senders that a row matches.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Scope {
+    /// In the local part, `*` stands for any text or none.
     Address(String, Domain),
     Domain(Domain),
     /// Every subdomain.
@@ -21,8 +22,12 @@ pub(super) enum Scope {
     NoSender(&'static str),
 }
 
-/// A local part and a label that no configuration names.
-pub(super) const NO_USER: &str = "dkimctl-import";
+/// A local part that no configuration names, and that matches a pattern only by its stars: a pattern with this character is a
+/// regular expression.
+pub(super) const NO_USER: &str = "^^^";
+
+/// Two labels that no configuration names. Each of them may match a pattern by chance.
+pub(super) const NO_LABELS: [&str; 2] = ["dkimctl-import", "9q"];
 
 /// A domain that no configuration names.
 pub(super) fn any_domain() -> Option<Domain> {
@@ -31,7 +36,26 @@ pub(super) fn any_domain() -> Option<Domain> {
 
 /// A subdomain of such a domain.
 pub(super) fn below(domain: &Domain) -> Option<Domain> {
-    Domain::parse(&format!("{NO_USER}.{domain}")).ok()
+    Domain::parse(&format!("{}.{domain}", NO_LABELS[0])).ok()
+}
+
+/// A local part that a pattern matches, and no other one by chance.
+pub(super) fn instance(pattern: &str) -> String {
+    pattern.replace('*', NO_USER)
+}
+
+/// A local part that both patterns match.
+pub(super) fn instance_of_both<'a>(one: &'a str, other: &'a str) -> Option<String> {
+    let split = |text: &'a str| {
+        let (first, rest) = text.split_once('*')?;
+        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+        Some((first, middle.replace('*', ""), last))
+    };
+    let ((first, middle, last), (begin, also, end)) = (split(one)?, split(other)?);
+    let begin = if first.len() < begin.len() { begin } else { first };
+    let end = if last.len() < end.len() { end } else { last };
+    let text = [begin, &middle, &also, end].concat();
+    [one, other].iter().all(|pattern| fits(pattern, &text)).then_some(text)
 }
 
 impl Scope {
@@ -81,7 +105,7 @@ impl Scope {
         let (local, suffix) = key.rsplit_once('@').unwrap_or(("*", key));
         let scope = match (local, suffix.strip_prefix("*.")) {
             ("*", Some(parent)) if plain(parent) => domain(parent).map(Self::Below),
-            _ if !plain(suffix) || local != "*" && !plain(local) => Self::instance(key),
+            _ if !plain(suffix) => Self::instance(key),
             _ if !key.contains('@') => None,
             ("*", _) => domain(suffix).map(Self::Domain),
             _ => domain(suffix).map(|domain| Self::Address(local.to_owned(), domain)),
@@ -94,15 +118,15 @@ impl Scope {
         let address = if key.contains('@') {
             key.to_owned()
         } else {
-            key.replacen('*', &format!("{NO_USER}@{NO_USER}"), 1)
+            key.replacen('*', &format!("{NO_USER}@{}", NO_LABELS[0]), 1)
         };
         let (local, domain) = address.rsplit_once('@')?;
         let domain = match domain.strip_suffix('*') {
-            Some(domain) => format!("{domain}{NO_USER}.invalid"),
+            Some(domain) => format!("{domain}{}.invalid", NO_LABELS[0]),
             None => domain.to_owned(),
         };
-        let domain = Domain::parse(&domain.replace('*', NO_USER)).ok()?;
-        Some(Self::Other(local.replace('*', NO_USER), domain))
+        let domain = Domain::parse(&domain.replace('*', NO_LABELS[0])).ok()?;
+        Some(Self::Other(instance(local), domain))
     }
 }
 
@@ -122,9 +146,10 @@ impl Sender {
         Self { local: NO_USER.to_owned(), domain: domain.clone(), name }
     }
 
-    pub(super) fn below(domain: &Domain) -> Option<Self> {
+    pub(super) fn below(domain: &Domain) -> impl Iterator<Item = Self> {
         let name = format!("mail From domains below {domain}");
-        Some(Self { name, ..Self::at(&below(domain)?) })
+        let all = NO_LABELS.map(|label| Domain::parse(&format!("{label}.{domain}")));
+        all.into_iter().flatten().map(move |below| Self { name: name.clone(), ..Self::at(&below) })
     }
 
     pub(super) fn any() -> Option<Self> {
@@ -134,8 +159,14 @@ impl Sender {
 
     /// Whether the configuration names the domain.
     pub(super) fn is_named(&self) -> bool {
-        !self.domain.as_str().contains(NO_USER)
+        !is_made_up(&self.domain)
     }
+}
+
+fn is_made_up(domain: &Domain) -> bool {
+    let [long, short] = NO_LABELS;
+    let text = domain.as_str();
+    text.contains(long) || text.split('.').next() == Some(short)
 }
 
 /// The rows of a configuration with the senders that each one matches.
@@ -177,7 +208,7 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
     }
     all.retain(|domain| {
         let text = domain.as_str();
-        let is_made_up = text.ends_with("invalid") || text.contains(NO_USER);
+        let is_made_up = text.ends_with("invalid") || is_made_up(domain);
         text.contains('.') && !text.contains("._domainkey.") && !is_made_up
     });
     all.sort_by_cached_key(|domain| {
@@ -232,9 +263,23 @@ mod tests {
         assert_eq!(of("*.sample.com"), Scope::Below(sample()));
         assert_eq!((of("*"), of("*@*")), (Scope::Any, Scope::Any));
         assert_eq!(of("*@(a|b).test"), Scope::Expression);
-        assert_eq!(of("*-news@sample.com"), Scope::Other(format!("{NO_USER}-news"), sample()));
-        let domain = Domain::parse(&format!("{NO_USER}sample.com")).unwrap();
+        assert_eq!(of("*-News@sample.com"), Scope::Address("*-news".into(), sample()));
+        let domain = Domain::parse(&format!("{}sample.com", NO_LABELS[0])).unwrap();
         assert_eq!(of("*sample.com"), Scope::Other(NO_USER.into(), domain));
+    }
+
+    #[test]
+    fn two_patterns_may_have_addresses_in_common() {
+        for (one, other, wanted) in [
+            ("news*", "*-x", Some("news-x")),
+            ("*a*", "b*c", Some("bac")),
+            ("news*", "n*", Some("news")),
+            ("a*", "b*", None),
+            ("a*", "a", None),
+        ] {
+            assert_eq!(instance_of_both(one, other).as_deref(), wanted, "{one} {other}");
+            assert_eq!(instance_of_both(other, one).is_some(), wanted.is_some());
+        }
     }
 
     #[test]
