@@ -770,6 +770,8 @@ mod tests {
             ("DKIM-Signature: d=x.test; l=5\n", format!("{long}\n"), Risk::Will),
             ("Content-Type: multipart/signed\n", format!("{long}\n"), Risk::Will),
             ("Content-Type: text/plain\nContent-Transfer-Encoding: x-uuencode\n", format!("{long}\n"), Risk::Will),
+            // Only its label may change.
+            ("Content-Type: message/external-body\nContent-Transfer-Encoding: 8bit\n", format!("\n{long}\n"), Risk::Will),
             // A signature that holds, in one that does not.
             ("Content-Type: multipart/signed; boundary=b\n", format!("--b\n\n{eight}\n--b\n\n{}\n--b--\n", "x".repeat(995)), Risk::May),
         ] {

@@ -125,10 +125,16 @@ impl Part {
     /// What a hop may do to the part as it will be sent.
     pub(super) fn risk(&self) -> Risk {
         let header = if self.is_sealed { self.header_risk } else { self.fixed_risk };
-        let text = match (&self.fix, self.is_at_risk()) {
-            (None, true) if self.breaks => Risk::Will,
-            (None, true) => Risk::May,
-            _ => Risk::None,
+        let is_at_risk = match &self.fix {
+            None => self.is_at_risk(),
+            // Only the label changes: no message/partial or message/external-body may be encoded (RFC 2046 §5.2).
+            Some(Fix { encoder: Encoder::Identity, .. }) => self.needs_encoding(),
+            Some(_) => false,
+        };
+        let text = match is_at_risk {
+            true if self.breaks => Risk::Will,
+            true => Risk::May,
+            false => Risk::None,
         };
         header.max(text)
     }
