@@ -24,7 +24,7 @@ const SETTINGS: [&str; 9] = [
 const OF_THE_TEXT: [&str; 4] = [SETTINGS[1], SETTINGS[2], SETTINGS[3], SETTINGS[5]];
 
 /// What says something else than without the wrapper, which Postfix or a reader would not understand; see the `why.txt` of each.
-const CORRECTED: [(&str, &str); 13] = [
+const CORRECTED: [(&str, &str); 15] = [
     ("030-address-two-words", "addresses"),
     ("038-address-trailing-words", "addresses"),
     ("051-from-colon-in-name", "addresses"),
@@ -38,6 +38,8 @@ const CORRECTED: [(&str, &str); 13] = [
     ("157-encoded-words-too-long", "header"),
     ("158-domain-in-u-labels", "addresses"),
     ("158-domain-in-u-labels", "header"),
+    ("166-name-unbalanced", "addresses"),
+    ("166-name-unbalanced", "header"),
 ];
 
 /// The inputs of `tests/data/mail` that are signed, with how they are submitted.

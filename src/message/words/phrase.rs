@@ -42,8 +42,8 @@ impl Phrase {
             is_after_word = word.is_some();
             let length = match (word, first) {
                 (Some(word), _) => word.length,
-                (None, b'"') => {
-                    let length = quoted_string(rest).unwrap_or(1);
+                (None, b'"') if quoted_string(rest).is_some() => {
+                    let length = quoted_string(rest)?;
                     let inner = rest.get(1..length.saturating_sub(1)).unwrap_or_default();
                     said.push_text(&unescaped(inner, b"\r\n"), charset)?;
                     length
@@ -106,17 +106,22 @@ fn is_shifted(text: &[u8]) -> bool {
 }
 
 /// The field body with each encoded-word, and each backslash with the character it escapes, replaced by a word of the same length
-/// that Postfix takes for an atom. `None` if there is nothing to replace, or a quote or bracket is unbalanced.
-fn masked(body: &[u8]) -> Option<Vec<u8>> {
+/// that Postfix takes for an atom. So is an unbalanced quote or bracket in the name of a single mailbox. `None` if there is nothing
+/// to replace, or another quote or bracket is unbalanced.
+fn masked(body: &[u8], is_single: bool) -> Option<Vec<u8>> {
     let mut mask = Vec::with_capacity(body.len());
     let mut is_address = false;
+    let is_certain = is_single_mailbox(body, is_single);
+    let whole = |length| (length, false);
+    let unbalanced = |is_address: bool| (is_certain && !is_address).then_some((1, true));
     while let Some(rest) = body.get(mask.len()..).filter(|rest| !rest.is_empty()) {
         let first = rest.first().copied().unwrap_or_default();
         let word = Some(rest).filter(|_| !is_address).and_then(EncodedWord::at_start);
         let (length, is_masked) = match (first, rest.get(1)) {
             (b'=', _) if word.is_some() => (word.map_or(1, |word| word.length), true),
-            (b'"', _) => (quoted_string(rest)?, false),
-            (b'(', _) => (comment(rest)?, false),
+            (b'"', _) => quoted_string(rest).map(whole).or_else(|| unbalanced(is_address))?,
+            (b'(', _) => comment(rest).map(whole).or_else(|| unbalanced(is_address))?,
+            (b')' | b'[' | b']', _) if is_certain && !is_address => (1, true),
             // A character that may begin or end an address stays.
             (b'\\', Some(b'<' | b'>' | b'@')) => (1, false),
             (b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
@@ -137,6 +142,20 @@ fn masked(body: &[u8]) -> Option<Vec<u8>> {
     (mask != body).then_some(mask)
 }
 
+/// Whether a body is clearly one mailbox, with any text as its name: it ends with the only `<address>`, and the only `@` is there.
+/// Unless `is_single`, there may be no separator before it either.
+fn is_single_mailbox(body: &[u8], is_single: bool) -> bool {
+    let mut parts = body.trim_ascii_end().split(|byte| *byte == b'<');
+    let (Some(name), Some(address), None) = (parts.next(), parts.next(), parts.next()) else {
+        return false;
+    };
+    let Some(address) = address.strip_suffix(b">") else { return false };
+    let separators: &[u8] = if is_single { b"@>" } else { b"@>,;:" };
+    address.iter().filter(|byte| **byte == b'@').count() == 1
+        && !address.iter().any(|byte| b"<>()[]\",;:\\".contains(byte))
+        && !name.iter().any(|byte| separators.contains(byte))
+}
+
 /// The byte that replaces others: it is allowed in an atom.
 const MASK: u8 = b'?';
 
@@ -147,7 +166,7 @@ const MASK: u8 = b'?';
 /// # Errors
 /// It is not certain what is an address in it.
 pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, Unstable> {
-    let Some(mask) = masked(body) else { return Ok(None) };
+    let Some(mask) = masked(body, is_single) else { return Ok(None) };
     let Ok(tokens) = tokens(&mask) else { return Ok(None) };
     let is_masked =
         |token: &Token| mask.get(token.from..token.to) != body.get(token.from..token.to);
@@ -374,6 +393,30 @@ mod tests {
     }
 
     #[test]
+    fn an_unbalanced_quote_or_bracket_in_the_name_of_one_mailbox_is_text() {
+        for (body, wanted) in [
+            (
+                "=?utf-8?Q?Caf=C3=A9?= (Bar =?utf-8?Q?=C3=9C?= <a@x.test>",
+                "=?utf-8?Q?Caf=C3=A9_=28Bar_=C3=9C?= <a@x.test>",
+            ),
+            (
+                "=?utf-8?Q?Caf=C3=A9?= \"Bar =?utf-8?Q?=C3=9C?= <a@x.test>",
+                "=?utf-8?Q?Caf=C3=A9_=22Bar_=C3=9C?= <a@x.test>",
+            ),
+            ("\"open =?utf-8?Q?Caf=C3=A9?= <a@x.test>", "=?utf-8?Q?=22open_Caf=C3=A9?= <a@x.test>"),
+            ("Screen 17\" <a@x.test>\n", "\"Screen 17\\\"\" <a@x.test>\n"),
+            ("\"Al\" Bar\" <a@x.test>", "\"Al Bar\\\"\" <a@x.test>"),
+            ("Smile :) <a@x.test>", "\"Smile :)\" <a@x.test>"),
+            ("[x Bar (c) <a@x.test>", "\"[x Bar (c)\" <a@x.test>"),
+        ] {
+            assert_eq!(repair(body, true).as_deref(), Ok(wanted), "{body}");
+            if !body.contains(':') {
+                assert_eq!(repair(body, false).as_deref(), Ok(wanted), "{body}");
+            }
+        }
+    }
+
+    #[test]
     fn what_postfix_reads_as_a_person_does_stays() {
         for body in [
             "=?utf-8?Q?Caf=C3=A9 (Bar)?= <a@x.test>",
@@ -388,7 +431,10 @@ mod tests {
             "=?utf-8?Q?Freunde=C3=9C?=: a@x.test, b@x.test;",
             "=?utf-8?Q?Caf=C3=A9?=",
             "Company, Inc. <a@x.test>",
-            "\"open =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>",
+            "\"open =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>, b@x.test",
+            "Bar\" <a@x.test>, \"C, d\" <b@x.test>",
+            "Bar (open <a@x.test>, C (x) <b@x.test>",
+            "a@x.test (open",
         ] {
             for is_single in [true, false] {
                 assert_eq!(repair(body, is_single).as_deref(), Ok(body), "{body}");
