@@ -95,7 +95,13 @@ pub(super) fn repaired(
     let mut text = Text::new(Writer::new(&[name, b":"].concat()), body, hint);
     text.keeps_raw = true;
     text.structured(body, &tokens, phrases).ok_or(Unstable::Name)?;
-    Ok(Some(text.writer.finish()))
+    let field = text.writer.finish();
+    // Proves that Postfix reads the rest of the field as it was meant, too.
+    let body = field.get(name.len().saturating_add(1)..).unwrap_or_default();
+    match misread(body, is_single)? {
+        None => Ok(Some(field)),
+        Some(_) => Err(Unstable::Name),
+    }
 }
 
 /// The syntax of a field body.
