@@ -50,6 +50,8 @@ pub(super) struct Quoted {
     keeps_equals: bool,
     /// A few bytes that are held until it is known whether they end a line.
     line: Vec<u8>,
+    /// The line that is being written: empty at first, then [`ROW`] bytes, of which the first `column` are text.
+    row: Vec<u8>,
     column: usize,
 }
 
@@ -95,14 +97,14 @@ impl Quoted {
     /// Writes the rest of a line and the line end.
     fn end_line(&mut self, line: &[u8], out: &mut Vec<u8>) {
         let is_dot = self.column == 0 && line == b".";
-        match line {
-            [text @ .., last] if is_dot || matches!(last, b' ' | b'\t') => {
-                self.put(line, text.len(), out);
-                self.put_text(hex(*last), out);
-            }
-            _ => self.put(line, line.len(), out),
+        let last = line.last().filter(|last| is_dot || matches!(last, b' ' | b'\t'));
+        self.put(line, line.len().saturating_sub(usize::from(last.is_some())), out);
+        let Some(row) = self.row.first_chunk_mut() else { return };
+        if let Some(last) = last {
+            let column = put_code(row, self.column, code(&ALL, *last));
+            self.column = wrap(row, column, out);
         }
-        out.push(b'\n');
+        write(row, self.column, LINE_END, out);
         self.column = 0;
     }
 
@@ -111,127 +113,158 @@ impl Quoted {
         // Delivery to an mbox would put a `>` before `From `, and Postfix may take `--` for a boundary.
         let is_protected = bytes.starts_with(b"From ") || bytes.starts_with(b"--");
         let mut rest = bytes.get(..length).unwrap_or_default();
+        self.row.resize(ROW, 0);
+        let Some(row) = self.row.first_chunk_mut() else { return };
+        // In a variable of its own, so that it stays in a register.
+        let mut column = self.column;
         if let Some((first, after)) = rest.split_first()
             && is_protected
-            && self.column == 0
+            && column == 0
         {
-            self.put_text(hex(*first), out);
+            column = put_code(row, column, code(&ALL, *first));
             rest = after;
         }
-        while !rest.is_empty() {
-            let (text, after) = rest.split_at(plain_length(rest));
-            self.put_plain(text, out);
-            rest = after;
-            // Non-ASCII letters have two or more bytes.
-            while let Some((byte, after)) = rest.split_first().filter(|(byte, _)| !is_plain(**byte))
-            {
-                match byte {
-                    b'=' if self.keeps_equals => {
-                        // An existing `=XX` must not be split.
-                        self.make_room(3, out);
-                        self.put_text(*b"=", out);
-                    }
-                    b'\t' => self.put_text(*b"\t", out),
-                    byte => self.put_text(hex(*byte), out),
-                }
-                rest = after;
+        let codes = if self.keeps_equals { &FIXING } else { &SPECIAL };
+        let (words, last) = rest.as_chunks();
+        for word in words {
+            column = put_word(row, column, *word, codes);
+            if column > LONGEST {
+                column = wrap(row, column, out);
             }
         }
-    }
-
-    /// Writes text that may be split anywhere.
-    fn put_plain(&mut self, text: &[u8], out: &mut Vec<u8>) {
-        let mut rest = text;
-        while !rest.is_empty() {
-            // Text that must not begin a line must not follow a soft line break either.
-            if self.make_room(1, out)
-                && let Some((byte @ (b'F' | b'-' | b'.'), after)) = rest.split_first()
-            {
-                self.put_text(hex(*byte), out);
-                rest = after;
-                continue;
-            }
-            let room = ENCODED_LINE.saturating_sub(1).saturating_sub(self.column).min(rest.len());
-            let (text, after) = rest.split_at(room);
-            out.extend_from_slice(text);
-            self.column = self.column.saturating_add(room);
-            rest = after;
+        for byte in last {
+            column = put_code(row, column, code(codes, *byte));
         }
-    }
-
-    /// Writes text that must not be split.
-    fn put_text<const N: usize>(&mut self, text: [u8; N], out: &mut Vec<u8>) {
-        self.make_room(N, out);
-        out.extend_from_slice(&text);
-        self.column = self.column.saturating_add(N);
-    }
-
-    /// Adds a soft line break if `length` bytes and a soft line break do not fit on the line. Returns whether it did.
-    fn make_room(&mut self, length: usize, out: &mut Vec<u8>) -> bool {
-        let is_full = self.column.saturating_add(length) >= ENCODED_LINE;
-        if is_full {
-            out.extend_from_slice(b"=\n");
-            self.column = 0;
-        }
-        is_full
+        self.column = wrap(row, column, out);
     }
 }
 
 /// The bytes of `From ` after its first letter: they are needed before the letter can be written.
 const HELD: usize = 4;
 
-/// Whether quoted-printable leaves a byte unchanged in the middle of a line.
-fn is_plain(byte: u8) -> bool {
-    matches!(byte, b' '..=b'<' | b'>'..=b'~')
-}
+/// The longest line without its soft line break.
+const LONGEST: usize = ENCODED_LINE - 1;
 
-/// How many bytes precede the first one that is a control character, `=` or above 126.
-fn plain_length(bytes: &[u8]) -> usize {
-    let (words, _) = bytes.as_chunks();
-    for (index, word) in words.iter().enumerate() {
-        let plain = plain_of_eight(*word);
-        if plain < word.len() {
-            return index.saturating_mul(word.len()).saturating_add(plain);
-        }
+/// Room for a line that is full and the code of a word.
+const ROW: usize = 128;
+
+/// Writes one byte or its code. Returns the new column.
+fn put_code(row: &mut [u8; ROW], column: usize, code: u32) -> usize {
+    let bytes = code.to_le_bytes();
+    if let Some(room) = row.get_mut(column..).and_then(<[u8]>::first_chunk_mut) {
+        *room = bytes;
     }
-    // The last few bytes, together with some of the bytes before them.
-    let last = bytes.last_chunk().map(|last| (last.len(), plain_of_eight(*last)));
-    last.map_or_else(
-        || bytes.iter().take_while(|byte| is_plain(**byte)).count(),
-        |(length, plain)| bytes.len().saturating_sub(length).saturating_add(plain),
-    )
+    let [.., length] = bytes;
+    column.wrapping_add(usize::from(length))
 }
 
-fn plain_of_eight(bytes: [u8; 8]) -> usize {
-    const EACH: u64 = u64::from_le_bytes([1; 8]);
-    const HIGHEST: u64 = u64::from_le_bytes([0x80; 8]);
-    // Sets the highest bit of each byte that is below the limit. A borrow only affects bytes above the first such byte.
-    let below = |bytes: u64, limit: u64| bytes.wrapping_sub(EACH.wrapping_mul(limit)) & !bytes;
-    let bytes = u64::from_le_bytes(bytes);
-    let equal = |byte: u8| below(bytes ^ EACH.wrapping_mul(u64::from(byte)), 1);
-    let odd = (bytes | below(bytes, 0x20) | equal(b'=') | equal(0x7f)) & HIGHEST;
-    odd.trailing_zeros() as usize / 8
+/// Writes eight bytes or their codes. Returns the new column.
+fn put_word(row: &mut [u8; ROW], column: usize, word: [u8; 8], codes: &[u32; 256]) -> usize {
+    if is_plain(word) {
+        if let Some(room) = row.get_mut(column..).and_then(<[u8]>::first_chunk_mut) {
+            *room = word;
+        }
+        return column.wrapping_add(word.len());
+    }
+    // No branch depends on the bytes: where letters beyond ASCII are cannot be predicted.
+    word.iter().fold(column, |column, byte| put_code(row, column, code(codes, *byte)))
 }
 
-fn hex(byte: u8) -> [u8; 3] {
-    NUMBERS.get(usize::from(byte)).copied().unwrap_or_default()
+/// Ends the line with a soft line break if it is too long, and moves the rest to the next line. Returns the new column.
+fn wrap(row: &mut [u8; ROW], column: usize, out: &mut Vec<u8>) -> usize {
+    // A code of three bytes must not be split.
+    let begins = |at: usize| at < column && row.get(at) == Some(&b'=');
+    let end = match (begins(LONGEST - 2), begins(LONGEST - 1)) {
+        (true, _) => LONGEST - 2,
+        (false, true) => LONGEST - 1,
+        (false, false) => LONGEST,
+    };
+    let Some(rest) = row.get(end..).and_then(<[u8]>::first_chunk::<32>).copied() else {
+        return column;
+    };
+    if column <= end {
+        return column;
+    }
+    write(row, end, SOFT_BREAK, out);
+    let column = column.wrapping_sub(end);
+    let [first, after @ ..] = rest;
+    // Text that must not begin a line must not follow a soft line break either.
+    if let b'F' | b'-' | b'.' = first {
+        let begun = put_code(row, 0, code(&ALL, first));
+        if let Some(room) = row.get_mut(begun..).and_then(<[u8]>::first_chunk_mut) {
+            *room = after;
+        }
+        return column.wrapping_add(begun).wrapping_sub(1);
+    }
+    if let Some(room) = row.first_chunk_mut() {
+        *room = rest;
+    }
+    column
 }
 
+/// Appends the row up to a column, and a line end, to `out`.
+fn write(row: &mut [u8; ROW], column: usize, end: u32, out: &mut Vec<u8>) {
+    let length = out.len().saturating_add(put_code(row, column, end));
+    // A copy of constant length needs no call.
+    if let Some(text) = row.first_chunk::<80>() {
+        out.extend_from_slice(text);
+        out.truncate(length);
+    }
+}
+
+/// Whether quoted-printable leaves eight bytes unchanged in the middle of a line: none is a control character, `=` or above 126.
+fn is_plain(word: [u8; 8]) -> bool {
+    const fn each(byte: u8) -> u64 {
+        u64::from_le_bytes([byte; 8])
+    }
+    let word = u64::from_le_bytes(word);
+    // Sums of seven bits each, so that none carries over: the highest bit of each shows the result.
+    let low = word & each(0x7f);
+    let is_below_space = !low.wrapping_add(each(0x80 - 0x20));
+    let is_equals_sign = !(low ^ each(b'=')).wrapping_add(each(0x7f));
+    let is_delete = low.wrapping_add(each(1));
+    (word | is_below_space | is_equals_sign | is_delete) & each(0x80) == 0
+}
+
+fn code(codes: &[u32; 256], byte: u8) -> u32 {
+    codes.get(usize::from(byte)).copied().unwrap_or_default()
+}
+
+/// How bytes are written: the first bytes of each number in little-endian order. Its last byte is how many these are.
+static SPECIAL: [u32; 256] = codes(&[(b'\t', b'\t'), (b' ', b'<'), (b'>', b'~')]);
+/// The same if the text is already encoded.
+static FIXING: [u32; 256] = codes(&[(b'\t', b'\t'), (b' ', b'~')]);
 /// `=XX` for each byte.
+static ALL: [u32; 256] = codes(&[]);
+const SOFT_BREAK: u32 = u32::from_le_bytes([b'=', b'\n', 0, 2]);
+const LINE_END: u32 = u32::from_le_bytes([b'\n', 0, 0, 1]);
+
+/// Codes for all bytes except those in the ranges.
 #[expect(
     clippy::indexing_slicing,
+    clippy::arithmetic_side_effects,
     reason = "computed at compile time, where a panic is a compile error"
 )]
-const NUMBERS: [[u8; 3]; 256] = {
+const fn codes(plain: &[(u8, u8)]) -> [u32; 256] {
     const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
-    let mut numbers = [[b'='; 3]; 256];
+    let mut codes = [0; 256];
     let mut byte = 0;
-    while byte < numbers.len() {
-        numbers[byte] = [b'=', DIGITS[byte >> 4], DIGITS[byte & 0x0f]];
+    loop {
+        let index = byte as usize;
+        codes[index] = u32::from_le_bytes([b'=', DIGITS[index >> 4], DIGITS[index & 0x0f], 3]);
+        let mut range = 0;
+        while range < plain.len() {
+            if plain[range].0 <= byte && byte <= plain[range].1 {
+                codes[index] = u32::from_le_bytes([byte, 0, 0, 1]);
+            }
+            range += 1;
+        }
+        if byte == u8::MAX {
+            return codes;
+        }
         byte += 1;
     }
-    numbers
-};
+}
 
 /// Base64 of text whose lines end in CRLF.
 #[derive(Clone, Debug, Default)]
@@ -335,13 +368,37 @@ mod tests {
 
     #[test]
     fn each_byte_is_plain_or_not_at_any_place() {
-        for byte in 0..=u8::MAX {
-            let is_plain = (32..=126).contains(&byte) && byte != b'=';
+        for byte in (0..=u8::MAX).filter(|byte| *byte != b'\n') {
+            let is_plain = (32..=126).contains(&byte) && byte != b'=' || byte == b'\t';
+            let code = if is_plain { vec![byte] } else { format!("={byte:02X}").into_bytes() };
             for before in 0..20 {
-                for after in [0, 1, 7, 8, 20] {
-                    let text = [&b"x".repeat(before), &[byte][..], &b"y".repeat(after)].concat();
-                    let length = if is_plain { text.len() } else { before };
-                    assert_eq!(plain_length(&text), length, "{byte} at {before}");
+                for after in [1, 7, 8, 20] {
+                    let around = [b"x".repeat(before), b"y".repeat(after)];
+                    let expected = [&around[0], &*code, &around[1], b"\n"].concat();
+                    let text = [&around[0], &[byte][..], &around[1]].concat();
+                    assert_eq!(quoted(&text).as_bytes(), expected, "{byte} at {before}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_code_is_not_split_wherever_the_line_ends() {
+        for before in 60..90 {
+            for codes in 1..10 {
+                for after in 0..10 {
+                    let [x, y] =
+                        [(before, "x"), (after, "y")].map(|(times, text)| text.repeat(times));
+                    let text = quoted(format!("{x}{}{y}\n", "=".repeat(codes)).as_bytes());
+                    assert!(text.lines().all(|line| line.len() <= ENCODED_LINE), "{text}");
+                    // Only the last line has room for another byte or code.
+                    let lines: Vec<_> = text.split("=\n").collect();
+                    let full = lines.iter().rev().skip(1);
+                    assert!(
+                        full.clone().all(|line| line.len() > 72 && !line.ends_with("=3")),
+                        "{text}"
+                    );
+                    assert_eq!(lines.concat(), format!("{x}{}{y}\n", "=3D".repeat(codes)));
                 }
             }
         }
