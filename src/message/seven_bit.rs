@@ -1,9 +1,12 @@
 //! Makes a body that no hop needs to change: 7-bit, with short lines (RFC 6376 §5.3). A first walk examines every part; a second
-//! one encodes the parts that need it. Parts that another program has signed or encrypted are not changed.
+//! one encodes the parts that need it. A body without parts is usually encoded during the first walk. Parts that another program
+//! has signed or encrypted are not changed.
 
 mod encode;
 mod header;
 mod part;
+
+use std::mem;
 
 use memchr::{memchr, memrchr};
 
@@ -71,6 +74,16 @@ impl Survey {
     #[must_use]
     pub fn expects_change(&self) -> bool {
         self.seen.expects_change
+    }
+
+    /// An encoder for the whole body that is right if the rest of the body resembles the bytes so far. `None` if the body will not
+    /// change, as far as is known now, or may have parts.
+    #[must_use]
+    pub fn ahead(&self) -> Option<Ahead> {
+        let [part] = self.seen.parts.as_slice() else { return None };
+        let has_boundary = !part.info.boundaries.is_empty();
+        let fix = part.leaf_fix().filter(|_| self.seen.expects_change && !has_boundary)?;
+        Some(Ahead(fix.encoder))
     }
 
     /// Decides what to do with each part.
@@ -273,11 +286,34 @@ impl Changes {
         !self.changes_body
     }
 
+    /// Whether the encoder was the right one.
+    #[must_use]
+    pub fn keep_ahead(&self, ahead: &Ahead) -> bool {
+        let [Part { fix: Some(fix), .. }] = self.parts.as_slice() else { return false };
+        mem::discriminant(&fix.encoder) == mem::discriminant(&ahead.0)
+    }
+
     /// What the header of the message must name: Content-Transfer-Encoding, and the charset of a text/plain that names none.
     #[must_use]
     pub fn of_header(&self) -> Option<(&'static str, Option<&str>)> {
         let fix = self.parts.first()?.fix.as_ref()?;
         Some((fix.encoding, fix.charset.as_deref()))
+    }
+}
+
+/// Encodes a body while it is surveyed. [`Changes::keep_ahead`] shows whether the result can be used.
+#[derive(Clone, Debug)]
+pub struct Ahead(Encoder);
+
+impl Ahead {
+    /// Reads bytes of the body and appends the bytes to send to `out`.
+    pub fn feed(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+        self.0.feed(bytes, out);
+    }
+
+    /// Ends the body.
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
+        self.0.finish(false, out);
     }
 }
 
@@ -381,7 +417,16 @@ mod tests {
 
     fn in_pieces(header: &str, body: &[u8], size: usize) -> (Label, String) {
         let mut survey = Survey::new(header.as_bytes(), false);
-        body.chunks(size).for_each(|piece| survey.feed(piece));
+        let (mut ahead, mut encoded) = (None, Vec::new());
+        for (number, piece) in body.chunks(size).enumerate() {
+            survey.feed(piece);
+            if number == 0 {
+                ahead = survey.ahead();
+            }
+            if let Some(ahead) = &mut ahead {
+                ahead.feed(piece, &mut encoded);
+            }
+        }
         let changes = survey.finish();
         let mut out = Vec::new();
         if changes.keep_body() {
@@ -390,6 +435,10 @@ mod tests {
             let mut rewrite = Rewrite::new(&changes);
             body.chunks(size).for_each(|piece| rewrite.feed(piece, &mut out));
             rewrite.finish(&mut out);
+        }
+        if let Some(mut ahead) = ahead.filter(|ahead| changes.keep_ahead(ahead)) {
+            ahead.finish(&mut encoded);
+            assert_eq!(encoded, out, "encoded ahead");
         }
         let label = changes.of_header();
         let label = label.map(|(encoding, charset)| (encoding, charset.map(str::to_owned)));

@@ -79,23 +79,37 @@ impl Job<'_> {
     ) -> Result<Signed, NotSigned> {
         let canon = self.plan.recipe.canonicalization().body;
         let mut measure = Some(Measure::new(canon));
+        let mut ahead = None;
         let mut survey = Survey::new(&self.header.bytes(), !self.plan.seven_bit);
         intake.read_body(|text| {
             survey.feed(text);
-            // A body that will be encoded is hashed again after encoding.
-            measure = measure.take().filter(|_| !survey.expects_change());
+            // A body that will be encoded is hashed after encoding.
+            if let Some(measure) = measure.take_if(|_| survey.expects_change()) {
+                // It is encoded while it is read, if the first bytes show how.
+                let encoder = survey.ahead().filter(|_| measure.length.0 == 0);
+                ahead = encoder.map(|encoder| (encoder, Encoded::new(canon)));
+            }
             if let Some(measure) = &mut measure {
                 measure.add(text);
+            }
+            if let Some((encoder, encoded)) = &mut ahead
+                && encoded.add(|out| encoder.feed(text, out)).is_err()
+            {
+                // The body is read and encoded again later, which returns the error if there still is no room.
+                ahead = None;
             }
         })?;
         let changes = survey.finish();
         if let Some((encoding, charset)) = changes.of_header() {
             complete::label(&mut self.header, encoding, charset);
         }
-        let (measure, body) = match measure {
-            Some(measure) if changes.keep_body() => (measure, None),
-            _ => reread(intake, &changes, Measure::new(canon)).map_err(IntakeError::Keep)?,
-        };
+        let ahead = ahead.filter(|(encoder, _)| changes.keep_ahead(encoder));
+        let (measure, body) = match (measure, ahead) {
+            (Some(measure), _) if changes.keep_body() => Ok((measure, None)),
+            (_, Some((mut encoder, encoded))) => encoded.end(|out| encoder.finish(out)),
+            _ => reread(intake, &changes, canon),
+        }
+        .map_err(IntakeError::Keep)?;
         let (made, head) = self.head(&measure.hasher.finish(), keys)?;
         let mut length = measure.length;
         length.add(&head);
@@ -177,13 +191,14 @@ fn note(failed: &mut Vec<String>, why: String) {
     }
 }
 
-/// Reads the body again and encodes it. The same bytes are hashed and stored.
+/// Reads the body again and encodes it.
 fn reread(
     intake: &mut Intake<impl Source>,
     changes: &Changes,
-    mut measure: Measure,
+    canon: Canon,
 ) -> io::Result<(Measure, Option<Spool>)> {
     if changes.keep_body() {
+        let mut measure = Measure::new(canon);
         intake.reread_body(|_, text| {
             measure.add(text);
             Ok(())
@@ -191,19 +206,36 @@ fn reread(
         return Ok((measure, None));
     }
     let mut rewrite = Rewrite::new(changes);
-    let mut body = Spool::new();
-    let mut text = Vec::new();
-    intake.reread_body(|_, bytes| {
-        rewrite.feed(bytes, &mut text);
-        measure.add(&text);
-        body.append(&text)?;
-        text.clear();
+    let mut encoded = Encoded::new(canon);
+    intake.reread_body(|_, bytes| encoded.add(|out| rewrite.feed(bytes, out)))?;
+    encoded.end(|out| rewrite.finish(out))
+}
+
+/// A body that is encoded piece by piece. The same bytes are hashed and stored.
+struct Encoded {
+    measure: Measure,
+    body: Spool,
+    text: Vec<u8>,
+}
+
+impl Encoded {
+    fn new(canon: Canon) -> Self {
+        Self { measure: Measure::new(canon), body: Spool::new(), text: Vec::new() }
+    }
+
+    /// Adds what `write` appends.
+    fn add(&mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<()> {
+        write(&mut self.text);
+        self.measure.add(&self.text);
+        self.body.append(&self.text)?;
+        self.text.clear();
         Ok(())
-    })?;
-    rewrite.finish(&mut text);
-    measure.add(&text);
-    body.append(&text)?;
-    Ok((measure, Some(body)))
+    }
+
+    fn end(mut self, write: impl FnOnce(&mut Vec<u8>)) -> io::Result<(Measure, Option<Spool>)> {
+        self.add(write)?;
+        Ok((self.measure, Some(self.body)))
+    }
 }
 
 /// The hash and the length of a body.
