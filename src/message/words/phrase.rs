@@ -459,7 +459,7 @@ mod tests {
                 assert_eq!(got, Err(Unstable::Name), "{body}");
             }
         }
-        // One name can be written anew, but an encoded-word that is torn apart remains.
+        // One name can be written again, but an encoded-word that is torn apart remains.
         let body = "CORP\\bob <bob@y.test>, x=?utf-8?Q?Caf=C3=A9, Inc.?=";
         assert_eq!(repair(body, false), Err(Unstable::Name));
         // A word between commas is a recipient or part of a name; only in From, Sender and Reply-To it is certain.
