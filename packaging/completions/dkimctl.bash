@@ -17,7 +17,7 @@ _dkimctl() {
     [[ $before == = ]] && before=${COMP_WORDS[COMP_CWORD - 2]}
     case $subcommand in
     '') kind='add check disable doctor enable explain genkey import list log record remove rotate setup status testkey try use verify watch' ;;
-    add) kind=domain options='--domain --selector --type --bits --users --groups --no-publish --wait' ;;
+    add) kind=domain options='--domain --selector --type --bits --keys --users --groups --no-publish --wait' ;;
     check) kind=domain options='--domain' ;;
     disable) kind= options='' ;;
     doctor) kind= options='--offline --fix --yes' ;;
@@ -45,6 +45,7 @@ _dkimctl() {
     add:-s | add:--selector) kind=selector ;;
     add:--type) kind='rsa ed25519' ;;
     add:-b | add:--bits) kind= ;;
+    add:--keys) kind=user ;;
     add:--users) kind= ;;
     add:--groups) kind= ;;
     add:--wait) kind= ;;

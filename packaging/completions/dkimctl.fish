@@ -92,6 +92,7 @@ complete -c dkimctl -n '__dkimctl_is add' -s d -l domain -x -a '(__dkimctl_domai
 complete -c dkimctl -n '__dkimctl_is add' -s s -l selector -x -a '(__dkimctl_selectors)' -d 'name of the key (default: {host}-{yyyymm})'
 complete -c dkimctl -n '__dkimctl_is add' -l type -x -a 'rsa ed25519' -d 'key type (default: rsa)'
 complete -c dkimctl -n '__dkimctl_is add' -s b -l bits -x -d 'size of an RSA key, 1024 to 4096 (default: 2048)'
+complete -c dkimctl -n '__dkimctl_is add' -l keys -x -a '(__fish_complete_users)' -d 'sign with the keys in keys/NAME, shared by domains'
 complete -c dkimctl -n '__dkimctl_is add' -l users -x -d 'only these users may sign, as a,b'
 complete -c dkimctl -n '__dkimctl_is add' -l groups -x -d 'only members of these groups may sign, as a,b'
 complete -c dkimctl -n '__dkimctl_is add' -l no-publish -d 'only print the record, and sign at once'
@@ -130,7 +131,7 @@ complete -c dkimctl -n '__dkimctl_is import' -l server -x -d 'query this DNS ser
 complete -c dkimctl -n '__dkimctl_is import' -F
 complete -c dkimctl -n '__dkimctl_is list' -s d -l domain -x -a '(__dkimctl_domains)' -d 'another way to write the operand DOMAIN'
 complete -c dkimctl -n '__dkimctl_is list' -a '(__dkimctl_domains)'
-complete -c dkimctl -n '__dkimctl_is log' -l since -x -d 'how far to look back, as 12h or 7d, or a date; default 1d'
+complete -c dkimctl -n '__dkimctl_is log' -l since -x -d 'how far to look back, as 12h or 7d, or a date (default: 1d)'
 complete -c dkimctl -n '__dkimctl_is log' -l file -r -F -d 'read this log file, or standard input for -'
 complete -c dkimctl -n '__dkimctl_is log' -l prometheus -d 'print counters for Prometheus, of the whole log by default'
 complete -c dkimctl -n '__dkimctl_is record' -s d -l domain -x -a '(__dkimctl_domains)' -d 'another way to write the operand DOMAIN'

@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use super::checks::finding::Finding;
 use super::checks::obstacles::{missing, so_far};
 use super::cli::{Args, DOMAIN, Opt};
-use super::keygen::{BITS, GROUPS, Kind, Made, Signers, TYPE, USERS, Wanted, note};
+use super::keygen::{BITS, GROUPS, KEYS, Kind, Made, Signers, TYPE, USERS, Wanted, note};
 use super::output::{Failure, Progress, say};
 use super::parallel;
 use super::publishing::{NO_PUBLISH, Publishing, WAIT};
@@ -17,6 +17,7 @@ use super::store::keys::{KeyFolder, selector};
 use super::store::time::UtcTime;
 use super::store::waiting;
 use super::template::{self, Template};
+use crate::config::shared_folder;
 use crate::dkim::{Domain, Selector, Terms};
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -24,6 +25,7 @@ pub(super) const OPTIONS: &[Opt] = &[
     Opt("-s, --selector SELECTOR", "name of the key (default: {host}-{yyyymm})"),
     TYPE,
     BITS,
+    KEYS,
     USERS,
     GROUPS,
     NO_PUBLISH,
@@ -41,6 +43,10 @@ If a domain has a domain file already, only makes another key, which signs once
 `dkimctl use` names it. `-` reads domains from stdin. Every user of the host may
 sign for a domain, unless --users or --groups limits that.
 
+With --keys, the domains share the key SELECTOR in the directory keys/NAME,
+which is created if it does not exist: one key signs for all of them, each with
+its own d= and a record of its own.
+
 With publish in config.toml, publishes the records and waits until every server
 of each zone has them. A new domain is signed from then on, not before. After a
 failure, the same call continues from there; so does the timer of `dkimctl
@@ -56,31 +62,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if domains.is_empty() {
         return Err(Failure::usage("expected DOMAIN..."));
     }
-    let (kind, signers) = (Kind::of(args)?, Signers::of(args)?);
-    let named = args.value("--selector", selector)?;
     let all: Vec<Domain> = domains.iter().cloned().collect();
     let publishing = Publishing::of_new(args, &all)?;
-    let wanted = domains.iter().map(|domain| {
-        let selector = match &named {
-            Some(selector) => selector.clone(),
-            None => choose(&args.etc, domain, kind)?,
-        };
-        Ok(Wanted {
-            domain: domain.clone(),
-            selector,
-            kind,
-            terms: Terms::default(),
-            signers: signers.clone(),
-            is_full: false,
-            directory: None,
-            waits: publishing.is_some(),
-        })
-    });
-    let wanted = wanted.collect::<Result<Vec<Wanted>, Failure>>()?;
+    let wanted = wanted(args, &domains, publishing.is_some())?;
     let make = |wanted: &Wanted| wanted.clone().make(&args.etc).map(Mutex::new);
     let (mut made, mut failed, mut failures) = (Vec::new(), None, Vec::new());
     let progress = Progress::of("keys created");
-    parallel::in_order(&wanted, parallel::cores(), progress, make, |one| {
+    // The first domain creates a key that the others share.
+    let threads = if args.has("--keys") { 1 } else { parallel::cores() };
+    parallel::in_order(&wanted, threads, progress, make, |one| {
         match one {
             Ok(one) => made.push(one),
             Err(failure) => {
@@ -105,7 +95,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     note(&args.etc, &made);
     if !args.is_json() && !args.is_quiet() {
         for made in &made {
-            say(&format!("{}{}\n", made.text()?, made.who(&args.etc)))?;
+            say(format!("{}{}\n", made.text()?, made.who(&args.etc)))?;
         }
     }
     show(args, &made, failures)?;
@@ -113,17 +103,66 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(failed.or(missing).unwrap_or(ExitCode::SUCCESS))
 }
 
-/// Chooses a selector that no key of the domain has or had.
-fn choose(etc: &Path, domain: &Domain, kind: Kind) -> Result<Selector, Failure> {
-    let folder = KeyFolder::new(etc, domain.clone());
+/// The keys to create, as the options say.
+fn wanted(args: &Args, domains: &BTreeSet<Domain>, waits: bool) -> Result<Vec<Wanted>, Failure> {
+    let (kind, signers) = (Kind::of(args)?, Signers::of(args)?);
+    let named = args.value("--selector", selector)?;
+    let shared = args.value("--keys", shared_folder)?;
+    let wanted = domains.iter().map(|domain| {
+        let selector = match &named {
+            Some(selector) => selector.clone(),
+            None => choose(&args.etc, domain, kind, shared.as_deref())?,
+        };
+        Ok(Wanted {
+            domain: domain.clone(),
+            selector,
+            kind,
+            terms: Terms::default(),
+            signers: signers.clone(),
+            is_full: false,
+            directory: None,
+            shared: shared.clone(),
+            waits,
+        })
+    });
+    wanted.collect()
+}
+
+/// Chooses the selector of the only key that domains share, or one that no key of the domain has or had.
+fn choose(
+    etc: &Path,
+    domain: &Domain,
+    kind: Kind,
+    shared: Option<&str>,
+) -> Result<Selector, Failure> {
     if let Some(config) = waiting::read(etc, domain)?
         && let Some(selector) = config.selectors().into_iter().next()
     {
         return Ok(selector.clone());
     }
+    let config = domains::own(etc, domain).ok().flatten();
+    let mut folder = KeyFolder::new(etc, domain.clone());
+    if let Some(name) = shared.or(config.as_ref().and_then(|config| config.file.keys.as_deref())) {
+        folder.path.set_file_name(name);
+    }
     let known = folder.selectors()?;
+    let has_key = |one: &&Selector| folder.key(one).private.symlink_metadata().is_ok();
+    if let Some(name) = shared {
+        let keys: Vec<&Selector> = known.iter().filter(has_key).collect();
+        match keys.as_slice() {
+            [] => {}
+            [only] => return Ok((*only).clone()),
+            several => {
+                let names: Vec<&str> = several.iter().map(|one| one.as_str()).collect();
+                let what = format_args!("keys/{name} has several keys");
+                let choice = format_args!("choose one of {} with -s", names.join(", "));
+                return Err(Failure::usage(what).fixed_by(choice));
+            }
+        }
+    }
     let file = domains::file(etc, domain);
-    if let Some(first) = known.first()
+    if shared.is_none()
+        && let Some(first) = known.first()
         && file.symlink_metadata().is_err()
     {
         return Err(Failure::exists(format_args!(
@@ -170,5 +209,5 @@ fn show(args: &Args, all: &[Made], failures: Vec<Finding>) -> Result<(), Failure
     };
     let is_signed = steps.is_empty() && !all.iter().any(Made::is_missing);
     let steps = [publish, steps].concat();
-    say(&so_far(&names, is_signed, &steps)).map(drop)
+    say(so_far(&names, is_signed, &steps)).map(drop)
 }

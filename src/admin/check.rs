@@ -10,7 +10,7 @@ use super::checks::finding::numbered;
 use super::checks::obstacles;
 use super::checks::{install, keys};
 use super::cli::{Args, DOMAIN, Opt};
-use super::output::Failure;
+use super::output::{Failure, Text, Tone};
 use super::store::domains;
 use super::store::keys::KeyFolder;
 use crate::dkim::Domain;
@@ -44,18 +44,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let stems: BTreeSet<&str> = named.iter().map(Domain::as_str).collect();
     let asked = |stem: &str| stems.is_empty() || stems.contains(stem);
     let configuration = Configuration::read(etc, asked, &mut findings);
-    findings.extend(keys::findings(etc, &configuration));
     if obstacles::is_installed(etc) {
         findings.extend(install::before_choice(configuration.host.as_ref()));
     }
+    findings.extend(keys::findings(etc, &configuration));
     // A host without domains is in order.
     let steps = obstacles::steps(findings.iter().filter(|one| one.is_error()).cloned().collect());
     let count = configuration.files.len();
     let text = match steps.as_slice() {
-        [] => format!("{count} domain files, their keys and all permissions are in order\n"),
-        steps => numbered(steps),
+        [] => {
+            let files = if count == 1 { "file with its" } else { "files with their" };
+            let text = format!("{count} domain {files} keys and all permissions: in order");
+            let mut text = Text::toned(Tone::Good, &text);
+            text.push("\n");
+            text
+        }
+        steps => numbered(steps).into(),
     };
     let result = json!({"in_order": steps.is_empty(), "domain_files": count});
-    args.report(&result, &findings, &text)?;
+    args.report(&result, &findings, text)?;
     Ok(if steps.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -13,7 +13,7 @@ use similar::get_close_matches;
 
 use super::checks::finding::{Finding, numbered};
 use super::input;
-use super::output::{Envelope, Failure, VERSION, say, say_json};
+use super::output::{Envelope, Failure, Text, VERSION, say, say_json};
 use super::store::keys::selector;
 use crate::dkim::{Domain, Selector};
 
@@ -30,6 +30,10 @@ pub(super) const COMMON: &[Opt] = &[
     Opt("-q, --quiet", "print only what is wrong"),
     Opt("-V, --version", "print the version"),
 ];
+
+/// The last line of the help of each subcommand.
+const COMMON_HELP: &str =
+    "\nSee dkimctl --help for options of all subcommands, such as --json and --quiet.\n";
 
 pub(super) const DOMAIN: Opt =
     Opt("-d, --domain DOMAIN", "another way to write the operand DOMAIN");
@@ -115,7 +119,8 @@ impl Subcommand {
             "" => String::new(),
             lists => format!("{lists}\n"),
         };
-        format!("{synopsis}\n\n{summary}.\n\n{lists}{details}")
+        let common = if self.name().is_empty() { "" } else { COMMON_HELP };
+        format!("{synopsis}\n\n{summary}.\n\n{lists}{details}{common}")
     }
 
     fn most_operands(&self) -> usize {
@@ -325,11 +330,11 @@ impl Args {
         &self,
         result: &(impl Serialize + ?Sized),
         findings: &[Finding],
-        text: &str,
+        text: impl Into<Text>,
     ) -> Result<ExitCode, Failure> {
         match () {
             () if self.is_json() => self.envelope(Some(result), findings),
-            () if self.is_quiet() => say(&numbered(findings.iter().filter(|one| one.is_wrong()))),
+            () if self.is_quiet() => say(numbered(findings.iter().filter(|one| one.is_wrong()))),
             () => say(text),
         }
     }
@@ -338,7 +343,7 @@ impl Args {
     pub(super) fn print(
         &self,
         result: &(impl Serialize + ?Sized),
-        text: &str,
+        text: impl Into<Text>,
     ) -> Result<ExitCode, Failure> {
         self.report(result, &[], text)
     }

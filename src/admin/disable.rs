@@ -37,6 +37,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             Err(why) => format!("There is no active sendmail: {why}\n"),
         }
     };
-    args.print(&json!({"active": is_active, "sendmail": active.as_ref().ok()}), &text)?;
+    args.print(&json!({"active": is_active, "sendmail": active.as_ref().ok()}), text)?;
     Ok(if is_active { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -12,7 +12,7 @@ use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, Fix, Severity};
 use super::checks::{install, keys, log, php, settings, signatures, smtp, units};
 use super::cli::{Args, Opt};
-use super::output::{Failure, say};
+use super::output::{Failure, Text, Tone, say};
 use super::postconf::Postfix;
 use super::register::register;
 use super::store::Store;
@@ -52,7 +52,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         findings = self::findings(&args.etc, is_offline);
     }
     let worst = findings.iter().map(|finding| finding.severity).max();
-    args.report(&Counts::of(&findings), &findings, &text(&findings))?;
+    args.report(&Counts::of(&findings), &findings, text(&findings))?;
     Ok(match worst {
         None | Some(Severity::Info) => ExitCode::SUCCESS,
         Some(Severity::Warning) => ExitCode::from(1),
@@ -164,8 +164,13 @@ impl Counts {
     }
 }
 
-fn text(findings: &[Finding]) -> String {
-    let mut text = String::new();
+fn text(findings: &[Finding]) -> Text {
+    let mut text = Text::default();
+    if findings.is_empty() {
+        text.push(Text::toned(Tone::Good, "nothing found"));
+        text.push("\n");
+        return text;
+    }
     for finding in findings {
         let word = match finding.severity {
             Severity::Info => "info",
@@ -173,14 +178,13 @@ fn text(findings: &[Finding]) -> String {
             Severity::Error => "ERROR",
         };
         let Finding { code, evidence, remedy, .. } = finding;
-        text.push_str(&format!("{word}: {code}\n  {evidence}\n  remedy: {remedy}\n\n"));
-    }
-    if findings.is_empty() {
-        return "nothing found\n".to_owned();
+        text.push(Text::toned(finding.severity.tone(), word));
+        text.push(format!(": {code}\n  {evidence}\n  remedy: {remedy}\n\n"));
     }
     let Counts { errors, warnings, remarks } = Counts::of(findings);
     let count =
         |count: usize, word: &str| format!("{count} {word}{}", if count == 1 { "" } else { "s" });
     let counts = [count(errors, "error"), count(warnings, "warning"), count(remarks, "remark")];
-    text + &format!("{}\n", counts.join(", "))
+    text.push(format!("{}\n", counts.join(", ")));
+    text
 }

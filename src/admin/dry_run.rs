@@ -17,7 +17,7 @@ use crate::message::Reader;
 use crate::message::author::Author;
 use crate::policy::{Candidate, Plan};
 use crate::report;
-use crate::submission::configuration::Etc;
+use crate::submission::configuration::{Etc, is_absent};
 use crate::submission::error::NotSigned;
 use crate::submission::intake::{Intake, Source};
 use crate::submission::signing::{self, Made};
@@ -205,6 +205,7 @@ fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
         let found = match path.try_exists() {
             _ if is_used => Place::Used,
             Ok(false) => Place::Missing,
+            Err(error) if is_absent(&error) => Place::Missing,
             Ok(true) if candidate.is_parent => Place::NotForSubdomains,
             Ok(true) if is_for_those_below(&path, host) => Place::OnlySubdomains,
             Ok(true) | Err(_) => Place::Unusable,

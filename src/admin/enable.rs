@@ -11,6 +11,7 @@ use super::checks::obstacles::{missing, steps};
 use super::cli::{Args, Opt};
 use super::output::Failure;
 use super::register::register;
+use super::store::domains;
 
 pub(super) const OPTIONS: &[Opt] = &[];
 
@@ -40,7 +41,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             numbered(&obstacles)
         );
         let result = json!({"active": false, "sendmail": install::active().ok()});
-        args.report(&result, &obstacles, &text)?;
+        args.report(&result, &obstacles, text)?;
         return Ok(ExitCode::FAILURE);
     }
     done.push_str(&register(&["ours"])?);
@@ -54,7 +55,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     } else {
         format!("{done}sendmail.dkim is not the active sendmail.\n")
     };
-    if left.is_empty() {
+    if left.is_empty() && domains::paths(&args.etc)?.is_empty() {
+        text.push_str(&format!("{}\n", Failure::empty()));
+    } else if left.is_empty() {
         text.push_str("Mail From the domains of `dkimctl list` is signed.\n");
     } else {
         text.push_str(&format!(
@@ -63,6 +66,6 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         ));
     }
     let result = json!({"active": is_active, "sendmail": install::active().ok()});
-    args.report(&result, &left, &text)?;
+    args.report(&result, &left, text)?;
     Ok(if is_active { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

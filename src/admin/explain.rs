@@ -10,13 +10,14 @@ use super::checks::finding::Finding;
 use super::cli::{Args, Opt};
 use super::dry_run::{self, End, Explained, Looked, explain, sample, user_named};
 use super::input;
-use super::output::{Failure, diff};
+use super::output::{Failure, Text, Tone, diff};
 use super::remedies::{Kind, kind_of};
 use super::store::keys::KeyFiles;
 use super::store::rights::{Step, Tree};
 use crate::config::OnError;
 use crate::dkim::Header;
 use crate::dkim::tag::TagList;
+use crate::report::plain;
 use crate::submission::submitter::User;
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -87,6 +88,14 @@ impl Decision {
             Self::PassThrough => "leave it to the real sendmail",
         }
     }
+
+    fn tone(self) -> Tone {
+        match self {
+            Self::Sign => Tone::Good,
+            Self::SendUnsigned | Self::PassThrough => Tone::Caution,
+            Self::Refuse => Tone::Bad,
+        }
+    }
 }
 
 /// A reason of the log, with the name of its kind.
@@ -128,7 +137,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let explained = explain(&args.etc, &argv, user, &message);
     let explanation = Explanation::of(explained, shown, args, &message);
-    args.report(&explanation, &explanation.findings(), &explanation.text())?;
+    args.report(&explanation, &explanation.findings(), explanation.text())?;
     let is_signed = !explanation.signatures.is_empty();
     Ok(if is_signed { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -218,41 +227,42 @@ impl Explanation {
         self.changes = diff(("submitted", &before), ("sent", rest));
     }
 
-    fn text(&self) -> String {
-        let mut text = String::new();
-        let mut line = |name: &str, value: &str| {
-            text.push_str(&format!("{:11} {value}\n", format!("{name}:")));
+    fn text(&self) -> Text {
+        let mut text = Text::default();
+        let mut line = |name: &str, tone: Option<Tone>, value: &str| {
+            text.push(Text::toned(tone, &format!("{:11}", format!("{name}:"))));
+            text.push(format!(" {value}\n"));
         };
-        line("From", self.from.as_deref().unwrap_or("no usable address in From"));
-        line("user", &self.user);
+        self.from.iter().for_each(|from| line("From", None, from));
+        line("user", None, &self.user);
         for place in &self.lookup {
-            line("looked at", &format!("{}: {}", place.path.display(), place.found.text()));
+            line("looked at", None, &format!("{}: {}", place.path.display(), place.found.text()));
         }
         if let Some(domain) = &self.domain {
-            line("signer", &format!("d={domain} s={}", self.selectors.join(",")));
+            line("signer", None, &format!("d={domain} s={}", self.selectors.join(",")));
         }
         for domain in &self.also_sign_as {
-            line("also", &format!("d={domain}"));
+            line("also", None, &format!("d={domain}"));
         }
         for key in &self.keys {
-            key.steps.iter().for_each(|step| line("key", step));
+            key.steps.iter().for_each(|step| line("key", None, step));
             for Finding { evidence, remedy, .. } in &key.wrong {
                 let remedy = if remedy.is_empty() { String::new() } else { format!(": {remedy}") };
-                line("WRONG", &format!("{evidence}{remedy}"));
+                line("WRONG", Some(Tone::Bad), &format!("{evidence}{remedy}"));
             }
         }
         if !self.signed_fields.is_empty() {
-            line("signed", &self.signed_fields.join(" "));
+            line("signed", None, &self.signed_fields.join(" "));
         }
-        line("decision", self.decision.text());
+        line("decision", Some(self.decision.tone()), self.decision.text());
         if let Some(reason) = &self.reason {
-            line("reason", &reason.text);
+            line("reason", None, &reason.text);
         }
         if !self.changes.is_empty() {
-            text.push_str(&format!("\nchanged before it is signed:\n{}", self.changes));
+            text.push(format!("\nchanged before it is signed:\n{}", self.changes));
         }
         if !self.signatures.is_empty() {
-            text.push_str(&format!("\n{}", self.signatures.concat()));
+            text.push(format!("\n{}", self.signatures.concat()));
         }
         text
     }
@@ -269,9 +279,8 @@ impl Key {
             }
             shown.push(step.shown());
         }
-        if !path.exists() {
-            let evidence =
-                format!("{} does not exist, or the caller may not see it", path.display());
+        if let Err(error) = path.symlink_metadata() {
+            let evidence = format!("{}: {}", path.display(), plain(&error));
             wrong.push(Finding::error("key", evidence, "").about(&path.display()));
         }
         Self { path, steps: shown, wrong }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use hickory_proto::op::Message;
 
 use super::dns::{Answer, LookupError};
-use super::output::{Failure, printable};
+use super::output::Failure;
 use super::signatures::{Verified, published};
 use super::store::rotation::State;
 use super::{record, verify};
@@ -37,7 +37,7 @@ pub fn verified(
     find: impl Fn(&Domain, &Selector) -> Lookup,
 ) -> Result<(Vec<Verdict>, String), NotAHeader> {
     let verified = Verified::new(message, find)?;
-    let text = printable(&verify::report_on(&verified));
+    let text = verify::report_on(&verified).shown(false);
     Ok((verified.verdicts, text))
 }
 

@@ -9,7 +9,7 @@ use super::checks::finding::Finding;
 use super::checks::obstacles::{missing, so_far};
 use super::cli::{Args, Opt};
 use super::keygen::{BITS, GROUPS, Kind, Signers, TYPE, USERS, Wanted, note};
-use super::output::{Failure, warn};
+use super::output::{Failure, remark};
 use super::publishing::{NO_PUBLISH, Publishing, WAIT};
 use crate::dkim::Terms;
 
@@ -81,6 +81,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         kind: Kind::of(args)?,
         is_full: args.has("--append-domain"),
         directory: directory.map(Path::to_owned),
+        shared: None,
         waits: publishing.is_some(),
     };
     report(args, "generating the private key");
@@ -106,14 +107,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     );
     let failed = made.publish_step().filter(|_| made.is_missing());
     let findings: Vec<Finding> = failed.into_iter().chain(steps.clone()).collect();
-    args.report(&made.json(&steps)?, &findings, &text)?;
+    args.report(&made.json(&steps)?, &findings, text)?;
     Ok(made.exit_code())
 }
 
 /// Reports a step on stderr with --verbose.
 fn report(args: &Args, what: impl Display) {
     if args.has("--verbose") {
-        warn(what);
+        remark(what);
     }
 }
 

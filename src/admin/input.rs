@@ -10,7 +10,7 @@ use nix::fcntl::OFlag;
 use zeroize::Zeroizing;
 
 use super::output::Failure;
-use crate::submission::configuration::LARGEST as LARGEST_CONFIGURATION;
+use crate::submission::configuration::{LARGEST as LARGEST_CONFIGURATION, is_absent};
 use crate::wrapper::keyring::LARGEST as LARGEST_KEY;
 
 /// The largest `config.toml`, domain file, record or rotation state, in bytes. The wrapper reads no larger one.
@@ -56,7 +56,7 @@ pub(super) fn text(path: &Path, largest: u64) -> io::Result<String> {
 /// Reads a text file below the configuration directory. `None` if it does not exist.
 pub(super) fn optional(path: &Path) -> Result<Option<String>, Failure> {
     match text(path, CONFIGURATION) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) if is_absent(&error) => Ok(None),
         read => read.map(Some).map_err(|error| Failure::reading(path, &error)),
     }
 }

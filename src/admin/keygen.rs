@@ -1,9 +1,10 @@
 //! Creates a key with its record and, if the domain has none, its domain file. Shared by `genkey` and `add`. Overwrites nothing.
 
+mod signers;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use nix::unistd::{Group, User};
 use serde_json::{Value, json};
 
 use super::checks::finding::Finding;
@@ -17,6 +18,7 @@ use super::store::time::UtcTime;
 use super::store::{NewFile, Readers, Store, waiting};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Record, Selector, Terms};
+pub(super) use signers::Signers;
 
 pub(super) const TYPE: Opt = Opt("--type rsa|ed25519", "key type (default: rsa)");
 pub(super) const BITS: Opt =
@@ -24,6 +26,9 @@ pub(super) const BITS: Opt =
 pub(super) const USERS: Opt = Opt("--users LIST", "only these users may sign, as a,b");
 pub(super) const GROUPS: Opt =
     Opt("--groups LIST", "only members of these groups may sign, as a,b");
+
+pub(super) const KEYS: Opt =
+    Opt("--keys NAME", "sign with the keys in keys/NAME, shared by domains");
 
 /// A key to create.
 #[derive(Clone, Debug)]
@@ -37,6 +42,8 @@ pub(super) struct Wanted {
     pub(super) is_full: bool,
     /// A directory outside the tree.
     pub(super) directory: Option<PathBuf>,
+    /// The name of the directory of keys, if domains share it.
+    pub(super) shared: Option<String>,
     /// Whether a new domain is signed only once DNS has the record.
     pub(super) waits: bool,
 }
@@ -70,51 +77,6 @@ impl Kind {
     }
 }
 
-/// Who may sign. If no user or group is named, every user may.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Signers {
-    users: Option<Vec<String>>,
-    groups: Option<Vec<String>>,
-}
-
-impl Signers {
-    /// Reads the options.
-    pub(super) fn of(args: &Args) -> Result<Self, Failure> {
-        let list = |name: &str| {
-            let list = args.text(name)?;
-            let names = |list: &str| list.split(',').map(|one| one.trim().to_owned()).collect();
-            Ok::<Option<Vec<String>>, Failure>(list.map(names))
-        };
-        let signers = Self { users: list("--users")?, groups: list("--groups")? };
-        let no_user = |name: &&String| !matches!(User::from_name(name), Ok(Some(_)));
-        let no_group = |name: &&String| !matches!(Group::from_name(name), Ok(Some(_)));
-        if let Some(name) = signers.users.iter().flatten().find(no_user) {
-            return Err(Failure::no_user(format_args!("--users: there is no user {name:?}")));
-        }
-        if let Some(name) = signers.groups.iter().flatten().find(no_group) {
-            return Err(Failure::no_user(format_args!("--groups: there is no group {name:?}")));
-        }
-        Ok(signers)
-    }
-
-    /// Reads them from a domain file.
-    fn named_in(config: &DomainConfig) -> Self {
-        Self { users: config.file.users.clone(), groups: config.file.groups.clone() }
-    }
-
-    fn is_every_user(&self) -> bool {
-        self.users.is_none() && self.groups.is_none()
-    }
-
-    /// Lines of a domain file.
-    fn toml(&self) -> String {
-        let line = |key: &str, names: &Option<Vec<String>>| {
-            names.as_ref().map_or_else(String::new, |names| format!("{key} = {names:?}\n"))
-        };
-        format!("{}{}", line("users", &self.users), line("groups", &self.groups))
-    }
-}
-
 /// A new key and its place.
 pub(super) struct Made {
     pub(super) wanted: Wanted,
@@ -127,40 +89,61 @@ pub(super) struct Made {
 }
 
 impl Wanted {
-    /// Creates the key and its files.
-    pub(super) fn make(self, etc: &Path) -> Result<Made, Failure> {
-        let own = || KeyFolder::new(etc, self.domain.clone()).path;
-        let folder = self.directory.clone().unwrap_or_else(own);
-        let files = KeyFiles::within(&folder, &self.selector);
+    /// Creates the key and its files. A key that domains share is created for the first one.
+    pub(super) fn make(mut self, etc: &Path) -> Result<Made, Failure> {
         let file = domains::file(etc, &self.domain);
-        let waiting = match &self.directory {
-            Some(_) => None,
-            None => waiting::read(etc, &self.domain)?,
-        };
-        if let Some(config) = waiting {
-            return self.go_on(etc, files, &config);
+        if self.directory.is_none() {
+            if let Some(config) = waiting::read(etc, &self.domain)? {
+                return self.go_on(etc, &config);
+            }
+            // What is wrong with the domain file is one of the steps that are left.
+            let own = domains::own(etc, &self.domain).ok().flatten();
+            self.shared = self.shared.or_else(|| own?.file.keys);
         }
-        // Checked early, before the key is generated. Creating the files cannot overwrite others anyway.
-        files.refuse_existing()?;
+        let files = KeyFiles::within(&self.folder(etc), &self.selector);
+        let is_there = self.shared.is_some() && files.private.symlink_metadata().is_ok();
+        if !is_there {
+            // Checked early, before the key is generated. Creating the files cannot overwrite others anyway.
+            files.refuse_existing()?;
+        }
         if !self.signers.is_every_user()
             && (self.directory.is_some() || file.symlink_metadata().is_ok())
         {
             let what = "exists already: write `users` and `groups` into it";
             return Err(Failure::exists(format_args!("{} {what}", file.display())));
         }
-        let key = NewKey::generate(self.kind.algorithm, self.kind.bits, self.terms.clone())?;
-        self.write(etc, &files, &file, &key)?;
+        if is_there {
+            let key = files.key(domains::inherited(etc)?.minimum_key_bits);
+            let public = key.map_err(|error| error.at(&files.private))?.public();
+            self.write(etc, &files, &file, None)?;
+            let record = Record::new(public).with_terms(files.terms());
+            return Ok(self.made(files, record));
+        }
+        let key = self.generate()?;
+        self.write(etc, &files, &file, Some(&key))?;
         Ok(self.made(files, key.record))
     }
 
+    fn generate(&self) -> Result<NewKey, Failure> {
+        NewKey::generate(self.kind.algorithm, self.kind.bits, self.terms.clone())
+    }
+
+    /// The directory of the key.
+    fn folder(&self, etc: &Path) -> PathBuf {
+        let name = self.shared.as_deref().unwrap_or(self.domain.as_str());
+        self.directory.clone().unwrap_or_else(|| etc.join("keys").join(name))
+    }
+
     /// Continues an earlier call that ended before DNS had the record.
-    fn go_on(
-        mut self,
-        etc: &Path,
-        files: KeyFiles,
-        config: &DomainConfig,
-    ) -> Result<Made, Failure> {
+    fn go_on(mut self, etc: &Path, config: &DomainConfig) -> Result<Made, Failure> {
         let domain = &self.domain;
+        if self.shared.is_some() && self.shared != config.file.keys {
+            return Err(Failure::exists(format_args!(
+                "{domain} waits for the record of another key: dkimctl remove {domain} ends that"
+            )));
+        }
+        self.shared.clone_from(&config.file.keys);
+        let files = KeyFiles::within(&self.folder(etc), &self.selector);
         if !config.selectors().contains(&self.selector) {
             let names: Vec<&str> = config.selectors().into_iter().map(Selector::as_str).collect();
             return Err(Failure::exists(format_args!(
@@ -177,10 +160,10 @@ impl Wanted {
         if files.private.symlink_metadata().is_err() {
             // The earlier call was interrupted before it wrote the key.
             store.remove(&files.record)?;
-            let key = NewKey::generate(self.kind.algorithm, self.kind.bits, self.terms.clone())?;
-            self.write(etc, &files, &config.path, &key)?;
+            let key = self.generate()?;
+            self.write(etc, &files, &config.path, Some(&key))?;
         } else if !self.waits {
-            waiting::activate(&store, etc, config)?;
+            store.activate(etc, config)?;
         }
         let public = files.public().map_err(|error| error.at(&files.private))?;
         let record = Record::new(public).with_terms(files.terms());
@@ -198,25 +181,31 @@ impl Wanted {
         etc: &Path,
         key_files: &KeyFiles,
         file: &Path,
-        key: &NewKey,
+        key: Option<&NewKey>,
     ) -> Result<(), Failure> {
-        let Self { domain, selector, signers, directory, .. } = self;
+        let Self { domain, selector, signers, directory, shared, .. } = self;
         let owner = if self.is_full { Owner::Absolute } else { Owner::Relative };
-        let entry = key.record.zone_entry(selector, domain, owner)?;
-        let pem = key.key.to_pkcs8_pem()?;
+        let texts = key.map(|key| {
+            let entry = key.record.zone_entry(selector, domain, owner)?;
+            Ok::<_, Failure>((entry, key.key.to_pkcs8_pem()?))
+        });
+        let texts = texts.transpose()?;
         let is_own = directory.is_none();
         let readers = if is_own { Readers::Group } else { Readers::Owner };
-        let selectors = format!("selectors = [\"{selector}\"]\n{}", signers.toml());
-        let mut files = vec![
-            NewFile { path: &key_files.record, text: entry.as_bytes(), readers: Readers::All },
-            NewFile { path: &key_files.private, text: pem.as_bytes(), readers },
-        ];
+        let keys = shared.as_ref().map(|name| format!("keys = {name:?}\n")).unwrap_or_default();
+        let selectors = format!("selectors = [\"{selector}\"]\n{keys}{}", signers.toml());
+        let mut files = Vec::new();
+        if let Some((entry, pem)) = &texts {
+            let (path, text) = (&key_files.record, entry.as_bytes());
+            files.push(NewFile { path, text, readers: Readers::All });
+            files.push(NewFile { path: &key_files.private, text: pem.as_bytes(), readers });
+        }
         let store = match directory {
             Some(directory) => Store::open_shared(directory)?,
             None => Store::create(etc)?,
         };
         if is_own {
-            store.keys_folder(domain)?;
+            store.keys_folder(shared.as_deref().unwrap_or(domain.as_str()))?;
         }
         let waiting = waiting::path(etc, domain);
         if is_own && file.symlink_metadata().is_err() {
@@ -238,8 +227,12 @@ impl Wanted {
 impl Made {
     /// Publishes the record, and waits until DNS has it.
     pub(super) fn publish(&mut self, etc: &Path, by: &Publishing) {
-        let folder = KeyFolder::new(etc, self.wanted.domain.clone());
-        let published = by.key(etc, &folder, &self.wanted.selector);
+        let Wanted { domain, selector, shared, .. } = &self.wanted;
+        let folder = match shared {
+            Some(name) => KeyFolder::named(etc, domain.clone(), name, selector),
+            None => KeyFolder::new(etc, domain.clone()),
+        };
+        let published = by.key(etc, &folder, selector);
         self.published = Some(published.map_err(|failure| failure.what().to_owned()));
     }
 
@@ -260,7 +253,7 @@ impl Made {
 
     /// The steps before this key signs, in addition to those that `missing` returns for its domain.
     pub(super) fn own_steps(&self, etc: &Path) -> Vec<Finding> {
-        let Wanted { domain, selector, directory, .. } = &self.wanted;
+        let Wanted { domain, selector, directory, shared, .. } = &self.wanted;
         if let Some(directory) = directory {
             let evidence = format!("keys in {} are not used for signing", directory.display());
             let remedy = "add the key to a domain file, as genkey does without -D";
@@ -274,15 +267,18 @@ impl Made {
         }
         // If the domain files cannot be read, another step has the reason.
         let names = |config: Option<DomainConfig>| {
-            config.is_some_and(|config| config.selectors().contains(selector))
+            config.is_some_and(|config| {
+                config.selectors().contains(selector) && config.file.keys == *shared
+            })
         };
+        let keys = shared.as_ref().map(|name| format!(" --keys {name}")).unwrap_or_default();
         if domains::own(etc, domain).is_ok_and(|config| !names(config)) {
             let file = domains::file(etc, domain);
             let step = Finding::warning(
                 "not-named",
                 format!("{} existed already and does not name the key", file.display()),
                 format!(
-                    "dkimctl use {domain} {selector}, once DNS has the record; it replaces the \
+                    "dkimctl use {domain} {selector}{keys}, once DNS has the record; it replaces the \
                      other selectors, unless they are named, too"
                 ),
             );

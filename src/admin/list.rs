@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::checks::finding::Finding;
 use super::cli::{Args, DOMAIN, Opt};
-use super::output::{Failure, table, warn};
+use super::output::{Failure, Text, table};
 use super::store::domains::{self, DomainConfig};
 use crate::dkim::Selector;
 
@@ -21,7 +21,8 @@ Reads the domain files of all domains, or of DOMAIN..., and nothing else: not
 the keys, not DNS. `dkimctl status` shows whether mail is signed. `default` is
 default.toml, which is for domains without a file of their own.
 
-Exits with 65 if a domain file cannot be used; the others are listed.
+Exits with 65 if a domain file cannot be used, and lists the others; with 66 if
+there are no domains.
 ";
 
 #[derive(Debug, Serialize)]
@@ -46,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             Ok(config) => rows.push(Row::of(&config)),
             Err(error) => {
                 let failure = error.at(&path);
-                warn(failure.what());
+                failure.report();
                 broken.push(Finding::from(&failure));
             }
         }
@@ -57,7 +58,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if rows.is_empty() && broken.is_empty() {
         return Err(Failure::empty());
     }
-    args.report(&rows, &broken, &table(&rows.iter().map(Row::columns).collect::<Vec<_>>()))?;
+    args.report(&rows, &broken, table(&rows.iter().map(Row::columns).collect::<Vec<_>>()))?;
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Failure::DATA) })
 }
 
@@ -72,7 +73,7 @@ impl Row {
         }
     }
 
-    fn columns(&self) -> Vec<String> {
+    fn columns(&self) -> Vec<Text> {
         let who = |kind: &str, names: &Option<Vec<String>>| match names.as_deref() {
             None => String::new(),
             Some([]) => format!("no {kind}"),
@@ -83,6 +84,6 @@ impl Row {
             .filter(|who| !who.is_empty())
             .collect();
         let who = if who.is_empty() { "every user".to_owned() } else { who.join(" or ") };
-        vec![self.domain.clone(), self.selectors.join(","), who]
+        vec![self.domain.as_str().into(), self.selectors.join(",").into(), who.into()]
     }
 }

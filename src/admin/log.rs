@@ -16,7 +16,7 @@ use crate::report::plain;
 use tally::Tally;
 
 pub(super) const OPTIONS: &[Opt] = &[
-    Opt("--since TIME", "how far to look back, as 12h or 7d, or a date; default 1d"),
+    Opt("--since TIME", "how far to look back, as 12h or 7d, or a date (default: 1d)"),
     Opt("--file FILE", "read this log file, or standard input for -"),
     Opt("--prometheus", "print counters for Prometheus, of the whole log by default"),
 ];
@@ -57,9 +57,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     let summary = tally.summary();
     if is_prometheus {
-        return say(&summary.prometheus());
+        return say(summary.prometheus());
     }
-    args.report(&summary, &summary.findings(), &summary.text())
+    args.report(&summary, &summary.findings(), summary.text())
 }
 
 fn time(text: &str, now: UtcTime) -> Result<UtcTime, &'static str> {

@@ -52,7 +52,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use cli::{Args, COMMON, Subcommand};
-use output::{Failure, say, warn};
+use output::{Failure, remark, say};
 
 use crate::submission::configuration::{FOLDER, VARIABLE};
 
@@ -88,6 +88,9 @@ usage: dkimctl [OPTION...] SUBCOMMAND [ARGUMENT...]
 Manage keys, DNS records and configuration of sendmail.dkim(8).
 
 `dkimctl help SUBCOMMAND` and `dkimctl SUBCOMMAND --help` print the same help.
+On a new host: `dkimctl setup`, `dkimctl add DOMAIN`, then `dkimctl enable`.
+`dkimctl status` shows what is missing before mail is signed.
+
 The configuration directory is /etc/sendmail-dkim, unless the environment
 variable SENDMAIL_DKIM_ETC or --etc names another one.
 
@@ -115,7 +118,7 @@ fn called(etc: OsString, words: Vec<OsString>) -> ExitCode {
     parsed.and_then(|()| run(&args)).unwrap_or_else(|failure| {
         let code = failure.report();
         if failure.is_usage() {
-            warn(args.command.synopsis());
+            remark(args.command.synopsis());
         }
         if is_json && let Err(failure) = args.fail(&failure) {
             failure.report();
@@ -130,7 +133,7 @@ fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     if args.has("--help") {
         let is_top = args.command.name().is_empty();
-        return say(&args.command.help(if is_top { SUBCOMMANDS } else { &[] }));
+        return say(args.command.help(if is_top { SUBCOMMANDS } else { &[] }));
     }
     (args.command.run)(args)
 }

@@ -1,7 +1,11 @@
 //! The output and the errors of `dkimctl`.
 
+mod text;
+
+use std::env;
+use std::ffi::OsString;
 use std::fmt;
-use std::io::{self, IsTerminal as _, Write as _};
+use std::io::{self, IsTerminal, Write as _};
 use std::path::Path;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -11,6 +15,8 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::dkim::{Domain, KeyError};
 use crate::report::plain;
+use text::printable_json;
+pub(super) use text::{Text, Tone};
 
 /// Why a subcommand failed: an exit code of sysexits.h, and a message.
 #[derive(Debug)]
@@ -168,7 +174,7 @@ impl Failure {
 
     /// Prints it, and returns the exit code.
     pub(super) fn report(&self) -> ExitCode {
-        warn(&self.what);
+        line(Some(Tone::Bad), &self.what);
         ExitCode::from(self.code)
     }
 }
@@ -196,22 +202,50 @@ impl From<lexopt::Error> for Failure {
     }
 }
 
-/// One line on stderr.
+/// A warning on stderr.
 pub(super) fn warn(what: impl fmt::Display) {
-    let line = printable(&what.to_string()).replace('\n', "\\n");
+    line(Some(Tone::Caution), what);
+}
+
+/// A line on stderr that is no warning.
+pub(super) fn remark(what: impl fmt::Display) {
+    line(None, what);
+}
+
+fn line(tone: Option<Tone>, what: impl fmt::Display) {
+    let mut text = Text::toned(tone, "dkimctl:");
+    text.push(format!(" {}\n", what.to_string().replace('\n', "\\n")));
+    let mut stderr = io::stderr().lock();
+    let shown = text.shown(has_colors(&stderr));
     // If this fails, there is no other place to report it.
-    drop(io::stderr().lock().write_all(format!("dkimctl: {line}\n").as_bytes()));
+    drop(stderr.write_all(shown.as_bytes()));
 }
 
 /// Text on stdout, for people. A reader that stops early (`| head`) is not an error.
-pub(super) fn say(text: &str) -> Result<ExitCode, Failure> {
+pub(super) fn say(text: impl Into<Text>) -> Result<ExitCode, Failure> {
     let mut stdout = io::stdout().lock();
-    match stdout.write_all(printable(text).as_bytes()).and_then(|()| stdout.flush()) {
+    let shown = text.into().shown(has_colors(&stdout));
+    match stdout.write_all(shown.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(Failure::new(IO, format_args!("cannot write to stdout: {}", plain(&error))))
         }
         _ => Ok(ExitCode::SUCCESS),
     }
+}
+
+/// Whether text has colors: on a terminal that understands them, unless `NO_COLOR` is set (<https://no-color.org>).
+fn has_colors(to: &impl IsTerminal) -> bool {
+    is_screen(to) && variable("NO_COLOR").is_none_or(|value| value.is_empty())
+}
+
+/// Whether it is a terminal that understands escape sequences.
+fn is_screen(to: &impl IsTerminal) -> bool {
+    to.is_terminal() && variable("TERM").is_some_and(|kind| kind != "dumb")
+}
+
+#[expect(clippy::disallowed_methods, reason = "no set-gid program; the administrator's own choice")]
+fn variable(name: &str) -> Option<OsString> {
+    env::var_os(name)
 }
 
 /// Something that was done or comes next: a name for scripts that never changes, and the text for people.
@@ -250,10 +284,10 @@ pub(super) const VERSION: u8 = 1;
 /// A value as JSON, for a script. Characters that a terminal does not show are escaped, which makes no difference to a script.
 pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
     let text = serde_json::to_string_pretty(value).map_err(Failure::software)?;
-    say(&format!("{}\n", printable_json(&text)))
+    say(format!("{}\n", printable_json(&text)))
 }
 
-/// The progress of a long command: a line on stderr, if that is a terminal, after the first second.
+/// The progress of a long command: a line on stderr, if that is a screen, after the first second.
 #[derive(Debug)]
 pub(super) struct Progress {
     what: &'static str,
@@ -276,7 +310,7 @@ impl Progress {
     /// A progress with a line that names what is counted, such as `records`.
     pub(super) fn of(what: &'static str) -> Self {
         let after = Duration::from_secs(1);
-        let due = Instant::now().checked_add(after).filter(|_| io::stderr().is_terminal());
+        let due = Instant::now().checked_add(after).filter(|_| is_screen(&io::stderr()));
         Self { what, due, is_shown: false, parts: None }
     }
 
@@ -313,26 +347,8 @@ impl Progress {
 }
 
 /// Formats rows in columns: aligned on a terminal, else separated by tabs for other programs.
-pub(super) fn table(rows: &[Vec<String>]) -> String {
-    columns(rows, io::stdout().is_terminal())
-}
-
-fn columns(rows: &[Vec<String>], is_aligned: bool) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().filter_map(|row| row.get(column));
-        cells.map(|cell| cell.chars().count()).max().unwrap_or_default()
-    };
-    let widths: Vec<usize> =
-        (0..rows.iter().map(Vec::len).max().unwrap_or_default()).map(width).collect();
-    let line = |row: &Vec<String>| {
-        let cells = row.iter().zip(&widths);
-        let cells = cells.map(|(cell, width)| match is_aligned {
-            true => format!("{cell:width$}  "),
-            false => format!("{cell}\t"),
-        });
-        format!("{}\n", cells.collect::<String>().trim_end())
-    };
-    rows.iter().map(line).collect()
+pub(super) fn table(rows: &[Vec<Text>]) -> Text {
+    text::columns(rows, io::stdout().is_terminal())
 }
 
 /// A unified diff of two texts with their names. Empty if they are the same.
@@ -359,83 +375,4 @@ pub(super) fn message_text(message: &[u8]) -> String {
         chunk.invalid().iter().for_each(|byte| text.push_str(&format!("\\x{byte:02x}")));
     }
     text
-}
-
-/// Makes text safe for a terminal: line ends, tabs and visible characters stay; control characters, characters that change the
-/// direction of text, and characters without width are escaped as in Rust. So a message, a record or a file name cannot control
-/// the terminal.
-pub(super) fn printable(text: &str) -> String {
-    let is_kept = |char| matches!(char, '\n' | '\t' | '"' | '\'' | '\\' | IDEOGRAPHIC_SPACE);
-    let mut shown = String::with_capacity(text.len());
-    for run in text.split_inclusive(is_kept) {
-        let kept = run.chars().next_back().filter(|char| is_kept(*char));
-        let run = kept.and_then(|char| run.strip_suffix(char)).unwrap_or(run);
-        shown.extend(run.escape_debug());
-        shown.extend(kept);
-    }
-    shown
-}
-
-/// The same for JSON, whose strings already escape characters below U+0020.
-fn printable_json(text: &str) -> String {
-    let mut shown = String::with_capacity(text.len());
-    for char in text.chars() {
-        if printable(char.encode_utf8(&mut [0; 4])).starts_with(char) {
-            shown.push(char);
-        } else {
-            let units = &mut [0; 2];
-            for unit in char.encode_utf16(units) {
-                shown.push_str(&format!("\\u{unit:04x}"));
-            }
-        }
-    }
-    shown
-}
-
-/// The space of Japanese text.
-const IDEOGRAPHIC_SPACE: char = '\u{3000}';
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn columns_are_aligned_for_people_and_separated_for_programs() {
-        let rows = [vec!["a".to_owned(), "bb".to_owned()], vec!["ccc".to_owned(), String::new()]];
-        assert_eq!(columns(&rows, true), "a    bb\nccc\n");
-        assert_eq!(columns(&rows, false), "a\tbb\nccc\n");
-    }
-
-    #[test]
-    fn what_can_be_seen_is_shown_as_it_is() {
-        for text in [
-            "a \"b\" 'c' \\ ~\n\tgr\u{fc}n \u{65e5}\u{672c}\u{8a9e}\u{3000}\u{ff3b}x\u{ff3d}\n",
-            // Combining marks, and an emoji.
-            "e\u{301} \u{1f600}",
-        ] {
-            assert_eq!(printable(text), text);
-            assert_eq!(serde_json::from_str::<String>(&json(text)).unwrap(), text);
-        }
-    }
-
-    #[test]
-    fn no_order_to_a_terminal_passes() {
-        for (text, shown) in [
-            ("\u{1b}[31mred\u{7}\u{8}\u{0}\r\n", "\\u{1b}[31mred\\u{7}\\u{8}\\0\\r\n"),
-            ("\u{7f}\u{9b}1A\u{85}\u{b}", "\\u{7f}\\u{9b}1A\\u{85}\\u{b}"),
-            // Bidirectional overrides and isolates, characters without width, tags, line separators.
-            ("a\u{202e}b\u{2066}c\u{200b}\u{feff}", "a\\u{202e}b\\u{2066}c\\u{200b}\\u{feff}"),
-            ("\u{61c}\u{2028}\u{e0041}", "\\u{61c}\\u{2028}\\u{e0041}"),
-        ] {
-            assert_eq!(printable(text), shown);
-            let json = json(text);
-            assert!(json.chars().all(|char| matches!(char, ' '..='~')), "{json}");
-            // For a script the value is unchanged.
-            assert_eq!(serde_json::from_str::<String>(&json).unwrap(), text);
-        }
-    }
-
-    fn json(text: &str) -> String {
-        printable_json(&serde_json::to_string(text).unwrap())
-    }
 }

@@ -62,8 +62,11 @@ impl Publishing {
             return Ok(None);
         }
         let is_waiting = |domain: &Domain| waiting::path(&args.etc, domain).exists();
-        // An error in config.toml is reported as one of the remaining steps.
-        let publishes = matches!(Publisher::of(&args.etc), Ok(Some(_)));
+        let publishes = match Publisher::of(&args.etc) {
+            // No mail is signed then; the error is one of the remaining steps.
+            Err(failure) if failure.code() == Failure::DATA => false,
+            publisher => publisher?.is_some(),
+        };
         if !publishes && !domains.iter().any(is_waiting) {
             return Ok(None);
         }
@@ -82,7 +85,11 @@ impl Publishing {
         let store = Store::open(etc)?;
         let busy =
             || Failure::busy(format_args!("another dkimctl is at work on {}", folder.domain));
-        let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
+        let _lock = match folder.is_shared() {
+            // Each domain that shares the key publishes a record of its own.
+            true => store.wait_for_lock(&folder.path)?,
+            false => store.lock(&folder.path)?.ok_or_else(busy)?,
+        };
         let files = folder.key(selector);
         let key = files.public().map_err(|error| error.at(&files.private))?;
         let record = TxtRecord::of_key(&folder.domain, selector, files.to_publish()?);
@@ -106,7 +113,7 @@ impl Publishing {
             let config = config.filter(|config| config.selectors().contains(selector));
             if let Some(config) = config {
                 gone::forget(&store, &config.path, selector)?;
-                waiting::activate(&store, etc, &config)?;
+                store.activate(etc, &config)?;
                 published.begins = true;
             }
         }

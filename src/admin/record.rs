@@ -220,13 +220,13 @@ fn show(
         return args.report(&Records { records, dmarc }, &findings, "");
     }
     let Some(format) = format else {
-        return say(&for_people(&records, &dmarc, ttl));
+        return say(for_people(&records, &dmarc, ttl));
     };
     if args.has("--dmarc") {
         records.extend(dmarc);
         records.sort_by(|one, other| one.domain.cmp(&other.domain));
     }
-    say(&format.write(&records, ttl))
+    say(format.write(&records, ttl))
 }
 
 fn for_people(records: &[TxtRecord], dmarc: &[TxtRecord], ttl: Option<u32>) -> String {

@@ -33,7 +33,7 @@ macro_rules! kinds {
 
 kinds! {
     "no-domain-file": "no domain file" =>
-        "If the domain is yours, make a key for it: dkimctl genkey -d DOMAIN.";
+        "If the domain is yours, make a key for it: dkimctl add DOMAIN.";
     "local-name": "From is at localhost or a bare host name" =>
         "Set origin in config.toml, and myorigin in Postfix, to a domain that is signed; or have the program write a From, or call sendmail with -f.";
     "no-domain": "no domain in From that could have a key", "From: an address without a domain" =>

@@ -54,7 +54,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let change = Withdrawal::asked_for(args)?;
     let waiting = waiting::path(etc, &domain);
     let config = domains::own(etc, &domain)?;
-    let folder = KeyFolder::of_own(etc, &domain, config.as_ref());
+    let future = waiting::read(etc, &domain)?;
+    let folder = KeyFolder::of_own(etc, &domain, config.as_ref().or(future.as_ref()));
     let known = folder.selectors()?;
     let gone: Vec<Selector> =
         if named.is_empty() { known.iter().cloned().collect() } else { named.clone() };
@@ -241,5 +242,5 @@ fn show(
         "wiped": is_wiped,
         "revoke": names.iter().map(|name| json!({"name": name, "value": REVOKED})).collect::<Vec<_>>(),
     });
-    args.print(&json, &text)
+    args.print(&json, text)
 }

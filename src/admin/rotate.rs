@@ -53,7 +53,7 @@ sendmail-dkim-rotate.timer:
             the record.
 
 A domain that waits for the record of its first key (dkimctl add) is signed once
-DNS has it.
+DNS has it. Keys that domains share (`keys` in a domain file) are not replaced.
 
 With --selectors, new keys take these names in turn: for a zone that has fixed
 aliases (CNAME) for them, and the records elsewhere. Such a key signs a day
@@ -113,7 +113,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                     let mut text = begins.filter(|_| !is_quiet).unwrap_or_default();
                     text.extend(reports.iter().filter(is_shown).map(|report| run.text(report)));
                     let is_idle = text.is_empty() && !is_quiet;
-                    say(&if is_idle { format!("{domain}: nothing to do\n") } else { text })?;
+                    say(if is_idle { format!("{domain}: nothing to do\n") } else { text })?;
                 }
             }
         }
@@ -127,8 +127,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     if is_json {
         args.report(&all, &findings, "")?;
-    } else if folders.len() > 1 && !is_quiet {
-        say(&count.text())?;
+    } else if folders.len() != 1 && !is_quiet {
+        let empty = || format!("{}\n", Failure::empty());
+        say(if folders.is_empty() { empty() } else { count.text() })?;
     }
     if let Some(recipient) = recipient.filter(|_| !run.is_dry) {
         run.mail_news(&recipient, &folders, &now)?;
@@ -174,8 +175,9 @@ impl Run {
         let domain = &folder.domain;
         if folder.name() != domain.as_str() {
             return Err(Failure::usage(format_args!(
-                "the keys of {domain} are in {}, where other domains sign with them, too: make another key there, \
-                 publish its record for each of these domains, then let it sign with dkimctl use",
+                "the keys of {domain} are in {}, where other domains sign with them, too: make another key there \
+                 with dkimctl add {domain}, publish its record for each of these domains, then let it sign with dkimctl \
+                 use",
                 folder.path.display()
             )));
         }
@@ -260,8 +262,9 @@ impl Run {
         let configs = self.index.again(&folder.domain)?;
         // Check now that the files can be changed later, before there is a new key.
         configs.iter().try_for_each(|config| self.store.replaceable(&config.path))?;
-        let active: BTreeSet<&Selector> =
-            configs.iter().flat_map(DomainConfig::selectors).collect();
+        // A domain may share keys in another directory by now.
+        let here = configs.iter().filter(|config| config.folder() == folder.name());
+        let active: BTreeSet<&Selector> = here.flat_map(DomainConfig::selectors).collect();
         let before = state.rotations.len();
         for &old in &active {
             let files = folder.key(old);

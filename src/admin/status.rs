@@ -13,7 +13,7 @@ use super::checks::finding::{Finding, numbered};
 use super::checks::obstacles;
 use super::checks::{install, keys, log};
 use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY};
-use super::output::{Failure, Progress, table};
+use super::output::{Failure, Progress, Text, Tone, table};
 use super::parallel;
 use super::store::domains;
 use super::store::keys::{KeyFolder, selector};
@@ -74,7 +74,7 @@ struct Host {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let status = Status::of(args)?;
     let findings: Vec<Finding> = status.findings().cloned().collect();
-    args.report(&status, &findings, &status.text(&args.etc))?;
+    args.report(&status, &findings, status.text(&args.etc))?;
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
@@ -116,14 +116,19 @@ impl Status {
         }
 
         let is_installed = obstacles::is_installed(etc);
-        let mut of_host: Vec<Finding> = keys::all(&tree).into_iter().collect();
+        let mut of_host: Vec<Finding> = Vec::new();
         if is_installed {
             of_host.extend(install::obstacles(configuration.host.as_ref()));
         }
+        of_host.extend(keys::all(&tree));
         let is_stopped = configuration.is_stopped || of_host.iter().any(Finding::is_error);
         findings.extend(of_host);
         let mut missing = obstacles::steps(findings);
-        if rows.is_empty() && missing.is_empty() {
+        if configuration.files.is_empty() {
+            // A purge of the package keeps the keys, but not the domain files.
+            missing.extend(rows.first().and_then(Row::unnamed));
+        }
+        if missing.is_empty() && rows.is_empty() {
             missing.push(Finding::from(&Failure::empty()));
         }
         let host = is_installed.then(|| Host::look(&configuration));
@@ -136,37 +141,38 @@ impl Status {
         self.missing.iter().chain(self.keys.iter().flat_map(|key| &key.found))
     }
 
-    fn text(&self, etc: &Path) -> String {
+    fn text(&self, etc: &Path) -> Text {
         let mut text = match (&self.host, self.signing) {
-            (None, _) => format!(
-                "The host was not checked: an installed sendmail.dkim does not read {}.\n",
+            (None, _) => Text::from(format!(
+                "The host was not checked: an installed sendmail.dkim does not read {}.",
                 etc.display()
-            ),
-            (Some(_), true) => "Mail is signed on this host.\n".to_owned(),
-            (Some(_), false) => "No mail is signed on this host.\n".to_owned(),
+            )),
+            (Some(_), true) => Text::toned(Tone::Good, "Mail is signed on this host."),
+            (Some(_), false) => Text::toned(Tone::Bad, "No mail is signed on this host."),
         };
+        text.push("\n");
         if let Some(host) = &self.host {
             let shown = |path: &Option<PathBuf>, or: &str| {
-                path.as_ref().map_or_else(|| or.to_owned(), |path| path.display().to_string())
+                path.as_ref().map_or_else(|| or.into(), |path| path.display().to_string().into())
             };
             let (no_active, no_log) = &host.why;
             let last = host.last_signed.as_ref().unwrap_or(no_log);
-            text.push_str(&table(&[
-                vec!["active sendmail:".to_owned(), shown(&host.active, no_active)],
-                vec!["real sendmail:".to_owned(), shown(&host.real, "not known")],
-                vec!["last signed:".to_owned(), last.clone()],
+            text.push(table(&[
+                vec!["active sendmail:".into(), shown(&host.active, no_active)],
+                vec!["real sendmail:".into(), shown(&host.real, "not known")],
+                vec!["last signed:".into(), last.as_str().into()],
             ]));
         }
         if !self.missing.is_empty() {
-            text.push_str(&format!("\nWhat is missing:\n\n{}", numbered(&self.missing)));
+            text.push(format!("\nWhat is missing:\n\n{}", numbered(&self.missing)));
         }
         if !self.keys.is_empty() {
-            text.push('\n');
-            text.push_str(&table(&self.keys.iter().map(Row::columns).collect::<Vec<_>>()));
+            text.push("\n");
+            text.push(table(&self.keys.iter().map(Row::columns).collect::<Vec<_>>()));
         }
         let wrong = numbered(self.keys.iter().flat_map(|key| &key.found));
         if !wrong.is_empty() {
-            text.push_str(&format!("\nWhat is wrong with keys:\n\n{wrong}"));
+            text.push(format!("\nWhat is wrong with keys:\n\n{wrong}"));
         }
         text
     }

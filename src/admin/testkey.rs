@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Ok(());
         }
         let shown = tested.into_iter().filter(|one| !args.is_quiet() || one.outcome != Outcome::Ok);
-        say(&text(&shown.collect::<Vec<_>>())).map(drop)
+        say(text(&shown.collect::<Vec<_>>())).map(drop)
     })?;
     let Some(worst) = worst else {
         return Err(match &chosen.selector {

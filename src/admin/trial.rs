@@ -13,7 +13,7 @@ use serde_json::json;
 use super::checks::finding::Finding;
 use super::cli::{Args, Opt};
 use super::input;
-use super::output::{Failure, marked, message_text};
+use super::output::{Failure, Text, Tone, marked, message_text};
 use super::signatures::{Source, line};
 use super::store::keys::{NewKey, RSA_BITS};
 use crate::argv::LoneDot;
@@ -77,20 +77,24 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
     let submitted = message_text(&message).replace("\r\n", "\n");
     let signed = message_text(&captured);
-    let mut text = format!(
+    let mut text = Text::from(format!(
         "{}\nThe record of the temporary key, which no longer exists; do not publish it:\n\n{}\n",
         marked(&submitted, &signed),
         record.zone_entry(&selector, author.domain(), Owner::Absolute)?
-    );
+    ));
     let own = verdicts.iter().find(|verdict| verdict.domain.as_ref() == Some(author.domain()));
     let why = match own {
         Some(verdict) if verdict.result.is_ok() => None,
         other => Some(other.map_or_else(|| "no signature was added".to_owned(), line)),
     };
-    text.push_str(&match &why {
-        None => format!("verified: d={} s={selector}\n", author.domain()),
-        Some(why) => format!("NOT verified: {why}\n"),
-    });
+    let (word, rest) = match &why {
+        None => {
+            (Text::toned(Tone::Good, "verified"), format!("d={} s={selector}", author.domain()))
+        }
+        Some(why) => (Text::toned(Tone::Bad, "NOT verified"), why.clone()),
+    };
+    text.push(word);
+    text.push(format!(": {rest}\n"));
     let result = json!({
         "verified": why.is_none(),
         "domain": author.domain().as_str(),
@@ -101,7 +105,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_verified = why.is_none();
     let findings: Vec<Finding> =
         why.into_iter().map(|why| Finding::error("not-verified", why, "")).collect();
-    args.report(&result, &findings, &text)?;
+    args.report(&result, &findings, text)?;
     Ok(if is_verified { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 

@@ -8,6 +8,7 @@ use serde_json::json;
 use super::checks::finding::{Finding, numbered};
 use super::checks::obstacles::missing;
 use super::cli::{Args, DOMAIN, Opt, SELECTOR};
+use super::keygen::KEYS;
 use super::output::Failure;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
@@ -16,8 +17,7 @@ use super::store::{NewFile, Readers, Store, gone, waiting};
 use crate::config::shared_folder;
 use crate::dkim::{Domain, Selector};
 
-pub(super) const OPTIONS: &[Opt] =
-    &[DOMAIN, SELECTOR, Opt("--keys NAME", "sign with the keys in keys/NAME, shared by domains")];
+pub(super) const OPTIONS: &[Opt] = &[DOMAIN, SELECTOR, KEYS];
 
 pub(super) const HELP: &str = "\
 usage: dkimctl use [OPTION...] DOMAIN SELECTOR...
@@ -116,5 +116,5 @@ fn show(
         "selectors": names,
         "unused": old,
     });
-    args.report(&json, &steps, &text)
+    args.report(&json, &steps, text)
 }

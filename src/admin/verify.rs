@@ -17,8 +17,8 @@ use super::checks;
 use super::cli::{Args, Opt, SERVER};
 use super::dns::Dns;
 use super::input;
-use super::output::Failure;
-use super::signatures::{Source, Verified, line};
+use super::output::{Failure, Text, Tone};
+use super::signatures::{Source, Verified};
 use crate::dkim::verify::MOST;
 use crate::dkim::{Fault, Record, Verdict, signature};
 use crate::report;
@@ -49,8 +49,6 @@ does not verify; 69 if DNS does not answer and all others verify.
 /// The report on one signature.
 #[derive(Debug, Default, Serialize)]
 struct Report {
-    #[serde(skip)]
-    line: String,
     domain: Option<String>,
     selector: Option<String>,
     result: &'static str,
@@ -76,7 +74,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let verified = source.verify(&message).map_err(Failure::data)?;
     let (verdicts, reports) = (&verified.verdicts, reports(&verified));
     let findings: Vec<_> = reports.iter().filter_map(Report::finding).collect();
-    args.report(&reports, &findings, &text(&reports))?;
+    args.report(&reports, &findings, text(&reports))?;
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))
         || reports.len() > verdicts.len();
@@ -99,21 +97,27 @@ impl Report {
     }
 }
 
-fn text(reports: &[Report]) -> String {
-    let mut text = String::new();
+fn text(reports: &[Report]) -> Text {
+    let mut text = Text::default();
     for report in reports {
-        text.push_str(&format!("{}\n", report.line));
+        if let (Some(domain), Some(selector)) = (&report.domain, &report.selector) {
+            text.push(format!("d={domain} s={selector} "));
+        }
+        let tone = if report.fault.is_none() { Tone::Good } else { Tone::Bad };
+        text.push(Text::toned(tone, report.result));
+        let why = report.text.as_ref().map(|why| format!(": {why}"));
+        text.push(format!("{}\n", why.unwrap_or_default()));
         for finding in &report.diagnosis {
             // Quoted text may be folded.
             let lines: Vec<&str> = finding.text.lines().map(str::trim).collect();
-            text.push_str(&format!("  {}\n", lines.join(" ")));
+            text.push(format!("  {}\n", lines.join(" ")));
         }
     }
-    if reports.is_empty() { "no signature\n".to_owned() } else { text }
+    if reports.is_empty() { "no signature\n".into() } else { text }
 }
 
 /// The report on a message.
-pub(super) fn report_on(verified: &Verified<'_>) -> String {
+pub(super) fn report_on(verified: &Verified<'_>) -> Text {
     text(&reports(verified))
 }
 
@@ -125,7 +129,6 @@ fn reports(verified: &Verified<'_>) -> Vec<Report> {
         let case = Case { header, body, field, record: verified.record(verdict), now: *now };
         let fault = verdict.result.as_ref().err();
         reports.push(Report {
-            line: line(verdict),
             domain: verdict.domain.as_ref().map(ToString::to_string),
             selector: verdict.selector.as_ref().map(ToString::to_string),
             result: if fault.is_some() { "fail" } else { "pass" },
@@ -139,7 +142,6 @@ fn reports(verified: &Verified<'_>) -> Vec<Report> {
         let message =
             format!("{further} further signatures are not verified, only the first {MOST}");
         reports.push(Report {
-            line: format!("fail: {message}"),
             result: "fail",
             fault: Some("too-many"),
             text: Some(message),

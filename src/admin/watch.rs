@@ -102,7 +102,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let recipient = args.value("--mail", address)?;
     let store = Store::open(&args.etc)?;
     let busy = || Failure::busy("another watch is running");
-    let _lock = store.lock(&args.etc.join("domains"))?.ok_or_else(busy)?;
+    let domains = args.etc.join("domains");
+    store.folder(&domains, Readers::All)?;
+    let _lock = store.lock(&domains)?.ok_or_else(busy)?;
     let path = args.etc.join("watch.json");
     let before = State::read(&path)?;
     let dns = Dns::asked_for(args.text("--server")?)?;
@@ -143,7 +145,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let mut findings: Vec<_> = tested.iter().flat_map(Tested::reports).collect();
     findings.extend(is_mailed.as_ref().err().map(Finding::from));
-    args.report(&news, &findings, &news.text())?;
+    let empty = || format!("{}\n", Failure::empty());
+    args.report(&news, &findings, if tested.is_empty() { empty() } else { news.text() })?;
     if is_mailed? {
         write(&problems)?;
     }
@@ -208,6 +211,12 @@ fn found(
         }
         problems.insert(one.name.clone(), problem);
     }
+    if tested.iter().any(Tested::is_unread) {
+        // The records of that domain file were not looked up, so that what was wrong with them has not ended.
+        let names: BTreeSet<&String> = tested.iter().map(|one| &one.name).collect();
+        let unknown = before.iter().filter(|(name, _)| !names.contains(name));
+        problems.extend(unknown.map(|(name, problem)| (name.clone(), problem.clone())));
+    }
     problems
 }
 
@@ -222,6 +231,10 @@ fn skipped(
 ) -> Skipped {
     let mut skipped: BTreeMap<PathBuf, BTreeSet<Selector>> = BTreeMap::new();
     for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
+        if one.is_unread() {
+            let file = PathBuf::from(&one.name);
+            skipped.insert(file.clone(), gone::read(&file));
+        }
         let Some(skip) = &one.skip else { continue };
         let problem = problems.get(&one.name);
         // The first run that finds no record does not show for how long it has been missing.
@@ -352,6 +365,15 @@ mod tests {
             known.extend(before.get(&name).map(|problem| problem.gone));
         }
         known
+    }
+
+    #[test]
+    fn a_domain_file_that_cannot_be_read_ends_no_problem() {
+        let tested = [Tested::unreadable("/x.toml".to_owned(), "broken".to_owned())];
+        let before = problems(&[("a", Kind::Unsigned)]);
+        let now = found(&tested, &BTreeMap::new(), &before, UtcTime(5));
+        assert_eq!(now.keys().collect::<Vec<_>>(), ["/x.toml", "a"]);
+        assert_eq!(now.get("a"), before.get("a"));
     }
 
     #[test]

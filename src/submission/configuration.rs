@@ -235,7 +235,7 @@ impl Etc {
 }
 
 /// Whether there is no such file. The name of the file for a domain of 253 bytes is longer than file names can be.
-fn is_absent(error: &io::Error) -> bool {
+pub(crate) fn is_absent(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidFilename)
 }
 

@@ -24,13 +24,24 @@ pub(crate) enum Bad {
     NoKey,
     /// The key is no key.
     Garbage,
+    /// A directory instead of the key.
+    KeyFolder,
+    /// A FIFO instead of the domain file.
+    FileFifo,
+    /// No directory of domain files.
+    NoDomains,
+    /// Keys, and no domain file: a purge of the package.
+    Purged,
     /// A user who may read no key.
     NoPermission,
     /// The DNS server is dead: nothing listens at its port.
     NoDns,
 }
 
-use Bad::{Argument, BrokenFile, BrokenHost, Garbage, NoDns, NoKey, NoPermission, NoTree, Option};
+use Bad::{
+    Argument, BrokenFile, BrokenHost, FileFifo, Garbage, KeyFolder, NoDns, NoDomains, NoKey,
+    NoPermission, NoTree, Option, Purged,
+};
 
 /// A command, what is wrong, the exit code and what is said, on stdout or on stderr. SERVER is a dead one.
 type Case = (&'static str, Bad, i32, &'static str);
@@ -219,6 +230,22 @@ pub(crate) const CASES: &[Case] = &[
     ("watch --server SERVER", Garbage, 71, "s1.private: no private key"),
     ("watch --server SERVER", NoPermission, 77, "permission denied"),
     ("watch --server SERVER", NoDns, 69, "the DNS server SERVER"),
+    ("check", KeyFolder, 1, "s1.private away, and put a file in its place"),
+    ("status", KeyFolder, 1, "s1.private away, and put a file in its place"),
+    ("record sample.com", KeyFolder, 66, "s1.private\": not a regular file"),
+    ("testkey --server SERVER", KeyFolder, 71, "s1.private\": not a regular file"),
+    ("check", FileFifo, 1, "put a file that every user can read in its place"),
+    ("status", FileFifo, 1, "sample.com.toml: not a regular file: the domain is not signed"),
+    ("list", FileFifo, 65, "sample.com.toml\": not a regular file"),
+    ("list", NoDomains, 66, "no domains yet: dkimctl add DOMAIN"),
+    ("testkey --server SERVER", NoDomains, 66, "no domains yet: dkimctl add DOMAIN"),
+    ("watch --server SERVER", NoDomains, 0, "no domains yet: dkimctl add DOMAIN"),
+    ("status", NoDomains, 1, "dkimctl use sample.com s1"),
+    ("status", Purged, 1, "dkimctl use sample.com s1"),
+    ("add sample.com", Purged, 73, "dkimctl use sample.com s1"),
+    ("add x.test --keys a/b", Argument, 64, "--keys \"a/b\": "),
+    ("add x.test --keys shared -s s1._domainkey.x.test", Argument, 64, "the selector is \"s1\""),
+    ("add x.test --keys shared", NoPermission, 77, "permission denied"),
     ("nothing", Argument, 64, "unknown subcommand \"nothing\""),
     ("", Argument, 64, "no subcommand; see dkimctl --help"),
 ];
@@ -253,6 +280,17 @@ fn spoil(stage: &Stage, bad: Bad) {
                 fs::set_permissions(stage.path(folder), fs::Permissions::from_mode(mode)).unwrap();
             }
         }
+        KeyFolder => {
+            fs::remove_file(&key).unwrap();
+            fs::create_dir(&key).unwrap();
+        }
+        FileFifo => {
+            let file = stage.path("etc/domains/sample.com.toml");
+            fs::remove_file(&file).unwrap();
+            nix::unistd::mkfifo(&file, nix::sys::stat::Mode::S_IRUSR).unwrap();
+        }
+        NoDomains => fs::remove_dir_all(stage.path("etc/domains")).unwrap(),
+        Purged => fs::remove_file(stage.path("etc/domains/sample.com.toml")).unwrap(),
         Option | Argument | NoDns => {}
     }
 }

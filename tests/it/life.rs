@@ -1,5 +1,6 @@
 //! The life of a domain: add, use, remove, list, check, enable, disable.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::process::{Command, Output};
 
@@ -307,4 +308,55 @@ fn domains_share_keys_and_have_records_of_their_own() {
         let output = dkimctl(&stage, &["use", "second.test", "s2", "--keys", name]);
         assert_eq!(code(&output), Some(64), "{output:?}");
     }
+}
+
+#[test]
+fn one_command_adds_domains_that_share_a_key() {
+    let stage = Stage::new();
+    let add = |args: &[&str]| {
+        dkimctl(&stage, &[&["add", "--keys", "shared", "-b", "1024"], args].concat())
+    };
+    let names = |folder: &str| {
+        let entries = fs::read_dir(stage.path(&format!("new/keys/{folder}"))).into_iter().flatten();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    // The first one creates the key, and each has a record of its own.
+    let shown = stdout(&add(&["first.test", "second.test", "-s", "s1"]));
+    for domain in ["first.test", "second.test"] {
+        assert_eq!(file(&stage, domain), "selectors = [\"s1\"]\nkeys = \"shared\"\n");
+        assert!(shown.contains(&format!("  name   s1._domainkey.{domain}\n")), "{shown}");
+    }
+    assert_eq!(names(""), ["shared"]);
+    assert_eq!(names("shared"), ["s1.private", "s1.txt"]);
+    // The only key needs no name.
+    let key = fs::read(stage.path("new/keys/shared/s1.private")).unwrap();
+    stdout(&add(&["third.test", "--users", "root"]));
+    let text = "selectors = [\"s1\"]\nkeys = \"shared\"\nusers = [\"root\"]\n";
+    assert_eq!(file(&stage, "third.test"), text);
+    assert_eq!(fs::read(stage.path("new/keys/shared/s1.private")).unwrap(), key);
+    let all = stdout(&dkimctl(&stage, &["record", "--all", "--format", "plain"]));
+    let values: BTreeSet<_> = all.lines().map(|line| line.split_once('\t').unwrap().1).collect();
+    assert_eq!((all.lines().count(), values.len()), (3, 1), "{all}");
+    // A domain that shares its key gets another one in the same place; it signs once it is named.
+    let shown = stdout(&dkimctl(&stage, &["add", "first.test", "-s", "s2", "-b", "1024"]));
+    assert!(shown.contains("dkimctl use first.test s2 --keys shared, once DNS has"), "{shown}");
+    stdout(&dkimctl(&stage, &["use", "first.test", "s2", "--keys", "shared"]));
+    assert_eq!(names(""), ["shared"]);
+    // Of several keys one is named; what is refused changes nothing.
+    stage.write("new/keys/shared/bad.private", "nothing\n");
+    for (args, expected, says) in [
+        (&["fourth.test"][..], 64, "choose one of bad, s1, s2 with -s"),
+        (&["fourth.test", "-s", "bad"], 65, "bad.private: no private key"),
+        (&["fourth.test", "-s", "s1", "--users", "nobody-at-all"], 67, "nobody-at-all"),
+        (&["third.test", "-s", "s2", "--users", "root"], 73, "exists already"),
+    ] {
+        let output = add(args);
+        assert_eq!(code(&output), Some(expected), "{output:?}");
+        assert!(stderr(&output).contains(says), "{output:?}");
+    }
+    assert!(!stage.path("new/domains/fourth.test.toml").exists());
+    assert_eq!(file(&stage, "third.test"), text);
 }

@@ -25,6 +25,8 @@ mod bench;
 mod callers;
 /// In the sandbox: no system call is made without a reason.
 mod calls;
+/// In the sandbox: what dkimctl prints on a terminal.
+mod color;
 /// No input costs more time than its size accounts for, or more memory than any other.
 mod cost;
 /// In the sandbox: what a real Postfix did to a signed message is found out.

@@ -171,6 +171,32 @@ fn a_domain_is_signed_once_its_record_is_published_and_not_before() {
 
 #[test]
 #[ignore = "needs root"]
+fn domains_that_share_a_key_wait_each_for_its_own_record() {
+    let zones = [("b.test".to_owned(), ""), ("c.test".to_owned(), "")];
+    let sandbox = &sandbox_with_zones("updates", &zones);
+    publishes(sandbox);
+    sandbox.root("cp /etc/dkim.tsig /etc/good; sed -i s/c2Ft/AAAA/ /etc/dkim.tsig");
+    let shown = run(sandbox, "dkimctl add b.test c.test --keys shared -s s9");
+    assert!(shown.ends_with("code 69\n"), "{shown}");
+    let status = run(sandbox, "dkimctl status b.test");
+    assert!(status.contains("b.test\ts9\tpending\t"), "{status}");
+    let step = "dkimctl add b.test -s s9, which continues";
+    assert!(status.contains(step) && status.ends_with("code 1\n"), "{status}");
+    // A directory of its own, of earlier keys, does not hide the one that it shares.
+    sandbox.root("mkdir /etc/sendmail-dkim/keys/b.test /etc/sendmail-dkim/keys/c.test");
+    sandbox.root("cp /etc/good /etc/dkim.tsig");
+    let shown = run(sandbox, "dkimctl add b.test -s s9");
+    assert!(shown.contains("Nothing is left to do.") && shown.ends_with("code 0\n"), "{shown}");
+    let shown = run(sandbox, "dkimctl rotate --all --older 180d");
+    assert!(shown.contains("c.test: s9 signs from now on\n"), "{shown}");
+    assert_eq!(["b.test", "c.test"].map(|domain| signed_by(sandbox, domain)), ["s9", "s9"]);
+    // A key that is shared is not replaced, and that is no failure.
+    let shown = run(sandbox, "dkimctl rotate --all");
+    assert!(shown.ends_with("code 0\n") && !shown.contains("pending"), "{shown}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn what_is_removed_is_taken_out_of_dns_or_revoked() {
     let zones = [("a.test".to_owned(), "")];
     let sandbox = &sandbox_with_zones("updates", &zones);

@@ -150,6 +150,18 @@ fn a_key_whose_record_is_gone_from_all_servers_stops_signing_and_comes_back() {
     assert!(watch("").0.starts_with("Still there:\n"));
     watch("--server 127.0.0.9");
     assert_eq!(outcome(&sandbox, "gone.test"), GONE);
+    // Nor does a domain file with an error.
+    let file = "/etc/sendmail-dkim/domains/gone.test.toml";
+    sandbox.root(&format!("echo 'x = 1' >>{file}"));
+    let (shown, _) = watch("");
+    assert!(
+        shown.contains("New problems:\n  /etc/sendmail-dkim/domains/gone.test.toml: "),
+        "{shown}"
+    );
+    assert!(!shown.contains("Ended:\n  s1._domainkey.gone.test"), "{shown}");
+    sandbox.root(&format!("sed -i '$d' {file}"));
+    assert_eq!(outcome(&sandbox, "gone.test"), GONE);
+    watch("");
     // With the setting off it signs at once; and by itself when the record is back.
     sandbox.root("echo 'on_missing_record = \"sign\"' >>/etc/sendmail-dkim/domains/two.test.toml");
     watch("");

@@ -114,12 +114,17 @@ fn usable<T>(
     let breach = judge(path, rule).filter(|_| is_there);
     let is_taken = breach.is_none();
     findings.extend(breach);
-    let wrong = |error| {
+    let wrong = |error: FileError<ConfigError>| {
         let (consequence, remedy) = match error {
-            FileError::Unreadable(_) => {
-                ("", "dkimctl setup, or write the file; see sendmail-dkim.toml(5)")
-            }
             FileError::Invalid(_) => (consequence, "fix this line; see sendmail-dkim.toml(5)"),
+            // Of the domain files, only those that exist are read.
+            FileError::Unreadable(_) if path.symlink_metadata().is_err() => {
+                (consequence, "dkimctl setup, or write the file; see sendmail-dkim.toml(5)")
+            }
+            FileError::Unreadable(_) => (
+                consequence,
+                "put a file that every user can read in its place; see sendmail-dkim.toml(5)",
+            ),
         };
         let evidence = format!("{}: {error}{consequence}", path.display());
         findings.push(Finding::error("configuration", evidence, remedy));

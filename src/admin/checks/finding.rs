@@ -4,9 +4,9 @@ use std::path::PathBuf;
 
 use serde::{Serialize, Serializer};
 
-use crate::admin::output::Failure;
+use crate::admin::output::{Failure, Tone};
 use crate::admin::store::Readers;
-use crate::dkim::Domain;
+use crate::dkim::{Domain, Selector};
 
 /// The severity of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -18,6 +18,17 @@ pub(crate) enum Severity {
     Warning,
     /// Mail is sent unsigned or with a broken signature, or is lost.
     Error,
+}
+
+impl Severity {
+    /// None for a remark.
+    pub(crate) fn tone(self) -> Option<Tone> {
+        match self {
+            Self::Info => None,
+            Self::Warning => Some(Tone::Caution),
+            Self::Error => Some(Tone::Bad),
+        }
+    }
 }
 
 /// One problem, or a step that is left. Every subcommand reports problems in this form.
@@ -88,6 +99,15 @@ impl Finding {
         let remedy =
             format!("publish the record (dkimctl record {domain}), then dkimctl testkey {domain}");
         Self::warning("record", evidence, remedy).about(name)
+    }
+
+    /// The record `name` of the first key of a domain is to be published before the domain is signed.
+    pub(crate) fn waiting(name: &str, domain: &Domain, selector: &Selector) -> Self {
+        let evidence = format!("{name} is not published yet, so {domain} is not signed");
+        let remedy = format!(
+            "dkimctl add {domain} -s {selector}, which continues; the timer of dkimctl rotate does, too"
+        );
+        Self::warning("waiting", evidence, remedy).about(name)
     }
 
     /// Names what it is about.

@@ -44,7 +44,7 @@ pub(crate) fn findings(host: Option<&Host>, postfix: Option<&Postfix>) -> Vec<Fi
 /// Reports what keeps all mail of the host from being signed.
 pub(crate) fn obstacles(host: Option<&Host>) -> Vec<Finding> {
     let choice = installed().and_then(|(_, wrapper)| is_sendmail(&wrapper));
-    choice.into_iter().chain(before_choice(host)).collect()
+    before_choice(host).into_iter().chain(choice).collect()
 }
 
 /// Whether programs that send mail call the wrapper.

@@ -10,7 +10,7 @@ use crate::admin::parallel;
 use crate::admin::store::Readers;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::{KeyFiles, KeyFolder, RSA_BITS, is_weak};
-use crate::admin::store::rights::{Step, Tree};
+use crate::admin::store::rights::{Step, Tree, Wrong};
 use crate::admin::store::{gone, waiting};
 use crate::config::OnMissingRecord;
 use crate::dkim::{Domain, Selector};
@@ -103,7 +103,7 @@ fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
                 "{domain} is listed in also_sign_as, but {} names no keys of it",
                 file.display()
             ),
-            format!("dkimctl genkey -d {domain} -s SELECTOR, or remove it from `also_sign_as`"),
+            format!("dkimctl add {domain}, or remove it from `also_sign_as`"),
         )
     });
     found.collect()
@@ -156,16 +156,20 @@ pub(crate) fn key(
             // Never suggest a new key with the same name: the old record may still be in a cache.
             Ok(_) => format!("restore the key from a backup; or {}", replace(config)),
             Err(_) => match config.domain() {
-                Some(domain) => format!(
-                    "dkimctl genkey -d {domain} -s {selector}, or remove it from `selectors`"
-                ),
-                None => "copy the key there, or remove it from `selectors`".to_owned(),
+                Some(domain) if config.file.keys.is_none() => {
+                    format!("dkimctl add {domain} -s {selector}, or remove it from `selectors`")
+                }
+                Some(_) | None => "copy the key there, or remove it from `selectors`".to_owned(),
             },
         };
         let evidence = format!("{shown} does not exist: {}", lost(config));
         return vec![Finding::error("key", evidence, remedy)];
     };
+    let is_file = found.wrong != Some(Wrong::Kind);
     let mut findings: Vec<Finding> = step(found).into_iter().collect();
+    if !is_file {
+        return findings;
+    }
     match files.size(config.file.signing.minimum_key_bits, proof == Proof::Whole) {
         Ok((algorithm, bits)) if is_weak(algorithm, bits) => findings.push(Finding::warning(
             "key_size",

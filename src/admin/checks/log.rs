@@ -50,7 +50,13 @@ pub(crate) fn last_signed() -> Result<Option<String>, String> {
             return Ok(Some(line.trim().to_owned()));
         }
     }
-    if is_read { Ok(None) } else { Err(format!("none of {} can be read", FILES.join(", "))) }
+    if is_read {
+        return Ok(None);
+    }
+    Err(format!(
+        "not known: cannot read {}; see dkimctl log, which reads the journal",
+        FILES.join(" or ")
+    ))
 }
 
 fn tail(path: &Path) -> std::io::Result<String> {

@@ -10,7 +10,8 @@ use crate::submission::configuration::FOLDER;
 
 /// Whether an installed wrapper reads this configuration directory.
 pub(crate) fn is_installed(etc: &Path) -> bool {
-    fs::canonicalize(etc).is_ok_and(|etc| etc == Path::new(FOLDER))
+    let folder = Path::new(FOLDER);
+    etc == folder || fs::canonicalize(etc).is_ok_and(|etc| etc == folder)
 }
 
 /// The steps that are missing according to the files of this host. Checks the domain files that `asked` selects by their names
@@ -18,9 +19,13 @@ pub(crate) fn is_installed(etc: &Path) -> bool {
 pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Finding> {
     let mut findings = Vec::new();
     let configuration = Configuration::read(etc, asked, &mut findings);
-    findings.extend(keys::findings(etc, &configuration));
-    if is_installed(etc) {
+    let is_installed = is_installed(etc);
+    if is_installed {
+        // The group first: commands that give it the keys need it.
         findings.extend(install::obstacles(configuration.host.as_ref()));
+    }
+    findings.extend(keys::findings(etc, &configuration));
+    if is_installed {
         return steps(findings);
     }
     let elsewhere = Finding::warning(

@@ -295,9 +295,7 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
         format!(
             "{place}: mail From bare addresses (as from cron) gets a domain without a domain file"
         ),
-        format!(
-            "dkimctl genkey -d {origin} -s SELECTOR, or set myorigin to a domain that is signed"
-        ),
+        format!("dkimctl add {origin}, or set myorigin to a domain that is signed"),
     ))
 }
 

@@ -120,7 +120,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             }
         }
     }
-    args.report(&report.json(), &report.findings(), &report.text(is_dry))?;
+    args.report(&report.json(), &report.findings(), report.text(is_dry))?;
     Ok(ExitCode::from(report.code))
 }
 

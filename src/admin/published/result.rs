@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::Serialize;
 
 use crate::admin::checks::finding::{Finding, Severity};
+use crate::admin::output::{Text, Tone};
 use crate::dkim::Selector;
 
 /// The result for one key and its exit code, from best to worst.
@@ -117,31 +118,41 @@ impl Tested {
         !self.is_unanswered() && matches!(self.outcome, Outcome::Wrong | Outcome::Unavailable)
     }
 
-    pub(super) fn unreadable(name: String, why: String) -> Self {
+    /// Whether it is a domain file that cannot be read, so that its records were not looked up.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.outcome == Outcome::Unreadable && self.domain.is_none()
+    }
+
+    pub(crate) fn unreadable(name: String, why: String) -> Self {
         Self::new(name, Outcome::Unreadable, vec![Finding::error("unreadable", why, "")])
     }
 }
 
 /// One line for each key, followed by a line for each finding. A failed lookup takes a single line, because there may be
 /// thousands.
-pub(crate) fn text(tested: &[Tested]) -> String {
-    let mut text = String::new();
+pub(crate) fn text(tested: &[Tested]) -> Text {
+    let mut text = Text::default();
     for one in tested {
         let at = one.server.as_ref().map(|server| format!(" at {server}")).unwrap_or_default();
         let dnssec = one.dnssec.map(|dnssec| format!(" (DNSSEC: {dnssec})")).unwrap_or_default();
-        text.push_str(&format!("{}{at}: {}{dnssec}", one.name, one.outcome));
+        let tone = if one.outcome == Outcome::Ok { Tone::Good } else { Tone::Bad };
+        text.push(format!("{}{at}: ", one.name));
+        text.push(Text::toned(tone, &one.outcome.to_string()));
+        text.push(dnssec);
         if let [Finding { code: LOOKUP, evidence, .. }] = one.findings.as_slice() {
-            text.push_str(&format!(": {evidence}\n"));
+            text.push(format!(": {evidence}\n"));
             continue;
         }
-        text.push('\n');
+        text.push("\n");
         for finding in &one.findings {
             let word = match finding.severity {
                 Severity::Info => "note",
                 Severity::Warning => "warning",
                 Severity::Error => "error",
             };
-            text.push_str(&format!("  {word}: {}\n", finding.evidence));
+            text.push("  ");
+            text.push(Text::toned(finding.severity.tone(), word));
+            text.push(format!(": {}\n", finding.evidence));
         }
     }
     text

@@ -87,7 +87,7 @@ pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
         text.push_str(&format!("next: dkimctl setup {option} --yes applies this\n"));
     }
     let shown = Shown { applied: is_applied, changes: &changes };
-    args.report(&shown, &remarks("note", &plan.notes), &text)
+    args.report(&shown, &remarks("note", &plan.notes), text)
 }
 
 impl Plan {

@@ -50,7 +50,7 @@ fn show(args: &Args, path: &Path, before: &str, file: &Editing) -> Result<ExitCo
         text.push_str(&format!("note: {note}\n"));
     }
     let shown = Shown { file: path, dry_run: is_dry, keys: &file.outcomes };
-    args.report(&shown, &remarks("note", notes), &text)
+    args.report(&shown, &remarks("note", notes), text)
 }
 
 #[derive(Serialize)]

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::admin::checks::finding::Finding;
+use crate::admin::checks::finding::{Finding, Severity};
 use crate::admin::checks::keys::{self, Proof};
-use crate::admin::output::Failure;
+use crate::admin::output::{Failure, Text, Tone};
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rights::Tree;
@@ -17,6 +17,11 @@ use crate::admin::store::time::UtcTime;
 use crate::admin::store::waiting;
 use crate::config::DEFAULT;
 use crate::dkim::{Domain, PublicKey, Record, Selector};
+
+/// The key signs once its record is published.
+const PENDING: &str = "pending";
+/// No domain file names the key.
+const UNUSED: &str = "unused";
 
 /// One key.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -92,11 +97,14 @@ impl Work<'_> {
                 (true, true, _) if is_gone => "gone",
                 (true, true, _) => "broken",
                 (false, _, Some(stage)) => stage,
-                (false, _, None) if waits => "pending",
-                (false, _, None) => "unused",
+                (false, _, None) if waits => PENDING,
+                (false, _, None) => UNUSED,
             };
             let name = selector.record_name(&folder.domain);
             row.sight(self.seen.of(&name), &name, &folder.domain);
+            if row.state == PENDING && row.stage.is_none() {
+                row.found.push(Finding::waiting(&name, &folder.domain, selector));
+            }
             row.wrong = row.found.iter().map(|finding| finding.code).collect();
             row
         };
@@ -151,8 +159,20 @@ impl Row {
         self.found.push(Finding::record(name, domain, self.seen.as_deref()));
     }
 
+    /// What is missing if no domain file names any key.
+    pub(super) fn unnamed(&self) -> Option<Finding> {
+        let Self { domain, selector, .. } = self;
+        let evidence = format!("{domain} has keys, but no domain file: no mail is signed");
+        let step =
+            Finding::error("unused_keys", evidence, format!("dkimctl use {domain} {selector}"));
+        self.stage.is_none().then_some(step).filter(|_| self.state == UNUSED)
+    }
+
     /// The columns of the table.
-    pub(super) fn columns(&self) -> Vec<String> {
+    pub(super) fn columns(&self) -> Vec<Text> {
+        let worst = self.found.iter().map(|finding| finding.severity).max();
+        let good = self.signing.then_some(Tone::Good);
+        let state = Text::toned(worst.map_or(good, Severity::tone), self.state);
         let kind = self.key_type.zip(self.bits).map(|(kind, bits)| format!("{kind} {bits}"));
         let made = self.made.as_ref().map(|made| format!("made {made}"));
         let seen = match &self.seen {
@@ -164,13 +184,13 @@ impl Row {
         let what = if self.state == "settling" { "signs from" } else { "stays published until" };
         notes.extend(self.until.as_ref().map(|until| format!("{what} {until}")));
         vec![
-            self.domain.clone(),
-            self.selector.clone(),
-            self.state.to_owned(),
-            kind.unwrap_or_else(|| "-".to_owned()),
-            made.unwrap_or_else(|| "-".to_owned()),
-            seen,
-            notes.join(", "),
+            self.domain.as_str().into(),
+            self.selector.as_str().into(),
+            state,
+            kind.unwrap_or_else(|| "-".to_owned()).into(),
+            made.unwrap_or_else(|| "-".to_owned()).into(),
+            seen.into(),
+            notes.join(", ").into(),
         ]
     }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::fmt::Display;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::error::FileError;
@@ -61,13 +62,16 @@ pub(crate) fn file(etc: &Path, name: impl Display) -> PathBuf {
     etc.join("domains").join(format!("{name}.toml"))
 }
 
-/// The paths of all domain files of a tree, in the order of their names.
+/// The paths of all domain files of a tree, in the order of their names. A tree without their directory has none.
 ///
 /// # Errors
-/// The directory cannot be read.
+/// The directory cannot be read, or there is no tree.
 pub(crate) fn paths(etc: &Path) -> Result<Vec<PathBuf>, Failure> {
     let folder = etc.join("domains");
-    let names = input::names(&folder).map_err(|error| Failure::reading(&folder, &error))?;
+    let names = match input::names(&folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound && etc.exists() => Vec::new(),
+        names => names.map_err(|error| Failure::reading(&folder, &error))?,
+    };
     let paths = names.into_iter().map(|name| folder.join(name));
     Ok(paths.filter(|path| path.extension().is_some_and(|kind| kind == "toml")).collect())
 }

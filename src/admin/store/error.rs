@@ -7,6 +7,7 @@ use std::path::Path;
 
 use crate::admin::output::Failure;
 use crate::report::{chain, plain};
+use crate::submission::configuration::is_absent;
 
 /// A file that cannot be used. The administrator causes this error.
 #[derive(Debug)]
@@ -20,7 +21,7 @@ pub(crate) enum FileError<E> {
 impl<E: Error> FileError<E> {
     /// Whether the file does not exist.
     pub(crate) fn is_missing(&self) -> bool {
-        matches!(self, Self::Unreadable(error) if error.kind() == io::ErrorKind::NotFound)
+        matches!(self, Self::Unreadable(error) if is_absent(error))
     }
 
     /// The failure for the file at `path`.

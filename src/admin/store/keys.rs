@@ -1,6 +1,6 @@
 //! Keys and records on the disk.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,6 +11,7 @@ use super::domains;
 use super::domains::DomainConfig;
 use super::error::FileError;
 use super::time::UtcTime;
+use super::waiting;
 use crate::admin::input;
 use crate::admin::output::{Failure, warn};
 use crate::config::DEFAULT;
@@ -234,6 +235,12 @@ impl KeyFolder {
         }
     }
 
+    /// The directory `keys/NAME`, where a domain signs with one key.
+    pub(crate) fn named(etc: &Path, domain: Domain, name: &str, selector: &Selector) -> Self {
+        let shared = Some(BTreeSet::from([selector.clone()]));
+        Self { domain, path: etc.join("keys").join(name), shared }
+    }
+
     /// Whether other domains may sign with the keys, too.
     pub(crate) fn is_shared(&self) -> bool {
         self.shared.is_some()
@@ -244,16 +251,21 @@ impl KeyFolder {
         self.path.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// The directories of all domains that have keys.
+    /// The directories of all domains that have keys, or wait for a record of a key that they share.
     fn all(etc: &Path) -> Result<Vec<Self>, Failure> {
         let keys = etc.join("keys");
+        let waiting = waiting::domains(etc).into_iter().filter_map(|domain| {
+            let config = waiting::read(etc, &domain).ok()??;
+            config.file.keys.is_some().then_some((domain, config))
+        });
+        let waiting: BTreeMap<Domain, DomainConfig> = waiting.collect();
         let folder = |name: String| {
             // `default` is not a domain.
             let domain = Domain::parse(&name).ok().filter(|domain| domain.as_str() == name)?;
             let path = keys.join(&name);
             // Nor is the name of a directory that domains share, unless there is a domain file of that name.
             let is_domain = name.contains('.') || domains::file(etc, &name).exists();
-            if name == DEFAULT || !is_domain {
+            if name == DEFAULT || !is_domain || waiting.contains_key(&domain) {
                 return None;
             }
             is_folder(&path).map(|is| is.then(|| Self::new(etc, domain))).transpose()
@@ -262,7 +274,10 @@ impl KeyFolder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             names => names.map_err(|error| Failure::reading(&keys, &error))?,
         };
-        names.into_iter().filter_map(folder).collect()
+        let own = names.into_iter().filter_map(folder);
+        let shared =
+            waiting.iter().map(|(domain, config)| Ok(Self::of_file(etc, domain.clone(), config)));
+        own.chain(shared).collect()
     }
 
     /// The directories of these domains, or of all domains that have keys if the list is empty.
@@ -294,7 +309,10 @@ impl KeyFolder {
             let read = DomainConfig::read(&path, &domains::inherited(etc)?);
             read.map_err(|error| error.at(&path))
         });
-        let config = config.transpose()?;
+        let config = match config.transpose()? {
+            None => waiting::read(etc, domain)?,
+            config => config,
+        };
         let folder = Self::of_own(etc, domain, config.as_ref());
         if is_folder(&folder.path)? {
             return Ok(folder);

@@ -20,10 +20,19 @@ pub(crate) struct Step {
     pub(crate) is_closed: bool,
     /// Whether its owner is one of those allowed. If another user created it, the administrator must check it first.
     pub(crate) is_owned: bool,
+    /// What is wrong with it, if anything.
+    pub(crate) wrong: Option<Wrong>,
     /// What is expected, and its mode.
     expected: (&'static str, u32),
-    is_right: bool,
     rights: Rights,
+}
+
+/// What is wrong with a component of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wrong {
+    /// A directory is expected and it is a file, or the other way round; or it is a link.
+    Kind,
+    Permissions,
 }
 
 /// What all steps below a directory of keys are compared with.
@@ -91,7 +100,11 @@ impl<'a> Tree<'a> {
             is_closed: rights.mode & for_group == 0,
             is_owned: self.rule.judge(Rights { mode: 0, ..rights }).is_ok() && is_kind,
             expected: if is_folder { ("a directory", 0o750) } else { ("a file", 0o640) },
-            is_right: is_kind && is_group && rights.mode & needed != 0 && judged.is_ok(),
+            wrong: match is_group && rights.mode & needed != 0 && judged.is_ok() {
+                _ if !is_kind => Some(Wrong::Kind),
+                false => Some(Wrong::Permissions),
+                true => None,
+            },
             rights,
         })
     }
@@ -107,12 +120,15 @@ impl Step {
     /// The expected permissions, if they differ.
     pub(crate) fn wanted(&self) -> Option<String> {
         let (what, mode) = self.expected;
-        (!self.is_right).then(|| format!("{what}, {mode:04o} root:{GROUP}"))
+        self.wrong.map(|_| format!("{what}, {mode:04o} root:{GROUP}"))
     }
 
     /// The commands that fix the permissions.
     pub(crate) fn remedy(&self) -> String {
-        let (shown, (_, mode)) = (self.path.display(), self.expected);
+        let (shown, (what, mode)) = (self.path.display(), self.expected);
+        if self.wrong == Some(Wrong::Kind) {
+            return format!("move {shown} away, and put {what} in its place");
+        }
         format!("chown root:{GROUP} {shown}; chmod {mode:04o} {shown}")
     }
 }

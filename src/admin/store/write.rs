@@ -16,10 +16,11 @@ use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
 use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
+use super::domains::DomainConfig;
 use super::folder::{Access, Folder, QUIETLY, Readers, is, of_another_kind, refuse, rights};
 use super::rights::GROUP;
+use super::waiting;
 use crate::admin::output::{Failure, warn};
-use crate::dkim::Domain;
 
 /// A file to create below the folder of the store.
 pub(crate) struct NewFile<'a> {
@@ -86,8 +87,8 @@ impl Store {
         above.make(&name, &self.access, readers).map(drop)
     }
 
-    /// Creates the folder of a domain's keys.
-    pub(crate) fn keys_folder(&self, domain: &Domain) -> Result<(), Failure> {
+    /// Creates a folder of keys: that of a domain, or one that domains share.
+    pub(crate) fn keys_folder(&self, name: &str) -> Result<(), Failure> {
         if geteuid().is_root() && self.access.group.is_none() {
             warn(format_args!(
                 "there is no group {GROUP}; the wrapper will not be able to read the key"
@@ -95,7 +96,7 @@ impl Store {
         }
         let keys = self.top.path.join("keys");
         self.folder(&keys, Readers::Group)?;
-        self.folder(&keys.join(domain.as_str()), Readers::Group)
+        self.folder(&keys.join(name), Readers::Group)
     }
 
     /// Gives the keys to the group that reads them, if the folder of all keys has another group: because a package has just
@@ -167,6 +168,17 @@ impl Store {
         }
     }
 
+    /// Makes a waiting file the domain file, so that the domain is signed. An error if another user could have written the file, or
+    /// the domain has a domain file already.
+    pub(crate) fn activate(&self, etc: &Path, config: &DomainConfig) -> Result<(), Failure> {
+        let Some(domain) = &config.name else { return Ok(()) };
+        let waiting = waiting::path(etc, domain);
+        self.replaceable(&waiting)?;
+        let (path, text) = (config.path.as_path(), config.text.as_bytes());
+        self.files(&[NewFile { path, text, readers: Readers::All }])?;
+        self.remove(&waiting)
+    }
+
     /// Removes a file from the tree, if it exists.
     pub(crate) fn remove(&self, path: &Path) -> Result<(), Failure> {
         let (folder, name) = self.place(path)?;
@@ -193,6 +205,13 @@ impl Store {
     pub(crate) fn lock(&self, path: &Path) -> Result<Option<Flock<File>>, Failure> {
         let (above, name) = self.place(path)?;
         Ok(Flock::lock(above.enter(&name)?.file, FlockArg::LockExclusiveNonblock).ok())
+    }
+
+    /// The same, but waits until no other run holds the lock.
+    pub(crate) fn wait_for_lock(&self, path: &Path) -> Result<Flock<File>, Failure> {
+        let (above, name) = self.place(path)?;
+        let locked = Flock::lock(above.enter(&name)?.file, FlockArg::LockExclusive);
+        locked.map_err(|(_, error)| Failure::changing(path, &error.into()))
     }
 
     /// The folder of a file, opened component by component, and the name of the file.
