@@ -1,7 +1,7 @@
 //! Publishes records with the command in config.toml or with nsupdate(1).
 
 use std::fmt;
-use std::io::{Read as _, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -19,7 +19,7 @@ use super::format::{Format, TxtRecord};
 use super::output::Failure;
 use crate::config::Publish;
 use crate::report::plain;
-use crate::submission::configuration::Etc;
+use crate::submission::configuration::{Etc, Fault};
 
 /// The change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,11 +67,19 @@ impl Publisher {
     /// administrator publishes records.
     pub(super) fn of(etc: &Path) -> Result<Option<Self>, Failure> {
         // Without config.toml nothing is set; doctor reports its errors.
-        if !etc.join("config.toml").exists() {
+        let path = etc.join("config.toml");
+        if path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let host = Etc::at(etc.to_owned()).host();
-        let host = host.map_err(|broken| Failure::data(crate::report::chain(&broken.error)))?;
+        let host = Etc::at(etc.to_owned()).host().map_err(|broken| match &broken.error.fault {
+            Fault::Unreadable(error) => Failure::reading(&path, error),
+            Fault::NotAFile
+            | Fault::Untrusted(_)
+            | Fault::TooLarge(_)
+            | Fault::Wrong(_)
+            | Fault::Key(_)
+            | Fault::NotItsOwn => Failure::data(crate::report::chain(&broken.error)),
+        })?;
         Ok(host.publish.map(Self::new))
     }
 
@@ -195,7 +203,7 @@ fn variables(change: Change, record: &TxtRecord) -> [(&'static str, &str); 5] {
 /// Runs a command in its own process group, so that its children can be killed with it.
 fn run(mut command: Command, input: String, patience: Duration) -> Result<(), Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let failed = |error: &std::io::Error| Ended::Failed(format!("cannot be run: {}", plain(error)));
+    let failed = |error: &io::Error| Ended::Failed(format!("cannot be run: {}", plain(error)));
     let mut child = command.spawn().map_err(|error| failed(&error))?;
     let deadline = Instant::now().checked_add(patience);
     if let Some(mut stdin) = child.stdin.take() {
@@ -208,7 +216,7 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
             let mut stderr = stderr.take(MOST_SHOWN);
             drop(stderr.read_to_end(&mut said));
             // Read the rest, so that the command does not block.
-            drop(std::io::copy(&mut stderr.into_inner(), &mut std::io::sink()));
+            drop(io::copy(&mut stderr.into_inner(), &mut io::sink()));
             said
         })
     });
@@ -231,7 +239,7 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
 }
 
 /// Waits for a command. `None` if it does not end in time.
-fn wait(child: &mut Child, deadline: Option<Instant>) -> std::io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<Option<ExitStatus>> {
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
