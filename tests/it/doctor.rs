@@ -435,3 +435,28 @@ fn keys_without_a_domain_file_and_a_key_without_a_file_have_remedies_that_work()
     sandbox.root(&format!("dkimctl use sample.com {}", made[0]["selector"].as_str().unwrap()));
     assert_eq!(found(&sandbox), []);
 }
+
+/// A host with SELinux, and stand-ins for the programs that know labels: the file /tmp/mislabeled stands for a wrong label.
+const SELINUX: &str = "
+mkdir -p /sys/fs/selinux; echo 1 >/sys/fs/selinux/enforce; mkdir /opt/selinux
+cat >/opt/selinux/restorecon <<'END'
+#!/bin/sh
+key=/etc/sendmail-dkim/keys/sample.com/s1.private
+types='from unconfined_u:object_r:user_home_t:s0 to system_u:object_r:etc_t:s0'
+[ \"$*\" != '-nRv /etc/sendmail-dkim/keys' ] || { [ ! -e /tmp/mislabeled ] || echo \"Would relabel $key $types\"; }
+[ \"$*\" != '-R /etc/sendmail-dkim/keys' ] || rm /tmp/mislabeled
+END
+printf '#!/bin/sh\necho system_u:object_r:sendmail_exec_t:s0\n' >/opt/selinux/stat
+chmod 755 /opt/selinux/*; mv /opt/selinux/* /usr/sbin";
+
+#[test]
+#[ignore = "needs root"]
+fn keys_with_a_wrong_label_are_found_and_relabeled() {
+    let sandbox = clean("doctor");
+    sandbox.root(SELINUX);
+    assert_eq!(found(&sandbox), []);
+    sandbox.root("touch /tmp/mislabeled");
+    assert_eq!(found(&sandbox), [("selinux_keys".to_owned(), "warning".to_owned())]);
+    let shown = sandbox.root("dkimctl doctor --offline --fix");
+    assert_eq!(shown, "restorecon -R /etc/sendmail-dkim/keys\nnothing found\n");
+}
