@@ -1,7 +1,7 @@
 //! Finds changes to a signed header: each known change of a hop is undone, and if the signature verifies then, that change was
 //! made. Pure.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use super::finding::Finding;
 use super::header_edits::{Edit, edits};
@@ -47,13 +47,17 @@ pub(super) fn find(
         return made.into_iter().map(|edit| edit.finding.clone()).collect();
     }
     let mut hints = copied(others, field);
-    if hints.is_empty() {
-        hints = missing(claims, others);
+    let signed = signed_fields(claims, others);
+    let missing: Vec<_> =
+        signed.iter().filter(|(_, there)| *there == 0).map(|(name, _)| *name).collect();
+    if hints.is_empty() && !missing.is_empty() {
+        let message = format!("h= names fields that are missing: {}", missing.join(", "));
+        hints.push(Finding::hint("missing", message));
     }
     let or_key = if made == Some(true) { "" } else { ", or another key made the signature" };
     let message = format!(
         "no known kind of change was found; one of these fields was changed{or_key}: {}",
-        claims.signed.iter().map(FieldName::as_str).collect::<Vec<_>>().join(", ")
+        signed.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(", ")
     );
     hints.push(Finding::hint("unknown", message));
     hints
@@ -94,15 +98,27 @@ fn copied(others: &Header, field: &Field) -> Vec<Finding> {
         .collect()
 }
 
-/// Names in h= without a field: their absence was signed, or they were removed.
-fn missing(claims: &Claims, others: &Header) -> Vec<Finding> {
+/// The names in h= of fields that were there, each once, with how many there are now. A signer that names From twice signs that
+/// no further field is added; then a name without a field only counts if it is named twice, too.
+fn signed_fields<'a>(claims: &'a Claims, others: &Header) -> Vec<(&'a str, usize)> {
     let lower = |name: &[u8]| name.to_ascii_lowercase();
-    let mut known: BTreeSet<_> = others.fields().iter().map(|field| lower(field.name())).collect();
-    let names = claims.signed.iter().map(FieldName::as_str);
-    let names: Vec<&str> = names.filter(|name| known.insert(lower(name.as_bytes()))).collect();
-    if names.is_empty() {
-        return Vec::new();
+    let (mut named, mut there) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
+    for name in &claims.signed {
+        let count = named.entry(lower(name.as_str().as_bytes())).or_default();
+        *count = count.saturating_add(1);
     }
-    let names = names.join(", ");
-    vec![Finding::hint("missing", format!("h= names fields that are missing: {names}"))]
+    for field in others.fields() {
+        let count = there.entry(lower(field.name())).or_default();
+        *count = count.saturating_add(1);
+    }
+    let there = |name: &[u8]| there.get(name).copied().unwrap_or_default();
+    let is_oversigned = |(name, count): (&Vec<u8>, &usize)| (1..*count).contains(&there(name));
+    let least = if named.iter().any(is_oversigned) { 2 } else { 1 };
+    let names = claims.signed.iter().map(FieldName::as_str);
+    let fields = names.filter_map(|name| {
+        let key = lower(name.as_bytes());
+        let (named, there) = (named.remove(&key)?, there(&key));
+        (there > 0 || named >= least).then_some((name, there))
+    });
+    fields.collect()
 }

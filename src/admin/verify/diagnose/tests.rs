@@ -87,6 +87,20 @@ fn what_was_added_to_the_body_is_named() {
 }
 
 #[test]
+fn a_field_that_was_never_there_is_no_hint() {
+    let texts = |message: &str| said(message).1.into_iter().map(|one| one.text).collect::<Vec<_>>();
+    let changed = signed(MESSAGE, "relaxed/relaxed").replace("Hello, you", "Bye");
+    let fields = "From, To, Subject, MIME-Version, Content-Transfer-Encoding";
+    let one_of = "no known kind of change was found; one of these fields was changed: ";
+    assert_eq!(texts(&changed), [format!("{one_of}{fields}")]);
+    // h= names Reply-To twice, so there was one.
+    let message = signed(&format!("Reply-To: a@x.test\r\n{MESSAGE}"), "relaxed/relaxed");
+    let removed = message.replace("Reply-To: a@x.test\r\n", "");
+    let missing = "h= names fields that are missing: Reply-To".to_owned();
+    assert_eq!(texts(&removed), [missing, format!("{one_of}{fields}, Reply-To")]);
+}
+
+#[test]
 fn a_footer_within_a_multipart_is_named() {
     let message = "From: a@x.test\r\nMIME-Version: 1.0\r\n\
         Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n\r\n--b--\r\n";
