@@ -35,7 +35,7 @@ mod tests {
             value: String::new(),
             place: String::new(),
         };
-        clients(&Table { kind: Kind::Pattern, rows: hosts.iter().map(row).collect() })
+        clients(&Table::new(Kind::Pattern, hosts.iter().map(row).collect()))
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! Reads OpenDKIM's data sets (opendkim(8)): the rows of a file, a refile or a list, and which of them match a text.
 
+use std::collections::HashMap;
+
 use super::opendkim_conf::{Files, Settings, without_secrets};
 
 /// How the first column of a table is compared.
@@ -25,6 +27,9 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) kind: Kind,
     pub(super) rows: Vec<Row>,
+    /// The places of the rows by the end that a text must have so that the row can match it, since tables can have one row or more
+    /// for each of many domains. Rows that can match any text have no end.
+    by_end: HashMap<Option<String>, Vec<usize>>,
 }
 
 /// The type of the data set that a value names, if it is neither a file nor a list.
@@ -43,6 +48,14 @@ pub(super) fn database(value: &str) -> Option<&str> {
 const LONGEST: usize = 1023;
 
 impl Table {
+    pub(super) fn new(kind: Kind, rows: Vec<Row>) -> Self {
+        let mut by_end: HashMap<_, Vec<usize>> = HashMap::new();
+        for (place, row) in rows.iter().enumerate() {
+            by_end.entry(end(kind, &row.key)).or_default().push(place);
+        }
+        Self { kind, rows, by_end }
+    }
+
     /// Reads the data set of a setting, if there is one of that name.
     ///
     /// # Errors
@@ -104,7 +117,7 @@ impl Table {
             let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
             rows.push(Row { key: key.to_owned(), value: value.trim().to_owned(), place });
         }
-        Ok(Self { kind, rows })
+        Ok(Self::new(kind, rows))
     }
 
     /// A table from a database. In a database a star is an ordinary character, unless it is the whole name. Other stars mean that
@@ -119,7 +132,7 @@ impl Table {
             |row: &Row| row.key.contains('*') && row.key != "*" && !row.key.ends_with("@*");
         let rows: Vec<Row> = rows.iter().map(row).collect();
         let kind = if rows.iter().any(is_pattern) { Kind::Pattern } else { Kind::Exact };
-        Self { kind, rows }
+        Self::new(kind, rows)
     }
 
     fn of_list(text: &str) -> Self {
@@ -129,28 +142,61 @@ impl Table {
             let (key, value) = (key.trim().to_owned(), value.trim().to_owned());
             Row { key, value, place: format!("{item:?}") }
         });
-        Self { kind: Kind::Exact, rows: rows.collect() }
+        Self::new(Kind::Exact, rows.collect())
     }
 
     /// The first row that matches `text`, ignoring case.
     pub(super) fn first(&self, text: &str) -> Option<&Row> {
-        self.rows.iter().find(|row| self.fits(row, text))
+        self.all(text).into_iter().next()
+    }
+
+    /// All rows that match `text`, ignoring case, in their order.
+    pub(super) fn all(&self, text: &str) -> Vec<&Row> {
+        let text = text.to_ascii_lowercase();
+        let mut rows = self.candidates(&text);
+        rows.retain(|row| match self.kind {
+            Kind::Exact => row.key.eq_ignore_ascii_case(&text),
+            Kind::Pattern => fits(&row.key.to_ascii_lowercase(), &text),
+        });
+        rows
     }
 
     /// The first row whose key is exactly `text`, as in a `KeyTable`.
     pub(super) fn named(&self, text: &str) -> Option<&Row> {
-        match self.kind {
-            Kind::Exact => self.rows.iter().find(|row| row.key == text),
-            Kind::Pattern => self.rows.iter().find(|row| fits(&row.key, text)),
-        }
+        let rows = self.candidates(&text.to_ascii_lowercase());
+        rows.into_iter().find(|row| match self.kind {
+            Kind::Exact => row.key == text,
+            Kind::Pattern => fits(&row.key, text),
+        })
     }
 
-    pub(super) fn fits(&self, row: &Row, text: &str) -> bool {
-        match self.kind {
-            Kind::Exact => row.key.eq_ignore_ascii_case(text),
-            Kind::Pattern => fits(&row.key.to_ascii_lowercase(), &text.to_ascii_lowercase()),
-        }
+    /// The rows that may match a text in lower case, in their order.
+    fn candidates(&self, text: &str) -> Vec<&Row> {
+        let domain = after_last(text, '@');
+        let ends = domain.match_indices('.').filter_map(|(dot, _)| domain.get(dot..));
+        let ends = ends.chain([domain, text]).map(|end| Some(end.to_owned()));
+        let mut places: Vec<usize> =
+            ends.chain([None]).filter_map(|end| self.by_end.get(&end)).flatten().copied().collect();
+        places.sort_unstable();
+        places.dedup();
+        places.into_iter().filter_map(|place| self.rows.get(place)).collect()
     }
+}
+
+/// The end, in lower case, of all texts that a key matches: a whole text, a domain, or the end of a domain from a dot on. `None` if
+/// it has another one.
+fn end(kind: Kind, key: &str) -> Option<String> {
+    let key = key.to_ascii_lowercase();
+    if kind == Kind::Exact {
+        return Some(key);
+    }
+    let domain = after_last(&key, '@');
+    let end = after_last(domain, '*');
+    (end.len() == domain.len() || end.starts_with('.')).then(|| end.to_owned())
+}
+
+fn after_last(text: &str, separator: char) -> &str {
+    text.rsplit_once(separator).map_or(text, |(_, after)| after)
 }
 
 /// Characters in a refile row that OpenDKIM passes on to the regular expression.
@@ -212,6 +258,42 @@ mod tests {
             ("ab*ba", "aba", false),
         ] {
             assert_eq!(fits(pattern, text), is_fit, "{pattern} {text}");
+        }
+        // A table finds what its rows match one by one.
+        let patterns = [
+            "a@b.test",
+            "*@b.test",
+            "*@*.b.test",
+            "*.b.test",
+            "*b.test",
+            "b.test",
+            ".b.test",
+            "a*",
+            "*",
+            "a@*",
+            "*@b*.test",
+        ];
+        let texts = [
+            "a@b.test",
+            "A@B.test",
+            "a@c.b.test",
+            "a@.b.test",
+            "c.b.test",
+            "b.test",
+            ".b.test",
+            "a@xb.test",
+            "a",
+            "",
+            "a@b@b.test",
+        ];
+        let row =
+            |key: &&str| Row { key: (*key).to_owned(), value: String::new(), place: String::new() };
+        let table = Table::new(Kind::Pattern, patterns.iter().map(row).collect());
+        for text in texts {
+            let wanted: Vec<&str> =
+                patterns.into_iter().filter(|one| fits(one, &text.to_ascii_lowercase())).collect();
+            let found: Vec<&str> = table.all(text).iter().map(|row| row.key.as_str()).collect();
+            assert_eq!(found, wanted, "{text}");
         }
         let exact = read("*@sample.com=k", &paper(&[])).unwrap();
         assert!(exact.first("a@sample.com").is_none());

@@ -143,7 +143,7 @@ fn rows<'a>(signing: &'a Table, local: &str, domain: &str) -> Vec<&'a Row> {
         return Vec::new();
     }
     if signing.kind == Kind::Pattern {
-        return signing.rows.iter().filter(|row| signing.fits(row, &address)).collect();
+        return signing.all(&address);
     }
     let mut names = vec![address, domain.to_owned()];
     for parent in parents(domain) {

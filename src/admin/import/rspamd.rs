@@ -151,7 +151,7 @@ impl Rspamd {
         let pairs = self.map("sign_networks", files)?;
         let row =
             |(key, _): (String, String)| Row { key, value: String::new(), place: String::new() };
-        Ok(Table { kind: Kind::Exact, rows: pairs.into_iter().map(row).collect() })
+        Ok(Table::new(Kind::Exact, pairs.into_iter().map(row).collect()))
     }
 
     /// The keys and values of a map: an object, a list of lines, or a file of lines.
@@ -195,29 +195,27 @@ impl Rspamd {
 
     /// `signing_table` and `key_table`, in which a star is a wildcard.
     fn tables(&self, files: &dyn Files) -> Result<By, String> {
-        let table = |name: &str| {
+        let rows = |name: &str| {
             let row = |(key, value): (String, String)| Row {
                 place: format!("{name}: {key}"),
                 key,
                 value,
             };
-            Ok::<_, String>(Table {
-                kind: Kind::Pattern,
-                rows: self.map(name, files)?.into_iter().map(row).collect(),
-            })
+            Ok::<Vec<Row>, String>(self.map(name, files)?.into_iter().map(row).collect())
         };
-        let (mut keys, mut signing) = (table("key_table")?, table("signing_table")?);
+        let (mut keys, mut signing) = (rows("key_table")?, rows("signing_table")?);
         // To rspamd, a plus sign is a wildcard, as a question mark is.
-        signing.rows.iter_mut().for_each(|row| row.key = row.key.replace('+', "?"));
+        signing.iter_mut().for_each(|row| row.key = row.key.replace('+', "?"));
         let selector = self.text("selector").unwrap_or(USUAL_SELECTOR);
-        for row in &mut keys.rows {
+        for row in &mut keys {
             if let Some((domain, key)) =
                 row.value.split_once(':').filter(|(_, key)| !key.contains(':'))
             {
                 row.value = format!("{domain}:{selector}:{key}");
             }
         }
-        Ok(By::Tables { keys, signing, is_multiple: false })
+        let table = |rows| Table::new(Kind::Pattern, rows);
+        Ok(By::Tables { keys: table(keys), signing: table(signing), is_multiple: false })
     }
 
     /// The signatures of each domain that occurs in the settings or in the names of key files.
