@@ -11,7 +11,7 @@ use super::checks::obstacles::{missing, steps};
 use super::cli::{Args, Opt};
 use super::output::Failure;
 use super::register::register;
-use super::store::domains;
+use super::store::{domains, waiting};
 
 pub(super) const OPTIONS: &[Opt] = &[];
 
@@ -56,7 +56,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         format!("{done}sendmail.dkim is not the active sendmail.\n")
     };
     if left.is_empty() && domains::paths(&args.etc)?.is_empty() {
-        text.push_str(&format!("{}\n", Failure::empty()));
+        text.push_str(&format!("{}\n", waiting::no_domains(&args.etc)));
     } else if left.is_empty() {
         text.push_str("Mail From the domains of `dkimctl list` is signed.\n");
     } else {

@@ -8,6 +8,7 @@ use super::checks::finding::Finding;
 use super::cli::{Args, DOMAIN, Opt};
 use super::output::{Failure, Text, table};
 use super::store::domains::{self, DomainConfig};
+use super::store::waiting;
 use crate::dkim::Selector;
 
 pub(super) const OPTIONS: &[Opt] = &[DOMAIN];
@@ -56,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::no_domain_file(unknown));
     }
     if rows.is_empty() && broken.is_empty() {
-        return Err(Failure::empty());
+        return Err(waiting::no_domains(&args.etc));
     }
     args.report(&rows, &broken, table(&rows.iter().map(Row::columns).collect::<Vec<_>>()))?;
     Ok(if broken.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(Failure::DATA) })

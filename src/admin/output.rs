@@ -130,11 +130,6 @@ impl Failure {
         Self::new(unless_denied(IO, error), what).about(path.display())
     }
 
-    /// The failure if there are no domains.
-    pub(super) fn empty() -> Self {
-        Self::missing("no domains yet").fixed_by("dkimctl add DOMAIN")
-    }
-
     /// The failure if a domain has no domain file.
     pub(super) fn no_domain_file(domain: &Domain) -> Self {
         let failure = Self::missing(format_args!("no domain file of {domain}")).about(domain);

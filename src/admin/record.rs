@@ -12,6 +12,7 @@ use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY, number};
 use super::format::{Format, TxtRecord};
 use super::output::{Failure, Progress, say};
 use super::store::keys::KeyFolder;
+use super::store::waiting;
 use super::{input, parallel, store};
 use crate::dkim::{Domain, Selector};
 
@@ -89,7 +90,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if records.is_empty() && failures.is_empty() {
         let selector = selector.map_or_else(String::new, |one| format!(" named {one}"));
         return Err(match selector.is_empty() && !has_operands {
-            true => Failure::empty(),
+            true => waiting::no_domains(&args.etc),
             false => Failure::missing(format_args!("there are no keys{selector}")),
         });
     }

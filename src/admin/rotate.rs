@@ -128,7 +128,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if is_json {
         args.report(&all, &findings, "")?;
     } else if folders.len() != 1 && !is_quiet {
-        let empty = || format!("{}\n", Failure::empty());
+        let empty = || format!("{}\n", waiting::no_domains(&run.etc));
         say(if folders.is_empty() { empty() } else { count.text() })?;
     }
     if let Some(recipient) = recipient.filter(|_| !run.is_dry) {

@@ -19,6 +19,7 @@ use super::store::domains;
 use super::store::keys::{KeyFolder, selector};
 use super::store::rights::Tree;
 use super::store::seen::Seen;
+use super::store::waiting;
 use crate::config::DEFAULT;
 use crate::dkim::Domain;
 use row::{Files, Row, Work};
@@ -129,7 +130,7 @@ impl Status {
             missing.extend(rows.first().and_then(Row::unnamed));
         }
         if missing.is_empty() && rows.is_empty() {
-            missing.push(Finding::from(&Failure::empty()));
+            missing.push(Finding::from(&waiting::no_domains(etc)));
         }
         let host = is_installed.then(|| Host::look(&configuration));
         let signing = !is_stopped && rows.iter().any(|row| row.signing);

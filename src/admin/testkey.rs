@@ -6,9 +6,9 @@ use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY, SERVER};
 use super::dns::Dns;
 use super::output::{Failure, say};
 use super::published::{Chosen, Outcome, Tested, note, test_all, text};
-use super::store::Store;
 use super::store::keys::selector;
 use super::store::seen::Seen;
+use super::store::{Store, waiting};
 
 pub(super) const OPTIONS: &[Opt] = &[
     DOMAIN,
@@ -54,7 +54,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             Some(selector) => {
                 Failure::missing(format_args!("no domain file names {selector}")).about(selector)
             }
-            None => Failure::empty(),
+            None => waiting::no_domains(&args.etc),
         });
     };
     // Ignore the error of a caller without write permission.

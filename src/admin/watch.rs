@@ -17,7 +17,7 @@ use super::published::{self, Outcome, Presence, Tested};
 use super::store::gone;
 use super::store::seen::Seen;
 use super::store::time::UtcTime;
-use super::store::{NewFile, Readers, Store};
+use super::store::{NewFile, Readers, Store, waiting};
 use crate::dkim::Selector;
 use crate::report::{self, Severity};
 
@@ -145,7 +145,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let mut findings: Vec<_> = tested.iter().flat_map(Tested::reports).collect();
     findings.extend(is_mailed.as_ref().err().map(Finding::from));
-    let empty = || format!("{}\n", Failure::empty());
+    let empty = || format!("{}\n", waiting::no_domains(&args.etc));
     args.report(&news, &findings, if tested.is_empty() { empty() } else { news.text() })?;
     if is_mailed? {
         write(&problems)?;

@@ -140,6 +140,13 @@ fn a_domain_is_signed_once_its_record_is_published_and_not_before() {
             "a.test.toml b.test.waiting\n"
         );
     }
+    sandbox.root("mv /etc/sendmail-dkim/domains/a.test.toml /etc/");
+    for command in ["list", "testkey"] {
+        let shown = run(sandbox, &format!("dkimctl {command}"));
+        let said = "dkimctl: no domain signs yet: b.test waits for its record: dkimctl add b.test";
+        assert_eq!(shown, format!("{said}\ncode 66\n"));
+    }
+    sandbox.root("mv /etc/a.test.toml /etc/sendmail-dkim/domains/");
     sandbox.root("cp /etc/good /etc/dkim.tsig");
     // The next call goes on, with any command; a key that a crash kept from being made is made.
     sandbox.root("rm /etc/sendmail-dkim/keys/b.test/s1.*");

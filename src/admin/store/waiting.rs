@@ -20,6 +20,17 @@ pub(crate) fn domains(etc: &Path) -> Vec<Domain> {
     stems.filter_map(|stem| Domain::parse(stem).ok()).collect()
 }
 
+/// The failure if no domain has a domain file.
+pub(crate) fn no_domains(etc: &Path) -> Failure {
+    match domains(etc).first() {
+        None => Failure::missing("no domains yet").fixed_by("dkimctl add DOMAIN"),
+        Some(first) => {
+            let what = format_args!("no domain signs yet: {first} waits for its record");
+            Failure::missing(what).fixed_by(format_args!("dkimctl add {first}"))
+        }
+    }
+}
+
 /// The future domain file of a domain. `None` if the domain does not wait.
 ///
 /// # Errors
