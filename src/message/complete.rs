@@ -88,7 +88,7 @@ pub fn complete(
             if is_left || !fix_text(field, hint, &mut room) {
                 break;
             }
-            result = result.and(fix_addresses(field, completion, hint, &mut room));
+            result = fix_addresses(field, completion, hint, &mut room);
         }
         let result = result.and_then(|()| is_sent_as_it_is(field));
         let name =

@@ -1,6 +1,8 @@
 //! Decodes display names and group names (RFC 5322 §3.2.5, RFC 2047 §5), and finds the names that Postfix would take for several
 //! addresses: those with raw specials in an encoded-word, or with a comma next to one.
 
+use std::collections::HashSet;
+
 use super::charset::can_be_cut;
 use super::word::{EncodedWord, encoded_words};
 use crate::message::address::{Kind, Token, Unstable, addresses, tokens};
@@ -181,6 +183,13 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
         list.iter().map(|address| Some(address.ok()?.text(body))).collect()
     };
     let (meant, found) = (seen(&mask), seen(body));
+    // A quote in one name may end at a quote in another one: the addresses between are then no addresses to Postfix.
+    if let (Some(found), Some(meant)) = (&found, &meant) {
+        let found: HashSet<_> = found.iter().collect();
+        if meant.iter().any(|one| one.1.is_some() && !found.contains(one)) {
+            return Err(Unstable::Name);
+        }
+    }
     let is_same = found.is_some() && found == meant && !names.iter().any(|name| name.is_joined);
     let mut phrases = Vec::new();
     for name in names {
@@ -459,6 +468,9 @@ mod tests {
                 assert_eq!(got, Err(Unstable::Name), "{body}");
             }
         }
+        // To Postfix, what is between the two quotes is one quoted-string.
+        let body = "=?utf-8?Q?Caf=C3=A9 \"x?= <a@x.test>, =?utf-8?Q?=C3=9C \"y?= <b@x.test>";
+        assert_eq!(repair(body, false), Err(Unstable::Name));
         // One name can be written again, but an encoded-word that is torn apart remains.
         let body = "CORP\\bob <bob@y.test>, x=?utf-8?Q?Caf=C3=A9, Inc.?=";
         assert_eq!(repair(body, false), Err(Unstable::Name));

@@ -90,5 +90,11 @@ libfuzzer_sys::fuzz_target!(|input: &[u8]| {
     // Others may have been there before, each as it may be.
     let verdict = verdicts.first().expect("a signature");
     let shown = String::from_utf8_lossy(&sealed[..sealed.len().min(4000)]);
+    // viadkim takes no domain whose last label is a number.
+    let signer = shown.split(';').find_map(|tag| tag.trim_start().strip_prefix("d="));
+    let label = signer.and_then(|domain| domain.rsplit('.').next()).unwrap_or_default();
+    if !label.is_empty() && label.bytes().all(|byte| byte.is_ascii_digit()) {
+        return;
+    }
     assert_eq!(*verdict, VerificationStatus::Success, "{shown}");
 });
