@@ -62,6 +62,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if domains.is_empty() {
         return Err(Failure::usage("expected DOMAIN..."));
     }
+    if let Some(local) = domains.iter().find(|domain| domain.is_local()) {
+        let what = format_args!("only this host knows {local}, so no receiver finds its record");
+        return Err(Failure::usage(what).about(local));
+    }
     let all: Vec<Domain> = domains.iter().cloned().collect();
     let publishing = Publishing::of_new(args, &all)?;
     let wanted = wanted(args, &domains, publishing.is_some())?;

@@ -50,6 +50,8 @@ pub(crate) const CASES: &[Case] = &[
     ("add --nothing x.test", Option, 64, "unknown option \"--nothing\""),
     ("add", Argument, 64, "expected DOMAIN..."),
     ("add ../x", Argument, 64, "domain \"../x\""),
+    ("add good.test web1", Argument, 64, "only this host knows web1"),
+    ("add localhost.localdomain", Argument, 64, "only this host knows localhost.localdomain"),
     ("add x.test -b many", Argument, 64, "--bits \"many\": expected a whole number"),
     ("add x.test --type dsa", Argument, 64, "--type \"dsa\": expected one of rsa|ed25519"),
     ("add new.test", BrokenHost, 0, "config.toml: line 1"),
