@@ -25,7 +25,7 @@ use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use crate::network::Network;
 use keys::Keys;
-pub use keys::{Subdomains, shared_folder};
+pub use keys::{MOST_RULES, Subdomains, shared_folder};
 
 /// The content of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use super::opendkim::{By, Fate, OpenDkim, Signature, key_columns};
 use super::opendkim_conf::without_secrets;
 use super::senders::{NO_USER, Scope, any_domain, below, domains, instance, scopes};
 use crate::admin::store::keys::selector;
-use crate::config::{DEFAULT, Signing, Subdomains};
+use crate::config::{DEFAULT, MOST_RULES, Signing, Subdomains};
 use crate::dkim::{Domain, Identity, Selector};
 
 /// An OpenDKIM configuration, and what else its signatures depend on.
@@ -200,6 +200,15 @@ fn quoted(text: &str) -> String {
 
 impl Imported {
     fn add(&mut self, name: &str, draft: &Draft, lines: &str, broken: &[String]) {
+        // The wrapper would refuse the file, and sign no mail of the domain.
+        if draft.rules.len() > MOST_RULES {
+            let count = draft.rules.len();
+            self.differences.push(format!(
+                "{name}: {count} rows for its addresses; a domain file has {MOST_RULES} [[sign]] tables at most, \
+                 so it was not imported; use patterns such as `news*@{name}`"
+            ));
+            return;
+        }
         let mut all = draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1));
         // No file can sign for a malformed d=; `compare` reports it.
         let Some((first, (domain, selector))) =
@@ -395,6 +404,17 @@ mod tests {
         let tree = imported("refile:/s", "news@sample.com two\n");
         assert_eq!(files(&tree), [("sample.com", rule)]);
         assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn a_file_that_the_wrapper_would_refuse_is_not_written() {
+        for (count, differences) in [(MOST_RULES, 0), (MOST_RULES + 1, MOST_RULES + 2)] {
+            let rows = (0..count).map(|number| format!("u{number}@sample.com one\n"));
+            let tree = imported("refile:/s", &rows.collect::<String>());
+            assert_eq!(tree.differences.len(), differences, "{tree:?}");
+            assert_eq!(tree.files.contains_key("sample.com"), differences == 0);
+            assert_eq!(tree.keys.is_empty(), differences > 0);
+        }
     }
 
     #[test]
