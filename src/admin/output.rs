@@ -115,11 +115,11 @@ impl Failure {
             .about(path.display())
     }
 
-    /// The failure if a file or folder cannot be created.
+    /// The failure if a file or folder cannot be created, or a file replaced.
     pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
         Self::new(
             unless_denied(CANNOT_CREATE, error),
-            format_args!("cannot create {path:?}: {}", plain(error)),
+            format_args!("cannot write {path:?}: {}", plain(error)),
         )
         .about(path.display())
     }
