@@ -74,7 +74,9 @@ impl Source<'_> {
         }
         let mut imported = Imported::default();
         for (name, draft) in &drafts {
-            imported.add(name, draft, lines, self.broken);
+            if imported.is_readable(name, draft) {
+                imported.add(name, draft, lines, self.broken);
+            }
         }
         imported.warn(self);
         imported.compare(self, &domains);
@@ -199,16 +201,19 @@ fn quoted(text: &str) -> String {
 }
 
 impl Imported {
-    fn add(&mut self, name: &str, draft: &Draft, lines: &str, broken: &[String]) {
-        // The wrapper would refuse the file, and sign no mail of the domain.
-        if draft.rules.len() > MOST_RULES {
-            let count = draft.rules.len();
+    /// Whether the wrapper reads the file of a draft. If it refused the file, no mail of the domain would be signed.
+    fn is_readable(&mut self, name: &str, draft: &Draft) -> bool {
+        let count = draft.rules.len();
+        if count > MOST_RULES {
             self.differences.push(format!(
                 "{name}: {count} rows for its addresses; a domain file has {MOST_RULES} [[sign]] tables at most, \
                  so it was not imported; use patterns such as `news*@{name}`"
             ));
-            return;
         }
+        count <= MOST_RULES
+    }
+
+    fn add(&mut self, name: &str, draft: &Draft, lines: &str, broken: &[String]) {
         let mut all = draft.own.iter().chain(draft.rules.iter().flat_map(|rule| &rule.1));
         // No file can sign for a malformed d=; `compare` reports it.
         let Some((first, (domain, selector))) =
