@@ -67,6 +67,21 @@ pub(crate) fn comment(text: &[u8]) -> Option<usize> {
     enclosed(text, Some(b'('), b')')
 }
 
+/// Where the parentheses are that begin no comment, because the closing one is missing. In ascending order.
+pub(crate) fn unclosed(text: &[u8]) -> Vec<usize> {
+    let (mut open, mut escaped) = (Vec::new(), false);
+    for (index, byte) in text.iter().enumerate() {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' => escaped = true,
+            b'(' => open.push(index),
+            b')' => drop(open.pop()),
+            _ => {}
+        }
+    }
+    open
+}
+
 /// The length of the domain-literal (RFC 5322 §3.4.1) at the beginning of `text`.
 pub(crate) fn domain_literal(text: &[u8]) -> Option<usize> {
     enclosed(text, None, b']')
@@ -207,6 +222,10 @@ mod tests {
         assert_eq!(comment(br"(a (b\)) ) c"), Some(10));
         assert_eq!(domain_literal(b"[a\"b] c"), Some(5));
         assert_eq!((quoted_string(br#""a\""#), comment(b"(()")), (None, None));
+        let text = br"((a) \( (b\) (c) ) (d";
+        let closed = |place: &usize| comment(&text[*place..]).is_some();
+        assert_eq!(unclosed(text), [0, 19]);
+        assert!([1, 8, 13].iter().all(closed) && ![0, 19].iter().any(closed));
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use super::charset::can_be_cut;
 use super::word::{EncodedWord, encoded_words};
 use crate::message::address::{Kind, Token, Unstable, addresses, tokens};
-use crate::message::syntax::{comment, is_fws, is_wsp, quoted_string, unescaped};
+use crate::message::syntax::{comment, is_fws, is_wsp, quoted_string, unclosed, unescaped};
 
 /// A decoded phrase: pieces of text, each in a charset.
 #[derive(Debug, Default)]
@@ -42,16 +42,16 @@ impl Phrase {
             }
             wsp.clear();
             is_after_word = word.is_some();
-            let length = match (word, first) {
-                (Some(word), _) => word.length,
-                (None, b'"') if quoted_string(rest).is_some() => {
-                    let length = quoted_string(rest)?;
+            let quoted = Some(rest).filter(|_| *first == b'"').and_then(quoted_string);
+            let length = match (word, quoted, first) {
+                (Some(word), ..) => word.length,
+                (None, Some(length), _) => {
                     let inner = rest.get(1..length.saturating_sub(1)).unwrap_or_default();
                     said.push_text(&unescaped(inner, b"\r\n"), charset)?;
                     length
                 }
                 // Outside quotes only these are escaped; any other backslash is text.
-                (None, b'\\') if matches!(after.first(), Some(b'"' | b'\\')) => {
+                (None, None, b'\\') if matches!(after.first(), Some(b'"' | b'\\')) => {
                     said.push(charset, after.get(..1)?);
                     2
                 }
@@ -114,16 +114,20 @@ fn masked(body: &[u8], is_single: bool) -> Option<Vec<u8>> {
     let mut mask = Vec::with_capacity(body.len());
     let mut is_address = false;
     let is_certain = is_single_mailbox(body, is_single);
-    let whole = |length| (length, false);
-    let unbalanced = |is_address: bool| (is_certain && !is_address).then_some((1, true));
+    // Found in one pass: to look for the end of each would take a time that grows with the square of their number.
+    let unclosed = if is_certain { unclosed(body) } else { Vec::new() };
     while let Some(rest) = body.get(mask.len()..).filter(|rest| !rest.is_empty()) {
         let first = rest.first().copied().unwrap_or_default();
         let word = Some(rest).filter(|_| !is_address).and_then(EncodedWord::at_start);
         let (length, is_masked) = match (first, rest.get(1)) {
             (b'=', _) if word.is_some() => (word.map_or(1, |word| word.length), true),
-            (b'"', _) => quoted_string(rest).map(whole).or_else(|| unbalanced(is_address))?,
-            (b'(', _) => comment(rest).map(whole).or_else(|| unbalanced(is_address))?,
-            (b')' | b'[' | b']', _) if is_certain && !is_address => (1, true),
+            (b'"', _) if is_certain => {
+                quoted_string(rest).map_or((1, true), |length| (length, false))
+            }
+            (b'"', _) => (quoted_string(rest)?, false),
+            (b'(', _) if unclosed.binary_search(&mask.len()).is_ok() => (1, true),
+            (b'(', _) => (comment(rest)?, false),
+            (b')' | b'[' | b']', _) if is_certain => (1, true),
             // A character that may begin or end an address stays.
             (b'\\', Some(b'<' | b'>' | b'@')) => (1, false),
             (b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
@@ -145,7 +149,7 @@ fn masked(body: &[u8], is_single: bool) -> Option<Vec<u8>> {
 }
 
 /// Whether a body is clearly one mailbox, with any text as its name: it ends with the only `<address>`, and the only `@` is there.
-/// Unless `is_single`, there may be no separator before it either.
+/// Unless `is_single`, there must be no separator before it either. The address has no quotes and no brackets.
 fn is_single_mailbox(body: &[u8], is_single: bool) -> bool {
     let mut parts = body.trim_ascii_end().split(|byte| *byte == b'<');
     let (Some(name), Some(address), None) = (parts.next(), parts.next(), parts.next()) else {
@@ -183,7 +187,7 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
         list.iter().map(|address| Some(address.ok()?.text(body))).collect()
     };
     let (meant, found) = (seen(&mask), seen(body));
-    // A quote in one name may end at a quote in another one: the addresses between are then no addresses to Postfix.
+    // To Postfix, a quote in one name and a quote in another one are the ends of a quoted-string, with all addresses between them.
     if let (Some(found), Some(meant)) = (&found, &meant) {
         let found: HashSet<_> = found.iter().collect();
         if meant.iter().any(|one| one.1.is_some() && !found.contains(one)) {
