@@ -17,7 +17,7 @@ use std::path::PathBuf;
 pub use error::ConfigError;
 pub use log::LogDestination;
 pub use publish::Publish;
-pub use rules::{Pattern, Rule};
+pub use rules::{Pattern, Rule, fits};
 pub use signing::{OnError, OnMissingRecord, Signing, is_recipient_field};
 
 use crate::argv::LoneDot;
@@ -25,7 +25,7 @@ use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use crate::network::Network;
 use keys::Keys;
-pub use keys::{MOST_RULES, Subdomains, shared_folder};
+pub use keys::{Subdomains, shared_folder};
 
 /// The content of `config.toml`.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -103,7 +103,7 @@ const MOST_SELECTORS: usize = 10;
 /// The most entries of `users`, `groups`, `logins` and `clients`.
 const MOST_LOGINS: usize = 1_000;
 /// The most `[[sign]]` tables.
-pub const MOST_RULES: usize = 1_000;
+const MOST_RULES: usize = 1_000;
 
 /// A parsed file and its text, for line numbers.
 pub(super) struct Keys<'a> {

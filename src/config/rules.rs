@@ -42,19 +42,7 @@ impl Pattern {
     /// `News@` may send as `news@`. Quotes are ignored, too.
     #[must_use]
     pub fn fits(&self, local: &str, domain: &Domain) -> bool {
-        if self.domain != *domain {
-            return false;
-        }
-        let local = meant(local);
-        let Some((first, rest)) = self.local.split_once('*') else { return self.local == local };
-        let Some(mut left) = local.strip_prefix(first) else { return false };
-        let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
-        // The first place where a piece occurs leaves the most for those after it.
-        for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
-            let Some((_, after)) = left.split_once(piece) else { return false };
-            left = after;
-        }
-        left.ends_with(last)
+        self.domain == *domain && fits(&self.local, &meant(local))
     }
 
     /// An address that matches.
@@ -66,6 +54,20 @@ impl Pattern {
         }
         format!("{local}@{}", self.domain)
     }
+}
+
+/// Whether a pattern matches a whole text; `*` stands for any bytes or none.
+#[must_use]
+pub fn fits(pattern: &str, text: &str) -> bool {
+    let Some((first, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut left) = text.strip_prefix(first) else { return false };
+    let (middle, last) = rest.rsplit_once('*').unwrap_or(("", rest));
+    // The first place where a piece occurs leaves the most for those after it.
+    for piece in middle.split('*').filter(|piece| !piece.is_empty()) {
+        let Some((_, after)) = left.split_once(piece) else { return false };
+        left = after;
+    }
+    left.ends_with(last)
 }
 
 /// The local part that is meant: with quotes or without, it is the same one (RFC 5321 §4.1.2).

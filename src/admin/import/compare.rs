@@ -35,7 +35,7 @@ impl Imported {
             let before = self.before(source, sender);
             let now = now(&files, sender);
             if before != now {
-                // One sender of a kind is enough.
+                // Report one sender for each name.
                 if names.insert(&sender.name) {
                     let (before, now) = (describe(&before), describe(&now));
                     let text = format!("{}: {} {before}, here {now}", sender.name, source.name);
@@ -133,7 +133,7 @@ fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
             | Scope::NoSender(_) => {}
         }
     }
-    // If only the first row that matches signs, the order of each two neighbors says all.
+    // If only the first matching row signs, it is enough to compare neighbors.
     let most = if opendkim.is_multiple() { usize::MAX } else { 1 };
     for (domain, rows) in &patterns {
         let Ok(domain) = Domain::parse(domain) else { continue };
@@ -152,6 +152,7 @@ fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
 /// The fields that OpenDKIM names in h= more often than the wrapper, in a message that has each field once, and in a message
 /// that only has From.
 fn fields_lost(files: &Parsed, source: Source<'_>, sender: &Sender) -> Vec<String> {
+    let Some(Decision::Sign(plan)) = decide(files, sender) else { return Vec::new() };
     let Fields { signed, oversigned } = source.fields;
     let from = format!("From: <{}@{}>\n", sender.local, sender.domain);
     let others = signed.iter().chain(oversigned).filter(|name| !name.is("From"));
@@ -159,7 +160,6 @@ fn fields_lost(files: &Parsed, source: Source<'_>, sender: &Sender) -> Vec<Strin
     let all = others.iter().fold(from.clone(), |all, field| all + field);
     let mut lost = Vec::new();
     for text in [all, from] {
-        let Some(Decision::Sign(plan)) = decide(files, sender) else { continue };
         let Ok(header) = Header::parse(text.as_bytes()) else { continue };
         let named = plan.recipe.names(&header);
         for name in others.iter().filter_map(|field| field.split(':').next()).chain(["From"]) {
@@ -169,9 +169,9 @@ fn fields_lost(files: &Parsed, source: Source<'_>, sender: &Sender) -> Vec<Strin
             if now < before {
                 let mail = if header.count(name) == 0 { "without" } else { "with one" };
                 lost.push(format!(
-                        "in mail {mail} {name} field, {} names {name} {before} times in h=, here {now} times",
-                        source.name
-                    ));
+                    "in mail {mail} {name} field, {} names {name} {before} times in h=, here {now} times",
+                    source.name
+                ));
             }
         }
     }

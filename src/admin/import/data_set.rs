@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use super::opendkim_conf::{Files, Settings, without_secrets};
+pub(super) use crate::config::fits;
 
 /// How the first column of a table is compared.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,8 +28,8 @@ pub(super) struct Row {
 pub(super) struct Table {
     pub(super) kind: Kind,
     pub(super) rows: Vec<Row>,
-    /// The places of the rows by the end that a text must have so that the row can match it, since tables can have one row or more
-    /// for each of many domains. Rows that can match any text have no end.
+    /// Indexes of the rows, by the end of the texts that a row can match: a table may have rows for thousands of domains. Rows
+    /// without such an end are under `None`.
     by_end: HashMap<Option<String>, Vec<usize>>,
 }
 
@@ -50,8 +51,8 @@ const LONGEST: usize = 1023;
 impl Table {
     pub(super) fn new(kind: Kind, rows: Vec<Row>) -> Self {
         let mut by_end: HashMap<_, Vec<usize>> = HashMap::new();
-        for (place, row) in rows.iter().enumerate() {
-            by_end.entry(end(kind, &row.key)).or_default().push(place);
+        for (index, row) in rows.iter().enumerate() {
+            by_end.entry(end(kind, &row.key)).or_default().push(index);
         }
         Self { kind, rows, by_end }
     }
@@ -175,19 +176,19 @@ impl Table {
         let domain = after_last(text, '@');
         let ends = domain.match_indices('.').filter_map(|(dot, _)| domain.get(dot..));
         let ends = ends.chain([domain, text]).map(|end| Some(end.to_owned()));
-        let mut places: Vec<usize> =
+        let mut indexes: Vec<usize> =
             ends.chain([None]).filter_map(|end| self.by_end.get(&end)).flatten().copied().collect();
-        places.sort_unstable();
-        places.dedup();
-        places.into_iter().filter_map(|place| self.rows.get(place)).collect()
+        indexes.sort_unstable();
+        indexes.dedup();
+        indexes.into_iter().filter_map(|index| self.rows.get(index)).collect()
     }
 }
 
-/// The end, in lower case, of all texts that a key matches: a whole text, a domain, or the end of a domain from a dot on. `None` if
-/// it has another one.
+/// The end, in lower case, of all texts that a key matches: the whole text, its domain, or the end of its domain from a dot on.
+/// `None` if that is not known.
 fn end(kind: Kind, key: &str) -> Option<String> {
     let key = key.to_ascii_lowercase();
-    if kind == Kind::Exact {
+    if kind == Kind::Exact || !key.contains('*') {
         return Some(key);
     }
     let domain = after_last(&key, '@');
@@ -201,20 +202,6 @@ fn after_last(text: &str, separator: char) -> &str {
 
 /// Characters in a refile row that OpenDKIM passes on to the regular expression.
 pub(super) const LIVE: [char; 10] = ['[', ']', '(', ')', '|', '?', '^', '$', '\\', '{'];
-
-/// Whether a pattern matches a whole text; `*` matches any bytes.
-pub(super) fn fits(pattern: &str, text: &str) -> bool {
-    let mut pieces = pattern.split('*');
-    let first = pieces.next().unwrap_or_default();
-    let Some(mut rest) = text.strip_prefix(first) else { return false };
-    let mut pieces: Vec<&str> = pieces.collect();
-    let Some(last) = pieces.pop() else { return rest.is_empty() };
-    for piece in pieces {
-        let Some((_, after)) = rest.split_once(piece) else { return false };
-        rest = after;
-    }
-    rest.ends_with(last)
-}
 
 #[cfg(test)]
 mod tests {
@@ -259,7 +246,7 @@ mod tests {
         ] {
             assert_eq!(fits(pattern, text), is_fit, "{pattern} {text}");
         }
-        // A table finds what its rows match one by one.
+        // A table finds the rows that match when each is tried.
         let patterns = [
             "a@b.test",
             "*@b.test",

@@ -1,14 +1,16 @@
 //! Converts an OpenDKIM configuration to domain files, and finds the keys that they name.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
 
 use super::data_set::fits;
 use super::headers::Fields;
 use super::opendkim::{By, Fate, OpenDkim, Signature, key_columns};
 use super::opendkim_conf::without_secrets;
 use super::senders::{NO_USER, Scope, any_domain, below, domains, instance, scopes};
+use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::selector;
-use crate::config::{DEFAULT, MOST_RULES, Signing, Subdomains};
+use crate::config::{DEFAULT, Signing, Subdomains};
 use crate::dkim::{Domain, Identity, Selector};
 
 /// An OpenDKIM configuration, and what else its signatures depend on.
@@ -74,10 +76,9 @@ impl Source<'_> {
         }
         let mut imported = Imported::default();
         for (name, draft) in &drafts {
-            if imported.is_readable(name, draft) {
-                imported.add(name, draft, lines, self.broken);
-            }
+            imported.add(name, draft, lines, self.broken);
         }
+        imported.drop_refused(self);
         imported.warn(self);
         imported.compare(self, &domains);
         imported
@@ -201,16 +202,23 @@ fn quoted(text: &str) -> String {
 }
 
 impl Imported {
-    /// Whether the wrapper reads the file of a draft. If it refused the file, no mail of the domain would be signed.
-    fn is_readable(&mut self, name: &str, draft: &Draft) -> bool {
-        let count = draft.rules.len();
-        if count > MOST_RULES {
-            self.differences.push(format!(
-                "{name}: {count} rows for its addresses; a domain file has {MOST_RULES} [[sign]] tables at most, \
-                 so it was not imported; use patterns such as `news*@{name}`"
-            ));
-        }
-        count <= MOST_RULES
+    /// Drops the files that the wrapper would refuse, such as those with too many rules, and the keys that no other file names.
+    fn drop_refused(&mut self, source: Source<'_>) {
+        let mut folders = BTreeSet::new();
+        let differences = &mut self.differences;
+        self.files.retain(|name, text| {
+            let path = format!("{name}.toml");
+            let read = DomainConfig::parse(Path::new(&path), text.clone(), source.host);
+            match &read {
+                Ok(config) => drop(folders.insert(config.folder().to_owned())),
+                Err(error) => differences.push(format!(
+                    "{name}: not imported, because the wrapper would refuse its domain file: {error}; change its rows, \
+                     for example to patterns such as `news*@{name}`, then import again"
+                )),
+            }
+            read.is_ok()
+        });
+        self.keys.retain(|(folder, _), _| folders.contains(folder));
     }
 
     fn add(&mut self, name: &str, draft: &Draft, lines: &str, broken: &[String]) {
@@ -413,7 +421,7 @@ mod tests {
 
     #[test]
     fn a_file_that_the_wrapper_would_refuse_is_not_written() {
-        for (count, differences) in [(MOST_RULES, 0), (MOST_RULES + 1, MOST_RULES + 2)] {
+        for (count, differences) in [(1_000, 0), (1_001, 1_002)] {
             let rows = (0..count).map(|number| format!("u{number}@sample.com one\n"));
             let tree = imported("refile:/s", &rows.collect::<String>());
             assert_eq!(tree.differences.len(), differences, "{tree:?}");
@@ -514,7 +522,7 @@ mod tests {
         // An address after a pattern that matches it is no exception.
         let text = of("n*@sample.com two\nnews@sample.com one\n*@sample.com one\n");
         assert_eq!(text, format!("{own}{}", rule("n*", "s2")));
-        // Even if the pattern is of letters that occur in names that are made up.
+        // Even if the pattern also matches names that the comparison makes up.
         let text = of("*d*@sample.com two\n*@sample.com one\n");
         assert_eq!(text, format!("{own}{}", rule("*d*", "s2")));
     }
