@@ -45,7 +45,7 @@ _dkimctl() {
     add:-s | add:--selector) kind=selector ;;
     add:--type) kind='rsa ed25519' ;;
     add:-b | add:--bits) kind= ;;
-    add:--keys) kind=user ;;
+    add:--keys) kind= ;;
     add:--users) kind= ;;
     add:--groups) kind= ;;
     add:--wait) kind= ;;
@@ -94,7 +94,7 @@ _dkimctl() {
     try:--wrapper) kind=file ;;
     use:-d | use:--domain) kind=domain ;;
     use:-s | use:--selector) kind=selector ;;
-    use:--keys) kind=user ;;
+    use:--keys) kind= ;;
     verify:--server) kind= ;;
     verify:--keys) kind=directory ;;
     verify:--record) kind=file ;;

@@ -92,7 +92,7 @@ complete -c dkimctl -n '__dkimctl_is add' -s d -l domain -x -a '(__dkimctl_domai
 complete -c dkimctl -n '__dkimctl_is add' -s s -l selector -x -a '(__dkimctl_selectors)' -d 'name of the key (default: {host}-{yyyymm})'
 complete -c dkimctl -n '__dkimctl_is add' -l type -x -a 'rsa ed25519' -d 'key type (default: rsa)'
 complete -c dkimctl -n '__dkimctl_is add' -s b -l bits -x -d 'size of an RSA key, 1024 to 4096 (default: 2048)'
-complete -c dkimctl -n '__dkimctl_is add' -l keys -x -a '(__fish_complete_users)' -d 'sign with the keys in keys/NAME, shared by domains'
+complete -c dkimctl -n '__dkimctl_is add' -l keys -x -d 'sign with the keys in keys/NAME, shared by domains'
 complete -c dkimctl -n '__dkimctl_is add' -l users -x -d 'only these users may sign, as a,b'
 complete -c dkimctl -n '__dkimctl_is add' -l groups -x -d 'only members of these groups may sign, as a,b'
 complete -c dkimctl -n '__dkimctl_is add' -l no-publish -d 'only print the record, and sign at once'
@@ -182,7 +182,7 @@ complete -c dkimctl -n '__dkimctl_is try' -l wrapper -r -F -d 'wrapper to run (d
 complete -c dkimctl -n '__dkimctl_is try' -F
 complete -c dkimctl -n '__dkimctl_is use' -s d -l domain -x -a '(__dkimctl_domains)' -d 'another way to write the operand DOMAIN'
 complete -c dkimctl -n '__dkimctl_is use' -s s -l selector -x -a '(__dkimctl_selectors)' -d 'another way to write the operand SELECTOR'
-complete -c dkimctl -n '__dkimctl_is use' -l keys -x -a '(__fish_complete_users)' -d 'sign with the keys in keys/NAME, shared by domains'
+complete -c dkimctl -n '__dkimctl_is use' -l keys -x -d 'sign with the keys in keys/NAME, shared by domains'
 complete -c dkimctl -n '__dkimctl_is use' -a '(__dkimctl_domain_and_selectors)'
 complete -c dkimctl -n '__dkimctl_is verify' -l server -x -d 'query this DNS server, not those in /etc/resolv.conf'
 complete -c dkimctl -n '__dkimctl_is verify' -l keys -x -a '(__fish_complete_directories (commandline -ct))' -d 'no DNS: read DIR/DOMAIN/SELECTOR.txt or SELECTOR.private'

@@ -22,7 +22,7 @@ use crate::submission::submitter::User;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--from ADDR", "use a short message From this address instead of a file"),
-    Opt("--user NAME", "act as if this user submits the message (default: the caller)"),
+    Opt("--user USER", "act as if this user submits the message (default: the caller)"),
 ];
 
 pub(super) const HELP: &str = "\

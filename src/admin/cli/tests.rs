@@ -55,7 +55,7 @@ impl Kind {
             "FILE" => Self::File,
             "DOMAIN" => Self::Domain,
             "SELECTOR" => Self::Selector,
-            "NAME" => Self::User,
+            "USER" => Self::User,
             words if words.contains('|') => Self::Words(words),
             _ => Self::Nothing,
         }
