@@ -63,7 +63,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return Err(Failure::usage("expected DOMAIN..."));
     }
     if let Some(local) = domains.iter().find(|domain| domain.is_local()) {
-        let what = format_args!("only this host knows {local}, so no receiver finds its record");
+        let what =
+            format_args!("only this host knows {local}, so receivers cannot find its record");
         return Err(Failure::usage(what).about(local));
     }
     let all: Vec<Domain> = domains.iter().cloned().collect();

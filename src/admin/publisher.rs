@@ -71,14 +71,11 @@ impl Publisher {
         if path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
             return Ok(None);
         }
-        let host = Etc::at(etc.to_owned()).host().map_err(|broken| match &broken.error.fault {
-            Fault::Unreadable(error) => Failure::reading(&path, error),
-            Fault::NotAFile
-            | Fault::Untrusted(_)
-            | Fault::TooLarge(_)
-            | Fault::Wrong(_)
-            | Fault::Key(_)
-            | Fault::NotItsOwn => Failure::data(crate::report::chain(&broken.error)),
+        let host = Etc::at(etc.to_owned()).host().map_err(|broken| {
+            if let Fault::Unreadable(error) = &broken.error.fault {
+                return Failure::reading(&path, error);
+            }
+            Failure::data(crate::report::chain(&broken.error))
         })?;
         Ok(host.publish.map(Self::new))
     }

@@ -101,7 +101,7 @@ fn end(sandbox: &Sandbox, domain: &str) {
     ));
 }
 
-/// While b.test waits and there is no other domain, it is named.
+/// If b.test waits and there is no other domain, `list` and `testkey` name it.
 fn is_not_the_empty_state(sandbox: &Sandbox) {
     sandbox.root("mv /etc/sendmail-dkim/domains/a.test.toml /etc/");
     for command in ["list", "testkey"] {
@@ -421,7 +421,7 @@ fn whole_rotation(sandbox: &Sandbox, count: usize, flow: &Flow) -> String {
     sandbox.root("rm -r /etc/sendmail-dkim/keys/broken.many.test /etc/sendmail-dkim/domains/broken.many.test.toml
          rm -r /etc/sendmail-dkim/keys/lost.test /etc/sendmail-dkim/domains/lost.test.toml
          sed -i 's/^until = .*/until = 2020-01-01/' /etc/sendmail-dkim/keys/*/rotation.toml");
-    // In the week that the old records are kept, what was signed before arrives.
+    // Outside the test, messages that were signed before arrive within the week that old records are kept.
     flow.drain();
     let (shown, second) = timer(sandbox, "");
     let summary = format!("{count} domains: {count} went on, ");

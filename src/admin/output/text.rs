@@ -142,6 +142,7 @@ mod tests {
         let text = Text::toned(Tone::Good, "\u{1b}[31mred");
         assert_eq!(text.shown(true), "\u{1b}[32m\\u{1b}[31mred\u{1b}[0m");
     }
+
     #[test]
     fn what_can_be_seen_is_shown_as_it_is() {
         for text in [
