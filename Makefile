@@ -108,6 +108,7 @@ rotation: ## LONG. Replace the keys of 1,000 domains by the timer's command and 
 	DOMAINS=$${DOMAINS:-1000} $(CARGO) test --locked --test it updates::the_timer_replaces -- --nocapture
 
 bench: ## LONG. As root: measure what signing costs, compared with the OpenDKIM milter. BENCH_QUICK=1 for a quick look.
+	tests/bench/gate
 	$(CARGO) bench --locked --bench bench
 
 bench-scale: ## As root: time dkimctl on 10,000 domains. DOMAINS=N: another number.
