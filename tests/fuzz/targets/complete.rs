@@ -71,7 +71,7 @@ fn addr_specs(value: &[u8]) -> Option<BTreeSet<(String, String)>> {
     // Folding inside a quoted-string is no part of it (RFC 5322 §3.2.4).
     let shown = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace(['"', '\n'], "");
     let spec = |(local, domain): (Vec<u8>, Option<Vec<u8>>)| {
-        let domain = String::from_utf8_lossy(&domain?).into_owned();
+        let domain = shown(&domain?);
         let domain = domain.strip_suffix('.').unwrap_or(&domain);
         let labels =
             Domain::parse(domain).map_or(domain.to_lowercase(), |it| it.as_str().to_owned());
