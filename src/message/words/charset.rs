@@ -171,9 +171,10 @@ pub(super) fn of<'a>(text: &[u8], hint: Option<&'a str>) -> &'a str {
 /// The name for text in an unknown charset (RFC 1428 §3).
 pub(crate) const UNKNOWN: &str = "unknown-8bit";
 
-/// Whether it is known where the characters of a text end.
+/// Whether a text can be split between its characters: it is known where they end, and the name of the charset leaves room for
+/// one in an encoded-word.
 pub(super) fn can_be_cut(text: &[u8], charset: &str) -> bool {
-    match Family::of(charset) {
+    match Family::of(charset).filter(|_| charset.len() <= LONGEST_CHARSET) {
         None => false,
         Some(Family::Escapes) => {
             let escapes = text.iter().enumerate().filter(|(_, byte)| **byte == ESC);
