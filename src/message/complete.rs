@@ -224,14 +224,16 @@ fn fix_addresses(
     let mut put = |field: &mut Field, bytes: &[u8]| {
         if replace(field, bytes, room) { Ok(()) } else { Err(Unstable::Long) }
     };
-    if let Some(bytes) = words::repaired(field.name(), field.value(), is_originator, hint)? {
-        put(field, &bytes)?;
-    }
     let phrases = if is_originator { Phrases::Quote } else { Phrases::Keep };
-    match fixed(field.value(), completion, phrases)? {
-        Some(value) => put(field, &[field.name(), b":", &value].concat()),
-        None => Ok(()),
+    // Once more after a change: a name may be judged differently when the address after it has a domain.
+    for _ in 0..2 {
+        if let Some(bytes) = words::repaired(field.name(), field.value(), is_originator, hint)? {
+            put(field, &bytes)?;
+        }
+        let Some(value) = fixed(field.value(), completion, phrases)? else { return Ok(()) };
+        put(field, &[field.name(), b":", &value].concat())?;
     }
+    Ok(())
 }
 
 /// The From field that Postfix would add: the envelope sender, else the login name, with the full name.
@@ -487,6 +489,14 @@ mod tests {
         let to = "To: \u{fc}, =?x-what?Q?M=C3=BCller, Hans?= <b@e.com>, \u{fc} <a@e.com>\n";
         let header = format!("{COMPLETE}{to}");
         assert_eq!(completed(&header, &www_data()), (header, vec!["To".into()]));
+        // Whether it is certain depends on the domain that the address gets.
+        for (name, unstable) in [("Ren=C\"3=A9", vec!["To".to_owned()]), ("Rene \"3", vec![])] {
+            let to = format!("To: =?UTF-9?Q?{name}?= \"home =?UT=?utf-8?Q?F-8?Q?x?= <bob>\n");
+            let (once, names) = completed(&format!("{COMPLETE}{to}"), &www_data());
+            assert!(once.contains("<bob@web.example>"), "{once}");
+            assert_eq!(names, unstable, "{once}");
+            assert_eq!(completed(&once, &www_data()), (once, names));
+        }
     }
 
     #[test]
