@@ -23,67 +23,33 @@ pub(super) enum Family {
     Escapes,
 }
 
-/// How the names begin, in lower case. In all of these charsets except the last, ASCII bytes mean ASCII characters.
-const FAMILIES: [(&str, Family); 50] = [
-    ("utf-8", Family::Utf8),
-    ("us-ascii", Family::Single),
+/// How the names begin, in lower case; the first beginning that fits counts. In all of these charsets except the last, ASCII bytes
+/// mean ASCII characters.
+const FAMILIES: [(Family, &[&str]); 14] = [
+    (Family::Utf8, &["utf-8"]),
+    (Family::Single, &["us-ascii"]),
     // Cyrillic, Arabic, Greek, Hebrew and Thai, before the shorter beginnings of their names.
-    ("iso-8859-5", Family::Other),
-    ("iso-8859-6", Family::Other),
-    ("iso-8859-7", Family::Other),
-    ("iso-8859-8", Family::Other),
-    ("iso-8859-11", Family::Other),
-    ("windows-1251", Family::Other),
-    ("windows-1253", Family::Other),
-    ("windows-1255", Family::Other),
-    ("windows-1256", Family::Other),
-    ("windows-874", Family::Other),
-    ("cp1251", Family::Other),
-    ("cp1253", Family::Other),
-    ("cp1255", Family::Other),
-    ("cp1256", Family::Other),
-    ("cp855", Family::Other),
-    ("cp862", Family::Other),
-    ("cp864", Family::Other),
-    ("cp866", Family::Other),
-    ("koi8-", Family::Other),
-    ("tis-620", Family::Other),
-    ("iso-8859-", Family::Single),
-    ("iso8859-", Family::Single),
-    ("windows-125", Family::Single),
-    ("cp125", Family::Single),
-    ("cp437", Family::Single),
-    ("cp85", Family::Single),
-    ("cp86", Family::Single),
-    ("macintosh", Family::Single),
-    ("viscii", Family::Single),
-    ("gb2312", Family::Gb),
-    ("gbk", Family::Gb),
-    ("gb18030", Family::Gb),
-    ("x-gbk", Family::Gb),
-    ("cp936", Family::Gb),
-    ("big5", Family::Big5),
-    ("cp950", Family::Big5),
-    ("euc-kr", Family::EucKr),
-    ("ks_c_5601", Family::EucKr),
-    ("cp949", Family::EucKr),
-    ("shift_jis", Family::ShiftJis),
-    ("shift-jis", Family::ShiftJis),
-    ("sjis", Family::ShiftJis),
-    ("x-sjis", Family::ShiftJis),
-    ("windows-31j", Family::ShiftJis),
-    ("cp932", Family::ShiftJis),
-    ("euc-jp", Family::EucJp),
-    ("x-euc-jp", Family::EucJp),
-    ("iso-2022-jp", Family::Escapes),
+    (Family::Other, &["iso-8859-5", "iso-8859-6", "iso-8859-7", "iso-8859-8", "iso-8859-11"]),
+    (Family::Other, &["windows-1251", "windows-1253", "windows-1255", "windows-1256"]),
+    (Family::Other, &["cp1251", "cp1253", "cp1255", "cp1256", "cp855", "cp862", "cp864", "cp866"]),
+    (Family::Other, &["koi8-", "tis-620", "windows-874"]),
+    (Family::Single, &["iso-8859-", "iso8859-", "windows-125", "cp125", "cp437", "cp85", "cp86"]),
+    (Family::Single, &["macintosh", "viscii"]),
+    (Family::Gb, &["gb2312", "gbk", "gb18030", "x-gbk", "cp936"]),
+    (Family::Big5, &["big5", "cp950"]),
+    (Family::EucKr, &["euc-kr", "ks_c_5601", "cp949"]),
+    (Family::ShiftJis, &["shift_jis", "shift-jis", "sjis", "x-sjis", "windows-31j", "cp932"]),
+    (Family::EucJp, &["euc-jp", "x-euc-jp"]),
+    (Family::Escapes, &["iso-2022-jp"]),
 ];
 
 impl Family {
     pub(super) fn of(charset: &str) -> Option<Self> {
-        let begins = |(known, _): &&(&str, Self)| {
+        let begins = |known: &&str| {
             charset.get(..known.len()).is_some_and(|start| start.eq_ignore_ascii_case(known))
         };
-        FAMILIES.iter().find(begins).map(|(_, family)| *family)
+        let families = FAMILIES.iter().find(|(_, names)| names.iter().any(begins));
+        families.map(|(family, _)| *family)
     }
 
     /// The length of the first character of a text without escape sequences.
