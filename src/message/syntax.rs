@@ -132,26 +132,15 @@ pub(crate) fn quoted(text: impl IntoIterator<Item = u8>) -> Vec<u8> {
     quoted
 }
 
-/// Splits a body at the semicolons outside quoted strings.
-pub(crate) fn split_at_semicolons(body: &[u8]) -> Vec<&[u8]> {
-    let (mut segments, mut rest) = (Vec::new(), body);
-    let mut end = 0_usize;
-    while let Some(byte) = rest.get(end) {
-        if *byte == b'"' {
-            let quoted = rest.get(end..).and_then(quoted_string);
-            end = quoted.map_or(rest.len(), |length| end.saturating_add(length));
-            continue;
-        }
-        if *byte == b';' {
-            let (segment, after) = rest.split_at(end);
-            segments.push(segment);
-            (rest, end) = (after.get(1..).unwrap_or_default(), 0);
-            continue;
-        }
-        end = end.saturating_add(1);
-    }
-    segments.push(rest);
-    segments
+/// Splits a body at the semicolons outside quoted strings. A quoted string without a closing quote extends to the end.
+pub(crate) fn split_at_semicolons(body: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let (mut is_quoted, mut is_escaped) = (false, false);
+    body.split(move |byte| {
+        let escapes = is_quoted && !is_escaped && *byte == b'\\';
+        is_quoted ^= *byte == b'"' && !is_escaped;
+        is_escaped = escapes;
+        *byte == b';' && !is_quoted
+    })
 }
 
 /// Whether a field name is one of `names`, in any case.

@@ -6,7 +6,7 @@ use crate::message::syntax::{split_at_semicolons, value, without_comments};
 impl Text<'_> {
     /// Converts each parameter that is not ASCII from `name="value"` to `name*=charset''value` (RFC 2231 §4).
     pub(super) fn parameters(&mut self, body: &[u8]) -> Option<()> {
-        for (index, segment) in split_at_semicolons(body).into_iter().enumerate() {
+        for (index, segment) in split_at_semicolons(body).enumerate() {
             if index > 0 {
                 self.writer.text(b";");
                 self.writer.next_item();
