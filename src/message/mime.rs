@@ -58,14 +58,6 @@ struct Open {
     default: &'static str,
 }
 
-/// A line that separates two parts of a multipart, or ends it.
-#[derive(Clone, Copy, Debug)]
-struct Separator {
-    parent: usize,
-    default: &'static str,
-    is_last: bool,
-}
-
 /// The multiparts that are open to one of the two parsers, outermost first.
 #[derive(Clone, Debug, Default)]
 struct Stack(Vec<Open>);
@@ -86,16 +78,17 @@ impl Stack {
         })
     }
 
-    /// Reads a line that may separate parts. It also ends the multiparts inside the multipart that it belongs to.
-    fn separate(&mut self, text: &[u8], ends: fn(&[u8]) -> bool) -> Option<Separator> {
+    /// Reads a line that may separate two parts of a multipart, or end it. It also ends the multiparts inside that one. Returns the
+    /// place after the line.
+    fn separate(&mut self, text: &[u8], ends: fn(&[u8]) -> bool) -> Option<Place> {
         let (index, after) = self.find(text, ends)?;
         self.0.truncate(index.saturating_add(1));
         let Open { number: parent, default, .. } = *self.0.last()?;
-        let is_last = after.starts_with(b"--");
-        if is_last {
+        if after.starts_with(b"--") {
             self.0.pop();
+            return Some(Place::Between);
         }
-        Some(Separator { parent, default, is_last })
+        Some(Place::Header { parent, default })
     }
 }
 
@@ -227,17 +220,14 @@ impl Walk {
             }
             return false;
         };
-        let seen = self.postfix.separate(text, ends_to_postfix);
-        let seen_is_last = seen.is_none_or(|seen| seen.is_last);
-        if own.is_last {
-            self.after_false_start = !seen_is_last;
-            self.place = Place::Between;
-        } else {
-            if seen_is_last || seen.is_some_and(|seen| seen.default != own.default) {
-                visit.misread(None);
-            }
-            self.place = Place::Header { parent: own.parent, default: own.default };
+        let seen = self.postfix.separate(text, ends_to_postfix).unwrap_or(Place::Between);
+        match (own, seen) {
+            (Place::Header { default, .. }, Place::Header { default: seen, .. })
+                if default == seen => {}
+            (Place::Header { .. }, _) => visit.misread(None),
+            _ => self.after_false_start = seen != Place::Between,
         }
+        self.place = own;
         true
     }
 
