@@ -291,7 +291,7 @@ impl Session {
     }
 
     /// Handles a complete reply.
-    fn answered(&mut self, code: u16) {
+    fn answered(&mut self, code: u64) {
         let is_good = (200..300).contains(&code);
         match self.awaited.pop_front() {
             Some(Awaited::Data) => {
@@ -319,10 +319,8 @@ impl Session {
 }
 
 /// The code of a reply line, and whether this is the last line of the reply.
-fn code(line: &[u8]) -> Option<(u16, bool)> {
-    let digits = line.get(..3)?;
-    let code = number(digits)?;
-    Some((u16::try_from(code).ok()?, line.get(3) != Some(&b'-')))
+fn code(line: &[u8]) -> Option<(u64, bool)> {
+    Some((number(line.get(..3)?)?, line.get(3) != Some(&b'-')))
 }
 
 fn number(digits: &[u8]) -> Option<u64> {

@@ -100,27 +100,22 @@ impl MailData {
 }
 
 /// Writes lines that end in LF as mail data: with CR LF, and with an additional dot before a line that begins with a dot.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct DotStuffing {
-    at_line_start: bool,
-}
-
-impl Default for DotStuffing {
-    fn default() -> Self {
-        Self { at_line_start: true }
-    }
+    /// Whether the next byte continues a line.
+    inside_line: bool,
 }
 
 impl DotStuffing {
     /// Appends `text`, which may be any piece of the lines, to `out`.
     pub fn feed(&mut self, text: &[u8], out: &mut Vec<u8>) {
         for line in text.split_inclusive(|byte| *byte == b'\n') {
-            if self.at_line_start && line.starts_with(b".") {
+            if !self.inside_line && line.starts_with(b".") {
                 out.push(b'.');
             }
-            self.at_line_start = line.ends_with(b"\n");
+            self.inside_line = !line.ends_with(b"\n");
             out.extend_from_slice(line.strip_suffix(b"\n").unwrap_or(line));
-            if self.at_line_start {
+            if !self.inside_line {
                 out.extend_from_slice(b"\r\n");
             }
         }
