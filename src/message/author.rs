@@ -63,10 +63,10 @@ impl Author {
         let authors = mailboxes(field.value())?;
         let (_, first) = authors.first().ok_or(NoAuthor::NoAddress)?;
         let has_others = authors.iter().any(|(_, domain)| domain != first);
-        let domain = match sender(header).filter(|_| has_others) {
-            None if has_others => return Err(NoAuthor::SeveralDomains),
-            None => first.clone(),
-            Some(sender) => sender,
+        let domain = if has_others {
+            sender(header).ok_or(NoAuthor::SeveralDomains)?
+        } else {
+            first.clone()
         };
         let locals = authors.into_iter().filter(|(_, of)| *of == domain).map(|(local, _)| local);
         let locals: Vec<_> = locals.collect();
