@@ -19,36 +19,6 @@ pub(crate) use detector::{Detector, hint, named_charset};
 use phrase::{Phrase, misread};
 use word::{EncodedWord, Word, has_too_long, split_words};
 
-/// Fields whose syntax allows encoded-words in comments only.
-const STRUCTURED: [&str; 16] = [
-    "Authentication-Results",
-    "Autocrypt",
-    "Content-ID",
-    "Content-Location",
-    "Content-Transfer-Encoding",
-    "Date",
-    "In-Reply-To",
-    "List-Archive",
-    "List-Help",
-    "List-Owner",
-    "List-Post",
-    "List-Subscribe",
-    "List-Unsubscribe",
-    "Message-ID",
-    "MIME-Version",
-    "References",
-];
-
-/// Fields that allow no encoded-words at all (RFC 2047 §5, RFC 6376 §3.5).
-const WITHOUT_WORDS: [&str; 2] = ["DKIM-Signature", "Received"];
-
-/// Fields that are lists of words or names, and may be folded after each comma.
-const LISTS: [&str; 5] =
-    ["Accept-Language", "Content-Language", "Followup-To", "Keywords", "Newsgroups"];
-
-/// Fields that are lists of message ids, without separators (RFC 5322 §3.6.4).
-const MESSAGE_IDS: [&str; 2] = ["In-Reply-To", "References"];
-
 /// The field without 8-bit bytes if possible, with short lines and short encoded-words. `hint` is the charset of text that is not
 /// UTF-8.
 #[must_use]
@@ -107,34 +77,57 @@ pub(super) fn repaired(
 /// The syntax of a field body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Syntax {
+    /// No encoded-words are allowed (RFC 2047 §5, RFC 6376 §3.5).
     WithoutWords,
     /// A value that has parameters.
     Parameters,
     Addresses,
+    /// A list of message ids, without separators (RFC 5322 §3.6.4).
     MessageIds,
+    /// Encoded-words are allowed in comments only.
     Structured,
-    /// A list of words or names.
+    /// A list of words or names, which may be folded after each comma.
     List,
     Text,
 }
 
+/// The fields of each syntax. All others are text.
+const FIELDS: [(Syntax, &[&str]); 6] = [
+    (Syntax::WithoutWords, &["DKIM-Signature", "Received"]),
+    (Syntax::Parameters, &["Content-Type", "Content-Disposition"]),
+    (Syntax::Addresses, &ADDRESS_FIELDS),
+    (Syntax::MessageIds, &["In-Reply-To", "References"]),
+    (Syntax::Structured, &STRUCTURED),
+    (
+        Syntax::List,
+        &["Accept-Language", "Content-Language", "Followup-To", "Keywords", "Newsgroups"],
+    ),
+];
+
+const STRUCTURED: [&str; 14] = [
+    "Authentication-Results",
+    "Autocrypt",
+    "Content-ID",
+    "Content-Location",
+    "Content-Transfer-Encoding",
+    "Date",
+    "List-Archive",
+    "List-Help",
+    "List-Owner",
+    "List-Post",
+    "List-Subscribe",
+    "List-Unsubscribe",
+    "Message-ID",
+    "MIME-Version",
+];
+
 impl Syntax {
     fn of(name: &[u8]) -> Self {
-        if is_one_of(name, &WITHOUT_WORDS) {
-            Self::WithoutWords
-        } else if is_one_of(name, &["Content-Type", "Content-Disposition"]) {
-            Self::Parameters
-        } else if is_one_of(name, &ADDRESS_FIELDS) || is_resent(name) {
-            Self::Addresses
-        } else if is_one_of(name, &MESSAGE_IDS) {
-            Self::MessageIds
-        } else if is_one_of(name, &STRUCTURED) {
-            Self::Structured
-        } else if is_one_of(name, &LISTS) {
-            Self::List
-        } else {
-            Self::Text
+        if is_resent(name) {
+            return Self::Addresses;
         }
+        let row = FIELDS.iter().find(|(_, names)| is_one_of(name, names));
+        row.map_or(Self::Text, |(syntax, _)| *syntax)
     }
 }
 
