@@ -9,6 +9,7 @@ mod token;
 
 use super::syntax::quoted;
 use crate::dkim::Domain;
+use list::joined;
 pub use list::{Address, Addresses, addresses};
 pub use token::Unstable;
 pub(super) use token::{Kind, Token, tokens};
@@ -118,16 +119,13 @@ fn apply(body: &[u8], edits: &[Edit]) -> Vec<u8> {
 fn quote_phrase(body: &[u8]) -> Option<Vec<u8>> {
     let tokens = tokens(body).ok()?;
     let last = tokens.iter().rfind(|token| token.kind != Kind::Comment)?;
-    let open = tokens.iter().position(|token| token.kind == Kind::Special(b'<'))?;
-    let brackets = tokens.iter().filter(|token| matches!(token.kind, Kind::Special(b'<' | b'>')));
+    let open = tokens.iter().position(|token| token.is(b"<"))?;
+    let brackets = tokens.iter().filter(|token| token.is(b"<>"));
     let phrase = tokens.get(..open)?;
-    let has = |specials: &[u8]| {
-        let is_one = |kind| matches!(kind, Kind::Special(special) if specials.contains(&special));
-        phrase.iter().any(|token| is_one(token.kind))
-    };
+    let has = |specials: &[u8]| phrase.iter().any(|token| token.is(specials));
     let has_comment = phrase.iter().any(|token| token.kind == Kind::Comment);
     let needs_quotes = has(b",:;") || has(b".") && !has_comment;
-    if last.kind != Kind::Special(b'>') || brackets.count() != 2 || has(b"@") || !needs_quotes {
+    if !last.is(b">") || brackets.count() != 2 || has(b"@") || !needs_quotes {
         return None;
     }
     let (from, to) = (phrase.first()?.from, phrase.last()?.to);
@@ -183,11 +181,8 @@ impl Address<'_> {
             return Ok(());
         };
         edits.extend(fixed.map(|text| Edit { from, to, text }));
-        let has_control = |token: &Token| {
-            body.get(token.from..token.to).unwrap_or_default().iter().any(u8::is_ascii_control)
-        };
         // Postfix rewrites such a field.
-        if domain.iter().any(has_control) {
+        if domain.iter().any(|token| token.text(body).iter().any(u8::is_ascii_control)) {
             return Err(Unstable::Unusual);
         }
         if let (Some(edit), true) = (in_a_labels(domain, body, completion), local.is_ascii()) {
@@ -208,9 +203,7 @@ impl Address<'_> {
         }
         let mut pairs = self.local.iter().zip(self.local.iter().skip(1));
         let is_joined = pairs.all(|(left, right)| left.to == right.from);
-        let is_plain = |token: &Token| {
-            matches!(token.kind, Kind::Atom | Kind::Special(b'.' | b'%' | b'!' | b'|'))
-        };
+        let is_plain = |token: &Token| token.kind == Kind::Atom || token.is(b".%!|");
         if !is_joined || !self.local.iter().all(is_plain) {
             return Err(Unstable::Unusual);
         }
@@ -233,8 +226,7 @@ fn swapped(local: &[u8]) -> Option<Result<Vec<u8>, Unstable>> {
 /// Converts a domain in U-labels to A-labels (RFC 5890 §2.3.2.1), so that no hop needs SMTPUTF8 for it.
 fn in_a_labels(domain: &[Token], body: &[u8], completion: &Completion) -> Option<Edit> {
     let (first, last) = domain.first().zip(domain.last())?;
-    let labels = domain.iter().filter_map(|token| body.get(token.from..token.to));
-    let labels = labels.collect::<Vec<_>>().concat();
+    let labels = joined(domain, body);
     let labels = std::str::from_utf8(&labels).ok().filter(|labels| !labels.is_ascii())?;
     let parsed = Domain::parse(labels.strip_suffix('.').unwrap_or(labels)).ok()?;
     let mut text = parsed.as_str().to_owned();
@@ -254,7 +246,7 @@ fn fix_domain(
         return Ok(());
     }
     let (labels, dot) = match domain.split_last() {
-        Some((last, labels)) if last.kind == Kind::Special(b'.') => (labels, Some(last)),
+        Some((last, labels)) if last.is(b".") => (labels, Some(last)),
         _ => (domain, None),
     };
     let alternate = labels.iter().enumerate().all(|(index, token)| {

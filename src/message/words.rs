@@ -287,30 +287,25 @@ impl<'a> Text<'a> {
         phrases.sort_unstable();
         let mut phrases = phrases.into_iter().peekable();
         let (mut done, mut is_address) = (0, false);
-        let mut after = tokens.iter().map(|token| token.kind).skip(1);
+        let mut after = tokens.iter().skip(1);
         for token in tokens {
             let next = after.next();
             if token.from < done {
                 continue;
             }
             self.writer.text(body.get(done..token.from)?);
-            let text = body.get(token.from..token.to)?;
             done = token.to;
             if let Some((from, to)) = phrases.next_if(|(from, _)| *from == token.from) {
                 self.phrase(body.get(from..to)?)?;
                 done = to;
                 continue;
             }
-            self.token(token.kind, text)?;
-            is_address = match token.kind {
-                Kind::Special(bracket @ (b'<' | b'>')) => bracket == b'<',
-                Kind::Atom | Kind::Quoted | Kind::Literal | Kind::Comment | Kind::Special(_) => {
-                    is_address
-                }
-            };
-            let is_separator = matches!(token.kind, Kind::Special(b',' | b';'))
-                || self.has_message_ids
-                    && (token.kind, next) == (Kind::Special(b'>'), Some(Kind::Special(b'<')));
+            self.token(token.kind, token.text(body))?;
+            if token.is(b"<>") {
+                is_address = token.is(b"<");
+            }
+            let is_between_ids = token.is(b">") && next.is_some_and(|next| next.is(b"<"));
+            let is_separator = token.is(b",;") || self.has_message_ids && is_between_ids;
             if is_separator && !is_address {
                 self.writer.next_item();
             }

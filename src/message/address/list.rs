@@ -81,15 +81,15 @@ impl<'a> Address<'a> {
         }
         let mut tokens = tokens;
         let mut route = None;
-        if let Some(first) = tokens.first().filter(|first| first.kind == Kind::Special(b'@')) {
-            let colon = tokens.iter().position(|token| token.kind == Kind::Special(b':'));
+        if let Some(first) = tokens.first().filter(|first| first.is(b"@")) {
+            let colon = tokens.iter().position(|token| token.is(b":"));
             let (_, after) = colon
                 .and_then(|colon| tokens.split_at_checked(colon.saturating_add(1)))
                 .ok_or(Unstable::Unusual)?;
             route = Some((first.from, after.first().ok_or(Unstable::Unusual)?.from));
             tokens = after;
         }
-        let mut parts = tokens.split(|token| token.kind == Kind::Special(b'@'));
+        let mut parts = tokens.split(|token| token.is(b"@"));
         let local = parts.next().unwrap_or_default();
         let domain = parts.next();
         if parts.next().is_some() {
@@ -101,12 +101,13 @@ impl<'a> Address<'a> {
     /// The local part and the domain as typed, without FWS. There is no domain if there is no `@`.
     #[must_use]
     pub fn text(&self, value: &[u8]) -> (Vec<u8>, Option<Vec<u8>>) {
-        let text = |tokens: &[Token]| {
-            let bytes = tokens.iter().filter_map(|token| value.get(token.from..token.to));
-            bytes.collect::<Vec<_>>().concat()
-        };
-        (text(self.local), self.domain.map(text))
+        (joined(self.local, value), self.domain.map(|domain| joined(domain, value)))
     }
+}
+
+/// The bytes of tokens, without FWS between them.
+pub(super) fn joined(tokens: &[Token], value: &[u8]) -> Vec<u8> {
+    tokens.iter().map(|token| token.text(value)).collect::<Vec<_>>().concat()
 }
 
 /// Ranges of tokens, last one first.
@@ -129,8 +130,8 @@ fn find(tokens: &[Token]) -> Result<(Ranges, Ranges), Unstable> {
                 before_phrase(before, &mut phrases)
             }
             Kind::Special(b'>') => {
-                let is_bracket = |token: &Token| matches!(token.kind, Kind::Special(b'<' | b'>'));
-                let open = before.iter().rposition(is_bracket).ok_or(Unstable::Unbalanced)?;
+                let open = before.iter().rposition(|token| token.is(b"<>"));
+                let open = open.ok_or(Unstable::Unbalanced)?;
                 let (before, inside) = before.split_at(open);
                 if inside.first().is_some_and(|bracket| bracket.kind == last.kind) {
                     return Err(Unstable::Unbalanced);
@@ -154,8 +155,8 @@ fn find(tokens: &[Token]) -> Result<(Ranges, Ranges), Unstable> {
 
 /// Adds the phrase (RFC 5322 §3.2.5) at the end of `left`, a display name or group name. Returns the tokens before it.
 fn before_phrase<'a>(left: &'a [Token], phrases: &mut Ranges) -> &'a [Token] {
-    let ends = |token: &Token| matches!(token.kind, Kind::Special(b',' | b';' | b':' | b'>'));
-    let from = left.iter().rposition(ends).map_or(0, |at| at.saturating_add(1));
+    let end = left.iter().rposition(|token| token.is(b",;:>"));
+    let from = end.map_or(0, |at| at.saturating_add(1));
     phrases.push((from, left.len()));
     left.split_at(from).0
 }

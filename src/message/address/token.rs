@@ -60,9 +60,19 @@ pub(in crate::message) enum Kind {
 }
 
 impl Token {
+    /// Whether the token is one of these specials.
+    pub(in crate::message) fn is(&self, specials: &[u8]) -> bool {
+        matches!(self.kind, Kind::Special(special) if specials.contains(&special))
+    }
+
     /// Whether the token is an operator that joins words to one address.
     pub(super) fn joins(&self) -> bool {
-        matches!(self.kind, Kind::Special(b'@' | b'.' | b'%' | b'!' | b'|'))
+        self.is(b"@.%!|")
+    }
+
+    /// The bytes of the token in the value that it was found in.
+    pub(in crate::message) fn text<'a>(&self, value: &'a [u8]) -> &'a [u8] {
+        value.get(self.from..self.to).unwrap_or_default()
     }
 }
 
@@ -73,12 +83,13 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
     if has_odd_whitespace(value) {
         return Err(Unstable::OddBlank);
     }
+    let ends_atom = |byte: &u8| SPECIALS.contains(byte) || is_fws(*byte);
     let mut tokens = Vec::new();
     let mut from = 0;
     while let Some(byte) = value.get(from) {
         let rest = value.get(from..).unwrap_or_default();
         let (kind, length) = match byte {
-            b' ' | b'\t' | b'\n' | b'\r' => {
+            fws if is_fws(*fws) => {
                 from = from.saturating_add(1);
                 continue;
             }
@@ -88,7 +99,7 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
             // RFC 5322 does not allow a backslash outside quotes.
             b'\\' => return Err(Unstable::Unusual),
             special if SPECIALS.contains(special) => (Kind::Special(*special), 1),
-            _ => (Kind::Atom, rest.iter().take_while(|byte| is_atom(**byte)).count()),
+            _ => (Kind::Atom, rest.iter().position(ends_atom).unwrap_or(rest.len())),
         };
         let to = from.saturating_add(length.max(1));
         tokens.push(Token { kind, from, to });
@@ -98,8 +109,4 @@ pub(in crate::message) fn tokens(value: &[u8]) -> Result<Vec<Token>, Unstable> {
         from = to;
     }
     Ok(tokens)
-}
-
-fn is_atom(byte: u8) -> bool {
-    !SPECIALS.contains(&byte) && !is_fws(byte)
 }

@@ -133,11 +133,9 @@ fn masked(body: &[u8], is_single: bool) -> Option<Vec<u8>> {
             (b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
             _ => (1, false),
         };
-        is_address = match first {
-            b'<' => true,
-            b'>' => false,
-            _ => is_address,
-        };
+        if matches!(first, b'<' | b'>') {
+            is_address = first == b'<';
+        }
         let text = rest.get(..length).unwrap_or(rest);
         if is_masked {
             mask.extend(text.iter().map(|_| MASK));
@@ -174,12 +172,9 @@ const MASK: u8 = b'?';
 pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, Unstable> {
     let Some(mask) = masked(body, is_single) else { return Ok(None) };
     let Ok(tokens) = tokens(&mask) else { return Ok(None) };
-    let is_masked =
-        |token: &Token| mask.get(token.from..token.to) != body.get(token.from..token.to);
-    let is_encoded = |token: &Token| {
-        let text = body.get(token.from..token.to).unwrap_or_default();
-        is_masked(token) && encoded_words(text).next().is_some()
-    };
+    let is_masked = |token: &Token| token.text(&mask) != token.text(body);
+    let is_encoded =
+        |token: &Token| is_masked(token) && encoded_words(token.text(body)).next().is_some();
     let names = names(&tokens, is_encoded, is_single)?;
     // The addresses and their places.
     let seen = |text: &[u8]| -> Option<Vec<_>> {
@@ -199,15 +194,14 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
     for name in names {
         let words = tokens.get(name.from..name.to).unwrap_or_default();
         let (Some(first), Some(last)) = (words.first(), words.last()) else { continue };
-        let odd = words.iter().filter(|token| is_masked(token));
-        let odd = odd.filter_map(|token| body.get(token.from..token.to));
+        let odd = words.iter().filter(|token| is_masked(token)).map(|token| token.text(body));
         // Even if Postfix reads the field as it was meant, other programs may not.
         let specials: &[u8] = if is_same { b"<>\"" } else { b" \t\n()<>@,;:\\\".[]|%!" };
         let mut odd = odd.filter(|text| text.iter().any(|byte| specials.contains(byte))).peekable();
         if odd.peek().is_none() && !name.is_joined {
             continue;
         }
-        if !odd.any(has_address) && !words.iter().any(|token| is(token, b"@")) {
+        if !odd.any(has_address) && !words.iter().any(|token| token.is(b"@")) {
             phrases.push((first.from, last.to));
         } else if !is_same {
             return Err(Unstable::Name);
@@ -243,15 +237,15 @@ fn names(
     is_encoded: impl Fn(&Token) -> bool,
     is_single: bool,
 ) -> Result<Vec<Name>, Unstable> {
-    let has_group = tokens.iter().skip_while(|token| !is(token, b":")).any(|token| is(token, b";"));
-    if let Some(open) = tokens.iter().position(|token| is(token, b"<")).filter(|_| is_single) {
+    let has_group = tokens.iter().skip_while(|token| !token.is(b":")).any(|token| token.is(b";"));
+    if let Some(open) = tokens.iter().position(|token| token.is(b"<")).filter(|_| is_single) {
         let (name, rest) = tokens.split_at(open);
         let last = rest.iter().rfind(|token| token.kind != Kind::Comment);
-        let is_one = rest.iter().filter(|token| is(token, b"<>")).count() == 2
-            && last.is_some_and(|last| is(last, b">"));
-        if is_one && !name.iter().any(|token| is(token, b"@>")) {
+        let is_one = rest.iter().filter(|token| token.is(b"<>")).count() == 2
+            && last.is_some_and(|last| last.is(b">"));
+        if is_one && !name.iter().any(|token| token.is(b"@>")) {
             let is_joined =
-                name.iter().any(|token| is(token, b",;:")) && name.iter().any(is_encoded);
+                name.iter().any(|token| token.is(b",;:")) && name.iter().any(is_encoded);
             return Ok(vec![Name { from: 0, to: open, is_joined }]);
         }
     }
@@ -263,17 +257,17 @@ fn names(
         let words = tokens.get(segment..at).unwrap_or_default();
         let is_begun = from < segment;
         at = at.saturating_add(1);
-        if is(token, b"<") {
+        if token.is(b"<") {
             found.push(Name { from, to: at.saturating_sub(1), is_joined: is_begun });
             let rest = tokens.get(at..).unwrap_or_default();
-            let close = rest.iter().position(|token| is(token, b">")).unwrap_or(rest.len());
+            let close = rest.iter().position(|token| token.is(b">")).unwrap_or(rest.len());
             at = at.saturating_add(close).saturating_add(1);
             (from, segment) = (at, at);
-        } else if is(token, b",;:") {
-            let is_group = has_group && !is(token, b",");
-            let has_at = words.iter().any(|word| is(word, b"@"));
+        } else if token.is(b",;:") {
+            let is_group = has_group && !token.is(b",");
+            let has_at = words.iter().any(|word| word.is(b"@"));
             let plain = words.iter().filter(|word| word.kind != Kind::Comment).count();
-            if is_group && is(token, b":") {
+            if is_group && token.is(b":") {
                 found.push(Name { from: segment, to: at.saturating_sub(1), is_joined: false });
             }
             if is_begun && !is_group && plain == 1 && !words.iter().any(&is_encoded) {
@@ -288,10 +282,6 @@ fn names(
         }
     }
     Ok(found)
-}
-
-fn is(token: &Token, specials: &[u8]) -> bool {
-    matches!(token.kind, Kind::Special(special) if specials.contains(&special))
 }
 
 #[cfg(test)]
