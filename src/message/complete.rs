@@ -6,7 +6,8 @@ use super::date::DateTime;
 use super::fold::Writer;
 use super::limits::{LONGEST_FIELD, LONGEST_LINE, MOST_ADDED};
 use super::syntax::{
-    cleaned, field_name, has_odd_whitespace, is_one_of, quoted, split_fields, with_charset,
+    cleaned, field_name, has_line_beyond, has_odd_whitespace, is_one_of, quoted, split_fields,
+    with_charset,
 };
 use super::words::{self, Text};
 use crate::dkim::{Domain, Field, FieldName, Header};
@@ -205,9 +206,10 @@ fn is_sent_as_it_is(field: &Field) -> Result<(), Unstable> {
     if has_odd_whitespace(bytes) {
         return Err(Unstable::OddBlank);
     }
-    let mut lines = bytes.split(|byte| *byte == b'\n');
-    let is_short = bytes.len() <= LONGEST_FIELD && lines.all(|line| line.len() <= LONGEST_LINE);
-    if is_short { Ok(()) } else { Err(Unstable::Long) }
+    if bytes.len() > LONGEST_FIELD || has_line_beyond(LONGEST_LINE, bytes) {
+        return Err(Unstable::Long);
+    }
+    Ok(())
 }
 
 /// Changes an address field so that Postfix has nothing to rewrite.

@@ -8,11 +8,11 @@ mod part;
 
 use std::mem;
 
-use memchr::{memchr, memrchr};
+use memchr::memchr;
 
 use super::limits::{LONGEST_FIELD, LONGEST_LINE, LONGEST_SENT};
 use super::mime::{Info, Visit, Walk};
-use super::syntax::split_fields;
+use super::syntax::{has_line_beyond, split_fields};
 use super::words;
 use encode::Encoder;
 use header::{fixed_header, write_header};
@@ -188,17 +188,6 @@ fn special(lines: &[u8]) -> u64 {
 }
 
 const DEL: u8 = 0x7f;
-
-/// Whether one of the lines is longer than a limit. A piece of a line is longer only if the line is.
-fn has_line_beyond(limit: usize, lines: &[u8]) -> bool {
-    let mut rest = lines;
-    while let Some(room) = rest.get(..=limit) {
-        // Lines that end within the limit of one line are short, no matter how many they are.
-        let Some(end) = memrchr(b'\n', room) else { return true };
-        rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
-    }
-    false
-}
 
 /// What a hop may do to text that is sent unchanged.
 fn risk_of(text: &[u8]) -> Risk {

@@ -3,6 +3,8 @@
 //!
 //! Rules that only Postfix follows are named as such.
 
+use memchr::memrchr;
+
 use super::limits::{ENCODED_LINE, LINE_PIECE};
 pub(crate) use crate::dkim::header::split_fields;
 
@@ -20,6 +22,17 @@ pub(crate) fn is_fws(byte: u8) -> bool {
 /// neither).
 pub(crate) fn has_odd_whitespace(text: &[u8]) -> bool {
     text.iter().any(|byte| matches!(byte, 0x0b | 0x0c))
+}
+
+/// Whether one of the lines is longer than a limit. A piece of a line is longer only if the line is.
+pub(crate) fn has_line_beyond(limit: usize, lines: &[u8]) -> bool {
+    let mut rest = lines;
+    while let Some(room) = rest.get(..=limit) {
+        // Lines that end within the limit of one line are short, no matter how many they are.
+        let Some(end) = memrchr(b'\n', room) else { return true };
+        rest = rest.get(end.saturating_add(1)..).unwrap_or_default();
+    }
+    false
 }
 
 /// The length of the field name at the beginning of a line, by Postfix's rule (`is_header`): printable ASCII, optional WSP and a

@@ -12,7 +12,7 @@ use base64::prelude::*;
 use super::address::{ADDRESS_FIELDS, Kind, Token, Unstable, addresses, is_resent, tokens};
 use super::fold::{Writer, folded};
 use super::limits::{LONGEST_LINE, LONGEST_WORD};
-use super::syntax::{is_one_of, quoted, unescaped};
+use super::syntax::{has_line_beyond, is_one_of, quoted, unescaped};
 use charset::Cutter;
 pub(crate) use charset::UNKNOWN;
 pub(crate) use detector::{Detector, hint, named_charset};
@@ -26,7 +26,9 @@ pub fn field(name: &[u8], body: &[u8], hint: Option<&str>) -> Vec<u8> {
     let field = written(name, body, hint);
     match field.get(name.len().saturating_add(1)..) {
         // Text that is ASCII now may be folded in more places.
-        Some(ascii) if ascii != body && !has_short_lines(&field) => written(name, ascii, hint),
+        Some(ascii) if ascii != body && has_line_beyond(LONGEST_LINE, &field) => {
+            written(name, ascii, hint)
+        }
         _ => field,
     }
 }
@@ -35,19 +37,15 @@ fn written(name: &[u8], body: &[u8], hint: Option<&str>) -> Vec<u8> {
     let whole = [name, b":", body].concat();
     let syntax = Syntax::of(name);
     let is_long = syntax != Syntax::Parameters && has_too_long(body);
-    if syntax == Syntax::WithoutWords || body.is_ascii() && !is_long && has_short_lines(&whole) {
+    let is_new = !body.is_ascii() || is_long;
+    if syntax == Syntax::WithoutWords || !is_new && !has_line_beyond(LONGEST_LINE, &whole) {
         return folded(&whole);
     }
-    let is_new = !body.is_ascii() || is_long;
     let colon = [name, b":"].concat();
     let writer = if is_new { Writer::new(&colon) } else { Writer::keeping(&colon) };
     let mut text = Text::new(writer, body, hint);
     let field = text.field(syntax, body, is_new).map(|()| text.writer.finish());
     field.filter(|field| field.is_ascii()).unwrap_or_else(|| folded(&whole))
-}
-
-fn has_short_lines(field: &[u8]) -> bool {
-    field.split(|byte| *byte == b'\n').all(|line| line.len() <= LONGEST_LINE)
 }
 
 /// Rewrites each display name in an address field that Postfix would take for several addresses. `None` if there is no such name.
