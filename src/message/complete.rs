@@ -78,7 +78,7 @@ pub fn complete(
     let hint = hint(header);
     let hint = hint.as_deref();
     // Text that another program has signed must not change.
-    let is_signed = ["DKIM-Signature", "ARC-Seal"].iter().any(|name| header.count(name) > 0);
+    let is_signed = has_any(header, &["DKIM-Signature", "ARC-Seal"]);
     let mut room = MOST_ADDED;
     for field in header.fields_mut() {
         let mut result = fix_addresses(field, completion, hint, &mut room);
@@ -91,10 +91,9 @@ pub fn complete(
             }
             result = fix_addresses(field, completion, hint, &mut room);
         }
-        let result = result.and_then(|()| is_sent_as_it_is(field));
-        let name =
-            std::str::from_utf8(field.name()).ok().and_then(|name| FieldName::parse(name).ok());
-        if let (Err(why), Some(name)) = (result, name) {
+        if let Err(why) = result.and_then(|()| is_sent_as_it_is(field))
+            && let Ok(name) = FieldName::parse(&String::from_utf8_lossy(field.name()))
+        {
             unstable.push((name, why));
         }
     }
@@ -130,20 +129,20 @@ const RECIPIENT_FIELDS: [&str; 2] = ["To", "Cc"];
 /// Adds `field`, which Postfix adds to a message that shows no recipient; it may be empty. If that field is not known, returns
 /// the names that must not be oversigned. Call this before completing the header.
 pub fn complete_recipients(header: &mut Header, field: Option<&str>) -> Vec<FieldName> {
-    if RECIPIENT_FIELDS.iter().any(|name| header.count(name) > 0) {
+    if has_any(header, &RECIPIENT_FIELDS) {
         return Vec::new();
     }
     match field {
         Some("") => {}
-        Some(_) if has_resent_recipient(header) => {}
+        Some(_) if has_any(header, &["Resent-To", "Resent-Cc"]) => {}
         Some(field) => add(header, &format!("{field}\n")),
         None => return RECIPIENT_FIELDS.iter().flat_map(|name| FieldName::parse(name)).collect(),
     }
     Vec::new()
 }
 
-fn has_resent_recipient(header: &Header) -> bool {
-    ["Resent-To", "Resent-Cc"].iter().any(|name| header.count(name) > 0)
+fn has_any(header: &Header, names: &[&str]) -> bool {
+    names.iter().any(|name| header.count(name) > 0)
 }
 
 /// Converts a field to ASCII and shortens its lines where possible. Returns whether it changed.
@@ -173,19 +172,20 @@ pub fn label(header: &mut Header, encoding: &str, charset: Option<&str>) {
     if encoding != "7bit" && header.count("MIME-Version") == 0 {
         add(header, "MIME-Version: 1.0\n");
     }
-    let with = |field: &Field, charset| Field::parse(&with_charset(field.bytes(), charset)).ok();
-    let place = header.fields().iter().position(|field| field.is("Content-Type"));
-    if let Some((charset, field)) =
-        charset.zip(place.and_then(|at| header.fields_mut().get_mut(at)))
-    {
-        *field = with(field, charset).unwrap_or_else(|| field.clone());
-    } else if let Some(charset) = charset {
-        add(header, &format!("Content-Type: text/plain; charset={charset}\n"));
+    if let Some(charset) = charset {
+        match header.fields_mut().iter_mut().find(|field| field.is("Content-Type")) {
+            Some(field) => {
+                let labelled = Field::parse(&with_charset(field.bytes(), charset));
+                *field = labelled.unwrap_or_else(|_| field.clone());
+            }
+            None => add(header, &format!("Content-Type: text/plain; charset={charset}\n")),
+        }
     }
     let text = format!("Content-Transfer-Encoding: {encoding}\n");
-    let place = header.fields().iter().position(|field| field.is("Content-Transfer-Encoding"));
-    header.fields_mut().retain(|field| !field.is("Content-Transfer-Encoding"));
-    let place = place.unwrap_or(header.fields().len()).min(header.fields().len());
+    let is_encoding = |field: &Field| field.is("Content-Transfer-Encoding");
+    let place = header.fields().iter().position(is_encoding);
+    header.fields_mut().retain(|field| !is_encoding(field));
+    let place = place.unwrap_or(header.fields().len());
     if let Ok(field) = Field::parse(text.as_bytes()) {
         header.fields_mut().insert(place, field);
     }
