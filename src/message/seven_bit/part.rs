@@ -156,22 +156,20 @@ impl Part {
         if !is_fixed || !self.info.is_leaf() {
             return None;
         }
+        let is_raw = matches!(self.info.encoding.as_str(), "" | "7bit" | "8bit" | "binary");
         let (encoding, encoder) = match self.info.encoding.as_str() {
-            "" | "7bit" | "8bit" | "binary" if !needs => return Some(Fix::LABEL),
+            _ if is_raw && !needs => return Some(Fix::LABEL),
             // Base64 only if more than a third of the bytes would be escaped, because people and filters can read
             // quoted-printable.
-            "" | "7bit" | "8bit" | "binary" if self.special.saturating_mul(3) > self.bytes => {
+            _ if is_raw && self.special.saturating_mul(3) > self.bytes => {
                 ("base64", Encoder::Base64(Base64::default()))
             }
-            "" | "7bit" | "8bit" | "binary" => {
-                ("quoted-printable", Encoder::Quoted(Quoted::default()))
-            }
+            _ if is_raw => ("quoted-printable", Encoder::Quoted(Quoted::default())),
             "quoted-printable" => ("quoted-printable", Encoder::Quoted(Quoted::fixing())),
             "base64" => ("base64", Encoder::Rewrap(Rows::default())),
             _ => return None,
         };
         // The detector has read the encoded text of a part that is encoded already.
-        let is_raw = !["quoted-printable", "base64"].contains(&self.info.encoding.as_str());
         let unknown = (!self.info.is_typed).then_some(UNKNOWN);
         let charset = self.charset.finish().or(unknown).filter(|_| is_raw && self.needs_charset());
         let charset = charset.map(str::to_owned);
