@@ -14,13 +14,12 @@ pub(super) struct Blocks<'a>(pub(super) &'a [u8]);
 impl<'a> Blocks<'a> {
     /// The next line, without its line end and without whitespace around it.
     fn line(&mut self) -> Option<&'a [u8]> {
-        let end = self.0.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-        let (line, rest) = match end {
-            Some(end) => (self.0.get(..end)?, self.0.get(end.saturating_add(1)..)?),
-            None if self.0.is_empty() => return None,
-            None => (self.0, [].as_slice()),
-        };
-        self.0 = rest;
+        if self.0.is_empty() {
+            return None;
+        }
+        let mut parts = self.0.splitn(2, |byte| matches!(byte, b'\n' | b'\r'));
+        let line = parts.next()?;
+        self.0 = parts.next().unwrap_or_default();
         Some(line.trim_ascii())
     }
 
