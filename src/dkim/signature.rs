@@ -251,9 +251,10 @@ impl Claims {
         let algorithm = Algorithm::parse(required("a")?).ok_or(SignatureError::Algorithm)?;
         let domain = Domain::parse(required("d")?).map_err(value("d"))?;
         let signed = words(required("h")?).map(FieldName::parse).collect::<Result<Vec<_>, _>>();
+        let identity = identity_domain(&tags)?;
         let claims = Self {
             algorithm,
-            subdomain: identity_domain(&tags)?.is_some_and(|identity| identity != domain),
+            subdomain: identity.as_ref().is_some_and(|identity| *identity != domain),
             canonicalization: canonicalization(tags.get("c"))?,
             selector: Selector::parse(required("s")?).map_err(value("s"))?,
             timestamp: number(&tags, "t")?,
@@ -264,12 +265,12 @@ impl Claims {
             signature: base64(required("b")?).ok_or(SignatureError::Value("b"))?,
             domain,
         };
-        claims.refuse(&tags)?;
+        claims.refuse(&tags, identity)?;
         Ok(claims)
     }
 
     /// Rejects a well-formed field that is not a valid signature.
-    fn refuse(&self, tags: &TagList<'_>) -> Result<(), SignatureError> {
+    fn refuse(&self, tags: &TagList<'_>, identity: Option<Domain>) -> Result<(), SignatureError> {
         if !self.signed.iter().any(|name| name.is("From")) {
             return Err(SignatureError::FromNotSigned);
         }
@@ -280,7 +281,7 @@ impl Claims {
         if !methods.any(|method| method.eq_ignore_ascii_case("dns/txt")) {
             return Err(SignatureError::QueryMethod);
         }
-        let is_within = identity_domain(tags)?.is_none_or(|domain| domain.is_within(&self.domain));
+        let is_within = identity.is_none_or(|domain| domain.is_within(&self.domain));
         is_within.then_some(()).ok_or(SignatureError::Identity)
     }
 }
