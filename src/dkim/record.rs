@@ -151,16 +151,6 @@ impl Record {
         &self.terms
     }
 
-    /// Whether the domain is only testing DKIM (t=y).
-    pub fn testing(&self) -> bool {
-        self.terms.testing
-    }
-
-    /// Whether the domain of i= must be d= itself (t=s).
-    pub fn strict(&self) -> bool {
-        self.terms.strict
-    }
-
     /// The text to publish.
     ///
     /// # Errors

@@ -146,7 +146,7 @@ fn verify_one(
     if key.algorithm() == Algorithm::RsaSha256 && key.bits() < SMALLEST {
         return Err(Fault::KeyTooSmall(key.bits()));
     }
-    if record.strict() && claims.subdomain {
+    if record.terms().strict && claims.subdomain {
         return Err(Fault::Subdomain);
     }
     let hash = claims.hash_body(body);

@@ -122,7 +122,7 @@ fn reservations(case: &Case<'_>, claims: &Claims, record: &Record) -> Vec<Findin
         };
         found.push(Finding::proven("body-open", message));
     }
-    if record.testing() {
+    if record.terms().testing {
         found.push(Finding::proven("testing", "the domain is only testing DKIM (t=y)"));
     }
     found
