@@ -166,10 +166,7 @@ impl SigningKey {
 
     /// The size of the key.
     pub fn bits(&self) -> u32 {
-        match &self.0 {
-            Private::Rsa(key) => key.n().bit_width_vartime(),
-            Private::Ed25519(_) => ED25519_BITS,
-        }
+        self.public().bits()
     }
 
     /// The algorithm that the key signs with.
