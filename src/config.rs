@@ -14,6 +14,9 @@ mod signing;
 
 use std::path::PathBuf;
 
+use toml::Spanned;
+use toml::de::DeTable;
+
 pub use error::ConfigError;
 pub use log::LogDestination;
 pub use publish::Publish;
@@ -24,7 +27,7 @@ use crate::argv::LoneDot;
 use crate::dkim::{Domain, Identity, Selector};
 use crate::message::address::Completion;
 use crate::network::Network;
-use keys::Keys;
+use keys::{Keys, meaning};
 pub use keys::{Subdomains, shared_folder};
 
 /// The content of `config.toml`.
@@ -104,18 +107,28 @@ impl Host {
     pub fn parse(text: &str) -> Result<Self, ConfigError> {
         let keys = Keys::parse(text)?;
         keys.refuse_domain_keys()?;
-        let sendmail = keys.sendmail()?.ok_or_else(|| missing("sendmail"))?;
-        let completion =
-            Completion { origin: keys.origin()?, dot_domain: keys.append_dot_domain()? };
+        let values = &keys.values;
+        let sendmail = keys.absolute("sendmail", &values.sendmail)?;
+        let sendmail = sendmail.ok_or_else(|| missing("sendmail"))?;
+        let domain = |key, value| keys.parsed(key, value, Domain::parse);
+        let completion = Completion {
+            origin: domain("origin", &values.origin)?,
+            dot_domain: domain("append_dot_domain", &values.append_dot_domain)?,
+        };
+        let lone_dot = [("ends", LoneDot::Ends), ("text", LoneDot::IsText)];
+        // As in Postfix, 0 means no limit.
+        let limit = values.message_size_limit.as_ref().map(Spanned::get_ref);
         let signing = keys.signing(&Signing::default())?;
         Ok(Self {
             sendmail,
             completion,
             undisclosed_recipients_header: keys.undisclosed_recipients_header()?,
-            lone_dot: keys.lone_dot()?.unwrap_or_default(),
-            message_size_limit: keys.message_size_limit(),
-            log_success: keys.log_success().unwrap_or(true),
-            log_destination: keys.log_destination()?.unwrap_or_default(),
+            lone_dot: keys.chosen("lone_dot", &values.lone_dot, &lone_dot)?.unwrap_or_default(),
+            message_size_limit: limit.copied().filter(|limit| *limit > 0),
+            log_success: values.log_success.as_ref().is_none_or(|value| *value.get_ref()),
+            log_destination: keys
+                .chosen("log_destination", &values.log_destination, &LogDestination::WORDS)?
+                .unwrap_or_default(),
             publish: keys.publish()?,
             filter_user: keys.filter_user()?,
             signing,
@@ -132,7 +145,11 @@ impl Host {
     /// The settings that are needed even if [`Self::parse`] fails: where to send the mail, and whether it may be sent unsigned.
     #[must_use]
     pub fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
-        keys::salvage(text)
+        let (table, _) = DeTable::parse_recoverable(text);
+        let text_of = |key: &str| table.get_ref().get(key)?.get_ref().as_str();
+        let sendmail = text_of("sendmail").map(PathBuf::from).filter(|path| path.is_absolute());
+        let on_error = text_of("on_error").and_then(|text| meaning(text, &OnError::WORDS).ok());
+        (sendmail, on_error.unwrap_or_default())
     }
 }
 
@@ -157,25 +174,26 @@ impl DomainFile {
     pub fn parse(text: &str, name: Option<&Domain>, host: &Signing) -> Result<Self, ConfigError> {
         let keys = Keys::parse(text)?;
         keys.refuse_host_keys()?;
-        let domain = keys.domain()?;
+        let values = &keys.values;
+        let domain = keys.parsed("domain", &values.domain, Domain::parse)?;
         let signing = keys.signing(host)?;
         let d = domain.as_ref().or(name);
         let rules = keys.rules()?.iter().map(|rule| Rule::of(rule, &keys, d));
         let rules = rules.collect::<Result<Vec<_>, _>>()?;
         // If there are rules, selectors are optional.
-        let selectors = match keys.selectors()? {
+        let selectors = match keys.selectors_of(&values.selector, &values.selectors)? {
             None if rules.is_empty() => return Err(missing("selectors")),
             selectors => selectors.unwrap_or_default(),
         };
         Ok(Self {
             selectors,
-            identity: keys.identity(d)?,
+            identity: keys.identity_of(&values.identity, d)?,
             domain,
-            keys: keys.shared()?,
+            keys: keys.parsed("keys", &values.keys, shared_folder)?,
             subdomains: keys.subdomains(name)?,
-            users: keys.users()?,
-            groups: keys.groups()?,
-            logins: keys.logins()?,
+            users: keys.logins("users", &values.users)?,
+            groups: keys.logins("groups", &values.groups)?,
+            logins: keys.logins("logins", &values.logins)?,
             clients: keys.clients()?,
             rules,
             signing,

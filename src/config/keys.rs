@@ -5,14 +5,12 @@ mod host;
 mod how;
 
 use std::ops::Range;
-use std::path::PathBuf;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use super::error::ConfigError;
 use super::publish::Value as PublishValue;
-use super::signing::OnError;
 use crate::dkim::{Domain, Identity, Selector};
 
 pub(super) type Text = Option<Spanned<String>>;
@@ -21,57 +19,57 @@ pub(super) type List = Option<Spanned<Vec<String>>>;
 /// All keys. Whether a key is allowed in this kind of file is checked later, for a better message.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Values {
-    sendmail: Text,
-    origin: Text,
-    append_dot_domain: Text,
-    undisclosed_recipients_header: Text,
-    message_size_limit: Option<Spanned<u64>>,
-    lone_dot: Text,
-    log_success: Option<Spanned<bool>>,
-    log_destination: Text,
-    publish: Option<Spanned<PublishValue>>,
-    nsupdate_key: Text,
-    nsupdate_server: Text,
-    filter_user: Text,
+pub(super) struct Values {
+    pub(super) sendmail: Text,
+    pub(super) origin: Text,
+    pub(super) append_dot_domain: Text,
+    pub(super) undisclosed_recipients_header: Text,
+    pub(super) message_size_limit: Option<Spanned<u64>>,
+    pub(super) lone_dot: Text,
+    pub(super) log_success: Option<Spanned<bool>>,
+    pub(super) log_destination: Text,
+    pub(super) publish: Option<Spanned<PublishValue>>,
+    pub(super) nsupdate_key: Text,
+    pub(super) nsupdate_server: Text,
+    pub(super) filter_user: Text,
 
-    selector: Text,
-    selectors: List,
-    domain: Text,
-    keys: Text,
-    subdomains: Option<Spanned<SubdomainsValue>>,
-    identity: Text,
-    users: List,
-    groups: List,
-    logins: List,
-    clients: List,
-    sign: Option<Spanned<Vec<RuleKeys>>>,
+    pub(super) selector: Text,
+    pub(super) selectors: List,
+    pub(super) domain: Text,
+    pub(super) keys: Text,
+    pub(super) subdomains: Option<Spanned<SubdomainsValue>>,
+    pub(super) identity: Text,
+    pub(super) users: List,
+    pub(super) groups: List,
+    pub(super) logins: List,
+    pub(super) clients: List,
+    pub(super) sign: Option<Spanned<Vec<RuleKeys>>>,
 
-    on_error: Text,
-    on_missing_record: Text,
-    missing_record_after: Option<Spanned<Lifetime>>,
-    canonicalization: Text,
-    minimum_key_bits: Option<Spanned<u32>>,
-    headers: List,
-    oversign: List,
-    expire: Option<Spanned<Lifetime>>,
-    seven_bit: Option<bool>,
-    also_sign_as: List,
-    strict_selectors: Option<bool>,
-    sign_forwarded: Option<bool>,
-    smtp: Option<bool>,
+    pub(super) on_error: Text,
+    pub(super) on_missing_record: Text,
+    pub(super) missing_record_after: Option<Spanned<Lifetime>>,
+    pub(super) canonicalization: Text,
+    pub(super) minimum_key_bits: Option<Spanned<u32>>,
+    pub(super) headers: List,
+    pub(super) oversign: List,
+    pub(super) expire: Option<Spanned<Lifetime>>,
+    pub(super) seven_bit: Option<bool>,
+    pub(super) also_sign_as: List,
+    pub(super) strict_selectors: Option<bool>,
+    pub(super) sign_forwarded: Option<bool>,
+    pub(super) smtp: Option<bool>,
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected seconds, or a number with s, m, h or d, such as \"14d\"")]
-enum Lifetime {
+pub(super) enum Lifetime {
     Seconds(u64),
     Text(String),
 }
 
 #[derive(Debug, Deserialize)]
 #[serde(untagged, expecting = "expected true, false or \"only\"")]
-enum SubdomainsValue {
+pub(super) enum SubdomainsValue {
     Flag(bool),
     Text(String),
 }
@@ -108,7 +106,7 @@ const MOST_RULES: usize = 1_000;
 /// A parsed file and its text, for line numbers.
 pub(super) struct Keys<'a> {
     text: &'a str,
-    values: Values,
+    pub(super) values: Values,
 }
 
 impl<'a> Keys<'a> {
@@ -175,7 +173,7 @@ impl<'a> Keys<'a> {
     }
 
     /// Parses the value of a text key. The error has the place of the value.
-    fn parsed<T, E: std::fmt::Display>(
+    pub(super) fn parsed<T, E: std::fmt::Display>(
         &self,
         key: &str,
         value: &Text,
@@ -186,13 +184,14 @@ impl<'a> Keys<'a> {
         parse(text).map(Some).map_err(|error| self.error(key, &value.span(), error))
     }
 
-    pub(super) fn domain(&self) -> Result<Option<Domain>, ConfigError> {
-        self.parsed("domain", &self.values.domain, Domain::parse)
-    }
-
-    /// The name of a directory that is not the one of any domain.
-    pub(super) fn shared(&self) -> Result<Option<String>, ConfigError> {
-        self.parsed("keys", &self.values.keys, shared_folder)
+    /// The meaning of a text key whose value is one of a few words.
+    pub(super) fn chosen<T: Copy>(
+        &self,
+        key: &str,
+        value: &Text,
+        words: &[(&str, T)],
+    ) -> Result<Option<T>, ConfigError> {
+        self.parsed(key, value, |text| meaning(text, words))
     }
 
     /// Of the file that is named after a domain, or after none.
@@ -210,10 +209,6 @@ impl<'a> Keys<'a> {
                 error(&format!("expected true, false or \"only\", found {text:?}"))
             }
         }
-    }
-
-    pub(super) fn identity(&self, d: Option<&Domain>) -> Result<Option<Identity>, ConfigError> {
-        self.identity_of(&self.values.identity, d)
     }
 
     pub(super) fn identity_of(
@@ -250,10 +245,6 @@ impl<'a> Keys<'a> {
         Err(self.error(key, &list.span(), what))
     }
 
-    pub(super) fn selectors(&self) -> Result<Option<Vec<Selector>>, ConfigError> {
-        self.selectors_of(&self.values.selector, &self.values.selectors)
-    }
-
     /// The selectors of `selector` or `selectors`.
     pub(super) fn selectors_of(
         &self,
@@ -265,23 +256,46 @@ impl<'a> Keys<'a> {
             let one = self.parsed("selector", one, Selector::parse)?;
             return Ok(one.map(|selector| vec![selector]));
         };
-        let error = |what: String| self.error("selectors", &many.span(), what);
+        let error = |what: &str| self.error("selectors", &many.span(), what);
         if one.is_some() {
-            return Err(error("use either `selector` or `selectors`, not both".to_owned()));
+            return Err(error("use either `selector` or `selectors`, not both"));
         }
-        let mut selectors = Vec::new();
-        for text in many.as_ref() {
-            let selector = Selector::parse(text).map_err(|why| error(why.to_string()))?;
-            if selectors.contains(&selector) {
-                return Err(error(format!("{text:?} is listed twice")));
-            }
-            selectors.push(selector);
+        if many.as_ref().is_empty() {
+            return Err(error("the list is empty"));
         }
-        if selectors.is_empty() {
-            return Err(error("the list is empty".to_owned()));
-        }
-        Ok(Some(selectors))
+        self.distinct("selectors", many, Selector::parse).map(Some)
     }
+
+    /// Parses the entries of a list. Each may be listed once.
+    fn distinct<T: PartialEq, E: std::fmt::Display>(
+        &self,
+        key: &str,
+        list: &Spanned<Vec<String>>,
+        parse: impl Fn(&str) -> Result<T, E>,
+    ) -> Result<Vec<T>, ConfigError> {
+        let mut entries = Vec::new();
+        for text in list.as_ref() {
+            let entry = parse(text).map_err(|why| self.error(key, &list.span(), why))?;
+            if entries.contains(&entry) {
+                let what = format!("{text:?} is listed twice");
+                return Err(self.error(key, &list.span(), what));
+            }
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+}
+
+/// The meaning of a text that must be one of these words.
+pub(super) fn meaning<T: Copy>(text: &str, words: &[(&str, T)]) -> Result<T, String> {
+    let found = words.iter().find(|(word, _)| *word == text);
+    found.map(|(_, meaning)| *meaning).ok_or_else(|| {
+        let expected: Vec<_> = words.iter().map(|(word, _)| format!("{word:?}")).collect();
+        let expected = expected.join(", ");
+        // The last comma becomes an "or".
+        let (others, last) = expected.rsplit_once(", ").unwrap_or_default();
+        format!("expected {others} or {last}, found {text:?}")
+    })
 }
 
 /// The name of a directory of keys that several domains share. It has no dot, so that it is not the one of a domain's own keys.
@@ -300,18 +314,6 @@ pub fn shared_folder(text: &str) -> Result<String, String> {
 
 /// Bytes of the name of a directory.
 const LONGEST_NAME: usize = 63;
-
-/// Reads `sendmail` and `on_error` from a text that is otherwise broken.
-pub(super) fn salvage(text: &str) -> (Option<PathBuf>, OnError) {
-    let (table, _) = toml::de::DeTable::parse_recoverable(text);
-    let text_of = |key: &str| {
-        let value = table.get_ref().get(key)?;
-        value.get_ref().as_str().map(str::to_owned)
-    };
-    let sendmail = text_of("sendmail").map(PathBuf::from).filter(|path| path.is_absolute());
-    let on_error = text_of("on_error").and_then(|text| OnError::parse(&text).ok());
-    (sendmail, on_error.unwrap_or_default())
-}
 
 fn span<T>(value: &Option<Spanned<T>>) -> Option<Range<usize>> {
     value.as_ref().map(Spanned::span)

@@ -13,13 +13,7 @@ pub enum LogDestination {
 }
 
 impl LogDestination {
-    /// Parses the value of `log_destination`.
-    pub(super) fn named(text: &str) -> Result<Self, String> {
-        match text {
-            "syslog" => Ok(Self::Syslog),
-            "stderr" => Ok(Self::Stderr),
-            "none" => Ok(Self::None),
-            _ => Err(format!("expected \"syslog\", \"stderr\" or \"none\", found {text:?}")),
-        }
-    }
+    /// The values of `log_destination`.
+    pub(super) const WORDS: [(&str, Self); 3] =
+        [("syslog", Self::Syslog), ("stderr", Self::Stderr), ("none", Self::None)];
 }

@@ -14,13 +14,7 @@ pub enum OnError {
 }
 
 impl OnError {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "send" => Ok(Self::Send),
-            "refuse" => Ok(Self::Refuse),
-            _ => Err(format!("expected \"send\" or \"refuse\", found {text:?}")),
-        }
-    }
+    pub(super) const WORDS: [(&str, Self); 2] = [("send", Self::Send), ("refuse", Self::Refuse)];
 }
 
 /// What becomes of mail whose key has no record in DNS any more.
@@ -34,13 +28,7 @@ pub enum OnMissingRecord {
 }
 
 impl OnMissingRecord {
-    pub(super) fn parse(text: &str) -> Result<Self, String> {
-        match text {
-            "sign" => Ok(Self::Sign),
-            "skip" => Ok(Self::Skip),
-            _ => Err(format!("expected \"sign\" or \"skip\", found {text:?}")),
-        }
-    }
+    pub(super) const WORDS: [(&str, Self); 2] = [("sign", Self::Sign), ("skip", Self::Skip)];
 }
 
 /// The settings that a domain file may override.

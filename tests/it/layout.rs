@@ -261,8 +261,8 @@ fn config_keys() -> Vec<String> {
     let text = fs::read_to_string(project("src/config/keys.rs")).unwrap();
     let body =
         text.split("struct Values {").nth(1).unwrap().split("\n}").next().unwrap().to_owned();
-    let keys = body.lines().filter_map(|line| Some(line.trim().split_once(':')?.0.to_owned()));
-    keys.collect()
+    let name = |line: &str| Some(line.split_once(": ")?.0.rsplit(' ').next()?.to_owned());
+    body.lines().filter_map(name).collect()
 }
 
 #[test]

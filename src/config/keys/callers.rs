@@ -14,19 +14,12 @@ impl Keys<'_> {
         })
     }
 
-    pub(in crate::config) fn users(&self) -> Result<Option<Vec<String>>, ConfigError> {
-        self.logins_of("users", &self.values.users)
-    }
-
-    pub(in crate::config) fn groups(&self) -> Result<Option<Vec<String>>, ConfigError> {
-        self.logins_of("groups", &self.values.groups)
-    }
-
-    pub(in crate::config) fn logins(&self) -> Result<Option<Vec<String>>, ConfigError> {
-        self.logins_of("logins", &self.values.logins)
-    }
-
-    fn logins_of(&self, key: &str, list: &List) -> Result<Option<Vec<String>>, ConfigError> {
+    /// The names in `users`, `groups` or `logins`.
+    pub(in crate::config) fn logins(
+        &self,
+        key: &str,
+        list: &List,
+    ) -> Result<Option<Vec<String>>, ConfigError> {
         self.most(key, list, MOST_LOGINS)?;
         Ok(list.as_ref().map(|names| names.as_ref().clone()))
     }

@@ -15,7 +15,7 @@ const MOST_NAMES: usize = 100;
 impl Keys<'_> {
     pub(in crate::config) fn signing(&self, base: &Signing) -> Result<Signing, ConfigError> {
         let values = &self.values;
-        let on_error = self.parsed("on_error", &values.on_error, OnError::parse)?;
+        let on_error = self.chosen("on_error", &values.on_error, &OnError::WORDS)?;
         let canonicalization = self.parsed(
             "canonicalization",
             &values.canonicalization,
@@ -25,7 +25,7 @@ impl Keys<'_> {
         Ok(Signing {
             on_error: on_error.unwrap_or(base.on_error),
             on_missing_record: self
-                .parsed("on_missing_record", &values.on_missing_record, OnMissingRecord::parse)?
+                .chosen("on_missing_record", &values.on_missing_record, &OnMissingRecord::WORDS)?
                 .unwrap_or(base.on_missing_record),
             missing_record_after: self
                 .seconds("missing_record_after", &values.missing_record_after)?
@@ -47,19 +47,10 @@ impl Keys<'_> {
         let key = "also_sign_as";
         self.most(key, &self.values.also_sign_as, MOST_ALSO)?;
         let Some(list) = &self.values.also_sign_as else { return Ok(base.also_sign_as.clone()) };
-        let error = |what: String| self.error(key, &list.span(), what);
-        let mut domains = Vec::new();
-        for text in list.as_ref() {
-            let domain = Domain::parse(text).map_err(|why| error(why.to_string()))?;
-            if domain.is_local() {
-                return Err(error(format!("no key can be published for {text:?}")));
-            }
-            if domains.contains(&domain) {
-                return Err(error(format!("{text:?} is listed twice")));
-            }
-            domains.push(domain);
-        }
-        Ok(domains)
+        self.distinct(key, list, |text| match Domain::parse(text) {
+            Ok(domain) if domain.is_local() => Err(format!("no key can be published for {text:?}")),
+            parsed => parsed.map_err(|why| why.to_string()),
+        })
     }
 
     fn minimum_key_bits(&self) -> Result<Option<u32>, ConfigError> {
