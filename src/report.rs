@@ -23,22 +23,14 @@ use crate::config::LogDestination;
 use crate::dkim::{Domain, Selector};
 use crate::policy::Client;
 
-/// Exit codes of sysexits.h that the wrapper itself uses.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Exit {
-    /// `EX_TEMPFAIL`: not accepted; the caller may try again. Postfix uses this code for its own failures, too.
-    TempFail = 75,
-}
-
 /// An exit code of the wrapper. An exported `main` cannot return `std::process::ExitCode`.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Code(pub u8);
 
-impl From<Exit> for Code {
-    fn from(exit: Exit) -> Self {
-        Self(exit as u8)
-    }
+impl Code {
+    /// `EX_TEMPFAIL` of sysexits.h: not accepted; the caller may try again. Postfix uses this code for its own failures, too.
+    pub const TEMP_FAIL: Self = Self(75);
 }
 
 /// The severity of a log line (syslog(3)).
@@ -271,7 +263,7 @@ pub fn complain(line: &str) -> Code {
     let _: Result<(), Errno> = SigSet::from(Signal::SIGPIPE).thread_block();
     let line = format!("sendmail.dkim: {line}\n");
     drop(io::stderr().lock().write_all(line.as_bytes()));
-    Exit::TempFail.into()
+    Code::TEMP_FAIL
 }
 
 /// An error and its causes, joined by `: `.

@@ -15,7 +15,7 @@ use super::handoff::{Call, HandoffError, Real, c_strings};
 use super::privilege::Dropped;
 use super::signals;
 use super::stdin::Stdin;
-use crate::report::{Code, Exit};
+use crate::report::Code;
 use crate::submission::intake::{Intake, Source as _};
 
 /// The real sendmail, and the ends of the pipes to it.
@@ -127,7 +127,7 @@ pub(super) fn feed(
         Some(WaitStatus::Exited(_, code)) => u8::try_from(code).ok(),
         _ => None,
     };
-    Ok(code.map_or(Exit::TempFail.into(), Code))
+    Ok(code.map_or(Code::TEMP_FAIL, Code))
 }
 
 /// Waits for a child. `None` if the caller ignores SIGCHLD, because then the kernel does not report how the child ended.
