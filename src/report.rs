@@ -97,35 +97,17 @@ pub struct Entry<'a> {
 
 impl fmt::Display for Entry<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let login = self.client.and_then(|client| client.login.as_deref());
+        let envelope = self.envelope.map(String::from_utf8_lossy);
         write!(f, "uid={}", self.uid)?;
-        if let Some(address) = self.client.and_then(|client| client.address) {
-            write!(f, " client={address}")?;
-        }
-        if let Some(login) = self.client.and_then(|client| client.login.as_ref()) {
-            write!(f, " login=<{}>", escaped(login))?;
-        }
-        if let Some(sender) = self.envelope {
-            write!(
-                f,
-                " envelope=<{}>",
-                escaped(within_brackets(&String::from_utf8_lossy(sender)))
-            )?;
-        }
-        if let Some(id) = self.message_id {
-            write!(f, " message-id=<{}>", escaped(within_brackets(id)))?;
-        }
-        if let Some(size) = self.size {
-            write!(f, " size={size}")?;
-        }
-        if let Some(time) = self.time {
-            write!(f, " time={}", time.as_millis())?;
-        }
-        if let Some(author) = self.author {
-            write!(f, " author=<{}>", escaped(author))?;
-        }
-        if let Some(domain) = self.domain {
-            write!(f, " d={}", domain.as_str())?;
-        }
+        put(f, "client", self.client.and_then(|client| client.address))?;
+        put(f, "login", login.map(bracketed))?;
+        put(f, "envelope", envelope.map(|sender| bracketed(within_brackets(&sender))))?;
+        put(f, "message-id", self.message_id.map(|id| bracketed(within_brackets(id))))?;
+        put(f, "size", self.size)?;
+        put(f, "time", self.time.map(|time| time.as_millis()))?;
+        put(f, "author", self.author.map(bracketed))?;
+        put(f, "d", self.domain)?;
         for (index, selector) in self.selectors.iter().enumerate() {
             f.write_str(if index == 0 { " s=" } else { "," })?;
             f.write_str(selector.as_str())?;
@@ -146,19 +128,25 @@ impl fmt::Display for Entry<'_> {
     }
 }
 
+/// Writes a part of the log line, if there is a value for it.
+fn put(f: &mut fmt::Formatter<'_>, name: &str, value: Option<impl fmt::Display>) -> fmt::Result {
+    value.map_or(Ok(()), |value| write!(f, " {name}={value}"))
+}
+
 /// The text between angle brackets, or the whole text if it has none.
 fn within_brackets(text: &str) -> &str {
     let text = text.trim();
     text.strip_prefix('<').and_then(|text| text.strip_suffix('>')).unwrap_or(text)
 }
 
-/// Escapes the characters that would end an address in the log: a quoted local part may hold spaces and brackets.
-fn escaped(address: &str) -> String {
+/// Puts an address between angle brackets, and escapes the characters that would end it in the log: a quoted local part may hold
+/// spaces and brackets.
+fn bracketed(address: &str) -> String {
     let chars = address.chars().take(LONGEST_ADDRESS).map(|char| match char {
         ' ' | '<' | '>' => char.escape_unicode().to_string(),
         _ => char.escape_debug().to_string(),
     });
-    chars.collect()
+    format!("<{}>", chars.collect::<String>())
 }
 
 /// Sets where the log goes.
