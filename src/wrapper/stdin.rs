@@ -36,16 +36,10 @@ impl Stdin {
     /// Waits for bytes or the end of input. Returns EPIPE if no process reads the other end of `pipe` any more.
     pub(crate) fn wait_while_open(&self, pipe: BorrowedFd<'_>) -> Result<(), Errno> {
         let stdin = io::stdin();
-        let mut wait =
+        let mut ends =
             [PollFd::new(stdin.as_fd(), PollFlags::POLLIN), PollFd::new(pipe, PollFlags::empty())];
-        loop {
-            match poll(&mut wait, PollTimeout::NONE) {
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(errno),
-                Ok(_) => break,
-            }
-        }
-        let [_, pipe] = wait;
+        wait(&mut ends)?;
+        let [_, pipe] = ends;
         if pipe.any().unwrap_or(true) { Err(Errno::EPIPE) } else { Ok(()) }
     }
 }
@@ -58,14 +52,20 @@ impl Source for Stdin {
             match read(stdin.as_fd(), piece) {
                 Err(Errno::EINTR) => {}
                 Err(Errno::EAGAIN) => {
-                    let mut wait = [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)];
-                    match poll(&mut wait, PollTimeout::NONE) {
-                        Ok(_) | Err(Errno::EINTR) => {}
-                        Err(errno) => return Err(errno),
-                    }
+                    wait(&mut [PollFd::new(stdin.as_fd(), PollFlags::POLLIN)])?;
                 }
                 result => return result,
             }
+        }
+    }
+}
+
+/// Waits until one of the descriptors is ready, also if a signal interrupts poll(2).
+fn wait(fds: &mut [PollFd<'_>]) -> Result<(), Errno> {
+    loop {
+        match poll(fds, PollTimeout::NONE) {
+            Err(Errno::EINTR) => {}
+            result => return result.map(|_| ()),
         }
     }
 }
