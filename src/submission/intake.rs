@@ -214,7 +214,7 @@ impl<S: Source> Intake<S> {
             State::Ended => {}
         }
         self.state = State::Ended;
-        self.seal(Spool::seal)
+        self.spool.seal().map_err(IntakeError::Keep)
     }
 
     /// The message with `head` instead of its header section.
@@ -223,25 +223,14 @@ impl<S: Source> Intake<S> {
         if let Some((from, to)) = place
             && self.spool.has_room(head, from)
         {
-            return self.seal(|spool| spool.seal_with(head, from, to));
+            return self.spool.seal_with(head, from, to).map_err(IntakeError::Keep);
         }
         let mut rebuilt = Spool::new();
         rebuilt
             .append(head)
             .and_then(|()| self.reread_body(|_, text| rebuilt.append(text)))
-            .and_then(|()| rebuilt.seal().map_err(|(_, error)| error))
+            .and_then(|()| rebuilt.seal())
             .map_err(IntakeError::Keep)
-    }
-
-    /// Seals the spool. After an error it still has the bytes.
-    fn seal(
-        &mut self,
-        seal: impl FnOnce(Spool) -> Result<Sealed, (Spool, io::Error)>,
-    ) -> Result<Sealed, IntakeError> {
-        seal(std::mem::replace(&mut self.spool, Spool::new())).map_err(|(spool, error)| {
-            self.spool = spool;
-            IntakeError::Keep(error)
-        })
     }
 
     /// Reads the body of the stored bytes again, with the same pieces as [`Self::read_body`].
@@ -253,7 +242,7 @@ impl<S: Source> Intake<S> {
         let mut reader = self.reader.again();
         let mut text = Vec::new();
         let mut has_ended = false;
-        self.spool.read(0, |mut bytes| {
+        self.spool.read(|mut bytes| {
             while !bytes.is_empty() && !has_ended {
                 let (passed, rest) = bytes.split_at_checked(reader.pass(bytes)).unwrap_or_default();
                 each(source, passed)?;
@@ -278,7 +267,7 @@ impl<S: Source> Intake<S> {
         mut read: impl FnMut(&mut S, &mut [u8]) -> Result<usize, Errno>,
     ) -> io::Result<()> {
         let source = &mut self.source;
-        self.spool.read(0, |bytes| write(source, bytes))?;
+        self.spool.read(|bytes| write(source, bytes))?;
         if self.state == State::Full {
             write(source, part(&self.piece, &self.unread))?;
         }

@@ -291,9 +291,9 @@ impl Signed {
 
     /// The message for the real sendmail.
     pub(crate) fn seal(self, intake: &mut Intake<impl Source>) -> Result<Sealed, IntakeError> {
-        let Some(body) = self.body else { return intake.seal_signed(&self.head) };
-        let length = body.len().map_err(IntakeError::Keep)?;
-        body.seal_with(&self.head, 0, length).map_err(|(_, error)| IntakeError::Keep(error))
+        let Some(mut body) = self.body else { return intake.seal_signed(&self.head) };
+        let sealed = body.len().and_then(|length| body.seal_with(&self.head, 0, length));
+        sealed.map_err(IntakeError::Keep)
     }
 
     /// Passes the message to `put`, in lines that end in LF.
@@ -304,7 +304,7 @@ impl Signed {
     ) -> io::Result<()> {
         put(intake.source(), &self.head)?;
         match &self.body {
-            Some(body) => body.read(0, |text| put(intake.source(), text)),
+            Some(body) => body.read(|text| put(intake.source(), text)),
             None => intake.reread_body(put),
         }
     }

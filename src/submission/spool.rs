@@ -3,6 +3,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::mem;
 use std::os::unix::fs::{FileExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
@@ -19,9 +20,6 @@ const GAP: usize = 64 << 10;
 
 /// How many bytes are read at a time, so that they stay in the processor's cache.
 const READ: usize = 64 << 10;
-
-/// The directories for the file. SELinux allows mail programs to write to both; the first one is on a disk.
-const FOLDERS: [&str; 2] = ["/var/tmp", "/tmp"];
 
 /// Bytes in the order in which they were appended.
 #[derive(Debug)]
@@ -73,20 +71,13 @@ impl Spool {
         }
     }
 
-    /// Passes all bytes from `offset` on to `each`, in pieces.
-    pub(crate) fn read(
-        &self,
-        offset: u64,
-        mut each: impl FnMut(&[u8]) -> io::Result<()>,
-    ) -> io::Result<()> {
+    /// Passes all bytes to `each`, in pieces.
+    pub(crate) fn read(&self, mut each: impl FnMut(&[u8]) -> io::Result<()>) -> io::Result<()> {
         match self {
-            Self::Memory(memory) => {
-                let offset = usize::try_from(offset).unwrap_or(usize::MAX);
-                memory.get(offset..).unwrap_or_default().chunks(READ).try_for_each(each)
-            }
+            Self::Memory(memory) => memory.chunks(READ).try_for_each(each),
             Self::File(file) => {
                 let mut piece = vec![0; READ];
-                let mut at = offset.saturating_add(GAP as u64);
+                let mut at = GAP as u64;
                 loop {
                     let read = match file.read_at(&mut piece, at) {
                         Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
@@ -110,25 +101,17 @@ impl Spool {
         }
     }
 
-    /// Ends writing; the content is the appended bytes.
-    pub(crate) fn seal(self) -> Result<Sealed, (Self, io::Error)> {
-        match self {
-            Self::Memory(memory) => Ok(Sealed::Memory(memory)),
-            Self::File(mut file) => match file.seek(SeekFrom::Start(GAP as u64)) {
-                Ok(_) => Ok(Sealed::File(file)),
-                Err(error) => Err((Self::File(file), error)),
-            },
+    /// Ends writing; the content is the appended bytes. After an error the spool is unchanged.
+    pub(crate) fn seal(&mut self) -> io::Result<Sealed> {
+        if let Self::File(file) = self {
+            file.seek(SeekFrom::Start(GAP as u64))?;
         }
+        Ok(self.sealed())
     }
 
     /// Ends writing; the content is `head`, the bytes `from..to`, and an LF if the last byte is not one. In a file the bytes
     /// after `from` are not moved. After an error the spool is unchanged.
-    pub(crate) fn seal_with(
-        self,
-        head: &[u8],
-        from: u64,
-        to: u64,
-    ) -> Result<Sealed, (Self, io::Error)> {
+    pub(crate) fn seal_with(&mut self, head: &[u8], from: u64, to: u64) -> io::Result<Sealed> {
         match self {
             Self::Memory(memory) => {
                 let place = usize::try_from(from).ok().zip(usize::try_from(to).ok());
@@ -140,12 +123,18 @@ impl Spool {
                 if whole.last() != Some(&b'\n') {
                     whole.push(b'\n');
                 }
-                Ok(Sealed::Memory(whole))
+                *memory = whole;
             }
-            Self::File(mut file) => match put_head(&mut file, head, from, to) {
-                Ok(()) => Ok(Sealed::File(file)),
-                Err(error) => Err((Self::File(file), error)),
-            },
+            Self::File(file) => put_head(file, head, from, to)?,
+        }
+        Ok(self.sealed())
+    }
+
+    /// The content. The spool is empty afterwards.
+    fn sealed(&mut self) -> Sealed {
+        match mem::replace(self, Self::new()) {
+            Self::Memory(memory) => Sealed::Memory(memory),
+            Self::File(file) => Sealed::File(file),
         }
     }
 
@@ -186,16 +175,10 @@ fn put_head(file: &mut File, head: &[u8], from: u64, to: u64) -> io::Result<()> 
     Ok(())
 }
 
-/// Creates an unnamed file that only this user can open.
+/// Creates an unnamed file that only this user can open. SELinux allows mail programs to write to both directories; the first one
+/// is on a disk.
 pub(crate) fn create() -> io::Result<File> {
-    let mut last = io::Error::from(io::ErrorKind::NotFound);
-    for folder in FOLDERS {
-        match create_in(Path::new(folder)) {
-            Ok(file) => return Ok(file),
-            Err(error) => last = error,
-        }
-    }
-    Err(last)
+    create_in(Path::new("/var/tmp")).or_else(|_| create_in(Path::new("/tmp")))
 }
 
 fn create_in(folder: &Path) -> io::Result<File> {
@@ -278,15 +261,15 @@ mod tests {
     #[test]
     fn what_was_put_in_comes_out() {
         for bytes in sizes() {
-            let spool = filled(&bytes);
+            let mut spool = filled(&bytes);
             let mut read = Vec::new();
             spool
-                .read(10, |piece| {
+                .read(|piece| {
                     read.extend_from_slice(piece);
                     Ok(())
                 })
                 .unwrap();
-            assert_eq!(read, &bytes[10..]);
+            assert_eq!(read, bytes);
             assert_eq!(content(spool.seal().unwrap()), bytes);
         }
     }
