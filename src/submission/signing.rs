@@ -64,8 +64,8 @@ pub(crate) struct Signed {
     head: Vec<u8>,
     /// The body, if it is not the one that was submitted.
     body: Option<Spool>,
-    /// The length of head and body.
-    length: Length,
+    /// The length of head and body, as Postfix counts it.
+    length: u64,
     pub(crate) made: Made,
     risk: Risk,
 }
@@ -86,7 +86,7 @@ impl Job<'_> {
             // A body that will be encoded is hashed after encoding.
             if let Some(measure) = measure.take_if(|_| survey.expects_change()) {
                 // It is encoded while it is read, if the first bytes show how.
-                let encoder = survey.ahead().filter(|_| measure.length.0 == 0);
+                let encoder = survey.ahead().filter(|_| measure.length == 0);
                 ahead = encoder.map(|encoder| (encoder, Encoded::new(canon)));
             }
             if let Some(measure) = &mut measure {
@@ -111,8 +111,7 @@ impl Job<'_> {
         }
         .map_err(IntakeError::Keep)?;
         let (made, head) = self.head(&measure.hasher.finish(), keys)?;
-        let mut length = measure.length;
-        length.add(&head);
+        let length = measure.length.saturating_add(length_in_queue(&head));
         // With the setting off, the administrator has accepted the risk.
         let risk = if self.plan.seven_bit { changes.risk } else { Risk::None };
         Ok(Signed { head, body, length, made, risk })
@@ -238,33 +237,27 @@ impl Encoded {
     }
 }
 
-/// The hash and the length of a body.
+/// The hash of a body, and its length as Postfix counts it.
 struct Measure {
     hasher: BodyHasher,
-    length: Length,
+    length: u64,
 }
 
 impl Measure {
     fn new(canon: Canon) -> Self {
-        Self { hasher: BodyHasher::new(canon), length: Length::default() }
+        Self { hasher: BodyHasher::new(canon), length: 0 }
     }
 
     fn add(&mut self, text: &[u8]) {
         self.hasher.update(text);
-        self.length.add(text);
+        self.length = self.length.saturating_add(length_in_queue(text));
     }
 }
 
-/// A length as Postfix counts it: each line has up to two more bytes in the queue file (measured with Postfix 3.7).
-#[derive(Clone, Copy, Default)]
-struct Length(u64);
-
-impl Length {
-    fn add(&mut self, text: &[u8]) {
-        let lines = memchr_iter(b'\n', text).count() as u64;
-        let length = self.0.saturating_add(text.len() as u64);
-        self.0 = length.saturating_add(lines).saturating_add(lines);
-    }
+/// The length of a text as Postfix counts it: each line has up to two more bytes in the queue file (measured with Postfix 3.7).
+fn length_in_queue(text: &[u8]) -> u64 {
+    let lines = memchr_iter(b'\n', text).count() as u64;
+    (text.len() as u64).saturating_add(lines.saturating_mul(2))
 }
 
 /// Room for the envelope and for the Received field that the real sendmail adds, in bytes.
@@ -273,7 +266,7 @@ const ENVELOPE: u64 = 2048;
 impl Signed {
     /// Whether signing makes the message larger than `limit`.
     pub(super) fn exceeds(&self, limit: u64, intake: &Intake<impl Source>) -> bool {
-        intake.kept() <= limit && self.length.0.saturating_add(ENVELOPE) > limit
+        intake.kept() <= limit && self.length.saturating_add(ENVELOPE) > limit
     }
 
     /// A remark for the log about keys that could not sign, and about a signature that may break.
