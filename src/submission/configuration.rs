@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use nix::fcntl::OFlag;
 
 use crate::config::{ConfigError, DomainFile, Host, OnError, OnMissingRecord};
-use crate::dkim::{Domain, KeyError, Selector};
+use crate::dkim::{Domain, KeyError};
 use crate::policy::{Candidate, Policy, gone_selectors};
 use crate::rights::{Breach, Rights, Rule};
 
@@ -141,14 +141,9 @@ impl Etc {
     /// domains there are.
     pub(crate) fn policy(&self, author: &Domain, host: &Host) -> Result<Option<Policy>, FileError> {
         for candidate in Candidate::all(author) {
-            let file = match self.domain_file(&candidate, host) {
-                Ok(file) => file,
-                Err(FileError { fault: Fault::Unreadable(error), .. }) if is_absent(&error) => {
-                    continue;
-                }
-                Err(error) => return Err(error),
-            };
-            if candidate.fits(&file) {
+            if let Some(file) = if_present(self.domain_file(&candidate, host))?
+                && candidate.fits(&file)
+            {
                 return self.judged(candidate, file).map(Some);
             }
         }
@@ -180,21 +175,14 @@ impl Etc {
         judge(self.rule()?, &domains, &metadata(&domains)?)?;
         let gone = match file.signing.on_missing_record {
             OnMissingRecord::Sign => Vec::new(),
-            OnMissingRecord::Skip => self.gone(&domains.join(candidate.gone()))?,
+            OnMissingRecord::Skip => {
+                // `dkimctl watch` writes the file, and its permissions are checked like those of a domain file, because a user who
+                // can write it could stop the signing of a domain.
+                let text = if_present(self.read(&domains.join(candidate.gone())))?;
+                gone_selectors(&text.unwrap_or_default())
+            }
         };
         Ok(Policy { candidate, file, gone })
-    }
-
-    /// The selectors whose records are gone. `dkimctl watch` writes the file, and its permissions are checked like those of a
-    /// domain file, because a user who can write it could stop the signing of a domain.
-    fn gone(&self, path: &Path) -> Result<Vec<Selector>, FileError> {
-        match self.read(path) {
-            Ok(text) => Ok(gone_selectors(&text)),
-            Err(FileError { fault: Fault::Unreadable(error), .. }) if is_absent(&error) => {
-                Ok(Vec::new())
-            }
-            Err(error) => Err(error),
-        }
     }
 
     fn read(&self, path: &Path) -> Result<String, FileError> {
@@ -231,6 +219,14 @@ impl Etc {
         let rule = Rule::of_owner(found.uid());
         judge(rule, &self.folder, &found)?;
         Ok(*self.rule.get_or_init(|| rule))
+    }
+}
+
+/// What was read from a file. `None` if there is no such file.
+fn if_present<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
+    match read {
+        Err(FileError { fault: Fault::Unreadable(error), .. }) if is_absent(&error) => Ok(None),
+        read => read.map(Some),
     }
 }
 
