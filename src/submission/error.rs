@@ -5,27 +5,19 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 
-use super::configuration::FileError;
 use super::intake::IntakeError;
-use crate::dkim::{RecipeError, SignError};
 use crate::policy::Reason;
-use crate::report::Severity;
+use crate::report::{self, Severity};
 
 /// Why a message is not signed.
 #[derive(Debug)]
 pub(crate) enum NotSigned {
     /// The message is not to be signed. All other variants are errors.
     Skipped(Reason),
-    /// The configuration cannot be used.
-    Configuration(FileError),
     /// The message cannot be read or stored.
     Intake(IntakeError),
-    /// A key could not sign, for this reason.
-    Key(String),
-    /// The names in h= contradict each other.
-    Recipe(RecipeError),
-    /// The header cannot be hashed.
-    Sign(SignError),
+    /// The configuration or a key cannot be used, or the header cannot be hashed, for this reason.
+    Failed(String),
     /// The signed message would be larger than the real sendmail accepts.
     TooLarge,
     /// The content filter has already read the message once.
@@ -35,6 +27,11 @@ pub(crate) enum NotSigned {
 }
 
 impl NotSigned {
+    /// The message cannot be signed because of an error.
+    pub(crate) fn because(error: impl Error) -> Self {
+        Self::Failed(report::chain(&error))
+    }
+
     /// The severity of the log line.
     pub(crate) fn severity(&self) -> Severity {
         match self {
@@ -43,14 +40,9 @@ impl NotSigned {
                 Severity::Warning
             }
             Self::Skipped(_) => Severity::Info,
-            Self::Configuration(_)
-            | Self::Intake(_)
-            | Self::Key(_)
-            | Self::Recipe(_)
-            | Self::Sign(_)
-            | Self::TooLarge
-            | Self::Loop
-            | Self::Bug(_) => Severity::Error,
+            Self::Intake(_) | Self::Failed(_) | Self::TooLarge | Self::Loop | Self::Bug(_) => {
+                Severity::Error
+            }
         }
     }
 }
@@ -59,11 +51,8 @@ impl fmt::Display for NotSigned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Skipped(reason) => reason.fmt(f),
-            Self::Configuration(error) => error.fmt(f),
             Self::Intake(error) => error.fmt(f),
-            Self::Key(error) => f.write_str(error),
-            Self::Recipe(error) => error.fmt(f),
-            Self::Sign(error) => error.fmt(f),
+            Self::Failed(why) => f.write_str(why),
             Self::TooLarge => f.write_str("signed, it would be larger than message_size_limit"),
             Self::Loop => f.write_str(
                 "the message came back to the content filter: \
@@ -76,33 +65,21 @@ impl fmt::Display for NotSigned {
 
 impl Error for NotSigned {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Configuration(error) => error.source(),
-            Self::Intake(error) => error.source(),
-            Self::Recipe(error) => error.source(),
-            Self::Sign(error) => error.source(),
-            Self::Skipped(_) | Self::Key(_) | Self::TooLarge | Self::Loop | Self::Bug(_) => None,
-        }
+        if let Self::Intake(error) = self { error.source() } else { None }
     }
 }
 
-macro_rules! from {
-    ($($variant:ident($error:ty)),*) => {
-        $(impl From<$error> for NotSigned {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })*
-    };
+impl From<Reason> for NotSigned {
+    fn from(reason: Reason) -> Self {
+        Self::Skipped(reason)
+    }
 }
 
-from!(
-    Skipped(Reason),
-    Configuration(FileError),
-    Intake(IntakeError),
-    Recipe(RecipeError),
-    Sign(SignError)
-);
+impl From<IntakeError> for NotSigned {
+    fn from(error: IntakeError) -> Self {
+        Self::Intake(error)
+    }
+}
 
 static PLACE: Mutex<String> = Mutex::new(String::new());
 

@@ -101,6 +101,11 @@ impl<'a> Run<'a> {
         self.plan.as_ref().map_or(self.host.signing.on_error, |plan| plan.on_error)
     }
 
+    /// Whether a message that is not signed for this reason must not be sent.
+    pub(crate) fn refuses(&self, error: &NotSigned) -> bool {
+        !matches!(error, NotSigned::Skipped(_)) && self.on_error() == OnError::Refuse
+    }
+
     /// Reads a message and signs it. The real sendmail accepts no message larger than `limit`.
     pub(crate) fn sign(
         &mut self,
@@ -157,9 +162,11 @@ impl<'a> Run<'a> {
         let author = &*self.author.insert(Author::of(header).map_err(Reason::NoAuthor)?);
         let is_local = author.domain().is_local();
         let none = if is_local { Reason::LocalName } else { Reason::NotConfigured };
-        let policy = self.etc.policy(author.domain(), self.host)?.ok_or(none)?;
+        let policy = self.etc.policy(author.domain(), self.host).map_err(NotSigned::because)?;
+        let policy = policy.ok_or(none)?;
         let caller = self.user.caller(&policy.file, self.client.clone());
-        match policy.decide(author, header, self.submission.gateway, &caller)? {
+        let decision = policy.decide(author, header, self.submission.gateway, &caller);
+        match decision.map_err(NotSigned::because)? {
             Decision::Sign(plan) => Ok((author.domain().clone(), *plan)),
             Decision::Skip(reason) => Err(reason.into()),
         }

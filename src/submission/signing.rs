@@ -126,7 +126,7 @@ impl Job<'_> {
         let by = Parameters { recipe: &plan.recipe, place: own, selectors: &plan.selectors };
         made.selectors = self.signatures(hash, &by, keys, &mut made.failed, &mut head)?;
         if made.selectors.is_empty() {
-            return Err(NotSigned::Key(made.failed.join("; ")));
+            return Err(NotSigned::Failed(made.failed.join("; ")));
         }
         for Also { domain, policy } in self.also {
             let policy = match policy {
@@ -144,7 +144,7 @@ impl Job<'_> {
             made.also.extend(selectors.into_iter().map(|selector| (domain.clone(), selector)));
         }
         if plan.strict_selectors && !made.failed.is_empty() {
-            return Err(NotSigned::Key(made.failed.join("; ")));
+            return Err(NotSigned::Failed(made.failed.join("; ")));
         }
         self.header.write_to(&mut head);
         head.push(b'\n');
@@ -163,7 +163,8 @@ impl Job<'_> {
     ) -> Result<Vec<Selector>, NotSigned> {
         let mut signed = Vec::new();
         for selector in by.selectors {
-            let draft = Draft::new(&self.header, hash, by.recipe, selector, self.now)?;
+            let draft = Draft::new(&self.header, hash, by.recipe, selector, self.now)
+                .map_err(NotSigned::because)?;
             match keys.sign(self.author, by.place, selector, draft.input()) {
                 Ok((algorithm, signature)) => {
                     head.extend_from_slice(draft.finish(algorithm, &signature).as_bytes());

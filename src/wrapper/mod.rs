@@ -19,7 +19,6 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use handoff::Call;
 
 use crate::argv::{Mode, Submission};
-use crate::config::OnError;
 use crate::message::Reader;
 use crate::report::{self, Code, Outcome};
 use crate::submission::configuration::Etc;
@@ -92,8 +91,7 @@ fn submit(held: Held, etc: &Etc, call: &Call, submission: &Submission) -> Result
                 log(Outcome::Refused);
                 return Err(report::complain(&format!("fatal: {reason}")));
             }
-            let is_skipped = matches!(error, NotSigned::Skipped(_));
-            if !is_skipped && run.on_error() == OnError::Refuse {
+            if run.refuses(&error) {
                 log(Outcome::Refused);
                 return Err(refuse(&reason));
             }

@@ -25,7 +25,7 @@ use super::signals;
 use super::signer::Signer;
 use super::start::{Started, leave_unread, start};
 use crate::argv::{LoneDot, Submission};
-use crate::config::{BEYOND, Host, OnError};
+use crate::config::{BEYOND, Host};
 use crate::message::Reader;
 use crate::message::session::{DataEnd, DotStuffing, NotFollowed};
 use crate::report::{self, Code, Outcome, Severity};
@@ -109,8 +109,7 @@ fn pass(
         Err(NotSigned::Intake(IntakeError::Read(errno))) => Err(errno.into()),
         Err(error) => {
             let (severity, reason) = (error.severity(), report::chain(&error));
-            let is_skipped = matches!(error, NotSigned::Skipped(_));
-            if !is_skipped && run.on_error() == OnError::Refuse {
+            if run.refuses(&error) {
                 return refuse(run, &mut intake, &reason);
             }
             write_original(run, &mut intake, severity, &reason)
