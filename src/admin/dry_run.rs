@@ -116,8 +116,7 @@ impl signing::Keys for Keys<'_> {
         selector: &Selector,
         input: &HashInput,
     ) -> Result<(Algorithm, Vec<u8>), String> {
-        let signed = self.0.sign_with(folder, selector, bits, input);
-        let signed = signed.map_err(|error| report::chain(&error))?;
+        let signed = self.0.sign_with(folder, selector, bits, input)?;
         // Root can open any key, so check that the wrapper's group can. The tree of an ordinary user has no such group.
         let tree = self.0.etc.keys();
         let closed = |step: &Step| step.is_closed;

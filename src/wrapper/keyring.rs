@@ -1,19 +1,18 @@
 //! Opens key files with the privileged group. Each component of the path is opened by itself without following links, so that no
 //! file outside the tree is reached. The permissions are checked on the opened file, not on the path.
 
-use std::error;
-use std::fmt;
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, open, openat};
 use nix::sys::stat::Mode;
 use zeroize::Zeroizing;
 
-use super::privilege::{Held, PrivilegeError};
-use crate::dkim::{Algorithm, HashInput, Selector, SignError, SigningKey};
+use super::privilege::Held;
+use crate::dkim::{Algorithm, HashInput, Selector, SigningKey};
+use crate::report::{chain, plain};
 use crate::rights::{Rights, Rule};
 use crate::submission::configuration::{Etc, Fault, FileError};
 
@@ -24,90 +23,44 @@ pub(crate) struct Keyring<'a> {
     pub(crate) held: &'a Held,
 }
 
-/// A key cannot be used.
-#[derive(Debug)]
-pub(crate) enum KeyringError {
-    /// The process cannot switch to the group. The system causes this error.
-    Privilege(PrivilegeError),
-    /// The key cannot be opened. The administrator causes this error, or a user who runs the wrapper without its set-gid bit.
-    Open { path: PathBuf, source: Errno, privileged: bool },
-    /// The configuration directory or the key cannot be used. The administrator causes this error.
-    File(FileError),
-    /// The private-key operation failed. The system causes this error.
-    Sign(SignError),
-}
-
-impl fmt::Display for KeyringError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (path, more) = match self {
-            Self::Privilege(error) => return error.fmt(f),
-            Self::File(error) => return error.fmt(f),
-            Self::Sign(error) => return error.fmt(f),
-            Self::Open { path, source: Errno::ELOOP, .. } => (path, ", links are not followed"),
-            // Opening a link to a directory with O_NOFOLLOW fails with ENOTDIR, too.
-            Self::Open { path, source: Errno::ENOTDIR, .. } => {
-                (path, ", its directory is a link or not a directory, and links are not followed")
-            }
-            // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
-            Self::Open { path, source: Errno::EACCES, privileged: false } => {
-                (path, ", the set-gid bit was ignored or is not there")
-            }
-            Self::Open { path, .. } => (path, ""),
-        };
-        write!(f, "cannot open key {}{more}", path.display())
-    }
-}
-
-impl error::Error for KeyringError {
-    fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match self {
-            Self::Privilege(error) => error.source(),
-            Self::File(error) => error.source(),
-            Self::Sign(error) => error.source(),
-            Self::Open { source, .. } => Some(source),
-        }
-    }
-}
-
-impl From<FileError> for KeyringError {
-    fn from(error: FileError) -> Self {
-        Self::File(error)
-    }
-}
-
 /// The size of the largest key file, in bytes. RSA 4096 in PEM has 3.3 kB.
 pub(crate) const LARGEST: usize = 16 << 10;
 
 impl Keyring<'_> {
-    /// Signs with the key `KEYS/FOLDER/SELECTOR.private`. The key is in memory only for this.
+    /// Signs with the key `KEYS/FOLDER/SELECTOR.private`. The key is in memory only for this. The error is a reason for the log.
     pub(crate) fn sign_with(
         &self,
         folder: &str,
         selector: &Selector,
         minimum_bits: u32,
         input: &HashInput,
-    ) -> Result<(Algorithm, Vec<u8>), KeyringError> {
+    ) -> Result<(Algorithm, Vec<u8>), String> {
         let name = format!("{}.private", selector.as_str());
         let path = self.etc.keys().join(folder).join(&name);
-        let pem = self.read(folder, &name, &path)?;
+        let rule = self.etc.rule().map_err(|error| chain(&error))?;
+        let opened = self.held.with(|| open_key(&self.etc.keys(), folder, &name));
+        let opened = opened.map_err(|error| chain(&error))?;
+        let opened = opened.map_err(|errno| self.not_opened(&path, errno))?;
+        let pem = opened.read(rule, &path).map_err(|error| chain(&error))?;
         let key = SigningKey::from_pem(&pem, minimum_bits)
-            .map_err(|error| Fault::Key(error).of(&path))?;
-        let signature = input.sign(&key).map_err(KeyringError::Sign)?;
+            .map_err(|error| chain(&Fault::Key(error).of(&path)))?;
+        let signature = input.sign(&key).map_err(|error| chain(&error))?;
         Ok((key.algorithm(), signature))
     }
 
-    fn read(
-        &self,
-        folder: &str,
-        name: &str,
-        path: &Path,
-    ) -> Result<Zeroizing<Vec<u8>>, KeyringError> {
-        let rule = self.etc.rule()?;
-        let opened = self.held.with(|| open_key(&self.etc.keys(), folder, name));
-        let opened = opened.map_err(KeyringError::Privilege)?;
-        let privileged = self.held.is_privileged();
-        let failed = |source| KeyringError::Open { path: path.to_owned(), source, privileged };
-        Ok(opened.map_err(failed)?.read(rule, path)?)
+    /// Why a key cannot be opened. The administrator causes this error, or a user who runs the wrapper without its set-gid bit.
+    fn not_opened(&self, path: &Path, errno: Errno) -> String {
+        let more = match (errno, self.held.is_privileged()) {
+            (Errno::ELOOP, _) => ", links are not followed",
+            // Opening a link to a directory with O_NOFOLLOW fails with ENOTDIR, too.
+            (Errno::ENOTDIR, _) => {
+                ", its directory is a link or not a directory, and links are not followed"
+            }
+            // NoNewPrivileges of systemd, a nosuid mount, a debugger, or chmod(1).
+            (Errno::EACCES, false) => ", the set-gid bit was ignored or is not there",
+            _ => "",
+        };
+        format!("cannot open key {}{more}: {}", path.display(), plain(&errno))
     }
 }
 
@@ -136,7 +89,7 @@ fn open_key(keys: &Path, folder: &str, name: &str) -> Result<Opened, Errno> {
 
 impl Opened {
     /// Checks the permissions of the opened files, and reads the key file to its end.
-    fn read(&self, rule: Rule, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
+    fn read(self, rule: Rule, path: &Path) -> Result<Zeroizing<Vec<u8>>, FileError> {
         let unreadable = |error| Fault::Unreadable(error).of(path);
         let key = self.key.metadata().map_err(unreadable)?;
         if !key.is_file() {

@@ -173,8 +173,7 @@ impl Service<'_> {
         // The selector does not have to be in the domain file, because `dkimctl rotate` may have replaced the file since the
         // other process read it. A user who may sign for the domain may use any of its keys.
         let minimum_bits = policy.file.signing.minimum_key_bits;
-        let signed = self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &input);
-        signed.map_err(|error| report::chain(&error))
+        self.keyring.sign_with(policy.folder(), &selector, minimum_bits, &input)
     }
 }
 
