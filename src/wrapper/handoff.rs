@@ -80,10 +80,8 @@ impl Real {
     /// The program at `path`. An error if it is this program, which would be a loop.
     pub(crate) fn at(path: &Path) -> Result<Self, HandoffError> {
         let path = path.to_owned();
-        let found = match std::fs::metadata(&path) {
-            Ok(found) => found,
-            Err(source) => return Err(HandoffError::Missing { path, source }),
-        };
+        let missing = |source| HandoffError::Missing { path: path.clone(), source };
+        let found = std::fs::metadata(&path).map_err(missing)?;
         if is_ourselves(&found) {
             return Err(HandoffError::Ourselves { path });
         }
@@ -168,16 +166,13 @@ pub(super) fn c_strings(
 fn set_up(message: Sealed) -> io::Result<()> {
     match message {
         Sealed::File(file) => Ok(dup2_stdin(&file)?),
-        Sealed::Memory(memory) => match fill_pipe(&memory) {
-            Ok(()) => Ok(()),
+        Sealed::Memory(memory) => fill_pipe(&memory).or_else(|_| {
             // The user has too much data in other pipes (pipe-user-pages-soft).
-            Err(_) => {
-                let mut file = create()?;
-                write_all(&mut file, &memory, Signal::SIGXFSZ)?;
-                file.rewind()?;
-                Ok(dup2_stdin(&file)?)
-            }
-        },
+            let mut file = create()?;
+            write_all(&mut file, &memory, Signal::SIGXFSZ)?;
+            file.rewind()?;
+            Ok(dup2_stdin(&file)?)
+        }),
     }
 }
 
