@@ -43,8 +43,10 @@ pub(super) fn is_inbound() -> bool {
     stdin.as_fd().try_clone_to_owned().is_ok_and(|fd| TcpStream::from(fd).local_addr().is_ok())
 }
 
-/// The reply that the client reads instead of one from the real sendmail.
+/// The replies that the client reads instead of one from the real sendmail.
 const REFUSED: &str = "451 4.7.0 Error: not signed, so not accepted\r\n";
+const NOT_HANDED_OVER: &str =
+    "421 4.3.0 Error: cannot hand over the message, closing connection\r\n";
 const HUNG_UP: &str = "421 4.7.0 Error: not signed, so not accepted, closing connection\r\n";
 
 /// Relays the session to its end.
@@ -123,18 +125,14 @@ fn pass(
 
 /// The real sendmail did not read the message to its end.
 fn report_failure(run: &Run<'_>, relay: &mut Relay<'_>, error: &io::Error) {
-    if error.kind() == io::ErrorKind::BrokenPipe {
+    let (reason, reply) = if error.kind() == io::ErrorKind::BrokenPipe {
         // If the real sendmail sent a reply, the client gets that one.
-        let reason = "the real sendmail ended inside the message";
-        run.log(Severity::Error, Outcome::Refused, Some(reason));
-        return relay.hang_up("");
-    }
-    run.log(
-        Severity::Error,
-        Outcome::Refused,
-        Some(&format!("cannot hand it over: {}", report::plain(error))),
-    );
-    relay.hang_up("421 4.3.0 Error: cannot hand over the message, closing connection\r\n");
+        ("the real sendmail ended inside the message".to_owned(), "")
+    } else {
+        (format!("cannot hand it over: {}", report::plain(error)), NOT_HANDED_OVER)
+    };
+    run.log(Severity::Error, Outcome::Refused, Some(&reason));
+    relay.hang_up(reply);
 }
 
 fn write_signed(signed: &Signed, intake: &mut Intake<Data<'_, '_>>) -> io::Result<()> {
