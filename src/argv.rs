@@ -182,13 +182,9 @@ impl Options {
         let place = count.saturating_sub(raw.as_slice().len()).saturating_add(1);
         let is_ours = first == b"-O"
             && rest.first().is_some_and(|value| self.submission.client.store(value, place));
-        if is_flush || is_verp || is_ours {
-            raw.next();
-        }
-        if is_ours {
-            raw.next();
-        }
-        is_flush || is_verp || is_ours
+        let read = if is_ours { 2 } else { usize::from(is_flush || is_verp) };
+        raw.by_ref().take(read).for_each(drop);
+        read > 0
     }
 
     fn option(&mut self, letter: char, parser: &mut Parser) -> Option<()> {
