@@ -227,7 +227,7 @@ fn fix_addresses(
         if replace(field, bytes, room) { Ok(()) } else { Err(Unstable::Long) }
     };
     let phrases = if is_originator { Phrases::Quote } else { Phrases::Keep };
-    // Once more after a change: a name may be judged differently when the address after it has a domain.
+    // Again after a change: a name may be judged differently when the address after it has a domain.
     for _ in 0..2 {
         if let Some(bytes) = words::repaired(field.name(), field.value(), is_originator, hint)? {
             put(field, &bytes)?;
