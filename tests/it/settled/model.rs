@@ -185,6 +185,20 @@ fn first_token(line: &[u8]) -> Option<&[u8]> {
     rest.get(..end)
 }
 
+/// A backslash escapes in a quoted-string only.
+fn ends_inside_quotes(text: &str) -> bool {
+    let mut is_inside = false;
+    let mut chars = text.chars();
+    while let Some(char) = chars.next() {
+        match char {
+            '"' => is_inside = !is_inside,
+            '\\' if is_inside => drop(chars.next()),
+            _ => {}
+        }
+    }
+    is_inside
+}
+
 /// `--` and the boundary of a multipart message, for each of its Content-Type fields.
 fn boundaries(header: &Header) -> Vec<Vec<u8>> {
     header.named("Content-Type").filter_map(|field| boundary(field.value())).collect()
@@ -205,7 +219,7 @@ fn boundary(value: &[u8]) -> Option<Vec<u8>> {
         return None;
     }
     // Nor is one inside of quotes, or of a comment without an end.
-    if !name.matches('"').count().is_multiple_of(2) || name.contains('(') {
+    if ends_inside_quotes(name) || name.contains('(') {
         return None;
     }
     let rest = value.get(start..)?.trim_start_matches(is_space);
