@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+pub(super) use super::export::Row;
+use super::export::columns;
 use super::opendkim_conf::{Files, Settings, without_secrets};
 pub(super) use crate::config::fits;
 
@@ -14,15 +16,6 @@ pub(super) enum Kind {
     Pattern,
 }
 
-/// One row of a table.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Row {
-    pub(super) key: String,
-    pub(super) value: String,
-    /// The place of the row, for messages.
-    pub(super) place: String,
-}
-
 /// A data set.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Table {
@@ -33,16 +26,25 @@ pub(super) struct Table {
     by_end: HashMap<Option<String>, Vec<usize>>,
 }
 
+/// What a value names: the path of a file, and how its rows are compared, or a list. The error is the type of any other data set.
+fn file_or_list(value: &str) -> Result<(Option<Kind>, &str), &str> {
+    let comma = value.find(',').unwrap_or(usize::MAX);
+    // A colon after the first comma is part of a list.
+    let Some((kind, rest)) = value.split_once(':').filter(|(kind, _)| kind.len() < comma) else {
+        let kind = value.starts_with('/').then_some(Kind::Exact);
+        return if value.ends_with(".db") { Err("db") } else { Ok((kind, value)) };
+    };
+    match kind.to_ascii_lowercase().as_str() {
+        "file" => Ok((Some(Kind::Exact), rest)),
+        "refile" => Ok((Some(Kind::Pattern), rest)),
+        "csl" => Ok((None, rest)),
+        _ => Err(kind),
+    }
+}
+
 /// The type of the data set that a value names, if it is neither a file nor a list.
 pub(super) fn database(value: &str) -> Option<&str> {
-    let comma = value.find(',').unwrap_or(usize::MAX);
-    match value.split_once(':').filter(|(kind, _)| kind.len() < comma) {
-        Some((kind, _)) => {
-            let known = ["file", "refile", "csl"];
-            (!known.iter().any(|known| kind.eq_ignore_ascii_case(known))).then_some(kind)
-        }
-        None => value.ends_with(".db").then_some("db"),
-    }
+    file_or_list(value).err()
 }
 
 /// OpenDKIM reads lines in pieces of this many bytes.
@@ -69,7 +71,7 @@ impl Table {
         let Some(value) = settings.value(name) else { return Ok(None) };
         let exported = settings.export.rows(name);
         if database(value).is_some() && !exported.is_empty() {
-            return Ok(Some(Self::exported(exported)));
+            return Ok(Some(Self::exported(exported.to_vec())));
         }
         let failed = |why| format!("{name} {}: {why}", without_secrets(value));
         Self::read(value, settings, files).map(Some).map_err(failed)
@@ -84,22 +86,12 @@ impl Table {
         settings: &Settings,
         files: &dyn Files,
     ) -> Result<Self, String> {
-        if let Some(kind) = database(value) {
-            return Err(format!(
+        match file_or_list(value) {
+            Ok((Some(kind), path)) => Self::of_file(kind, &settings.path(path), files),
+            Ok((None, list)) => Ok(Self::of_list(list)),
+            Err(kind) => Err(format!(
                 "cannot read a data set of type {kind:?}; export it (see dkimctl(8)), then import it with --table"
-            ));
-        }
-        let of_file = |kind, path: &str| Self::of_file(kind, &settings.path(path), files);
-        let comma = value.find(',').unwrap_or(usize::MAX);
-        // A colon after the first comma is part of a list.
-        match value.split_once(':').filter(|(kind, _)| kind.len() < comma) {
-            None if value.starts_with('/') => of_file(Kind::Exact, value),
-            None => Ok(Self::of_list(value)),
-            Some((kind, rest)) => match kind.to_ascii_lowercase().as_str() {
-                "file" => of_file(Kind::Exact, rest),
-                "refile" => of_file(Kind::Pattern, rest),
-                _ => Ok(Self::of_list(rest)),
-            },
+            )),
         }
     }
 
@@ -111,27 +103,17 @@ impl Table {
             if line.len() > LONGEST {
                 return Err(format!("{place}: longer than {LONGEST} bytes, which OpenDKIM splits"));
             }
-            let line = line.split('#').next().unwrap_or_default().trim();
-            if line.is_empty() {
-                continue;
-            }
-            let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-            rows.push(Row { key: key.to_owned(), value: value.trim().to_owned(), place });
+            let Some((key, value)) = columns(line) else { continue };
+            rows.push(Row { key: key.to_owned(), value: value.to_owned(), place });
         }
         Ok(Self::new(kind, rows))
     }
 
     /// A table from a database. In a database a star is an ordinary character, unless it is the whole name. Other stars mean that
     /// the table was a refile.
-    fn exported(rows: &[(String, String, String)]) -> Self {
-        let row = |(key, value, place): &(String, String, String)| Row {
-            key: key.clone(),
-            value: value.clone(),
-            place: place.clone(),
-        };
+    fn exported(rows: Vec<Row>) -> Self {
         let is_pattern =
             |row: &Row| row.key.contains('*') && row.key != "*" && !row.key.ends_with("@*");
-        let rows: Vec<Row> = rows.iter().map(row).collect();
         let kind = if rows.iter().any(is_pattern) { Kind::Pattern } else { Kind::Exact };
         Self::new(kind, rows)
     }

@@ -1,26 +1,21 @@
 //! Reads exported tables of databases: CSV, columns with tabs (mysql -B, psql), `db_dump` and `mdb_dump`, and the format of
 //! OpenDKIM's own files. Pure.
 
-/// Rows of a name and its value, with their places.
-type Rows = Vec<(String, String, String)>;
+/// One row of a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Row {
+    pub(super) key: String,
+    pub(super) value: String,
+    /// The place of the row, for messages.
+    pub(super) place: String,
+}
 
 /// The tables in an export. The columns of a row show which table it belongs to.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Export {
-    keys: Rows,
-    signing: Rows,
-    lists: Rows,
-}
-
-/// How the columns of a line are separated.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// Commas. A quoted field may have any bytes (RFC 4180).
-    Commas,
-    /// Tabs. A line end in a field is written as `\n`.
-    Tabs,
-    /// A name, whitespace and a value.
-    Words,
+    keys: Vec<Row>,
+    signing: Vec<Row>,
+    lists: Vec<Row>,
 }
 
 impl Export {
@@ -55,12 +50,12 @@ impl Export {
                 ));
             }
         };
-        list.push((key, value, place));
+        list.push(Row { key, value, place });
         Ok(())
     }
 
     /// The rows for a setting.
-    pub(super) fn rows(&self, name: &str) -> &Rows {
+    pub(super) fn rows(&self, name: &str) -> &[Row] {
         match name {
             "KeyTable" => &self.keys,
             "SigningTable" => &self.signing,
@@ -78,38 +73,35 @@ fn rows(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
     let first = lines().map(|(line, _)| line).find(|line| !line.starts_with('#'));
     let first = first.unwrap_or_default();
     let word = first.split(char::is_whitespace).next().unwrap_or_default();
-    let form = if first.contains('\t') {
-        Form::Tabs
+    let mut rows: Vec<(usize, Vec<String>)> = if first.contains('\t') {
+        let lines = lines().filter(|(line, _)| !line.starts_with('#'));
+        lines.map(|(line, number)| (number, tabs(line))).collect()
     } else if word.contains(',') || word.starts_with('"') {
-        Form::Commas
+        csv(text)?
     } else {
-        Form::Words
-    };
-    let mut rows = match form {
-        Form::Commas => csv(text)?,
-        Form::Tabs => {
-            let lines = lines().filter(|(line, _)| !line.starts_with('#'));
-            lines.map(|(line, number)| (number, tabs(line))).collect()
-        }
-        Form::Words => {
-            let lines = lines()
-                .map(|(line, number)| (line.split('#').next().unwrap_or_default().trim(), number));
-            let lines = lines.filter(|(line, _)| !line.is_empty());
-            let words = |line: &str| match line.split_once(char::is_whitespace) {
-                Some((key, value)) => vec![key.to_owned(), value.to_owned()],
-                None => vec![line.to_owned()],
-            };
-            lines.map(|(line, number)| (number, words(line))).collect()
-        }
+        let filled = |text: &&str| !text.is_empty();
+        let row = |(line, number)| {
+            let (key, value) = columns(line)?;
+            Some((number, [key, value].into_iter().filter(filled).map(str::to_owned).collect()))
+        };
+        return Ok(lines().filter_map(row).collect());
     };
     // A row without an address, domain or path has the names of the columns.
     let is_name = |field: &String| !field.contains(['.', '@', '*', '%', '/', ':']);
-    if form != Form::Words && rows.first().is_some_and(|(_, fields)| fields.iter().all(is_name)) {
+    if rows.first().is_some_and(|(_, fields)| fields.iter().all(is_name)) {
         rows.remove(0);
     }
     Ok(rows)
 }
 
+/// The name and the value in a line of a table, without its comment. `None` if it has neither.
+pub(super) fn columns(line: &str) -> Option<(&str, &str)> {
+    let line = line.split('#').next().unwrap_or_default().trim();
+    let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+    (!key.is_empty()).then(|| (key, value.trim_start()))
+}
+
+/// Columns with tabs between them. A line end in one is written as `\n`.
 fn tabs(line: &str) -> Vec<String> {
     let field = |field: &str| {
         let mut text = String::with_capacity(field.len());
@@ -131,6 +123,7 @@ fn tabs(line: &str) -> Vec<String> {
     line.split('\t').filter(|text| !text.is_empty()).map(field).collect()
 }
 
+/// Columns with commas between them. One in quotes may have any bytes (RFC 4180).
 fn csv(text: &str) -> Result<Vec<(usize, Vec<String>)>, String> {
     let mut rows = Vec::new();
     let (mut fields, mut field, mut is_quoted) = (Vec::new(), String::new(), false);
@@ -225,7 +218,7 @@ mod tests {
         let export = Export::parse(text, "/x").unwrap();
         let lines = |name| {
             let rows = export.rows(name).iter();
-            rows.map(|(key, value, _)| format!("{key} {value}")).collect()
+            rows.map(|row| format!("{} {}", row.key, row.value)).collect()
         };
         (lines("KeyTable"), lines("SigningTable"))
     }
