@@ -24,7 +24,7 @@ pub(super) enum By {
 }
 
 /// One signature.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Signature {
     /// d=
     pub(super) domain: String,
@@ -107,9 +107,8 @@ impl OpenDkim {
                     domain: found.to_owned(),
                     selector: selector.clone(),
                     key: key.clone(),
-                    identity: None,
                     follows_sender: !has(found),
-                    has_own_key: false,
+                    ..Signature::default()
                 });
                 Fate::Signed(signature.into_iter().collect())
             }

@@ -6,10 +6,12 @@ use std::collections::BTreeMap;
 use serde_json::{Deserializer, Map, Value};
 
 use super::data_set::{Kind, Row, Table};
+use super::export::columns;
 use super::headers::{Fields, change_line, may_be_signed};
 use super::mapping::{Fate, Mapping, in_table};
 use super::opendkim::{By, OpenDkim, Signature};
 use super::opendkim_conf::{Files, Setting};
+use super::senders::filled_in;
 use crate::config::Signing;
 use crate::dkim::FieldName;
 
@@ -78,7 +80,7 @@ impl Rspamd {
         if !self.is_on("enabled", true) {
             return Err("the module is off".to_owned());
         }
-        let networks = self.networks(files);
+        let networks = self.rows("sign_networks", files).map(|rows| Table::new(Kind::Exact, rows));
         let has_local = |table: &Table| {
             table.rows.iter().any(|row| row.key.starts_with("127.") || row.key == "::1")
         };
@@ -110,17 +112,11 @@ impl Rspamd {
         let missing = self.fields().signed.into_iter().filter(|name| !host.headers.contains(name));
         headers.extend(missing);
         mapping.lines.push_str(&change_line("headers", &host.headers, &headers));
-        let named = if let By::List { domains, below, .. } = &by
-            && *below
-        {
-            domains.keys().collect()
-        } else {
-            Vec::new()
-        };
-        for name in named.iter().filter(|name| name.matches('.').count() > 1) {
-            mapping.warnings.push(format!(
+        if let By::List { domains, below: true, .. } = &by {
+            let lower = domains.keys().filter(|name| name.matches('.').count() > 1);
+            mapping.warnings.extend(lower.map(|name| format!(
                 "{name}: use_esld is on, so rspamd uses this only for an organizational domain; otherwise remove its file"
-            ));
+            )));
         }
         Ok((OpenDkim { by, exempt: None }, mapping))
     }
@@ -147,11 +143,10 @@ impl Rspamd {
         self.0.get(name)?.as_str()
     }
 
-    fn networks(&self, files: &dyn Files) -> Result<Table, String> {
-        let pairs = self.map("sign_networks", files)?;
-        let row =
-            |(key, _): (String, String)| Row { key, value: String::new(), place: String::new() };
-        Ok(Table::new(Kind::Exact, pairs.into_iter().map(row).collect()))
+    /// A map as the rows of a table.
+    fn rows(&self, name: &str, files: &dyn Files) -> Result<Vec<Row>, String> {
+        let row = |(key, value)| Row { place: format!("{name}: {key}"), key, value };
+        Ok(self.map(name, files)?.into_iter().map(row).collect())
     }
 
     /// The keys and values of a map: an object, a list of lines, or a file of lines.
@@ -195,15 +190,8 @@ impl Rspamd {
 
     /// `signing_table` and `key_table`, in which a star is a wildcard.
     fn tables(&self, files: &dyn Files) -> Result<By, String> {
-        let rows = |name: &str| {
-            let row = |(key, value): (String, String)| Row {
-                place: format!("{name}: {key}"),
-                key,
-                value,
-            };
-            Ok::<Vec<Row>, String>(self.map(name, files)?.into_iter().map(row).collect())
-        };
-        let (mut keys, mut signing) = (rows("key_table")?, rows("signing_table")?);
+        let mut keys = self.rows("key_table", files)?;
+        let mut signing = self.rows("signing_table", files)?;
         // To rspamd, a plus sign is a wildcard, as a question mark is.
         signing.iter_mut().for_each(|row| row.key = row.key.replace('+', "?"));
         let selector = self.text("selector").unwrap_or(USUAL_SELECTOR);
@@ -234,7 +222,9 @@ impl Rspamd {
         let path = self.text("path").unwrap_or(USUAL_PATH);
         if self.is_on("try_fallback", true) {
             let selector = self.text("selector").unwrap_or(USUAL_SELECTOR);
-            names.extend(with_key(&filled(path, "selector", selector), files));
+            let path = filled(path, "selector", selector).replace("${domain}", "$domain");
+            let found = filled_in(&path, "$domain", files).into_iter();
+            names.extend(found.filter(|name| name.contains('.')));
         }
         let domains = names.into_iter().map(|name| (name.to_ascii_lowercase(), signatures(&name)));
         let domains: BTreeMap<_, _> = domains.collect();
@@ -274,9 +264,7 @@ impl Rspamd {
                 domain: domain.to_owned(),
                 key: filled(&filled(&path, "domain", domain), "selector", &selector),
                 selector,
-                identity: None,
-                follows_sender: false,
-                has_own_key: false,
+                ..Signature::default()
             }
         };
         all.into_iter().map(signature).collect()
@@ -294,29 +282,9 @@ const USUAL_PATH: &str = "/var/lib/rspamd/dkim/$domain.$selector.key";
 
 /// A line of a map.
 fn pair(line: &str) -> Option<(String, String)> {
-    let line = line.split('#').next().unwrap_or_default().trim();
-    let (key, value) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
-    let clean = |text: &str| text.trim().trim_matches('"').to_owned();
-    (!key.is_empty()).then(|| (clean(key).to_ascii_lowercase(), clean(value)))
-}
-
-/// The domains with a key at a path with `$domain`.
-fn with_key(path: &str, files: &dyn Files) -> Vec<String> {
-    let path = path.replace("${domain}", "$domain");
-    let Some((before, after)) = path.split_once("$domain") else { return Vec::new() };
-    let (folder, begin) = before.rsplit_once('/').unwrap_or(("", before));
-    let (end, below) =
-        after.split_once('/').map_or((after, None), |(end, below)| (end, Some(below)));
-    let names = files.names(folder).into_iter();
-    let names =
-        names.filter_map(|name| Some(name.strip_prefix(begin)?.strip_suffix(end)?.to_owned()));
-    let has_key = |name: &String| {
-        let Some(below) = below else { return true };
-        let path = format!("{before}{name}{end}/{}", below.replace("$domain", name));
-        path.rsplit_once('/')
-            .is_some_and(|(folder, file)| files.names(folder).iter().any(|name| name == file))
-    };
-    names.filter(|name| name.contains('.')).filter(has_key).collect()
+    let (key, value) = columns(line)?;
+    let clean = |text: &str| text.trim_matches('"').to_owned();
+    Some((clean(key).to_ascii_lowercase(), clean(value)))
 }
 
 #[cfg(test)]

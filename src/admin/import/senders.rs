@@ -224,21 +224,27 @@ pub(super) fn with_key_file(opendkim: &OpenDkim, files: &dyn Files) -> Vec<Domai
     let mut all = Vec::new();
     for row in &keys.rows {
         let Some(("%", _, path)) = key_columns(row) else { continue };
-        let split = path.split_once('%').filter(|_| path.starts_with('/'));
-        let split = split.and_then(|(before, after)| Some((before.rsplit_once('/')?, after)));
-        let Some(((folder, begin), after)) = split else { continue };
-        let end = after.split('/').next().unwrap_or_default();
-        for name in files.names(folder) {
-            let inside = name.strip_prefix(begin).and_then(|name| name.strip_suffix(end));
-            let Some(domain) = inside.and_then(|name| Domain::parse(name).ok()) else { continue };
-            let path = path.replace('%', domain.as_str());
-            let (folder, file) = path.rsplit_once('/').unwrap_or_default();
-            if files.names(folder).iter().any(|name| name == file) {
-                all.push(domain);
-            }
+        if path.starts_with('/') {
+            let parsed = |name: &String| Domain::parse(name).ok().filter(|d| d.as_str() == name);
+            all.extend(filled_in(path, "%", files).iter().filter_map(parsed));
         }
     }
     all
+}
+
+/// The texts that can replace a variable in a path so that it is the path of a file.
+pub(super) fn filled_in(path: &str, variable: &str, files: &dyn Files) -> Vec<String> {
+    let Some((before, after)) = path.split_once(variable) else { return Vec::new() };
+    let (folder, begin) = before.rsplit_once('/').unwrap_or(("", before));
+    let (end, is_below) = after.split_once('/').map_or((after, false), |(end, _)| (end, true));
+    let inside = |name: String| Some(name.strip_prefix(begin)?.strip_suffix(end)?.to_owned());
+    let mut found: Vec<String> = files.names(folder).into_iter().filter_map(inside).collect();
+    found.retain(|name| {
+        let path = path.replace(variable, name);
+        let (folder, file) = path.rsplit_once('/').unwrap_or_default();
+        !is_below || files.names(folder).iter().any(|name| name == file)
+    });
+    found
 }
 
 #[cfg(test)]
