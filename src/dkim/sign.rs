@@ -75,7 +75,8 @@ const UNFIT: [&str; 9] = [
 /// The same kind of fields, by the beginnings of their names.
 const UNFIT_BEGINNINGS: [&str; 2] = ["Resent-", "ARC-"];
 
-fn is_unfit(name: &FieldName) -> bool {
+/// Whether a field does not survive delivery, so that it cannot be signed.
+pub(crate) fn is_unfit(name: &FieldName) -> bool {
     let begins = |beginning: &&str| {
         let text = name.as_str().as_bytes().get(..beginning.len());
         text.is_some_and(|text| text.eq_ignore_ascii_case(beginning.as_bytes()))

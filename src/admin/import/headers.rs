@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::data_set::{LIVE, Table};
 use super::opendkim_conf::{Files, Settings};
 use crate::config::Signing;
-use crate::dkim::{Domain, FieldName, Recipe};
+use crate::dkim::FieldName;
+use crate::dkim::sign::is_unfit;
 
 /// The fields that OpenDKIM signs and oversigns, without those that do not survive delivery.
 #[derive(Clone, Debug, Default)]
@@ -37,33 +38,36 @@ const USUAL: [&str; 15] = [
 impl Fields {
     /// Reads the fields of a configuration. Unreadable names and patterns are omitted; [`headers`] reports them.
     pub(super) fn of(settings: &Settings, files: &dyn Files) -> Self {
-        let read = |name: &str| -> Vec<String> {
-            let table = Table::of(settings, name, files).ok().flatten();
-            table.into_iter().flat_map(|table| table.rows).map(|row| row.key).collect()
-        };
-        let (sign, lost) = (read("SignHeaders"), &mut BTreeSet::new());
-        let mut signed: Vec<FieldName> = if is_list(&sign) {
-            Vec::new()
-        } else {
-            USUAL.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
-        };
-        for item in &sign {
-            change(&mut signed, item, "", lost);
-        }
-        for item in read("OmitHeaders") {
+        let mut lost = BTreeSet::new();
+        let [sign, omit, oversign] = items(settings, files, &mut lost);
+        let usual = USUAL.iter().filter_map(|name| FieldName::parse(name).ok()).collect();
+        let mut signed = changed(usual, &sign, &mut lost);
+        for item in omit {
             signed.retain(|name| !name.is(item.trim_start_matches(['+', '-'])));
         }
-        let mut oversigned = Vec::new();
-        for item in read("OversignHeaders") {
-            change(&mut oversigned, &item, "", lost);
-        }
-        Self { signed, oversigned }
+        Self { signed, oversigned: changed(Vec::new(), &oversign, &mut lost) }
     }
 }
 
-/// Whether the items replace the default list.
-fn is_list(items: &[String]) -> bool {
-    !items.is_empty() && !items.iter().all(|item| item == "*" || item.starts_with(['+', '-']))
+/// The items of `SignHeaders`, `OmitHeaders` and `OversignHeaders`.
+fn items(settings: &Settings, files: &dyn Files, lost: &mut BTreeSet<String>) -> [Vec<String>; 3] {
+    ["SignHeaders", "OmitHeaders", "OversignHeaders"].map(|name| {
+        let table = Table::of(settings, name, files).unwrap_or_else(|why| {
+            lost.insert(why);
+            None
+        });
+        table.into_iter().flat_map(|table| table.rows).map(|row| row.key).collect()
+    })
+}
+
+/// The usual fields with the changes of a list, or the list itself if it is one of names.
+fn changed(usual: Vec<FieldName>, items: &[String], lost: &mut BTreeSet<String>) -> Vec<FieldName> {
+    let is_change = items.iter().all(|item| item == "*" || item.starts_with(['+', '-']));
+    let mut names = if is_change { usual } else { Vec::new() };
+    for item in items {
+        change(&mut names, item, "SignHeaders", lost);
+    }
+    names
 }
 
 /// The lines for a domain file, and what is not supported.
@@ -73,19 +77,8 @@ pub(super) fn headers(
     files: &dyn Files,
 ) -> (String, Vec<String>) {
     let mut lost = BTreeSet::new();
-    let mut read = |name: &str| -> Vec<String> {
-        let table = Table::of(settings, name, files).unwrap_or_else(|why| {
-            lost.insert(why);
-            None
-        });
-        table.into_iter().flat_map(|table| table.rows).map(|row| row.key).collect()
-    };
-    let (sign, omit, oversign) =
-        (read("SignHeaders"), read("OmitHeaders"), read("OversignHeaders"));
-    let mut headers = if is_list(&sign) { Vec::new() } else { host.headers.clone() };
-    for item in &sign {
-        change(&mut headers, item, "SignHeaders", &mut lost);
-    }
+    let [sign, omit, oversign] = items(settings, files, &mut lost);
+    let mut headers = changed(host.headers.clone(), &sign, &mut lost);
     for item in &omit {
         // `*` means all fields that are never signed anyway.
         if item == "*" || item.starts_with('-') {
@@ -146,22 +139,11 @@ fn change(names: &mut Vec<FieldName>, item: &str, setting: &str, lost: &mut BTre
     };
     if item.starts_with('-') {
         names.retain(|other| *other != name);
-    } else if !may_be_signed(&name) {
+    } else if is_unfit(&name) {
         lost.insert(format!("{setting}: {typed} does not survive delivery, so it is not signed"));
     } else if !names.contains(&name) {
         names.push(name);
     }
-}
-
-pub(super) fn may_be_signed(name: &FieldName) -> bool {
-    let names = |names: &[&str]| -> Vec<FieldName> {
-        names.iter().filter_map(|name| FieldName::parse(name).ok()).collect()
-    };
-    let mut signed = names(&["From"]);
-    if !name.is("From") {
-        signed.push(name.clone());
-    }
-    Domain::parse("example.com").is_ok_and(|d| Recipe::new(d, signed, Vec::new()).is_ok())
 }
 
 #[cfg(test)]

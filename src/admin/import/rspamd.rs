@@ -7,13 +7,14 @@ use serde_json::{Deserializer, Map, Value};
 
 use super::data_set::{Kind, Row, Table};
 use super::export::columns;
-use super::headers::{Fields, change_line, may_be_signed};
+use super::headers::{Fields, change_line};
 use super::mapping::{Fate, Mapping, in_table};
 use super::opendkim::{By, OpenDkim, Signature};
 use super::opendkim_conf::{Files, Setting};
 use super::senders::filled_in;
 use crate::config::Signing;
 use crate::dkim::FieldName;
+use crate::dkim::sign::is_unfit;
 
 /// The settings of `dkim_signing`.
 #[derive(Clone, Debug, Default)]
@@ -126,7 +127,9 @@ impl Rspamd {
         let mut fields = Fields::default();
         for item in self.text(SIGN_HEADERS).unwrap_or(FIELDS).split(':').map(str::trim) {
             let name = item.trim_start_matches("(o)").trim_start_matches("(x)");
-            let Some(name) = FieldName::parse(name).ok().filter(may_be_signed) else { continue };
+            let Some(name) = FieldName::parse(name).ok().filter(|name| !is_unfit(name)) else {
+                continue;
+            };
             if item.starts_with("(o)") {
                 fields.oversigned.push(name.clone());
             }
