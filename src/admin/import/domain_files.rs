@@ -19,7 +19,7 @@ pub(super) struct Source<'a> {
     /// The name of the program.
     pub(super) name: &'static str,
     pub(super) opendkim: &'a OpenDkim,
-    /// The domains with their own key file, found through a `%` in a path of the `KeyTable`.
+    /// The domains with their own key file.
     pub(super) with_key: &'a [Domain],
     /// What domain files inherit.
     pub(super) host: &'a Signing,

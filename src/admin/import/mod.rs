@@ -15,6 +15,7 @@ mod rspamd;
 mod senders;
 
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +27,7 @@ use super::input;
 use super::output::Failure;
 use super::store::{Store, domains};
 use crate::config::Signing;
+use crate::dkim::Domain;
 use crate::report::plain;
 use data_set::database;
 use domain_files::{Imported, Source};
@@ -71,37 +73,23 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !is_dry {
         Store::refuse_others(&args.etc)?;
     }
-    let dns = Dns::asked_for(args.text("--server")?);
-    if let Err(failure) = &dns
-        && failure.is_usage()
-    {
-        return Err(Failure::usage(failure.what()));
-    }
-    let disk = Disk;
+    let dns = match Dns::asked_for(args.text("--server")?) {
+        Err(failure) if failure.is_usage() => return Err(failure),
+        dns => dns,
+    };
     let host = domains::host(&args.etc)?;
     let signing = host.as_ref().map_or_else(Signing::default, |host| host.signing.clone());
-    let Peer { name, opendkim, mapping, fields, base } = if args.has("--rspamd") {
-        of_rspamd(args, &signing)?
-    } else {
-        of_opendkim(args, &signing)?
-    };
-    let base = base.as_deref();
-    let with_key = senders::with_key_file(&opendkim, &disk);
-    let source = Source {
-        name,
-        opendkim: &opendkim,
-        with_key: &with_key,
-        host: &signing,
-        fields: &fields,
-        broken: &[],
-    };
-    let (broken, errors) = broken_keys(&source.import(&mapping.lines), base);
-    let source = Source { broken: &broken, ..source };
-    let mut imported = source.import(&mapping.lines);
+    let of_program = if args.has("--rspamd") { Peer::of_rspamd } else { Peer::of_opendkim };
+    let peer = of_program(args, &signing)?;
+    let base = peer.base.as_deref();
+    let source = peer.source(&signing, &[]);
+    let (broken, errors) = broken_keys(&source.import(&peer.mapping.lines), base);
+    let source = peer.source(&signing, &broken);
+    let mut imported = source.import(&peer.mapping.lines);
     imported.differences.splice(0..0, errors);
     imported.compare_existing(source, &existing_files(&imported, &args.etc));
 
-    let mut report = Report::new(name, mapping, host.as_ref(), &args.etc)?;
+    let mut report = Report::new(peer.name, peer.mapping, host.as_ref(), &args.etc)?;
     report.add(&imported, base, &args.etc);
     report.refuse_conflicts()?;
     report.look_for_losses();
@@ -130,52 +118,80 @@ struct Peer {
     opendkim: OpenDkim,
     mapping: Mapping,
     fields: Fields,
+    /// The domains with their own key file, found through a `%` in a path of the `KeyTable`.
+    with_key: Vec<Domain>,
     /// The base of relative paths of keys.
     base: Option<String>,
 }
 
-fn of_opendkim(args: &Args, host: &Signing) -> Result<Peer, Failure> {
-    let found = CONF.iter().map(Path::new).find(|path| path.exists());
-    let path = args.file().or(found).unwrap_or(Path::new(CONF[0]));
-    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let name = if name.starts_with("phoenix") { "PhoenixDKIM" } else { "OpenDKIM" };
-    let path = path.display().to_string();
-    let mut settings = Settings::read(&path, &Disk).map_err(|why| {
-        Failure::missing(format_args!("cannot read {path:?}: {why}; name the opendkim.conf"))
-    })?;
-    if let Some(file) = args.path("--table") {
-        let text = input::argument(file, input::FOREIGN);
-        let text = text.map_err(|error| Failure::reading(file, &error))?;
-        let text = String::from_utf8_lossy(text.strip_prefix(BOM).unwrap_or(&text)).into_owned();
-        settings.export =
-            Export::parse(&text, &file.display().to_string()).map_err(Failure::data)?;
-        if !settings.all.iter().any(|setting| database(&setting.value).is_some()) {
-            return Err(Failure::usage(format_args!(
-                "--table: no setting in {path} names a database; its tables are read directly"
-            )));
+impl Peer {
+    fn of_opendkim(args: &Args, host: &Signing) -> Result<Self, Failure> {
+        let found = CONF.iter().map(Path::new).find(|path| path.exists());
+        let path = args.file().or(found).unwrap_or(Path::new(CONF[0]));
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        let name = if name.starts_with("phoenix") { "PhoenixDKIM" } else { "OpenDKIM" };
+        let path = path.display().to_string();
+        let mut settings = Settings::read(&path, &Disk).map_err(|why| {
+            Failure::missing(format_args!("cannot read {path:?}: {why}; name the opendkim.conf"))
+        })?;
+        if let Some(file) = args.path("--table") {
+            let text = foreign_text(file).map_err(|error| Failure::reading(file, &error))?;
+            settings.export =
+                Export::parse(&text, &file.display().to_string()).map_err(Failure::data)?;
+            if !settings.all.iter().any(|setting| database(&setting.value).is_some()) {
+                return Err(Failure::usage(format_args!(
+                    "--table: no setting in {path} names a database; its tables are read directly"
+                )));
+            }
         }
+        Self::of_settings(name, &settings, host, &Disk)
+            .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))
     }
-    let opendkim = OpenDkim::new(&settings, &Disk)
-        .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))?;
-    let mapping = Mapping::of(&settings, host, &Disk);
-    let fields = Fields::of(&settings, &Disk);
-    let base = settings.value("BaseDirectory").map(str::to_owned);
-    Ok(Peer { name, opendkim, mapping, fields, base })
-}
 
-fn of_rspamd(args: &Args, host: &Signing) -> Result<Peer, Failure> {
-    if args.has("--table") {
-        return Err(Failure::usage("--rspamd and --table exclude each other"));
+    fn of_settings(
+        name: &'static str,
+        settings: &Settings,
+        host: &Signing,
+        files: &dyn Files,
+    ) -> Result<Self, String> {
+        let opendkim = OpenDkim::new(settings, files)?;
+        Ok(Self {
+            name,
+            mapping: Mapping::of(settings, host, files),
+            fields: Fields::of(settings, files),
+            with_key: senders::with_key_file(&opendkim, files),
+            base: settings.value("BaseDirectory").map(str::to_owned),
+            opendkim,
+        })
     }
-    let (name, text) = match args.file() {
-        Some(file) => (file.display().to_string(), input::argument(file, input::FOREIGN)),
-        None => ("standard input".to_owned(), input::stdin(input::FOREIGN)),
-    };
-    let text = text.map_err(|error| Failure::reading(Path::new(&name), &error))?;
-    let failed = |why| Failure::data(format_args!("{name}: nothing to import: {why}"));
-    let rspamd = Rspamd::parse(&text).map_err(failed)?;
-    let (opendkim, mapping) = rspamd.import(host, &Disk).map_err(failed)?;
-    Ok(Peer { name: "rspamd", opendkim, mapping, fields: rspamd.fields(), base: None })
+
+    fn of_rspamd(args: &Args, host: &Signing) -> Result<Self, Failure> {
+        if args.has("--table") {
+            return Err(Failure::usage("--rspamd and --table exclude each other"));
+        }
+        let (name, text) = match args.file() {
+            Some(file) => (file.display().to_string(), input::argument(file, input::FOREIGN)),
+            None => ("standard input".to_owned(), input::stdin(input::FOREIGN)),
+        };
+        let text = text.map_err(|error| Failure::reading(Path::new(&name), &error))?;
+        let failed = |why| Failure::data(format_args!("{name}: nothing to import: {why}"));
+        let rspamd = Rspamd::parse(&text).map_err(failed)?;
+        let (opendkim, mapping) = rspamd.import(host, &Disk).map_err(failed)?;
+        let with_key = senders::with_key_file(&opendkim, &Disk);
+        Ok(Self {
+            name: "rspamd",
+            opendkim,
+            mapping,
+            fields: rspamd.fields(),
+            with_key,
+            base: None,
+        })
+    }
+
+    fn source<'a>(&'a self, host: &'a Signing, broken: &'a [String]) -> Source<'a> {
+        let Self { name, opendkim, fields, with_key, .. } = self;
+        Source { name, opendkim, with_key, host, fields, broken }
+    }
 }
 
 /// The keys that cannot be used, with the reason. If a domain file named one, its mail would be sent unsigned.
@@ -208,27 +224,23 @@ pub fn domain_files(
     files: &dyn Files,
 ) -> Result<BTreeMap<String, String>, String> {
     let settings = Settings::read(conf, files)?;
-    let opendkim = OpenDkim::new(&settings, files)?;
-    let lines = Mapping::of(&settings, host, files).lines;
-    let with_key = senders::with_key_file(&opendkim, files);
-    let (with_key, fields) = (&with_key, &Fields::of(&settings, files));
-    let name = "OpenDKIM";
-    let source = Source { name, opendkim: &opendkim, with_key, host, fields, broken: &[] };
-    Ok(source.import(&lines).files)
+    let peer = Peer::of_settings("OpenDKIM", &settings, host, files)?;
+    Ok(peer.source(host, &[]).import(&peer.mapping.lines).files)
 }
 
-/// The byte order mark that editors put before UTF-8.
-const BOM: &[u8] = b"\xef\xbb\xbf";
+/// The text of a file that another program or an administrator wrote, without the byte order mark that editors put before UTF-8.
+fn foreign_text(path: &Path) -> io::Result<String> {
+    let bytes = input::argument(path, input::FOREIGN)?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    Ok(String::from_utf8_lossy(text).into_owned())
+}
 
 /// The files of this host.
 struct Disk;
 
 impl Files for Disk {
     fn read(&self, path: &str) -> Result<String, String> {
-        let read = input::argument(Path::new(path), input::FOREIGN);
-        let bytes = read.map_err(|error| plain(&error))?;
-        let text = bytes.strip_prefix(BOM).unwrap_or(&bytes);
-        Ok(String::from_utf8_lossy(text).into_owned())
+        foreign_text(Path::new(path)).map_err(|error| plain(&error))
     }
 
     fn names(&self, folder: &str) -> Vec<String> {

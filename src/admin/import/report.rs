@@ -26,10 +26,7 @@ use crate::wrapper::handoff::USUAL;
 pub(super) struct Report {
     /// The program that has signed so far.
     name: &'static str,
-    imported: Vec<String>,
-    not_needed: Vec<String>,
-    not_supported: Vec<String>,
-    warnings: Vec<String>,
+    settings: Mapping,
     files: Vec<Planned>,
     written: bool,
     /// The steps before sendmail.dkim signs everything that OpenDKIM signs.
@@ -55,49 +52,41 @@ impl Report {
     /// The settings, and `config.toml` if there is none.
     pub(super) fn new(
         name: &'static str,
-        mapping: Mapping,
+        mut settings: Mapping,
         host: Option<&Host>,
         etc: &Path,
     ) -> Result<Self, Failure> {
-        let mut report = Self {
-            name,
-            imported: mapping.imported,
-            not_needed: mapping.not_needed,
-            not_supported: mapping.not_supported,
-            warnings: mapping.warnings,
-            files: Vec::new(),
-            written: false,
-            missing: Vec::new(),
-            code: 0,
-        };
-        report.clients(mapping.clients, host, etc);
+        let clients = settings.clients.take();
+        let log_success = settings.log_success;
+        let (files, missing) = (Vec::new(), Vec::new());
+        let mut report = Self { name, settings, files, written: false, missing, code: 0 };
+        if let Some(clients) = clients {
+            report.clients(&clients, host, etc);
+        }
         let path = etc.join("config.toml");
-        let line = mapping.log_success.map(|wanted| format!("log_success = {wanted}"));
+        let line = log_success.map(|wanted| format!("log_success = {wanted}"));
         if let Some(host) = host {
-            if let Some(line) = line.filter(|_| mapping.log_success != Some(host.log_success)) {
-                report.not_supported.push(format!(
-                    "{line}: {} exists already; add this line to it",
-                    path.display()
-                ));
+            if let Some(line) = line.filter(|_| log_success != Some(host.log_success)) {
+                let path = path.display();
+                let text = format!("{line}: {path} exists already; add this line to it");
+                report.settings.not_supported.push(text);
             }
             return Ok(report);
         }
-        let sendmail = USUAL.iter().find(|path| Path::new(path).exists());
-        let Some(sendmail) = sendmail else {
-            return Err(Failure::data(format_args!(
+        let sendmail = USUAL.iter().find(|path| Path::new(path).exists()).ok_or_else(|| {
+            Failure::data(format_args!(
                 "no real sendmail in {}; create {} first (sendmail = \"/path/to/sendmail\")",
                 USUAL.join(", "),
                 path.display()
-            )));
-        };
+            ))
+        })?;
         let line = line.map(|line| format!("{line}\n")).unwrap_or_default();
         report.plan(path, format!("{HEAD}sendmail = {sendmail:?}\n{line}"), None);
         Ok(report)
     }
 
     /// Adds the tables of clients, and the step that makes Postfix use them.
-    fn clients(&mut self, clients: Option<Clients>, host: Option<&Host>, etc: &Path) {
-        let Some(clients) = clients else { return };
+    fn clients(&mut self, clients: &Clients, host: Option<&Host>, etc: &Path) {
         self.plan(etc.join(ADDRESSES), clients.addresses(), None);
         if !clients.names.is_empty() {
             self.plan(etc.join(NAMES), clients.name_table(), None);
@@ -114,20 +103,20 @@ impl Report {
 
     /// Adds the domain files and keys; relative paths of keys begin at `base`.
     pub(super) fn add(&mut self, imported: &Imported, base: Option<&str>, etc: &Path) {
-        self.warnings.extend(imported.warnings.iter().cloned());
-        self.not_supported.extend(imported.differences.iter().cloned());
+        self.settings.warnings.extend(imported.warnings.iter().cloned());
+        self.settings.not_supported.extend(imported.differences.iter().cloned());
         for ((folder, selector), source) in &imported.keys {
             let what = format!("d={folder} s={selector}");
             let key = match ImportedKey::read(source, base) {
                 Ok(key) => key,
                 Err(why) => {
                     let text = format!("{what}: key {why}; nothing is signed with it");
-                    self.not_supported.push(text);
+                    self.settings.not_supported.push(text);
                     continue;
                 }
             };
             if let Some(bits) = key.rsa_bits.filter(|bits| *bits < 2048) {
-                self.warnings.push(format!(
+                self.settings.warnings.push(format!(
                     "{what}: the key has {bits} bits; it is used, but receivers expect 2048: \
                      create a new one with dkimctl genkey"
                 ));
@@ -135,7 +124,7 @@ impl Report {
             let folder_path = etc.join("keys").join(folder);
             match key.record(folder, selector) {
                 Ok(record) => self.plan(folder_path.join(format!("{selector}.txt")), record, None),
-                Err(why) => self.warnings.push(format!("{what}: no record: {why}")),
+                Err(why) => self.settings.warnings.push(format!("{what}: no record: {why}")),
             }
             let text = format!("{}, for root and group sendmail-dkim\n", key.description);
             self.plan(folder_path.join(format!("{selector}.private")), text, Some(key.pem));
@@ -188,10 +177,10 @@ impl Report {
                 ),
             )
         });
-        let lost = (!self.not_supported.is_empty()).then(|| {
+        let lost = (!self.settings.not_supported.is_empty()).then(|| {
             Finding::warning(
                 "differences",
-                format!("{} above not supported", self.not_supported.len()),
+                format!("{} above not supported", self.settings.not_supported.len()),
                 format!(
                     "check the settings that are not supported: correct them in the configuration of {} and import again, \
                      set them in the domain files, or do without them",
@@ -207,27 +196,23 @@ impl Report {
     /// # Errors
     /// The configuration directory cannot be read.
     pub(super) fn ask_dns(&mut self, etc: &Path, dns: &Dns) -> Result<(), Failure> {
-        let is_new = |name: &str| {
-            let path = |name: &str| {
-                let (selector, domain) = name.split_once("._domainkey.")?;
-                Some(etc.join("keys").join(domain).join(format!("{selector}.private")))
-            };
-            path(name).is_some_and(|path| self.files.iter().any(|file| file.path == path))
-        };
-        let tested = published::tested(etc, dns)?;
-        let wrong = tested.iter().filter(|one| one.outcome != Outcome::Ok && is_new(&one.name));
-        let mut steps: Vec<Finding> = wrong
-            .map(|one| {
-                let domain = one.name.split_once("._domainkey.").unwrap_or_default().1;
-                Finding::warning(
+        let keys = etc.join("keys");
+        let mut steps = Vec::new();
+        for one in published::tested(etc, dns)?.iter().filter(|one| one.outcome != Outcome::Ok) {
+            let (selector, domain) = one.name.split_once("._domainkey.").unwrap_or_default();
+            let path = keys.join(domain).join(format!("{selector}.private"));
+            if self.files.iter().any(|file| file.path == path) {
+                let step = Finding::warning(
                     "record",
                     format!("{}: {}", one.name, one.why()),
-                    format!("correct the record (dkimctl record {domain}), then check it: dkimctl testkey {domain}"),
-                )
-                .about(&one.name)
-            })
-            .collect();
-        let default = etc.join("keys/default");
+                    format!(
+                        "correct the record (dkimctl record {domain}), then check it: dkimctl testkey {domain}"
+                    ),
+                );
+                steps.push(step.about(&one.name));
+            }
+        }
+        let default = keys.join("default");
         if self.files.iter().any(|file| file.path.starts_with(&default)) {
             steps.push(Finding::warning(
                 "default-records",
@@ -270,10 +255,10 @@ impl Report {
         };
         [
             self.missing.clone(),
-            serious("not-supported", &self.not_supported),
-            serious("to-check", &self.warnings),
-            remarks("imported", &self.imported),
-            remarks("not-needed", &self.not_needed),
+            serious("not-supported", &self.settings.not_supported),
+            serious("to-check", &self.settings.warnings),
+            remarks("imported", &self.settings.imported),
+            remarks("not-needed", &self.settings.not_needed),
         ]
         .concat()
     }
@@ -281,10 +266,10 @@ impl Report {
     pub(super) fn text(&self, is_dry: bool) -> String {
         let mut text = String::new();
         for (title, list) in [
-            ("Imported", &self.imported),
-            ("Not needed", &self.not_needed),
-            ("Not supported", &self.not_supported),
-            ("To check", &self.warnings),
+            ("Imported", &self.settings.imported),
+            ("Not needed", &self.settings.not_needed),
+            ("Not supported", &self.settings.not_supported),
+            ("To check", &self.settings.warnings),
         ] {
             if !list.is_empty() {
                 text.push_str(&format!("{title}:\n  {}\n\n", list.join("\n  ")));
@@ -310,17 +295,17 @@ impl Report {
             let why = "config.toml is new; Postfix's settings complete it";
             steps.push(Finding::warning("setup", why, "dkimctl setup"));
         }
+        let name = self.name;
         if !self.missing.is_empty() {
             let list = numbered(&steps);
             return format!(
-                "\nNot all mail that {} signs is signed here: keep it running. Remaining steps:\n\n{list}",
-                self.name
+                "\nNot all mail that {name} signs is signed here: keep it running. Remaining steps:\n\n{list}"
             );
         }
         if is_dry {
             return String::new();
         }
-        let farewell = match self.name {
+        let farewell = match name {
             "rspamd" => {
                 "set sign_local = false in /etc/rspamd/local.d/dkim_signing.conf, and reload rspamd"
                     .to_owned()
@@ -333,11 +318,8 @@ impl Report {
              otherwise the mail would be signed twice",
             farewell,
         ));
-        format!(
-            "\nAll mail that {} signs is signed here. Remaining steps:\n\n{}",
-            self.name,
-            numbered(&steps)
-        )
+        let list = numbered(&steps);
+        format!("\nAll mail that {name} signs is signed here. Remaining steps:\n\n{list}")
     }
 }
 
