@@ -7,7 +7,7 @@ use super::data_set::Row;
 use super::domain_files::{Imported, Source};
 use super::headers::Fields;
 use super::opendkim::{Fate, OpenDkim, Signature};
-use super::senders::{Scope, Sender, instance, instance_of_both, scopes};
+use super::senders::{Scope, Sender, instance, instance_of_both, is_made_up, scopes};
 use crate::admin::store::domains::DomainConfig;
 use crate::config::{DEFAULT, DomainFile};
 use crate::dkim::{Domain, FieldName, Header, Selector};
@@ -37,9 +37,7 @@ impl Imported {
             if before != now {
                 // Report one sender for each name.
                 if names.insert(&sender.name) {
-                    let (before, now) = (describe(&before), describe(&now));
-                    let text = format!("{}: {} {before}, here {now}", sender.name, source.name);
-                    push_once(&mut self.differences, text);
+                    push_once(&mut self.differences, difference(source, sender, &before, &now));
                 }
             } else if !before.is_empty() {
                 for text in fields_lost(&files, source, sender) {
@@ -58,13 +56,8 @@ impl Imported {
             for sender in [Sender::at(&domain)].into_iter().chain(Sender::below(&domain)) {
                 let (before, now) = (self.before(source, &sender), now(&files, &sender));
                 if before != now && !before.is_empty() {
-                    let text = format!(
-                        "{}: {} {}, here {}, because of an existing domain file",
-                        sender.name,
-                        source.name,
-                        describe(&before),
-                        describe(&now)
-                    );
+                    let text = difference(source, &sender, &before, &now);
+                    let text = format!("{text}, because of an existing domain file");
                     push_once(&mut self.differences, text);
                 }
             }
@@ -75,7 +68,8 @@ impl Imported {
     fn before(&mut self, source: Source<'_>, sender: &Sender) -> Vec<String> {
         if let Fate::Held(why) = source.opendkim.fate(&sender.local, sender.domain.as_str()) {
             // A row for a named domain was meant to sign. A row with a star may have no key for some domains.
-            let list = if sender.is_named() { &mut self.differences } else { &mut self.warnings };
+            let is_named = !is_made_up(&sender.domain);
+            let list = if is_named { &mut self.differences } else { &mut self.warnings };
             push_once(list, format!("{}: {} defers it: {why}", sender.name, source.name));
         }
         let signatures = source.signatures(&sender.local, &sender.domain);
@@ -109,7 +103,7 @@ impl Imported {
 /// The senders that each row for some addresses matches: with text in place of a star and without, and those of two rows.
 fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
     let mut senders = Vec::new();
-    let mut patterns: BTreeMap<String, Vec<(&Row, String)>> = BTreeMap::new();
+    let mut patterns: BTreeMap<Domain, Vec<(&Row, String)>> = BTreeMap::new();
     for (row, scope) in scopes(opendkim) {
         let matched = format!("mail that the row {} ({}) matches", row.key, row.place);
         match scope {
@@ -117,7 +111,7 @@ fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
                 for local in [instance(&local), local.replace('*', "")] {
                     senders.push(Sender { local, domain: domain.clone(), name: matched.clone() });
                 }
-                patterns.entry(domain.as_str().to_owned()).or_default().push((row, local));
+                patterns.entry(domain).or_default().push((row, local));
             }
             Scope::Address(local, domain) => {
                 let name = format!("mail From {local}@{domain}");
@@ -136,7 +130,6 @@ fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
     // If only the first matching row signs, it is enough to compare neighbors.
     let most = if opendkim.is_multiple() { usize::MAX } else { 1 };
     for (domain, rows) in &patterns {
-        let Ok(domain) = Domain::parse(domain) else { continue };
         for (index, (row, one)) in rows.iter().enumerate() {
             for (other, also) in rows.iter().skip(index.saturating_add(1)).take(most) {
                 let local = instance_of_both(one, also);
@@ -215,11 +208,12 @@ fn signature(domain: &str, selector: &str, identity: Option<&str>) -> String {
     format!("d={domain} s={selector}{identity}")
 }
 
-fn describe(signatures: &[String]) -> String {
-    match signatures {
+fn difference(source: Source<'_>, sender: &Sender, before: &[String], now: &[String]) -> String {
+    let [before, now] = [before, now].map(|signatures| match signatures {
         [] => "does not sign it".to_owned(),
         all => format!("signs by {}", all.join(", ")),
-    }
+    });
+    format!("{}: {} {before}, here {now}", sender.name, source.name)
 }
 
 /// Whether receivers accept the signature as one of the author (RFC 7489 §3.1.1, relaxed alignment).

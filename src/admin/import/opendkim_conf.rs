@@ -52,9 +52,7 @@ impl Setting {
             _ => lower.parse().ok(),
         }
     }
-}
 
-impl Setting {
     /// The name and value, without passwords and keys.
     pub(super) fn shown(&self) -> String {
         let name = self.name.to_ascii_lowercase();

@@ -154,7 +154,7 @@ impl Rspamd {
 
     /// The keys and values of a map: an object, a list of lines, or a file of lines.
     fn map(&self, name: &str, files: &dyn Files) -> Result<Pairs, String> {
-        let lines: Vec<String> = match self.0.get(name) {
+        let lines: Vec<&str> = match self.0.get(name) {
             None => return Ok(Vec::new()),
             Some(Value::Object(pairs))
                 if !["urls", "url", "external"].iter().any(|key| pairs.contains_key(*key)) =>
@@ -164,18 +164,16 @@ impl Rspamd {
                 };
                 return Ok(pairs.iter().filter_map(pair).collect());
             }
-            Some(Value::String(text)) => vec![text.clone()],
-            Some(Value::Array(lines)) => {
-                lines.iter().filter_map(|line| line.as_str().map(str::to_owned)).collect()
-            }
+            Some(Value::String(text)) => vec![text],
+            Some(Value::Array(lines)) => lines.iter().filter_map(Value::as_str).collect(),
             Some(_) => {
                 return Err(format!("{name}: cannot read this kind of map; write it to a file"));
             }
         };
         let mut pairs = Vec::new();
-        for line in &lines {
+        for line in lines {
             // `glob;/path`, `file:///path`, `fallback+file:///path`
-            let path = line.rsplit_once(';').map_or(line.as_str(), |(_, path)| path);
+            let path = line.rsplit_once(';').map_or(line, |(_, path)| path);
             let path = path.rsplit_once("file://").map_or(path, |(_, path)| path);
             let is_address =
                 path.rsplit_once('/').is_some_and(|(_, bits)| bits.parse::<u8>().is_ok());
@@ -244,25 +242,23 @@ impl Rspamd {
         selectors: &BTreeMap<String, String>,
         paths: &BTreeMap<String, String>,
     ) -> Vec<Signature> {
-        let of = |value: &Value, key: &str| Some(value.get(key)?.as_str()?.to_owned());
-        let both = |value: &Value| (of(value, "selector"), of(value, "path"));
-        let mut all: Vec<(Option<String>, Option<String>)> = Vec::new();
-        if let Some(own) = self.0.get("domain").and_then(|own| own.get(domain)) {
-            all.extend(
-                Some(both(own)).filter(|(selector, path)| selector.is_some() || path.is_some()),
-            );
-            let list = own.get("selectors").and_then(Value::as_array);
-            all.extend(list.into_iter().flatten().map(both));
-        }
+        let own = self.0.get("domain").and_then(|domains| domains.get(domain));
+        let list = own.and_then(|own| own.get("selectors")).and_then(Value::as_array);
+        let is_text = |own: &Value, key| own.get(key).is_some_and(Value::is_string);
+        let is_named = |own: &&Value| is_text(own, "selector") || is_text(own, "path");
+        let mut all: Vec<&Value> = own.filter(is_named).into_iter().collect();
+        all.extend(list.into_iter().flatten());
         if all.is_empty() {
-            all.push((None, None));
+            all.push(&Value::Null);
         }
-        let usual = |name, usual| self.text(name).unwrap_or(usual).to_owned();
-        let signature = |(selector, path): (Option<String>, Option<String>)| {
-            let selector = selector.or_else(|| selectors.get(domain).cloned());
-            let selector = selector.unwrap_or_else(|| usual("selector", USUAL_SELECTOR));
-            let path = path.or_else(|| paths.get(domain).cloned());
-            let path = path.unwrap_or_else(|| usual("path", USUAL_PATH));
+        let text = |own: &Value, key, map: &BTreeMap<String, String>, usual| {
+            let own = own.get(key).and_then(Value::as_str);
+            let known = own.or_else(|| map.get(domain).map(String::as_str));
+            known.or_else(|| self.text(key)).unwrap_or(usual).to_owned()
+        };
+        let signature = |own: &Value| {
+            let selector = text(own, "selector", selectors, USUAL_SELECTOR);
+            let path = text(own, "path", paths, USUAL_PATH);
             Signature {
                 domain: domain.to_owned(),
                 key: filled(&filled(&path, "domain", domain), "selector", &selector),

@@ -156,14 +156,10 @@ impl Sender {
         let name = "mail From any other domain".to_owned();
         Some(Self { name, ..Self::at(&any_domain()?) })
     }
-
-    /// Whether the configuration names the domain.
-    pub(super) fn is_named(&self) -> bool {
-        !is_made_up(&self.domain)
-    }
 }
 
-fn is_made_up(domain: &Domain) -> bool {
+/// Whether it is a domain that no configuration names.
+pub(super) fn is_made_up(domain: &Domain) -> bool {
     let [long, short] = NO_LABELS;
     let text = domain.as_str();
     text.contains(long) || text.split('.').next() == Some(short)
