@@ -46,15 +46,11 @@ fn fits(claims: &Claims, body: &[u8]) -> bool {
 /// Whether the signer hashed the body with the canonicalization that c= does not name. This also matters for an empty body: it
 /// becomes a line end in the simple form, but stays empty in the relaxed form (§3.4.3, §3.4.4).
 fn canonicalized(claims: &Claims, body: &[u8]) -> Option<Finding> {
-    let (named, other) = match claims.canonicalization.body {
-        Canon::Simple => ("simple", Canon::Relaxed),
-        Canon::Relaxed => ("relaxed", Canon::Simple),
-    };
+    let named = claims.canonicalization.body;
+    let other = if named == Canon::Simple { Canon::Relaxed } else { Canon::Simple };
     let mut as_other = claims.clone();
     as_other.canonicalization.body = other;
     let what = if body.trim_ascii().is_empty() { "the empty body" } else { "the body" };
-    let is_simple = other == Canon::Simple;
-    let other = if is_simple { "simple" } else { "relaxed" };
     let message = format!(
         "{what} was hashed with the canonicalization {other}, but c= names {named}: this is a fault of the signer"
     );

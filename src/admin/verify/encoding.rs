@@ -1,8 +1,11 @@
 //! Undoes the encodings that a hop applies to parts if the next hop lacks 8BITMIME (RFC 6152). Pure.
 
+use std::collections::BTreeMap;
+
 use super::decode::{base64, quoted_printable};
 use super::finding::Finding;
 use crate::dkim::Header;
+use crate::dkim::header::split_fields;
 use crate::message::mime::{Info, Visit, Walk};
 
 /// The places in a part header at which Content-Transfer-Encoding is tried.
@@ -30,7 +33,7 @@ pub(super) fn decoded<'a>(
     walk.finish(&mut pieces);
     let variants = variants(&pieces.encoded());
     Box::new(variants.into_iter().map(move |variant| {
-        let numbers: Vec<_> = variant.parts.iter().map(|(part, _)| part.to_string()).collect();
+        let numbers: Vec<_> = variant.parts.keys().map(ToString::to_string).collect();
         let parts = format!("part {}", numbers.join(", "));
         (encoded("quoted-printable or base64", &parts), pieces.rebuilt(&variant))
     }))
@@ -47,7 +50,7 @@ type Place = Option<usize>;
 /// One way in which a body may have been encoded.
 struct Variant {
     /// The encoded parts, and where each one had its field.
-    parts: Vec<(usize, Place)>,
+    parts: BTreeMap<usize, Place>,
     /// Where inner multiparts had it; they are 8bit if one of their parts is.
     around: Place,
     encoding: &'static str,
@@ -77,7 +80,8 @@ fn variants(parts: &[usize]) -> Vec<Variant> {
             let with = |so_far: &Vec<_>, place| [so_far.as_slice(), &[(*part, place)]].concat();
             each = each.iter().flat_map(|one| places().map(|place| with(one, place))).collect();
         }
-        all.extend(each.into_iter().map(|parts| Variant { parts, around: None, encoding: "8bit" }));
+        let each = each.into_iter().map(BTreeMap::from_iter);
+        all.extend(each.map(|parts| Variant { parts, around: None, encoding: "8bit" }));
     }
     all
 }
@@ -141,11 +145,6 @@ impl Pieces {
 
     /// The body before it was encoded.
     fn rebuilt(&self, variant: &Variant) -> Vec<u8> {
-        // Parts are in the order of their numbers.
-        let place_of = |number: usize| {
-            let found = variant.parts.binary_search_by_key(&number, |(part, _)| *part);
-            variant.parts.get(found.ok()?)
-        };
         let mut body = Vec::new();
         let mut encoding = "";
         for piece in &self.0 {
@@ -154,13 +153,13 @@ impl Pieces {
                     encoding = &info.encoding;
                     let is_open = info.is_multipart() && info.encoding == "7bit";
                     let around = is_open.then_some(variant.around);
-                    match place_of(*number).map(|(_, place)| *place).or(around) {
+                    match variant.parts.get(number).copied().or(around) {
                         Some(place) => body.extend(with_encoding(section, place, variant.encoding)),
                         None => body.extend_from_slice(section),
                     }
                 }
                 Piece::Text { part, bytes } => {
-                    let is_encoded = part.is_some_and(|part| place_of(part).is_some());
+                    let is_encoded = part.is_some_and(|part| variant.parts.contains_key(&part));
                     match decode(encoding, bytes).filter(|_| is_encoded) {
                         // The line end before a boundary belongs to the boundary.
                         Some(text) if text.ends_with(b"\n") => body.extend(text),
@@ -175,25 +174,15 @@ impl Pieces {
 }
 
 /// A header section with its Content-Transfer-Encoding at another place, or without it.
-fn with_encoding(section: &[u8], place: Option<usize>, encoding: &str) -> Vec<u8> {
+fn with_encoding(section: &[u8], place: Place, encoding: &str) -> Vec<u8> {
     const NAME: &[u8] = b"content-transfer-encoding:";
     let is_encoding =
         |line: &&[u8]| line.get(..NAME.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(NAME));
-    let lines = section.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_encoding(line));
-    let mut kept: Vec<Vec<u8>> = Vec::new();
-    // Count a field with its continuation lines as one.
-    for line in lines {
-        match kept.last_mut() {
-            Some(last) if matches!(line.first(), Some(b' ' | b'\t')) => {
-                last.extend_from_slice(line);
-            }
-            _ => kept.push(line.to_vec()),
-        }
-    }
+    let mut kept: Vec<&[u8]> = split_fields(section).filter(|field| !is_encoding(field)).collect();
+    let field = format!("Content-Transfer-Encoding: {encoding}\r\n");
     if let Some(place) = place {
-        let fields = kept.iter().filter(|line| !line.trim_ascii().is_empty()).count();
-        let line = format!("Content-Transfer-Encoding: {encoding}\r\n").into_bytes();
-        kept.insert(place.min(fields), line);
+        let fields = kept.iter().filter(|field| !field.trim_ascii().is_empty()).count();
+        kept.insert(place.min(fields), field.as_bytes());
     }
     kept.concat()
 }

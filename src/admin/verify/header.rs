@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use super::finding::Finding;
 use super::header_edits::{Edit, edits};
 use super::signer::made_by;
+use crate::dkim::header::Picker;
 use crate::dkim::tag::TagList;
 use crate::dkim::{Claims, Field, FieldName, Header, PublicKey};
 
@@ -101,24 +102,18 @@ fn copied(others: &Header, field: &Field) -> Vec<Finding> {
 /// The names in h= of fields that were there, each once, with how many there are now. A signer that names From twice signs that
 /// no further field is added; then a name without a field only counts if it is named twice, too.
 fn signed_fields<'a>(claims: &'a Claims, others: &Header) -> Vec<(&'a str, usize)> {
-    let lower = |name: &[u8]| name.to_ascii_lowercase();
-    let (mut named, mut there) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
+    let there = Picker::new(others);
+    let mut named = BTreeMap::<&FieldName, usize>::new();
     for name in &claims.signed {
-        let count = named.entry(lower(name.as_str().as_bytes())).or_default();
+        let count = named.entry(name).or_default();
         *count = count.saturating_add(1);
     }
-    for field in others.fields() {
-        let count = there.entry(lower(field.name())).or_default();
-        *count = count.saturating_add(1);
-    }
-    let there = |name: &[u8]| there.get(name).copied().unwrap_or_default();
-    let is_oversigned = |(name, count): (&Vec<u8>, &usize)| (1..*count).contains(&there(name));
+    let is_oversigned =
+        |(name, count): (&&FieldName, &usize)| (1..*count).contains(&there.left(name));
     let least = if named.iter().any(is_oversigned) { 2 } else { 1 };
-    let names = claims.signed.iter().map(FieldName::as_str);
-    let fields = names.filter_map(|name| {
-        let key = lower(name.as_bytes());
-        let (named, there) = (named.remove(&key)?, there(&key));
-        (there > 0 || named >= least).then_some((name, there))
+    let fields = claims.signed.iter().filter_map(|name| {
+        let (named, there) = (named.remove(name)?, there.left(name));
+        (there > 0 || named >= least).then_some((name.as_str(), there))
     });
     fields.collect()
 }

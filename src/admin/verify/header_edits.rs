@@ -47,14 +47,13 @@ const MOST_DOMAINS: usize = 20;
 pub(super) fn edits(header: &Header, signed: &[FieldName]) -> Vec<Edit> {
     let mut all = Vec::new();
     let mut room = MOST_BYTES;
-    let signed_names: BTreeSet<_> =
-        signed.iter().map(|name| name.as_str().to_ascii_lowercase().into_bytes()).collect();
-    let is_signed = |name: &[u8]| signed_names.contains(&name.to_ascii_lowercase());
+    let signed_names: BTreeSet<&FieldName> = signed.iter().collect();
     for (index, field) in header.fields().iter().enumerate() {
-        if !is_signed(field.name()) || all.len() >= MOST {
+        let name = String::from_utf8_lossy(field.name()).into_owned();
+        let is_signed = FieldName::parse(&name).is_ok_and(|name| signed_names.contains(&name));
+        if !is_signed || all.len() >= MOST {
             continue;
         }
-        let name = String::from_utf8_lossy(field.name()).into_owned();
         let finding = Finding::proven("field-added", format!("this {name} field was added"));
         all.push(Edit { index, field: None, finding });
         let text = String::from_utf8_lossy(field.value()).into_owned();
