@@ -123,11 +123,12 @@ pub fn base64(value: &str) -> Option<Vec<u8>> {
 }
 
 /// Removes whitespace at both ends (FWS, §2.8), with any line ends.
-fn trim(text: &str) -> &str {
+pub(crate) fn trim(text: &str) -> &str {
     text.trim_matches(is_fws)
 }
 
-fn is_fws(char: char) -> bool {
+/// Whether it is whitespace or part of a line end.
+pub(crate) fn is_fws(char: char) -> bool {
     matches!(char, ' ' | '\t' | '\r' | '\n')
 }
 

@@ -1,10 +1,10 @@
 //! Compares the records of a name with the key that they should hold. Pure.
 
 use super::mistake::Mistake;
-use super::repair::{is_base64, is_wsp, repair};
+use super::repair::{is_base64, repair};
 use crate::admin::checks::finding::Severity;
 use crate::dkim::key::SMALLEST;
-use crate::dkim::tag::{TagList, base64, words};
+use crate::dkim::tag::{TagList, base64, is_fws, words};
 use crate::dkim::{Domain, PublicKey, Record, RecordError, SigningKey};
 
 /// The key that should be published, and how it is used.
@@ -35,14 +35,11 @@ pub(crate) fn examine(records: &[Vec<u8>], expected: &Expected<'_>) -> Vec<Mista
                 vec![Mistake::SeveralRecords { count: several.len(), keys: keys.len() }];
             // If one record is correct, the others are the only mistake.
             let others = keys.iter().map(|text| examine_one(text, expected));
-            found.extend(others.min_by_key(|found| worst(found)).unwrap_or_default());
+            let worst = |found: &Vec<Mistake>| found.iter().map(Mistake::severity).max();
+            found.extend(others.min_by_key(worst).unwrap_or_default());
             found
         }
     }
-}
-
-fn worst(found: &[Mistake]) -> Option<Severity> {
-    found.iter().map(Mistake::severity).max()
 }
 
 /// Whether the records, joined in some order, are the expected record.
@@ -79,7 +76,7 @@ fn misplaced(text: &str) -> Option<Mistake> {
 
 /// A host name, as providers show it for a CNAME record.
 fn target(text: &str) -> Option<Mistake> {
-    let words: Vec<&str> = trimmed(text).split(is_wsp).filter(|word| !word.is_empty()).collect();
+    let words: Vec<&str> = trimmed(text).split(is_fws).filter(|word| !word.is_empty()).collect();
     let name = match words.as_slice() {
         [name] => *name,
         [.., kind, name] if kind.eq_ignore_ascii_case("CNAME") => *name,
@@ -90,7 +87,7 @@ fn target(text: &str) -> Option<Mistake> {
 }
 
 fn trimmed(text: &str) -> &str {
-    text.trim_matches(|char| is_wsp(char) || char == '"')
+    text.trim_matches(|char| is_fws(char) || char == '"')
 }
 
 /// Whether a record is a key record, or was meant to be.
@@ -132,16 +129,12 @@ fn examine_one(text: &str, expected: &Expected<'_>) -> Vec<Mistake> {
     restrictions(&tags, expected, &mut found);
     key(&tags, expected, &mut found);
     // Any other error that the verifier reports.
-    if found.iter().skip(before).all(|mistake| !is_error(mistake))
+    if found.iter().skip(before).all(|mistake| mistake.severity() != Severity::Error)
         && let Err(error) = Record::parse(text.as_bytes())
     {
         found.push(Mistake::Unusable(error));
     }
     found
-}
-
-fn is_error(mistake: &Mistake) -> bool {
-    mistake.severity() == Severity::Error
 }
 
 /// Mistakes in the restrictions of the record.
@@ -176,7 +169,7 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     if says != is {
         return found.push(Mistake::KeyType { says: says.to_owned(), is });
     }
-    let there: String = p.chars().filter(|char| !is_wsp(*char)).collect();
+    let there: String = p.chars().filter(|char| !is_fws(*char)).collect();
     let Ok(wanted) = expected.key.to_base64() else { return };
     let bytes = base64(&there);
     let holds =
@@ -187,7 +180,10 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
             _ if wanted.starts_with(&there) => {
                 Mistake::Cut { there: there.len(), of: wanted.len() }
             }
-            Some(key) => Mistake::OtherKey(named(&key, expected)),
+            Some(key) => {
+                let owner = expected.others.iter().find(|(_, other)| *other == key);
+                Mistake::OtherKey(owner.map(|(selector, _)| selector.clone()))
+            }
             None if bytes
                 .as_ref()
                 .is_some_and(|bytes| SigningKey::from_der(bytes, SMALLEST).is_ok()) =>
@@ -204,12 +200,6 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     if is == "rsa" && expected.key.bits() < 2048 {
         found.push(Mistake::Weak(expected.key.bits()));
     }
-}
-
-/// The selector on disk to which a key belongs.
-fn named(key: &PublicKey, expected: &Expected<'_>) -> Option<String> {
-    let found = expected.others.iter().find(|(_, other)| other == key);
-    found.map(|(selector, _)| selector.clone())
 }
 
 /// Whether two keys have the same beginning, beyond the bytes that all RSA keys of one size share.

@@ -1,6 +1,7 @@
 //! Finds mistakes in the text of a record by correcting them. Pure.
 
 use super::mistake::Typo;
+use crate::dkim::tag::{is_fws, trim};
 
 /// Tags of a record that people get wrong (§3.6.1, and g= of RFC 4871).
 const TAGS: [&str; 8] = ["v", "k", "h", "n", "p", "s", "t", "g"];
@@ -17,7 +18,7 @@ pub(crate) fn repair(text: &str) -> (String, Vec<Typo>) {
 
 /// Invisible characters from text that was copied from a web page or a mail.
 fn characters(text: &str, found: &mut Vec<Typo>) -> String {
-    let odd = |char: char| !char.is_ascii() || (char.is_ascii_control() && !is_wsp(char));
+    let odd = |char: char| !char.is_ascii() || (char.is_ascii_control() && !is_fws(char));
     let is_quote = |char: char| matches!(char, '\u{201c}'..='\u{201f}');
     let is_wsp = |char: char| char.is_whitespace();
     let first = without_notes(text).chars().find(|char| odd(*char));
@@ -51,9 +52,7 @@ fn quotes(text: &str, found: &mut Vec<Typo>) -> String {
     found.push(Typo::Quotes);
     // The strings of a zone file are joined without separators.
     let pieces = text.split('"').enumerate();
-    let is_between = |index: usize, piece: &str| {
-        index.is_multiple_of(2) && piece.trim_matches(is_wsp).is_empty()
-    };
+    let is_between = |index: usize, piece: &str| index.is_multiple_of(2) && trim(piece).is_empty();
     pieces.filter(|(index, piece)| !is_between(*index, piece)).map(|(_, piece)| piece).collect()
 }
 
@@ -77,7 +76,7 @@ fn armor(text: &str, found: &mut Vec<Typo>) -> String {
 fn letters(text: &str, found: &mut Vec<Typo>) -> String {
     let repaired = text.split(';').map(|spec| {
         let Some((name, value)) = spec.split_once('=') else { return spec.to_owned() };
-        let (typed, known) = (name.trim_matches(is_wsp), value.trim_matches(is_wsp));
+        let (typed, known) = (trim(name), trim(value));
         let Some(tag) = TAGS.into_iter().find(|tag| tag.eq_ignore_ascii_case(typed)) else {
             return spec.to_owned();
         };
@@ -99,20 +98,17 @@ fn letters(text: &str, found: &mut Vec<Typo>) -> String {
 
 /// A key without `p=` before it.
 fn bare_key(text: &str, found: &mut Vec<Typo>) -> String {
-    let name = |spec: &str| {
-        spec.split_once('=').map_or("", |(name, _)| name).trim_matches(is_wsp).to_owned()
-    };
     let has_key = text.split(';').any(|spec| name(spec) == "p");
     let Some(bare) = text.split(';').find(|spec| !has_key && is_base64(spec)) else {
         return text.to_owned();
     };
     found.push(Typo::BareKey);
-    text.replacen(bare, &format!(" p={}", bare.trim_matches(is_wsp)), 1)
+    text.replacen(bare, &format!(" p={}", trim(bare)), 1)
 }
 
 /// Whether a text is the base64 of a key, ignoring spaces.
 pub(super) fn is_base64(text: &str) -> bool {
-    let text: String = text.chars().filter(|char| !is_wsp(*char)).collect();
+    let text: String = text.chars().filter(|char| !is_fws(*char)).collect();
     let digits = text.trim_end_matches('=');
     let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
     digits.len() > 40 && text.len().saturating_sub(digits.len()) < 3 && digits.bytes().all(is_digit)
@@ -121,10 +117,10 @@ pub(super) fn is_base64(text: &str) -> bool {
 /// `;=rsa`: a name that a template or a shell has replaced by nothing.
 fn lost_names(text: &str, found: &mut Vec<Typo>) -> String {
     let repaired = text.split(';').map(|spec| {
-        let Some(value) = spec.trim_matches(is_wsp).strip_prefix('=') else {
+        let Some(value) = trim(spec).strip_prefix('=') else {
             return spec.to_owned();
         };
-        let value = value.trim_matches(is_wsp);
+        let value = trim(value);
         let name = guess(value);
         found.push(Typo::LostName { value: value.to_owned(), name });
         name.map_or_else(String::new, |name| format!(" {name}={value}"))
@@ -162,34 +158,30 @@ fn separators(text: &str, found: &mut Vec<Typo>) -> String {
 
 /// Finds a tag inside the value of another tag: the text before it, its name, and the text from its name on.
 fn swallowed(spec: &str) -> Option<(&str, &'static str, &str)> {
-    let (own, value) = spec.split_once('=')?;
-    if own.trim_matches(is_wsp) == "n" {
-        return None;
-    }
+    let (_, value) = spec.split_once('=').filter(|_| name(spec) != "n")?;
     let begin = spec.len().saturating_sub(value.len());
     value.char_indices().skip(1).find_map(|(place, _)| {
         let (head, tail) = spec.split_at_checked(begin.saturating_add(place))?;
         let (name, after) = tail.split_once('=')?;
-        let name = TAGS.into_iter().find(|tag| *tag == name.trim_matches(is_wsp))?;
+        let name = TAGS.into_iter().find(|tag| *tag == trim(name))?;
         // The = at the end of base64 is not a tag.
-        let has_value = !after.trim_matches(|char| is_wsp(char) || char == '=').is_empty();
-        let value = head.get(begin..)?.trim_matches(is_wsp);
-        let apart = head.ends_with(is_wsp);
+        let has_value = !after.trim_matches(|char| is_fws(char) || char == '=').is_empty();
+        let value = trim(head.get(begin..)?);
+        let apart = head.ends_with(is_fws);
         let known = guess(value).is_some_and(|tag| tag != "p");
-        let starts = tail.starts_with(|char: char| !is_wsp(char));
+        let starts = tail.starts_with(|char: char| !is_fws(char));
         (has_value && starts && !value.is_empty() && (apart || known)).then_some((head, name, tail))
     })
 }
 
 /// The text without its notes (n=), which may contain anything.
 fn without_notes(text: &str) -> String {
-    let is_note =
-        |spec: &str| spec.split_once('=').is_some_and(|(name, _)| name.trim_matches(is_wsp) == "n");
-    text.split(';').filter(|spec| !is_note(spec)).collect::<Vec<_>>().join(";")
+    text.split(';').filter(|spec| name(spec) != "n").collect::<Vec<_>>().join(";")
 }
 
-pub(super) fn is_wsp(char: char) -> bool {
-    matches!(char, ' ' | '\t' | '\r' | '\n')
+/// The name of a tag. Empty if there is none.
+fn name(spec: &str) -> &str {
+    trim(spec.split_once('=').map_or("", |(name, _)| name))
 }
 
 #[cfg(test)]

@@ -10,11 +10,12 @@ use crate::admin::output::{Text, Tone};
 use crate::dkim::Selector;
 
 /// The result for one key and its exit code, from best to worst.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
 #[repr(u8)]
 pub(crate) enum Outcome {
     /// The record is correct.
+    #[default]
     Ok = 0,
     /// There is a record, but signatures do not verify with it (`EX_DATAERR`).
     Wrong = 65,
@@ -36,7 +37,7 @@ impl fmt::Display for Outcome {
 }
 
 /// The findings about one key.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub(crate) struct Tested {
     /// The name of the record, or the path of a domain file that cannot be used.
     pub(crate) name: String,
@@ -67,17 +68,7 @@ pub(crate) struct Skip {
 
 impl Tested {
     pub(super) fn new(name: String, outcome: Outcome, findings: Vec<Finding>) -> Self {
-        Self {
-            name,
-            domain: None,
-            selector: None,
-            server: None,
-            outcome,
-            skip: None,
-            dnssec: None,
-            records: Vec::new(),
-            findings,
-        }
+        Self { name, outcome, findings, ..Self::default() }
     }
 
     #[cfg(test)]
