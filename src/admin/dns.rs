@@ -72,20 +72,18 @@ pub(super) enum Found {
 
 /// A server that the zone of a name is delegated to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Authority {
-    /// The zone.
-    pub(super) zone: String,
+struct Authority {
     /// The server's name.
-    pub(super) server: String,
+    server: String,
     /// Its addresses; empty if they could not be looked up.
-    pub(super) addresses: Vec<IpAddr>,
+    addresses: Vec<IpAddr>,
 }
 
 impl Dns {
     /// The servers and timeouts of resolv.conf(5). Its search list does not apply, because all names are complete.
-    fn system() -> io::Result<Self> {
+    fn system() -> Result<Self, Failure> {
         let failed = |error: &dyn fmt::Display| {
-            io::Error::other(format!("no DNS server in /etc/resolv.conf: {error}"))
+            Failure::system(format_args!("no DNS server in /etc/resolv.conf: {error}"))
         };
         let text = input::read(Path::new("/etc/resolv.conf"), input::CONFIGURATION);
         let config = Config::parse(text.map_err(|error| failed(&plain(&error)))?);
@@ -145,7 +143,7 @@ impl Dns {
     ///
     /// The option is not an address, or the system has no DNS server.
     pub(super) fn asked_for(server: Option<&str>) -> Result<Self, Failure> {
-        let Some(text) = server else { return Self::system().map_err(Failure::system) };
+        let Some(text) = server else { return Self::system() };
         let server = server_address(text).map_err(|_| {
             Failure::usage(format_args!("expected ADDRESS or ADDRESS:PORT, found {text:?}"))
         })?;
@@ -158,7 +156,7 @@ impl Dns {
     }
 
     /// The TXT records of a name from one server of its zone, without caches.
-    pub(super) fn txt_at(&self, authority: &Authority, name: &str) -> Answer {
+    fn txt_at(&self, authority: &Authority, name: &str) -> Answer {
         if authority.addresses.is_empty() {
             return Answer::unknown(LookupError::NoAddress(authority.server.clone()));
         }
@@ -167,13 +165,13 @@ impl Dns {
         self.answer(name, &addresses, false)
     }
 
-    /// The TXT records of a name as each server of its zone has them, past every cache. Where the name is an alias, the servers of
-    /// the zone that it leads to are asked instead. Never empty.
+    /// The TXT records of a name as each server of its zone has them, past every cache, with the names of the servers. Where the
+    /// name is an alias, the servers of the zone that it leads to are asked instead. Never empty.
     ///
     /// # Errors
     ///
     /// The servers could not be looked up.
-    pub(super) fn everywhere(&self, name: &str) -> Result<Vec<(Authority, Answer)>, LookupError> {
+    pub(super) fn everywhere(&self, name: &str) -> Result<Vec<(String, Answer)>, LookupError> {
         let (mut names, mut all) = (vec![name.to_owned()], Vec::new());
         let mut at = 0_usize;
         while let Some(name) = names.get(at).cloned() {
@@ -186,7 +184,7 @@ impl Dns {
                     Some(end) if names.contains(end) => {}
                     Some(_) if names.len() > MOST_ALIASES => return Err(LookupError::Aliases),
                     Some(end) => names.push(end.clone()),
-                    None => all.push((server, answer)),
+                    None => all.push((server.server, answer)),
                 }
             }
         }
@@ -211,7 +209,7 @@ impl Dns {
     /// # Errors
     ///
     /// They could not be looked up.
-    pub(super) fn authorities(&self, name: &str) -> Result<Vec<Authority>, LookupError> {
+    fn authorities(&self, name: &str) -> Result<Vec<Authority>, LookupError> {
         let mut zone = parse(name)?;
         let servers = loop {
             let reply =
@@ -225,11 +223,8 @@ impl Dns {
             }
             zone = zone.base_name();
         };
-        let authority = |server: &Name| Authority {
-            zone: text(&zone),
-            server: text(server),
-            addresses: self.addresses(server),
-        };
+        let authority =
+            |server: &Name| Authority { server: text(server), addresses: self.addresses(server) };
         Ok(servers.iter().map(authority).collect())
     }
 

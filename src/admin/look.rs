@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use serde::{Serialize, Serializer};
 use serde_json::json;
 
-use super::dns::{Answer, Authority, Dns, Found};
+use super::dns::{Dns, Found};
 use crate::dkim::{PublicKey, Record, RecordError};
 
 /// The answer of one server.
@@ -71,11 +71,8 @@ pub(super) fn look(dns: &Dns, name: &str, key: Option<&PublicKey>) -> Vec<Sight>
             return vec![Sight { server: "the DNS".to_owned(), has }];
         }
     };
-    let sight = |(authority, answer): (Authority, Answer)| Sight {
-        server: authority.server,
-        has: has(answer.found, key),
-    };
-    answers.into_iter().map(sight).collect()
+    let answers = answers.into_iter();
+    answers.map(|(server, answer)| Sight { server, has: has(answer.found, key) }).collect()
 }
 
 fn has(found: Found, key: Option<&PublicKey>) -> Has {

@@ -145,7 +145,7 @@ impl Test<'_> {
         match self.dns.everywhere(&self.name) {
             Ok(answers) => {
                 let answers = answers.iter();
-                answers.map(|(at, answer)| self.judge(answer, key, Some(&at.server))).collect()
+                answers.map(|(server, answer)| self.judge(answer, key, Some(server))).collect()
             }
             Err(error) => vec![self.judge(&Answer::unknown(error), key, None)],
         }
