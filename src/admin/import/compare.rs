@@ -1,14 +1,12 @@
 //! Compares OpenDKIM's configuration with the domain files, sender by sender, and reports the differences.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
 
 use super::data_set::Row;
 use super::domain_files::{Imported, Source};
 use super::headers::Fields;
 use super::opendkim::{Fate, OpenDkim, Signature};
 use super::senders::{Scope, Sender, instance, instance_of_both, is_made_up, scopes};
-use crate::admin::store::domains::DomainConfig;
 use crate::config::{DEFAULT, DomainFile};
 use crate::dkim::{Domain, FieldName, Header, Selector};
 use crate::message::author::Author;
@@ -91,12 +89,8 @@ impl Imported {
     /// The domain files that are new or existed before, by their names. `None` if one cannot be read.
     fn parsed(&self, source: Source<'_>, existing: &Files) -> Parsed {
         let all = existing.iter().chain(&self.files);
-        let parsed = all.map(|(name, text)| {
-            let path = format!("{name}.toml");
-            let read = DomainConfig::parse(Path::new(&path), text.clone(), source.host);
-            (path, read.ok().map(|read| read.file))
-        });
-        parsed.collect()
+        let file = |name, text| source.parse(name, text).ok().map(|read| read.file);
+        all.map(|(name, text)| (format!("{name}.toml"), file(name, text))).collect()
     }
 }
 

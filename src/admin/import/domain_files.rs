@@ -10,7 +10,7 @@ use super::opendkim_conf::without_secrets;
 use super::senders::{NO_USER, Scope, any_domain, below, domains, instance, scopes};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::selector;
-use crate::config::{DEFAULT, Signing, Subdomains};
+use crate::config::{ConfigError, DEFAULT, Signing, Subdomains};
 use crate::dkim::{Domain, Identity, Selector};
 
 /// An OpenDKIM configuration, and what else its signatures depend on.
@@ -19,7 +19,7 @@ pub(super) struct Source<'a> {
     /// The name of the program.
     pub(super) name: &'static str,
     pub(super) opendkim: &'a OpenDkim,
-    /// The domains with their own key file.
+    /// The domains with their own key file, sorted.
     pub(super) with_key: &'a [Domain],
     /// What domain files inherit.
     pub(super) host: &'a Signing,
@@ -84,6 +84,11 @@ impl Source<'_> {
         imported
     }
 
+    /// Parses the text of a domain file as the wrapper does.
+    pub(super) fn parse(self, name: &str, text: &str) -> Result<DomainConfig, ConfigError> {
+        DomainConfig::parse(Path::new(&format!("{name}.toml")), text.to_owned(), self.host)
+    }
+
     /// The signatures for the mail of one sender, each once. A domain's own keys apply if there are any.
     pub(super) fn signatures(self, local: &str, domain: &Domain) -> Vec<Signature> {
         let Fate::Signed(all) = self.opendkim.fate(local, domain.as_str()) else {
@@ -91,7 +96,7 @@ impl Source<'_> {
         };
         let mut once: Vec<Signature> = Vec::new();
         for signature in all {
-            let has_key = !signature.has_own_key || self.with_key.contains(domain);
+            let has_key = !signature.has_own_key || self.with_key.binary_search(domain).is_ok();
             if has_key && !once.contains(&signature) {
                 once.push(signature);
             }
@@ -207,8 +212,7 @@ impl Imported {
         let mut folders = BTreeSet::new();
         let differences = &mut self.differences;
         self.files.retain(|name, text| {
-            let path = format!("{name}.toml");
-            let read = DomainConfig::parse(Path::new(&path), text.clone(), source.host);
+            let read = source.parse(name, text);
             match &read {
                 Ok(config) => drop(folders.insert(config.folder().to_owned())),
                 Err(error) => differences.push(format!(

@@ -214,7 +214,7 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
     all
 }
 
-/// The domains with a key file at a path of `KeyTable` that has `%` for the sender's domain.
+/// The domains with a key file at a path of `KeyTable` that has `%` for the sender's domain, sorted.
 pub(super) fn with_key_file(opendkim: &OpenDkim, files: &dyn Files) -> Vec<Domain> {
     let By::Tables { keys, .. } = &opendkim.by else { return Vec::new() };
     let mut all = Vec::new();
@@ -225,6 +225,7 @@ pub(super) fn with_key_file(opendkim: &OpenDkim, files: &dyn Files) -> Vec<Domai
             all.extend(filled_in(path, "%", files).iter().filter_map(parsed));
         }
     }
+    all.sort();
     all
 }
 
