@@ -26,17 +26,17 @@ const FEW: usize = 40;
 
 /// The change that was made, if it can be undone.
 pub(super) fn find(claims: &Claims, header: &Header, body: &[u8]) -> Option<Finding> {
-    if let Some(finding) = canonicalized(claims, body) {
-        return Some(finding);
-    }
-    let single = undone(header, body).find(|(_, before)| fits(claims, before));
-    let single = single.map(|(finding, _)| finding).or_else(|| added(claims, body));
-    let single = single.or_else(|| dots_lost(claims, body));
-    single.or_else(|| {
+    let undoing = || Some(undone(header, body).find(|(_, before)| fits(claims, before))?.0);
+    let two = || {
         let most = if body.len() > SMALL { 0 } else { FEW };
         let mut firsts = undone(header, body).take(most);
         firsts.find_map(|(first, before)| Some(first.and(&added(claims, &before)?)))
-    })
+    };
+    canonicalized(claims, body)
+        .or_else(undoing)
+        .or_else(|| added(claims, body))
+        .or_else(|| dots_lost(claims, body))
+        .or_else(two)
 }
 
 fn fits(claims: &Claims, body: &[u8]) -> bool {

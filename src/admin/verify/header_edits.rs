@@ -185,7 +185,7 @@ impl FieldEdits<'_> {
             for (place, _) in domain.match_indices('.') {
                 let Some((host, parent)) = domain.split_at_checked(place) else { continue };
                 let message = format!("domains in {name} were completed with {parent}");
-                self.with(text.replace(&domain, host), "domain-added", message);
+                self.with(text.replace(domain, host), "domain-added", message);
             }
         }
     }
@@ -227,17 +227,9 @@ impl FieldEdits<'_> {
 }
 
 /// The domains after @ in a text, each once.
-fn domains(text: &str) -> Vec<String> {
+fn domains(text: &str) -> impl Iterator<Item = &str> {
     let is_end = |char: char| !(char.is_alphanumeric() || matches!(char, '.' | '-' | '_'));
-    let mut found: Vec<String> = Vec::new();
-    for rest in text.split('@').skip(1) {
-        let domain = rest.split(is_end).next().unwrap_or_default();
-        if found.len() >= MOST_DOMAINS {
-            break;
-        }
-        if !domain.is_empty() && !found.iter().any(|known| known == domain) {
-            found.push(domain.to_owned());
-        }
-    }
-    found
+    let all = text.split('@').skip(1).filter_map(move |rest| rest.split(is_end).next());
+    let mut known = BTreeSet::new();
+    all.filter(move |domain| !domain.is_empty() && known.insert(*domain)).take(MOST_DOMAINS)
 }
