@@ -89,8 +89,7 @@ impl Dns {
         let config = Config::parse(text.map_err(|error| failed(&plain(&error)))?);
         let mut config = config.map_err(|error| failed(&error))?;
         config.glibc_normalize();
-        let resolvers: Vec<_> =
-            config.nameservers.iter().flat_map(|ip| address(ip, PORT)).collect();
+        let resolvers: Vec<_> = config.nameservers.iter().flat_map(address).collect();
         if resolvers.is_empty() {
             return Err(failed(&"it names no server"));
         }
@@ -313,14 +312,14 @@ impl Answer {
 fn server_address(text: &str) -> io::Result<SocketAddr> {
     let bare = text.strip_prefix('[').and_then(|text| text.strip_suffix(']')).unwrap_or(text);
     match bare.parse::<ScopedIp>() {
-        Ok(ip) => address(&ip, PORT),
+        Ok(ip) => address(&ip),
         Err(_) => text.parse().map_err(io::Error::other),
     }
 }
 
 /// The address with its scope (RFC 4007 §11); getaddrinfo(3) finds the number of the interface.
-fn address(ip: &ScopedIp, port: u16) -> io::Result<SocketAddr> {
-    let mut addresses = (ip.to_string(), port).to_socket_addrs()?;
+fn address(ip: &ScopedIp) -> io::Result<SocketAddr> {
+    let mut addresses = (ip.to_string(), PORT).to_socket_addrs()?;
     addresses.next().ok_or(io::ErrorKind::AddrNotAvailable.into())
 }
 

@@ -9,7 +9,7 @@ mod result;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use super::checks::finding::{Finding, Severity};
+use super::checks::finding::Finding;
 use super::dns::{Answer, Dns, Found};
 use super::output::{Failure, Progress};
 use super::parallel;
@@ -181,9 +181,8 @@ impl Test<'_> {
                     identity_below: identity.is_some_and(|identity| identity != self.domain),
                     subdomains: self.config.file.subdomains != Subdomains::No,
                 };
-                let mistakes = examine(records, &expected);
-                findings.extend(mistakes.iter().map(Finding::from));
-                let is_wrong = mistakes.iter().any(|one| one.severity() == Severity::Error);
+                findings.extend(examine(records, &expected).iter().map(Finding::from));
+                let is_wrong = findings.iter().any(Finding::is_error);
                 if is_wrong { Outcome::Wrong } else { Outcome::Ok }
             }
             Found::NoRecords | Found::NoName => {

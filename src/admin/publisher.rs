@@ -18,8 +18,8 @@ use super::dns::Dns;
 use super::format::{Format, TxtRecord};
 use super::output::Failure;
 use crate::config::Publish;
-use crate::report::plain;
-use crate::submission::configuration::{Etc, Fault};
+use crate::report::{chain, plain};
+use crate::submission::configuration::{Etc, Fault, FileError};
 
 /// The change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,18 +66,18 @@ impl Publisher {
     /// Reads `publish` in config.toml with the wrapper's rules, so that no command of another user is run. `None` if the
     /// administrator publishes records.
     pub(super) fn of(etc: &Path) -> Result<Option<Self>, Failure> {
-        // Without config.toml nothing is set; doctor reports its errors.
-        let path = etc.join("config.toml");
-        if path.metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
-            return Ok(None);
-        }
-        let host = Etc::at(etc.to_owned()).host().map_err(|broken| {
-            if let Fault::Unreadable(error) = &broken.error.fault {
-                return Failure::reading(&path, error);
+        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+        match Etc::at(etc.to_owned()).host().map_err(|broken| broken.error) {
+            Ok(host) => Ok(host.publish.map(Self::new)),
+            // Without config.toml nothing is set; doctor reports its errors.
+            Err(FileError { fault: Fault::Unreadable(error), .. }) if is_missing(&error) => {
+                Ok(None)
             }
-            Failure::data(crate::report::chain(&broken.error))
-        })?;
-        Ok(host.publish.map(Self::new))
+            Err(FileError { path, fault: Fault::Unreadable(error) }) => {
+                Err(Failure::reading(&path, &error))
+            }
+            Err(error) => Err(Failure::data(chain(&error))),
+        }
     }
 
     fn new(how: Publish) -> Self {
@@ -146,9 +146,7 @@ impl Publisher {
                 (command, format!("{}\n", wanted(change, record)))
             }
         };
-        for (name, value) in variables(change, record) {
-            command.env(name, value);
-        }
+        command.envs(variables(change, record));
         let done = run(command, input, PATIENCE);
         match &done {
             Err(Ended::Hung(_)) => drop(self.hung.fetch_add(1, Ordering::Relaxed)),

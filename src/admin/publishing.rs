@@ -93,29 +93,24 @@ impl Publishing {
         let files = folder.key(selector);
         let key = files.public().map_err(|error| error.at(&files.private))?;
         let record = TxtRecord::of_key(&folder.domain, selector, files.to_publish()?);
-        let mut published = Published {
-            by: None,
-            servers: look(&self.dns, &record.name, Some(&key)),
-            begins: false,
-        };
+        let look = || look(&self.dns, &record.name, Some(&key));
+        let mut published = Published { by: None, servers: look(), begins: false };
         if !all(&published.servers, &Has::Key)
             && let Some(publisher) = &self.publisher
         {
             let done = publisher.change(&self.dns, Change::Set, &record);
             if done.is_ok() {
-                let look = || look(&self.dns, &record.name, Some(&key));
                 published.servers = await_all(&self.dns, look, &Has::Key, self.wait);
             }
             published.by = Some((publisher.name().to_owned(), done));
         }
-        if published.is_there() {
-            let config = waiting::read(etc, &folder.domain)?;
-            let config = config.filter(|config| config.selectors().contains(selector));
-            if let Some(config) = config {
-                gone::forget(&store, &config.path, selector)?;
-                store.activate(etc, &config)?;
-                published.begins = true;
-            }
+        if published.is_there()
+            && let Some(config) = waiting::read(etc, &folder.domain)?
+            && config.selectors().contains(selector)
+        {
+            gone::forget(&store, &config.path, selector)?;
+            store.activate(etc, &config)?;
+            published.begins = true;
         }
         Ok(published)
     }
@@ -138,15 +133,14 @@ impl Published {
     /// A report for people.
     pub(super) fn text(&self, name: &str) -> String {
         let servers = match self.servers.as_slice() {
-            [one] => format!("The server of the zone ({})", one.server),
-            many => format!("All {} servers of the zone", many.len()),
+            [one] => format!("The server of the zone ({}) has", one.server),
+            many => format!("All {} servers of the zone have", many.len()),
         };
-        let verb = if self.servers.len() == 1 { "has" } else { "have" };
         match &self.by {
             Some((by, Ok(()))) => {
-                format!("{by} has published the record {name}.\n{servers} {verb} it.\n")
+                format!("{by} has published the record {name}.\n{servers} it.\n")
             }
-            Some(_) | None => format!("{servers} {verb} the record {name}.\n"),
+            Some(_) | None => format!("{servers} the record {name}.\n"),
         }
     }
 }
