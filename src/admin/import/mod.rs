@@ -144,19 +144,15 @@ impl Peer {
                 )));
             }
         }
-        Self::of_settings(name, &settings, host, &Disk)
-            .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))
+        let peer = Self::of_settings(&settings, host, &Disk)
+            .map_err(|why| Failure::data(format_args!("{path}: nothing to import: {why}")))?;
+        Ok(Self { name, ..peer })
     }
 
-    fn of_settings(
-        name: &'static str,
-        settings: &Settings,
-        host: &Signing,
-        files: &dyn Files,
-    ) -> Result<Self, String> {
+    fn of_settings(settings: &Settings, host: &Signing, files: &dyn Files) -> Result<Self, String> {
         let opendkim = OpenDkim::new(settings, files)?;
         Ok(Self {
-            name,
+            name: "OpenDKIM",
             mapping: Mapping::of(settings, host, files),
             fields: Fields::of(settings, files),
             with_key: senders::with_key_file(&opendkim, files),
@@ -224,7 +220,7 @@ pub fn domain_files(
     files: &dyn Files,
 ) -> Result<BTreeMap<String, String>, String> {
     let settings = Settings::read(conf, files)?;
-    let peer = Peer::of_settings("OpenDKIM", &settings, host, files)?;
+    let peer = Peer::of_settings(&settings, host, files)?;
     Ok(peer.source(host, &[]).import(&peer.mapping.lines).files)
 }
 

@@ -167,28 +167,28 @@ impl Report {
 
     /// Adds a step for differences from the other program.
     pub(super) fn look_for_losses(&mut self) {
-        let no_key = self.files.iter().all(|file| file.key.is_none()).then(|| {
-            Finding::error(
+        let (name, lost) = (self.name, self.settings.not_supported.len());
+        let mut steps = Vec::new();
+        if self.files.iter().all(|file| file.key.is_none()) {
+            steps.push(Finding::error(
                 "no-key",
                 "no key was imported, so nothing is signed",
                 format!(
-                    "correct the errors above in the configuration of {}, then import again",
-                    self.name
+                    "correct the errors above in the configuration of {name}, then import again"
                 ),
-            )
-        });
-        let lost = (!self.settings.not_supported.is_empty()).then(|| {
-            Finding::warning(
+            ));
+        }
+        if lost > 0 {
+            steps.push(Finding::warning(
                 "differences",
-                format!("{} above not supported", self.settings.not_supported.len()),
+                format!("{lost} above not supported"),
                 format!(
-                    "check the settings that are not supported: correct them in the configuration of {} and import again, \
-                     set them in the domain files, or do without them",
-                    self.name
+                    "check the settings that are not supported: correct them in the configuration of {name} and import again, \
+                     set them in the domain files, or do without them"
                 ),
-            )
-        });
-        self.require(Failure::DATA, no_key.into_iter().chain(lost));
+            ));
+        }
+        self.require(Failure::DATA, steps);
     }
 
     /// Queries DNS for the records of the new keys.
