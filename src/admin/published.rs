@@ -87,12 +87,10 @@ pub(super) fn tested(etc: &Path, dns: &Dns) -> Result<Vec<Tested>, Failure> {
 pub(super) fn note(seen: &mut Seen, tested: &[Tested]) {
     for of_one in tested.chunk_by(|one, other| one.name == other.name) {
         let all_right = of_one.iter().all(|one| one.outcome == Outcome::Ok);
-        if all_right || of_one.iter().any(Tested::is_wrong_or_absent) {
-            seen.note(
-                &of_one.first().map(|one| one.name.clone()).unwrap_or_default(),
-                all_right,
-                UtcTime::now(),
-            );
+        if let Some(one) = of_one.first()
+            && (all_right || of_one.iter().any(Tested::is_wrong_or_absent))
+        {
+            seen.note(&one.name, all_right, UtcTime::now());
         }
     }
 }

@@ -174,6 +174,7 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
     let bytes = base64(&there);
     let holds =
         bytes.as_ref().and_then(|bytes| PublicKey::from_bytes(expected.key.algorithm(), bytes));
+    let is_private = |bytes: &Vec<u8>| SigningKey::from_der(bytes, SMALLEST).is_ok();
     // Two texts may hold the same key: a bare RSAPublicKey is also accepted.
     if holds.as_ref() != Some(expected.key) {
         found.push(match holds {
@@ -184,12 +185,7 @@ fn key(tags: &TagList<'_>, expected: &Expected<'_>, found: &mut Vec<Mistake>) {
                 let owner = expected.others.iter().find(|(_, other)| *other == key);
                 Mistake::OtherKey(owner.map(|(selector, _)| selector.clone()))
             }
-            None if bytes
-                .as_ref()
-                .is_some_and(|bytes| SigningKey::from_der(bytes, SMALLEST).is_ok()) =>
-            {
-                Mistake::PrivateKey
-            }
+            None if bytes.as_ref().is_some_and(is_private) => Mistake::PrivateKey,
             None if alike(&there, &wanted) => Mistake::Damaged,
             None if bytes.is_none() => Mistake::Unusable(RecordError::Base64),
             None => Mistake::Unusable(RecordError::Key),

@@ -1,7 +1,7 @@
 //! Whether any key is published under a name: `dkimctl watch` asks every server before it says that a record is gone.
 
 use super::compare::is_key_record;
-use crate::admin::dns::{Answer, Dns, Found};
+use crate::admin::dns::{Dns, Found};
 use crate::dkim::{Record, RecordError};
 
 /// Whether any key is published under a name.
@@ -23,17 +23,13 @@ pub(crate) fn presence(dns: &Dns, name: &str) -> Presence {
         let is_revoked = matches!(Record::parse(text), Err(RecordError::Revoked));
         !is_revoked && is_key_record(&String::from_utf8_lossy(text))
     };
-    let has_key = |(_, answer): &(String, Answer)| match &answer.found {
-        Found::Records(records) => Some(records.iter().any(is_key)),
-        Found::NoRecords | Found::NoName => Some(false),
-        Found::Unknown(_) => None,
-    };
-    let found: Vec<Option<bool>> = answers.iter().map(has_key).collect();
-    if found.contains(&Some(true)) {
-        Presence::There
-    } else if found.contains(&None) {
-        Presence::Unknown
-    } else {
-        Presence::Gone
+    let mut presence = Presence::Gone;
+    for (_, answer) in answers {
+        match answer.found {
+            Found::Records(records) if records.iter().any(is_key) => return Presence::There,
+            Found::Records(_) | Found::NoRecords | Found::NoName => {}
+            Found::Unknown(_) => presence = Presence::Unknown,
+        }
     }
+    presence
 }
