@@ -113,19 +113,12 @@ const LINE_CHANGES: [LineChange; 4] = [
     (
         "from-quoted",
         "lines that begin with \"From \" got a \">\" before it, as in mbox files",
-        |line| {
-            line.strip_prefix(b">")
-                .filter(|rest| rest.starts_with(b"From "))
-                .unwrap_or(line)
-                .to_vec()
-        },
+        |line| without_first(line, b">From "),
     ),
     (
         "dots-doubled",
         "a dot at the beginning of a line was doubled (SMTP dot-stuffing) and not removed again",
-        |line| {
-            line.strip_prefix(b".").filter(|rest| rest.starts_with(b".")).unwrap_or(line).to_vec()
-        },
+        |line| without_first(line, b".."),
     ),
     ("cr-added", "CR was added where no line ends", |line| {
         let end: &[u8] = if line.ends_with(b"\r\n") { b"\r\n" } else { b"" };
@@ -138,6 +131,11 @@ const LINE_CHANGES: [LineChange; 4] = [
         line => line.to_vec(),
     }),
 ];
+
+/// A line without its first byte, if it begins with `begin`.
+fn without_first(line: &[u8], begin: &[u8]) -> Vec<u8> {
+    line.get(usize::from(line.starts_with(begin))..).unwrap_or_default().to_vec()
+}
 
 /// The bodies with one kind of change undone in all lines.
 fn line_by_line(body: &[u8]) -> impl Iterator<Item = (Finding, Vec<u8>)> {
