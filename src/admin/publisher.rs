@@ -198,9 +198,8 @@ fn variables(change: Change, record: &TxtRecord) -> [(&'static str, &str); 5] {
 /// Runs a command in its own process group, so that its children can be killed with it.
 fn run(mut command: Command, input: String, patience: Duration) -> Result<(), Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::piped()).process_group(0);
-    let failed = |error: &io::Error| Ended::Failed(format!("cannot be run: {}", plain(error)));
-    let mut child = command.spawn().map_err(|error| failed(&error))?;
-    let deadline = Instant::now().checked_add(patience);
+    let failed = |error| Ended::Failed(format!("cannot be run: {}", plain(&error)));
+    let mut child = command.spawn().map_err(failed)?;
     if let Some(mut stdin) = child.stdin.take() {
         // A command may use its environment and not read its input.
         thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
@@ -215,7 +214,7 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
             said
         })
     });
-    let status = wait(&mut child, deadline);
+    let status = wait(&mut child, patience);
     // Processes in the background would keep standard error open.
     kill(&child);
     let said = said.and_then(|reader| reader.join().ok()).unwrap_or_default();
@@ -234,12 +233,13 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
 }
 
 /// Waits for a command. `None` if it does not end in time.
-fn wait(child: &mut Child, deadline: Option<Instant>) -> io::Result<Option<ExitStatus>> {
+fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let begun = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        if deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        if begun.elapsed() >= patience {
             kill(child);
             child.wait()?;
             return Ok(None);

@@ -118,9 +118,8 @@ impl Question {
     }
 
     fn ask_one(&self, server: SocketAddr, state: &Server, wait: Wait) -> io::Result<Message> {
-        let bytes = self.message.to_vec().map_err(io::Error::other)?;
-        let reply = self.by_udp(server, state, wait, &bytes)?;
-        if reply.metadata.truncation { self.by_tcp(server, wait, &bytes) } else { Ok(reply) }
+        let reply = self.by_udp(server, state, wait)?;
+        if reply.metadata.truncation { self.by_tcp(server, wait.timeout) } else { Ok(reply) }
     }
 
     /// A query that every server answers immediately, even if only with an error. It shows whether the server answers at all: a
@@ -131,13 +130,8 @@ impl Question {
         message
     }
 
-    fn by_udp(
-        &self,
-        server: SocketAddr,
-        state: &Server,
-        wait: Wait,
-        bytes: &[u8],
-    ) -> io::Result<Message> {
+    fn by_udp(&self, server: SocketAddr, state: &Server, wait: Wait) -> io::Result<Message> {
+        let question = bytes(&self.message)?;
         let any: IpAddr = match server {
             SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
             SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
@@ -152,9 +146,9 @@ impl Question {
             if state.is_silent() {
                 break;
             }
-            socket.send(bytes)?;
+            socket.send(&question)?;
             if attempt == attempts {
-                socket.send(&Self::probe().to_vec().map_err(io::Error::other)?)?;
+                socket.send(&bytes(&Self::probe())?)?;
             }
             let sent = Instant::now();
             while let Ok(left) = left(sent, interval) {
@@ -172,13 +166,13 @@ impl Question {
         Err(ErrorKind::TimedOut.into())
     }
 
-    fn by_tcp(&self, server: SocketAddr, wait: Wait, bytes: &[u8]) -> io::Result<Message> {
-        let timeout = wait.timeout;
+    fn by_tcp(&self, server: SocketAddr, timeout: Duration) -> io::Result<Message> {
+        let question = bytes(&self.message)?;
         let begun = Instant::now();
         let mut stream = TcpStream::connect_timeout(&server, timeout)?;
         stream.set_write_timeout(Some(timeout))?;
-        let length = u16::try_from(bytes.len()).map_err(io::Error::other)?;
-        stream.write_all(&[&length.to_be_bytes(), bytes].concat())?;
+        let length = u16::try_from(question.len()).map_err(io::Error::other)?;
+        stream.write_all(&[length.to_be_bytes().as_slice(), &question].concat())?;
         let mut receive = |buffer: &mut [u8]| -> io::Result<()> {
             let mut rest = buffer;
             while !rest.is_empty() {
@@ -216,6 +210,10 @@ fn is_bogus(reply: &Message) -> bool {
     let edns = reply.edns.as_ref();
     let option = edns.and_then(|edns| edns.options().get(EdnsCode::Unknown(EXTENDED_ERROR)));
     matches!(option, Some(EdnsOption::Unknown(_, data)) if matches!(data.as_slice(), [0, 5..=12, ..]))
+}
+
+fn bytes(message: &Message) -> io::Result<Vec<u8>> {
+    message.to_vec().map_err(io::Error::other)
 }
 
 /// The rest of a timeout.
