@@ -26,32 +26,26 @@ impl Export {
     pub(super) fn parse(text: &str, path: &str) -> Result<Self, String> {
         let mut export = Self::default();
         for (line, fields) in rows(text).map_err(|why| format!("{path}: {why}"))? {
-            let place = format!("{path}:{line}");
-            export.add(fields, place)?;
+            let mut fields = fields.into_iter().map(|field| field.trim().to_owned());
+            let key = fields.next().unwrap_or_default();
+            let columns: Vec<String> = fields.collect();
+            let (list, value) = match columns.as_slice() {
+                [] => (&mut export.lists, String::new()),
+                // domain:selector:key
+                [value] if value.matches(':').count() > 1 => (&mut export.keys, value.clone()),
+                [value] => (&mut export.signing, value.clone()),
+                [domain, selector, private_key, ..] => {
+                    (&mut export.keys, format!("{domain}:{selector}:{private_key}"))
+                }
+                [..] => {
+                    return Err(format!(
+                        "{path}:{line}: expected two columns, or four (name, domain, selector, key)"
+                    ));
+                }
+            };
+            list.push(Row { key, value, place: format!("{path}:{line}") });
         }
         Ok(export)
-    }
-
-    fn add(&mut self, fields: Vec<String>, place: String) -> Result<(), String> {
-        let mut fields = fields.into_iter().map(|field| field.trim().to_owned());
-        let key = fields.next().unwrap_or_default();
-        let columns: Vec<String> = fields.collect();
-        let (list, value) = match columns.as_slice() {
-            [] => (&mut self.lists, String::new()),
-            // domain:selector:key
-            [value] if value.matches(':').count() > 1 => (&mut self.keys, value.clone()),
-            [value] => (&mut self.signing, value.clone()),
-            [domain, selector, private_key, ..] => {
-                (&mut self.keys, format!("{domain}:{selector}:{private_key}"))
-            }
-            [..] => {
-                return Err(format!(
-                    "{place}: expected two columns, or four (name, domain, selector, key)"
-                ));
-            }
-        };
-        list.push(Row { key, value, place });
-        Ok(())
     }
 
     /// The rows for a setting.
