@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use std::{fmt, io};
 
 use hickory_proto::op::{Message, ResponseCode};
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, NS, TXT};
+use hickory_proto::rr::rdata::{CNAME, NS, TXT};
 use hickory_proto::rr::{Name, RecordData, RecordType};
 use resolv_conf::{Config, ScopedIp};
 
@@ -125,8 +125,7 @@ impl Dns {
     ///
     /// No server has answered, and why.
     pub(super) fn answers(&self) -> Result<(), LookupError> {
-        let root = Question::new(&Name::root(), RecordType::NS, true);
-        match root.ask(&self.bounds, &self.resolvers) {
+        match self.ask(&Name::root(), RecordType::NS) {
             // An answer that refuses is one.
             Ok(_)
             | Err(LookupError::Refused(..) | LookupError::Bogus(_) | LookupError::Lame(_)) => {
@@ -211,8 +210,7 @@ impl Dns {
     fn authorities(&self, name: &str) -> Result<Vec<Authority>, LookupError> {
         let mut zone = parse(name)?;
         let servers = loop {
-            let reply =
-                Question::new(&zone, RecordType::NS, true).ask(&self.bounds, &self.resolvers)?;
+            let reply = self.ask(&zone, RecordType::NS)?;
             let servers = data(&reply, &zone, |server: &NS| server.0.clone());
             if !servers.is_empty() {
                 break servers;
@@ -235,17 +233,16 @@ impl Dns {
         }
         let mut addresses = Vec::new();
         for kind in [RecordType::A, RecordType::AAAA] {
-            let Ok(reply) = Question::new(server, kind, true).ask(&self.bounds, &self.resolvers)
-            else {
-                continue;
-            };
-            let records = reply.answers.iter().map(|record| &record.data);
-            let v4 = records.clone().filter_map(A::try_borrow).map(|address| IpAddr::V4(address.0));
-            let v6 = records.filter_map(AAAA::try_borrow).map(|address| IpAddr::V6(address.0));
-            addresses.extend(v4.chain(v6));
+            let Ok(reply) = self.ask(server, kind) else { continue };
+            addresses.extend(reply.answers.iter().filter_map(|record| record.data.ip_addr()));
         }
         known().insert(name, addresses.clone());
         addresses
+    }
+
+    /// Queries the resolvers.
+    fn ask(&self, name: &Name, kind: RecordType) -> Result<Message, LookupError> {
+        Question::new(name, kind, true).ask(&self.bounds, &self.resolvers)
     }
 
     /// Queries `servers`. If the answer ends in an alias, the resolvers are queried for the rest of the chain.
