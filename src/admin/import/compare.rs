@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::data_set::Row;
 use super::domain_files::{Imported, Source};
 use super::headers::Fields;
-use super::opendkim::{Fate, OpenDkim, Signature};
+use super::opendkim::{By, Fate, OpenDkim, Signature};
 use super::senders::{Scope, Sender, instance, instance_of_both, is_made_up, scopes};
 use crate::config::{DEFAULT, DomainFile};
 use crate::dkim::{Domain, FieldName, Header, Selector};
@@ -122,7 +122,8 @@ fn of_rows(opendkim: &OpenDkim) -> Vec<Sender> {
         }
     }
     // If only the first matching row signs, it is enough to compare neighbors.
-    let most = if opendkim.is_multiple() { usize::MAX } else { 1 };
+    let is_multiple = matches!(opendkim.by, By::Tables { is_multiple: true, .. });
+    let most = if is_multiple { usize::MAX } else { 1 };
     for (domain, rows) in &patterns {
         for (index, (row, one)) in rows.iter().enumerate() {
             for (other, also) in rows.iter().skip(index.saturating_add(1)).take(most) {

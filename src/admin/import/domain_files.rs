@@ -152,9 +152,7 @@ impl Source<'_> {
             locals.iter().partition(|local| local.contains('*'));
         let mut patterns: Vec<_> = patterns.into_iter().map(of).collect();
         // A pattern with the usual keys is an exception from those after it.
-        while patterns.last().is_some_and(|(_, all)| all.is_empty() || all == own) {
-            patterns.pop();
-        }
+        while patterns.pop_if(|(_, all)| all.is_empty() || all == own).is_some() {}
         patterns.retain(|(_, all)| !all.is_empty());
         let mut rules: Vec<_> = single.into_iter().map(of).collect();
         rules.retain(|(local, all)| {

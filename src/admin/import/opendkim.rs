@@ -85,11 +85,6 @@ impl OpenDkim {
         Ok(Self { by, exempt })
     }
 
-    /// Whether all rows that match sign.
-    pub(super) fn is_multiple(&self) -> bool {
-        matches!(self.by, By::Tables { is_multiple: true, .. })
-    }
-
     /// The result for mail From `local`@`domain`.
     pub(super) fn fate(&self, local: &str, domain: &str) -> Fate {
         if self.exempt.as_ref().is_some_and(|table| table.first(domain).is_some()) {
