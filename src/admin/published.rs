@@ -109,9 +109,12 @@ fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, chosen: &Chosen) ->
             keys.push((selector, key));
         }
     }
+    let readable = |(selector, key): &Key<'_>| Some((selector.to_string(), key.clone().ok()?));
+    let others: Vec<_> = keys.iter().filter_map(readable).collect();
     let of_key = |(selector, key): &Key<'_>| {
         let name = selector.record_name(domain);
-        Test { domain, config, keys: &keys, selector, name, dns }.run(key, chosen.is_authoritative)
+        Test { domain, config, others: &others, selector, name, dns }
+            .run(key, chosen.is_authoritative)
     };
     let is_chosen = |selector: &Selector| chosen.selector.as_ref().is_none_or(|it| it == selector);
     keys.iter().filter(|(selector, _)| is_chosen(selector)).flat_map(of_key).collect()
@@ -121,8 +124,8 @@ fn test_domain(etc: &Path, config: &DomainConfig, dns: &Dns, chosen: &Chosen) ->
 struct Test<'a> {
     domain: &'a Domain,
     config: &'a DomainConfig,
-    /// All keys of the domain file.
-    keys: &'a [Key<'a>],
+    /// All keys of the domain file, by selector.
+    others: &'a [(String, PublicKey)],
     selector: &'a Selector,
     name: String,
     dns: &'a Dns,
@@ -169,13 +172,10 @@ impl Test<'_> {
         let outcome = match &answer.found {
             Found::Records(records) => {
                 texts = records;
-                let others = self.keys.iter().filter_map(|(selector, key)| {
-                    Some((selector.to_string(), key.as_ref().ok()?.clone()))
-                });
                 let identity = self.config.file.identity.as_ref().map(Identity::domain);
                 let expected = Expected {
                     key,
-                    others: &others.collect::<Vec<_>>(),
+                    others: self.others,
                     identity_below: identity.is_some_and(|identity| identity != self.domain),
                     subdomains: self.config.file.subdomains != Subdomains::No,
                 };

@@ -91,7 +91,7 @@ fn letters(text: &str, found: &mut Vec<Typo>) -> String {
             _ => format!("{name}="),
         };
         found.push(Typo::Letters { typed: short(typed, known), right: short(tag, right) });
-        format!("{}{}", name.replace(typed, tag), format_args!("={}", value.replace(known, right)))
+        format!("{}={}", name.replace(typed, tag), value.replace(known, right))
     });
     repaired.collect::<Vec<_>>().join(";")
 }
