@@ -19,7 +19,7 @@ use super::format::{Format, TxtRecord};
 use super::output::Failure;
 use crate::config::Publish;
 use crate::report::{chain, plain};
-use crate::submission::configuration::{Etc, Fault, FileError};
+use crate::submission::configuration::{Etc, Fault, FileError, if_present};
 
 /// The change of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -66,13 +66,9 @@ impl Publisher {
     /// Reads `publish` in config.toml with the wrapper's rules, so that no command of another user is run. `None` if the
     /// administrator publishes records.
     pub(super) fn of(etc: &Path) -> Result<Option<Self>, Failure> {
-        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        match Etc::at(etc.to_owned()).host().map_err(|broken| broken.error) {
-            Ok(host) => Ok(host.publish.map(Self::new)),
-            // Without config.toml nothing is set; doctor reports its errors.
-            Err(FileError { fault: Fault::Unreadable(error), .. }) if is_missing(&error) => {
-                Ok(None)
-            }
+        // Without config.toml nothing is set; doctor reports its errors.
+        match if_present(Etc::at(etc.to_owned()).host().map_err(|broken| broken.error)) {
+            Ok(host) => Ok(host.and_then(|host| host.publish).map(Self::new)),
             Err(FileError { path, fault: Fault::Unreadable(error) }) => {
                 Err(Failure::reading(&path, &error))
             }

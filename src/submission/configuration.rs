@@ -223,7 +223,7 @@ impl Etc {
 }
 
 /// What was read from a file. `None` if there is no such file.
-fn if_present<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
+pub(crate) fn if_present<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
     match read {
         Err(FileError { fault: Fault::Unreadable(error), .. }) if is_absent(&error) => Ok(None),
         read => read.map(Some),
