@@ -69,7 +69,7 @@ impl Source<'_> {
         let domains = domains(self.opendkim, self.with_key);
         let locals = locals(self.opendkim);
         for domain in &domains {
-            let locals = locals.get(domain.as_str()).map_or(&[][..], Vec::as_slice);
+            let locals = locals.get(domain).map_or(&[][..], Vec::as_slice);
             if let Some(draft) = self.draft(domain, locals, &drafts) {
                 drafts.insert(domain.as_str().to_owned(), draft);
             }
@@ -165,14 +165,14 @@ impl Source<'_> {
 }
 
 /// The local parts of a configuration by their domains, each once.
-fn locals(opendkim: &OpenDkim) -> BTreeMap<String, Vec<String>> {
-    let mut locals: BTreeMap<String, Vec<String>> = BTreeMap::new();
+fn locals(opendkim: &OpenDkim) -> BTreeMap<Domain, Vec<String>> {
+    let mut locals: BTreeMap<Domain, Vec<String>> = BTreeMap::new();
     let mut known = BTreeSet::new();
     for (_, scope) in scopes(opendkim) {
         if let Scope::Address(local, domain) = scope
-            && known.insert((local.clone(), domain.as_str().to_owned()))
+            && known.insert((local.clone(), domain.clone()))
         {
-            locals.entry(domain.as_str().to_owned()).or_default().push(local);
+            locals.entry(domain).or_default().push(local);
         }
     }
     locals

@@ -173,15 +173,8 @@ impl Peer {
         let failed = |why| Failure::data(format_args!("{name}: nothing to import: {why}"));
         let rspamd = Rspamd::parse(&text).map_err(failed)?;
         let (opendkim, mapping) = rspamd.import(host, &Disk).map_err(failed)?;
-        let with_key = senders::with_key_file(&opendkim, &Disk);
-        Ok(Self {
-            name: "rspamd",
-            opendkim,
-            mapping,
-            fields: rspamd.fields(),
-            with_key,
-            base: None,
-        })
+        let (fields, with_key) = (rspamd.fields(), senders::with_key_file(&opendkim, &Disk));
+        Ok(Self { name: "rspamd", opendkim, mapping, fields, with_key, base: None })
     }
 
     fn source<'a>(&'a self, host: &'a Signing, broken: &'a [String]) -> Source<'a> {

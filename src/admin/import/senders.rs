@@ -207,9 +207,7 @@ pub(super) fn domains(opendkim: &OpenDkim, with_key: &[Domain]) -> Vec<Domain> {
         let is_made_up = text.ends_with("invalid") || is_made_up(domain);
         text.contains('.') && !text.contains("._domainkey.") && !is_made_up
     });
-    all.sort_by_cached_key(|domain| {
-        (domain.as_str().matches('.').count(), domain.as_str().to_owned())
-    });
+    all.sort_by_cached_key(|domain| (domain.as_str().matches('.').count(), domain.clone()));
     all.dedup();
     all
 }
