@@ -15,7 +15,7 @@ use super::publishing::{Publishing, WAIT, WAITED};
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFolder, REVOKED, revoked_entry};
 use super::store::rotation::State;
-use super::store::{NewFile, Readers, Store, waiting};
+use super::store::{Readers, Store, waiting};
 use crate::dkim::{Domain, Selector};
 
 pub(super) const OPTIONS: &[Opt] = &[
@@ -137,8 +137,7 @@ fn stop(
             "{shown} needs that key: dkimctl use {domain} with another selector first, or dkimctl remove {domain}"
         )));
     }
-    let text = config.with_all(etc, &left, None)?;
-    store.replace(&NewFile { path: file, text: text.as_bytes(), readers: Readers::All })?;
+    store.replace(file, &config.with_all(etc, &left, None)?, Readers::All)?;
     Ok(Some(Note::new("not-named", format!("{shown} does not name it any more"))))
 }
 
@@ -211,8 +210,7 @@ fn wipe(store: &Store, folder: &KeyFolder, selector: &Selector) -> Result<(), Fa
     if files.private.symlink_metadata().is_ok() {
         store.wipe(&files.private)?;
     }
-    let text = revoked_entry(selector, &folder.domain);
-    store.replace(&NewFile { path: &files.record, text: text.as_bytes(), readers: Readers::All })
+    store.replace(&files.record, &revoked_entry(selector, &folder.domain), Readers::All)
 }
 
 fn show(

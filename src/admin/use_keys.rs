@@ -13,7 +13,7 @@ use super::output::Failure;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
 use super::store::seen::Seen;
-use super::store::{NewFile, Readers, Store, gone, waiting};
+use super::store::{Readers, Store, gone, waiting};
 use crate::config::shared_folder;
 use crate::dkim::{Domain, Selector};
 
@@ -78,7 +78,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
     store.folder(&etc.join("domains"), Readers::All)?;
     selectors.iter().try_for_each(|selector| gone::forget(&store, &path, selector))?;
-    store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })?;
+    store.replace(&path, &text, Readers::All)?;
     store.remove(&waiting::path(etc, &domain))?;
     show(args, &domain, &folder, config.as_ref(), &selectors)
 }

@@ -17,7 +17,7 @@ use super::published::{self, Outcome, Presence, Tested};
 use super::store::gone;
 use super::store::seen::Seen;
 use super::store::time::UtcTime;
-use super::store::{NewFile, Readers, Store, waiting};
+use super::store::{Readers, Store, waiting};
 use crate::dkim::Selector;
 use crate::report::{self, Severity};
 
@@ -134,7 +134,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let write = |mailed: &Problems| {
         let now = State { problems: problems.clone(), mailed: Some(mailed.clone()) };
         let text = serde_json::to_string_pretty(&now).map_err(Failure::software)?;
-        store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
+        store.replace(&path, &text, Readers::All)
     };
     write(mailed)?;
     // News that an earlier run could not mail, or was not asked to mail, is mailed now.

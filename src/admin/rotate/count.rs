@@ -9,7 +9,7 @@ use crate::admin::notify::{host_name, mail};
 use crate::admin::output::Failure;
 use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::Stage;
-use crate::admin::store::{NewFile, Readers};
+use crate::admin::store::Readers;
 
 /// The result for one domain.
 pub(super) struct Turn {
@@ -99,8 +99,7 @@ impl Run {
         }
         if mailed != before {
             let text = serde_json::to_string(&mailed).map_err(Failure::software)?;
-            let file = NewFile { path: &path, text: text.as_bytes(), readers: Readers::All };
-            self.store.replace(&file)?;
+            self.store.replace(&path, &text, Readers::All)?;
         }
         Ok(())
     }

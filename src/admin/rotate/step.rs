@@ -96,8 +96,7 @@ const CACHED: u64 = 86_400;
 impl Run {
     /// Replaces a file, unless this is a dry run.
     fn write(&self, path: &Path, text: &str) -> Result<(), Failure> {
-        let file = NewFile { path, text: text.as_bytes(), readers: Readers::All };
-        if self.is_dry { Ok(()) } else { self.store.replace(&file) }
+        if self.is_dry { Ok(()) } else { self.store.replace(path, text, Readers::All) }
     }
 }
 

@@ -18,7 +18,7 @@ use crate::admin::filter::{
 use crate::admin::input;
 use crate::admin::output::{Failure, diff};
 use crate::admin::postconf::{Postfix, Service};
-use crate::admin::store::{NewFile, Readers, Store};
+use crate::admin::store::{Readers, Store};
 use crate::report::plain;
 
 /// What restricts a service to the clients in the tables.
@@ -258,11 +258,7 @@ impl Plan {
     fn apply(&mut self, args: &Args, folder: &Path) -> Result<(), Failure> {
         let store = Store::create(&args.etc)?;
         for file in self.files.iter().filter(|file| file.before != file.after) {
-            store.replace(&NewFile {
-                path: &file.path,
-                text: file.after.as_bytes(),
-                readers: Readers::All,
-            })?;
+            store.replace(&file.path, &file.after, Readers::All)?;
         }
         let before = Before::of(folder)?;
         let done = self.calls.iter().try_for_each(|call| postconf(None, call));

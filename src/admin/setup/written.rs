@@ -9,7 +9,7 @@ use super::editing::{Editing, Outcome};
 use crate::admin::checks::finding::remarks;
 use crate::admin::cli::Args;
 use crate::admin::output::{Failure, diff};
-use crate::admin::store::{NewFile, Readers, Store};
+use crate::admin::store::{Readers, Store};
 
 /// Writes the file and prints the result.
 pub(super) fn finish(
@@ -24,8 +24,7 @@ pub(super) fn finish(
     file.check(path)?;
     let before = before.unwrap_or_default();
     if !args.has("--dry-run") && file.text != before {
-        let new = NewFile { path, text: file.text.as_bytes(), readers: Readers::All };
-        Store::create(&args.etc)?.replace(&new)?;
+        Store::create(&args.etc)?.replace(path, &file.text, Readers::All)?;
     }
     show(args, path, &before, file)
 }

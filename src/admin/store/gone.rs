@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::domains;
 use super::folder::Readers;
-use super::write::{NewFile, Store};
+use super::write::Store;
 use crate::admin::input;
 use crate::admin::output::Failure;
 use crate::dkim::Selector;
@@ -46,8 +46,7 @@ pub(crate) fn write(
         return Ok(());
     }
     let lines: String = selectors.iter().map(|selector| format!("{selector}\n")).collect();
-    let text = format!("{HEAD}{lines}");
-    store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::All })
+    store.replace(&path, &format!("{HEAD}{lines}"), Readers::All)
 }
 
 /// Removes a selector, because a new key of this name signs from now on.

@@ -9,7 +9,7 @@ use toml::value::Datetime;
 
 use super::folder::Readers;
 use super::time::UtcTime;
-use super::write::{NewFile, Store};
+use super::write::Store;
 use crate::admin::input;
 use crate::admin::output::Failure;
 use crate::config::ConfigError;
@@ -151,7 +151,7 @@ impl State {
 
     pub(crate) fn write(&self, store: &Store) -> Result<(), Failure> {
         let text = Self::text(&self.selectors, &self.rotations);
-        store.replace(&NewFile { path: &self.path, text: text.as_bytes(), readers: Readers::Group })
+        store.replace(&self.path, &text, Readers::Group)
     }
 
     /// The text of a file with these rotations.

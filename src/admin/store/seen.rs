@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::folder::Readers;
 use super::time::UtcTime;
-use super::write::{NewFile, Store};
+use super::write::Store;
 use crate::admin::input;
 use crate::admin::output::Failure;
 
@@ -80,8 +80,7 @@ impl Seen {
             let known = all.0.entry(name).or_default();
             *known = Sight { last: sight.last.or(known.last), ..sight };
         }
-        let (path, text) = (Self::path(etc), all.text());
-        store.replace(&NewFile { path: &path, text: text.as_bytes(), readers: Readers::Group })
+        store.replace(&Self::path(etc), &all.text(), Readers::Group)
     }
 }
 

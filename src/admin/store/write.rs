@@ -151,9 +151,10 @@ impl Store {
     }
 
     /// Creates or replaces a file. A reader sees either the old or the new one.
-    pub(crate) fn replace(&self, file: &NewFile<'_>) -> Result<(), Failure> {
-        self.replaceable(file.path)?;
-        self.draft(file)?.rename().map_err(|error| Failure::creating(file.path, &error))
+    pub(crate) fn replace(&self, path: &Path, text: &str, readers: Readers) -> Result<(), Failure> {
+        self.replaceable(path)?;
+        let draft = self.draft(&NewFile { path, text: text.as_bytes(), readers })?;
+        draft.rename().map_err(|error| Failure::creating(path, &error))
     }
 
     /// An error if [`Self::replace`] would not replace the file: a link, a folder or a file of another user.
