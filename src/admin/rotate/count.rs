@@ -7,9 +7,9 @@ use super::step::{Report, Run};
 use crate::admin::input;
 use crate::admin::notify::{host_name, mail};
 use crate::admin::output::Failure;
+use crate::admin::store::Readers;
 use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::Stage;
-use crate::admin::store::Readers;
 
 /// The result for one domain.
 pub(super) struct Turn {

@@ -28,38 +28,13 @@ pub(crate) enum Readers {
     Owner,
 }
 
-/// The owner and group of new files.
-#[derive(Debug)]
-pub(super) struct Access {
-    /// The group that reads keys. `None` for the tree of an ordinary user.
-    pub(super) group: Option<Gid>,
-}
-
-impl Access {
-    pub(super) fn new() -> Self {
-        let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
-        Self { group: group.filter(|_| geteuid().is_root()) }
-    }
-
-    /// Sets the group and mode, in an order that never gives a user more access than in the end.
-    pub(super) fn give(&self, file: &File, readers: Readers, search: u32) -> io::Result<()> {
-        let mode = match (readers, self.group) {
-            (Readers::All, _) => 0o644 | search,
-            (Readers::Group, Some(group)) => {
-                fchown(file, None, Some(group.as_raw()))?;
-                0o640 | search & 0o110
-            }
-            (Readers::Group, None) | (Readers::Owner, _) => 0o600 | search & 0o100,
-        };
-        file.set_permissions(Permissions::from_mode(mode))
-    }
-}
-
 /// An open folder that no other user may write to.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) file: File,
     pub(super) path: PathBuf,
+    /// The group that reads keys. `None` for the tree of an ordinary user.
+    pub(super) group: Option<Gid>,
 }
 
 /// How many links on the way to the tree are followed, the same as in the kernel.
@@ -94,27 +69,23 @@ impl Folder {
                 Err(error) => return Err(failed(error.into())),
             }
         }
-        Self::within(&above, OsStr::new("."), path.to_owned())
+        let group = Group::from_name(GROUP).ok().flatten().map(|group| group.gid);
+        let group = group.filter(|_| geteuid().is_root());
+        Self { file: above, path: whole, group }.within(OsStr::new("."), path.to_owned())
     }
 
     /// Sets the permissions of a file or directory below this folder. Its owner must be right. The permissions of the directories
     /// on the way may be wrong, so no link is followed and only opened files are changed.
-    pub(super) fn repair(
-        path: &Path,
-        below: &Path,
-        access: &Access,
-        readers: Readers,
-    ) -> Result<(), Failure> {
+    pub(super) fn repair(path: &Path, below: &Path, readers: Readers) -> Result<(), Failure> {
         let mut folder = Self::find(path)?;
         let mut names: Vec<OsString> = names(below).collect();
-        let Some(last) = names.pop() else { return folder.give(access, readers, 0o111) };
+        let Some(last) = names.pop() else { return folder.give(readers) };
         for name in names {
-            folder = Self::within(&folder.file, &name, folder.path.join(&name))?;
+            folder = folder.within(&name, folder.path.join(&name))?;
         }
         match folder.look(&last)? {
             Some(found) if is(&found, SFlag::S_IFDIR) => {
-                Self::within(&folder.file, &last, folder.path.join(&last))?
-                    .give(access, readers, 0o111)
+                folder.within(&last, folder.path.join(&last))?.give(readers)
             }
             Some(found) if is(&found, SFlag::S_IFREG) && found.st_nlink == 1 => {
                 let path = folder.path.join(&last);
@@ -126,16 +97,29 @@ impl Folder {
                     Mode::empty(),
                 );
                 let file = File::from(file.map_err(|error| failed(error.into()))?);
-                access.give(&file, readers, 0).map_err(failed)
+                folder.give_file(&file, readers, 0).map_err(failed)
             }
             _ => Err(of_another_kind(&folder.file, &last, below, "regular file of one name")),
         }
     }
 
-    fn give(&self, access: &Access, readers: Readers, search: u32) -> Result<(), Failure> {
-        access
-            .give(&self.file, readers, search)
-            .map_err(|error| Failure::changing(&self.path, &error))
+    /// Gives the folder itself to its readers.
+    pub(super) fn give(&self, readers: Readers) -> Result<(), Failure> {
+        let given = self.give_file(&self.file, readers, 0o111);
+        given.map_err(|error| Failure::changing(&self.path, &error))
+    }
+
+    /// Sets the group and mode, in an order that never gives a user more access than in the end.
+    pub(super) fn give_file(&self, file: &File, readers: Readers, search: u32) -> io::Result<()> {
+        let mode = match (readers, self.group) {
+            (Readers::All, _) => 0o644 | search,
+            (Readers::Group, Some(group)) => {
+                fchown(file, None, Some(group.as_raw()))?;
+                0o640 | search & 0o110
+            }
+            (Readers::Group, None) | (Readers::Owner, _) => 0o600 | search & 0o100,
+        };
+        file.set_permissions(Permissions::from_mode(mode))
     }
 
     fn refuse_others(&self, may_be_sticky: bool) -> Result<(), Failure> {
@@ -150,34 +134,28 @@ impl Folder {
     /// The same directory, opened again.
     pub(super) fn again(&self) -> Result<Self, Failure> {
         let file = self.file.try_clone().map_err(|error| Failure::reading(&self.path, &error))?;
-        Ok(Self { file, path: self.path.clone() })
+        Ok(Self { file, path: self.path.clone(), ..*self })
     }
 
     /// Opens a folder in this folder.
     pub(super) fn enter(&self, name: &OsStr) -> Result<Self, Failure> {
-        let folder = Self::within(&self.file, name, self.path.join(name))?;
+        let folder = self.within(name, self.path.join(name))?;
         folder.refuse_others(false).map(|()| folder)
     }
 
-    fn within(above: &File, name: &OsStr, path: PathBuf) -> Result<Self, Failure> {
+    fn within(&self, name: &OsStr, path: PathBuf) -> Result<Self, Failure> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let file = match openat(above, name, flags, Mode::empty()) {
-            Ok(folder) => File::from(folder),
+        match openat(&self.file, name, flags, Mode::empty()) {
+            Ok(folder) => Ok(Self { file: File::from(folder), path, group: self.group }),
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
-                return Err(of_another_kind(above, name, &path, "directory"));
+                Err(of_another_kind(&self.file, name, &path, "directory"))
             }
-            Err(error) => return Err(Failure::reading(&path, &error.into())),
-        };
-        Ok(Self { file, path })
+            Err(error) => Err(Failure::reading(&path, &error.into())),
+        }
     }
 
     /// Opens a folder in this folder, and creates it if it does not exist. An existing folder keeps its permissions.
-    pub(super) fn make(
-        &self,
-        name: &OsStr,
-        access: &Access,
-        readers: Readers,
-    ) -> Result<Self, Failure> {
+    pub(super) fn make(&self, name: &OsStr, readers: Readers) -> Result<Self, Failure> {
         let path = self.path.join(name);
         let failed = |error| Failure::creating(&path, &error);
         match mkdirat(&self.file, name, Mode::S_IRWXU) {
@@ -186,7 +164,8 @@ impl Folder {
             Err(error) => return Err(failed(error.into())),
         }
         let made = self.enter(name).and_then(|folder| {
-            let done = access.give(&folder.file, readers, 0o111).and_then(|()| self.sync());
+            let given = self.give_file(&folder.file, readers, 0o111);
+            let done = given.and_then(|()| self.sync());
             done.map(|()| folder).map_err(failed)
         });
         if made.is_err() {

@@ -17,7 +17,7 @@ use nix::sys::stat::{Mode, SFlag};
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 use super::domains::DomainConfig;
-use super::folder::{Access, Folder, QUIETLY, Readers, is, of_another_kind, refuse, rights};
+use super::folder::{Folder, QUIETLY, Readers, is, of_another_kind, refuse, rights};
 use super::rights::GROUP;
 use super::waiting;
 use crate::admin::output::{Failure, warn};
@@ -33,7 +33,6 @@ pub(crate) struct NewFile<'a> {
 #[derive(Debug)]
 pub(crate) struct Store {
     top: Folder,
-    access: Access,
 }
 
 impl Store {
@@ -42,7 +41,7 @@ impl Store {
     /// # Errors
     /// It does not exist, or another user owns it or may write to it.
     pub(crate) fn open(path: &Path) -> Result<Self, Failure> {
-        Ok(Self { top: Folder::open(path, false)?, access: Access::new() })
+        Ok(Self { top: Folder::open(path, false)? })
     }
 
     /// An error if another user can write to the tree. Call this before trusting its content. A missing tree is not an error.
@@ -57,7 +56,7 @@ impl Store {
     pub(crate) fn repair(etc: &Path, path: &Path, readers: Readers) -> Result<(), Failure> {
         let outside = |_| Failure::software(format_args!("{path:?} is not below {etc:?}"));
         let below = path.strip_prefix(etc).map_err(outside)?;
-        Folder::repair(etc, below, &Access::new(), readers)
+        Folder::repair(etc, below, readers)
     }
 
     /// Opens a folder outside the tree.
@@ -65,7 +64,7 @@ impl Store {
     /// # Errors
     /// The same as for a tree, but other users may write to it if they cannot rename or remove files of others.
     pub(crate) fn open_shared(path: &Path) -> Result<Self, Failure> {
-        Ok(Self { top: Folder::open(path, true)?, access: Access::new() })
+        Ok(Self { top: Folder::open(path, true)? })
     }
 
     /// Opens a tree, and creates its folder if it does not exist.
@@ -73,23 +72,22 @@ impl Store {
         if path.symlink_metadata().is_ok() {
             return Self::open(path);
         }
-        let access = Access::new();
         let name = path.file_name().unwrap_or(OsStr::new("."));
         let above = path.parent().filter(|above| !above.as_os_str().is_empty());
         let above = Folder::open(above.unwrap_or(Path::new(".")), true)?;
-        let top = above.make(name, &access, Readers::All)?;
-        Ok(Self { top: Folder { path: path.to_owned(), ..top }, access })
+        let top = above.make(name, Readers::All)?;
+        Ok(Self { top: Folder { path: path.to_owned(), ..top } })
     }
 
     /// Creates a folder if it does not exist. An existing folder keeps its permissions.
     pub(crate) fn folder(&self, path: &Path, readers: Readers) -> Result<(), Failure> {
         let (above, name) = self.place(path)?;
-        above.make(&name, &self.access, readers).map(drop)
+        above.make(&name, readers).map(drop)
     }
 
     /// Creates a folder of keys: that of a domain, or one that domains share.
     pub(crate) fn keys_folder(&self, name: &str) -> Result<(), Failure> {
-        if geteuid().is_root() && self.access.group.is_none() {
+        if geteuid().is_root() && self.top.group.is_none() {
             warn(format_args!(
                 "there is no group {GROUP}; the wrapper will not be able to read the key"
             ));
@@ -105,19 +103,19 @@ impl Store {
         let keys = self.top.enter(OsStr::new("keys"))?;
         let failed = |error| Failure::changing(&keys.path, &error);
         let found = keys.file.metadata().map_err(failed)?;
-        if self.access.group.is_none_or(|group| group.as_raw() == found.gid()) {
+        if keys.group.is_none_or(|group| group.as_raw() == found.gid()) {
             return Ok(());
         }
         for domain in keys.names()? {
             if keys.look(&domain)?.is_some_and(|found| is(&found, SFlag::S_IFDIR)) {
-                self.give_files(&keys.enter(&domain)?)?;
+                Self::give_files(&keys.enter(&domain)?)?;
             }
         }
         // Changed last, so that an interrupted run is repeated.
-        self.access.give(&keys.file, Readers::Group, 0o111).map_err(failed)
+        keys.give(Readers::Group)
     }
 
-    fn give_files(&self, folder: &Folder) -> Result<(), Failure> {
+    fn give_files(folder: &Folder) -> Result<(), Failure> {
         for name in folder.names()? {
             let path = folder.path.join(&name);
             let readers = match path.extension().and_then(OsStr::to_str) {
@@ -126,12 +124,11 @@ impl Store {
                 Some(_) | None => continue,
             };
             if let Some(file) = folder.sole_file(&name, OFlag::O_RDONLY)? {
-                let given = self.access.give(&file, readers, 0);
+                let given = folder.give_file(&file, readers, 0);
                 given.map_err(|error| Failure::changing(&path, &error))?;
             }
         }
-        let given = self.access.give(&folder.file, Readers::Group, 0o111);
-        given.map_err(|error| Failure::changing(&folder.path, &error))
+        folder.give(Readers::Group)
     }
 
     /// Creates either all of the files or none. No existing file is overwritten.
@@ -249,7 +246,7 @@ impl Store {
         let mut open = open.map(File::from).map_err(|error| failed(error.into()))?;
         let written = Draft { folder, draft, name };
         let mut write = || {
-            self.access.give(&open, file.readers, 0)?;
+            written.folder.give_file(&open, file.readers, 0)?;
             open.write_all(file.text)?;
             open.sync_all()
         };
