@@ -75,11 +75,16 @@ pub(super) fn argument(path: &Path, largest: u64) -> io::Result<Vec<u8>> {
 
 /// Reads a message from a file or, without one, from standard input.
 pub(super) fn message(path: Option<&Path>) -> Result<Vec<u8>, Failure> {
-    let (path, read) = match path {
-        Some(path) => (path, argument(path, MESSAGE)),
-        None => (Path::new("-"), stdin(MESSAGE)),
-    };
-    read.map_err(|error| Failure::reading(path, &error))
+    let path = path.unwrap_or(Path::new("-"));
+    argument(path, MESSAGE).map_err(|error| Failure::reading(path, &error))
+}
+
+/// Like [`names`] for a directory below the configuration directory. One that does not exist has none.
+pub(super) fn optional_names(folder: &Path) -> Result<Vec<String>, Failure> {
+    match names(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read.map_err(|error| Failure::reading(folder, &error)),
+    }
 }
 
 /// The names in a directory, sorted; bytes that are not UTF-8 are replaced.

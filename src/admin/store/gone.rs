@@ -68,7 +68,7 @@ pub(crate) fn sweep(
     keep: &BTreeMap<PathBuf, BTreeSet<Selector>>,
 ) -> Result<(), Failure> {
     let folder = etc.join("domains");
-    for name in input::names(&folder).map_err(|error| Failure::reading(&folder, &error))? {
+    for name in input::optional_names(&folder)? {
         let of = name.strip_suffix(&format!(".{GONE}"));
         if of.is_some_and(|of| !keep.contains_key(&domains::file(etc, of))) {
             store.remove(&folder.join(&name))?;

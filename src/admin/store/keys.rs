@@ -270,11 +270,7 @@ impl KeyFolder {
             }
             is_folder(&path).map(|is| is.then(|| Self::new(etc, domain))).transpose()
         };
-        let names = match input::names(&keys) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            names => names.map_err(|error| Failure::reading(&keys, &error))?,
-        };
-        let own = names.into_iter().filter_map(folder);
+        let own = input::optional_names(&keys)?.into_iter().filter_map(folder);
         let shared =
             waiting.iter().map(|(domain, config)| Ok(Self::of_file(etc, domain.clone(), config)));
         own.chain(shared).collect()
@@ -333,15 +329,9 @@ impl KeyFolder {
             let name = name.strip_suffix(".txt").or_else(|| name.strip_suffix(".private"))?;
             Selector::parse(name).ok()
         };
-        match input::names(&self.path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(BTreeSet::new()),
-            Err(error) => Err(Failure::reading(&self.path, &error)),
-            Ok(names) => {
-                let mut all: BTreeSet<Selector> = names.into_iter().filter_map(selector).collect();
-                all.retain(|one| self.shared.as_ref().is_none_or(|own| own.contains(one)));
-                Ok(all)
-            }
-        }
+        let is_own = |one: &Selector| self.shared.as_ref().is_none_or(|own| own.contains(one));
+        let names = input::optional_names(&self.path)?.into_iter();
+        Ok(names.filter_map(selector).filter(is_own).collect())
     }
 
     /// The files of a key in the directory.
