@@ -7,6 +7,7 @@ use toml_edit::{DocumentMut, Item, Value};
 
 use super::host::{self, Host};
 use crate::admin::output::Failure;
+use crate::admin::store::replace::replace;
 use crate::config;
 
 /// The config.toml for a host without one, with its comments.
@@ -27,15 +28,10 @@ pub(super) struct Outcome {
 }
 
 fn as_json<S: Serializer>(value: &Option<Value>, to: S) -> Result<S::Ok, S::Error> {
-    let words = value.as_ref().and_then(Value::as_array);
-    if let Some(words) = words {
-        return to.collect_seq(words.iter().filter_map(Value::as_str));
-    }
-    let number = value.as_ref().and_then(Value::as_integer);
-    let text = value.as_ref().and_then(Value::as_str);
-    match number {
-        Some(number) => number.serialize(to),
-        None => text.serialize(to),
+    match value {
+        Some(Value::Array(words)) => to.collect_seq(words.iter().filter_map(Value::as_str)),
+        Some(Value::Integer(number)) => number.value().serialize(to),
+        _ => value.as_ref().and_then(Value::as_str).serialize(to),
     }
 }
 
@@ -130,11 +126,7 @@ impl Editing {
         let current = self.document.get_mut(key).and_then(Item::as_value_mut);
         match (to, current) {
             (None, _) => drop(self.document.remove(key)),
-            (Some(to), Some(current)) => {
-                let comment = current.decor().clone();
-                *current = to;
-                *current.decor_mut() = comment;
-            }
+            (Some(to), Some(current)) => replace(current, to),
             (Some(to), None) => match self.in_place_of_comment(key, &to) {
                 Some(document) => self.document = document,
                 None => drop(self.document.insert(key, Item::Value(to))),

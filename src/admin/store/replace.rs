@@ -47,27 +47,29 @@ fn with_all(text: &str, selectors: &[Selector], shared: Option<&str>) -> Result<
     // A comment above the old key stays above the new one.
     let above = document.key("selector").map(|key| key.leaf_decor().clone());
     document.remove("selector");
-    match document.get_mut("selectors").and_then(Item::as_value_mut) {
-        Some(value) => {
-            let spaces = value.decor().clone();
-            *value = Value::Array(names);
-            *value.decor_mut() = spaces;
-        }
-        None => drop(document.insert("selectors", Item::Value(Value::Array(names)))),
-    }
+    set(&mut document, "selectors", Value::Array(names));
     if let (Some(above), Some(mut key)) = (above, document.key_mut("selectors")) {
         *key.leaf_decor_mut() = above;
     }
-    match (shared, document.get_mut("keys").and_then(Item::as_value_mut)) {
-        (None, _) => {}
-        (Some(name), None) => drop(document.insert("keys", Item::Value(name.into()))),
-        (Some(name), Some(value)) => {
-            let spaces = value.decor().clone();
-            *value = name.into();
-            *value.decor_mut() = spaces;
-        }
+    if let Some(name) = shared {
+        set(&mut document, "keys", name.into());
     }
     Ok(document.to_string())
+}
+
+/// Sets a key: in its place, or behind the others.
+fn set(document: &mut DocumentMut, key: &str, to: Value) {
+    match document.get_mut(key).and_then(Item::as_value_mut) {
+        Some(value) => replace(value, to),
+        None => drop(document.insert(key, Item::Value(to))),
+    }
+}
+
+/// Replaces a value, and keeps the spaces and the comment around it.
+pub(crate) fn replace(value: &mut Value, to: Value) {
+    let around = value.decor().clone();
+    *value = to;
+    *value.decor_mut() = around;
 }
 
 fn with(text: &str, old: &Selector, new: &Selector) -> Result<String, TomlError> {
@@ -90,9 +92,7 @@ fn replace_in(table: &mut dyn TableLike, old: &Selector, new: &Selector) {
     let one = |value: &mut Value| {
         // A selector may be written in capital letters.
         if value.as_str().is_some_and(|text| Selector::parse(text).as_ref() == Ok(old)) {
-            let spaces = value.decor().clone();
-            *value = Value::from(new.as_str());
-            *value.decor_mut() = spaces;
+            replace(value, Value::from(new.as_str()));
         }
     };
     if let Some(value) = table.get_mut("selector").and_then(Item::as_value_mut) {
