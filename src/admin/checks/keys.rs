@@ -75,12 +75,12 @@ fn selectors<'a>(
 
 /// Checks the permissions of the directory of all keys.
 pub(crate) fn all(tree: &Tree<'_>) -> Option<Finding> {
-    tree.folder(tree.keys()).and_then(step)
+    tree.folder(tree.keys).and_then(step)
 }
 
 /// Checks the permissions of the directory of a domain's keys.
 pub(crate) fn folder(tree: &Tree<'_>, name: &str) -> Option<Finding> {
-    tree.folder(&tree.keys().join(name)).and_then(step)
+    tree.folder(&tree.keys.join(name)).and_then(step)
 }
 
 /// Checks that each domain of `also_sign_as` has its own domain file with its own keys.

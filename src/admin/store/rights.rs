@@ -38,7 +38,7 @@ pub(crate) enum Wrong {
 /// What all steps below a directory of keys are compared with.
 pub(crate) struct Tree<'a> {
     /// The directory of all keys.
-    keys: &'a Path,
+    pub(crate) keys: &'a Path,
     /// Its permissions, if it exists.
     rights: Option<Rights>,
     rule: Rule,
@@ -57,11 +57,6 @@ impl<'a> Tree<'a> {
             rule: Rule::of_owner(owner),
             group: Group::from_name(GROUP).ok().flatten().map(|group| group.gid.as_raw()),
         }
-    }
-
-    /// The directory of all keys.
-    pub(crate) fn keys(&self) -> &'a Path {
-        self.keys
     }
 
     /// Checks a directory of keys. `None` if it does not exist.
