@@ -11,10 +11,9 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::cli::{Args, DRY_RUN, Opt};
-use super::input;
 use super::output::Failure;
 use super::store::{Readers, Store};
-use editing::{EXAMPLE, Editing};
+use editing::Editing;
 use host::Host;
 use written::finish;
 
@@ -88,19 +87,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Err(Failure::usage("--sendmail and --directories exclude each other"));
         }
     };
-    let is_dry = args.has("--dry-run");
-    if !is_dry {
+    if !args.has("--dry-run") {
         Store::refuse_others(&args.etc)?;
     }
-    let path = args.etc.join("config.toml");
-    let before = input::optional(&path)?;
-    let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
+    let mut file = Editing::open(&args.etc)?;
     file.settle_sendmail(&host);
     if sendmail.is_none() {
         file.settle_postfix(&host, args.has("--replace"));
     }
     file.notes.splice(0..0, host.notes);
-    finish(args, &path, before, &file)
+    finish(args, &file)
 }
 
 /// The directories of the tree, and the group that reads keys.

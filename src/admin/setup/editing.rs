@@ -1,17 +1,18 @@
 //! Edits the text of config.toml for `setup`. Values of the administrator stay.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::{Serialize, Serializer};
 use toml_edit::{DocumentMut, Item, Value};
 
 use super::host::{self, Host};
+use crate::admin::input;
 use crate::admin::output::Failure;
 use crate::admin::store::replace::replace;
 use crate::config;
 
 /// The config.toml for a host without one, with its comments.
-pub(super) const EXAMPLE: &str = include_str!("../../../packaging/etc/config.toml");
+const EXAMPLE: &str = include_str!("../../../packaging/etc/config.toml");
 
 /// A key, and how it was changed.
 #[derive(Debug, Serialize)]
@@ -50,27 +51,29 @@ impl Outcome {
 
 /// The text of config.toml while it is edited.
 pub(super) struct Editing {
+    pub(super) path: PathBuf,
+    /// The text on the disk. `None` if there is no file yet.
+    pub(super) before: Option<String>,
     pub(super) text: String,
     document: DocumentMut,
-    /// Whether `setup` itself wrote it.
-    is_new: bool,
     pub(super) outcomes: Vec<Outcome>,
     pub(super) notes: Vec<String>,
 }
 
 impl Editing {
-    pub(super) fn new(path: &Path, text: &str, is_new: bool) -> Result<Self, Failure> {
-        let document = parse(path, text)?;
-        let text = text.to_owned();
-        Ok(Self { text, document, is_new, outcomes: Vec::new(), notes: Vec::new() })
+    /// Reads config.toml. Without one, begins with the example.
+    pub(super) fn open(etc: &Path) -> Result<Self, Failure> {
+        let path = etc.join("config.toml");
+        let before = input::optional(&path)?;
+        let text = before.clone().unwrap_or_else(|| EXAMPLE.to_owned());
+        let document = parse(&path, &text)?;
+        Ok(Self { path, before, text, document, outcomes: Vec::new(), notes: Vec::new() })
     }
 
     /// An error if the wrapper would reject the text.
-    pub(super) fn check(&self, path: &Path) -> Result<(), Failure> {
-        let parsed = config::Host::parse(&self.text);
-        parsed
-            .map(|_| ())
-            .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
+    pub(super) fn check(&self) -> Result<(), Failure> {
+        let parsed = config::Host::parse(&self.text).map(drop);
+        parsed.map_err(|error| Failure::data(format_args!("{}: {error}", self.path.display())))
     }
 
     /// A value of the file, without the spaces and the comment around it.
@@ -108,7 +111,7 @@ impl Editing {
             (value.as_integer(), value.as_str().map(str::to_owned), words)
         };
         let differs = current.as_ref().map(meant) != wanted.as_ref().map(meant);
-        let set = differs && (current.is_none() || replace || self.is_new);
+        let set = differs && (current.is_none() || replace || self.before.is_none());
         if set {
             self.set(key, wanted);
         } else if let Some(current) = current.as_ref().filter(|_| differs) {

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use toml_edit::{Array, Value};
 
-use super::editing::{EXAMPLE, Editing};
+use super::editing::Editing;
 use super::host::Host;
 use super::written::finish;
 use crate::admin::cli::Args;
@@ -45,17 +45,15 @@ pub(super) fn run(args: &Args, way: &str) -> Result<ExitCode, Failure> {
     if !args.has("--dry-run") {
         Store::refuse_others(&args.etc)?;
     }
-    let path = args.etc.join("config.toml");
-    let before = input::optional(&path)?;
-    let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
-    if before.is_none() {
+    let mut file = Editing::open(&args.etc)?;
+    if file.before.is_none() {
         file.settle_sendmail(&Host::ask());
     }
     file.settle_one("publish", publish, true);
     file.settle_one("nsupdate_key", key.map(Value::from), true);
     file.settle_one("nsupdate_server", server.map(Value::from), true);
     file.notes.append(&mut notes);
-    finish(args, &path, before, &file)
+    finish(args, &file)
 }
 
 /// The absolute path of a key for nsupdate, which only root should read.

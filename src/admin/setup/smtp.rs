@@ -3,13 +3,13 @@
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode, Output};
+use std::process::{Command, ExitCode};
 
 use nix::unistd::{User, geteuid};
-use serde::Serialize;
+use serde_json::json;
 use toml_edit::Value;
 
-use super::editing::{EXAMPLE, Editing};
+use super::editing::Editing;
 use crate::admin::checks::finding::remarks;
 use crate::admin::cli::Args;
 use crate::admin::filter::{
@@ -47,12 +47,6 @@ struct Plan {
     notes: Vec<String>,
 }
 
-#[derive(Serialize)]
-struct Shown<'a> {
-    applied: bool,
-    changes: &'a str,
-}
-
 pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
     let is_applied = args.has("--yes") && !args.has("--dry-run");
     if is_applied && !geteuid().is_root() {
@@ -86,7 +80,7 @@ pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
         let option = if is_on { "--smtp" } else { "--smtp=off" };
         text.push_str(&format!("next: dkimctl setup {option} --yes applies this\n"));
     }
-    let shown = Shown { applied: is_applied, changes: &changes };
+    let shown = json!({"applied": is_applied, "changes": changes});
     args.report(&shown, &remarks("note", &plan.notes), text)
 }
 
@@ -167,9 +161,7 @@ impl Plan {
 
     /// config.toml, and the name of the user in it.
     fn configure(&mut self, args: &Args, postfix: &Postfix) -> Result<String, Failure> {
-        let path = args.etc.join("config.toml");
-        let before = input::optional(&path)?;
-        let mut file = Editing::new(&path, before.as_deref().unwrap_or(EXAMPLE), before.is_none())?;
+        let mut file = Editing::open(&args.etc)?;
         let mut values = vec![("filter_user", Value::from(USER)), ("smtp", Value::from(true))];
         // A message that only its signature makes too large would bounce.
         let limit = postfix.view().value("message_size_limit").parse::<i64>();
@@ -182,13 +174,18 @@ impl Plan {
             }
         }
         let user = file.get("filter_user").and_then(|user| user.as_str().map(str::to_owned));
-        file.check(&path)?;
-        self.file(&path, before.unwrap_or_default(), file.text);
+        self.config(file)?;
         Ok(user.unwrap_or_else(|| USER.to_owned()))
     }
 
-    fn file(&mut self, path: &Path, before: String, after: String) {
-        self.files.push(File { path: path.to_owned(), before, after });
+    fn config(&mut self, file: Editing) -> Result<(), Failure> {
+        file.check()?;
+        self.file(file.path, file.before, file.text);
+        Ok(())
+    }
+
+    fn file(&mut self, path: PathBuf, before: Option<String>, after: String) {
+        self.files.push(File { path, before: before.unwrap_or_default(), after });
     }
 
     /// The tables of clients, made where they are missing; what restricts a service to them, and to logins after a semicolon.
@@ -201,17 +198,17 @@ impl Plan {
                 .extend(clients.left_out.iter().map(|why| format!("mynetworks: not used: {why}")));
         }
         let after = before.clone().unwrap_or_else(|| clients.addresses());
-        self.file(&path, before.unwrap_or_default(), after);
         let mut tables = format!("check_client_access,cidr:{}", path.display());
+        self.file(path, before, after);
         let names = args.etc.join(NAMES);
         if names.exists() {
             tables.push_str(&format!(",check_client_access,regexp:{}", names.display()));
         }
-        let logins = args.etc.join(LOGINS);
-        let before = input::optional(&logins)?;
+        let path = args.etc.join(LOGINS);
+        let before = input::optional(&path)?;
         let after = before.clone().unwrap_or_else(filter::logins);
-        self.file(&logins, before.unwrap_or_default(), after);
-        let logins = format!("check_sasl_access,regexp:{}", logins.display());
+        let logins = format!("check_sasl_access,regexp:{}", path.display());
+        self.file(path, before, after);
         Ok(Tables { clients: tables, logins, folder: args.etc.display().to_string() })
     }
 
@@ -240,16 +237,14 @@ impl Plan {
                 "mail that waits for the filter {TRANSPORT} goes on unsigned after: postsuper -r ALL"
             ));
         }
-        let path = args.etc.join("config.toml");
-        if let Some(before) = input::optional(&path)? {
-            let mut file = Editing::new(&path, &before, false)?;
+        let mut file = Editing::open(&args.etc)?;
+        if file.before.is_some() {
             for key in ["filter_user", "smtp"] {
                 if file.get(key).is_some() {
                     file.set(key, None);
                 }
             }
-            file.check(&path)?;
-            self.file(&path, before, file.text);
+            self.config(file)?;
         }
         Ok(())
     }
@@ -262,14 +257,12 @@ impl Plan {
         }
         let before = Before::of(folder)?;
         let done = self.calls.iter().try_for_each(|call| postconf(None, call));
-        let done = done
-            .and_then(|()| succeeded("postfix", &["check"], run_program("postfix", &["check"])));
-        if let Err(failure) = done {
+        if let Err(failure) = done.and_then(|()| run_program("postfix", &["check"])) {
             before.restore(folder)?;
             return Err(failure);
         }
-        if run_program("postfix", &["status"]).is_ok_and(|output| output.status.success()) {
-            succeeded("postfix", &["reload"], run_program("postfix", &["reload"]))?;
+        if run_program("postfix", &["status"]).is_ok() {
+            run_program("postfix", &["reload"])?;
             self.notes.push("Postfix has reloaded its settings".to_owned());
         }
         Ok(())
@@ -364,26 +357,15 @@ impl Drop for Copy {
 }
 
 fn postconf(folder: Option<&Path>, call: &[String]) -> Result<(), Failure> {
-    let mut words: Vec<&str> = Vec::new();
     let folder = folder.map(|folder| folder.display().to_string());
-    if let Some(folder) = &folder {
-        words.extend(["-c", folder]);
-    }
-    words.extend(call.iter().map(String::as_str));
-    succeeded("postconf", &words, run_program("postconf", &words))
+    let option = folder.iter().flat_map(|folder| ["-c", folder]);
+    let words: Vec<&str> = option.chain(call.iter().map(String::as_str)).collect();
+    run_program("postconf", &words)
 }
 
-fn run_program(program: &str, words: &[&str]) -> std::io::Result<Output> {
-    Command::new(program).args(words).output()
-}
-
-fn succeeded(
-    program: &str,
-    words: &[&str],
-    output: std::io::Result<Output>,
-) -> Result<(), Failure> {
+fn run_program(program: &str, words: &[&str]) -> Result<(), Failure> {
     let called = format!("{program} {}", words.join(" "));
-    let output = output.map_err(|error| {
+    let output = Command::new(program).args(words).output().map_err(|error| {
         Failure::missing(format_args!("cannot run {called}: {}", plain(&error)))
     })?;
     if output.status.success() {

@@ -12,25 +12,16 @@ use crate::admin::output::{Failure, diff};
 use crate::admin::store::{Readers, Store};
 
 /// Writes the file and prints the result.
-pub(super) fn finish(
-    args: &Args,
-    path: &Path,
-    before: Option<String>,
-    file: &Editing,
-) -> Result<ExitCode, Failure> {
+pub(super) fn finish(args: &Args, file: &Editing) -> Result<ExitCode, Failure> {
     if file.get("sendmail").is_none() {
         return Err(Failure::missing("there is no sendmail but the wrapper; install Postfix"));
     }
-    file.check(path)?;
-    let before = before.unwrap_or_default();
-    if !args.has("--dry-run") && file.text != before {
+    file.check()?;
+    let (path, before) = (&file.path, file.before.as_deref().unwrap_or_default());
+    let (is_dry, notes) = (args.has("--dry-run"), &file.notes);
+    if !is_dry && file.text != before {
         Store::create(&args.etc)?.replace(path, &file.text, Readers::All)?;
     }
-    show(args, path, &before, file)
-}
-
-fn show(args: &Args, path: &Path, before: &str, file: &Editing) -> Result<ExitCode, Failure> {
-    let (is_dry, notes) = (args.has("--dry-run"), &file.notes);
     let mut text = if is_dry {
         let name = path.display().to_string();
         diff((&name, before), (&name, &file.text))
