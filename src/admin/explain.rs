@@ -7,6 +7,7 @@ use nix::unistd::geteuid;
 use serde::Serialize;
 
 use super::checks::finding::Finding;
+use super::checks::keys::wrong_rights;
 use super::cli::{Args, Opt};
 use super::dry_run::{self, End, Explained, Looked, explain, sample, user_named};
 use super::input;
@@ -15,8 +16,8 @@ use super::remedies::{Kind, kind_of};
 use super::store::keys::KeyFiles;
 use super::store::rights::{Step, Tree};
 use crate::config::OnError;
-use crate::dkim::Header;
-use crate::dkim::tag::TagList;
+use crate::dkim::header::split_fields;
+use crate::dkim::{Claims, Field};
 use crate::report::plain;
 use crate::submission::submitter::User;
 
@@ -80,20 +81,13 @@ enum Decision {
 }
 
 impl Decision {
-    fn text(self) -> &'static str {
+    /// In words, and how good that is.
+    fn text(self) -> (&'static str, Tone) {
         match self {
-            Self::Sign => "sign",
-            Self::SendUnsigned => "send as it was submitted",
-            Self::Refuse => "refuse (exit code 75)",
-            Self::PassThrough => "leave it to the real sendmail",
-        }
-    }
-
-    fn tone(self) -> Tone {
-        match self {
-            Self::Sign => Tone::Good,
-            Self::SendUnsigned | Self::PassThrough => Tone::Caution,
-            Self::Refuse => Tone::Bad,
+            Self::Sign => ("sign", Tone::Good),
+            Self::SendUnsigned => ("send as it was submitted", Tone::Caution),
+            Self::Refuse => ("refuse (exit code 75)", Tone::Bad),
+            Self::PassThrough => ("leave it to the real sendmail", Tone::Caution),
         }
     }
 }
@@ -145,23 +139,21 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 impl Explanation {
     fn of(explained: Explained, user: String, args: &Args, message: &[u8]) -> Self {
         let plan = explained.plan.as_ref();
+        let selectors = plan.into_iter().flat_map(|plan| &plan.selectors);
+        let also = plan.into_iter().flat_map(|plan| &plan.also_sign_as);
         let tree = args.etc.join("keys");
         let key = |key: &dry_run::Key| {
             let folder = tree.join(&key.folder);
             let path = KeyFiles::within(&folder, &key.selector).private;
-            Key::of(path, Tree::new(&tree).path(&folder, &key.selector).into_iter())
+            Key::of(path, &Tree::new(&tree).path(&folder, &key.selector))
         };
         let mut this = Self {
             from: explained.from,
             user,
             lookup: explained.lookup,
             domain: plan.map(|plan| plan.recipe.domain().to_string()),
-            selectors: plan
-                .map(|plan| plan.selectors.iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
-            also_sign_as: plan
-                .map(|plan| plan.also_sign_as.iter().map(ToString::to_string).collect())
-                .unwrap_or_default(),
+            selectors: selectors.map(ToString::to_string).collect(),
+            also_sign_as: also.map(ToString::to_string).collect(),
             keys: explained.keys.iter().map(key).collect(),
             signed_fields: Vec::new(),
             decision: Decision::SendUnsigned,
@@ -209,21 +201,13 @@ impl Explanation {
         let before = String::from_utf8_lossy(message).replace("\r\n", "\n");
         let after = String::from_utf8_lossy(signed).into_owned();
         // The first fields are the new signatures, one for each selector.
-        let mut rest = after.as_str();
-        for _ in 0..count {
-            let field = field(rest);
-            self.signatures.push(field.to_owned());
-            rest = rest.get(field.len()..).unwrap_or_default();
-        }
-        let header = self.signatures.first().and_then(|text| Header::parse(text.as_bytes()).ok());
-        let tags = header.as_ref().and_then(|header| header.fields().first());
-        let tags = tags.and_then(|field| TagList::parse(field.value()).ok());
-        let names = tags.and_then(|tags| tags.get("h").map(str::to_owned)).unwrap_or_default();
-        self.signed_fields = names
-            .split(':')
-            .map(|name| name.trim().to_owned())
-            .filter(|name| !name.is_empty())
-            .collect();
+        let fields = split_fields(signed).take(count);
+        self.signatures = fields.map(|field| String::from_utf8_lossy(field).into_owned()).collect();
+        let rest = after.strip_prefix(&self.signatures.concat()).unwrap_or_default();
+        let first = self.signatures.first().and_then(|text| Field::parse(text.as_bytes()).ok());
+        let names = first.and_then(|field| Claims::parse(&field).ok()).map(|claims| claims.signed);
+        let names = names.unwrap_or_default();
+        self.signed_fields = names.iter().map(|name| name.as_str().to_owned()).collect();
         self.changes = diff(("submitted", &before), ("sent", rest));
     }
 
@@ -254,7 +238,8 @@ impl Explanation {
         if !self.signed_fields.is_empty() {
             line("signed", None, &self.signed_fields.join(" "));
         }
-        line("decision", Some(self.decision.tone()), self.decision.text());
+        let (decision, tone) = self.decision.text();
+        line("decision", Some(tone), decision);
         if let Some(reason) = &self.reason {
             line("reason", None, &reason.text);
         }
@@ -269,32 +254,14 @@ impl Explanation {
 }
 
 impl Key {
-    fn of(path: PathBuf, steps: impl Iterator<Item = Step>) -> Self {
-        let (mut shown, mut wrong) = (Vec::new(), Vec::new());
-        for step in steps {
-            if let Some(wanted) = step.wanted() {
-                let evidence = format!("{}; expected {wanted}", step.shown());
-                let finding = Finding::error("key_rights", evidence, step.remedy());
-                wrong.push(finding.about(&step.path.display()));
-            }
-            shown.push(step.shown());
-        }
+    fn of(path: PathBuf, steps: &[Step]) -> Self {
+        // Only doctor fixes what is wrong.
+        let found = steps.iter().filter_map(wrong_rights);
+        let mut wrong: Vec<Finding> = found.map(|finding| finding.fixed_by(None)).collect();
         if let Err(error) = path.symlink_metadata() {
             let evidence = format!("{}: {}", path.display(), plain(&error));
             wrong.push(Finding::error("key", evidence, "").about(&path.display()));
         }
-        Self { path, steps: shown, wrong }
+        Self { path, steps: steps.iter().map(Step::shown).collect(), wrong }
     }
-}
-
-/// The first field of a header, including its continuation lines.
-fn field(text: &str) -> &str {
-    let mut length = 0_usize;
-    for (index, line) in text.split_inclusive('\n').enumerate() {
-        if index > 0 && !line.starts_with([' ', '\t']) {
-            break;
-        }
-        length = length.saturating_add(line.len());
-    }
-    text.get(..length).unwrap_or(text)
 }

@@ -75,12 +75,12 @@ fn selectors<'a>(
 
 /// Checks the permissions of the directory of all keys.
 pub(crate) fn all(tree: &Tree<'_>) -> Option<Finding> {
-    tree.folder(tree.keys).and_then(step)
+    wrong_rights(&tree.folder(tree.keys)?)
 }
 
 /// Checks the permissions of the directory of a domain's keys.
 pub(crate) fn folder(tree: &Tree<'_>, name: &str) -> Option<Finding> {
-    tree.folder(&tree.keys.join(name)).and_then(step)
+    wrong_rights(&tree.folder(&tree.keys.join(name))?)
 }
 
 /// Checks that each domain of `also_sign_as` has its own domain file with its own keys.
@@ -133,11 +133,12 @@ pub(crate) enum Proof {
     Whole,
 }
 
-fn step(step: Step) -> Option<Finding> {
+/// What is wrong with the permissions of a component of a key's path.
+pub(crate) fn wrong_rights(step: &Step) -> Option<Finding> {
     let wanted = step.wanted()?;
     let evidence = format!("{}; expected {wanted}", step.shown());
     let finding = Finding::error("key_rights", evidence, step.remedy()).about(&step.path.display());
-    let fix = step.is_owned.then_some(Fix::Rights(step.path, Readers::Group));
+    let fix = step.is_owned.then(|| Fix::Rights(step.path.clone(), Readers::Group));
     Some(finding.fixed_by(fix))
 }
 
@@ -165,9 +166,8 @@ pub(crate) fn key(
         let evidence = format!("{shown} does not exist: {}", lost(config));
         return vec![Finding::error("key", evidence, remedy)];
     };
-    let is_file = found.wrong != Some(Wrong::Kind);
-    let mut findings: Vec<Finding> = step(found).into_iter().collect();
-    if !is_file {
+    let mut findings: Vec<Finding> = wrong_rights(&found).into_iter().collect();
+    if found.wrong == Some(Wrong::Kind) {
         return findings;
     }
     match files.size(config.file.signing.minimum_key_bits, proof == Proof::Whole) {
