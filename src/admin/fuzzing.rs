@@ -36,7 +36,8 @@ pub fn verified(
     message: &[u8],
     find: impl Fn(&Domain, &Selector) -> Lookup,
 ) -> Result<(Vec<Verdict>, String), NotAHeader> {
-    let verified = Verified::new(message, find)?;
+    let find = |(domain, selector): &(Domain, Selector)| find(domain, selector);
+    let verified = Verified::new(message, |signers| signers.iter().map(find).collect())?;
     let text = verify::report_on(&verified).shown(false);
     Ok((verified.verdicts, text))
 }

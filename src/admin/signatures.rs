@@ -47,16 +47,19 @@ impl<'a> Verified<'a> {
     /// A line of the header belongs to no field.
     pub(super) fn new(
         message: &'a [u8],
-        find: impl Fn(&Domain, &Selector) -> Lookup,
+        find: impl Fn(&[(Domain, Selector)]) -> Vec<Lookup>,
     ) -> Result<Self, NotAHeader> {
         let (header, body) = split(message)?;
+        let signers: HashSet<_> = signers(&header).collect();
+        let signers: Vec<_> = signers.into_iter().collect();
+        let found = find(&signers);
+        let records: HashMap<_, _> = signers.into_iter().zip(found).collect();
         #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let now = Timestamp(now);
-        let mut records = HashMap::new();
         let verdicts = verify(&header, body, now, &mut |domain, selector| {
             let key = (domain.clone(), selector.clone());
-            records.entry(key).or_insert_with(|| find(domain, selector)).clone()
+            records.get(&key).cloned().unwrap_or(Lookup::NotFound)
         });
         Ok(Self { header, body, now, verdicts, records })
     }
@@ -91,16 +94,9 @@ impl Source {
     ///
     /// A line of the header belongs to no field.
     pub(super) fn verify<'a>(&self, message: &'a [u8]) -> Result<Verified<'a>, NotAHeader> {
-        let (header, _) = split(message)?;
-        let signers: HashSet<_> = signers(&header).collect();
-        let signers: Vec<_> = signers.into_iter().collect();
         let find = |(domain, selector): &(Domain, Selector)| self.find(domain, selector);
-        let progress = Progress::of("records looked up");
-        let found = parallel::all(&signers, parallel::WAITING, progress, find);
-        let found: HashMap<_, _> = signers.into_iter().zip(found).collect();
-        Verified::new(message, |domain, selector| {
-            let key = (domain.clone(), selector.clone());
-            found.get(&key).cloned().unwrap_or(Lookup::NotFound)
+        Verified::new(message, |signers| {
+            parallel::all(signers, parallel::WAITING, Progress::of("records looked up"), find)
         })
     }
 

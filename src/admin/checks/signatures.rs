@@ -14,7 +14,7 @@ use crate::admin::signatures::{Verified, line, of_key};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::KeyFiles;
 use crate::config::Subdomains;
-use crate::dkim::Lookup;
+use crate::dkim::{Domain, Lookup, Selector};
 use crate::submission::submitter::User;
 
 /// Compares the published records with the keys.
@@ -91,12 +91,12 @@ fn submitter(config: &DomainConfig) -> Option<User> {
 
 /// Errors of signatures that do not verify with the public half of their keys.
 fn faults(etc: &Path, keys: &[Key], message: &[u8]) -> Vec<String> {
-    let verified = Verified::new(message, |domain, selector| {
+    let find = |(domain, selector): &(Domain, Selector)| {
         let key = keys.iter().find(|key| key.domain == *domain && key.selector == *selector);
         let folder = key.map(|key| etc.join("keys").join(&key.folder));
         folder.map_or(Lookup::NotFound, |folder| of_key(&KeyFiles::within(&folder, selector)))
-    });
-    let Ok(verified) = verified else {
+    };
+    let Ok(verified) = Verified::new(message, |signers| signers.iter().map(find).collect()) else {
         return vec!["the signed message cannot be read".to_owned()];
     };
     let verdicts = verified.verdicts;
