@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::{Mutex, PoisonError};
 
 use super::checks::finding::Finding;
 use super::checks::obstacles::{missing, so_far};
@@ -70,7 +69,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let all: Vec<Domain> = domains.iter().cloned().collect();
     let publishing = Publishing::of_new(args, &all)?;
     let wanted = wanted(args, &domains, publishing.is_some())?;
-    let make = |wanted: &Wanted| wanted.clone().make(&args.etc).map(Mutex::new);
+    let make = |wanted: &Wanted| wanted.clone().make(&args.etc);
     let (mut made, mut failed, mut failures) = (Vec::new(), None, Vec::new());
     let progress = Progress::of("keys created");
     // The first domain creates a key that the others share.
@@ -86,17 +85,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Ok::<(), Failure>(())
     })?;
     if let Some(publishing) = &publishing {
-        let publish = |made: &Mutex<Made>| {
-            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
-            made.publish(&args.etc, publishing);
-        };
+        let publish = |made: &Made| made.publish(&args.etc, publishing);
         let progress = Progress::of("records published");
-        parallel::all(&made, parallel::WAITING, progress, publish);
+        let published = parallel::all(&made, parallel::WAITING, progress, publish);
+        for (made, published) in made.iter_mut().zip(published) {
+            made.published = Some(published);
+        }
     }
-    let made: Vec<Made> = made
-        .into_iter()
-        .map(|made| made.into_inner().unwrap_or_else(PoisonError::into_inner))
-        .collect();
     note(&args.etc, &made);
     if !args.is_json() && !args.is_quiet() {
         for made in &made {

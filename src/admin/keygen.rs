@@ -82,8 +82,6 @@ pub(super) struct Made {
     pub(super) wanted: Wanted,
     pub(super) files: KeyFiles,
     record: Record,
-    algorithm: Algorithm,
-    bits: u32,
     /// The result of publishing the record, if this host publishes records.
     pub(super) published: Option<Result<Published, String>>,
 }
@@ -172,8 +170,7 @@ impl Wanted {
     }
 
     fn made(self, files: KeyFiles, record: Record) -> Made {
-        let (algorithm, bits) = (record.key().algorithm(), record.key().bits());
-        Made { wanted: self, files, record, algorithm, bits, published: None }
+        Made { wanted: self, files, record, published: None }
     }
 
     fn write(
@@ -226,14 +223,13 @@ impl Wanted {
 
 impl Made {
     /// Publishes the record, and waits until DNS has it.
-    pub(super) fn publish(&mut self, etc: &Path, by: &Publishing) {
+    pub(super) fn publish(&self, etc: &Path, by: &Publishing) -> Result<Published, String> {
         let Wanted { domain, selector, shared, .. } = &self.wanted;
         let folder = match shared {
             Some(name) => KeyFolder::named(etc, domain.clone(), name, selector),
             None => KeyFolder::new(etc, domain.clone()),
         };
-        let published = by.key(etc, &folder, selector);
-        self.published = Some(published.map_err(|failure| failure.what().to_owned()));
+        by.key(etc, &folder, selector).map_err(|failure| failure.what().to_owned())
     }
 
     /// Whether DNS has the record, according to its servers.
@@ -265,14 +261,12 @@ impl Made {
             // Another step says what to do.
             return Vec::new();
         }
-        // If the domain files cannot be read, another step has the reason.
-        let names = |config: Option<DomainConfig>| {
-            config.is_some_and(|config| {
-                config.selectors().contains(selector) && config.file.keys == *shared
-            })
+        let names = |config: DomainConfig| {
+            config.selectors().contains(selector) && config.file.keys == *shared
         };
         let keys = shared.as_ref().map(|name| format!(" --keys {name}")).unwrap_or_default();
-        if domains::own(etc, domain).is_ok_and(|config| !names(config)) {
+        // If the domain files cannot be read, another step has the reason.
+        if domains::own(etc, domain).is_ok_and(|config| !config.is_some_and(names)) {
             let file = domains::file(etc, domain);
             let step = Finding::warning(
                 "not-named",
@@ -299,10 +293,7 @@ impl Made {
             )),
             Some(Ok(published)) if published.is_there() => None,
             Some(published) => {
-                let why = match published {
-                    Ok(published) => published.why_not(),
-                    Err(why) => why.clone(),
-                };
+                let why = published.as_ref().map_or_else(String::clone, Published::why_not);
                 let selector = &self.wanted.selector;
                 let step = Finding::error(
                     "not-published",
@@ -354,8 +345,8 @@ impl Made {
         let mut json = json!({
             "domain": domain.as_str(),
             "selector": selector.as_str(),
-            "type": self.algorithm.key_type(),
-            "bits": self.bits,
+            "type": self.record.key().algorithm().key_type(),
+            "bits": self.record.key().bits(),
             "name": selector.record_name(domain),
             "value": self.record.text()?,
             "private": self.files.private,
