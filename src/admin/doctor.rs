@@ -65,31 +65,24 @@ fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Resul
     let mut is_done = false;
     let tell = |text: &str| if args.is_json() { Ok(()) } else { say(text).map(drop) };
     for finding in findings {
-        if finding.fix.is_none() || !tried.insert(finding.evidence.clone()) {
+        let Some(fix) = &finding.fix else { continue };
+        if !tried.insert(finding.evidence.clone()) {
             continue;
         }
-        let done = match &finding.fix {
-            None => continue,
-            Some(Fix::Postfix(command)) if !args.has("--yes") => {
-                tell(&format!("not done without --yes: {command}\n"))?;
-                continue;
-            }
-            Some(Fix::Rights(path, readers)) => {
-                tell(&format!("{}\n", finding.remedy))?;
-                Store::repair(&args.etc, path, *readers)
-            }
-            Some(Fix::Command) => {
-                tell(&format!("{}\n", finding.remedy))?;
-                shell(&finding.remedy)
-            }
-            Some(Fix::Postfix(command)) => {
-                tell(&format!("{command}\n"))?;
-                shell(command)
-            }
-            Some(Fix::Enable) => {
-                tell("dkimctl enable\n")?;
-                register(&["ours"]).map(drop)
-            }
+        let command = match fix {
+            Fix::Rights(..) | Fix::Command => &finding.remedy,
+            Fix::Postfix(command) => command,
+            Fix::Enable => "dkimctl enable",
+        };
+        if matches!(fix, Fix::Postfix(_)) && !args.has("--yes") {
+            tell(&format!("not done without --yes: {command}\n"))?;
+            continue;
+        }
+        tell(&format!("{command}\n"))?;
+        let done = match fix {
+            Fix::Rights(path, readers) => Store::repair(&args.etc, path, *readers),
+            Fix::Command | Fix::Postfix(_) => shell(command),
+            Fix::Enable => register(&["ours"]).map(drop),
         };
         is_done = true;
         if let Err(failure) = done {
