@@ -72,11 +72,7 @@ impl Opt {
     /// Its long name, such as `--domain`, and the placeholder of its value, empty if it has none.
     fn parts(&self) -> (&'static str, &'static str) {
         let long = self.0.find("--").and_then(|at| self.0.get(at..)).unwrap_or_default();
-        let long = long
-            .split('[')
-            .next()
-            .filter(|_| long.ends_with(']') && !long.contains(' '))
-            .unwrap_or(long);
+        let long = long.split("[=").next().unwrap_or(long);
         long.split_once(' ').unwrap_or((long, ""))
     }
 
