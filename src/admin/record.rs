@@ -105,24 +105,18 @@ fn of_folders(
 ) -> Result<Vec<TxtRecord>, Failure> {
     let of_folder = |folder: &KeyFolder| {
         let of_key = |selector: Selector| {
-            Ok(TxtRecord {
-                domain: folder.domain.to_string(),
-                name: selector.record_name(&folder.domain),
-                value: folder.key(&selector).to_publish()?,
-                selector: Some(selector.to_string()),
-            })
+            let value = folder.key(&selector).to_publish()?;
+            Ok(TxtRecord::of_key(&folder.domain, &selector, value))
         };
         let selectors = folder.selectors()?.into_iter();
         Ok::<_, Failure>(selectors.map(of_key).collect::<Vec<Result<_, Failure>>>())
     };
     let read = parallel::all(folders, parallel::cores(), Progress::of("domains read"), of_folder);
     let mut records = Vec::new();
-    for of_folder in read {
-        for record in of_folder? {
-            match record {
-                Ok(record) => records.push(record),
-                Err(failure) => failures.push(failure),
-            }
+    for record in read.into_iter().collect::<Result<Vec<_>, _>>()?.into_iter().flatten() {
+        match record {
+            Ok(record) => records.push(record),
+            Err(failure) => failures.push(failure),
         }
     }
     Ok(records)
