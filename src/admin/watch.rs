@@ -116,12 +116,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut problems = found(&tested, &presences, &before.problems, UtcTime::now());
     let skipped = skipped(&tested, &presences, &problems);
     for tested in &tested {
-        if let (Some(problem), true) = (problems.get_mut(&tested.name), skipped.has(tested)) {
+        let is_skipped = tested.skip.as_ref().is_some_and(|skip| {
+            skipped.get(&skip.file).is_some_and(|selectors| selectors.contains(&skip.selector))
+        });
+        if let (Some(problem), true) = (problems.get_mut(&tested.name), is_skipped) {
             problem.kind = Kind::Unsigned;
             problem.what = format!("{}{UNSIGNED}", problem.what.trim_end_matches(UNSIGNED));
         }
     }
-    skipped.write(&store, &args.etc)?;
+    gone::write_all(&store, &args.etc, &skipped)?;
 
     let news = News::of(&before.problems, &problems);
     for (name, problem) in &news.begun {
@@ -221,7 +224,7 @@ fn found(
 }
 
 /// The keys that do not sign, by their domain files.
-struct Skipped(BTreeMap<PathBuf, BTreeSet<Selector>>);
+type Skipped = BTreeMap<PathBuf, BTreeSet<Selector>>;
 
 /// Decides which keys do not sign. Without an answer, the earlier decision stays.
 fn skipped(
@@ -229,7 +232,7 @@ fn skipped(
     presences: &BTreeMap<String, Presence>,
     problems: &Problems,
 ) -> Skipped {
-    let mut skipped: BTreeMap<PathBuf, BTreeSet<Selector>> = BTreeMap::new();
+    let mut skipped = Skipped::new();
     for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
         if one.is_unread() {
             let file = PathBuf::from(&one.name);
@@ -248,21 +251,7 @@ fn skipped(
             skipped.entry(skip.file.clone()).or_default().insert(skip.selector.clone());
         }
     }
-    Skipped(skipped)
-}
-
-impl Skipped {
-    fn has(&self, tested: &Tested) -> bool {
-        tested.skip.as_ref().is_some_and(|skip| {
-            self.0.get(&skip.file).is_some_and(|selectors| selectors.contains(&skip.selector))
-        })
-    }
-
-    /// Writes the files that the wrapper reads.
-    fn write(&self, store: &Store, etc: &Path) -> Result<(), Failure> {
-        self.0.iter().try_for_each(|(file, selectors)| gone::write(store, file, selectors))?;
-        gone::sweep(store, etc, &self.0)
-    }
+    skipped
 }
 
 impl State {

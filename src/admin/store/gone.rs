@@ -29,14 +29,7 @@ pub(crate) fn read(file: &Path) -> BTreeSet<Selector> {
 }
 
 /// Stores the selectors whose keys must not sign mail by a domain file.
-///
-/// # Errors
-/// The caller may not write to the tree.
-pub(crate) fn write(
-    store: &Store,
-    file: &Path,
-    selectors: &BTreeSet<Selector>,
-) -> Result<(), Failure> {
+fn write(store: &Store, file: &Path, selectors: &BTreeSet<Selector>) -> Result<(), Failure> {
     let path = path(file);
     if selectors.is_empty() {
         let is_there = path.symlink_metadata().is_ok();
@@ -52,25 +45,26 @@ pub(crate) fn write(
 /// Removes a selector, because a new key of this name signs from now on.
 ///
 /// # Errors
-/// As those of [`write()`].
+/// The caller may not write to the tree.
 pub(crate) fn forget(store: &Store, file: &Path, selector: &Selector) -> Result<(), Failure> {
     let mut selectors = read(file);
     if selectors.remove(selector) { write(store, file, &selectors) } else { Ok(()) }
 }
 
-/// Removes all such files except those of these domain files.
+/// Writes the files of these domain files, and removes all others.
 ///
 /// # Errors
-/// As those of [`write()`].
-pub(crate) fn sweep(
+/// The caller may not write to the tree.
+pub(crate) fn write_all(
     store: &Store,
     etc: &Path,
-    keep: &BTreeMap<PathBuf, BTreeSet<Selector>>,
+    all: &BTreeMap<PathBuf, BTreeSet<Selector>>,
 ) -> Result<(), Failure> {
+    all.iter().try_for_each(|(file, selectors)| write(store, file, selectors))?;
     let folder = etc.join("domains");
     for name in input::optional_names(&folder)? {
         let of = name.strip_suffix(&format!(".{GONE}"));
-        if of.is_some_and(|of| !keep.contains_key(&domains::file(etc, of))) {
+        if of.is_some_and(|of| !all.contains_key(&domains::file(etc, of))) {
             store.remove(&folder.join(&name))?;
         }
     }
