@@ -103,24 +103,24 @@ impl Run {
 impl Step<'_> {
     /// Advances the rotation at this index of the state.
     pub(super) fn go(mut self, state: &mut State, at: usize) -> Result<Report, Failure> {
-        let Some(rotation) = state.rotations.get(at).cloned() else { return Ok(self.report) };
+        let rotation = self.report.rotation.clone();
         let next = match rotation.stage {
             Stage::Pending => self.pending(&rotation)?,
             Stage::Settling { until } => self.settling(&rotation, until)?,
             Stage::Retiring { until } => self.retiring(&rotation, until)?,
-            Stage::Revoked => return self.revoked(state, at, &rotation),
+            Stage::Revoked => None,
         };
-        let Some(stage) = next else { return Ok(self.report) };
-        let rotation = Rotation { stage, since: self.run.now, ..rotation };
-        self.report.rotation.clone_from(&rotation);
-        if let Some(place) = state.rotations.get_mut(at) {
-            place.clone_from(&rotation);
+        if let Some(stage) = next {
+            self.report.rotation = Rotation { stage, since: self.run.now, ..rotation };
+            if let Some(place) = state.rotations.get_mut(at) {
+                place.clone_from(&self.report.rotation);
+            }
+            if !self.run.is_dry {
+                state.write(&self.run.store)?;
+            }
         }
-        if !self.run.is_dry {
-            state.write(&self.run.store)?;
-        }
-        if stage == Stage::Revoked {
-            return self.revoked(state, at, &rotation);
+        if self.report.rotation.stage == Stage::Revoked {
+            self.revoked(state, at)?;
         }
         Ok(self.report)
     }
@@ -134,12 +134,11 @@ impl Step<'_> {
                 return Ok(None);
             }
         }
-        let key = self.public_key(&rotation.new)?;
-        self.report.servers = self.look(&rotation.new, Some(&key));
-        if !all(&self.report.servers, &Has::Key) && self.publish(&rotation.new)? {
-            self.report.servers = self.await_all(&rotation.new, Some(&key), &Has::Key);
+        self.look_for_key(&rotation.new)?;
+        if !all(&self.report.servers, &Has::Key) {
+            self.publish(&rotation.new)?;
         }
-        if !self.has_all(rotation)? {
+        if !self.has_all(rotation) {
             return Ok(None);
         }
         let cached = self.run.keep.min(CACHED);
@@ -153,9 +152,8 @@ impl Step<'_> {
 
     /// Every server has the record, and caches may have another one of that name.
     fn settling(&mut self, rotation: &Rotation, until: UtcTime) -> Result<Option<Stage>, Failure> {
-        let key = self.public_key(&rotation.new)?;
-        self.report.servers = self.look(&rotation.new, Some(&key));
-        if !self.has_all(rotation)? {
+        self.look_for_key(&rotation.new)?;
+        if !self.has_all(rotation) {
             // A server that does not answer is no reason to start again.
             return Ok(some_lack(&self.report.servers).then_some(Stage::Pending));
         }
@@ -175,12 +173,12 @@ impl Step<'_> {
     }
 
     /// Whether every server has the record of the new key. If not, sets the next step.
-    fn has_all(&mut self, rotation: &Rotation) -> Result<bool, Failure> {
+    fn has_all(&mut self, rotation: &Rotation) -> bool {
         if all(&self.report.servers, &Has::Key) {
             let name = rotation.new.record_name(&self.folder.domain);
             let mut seen = self.run.seen.lock().unwrap_or_else(PoisonError::into_inner);
             seen.note(&name, true, self.run.now);
-            return Ok(true);
+            return true;
         }
         self.report.next = match &self.report.publish {
             Some(_) => Note::new(
@@ -192,7 +190,7 @@ impl Step<'_> {
                 "once every server of the zone has the record, the key signs after the next run",
             ),
         };
-        Ok(false)
+        false
     }
 
     /// Lets the new key sign.
@@ -206,8 +204,7 @@ impl Step<'_> {
     }
 
     fn retiring(&mut self, rotation: &Rotation, until: UtcTime) -> Result<Option<Stage>, Failure> {
-        let key = self.public_key(&rotation.new)?;
-        self.report.servers = self.look(&rotation.new, Some(&key));
+        self.look_for_key(&rotation.new)?;
         if some_lack(&self.report.servers) {
             return self.fall_back(rotation);
         }
@@ -233,13 +230,10 @@ impl Step<'_> {
     /// The record of the signing key has vanished from DNS, so the old key signs again.
     fn fall_back(&mut self, rotation: &Rotation) -> Result<Option<Stage>, Failure> {
         let (new, old) = (&rotation.new, &rotation.old);
-        if self.publish(new)? {
-            let key = self.public_key(new)?;
-            self.report.servers = self.await_all(new, Some(&key), &Has::Key);
-            if all(&self.report.servers, &Has::Key) {
-                self.report.next = Note::new("none", format!("{new} still signs"));
-                return Ok(None);
-            }
+        self.publish(new)?;
+        if all(&self.report.servers, &Has::Key) {
+            self.report.next = Note::new("none", format!("{new} still signs"));
+            return Ok(None);
         }
         let key = self.public_key(old)?;
         if !all(&self.look(old, Some(&key)), &Has::Key) {
@@ -257,13 +251,8 @@ impl Step<'_> {
         Ok(Some(Stage::Pending))
     }
 
-    fn revoked(
-        mut self,
-        state: &mut State,
-        at: usize,
-        rotation: &Rotation,
-    ) -> Result<Report, Failure> {
-        let old = &rotation.old;
+    fn revoked(&mut self, state: &mut State, at: usize) -> Result<(), Failure> {
+        let old = &self.report.rotation.old.clone();
         let paths = self.folder.key(old);
         if paths.private.symlink_metadata().is_ok() {
             self.done("wiped", format!("wiped the key {old}"));
@@ -292,7 +281,7 @@ impl Step<'_> {
             let text = "replace the old record by this one, or delete it";
             self.report.next = Note::new("revoke", text);
         }
-        Ok(self.report)
+        Ok(())
     }
 
     /// Records what was done.
@@ -329,6 +318,13 @@ impl Step<'_> {
         files.public().map_err(|error| error.at(&files.private))
     }
 
+    /// Asks all servers for the record of a key.
+    fn look_for_key(&mut self, selector: &Selector) -> Result<(), Failure> {
+        let key = self.public_key(selector)?;
+        self.report.servers = self.look(selector, Some(&key));
+        Ok(())
+    }
+
     fn look(&mut self, selector: &Selector, key: Option<&PublicKey>) -> Vec<Sight> {
         let sights =
             look(&self.run.publishing.dns, &selector.record_name(&self.folder.domain), key);
@@ -349,14 +345,16 @@ impl Step<'_> {
         TxtRecord::of_key(&self.folder.domain, selector, value)
     }
 
-    /// Publishes the record of a key, or reports that the administrator has to. Returns whether it was published.
-    fn publish(&mut self, selector: &Selector) -> Result<bool, Failure> {
+    /// Publishes the record of a key and waits for it, or reports that the administrator has to publish it.
+    fn publish(&mut self, selector: &Selector) -> Result<(), Failure> {
         let record = self.record(selector, self.folder.key(selector).to_publish()?);
-        let is_published = self.change(Change::Set, &record);
-        if !is_published {
+        if self.change(Change::Set, &record) {
+            let key = self.public_key(selector)?;
+            self.report.servers = self.await_all(selector, Some(&key), &Has::Key);
+        } else {
             self.report.publish = Some(record);
         }
-        Ok(is_published)
+        Ok(())
     }
 
     /// Publishes a change with the configured command, if there is one.
