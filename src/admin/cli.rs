@@ -13,7 +13,7 @@ use similar::get_close_matches;
 
 use super::checks::finding::{Finding, numbered};
 use super::input;
-use super::output::{Envelope, Failure, Text, VERSION, say, say_json};
+use super::output::{Failure, Text, say, say_json};
 use super::store::keys::selector;
 use crate::dkim::{Domain, Selector};
 
@@ -361,6 +361,20 @@ impl Args {
         say_json(&Envelope { version: VERSION, command, result, findings })
     }
 }
+
+/// What `--json` prints, of every subcommand: docs/dkimctl.schema.json describes it.
+#[derive(Serialize)]
+struct Envelope<'a, R: ?Sized> {
+    version: u8,
+    /// The subcommand.
+    command: &'a str,
+    /// `None`: the command failed.
+    result: Option<&'a R>,
+    findings: &'a [Finding],
+}
+
+/// The version of the envelope: a number that changes when scripts have to.
+const VERSION: u8 = 1;
 
 /// The value of an option that is a number.
 pub(super) fn number(text: &str) -> Result<u32, &'static str> {

@@ -110,24 +110,24 @@ impl Failure {
             io::ErrorKind::FileTooLarge,
         ];
         let code = if unreadable.contains(&error.kind()) { NO_INPUT } else { IO };
-        let code = unless_denied(code, error);
-        Self::new(code, format_args!("cannot read {path:?}: {}", plain(error)))
-            .about(path.display())
+        Self::of_file(code, "read", path, error)
     }
 
     /// The failure if a file or folder cannot be created, or a file replaced.
     pub(super) fn creating(path: &Path, error: &io::Error) -> Self {
-        Self::new(
-            unless_denied(CANNOT_CREATE, error),
-            format_args!("cannot write {path:?}: {}", plain(error)),
-        )
-        .about(path.display())
+        Self::of_file(CANNOT_CREATE, "write", path, error)
     }
 
     /// The failure if a file cannot be changed or removed.
     pub(super) fn changing(path: &Path, error: &io::Error) -> Self {
-        let what = format_args!("cannot change {path:?}: {}", plain(error));
-        Self::new(unless_denied(IO, error), what).about(path.display())
+        Self::of_file(IO, "change", path, error)
+    }
+
+    fn of_file(code: u8, verb: &str, path: &Path, error: &io::Error) -> Self {
+        let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+        let code = if is_denied { NO_PERMISSION } else { code };
+        let what = format_args!("cannot {verb} {path:?}: {}", plain(error));
+        Self::new(code, what).about(path.display())
     }
 
     /// The failure if a domain has no domain file.
@@ -172,10 +172,6 @@ impl Failure {
         line(Some(Tone::Bad), &self.what);
         ExitCode::from(self.code)
     }
-}
-
-fn unless_denied(code: u8, error: &io::Error) -> u8 {
-    if error.kind() == io::ErrorKind::PermissionDenied { NO_PERMISSION } else { code }
 }
 
 impl fmt::Display for Failure {
@@ -261,20 +257,6 @@ impl fmt::Display for Note {
         f.write_str(&self.text)
     }
 }
-
-/// What `--json` prints, of every subcommand: docs/dkimctl.schema.json describes it.
-#[derive(Serialize)]
-pub(super) struct Envelope<'a, R: ?Sized, F: ?Sized> {
-    pub(super) version: u8,
-    /// The subcommand.
-    pub(super) command: &'a str,
-    /// `None`: the command failed.
-    pub(super) result: Option<&'a R>,
-    pub(super) findings: &'a F,
-}
-
-/// The version of the envelope: a number that changes when scripts have to.
-pub(super) const VERSION: u8 = 1;
 
 /// A value as JSON, for a script. Characters that a terminal does not show are escaped, which makes no difference to a script.
 pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
