@@ -41,7 +41,7 @@ Exits with 0 if the message would be signed, 1 if not.
 ";
 
 /// The report.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 struct Explanation {
     from: Option<String>,
     user: String,
@@ -71,10 +71,11 @@ struct Key {
 }
 
 /// What the wrapper would do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 enum Decision {
     Sign,
+    #[default]
     SendUnsigned,
     Refuse,
     PassThrough,
@@ -155,11 +156,7 @@ impl Explanation {
             selectors: selectors.map(ToString::to_string).collect(),
             also_sign_as: also.map(ToString::to_string).collect(),
             keys: explained.keys.iter().map(key).collect(),
-            signed_fields: Vec::new(),
-            decision: Decision::SendUnsigned,
-            reason: None,
-            changes: String::new(),
-            signatures: Vec::new(),
+            ..Self::default()
         };
         match explained.end {
             End::Signed { message: signed, made, remark } => {
