@@ -1,6 +1,7 @@
 //! The settings of Postfix, in general and for each of its services (postconf(1)).
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::process::Command;
 
 use super::input;
@@ -10,7 +11,8 @@ use crate::report::plain;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Postfix {
     main: BTreeMap<String, String>,
-    services: Vec<Service>,
+    /// The lines of master.cf.
+    pub(super) services: Vec<Service>,
 }
 
 /// A line of master.cf.
@@ -71,11 +73,6 @@ impl Postfix {
         }
     }
 
-    /// The lines of master.cf.
-    pub(super) fn services(&self) -> &[Service] {
-        &self.services
-    }
-
     /// The settings that apply to a service.
     pub(super) fn of_service<'a>(&'a self, service: &'a Service) -> View<'a> {
         View { postfix: self, service: Some(service) }
@@ -89,8 +86,7 @@ impl Postfix {
     /// The settings that apply to each service that runs one of these programs.
     pub(super) fn views<'a>(&'a self, commands: &'a [&str]) -> Vec<View<'a>> {
         let run = self.services.iter().filter(|service| commands.contains(&&*service.command));
-        let views: Vec<View<'_>> =
-            run.map(|service| View { postfix: self, service: Some(service) }).collect();
+        let views: Vec<View<'_>> = run.map(|service| self.of_service(service)).collect();
         // If master.cf is not available, use main.cf.
         if views.is_empty() { vec![self.view()] } else { views }
     }
@@ -117,6 +113,11 @@ impl<'a> View<'a> {
             }
             None => format!("main.cf: {name} = {}", self.value(name)),
         }
+    }
+
+    /// The place of a setting, its value, and what that means for mail.
+    pub(super) fn meaning(&self, name: &str, meaning: impl Display) -> String {
+        format!("{}: {meaning}", self.evidence(name))
     }
 }
 

@@ -2,6 +2,7 @@
 
 use super::configuration::Configuration;
 use super::finding::{Finding, Severity};
+use crate::admin::filter::words;
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::config::is_recipient_field;
@@ -161,8 +162,7 @@ fn changes_more(view: &View<'_>, name: &'static str) -> bool {
 
 /// Whether the setting may change mail. It cannot if all its tables are readable and none has an action that changes mail.
 fn may_change(view: &View<'_>, name: &'static str) -> bool {
-    let tables = view.value(name).split([',', ' ', '\t']).filter(|table| !table.is_empty());
-    tables.into_iter().any(|table| {
+    words(view.value(name)).any(|table| {
         let text = table.split_once(':').filter(|(kind, _)| ["regexp", "pcre"].contains(kind));
         let text = text.and_then(|(_, path)| input::text(path.as_ref(), input::FOREIGN).ok());
         text.is_none_or(|text| {
@@ -240,18 +240,15 @@ fn header_from_format(view: &View<'_>) -> Option<Finding> {
 /// Reports fields that are signed but dropped by Postfix.
 fn dropped(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> {
     let view = *postfix.views(CLEANUP).first()?;
-    let names = view.value("message_drop_headers").split([',', ' ', '\t']);
+    let names = words(view.value("message_drop_headers"));
     let headers = || configuration.files.iter().flat_map(|config| &config.file.signing.headers);
     let signed = |name: &&str| headers().any(|signed| signed.is(name));
     let lost: Vec<&str> = names.filter(signed).collect();
     if lost.is_empty() {
         return None;
     }
-    let evidence = format!(
-        "{}: {} would be signed and then dropped",
-        view.evidence("message_drop_headers"),
-        lost.join(", ")
-    );
+    let meaning = format!("{} would be signed and then dropped", lost.join(", "));
+    let evidence = view.meaning("message_drop_headers", meaning);
     let remedy = format!("do not sign these fields: headers = [\"-{}\"]", lost.join("\", \"-"));
     Some(Finding::new(Warning, "message_drop_headers", evidence, remedy))
 }
@@ -311,9 +308,8 @@ fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding>
     let is_old = view.get("compatibility_level").is_some_and(|level| level.starts_with('0'));
     let name = if is_old { "compatibility_level" } else { "append_dot_mydomain" };
     let say = |domain: Option<&str>| domain.unwrap_or("none").to_owned();
-    let evidence = format!(
-        "{}: Postfix appends {} to a domain without a dot, the wrapper {}",
-        view.evidence(name),
+    let meaning = format!(
+        "Postfix appends {} to a domain without a dot, the wrapper {}",
         say(wanted),
         say(known)
     );
@@ -321,7 +317,7 @@ fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding>
         Some(domain) => format!("append_dot_domain = \"{domain}\" in config.toml"),
         None => "remove append_dot_domain from config.toml".to_owned(),
     };
-    Some(Finding::new(Warning, name, evidence, remedy))
+    Some(Finding::new(Warning, name, view.meaning(name, meaning), remedy))
 }
 
 /// Checks that a size limit in config.toml is the one of Postfix.

@@ -5,7 +5,7 @@ use std::path::Path;
 use nix::unistd::{Group, User};
 
 use super::configuration::Configuration;
-use super::finding::Finding;
+use super::finding::{Finding, Severity};
 use super::units;
 use crate::admin::filter::{self, ADDRESSES, Clients, SOME, TRANSPORT, words};
 use crate::admin::input;
@@ -33,7 +33,7 @@ pub(crate) fn findings(
 ) -> Vec<Finding> {
     let host = configuration.host.as_ref();
     let user = host.and_then(|host| host.filter_user.as_deref());
-    let filters = postfix.services().iter().filter(|service| is_filter(service));
+    let filters = postfix.services.iter().filter(|service| is_filter(service));
     let filters: Vec<&Service> = filters.collect();
     let mut findings: Vec<Finding> = missing(postfix, etc).into_iter().collect();
     if filters.is_empty() {
@@ -52,7 +52,7 @@ pub(crate) fn findings(
     }
     findings.extend(size_limit(postfix, configuration));
     findings.extend(submit_users(postfix, user.unwrap_or(filter::USER)));
-    let smtpds = postfix.services().iter().filter(|service| service.command == "smtpd");
+    let smtpds = postfix.services.iter().filter(|service| service.command == "smtpd");
     findings.extend(smtpds.flat_map(|service| of_smtpd(postfix, service, etc)));
     findings.extend(table(&etc.join(ADDRESSES)));
     findings.extend(units::findings_of("postfix"));
@@ -73,11 +73,11 @@ fn transport(service: &Service) -> &str {
 
 /// Reports a service that passes mail to a transport that does not exist.
 fn missing(postfix: &Postfix, etc: &Path) -> Option<Finding> {
-    if postfix.services().iter().any(|service| transport(service) == TRANSPORT) {
+    if postfix.services.iter().any(|service| transport(service) == TRANSPORT) {
         return None;
     }
     let (mark, tables) = (format!("{TRANSPORT}:"), etc.display().to_string());
-    let found = postfix.services().iter().find_map(|service| {
+    let found = postfix.services.iter().find_map(|service| {
         let view = postfix.of_service(service);
         let hands_over = view.value("content_filter").starts_with(&mark);
         let name = if hands_over { "content_filter" } else { SOME };
@@ -169,8 +169,7 @@ fn loops(postfix: &Postfix, transport: &str) -> Option<Finding> {
     let views = postfix.views(&["pickup"]);
     let mark = format!("{transport}:");
     if let Some(view) = views.iter().find(|view| view.value("content_filter").starts_with(&mark)) {
-        let evidence =
-            format!("{}: mail loops through the filter", view.evidence("content_filter"));
+        let evidence = view.meaning("content_filter", "mail loops through the filter");
         let remedy = "postconf -X content_filter, or postconf -P pickup/unix/content_filter=; set it only for services of smtpd";
         return Some(error(evidence, remedy));
     }
@@ -182,11 +181,9 @@ fn loops(postfix: &Postfix, transport: &str) -> Option<Finding> {
             .filter_map(|(_, path)| input::text(path.as_ref(), input::FOREIGN).ok())
             .any(|text| has_filter(&text, &mark))
     })?;
-    let evidence = format!(
-        "{}: a FILTER action in this table also sends mail from sendmail(1) to the filter: mail loops",
-        view.evidence(name)
-    );
-    Some(error(evidence, "remove the action, and use dkimctl setup --smtp"))
+    let meaning =
+        "a FILTER action in this table also sends mail from sendmail(1) to the filter: mail loops";
+    Some(error(view.meaning(name, meaning), "remove the action, and use dkimctl setup --smtp"))
 }
 
 /// Whether a table has a FILTER action with this transport.
@@ -222,8 +219,8 @@ fn submit_users(postfix: &Postfix, user: &str) -> Option<Finding> {
             _ => {}
         }
     }
-    let evidence =
-        format!("{}: sendmail(1) accepts no mail of {user}: mail bounces", view.evidence(name));
+    let meaning = format!("sendmail(1) accepts no mail of {user}: mail bounces");
+    let evidence = view.meaning(name, meaning);
     (!view.value(name).is_empty()).then(|| error(evidence, format!("add {user} to this setting")))
 }
 
@@ -238,11 +235,11 @@ fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
     let hands_over_some = some.contains(&tables);
     let is_public = filter::accepts_strangers(&view);
     if hands_over_all && is_public {
-        let evidence = format!(
-            "{}: {name} accepts mail of any client, and all of it goes to the filter: mail of other hosts gets signed",
-            view.evidence("content_filter")
+        let meaning = format!(
+            "{name} accepts mail of any client, and all of it goes to the filter: mail of other hosts gets signed"
         );
-        findings.push(error(evidence, format!("postconf -PX {name}/content_filter; {SETUP}")));
+        let remedy = format!("postconf -PX {name}/content_filter; {SETUP}");
+        findings.push(error(view.meaning("content_filter", meaning), remedy));
     }
     if !hands_over_all && !hands_over_some {
         return findings;
@@ -251,27 +248,20 @@ fn of_smtpd(postfix: &Postfix, service: &Service, etc: &Path) -> Vec<Finding> {
     if words(view.value("receive_override_options")).any(|word| word == "no_address_mappings")
         && is_public
     {
-        let evidence = format!(
-            "{}: mail of {name} that does not go to the filter keeps its aliases unresolved",
-            view.evidence("receive_override_options")
-        );
+        let meaning =
+            format!("mail of {name} that does not go to the filter keeps its aliases unresolved");
+        let evidence = view.meaning("receive_override_options", meaning);
         findings.push(warning(evidence, "remove no_address_mappings from this setting"));
     }
     if hands_over_some && !view.value("smtpd_proxy_filter").is_empty() {
-        let evidence = format!(
-            "{}: FILTER actions of {name} have no effect",
-            view.evidence("smtpd_proxy_filter")
-        );
-        findings
-            .push(warning(evidence, "sign after the proxy, in the service that it passes mail to"));
+        let meaning = format!("FILTER actions of {name} have no effect");
+        let remedy = "sign after the proxy, in the service that it passes mail to";
+        findings.push(warning(view.meaning("smtpd_proxy_filter", meaning), remedy));
     }
     if hands_over_some && let Some(other) = overriding(some, &tables) {
-        let evidence = format!(
-            "{}: a FILTER action of {other} overrides the one for the wrapper",
-            view.evidence(SOME)
-        );
-        findings
-            .push(warning(evidence, "put the tables of the wrapper last, or remove this action"));
+        let meaning = format!("a FILTER action of {other} overrides the one for the wrapper");
+        let remedy = "put the tables of the wrapper last, or remove this action";
+        findings.push(warning(view.meaning(SOME, meaning), remedy));
     }
     findings
 }
@@ -291,16 +281,11 @@ fn overriding<'a>(list: &'a str, tables: &str) -> Option<&'a str> {
 fn milters(name: &str, view: &View<'_>) -> Option<Finding> {
     let value = view.value("smtpd_milters");
     (!value.is_empty()).then(|| {
-        let evidence = format!(
-            "{}: if one of these milters signs, it signs mail of {name}, and the wrapper does not",
-            view.evidence("smtpd_milters")
+        let meaning = format!(
+            "if one of these milters signs, it signs mail of {name}, and the wrapper does not"
         );
-        Finding::new(
-            super::finding::Severity::Info,
-            CHECK,
-            evidence,
-            "remove the milter that signs, or let it only verify (OpenDKIM: Mode v)",
-        )
+        let remedy = "remove the milter that signs, or let it only verify (OpenDKIM: Mode v)";
+        Finding::new(Severity::Info, CHECK, view.meaning("smtpd_milters", meaning), remedy)
     })
 }
 

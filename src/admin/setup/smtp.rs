@@ -97,13 +97,13 @@ impl Plan {
             )));
         }
         let services: Vec<&Service> =
-            postfix.services().iter().filter(|it| filter::is_submission(it)).collect();
+            postfix.services.iter().filter(|it| filter::is_submission(it)).collect();
         if services.is_empty() {
             return Err(Failure::missing("no smtpd for port 25, 587 or 465 is in master.cf"));
         }
         let tables = self.tables(args, postfix)?;
         let line = filter::line(&user);
-        let known = postfix.services().iter().find(|service| service.name == "dkim/unix");
+        let known = postfix.services.iter().find(|service| service.name == "dkim/unix");
         let is_known = known.is_some();
         if known.is_none_or(|service| !service.is_line(&line)) {
             self.call(["-M", &format!("dkim/unix={line}")]);
@@ -214,7 +214,7 @@ impl Plan {
 
     fn off(&mut self, args: &Args, postfix: &Postfix) -> Result<(), Failure> {
         let ours = args.etc.display().to_string();
-        for service in postfix.services() {
+        for service in &postfix.services {
             let view = postfix.of_service(service);
             let name = &service.name;
             if service.has("content_filter") && view.value("content_filter").starts_with("dkim:") {
@@ -230,7 +230,7 @@ impl Plan {
                 }
             }
         }
-        if postfix.services().iter().any(|service| service.name == "dkim/unix") {
+        if postfix.services.iter().any(|service| service.name == "dkim/unix") {
             self.call(["-MX", "dkim/unix"]);
             self.call(["-X", RECIPIENTS[0]]);
             self.notes.push(format!(
