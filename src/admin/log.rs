@@ -13,7 +13,7 @@ use super::input;
 use super::output::{Failure, say};
 use super::store::time::{UtcTime, parse_length};
 use crate::report::plain;
-use tally::Tally;
+use tally::{DAY, Tally};
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--since TIME", "how far to look back, as 12h or 7d, or a date (default: 1d)"),
@@ -33,8 +33,6 @@ day, else the journal.
 
 Exits with 66 if there is no log that you may read.
 ";
-
-const DAY: u64 = 86_400;
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_prometheus = args.has("--prometheus");

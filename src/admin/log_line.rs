@@ -10,7 +10,7 @@ pub(crate) struct Entry<'a> {
     pub(crate) author: Option<&'a str>,
     /// d=
     pub(crate) domain: Option<&'a str>,
-    pub(crate) result: &'a str,
+    pub(crate) result: &'static str,
     /// As it is in the log: quotes and backslashes are escaped.
     pub(crate) reason: Option<&'a str>,
 }
@@ -74,13 +74,15 @@ fn message(text: &str) -> Option<Entry<'_>> {
             ("uid", value) => uid = value.parse().ok(),
             ("author", value) => author = value.strip_prefix('<').and_then(|v| v.strip_suffix('>')),
             ("d", value) => domain = Some(value),
-            ("result", value) => result = Some(value),
+            ("result", value) => result = RESULTS.into_iter().find(|known| *known == value),
             _ => (),
         }
     }
-    let result = result.filter(|result| ["signed", "unsigned", "refused"].contains(result))?;
-    Some(Entry { uid: uid?, author, domain, result, reason })
+    Some(Entry { uid: uid?, author, domain, result: result?, reason })
 }
+
+/// What may become of a message.
+pub(crate) const RESULTS: [&str; 3] = ["signed", "unsigned", "refused"];
 
 const MONTHS: &str = "JanFebMarAprMayJunJulAugSepOctNovDec";
 

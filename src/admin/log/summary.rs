@@ -7,6 +7,7 @@ use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 use crate::admin::checks::finding::{Finding, Severity};
+use crate::admin::log_line::RESULTS;
 
 /// The most users and failures in the text output.
 const MOST_SHOWN: usize = 10;
@@ -33,9 +34,9 @@ pub(super) struct Group {
     pub(super) domain: String,
     /// Whether there is a domain file for it.
     pub(super) configured: bool,
-    pub(super) result: String,
+    pub(super) result: &'static str,
     /// A code; empty if there is none.
-    pub(super) reason: String,
+    pub(super) reason: &'static str,
     pub(super) messages: u64,
 }
 
@@ -65,15 +66,9 @@ pub(super) struct Fatal {
 }
 
 impl Group {
-    pub(super) fn new(key: &str, messages: u64) -> Self {
-        let mut parts = key.split(' ');
-        let mut part = || parts.next().unwrap_or_default().to_owned();
-        Self { domain: part(), configured: part() == "+", result: part(), reason: part(), messages }
-    }
-
+    /// The results of a domain are unsigned, signed, refused.
     pub(super) fn sort_key(&self) -> (&str, Reverse<&str>, &str) {
-        // signed, unsigned, refused
-        (&self.domain, Reverse(self.result.get(..1).unwrap_or_default()), &self.reason)
+        (&self.domain, Reverse(self.result), self.reason)
     }
 }
 
@@ -107,27 +102,22 @@ impl Summary {
         if !self.groups.is_empty() {
             text.push_str(&self.domains());
         }
-        if !self.reasons.is_empty() {
-            text.push_str("\nWhy:\n");
-        }
-        for reason in &self.reasons {
-            text.push_str(&format!(
-                "{:>9}  {}\n           {}\n",
-                reason.messages, reason.example, reason.remedy
-            ));
-        }
-        if !self.users.is_empty() {
-            text.push_str("\nUsers whose mail was not signed:\n");
-        }
-        for user in self.users.iter().take(MOST_SHOWN) {
-            let name = user.name.as_deref().unwrap_or("unknown");
-            text.push_str(&format!("{:>9}  {name} (uid {})\n", user.messages, user.uid));
-        }
-        if !self.failures.is_empty() {
-            text.push_str("\nFailures, nothing sent:\n");
-        }
-        for failure in self.failures.iter().take(MOST_SHOWN) {
-            text.push_str(&format!("{:>9}  {}\n", failure.times, failure.text));
+        let reasons = self.reasons.iter().map(|Reason { example, remedy, messages, .. }| {
+            format!("{messages:>9}  {example}\n           {remedy}\n")
+        });
+        let users = self.users.iter().take(MOST_SHOWN).map(|Sender { uid, name, messages }| {
+            format!("{messages:>9}  {} (uid {uid})\n", name.as_deref().unwrap_or("unknown"))
+        });
+        let failures = self.failures.iter().take(MOST_SHOWN);
+        let failures = failures.map(|Fatal { text, times }| format!("{times:>9}  {text}\n"));
+        for (heading, lines) in [
+            ("Why", reasons.collect::<String>()),
+            ("Users whose mail was not signed", users.collect()),
+            ("Failures, nothing sent", failures.collect()),
+        ] {
+            if !lines.is_empty() {
+                text.push_str(&format!("\n{heading}:\n{lines}"));
+            }
         }
         text
     }
@@ -137,7 +127,7 @@ impl Summary {
         let mut rows: BTreeMap<&str, [u64; 3]> = BTreeMap::new();
         for group in &self.groups {
             let row = rows.entry(&group.domain).or_default();
-            let results = ["signed", "unsigned", "refused"].into_iter().zip(row);
+            let results = RESULTS.into_iter().zip(row);
             for (_, count) in results.filter(|(result, _)| *result == group.result) {
                 *count = count.saturating_add(group.messages);
             }
@@ -158,7 +148,7 @@ impl Summary {
         let mut counts: BTreeMap<(&str, &str, &str), u64> = BTreeMap::new();
         for group in &self.groups {
             let domain = if group.configured { group.domain.as_str() } else { "" };
-            let count = counts.entry((domain, &group.result, &group.reason)).or_default();
+            let count = counts.entry((domain, group.result, group.reason)).or_default();
             *count = count.saturating_add(group.messages);
         }
         let mut text =

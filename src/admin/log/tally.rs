@@ -15,16 +15,16 @@ use crate::admin::output::Failure;
 use crate::admin::remedies::kind_of;
 use crate::admin::store::time::{UtcTime, days};
 
+/// What is counted together: the domain, whether the line names a signing domain, the result and the code of the reason.
+type Key = (String, bool, &'static str, &'static str);
+
 /// The counts of a log.
 pub(super) struct Tally {
     since: UtcTime,
     now: UtcTime,
     /// Local time minus UTC in seconds; set when it is needed.
     offset: Option<i64>,
-    /// Counts by domain, whether the line names a signing domain, result and code of the reason, each followed by a space.
-    groups: HashMap<String, u64>,
-    /// A buffer for keys of `groups`.
-    key: String,
+    groups: HashMap<Key, u64>,
     /// The first reason of each kind.
     examples: BTreeMap<&'static str, String>,
     users: BTreeMap<u32, u64>,
@@ -42,9 +42,8 @@ const MOST_GROUPS: usize = 100_000;
 
 impl Tally {
     pub(super) fn new(since: UtcTime, now: UtcTime) -> Self {
-        let (groups, key) = (HashMap::new(), String::new());
-        let (examples, users, failures) = Default::default();
-        Self { since, now, offset: None, groups, key, examples, users, failures }
+        let (groups, examples, users, failures) = Default::default();
+        Self { since, now, offset: None, groups, examples, users, failures }
     }
 
     /// Counts the lines of a log.
@@ -125,21 +124,17 @@ impl Tally {
             code
         });
         let is_full = self.groups.len() >= MOST_GROUPS;
-        self.key.clear();
-        let is_configured = if entry.domain.is_some() { "+" } else { "-" };
-        for part in [if is_full { "" } else { entry.about() }, is_configured, entry.result, code] {
-            self.key.push_str(part);
-            self.key.push(' ');
-        }
-        match self.groups.get_mut(&self.key) {
-            Some(count) => add(count),
-            None => drop(self.groups.insert(self.key.clone(), 1)),
-        }
+        let domain = if is_full { "" } else { entry.about() };
+        let key = (domain.to_owned(), entry.domain.is_some(), entry.result, code);
+        add(self.groups.entry(key).or_default());
     }
 
     pub(super) fn summary(&self) -> Summary {
-        let mut groups: Vec<_> =
-            self.groups.iter().map(|(key, count)| Group::new(key, *count)).collect();
+        let group = |(key, messages): (&Key, &u64)| {
+            let (domain, configured, result, reason) = key.clone();
+            Group { domain, configured, result, reason, messages: *messages }
+        };
+        let mut groups: Vec<_> = self.groups.iter().map(group).collect();
         groups.sort_by(|a, b| a.sort_key().cmp(&b.sort_key()));
         let total = |result| {
             groups.iter().filter(|group| group.result == result).map(|group| group.messages).sum()
@@ -178,7 +173,7 @@ fn add(count: &mut u64) {
 }
 
 /// A day, in seconds.
-const DAY: u64 = 86_400;
+pub(super) const DAY: u64 = 86_400;
 
 /// Local time minus UTC, in seconds. Without date(1), 0.
 fn local_offset() -> i64 {
@@ -263,7 +258,7 @@ mod tests {
             .groups
             .iter()
             .map(|group| {
-                (&*group.domain, group.configured, &*group.result, &*group.reason, group.messages)
+                (&*group.domain, group.configured, group.result, group.reason, group.messages)
             })
             .collect();
         assert_eq!(
