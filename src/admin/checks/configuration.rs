@@ -32,13 +32,12 @@ impl Configuration {
         asked: impl Fn(&str) -> bool,
         findings: &mut Vec<Finding>,
     ) -> Self {
-        let mut configuration = Self { is_stopped: true, ..Self::default() };
         let path = etc.join("config.toml");
         let rule = Rule::of_owner(fs::metadata(etc).map_or(0, |top| top.uid()));
         let folders = [etc, &etc.join("domains")];
         let wrong: Vec<Finding> = folders.iter().filter_map(|path| judge(path, rule)).collect();
         let read = domains::read_host(&path);
-        configuration.is_stopped = !wrong.is_empty();
+        let mut configuration = Self { is_stopped: !wrong.is_empty(), ..Self::default() };
         findings.extend(wrong);
         let Some(host) = usable(&path, read, rule, ": no mail is signed", findings) else {
             return Self { is_stopped: true, ..configuration };
@@ -115,16 +114,15 @@ fn usable<T>(
     let is_taken = breach.is_none();
     findings.extend(breach);
     let wrong = |error: FileError<ConfigError>| {
-        let (consequence, remedy) = match error {
-            FileError::Invalid(_) => (consequence, "fix this line; see sendmail-dkim.toml(5)"),
+        let remedy = match error {
+            FileError::Invalid(_) => "fix this line; see sendmail-dkim.toml(5)",
             // Of the domain files, only those that exist are read.
             FileError::Unreadable(_) if path.symlink_metadata().is_err() => {
-                (consequence, "dkimctl setup, or write the file; see sendmail-dkim.toml(5)")
+                "dkimctl setup, or write the file; see sendmail-dkim.toml(5)"
             }
-            FileError::Unreadable(_) => (
-                consequence,
-                "put a file that every user can read in its place; see sendmail-dkim.toml(5)",
-            ),
+            FileError::Unreadable(_) => {
+                "put a file that every user can read in its place; see sendmail-dkim.toml(5)"
+            }
         };
         let evidence = format!("{}: {error}{consequence}", path.display());
         findings.push(Finding::error("configuration", evidence, remedy));

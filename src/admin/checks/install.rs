@@ -253,7 +253,6 @@ fn enabled(host: Option<&Host>) -> Option<Finding> {
     let agent = host.zip(state()).and_then(|(host, state)| service(&state, &host.sendmail));
     let agent = format!("{}.service", agent.as_deref().unwrap_or("postfix"));
     let ours = "sendmail.dkim.service";
-    let exists = |unit: &str| UNITS.iter().any(|folder| is_there(&format!("{folder}/{unit}")));
     if !exists(&agent) || [ours, &agent].into_iter().any(is_enabled) {
         return None;
     }
@@ -307,11 +306,9 @@ fn agents(entries: &[(&str, BTreeMap<&str, &str>)], real: &Path, wrapper: &str) 
             "if this is the wrong one, set `sendmail` in config.toml, then run register",
         ));
     }
-    let followers = |is_meant: &dyn Fn(&str) -> bool| {
-        entries.iter().find(|(path, _)| is_meant(path)).map(|(_, followers)| followers)
-    };
-    let of_real = followers(&|path| Path::new(path) == real);
-    let (Some(ours), Some(theirs)) = (followers(&is_ours), of_real) else { return findings };
+    let ours = entries.iter().find(|(path, _)| is_ours(path));
+    let theirs = entries.iter().find(|(path, _)| Path::new(path) == real);
+    let (Some((_, ours)), Some((_, theirs))) = (ours, theirs) else { return findings };
     let wrong = ours.iter().filter(|(link, target)| {
         !is_ours(target) && !target.contains("sendmail.dkim") && theirs.get(*link) != Some(target)
     });
@@ -335,19 +332,16 @@ fn service(state: &str, path: &Path) -> Option<String> {
     line.split_whitespace().nth(1).map(str::to_owned)
 }
 
-fn is_there(path: &str) -> bool {
-    fs::symlink_metadata(path).is_ok()
+/// Whether there is a unit or a link of this name.
+fn exists(unit: &str) -> bool {
+    UNITS.iter().any(|folder| Path::new(folder).join(unit).symlink_metadata().is_ok())
 }
 
 /// Asks systemctl(1), which reads the files if systemd does not run; without systemctl, checks the links that it makes.
 fn is_enabled(unit: &str) -> bool {
+    let link = format!("multi-user.target.wants/{unit}");
     let asked = Command::new("systemctl").args(["--quiet", "is-enabled", unit]).output();
-    asked.map_or_else(
-        |_| {
-            UNITS.iter().any(|folder| is_there(&format!("{folder}/multi-user.target.wants/{unit}")))
-        },
-        |output| output.status.success(),
-    )
+    asked.map_or_else(|_| exists(&link), |output| output.status.success())
 }
 
 #[cfg(test)]

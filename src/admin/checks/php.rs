@@ -1,6 +1,7 @@
 //! Checks `sendmail_path` of PHP: whether `mail()` calls the wrapper, and passes `-i` so that a single dot does not end the
 //! message.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -20,14 +21,13 @@ pub(crate) fn findings() -> Vec<Finding> {
     }
     files.sort();
     // An enabled file is often a link to an available one.
-    let mut seen = Vec::new();
+    let mut seen = BTreeSet::new();
     let mut findings = Vec::new();
     for path in files {
         let real = fs::canonicalize(&path).unwrap_or_else(|_| path.clone());
-        if seen.contains(&real) {
+        if !seen.insert(real) {
             continue;
         }
-        seen.push(real);
         let bytes = input::read(&path, input::FOREIGN).unwrap_or_default();
         let text = String::from_utf8_lossy(&bytes);
         findings.extend(text.lines().filter_map(setting).filter_map(|value| judge(&path, value)));
