@@ -5,6 +5,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use memchr::memmem;
+
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
 use crate::config::is_recipient_field;
@@ -89,18 +91,11 @@ impl Host {
 
     /// `said`: what Postfix takes for it.
     fn find_sendmail(&mut self, said: Option<&str>) {
-        let candidates = [
-            said.filter(|path| !PLACES.contains(path)).map(str::to_owned),
-            output("dpkg-divert", &["--truename", PLACES[0]]),
-        ];
-        let candidates = candidates.into_iter().flatten().map(PathBuf::from);
-        let mut candidates = USUAL
-            .map(PathBuf::from)
-            .into_iter()
-            .chain(candidates)
-            .chain(PLACES.map(PathBuf::from))
-            .filter(|path| is_real(path));
-        let Some(found) = candidates.next() else { return };
+        let said = said.filter(|path| !PLACES.contains(path)).map(PathBuf::from);
+        let diverted = output("dpkg-divert", &["--truename", PLACES[0]]).map(PathBuf::from);
+        let candidates = USUAL.map(PathBuf::from).into_iter().chain(said).chain(diverted);
+        let mut candidates = candidates.chain(PLACES.map(PathBuf::from));
+        let Some(found) = candidates.find(|path| is_real(path)) else { return };
         // A link may lead to the wrapper tomorrow: that is what alternatives(8) are for.
         let found = found.canonicalize().unwrap_or(found);
         if PLACES.iter().any(|place| found == Path::new(place)) {
@@ -129,9 +124,7 @@ pub(super) fn is_real(path: &Path) -> bool {
     }
     // It is a few hundred kB; what can't be read (mode 711) is not the wrapper as it is installed.
     let read = input::read(path, input::PROGRAM);
-    read.map_or(true, |program| {
-        !program.windows(FOLDER.len()).any(|part| part == FOLDER.as_bytes())
-    })
+    read.map_or(true, |program| memmem::find(&program, FOLDER.as_bytes()).is_none())
 }
 
 /// The first line of what a program says; `None` if it says nothing or fails.
