@@ -111,18 +111,9 @@ fn strings(value: &str) -> Vec<&str> {
     }
     let start = value.find("; p=").map_or(0, |at| at.saturating_add(2));
     let (tags, key) = value.split_at_checked(start).unwrap_or(("", value));
-    let mut strings = Vec::new();
-    for mut rest in [tags, key] {
-        // The text is ASCII, so it can be split anywhere.
-        while let Some((string, after)) = rest.split_at_checked(255) {
-            strings.push(string);
-            rest = after;
-        }
-        if !rest.is_empty() {
-            strings.push(rest);
-        }
-    }
-    strings
+    // The text is ASCII, so it can be split anywhere.
+    let strings = [tags, key].into_iter().flat_map(|text| text.as_bytes().chunks(255));
+    strings.map(|string| str::from_utf8(string).unwrap_or_default()).collect()
 }
 
 /// Quoted strings as in zone files (RFC 1035 §5.1), with a separator.
