@@ -3,13 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::dns::{Answer, Dns, Found};
 use super::input;
 use super::output::Progress;
 use super::parallel;
 use super::store::keys::KeyFiles;
+use super::store::time::UtcTime;
 use crate::dkim::verify::signers;
 use crate::dkim::{
     Domain, Header, Lookup, NotAHeader, Record, Selector, Timestamp, Verdict, verify,
@@ -54,9 +54,7 @@ impl<'a> Verified<'a> {
         let signers: Vec<_> = signers.into_iter().collect();
         let found = find(&signers);
         let records: HashMap<_, _> = signers.into_iter().zip(found).collect();
-        #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
-        let now = Timestamp(now);
+        let now = Timestamp(UtcTime::now().0);
         let verdicts = verify(&header, body, now, &mut |domain, selector| {
             let key = (domain.clone(), selector.clone());
             records.get(&key).cloned().unwrap_or(Lookup::NotFound)
