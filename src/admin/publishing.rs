@@ -83,12 +83,11 @@ impl Publishing {
         selector: &Selector,
     ) -> Result<Published, Failure> {
         let store = Store::open(etc)?;
-        let busy =
-            || Failure::busy(format_args!("another dkimctl is at work on {}", folder.domain));
+        let busy = format_args!("another dkimctl is at work on {}", folder.domain);
         let _lock = match folder.is_shared() {
             // Each domain that shares the key publishes a record of its own.
             true => store.wait_for_lock(&folder.path)?,
-            false => store.lock(&folder.path)?.ok_or_else(busy)?,
+            false => store.lock(&folder.path, busy)?,
         };
         let files = folder.key(selector);
         let key = files.public().map_err(|error| error.at(&files.private))?;

@@ -69,11 +69,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let is_wiped = args.has("--wipe");
     refuse_others_keys(&folder, is_wiped)?;
     let store = Store::open(etc)?;
-    let busy = || Failure::busy(format_args!("another dkimctl is at work on {domain}"));
-    let _lock = match folder.path.is_dir() {
-        true => Some(store.lock(&folder.path)?.ok_or_else(busy)?),
-        false => None,
-    };
+    let busy = format_args!("another dkimctl is at work on {domain}");
+    let is_there = folder.path.is_dir();
+    let _lock = is_there.then(|| store.lock(&folder.path, busy)).transpose()?;
     let file = domains::file(etc, &domain);
     let mut done = Vec::new();
     if named.is_empty() && waiting.symlink_metadata().is_ok() {
@@ -81,10 +79,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let text = format!("{domain} does not wait for its record any more");
         done.push(Note::new("not-waiting", text));
     }
-    done.extend(match &config {
-        Some(config) => stop(&store, etc, config, &domain, &named)?,
-        None => None,
-    });
+    if let Some(config) = &config {
+        done.extend(stop(&store, etc, config, &domain, &named)?);
+    }
     let state = State::path(&folder.path);
     let is_own = folder.name() == folder.domain.as_str();
     if named.is_empty() && is_own && state.symlink_metadata().is_ok() {

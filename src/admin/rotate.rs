@@ -99,11 +99,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 now.insert(domain.to_string(), (format!("exit code {}", failure.code()), text));
             }
             Ok(Turn { begins, reports }) => {
-                let is_reported = |report: &&Report| report.publish.is_some();
-                let marks: String = reports.iter().filter(is_reported).map(Report::mark).collect();
+                let reported = reports.iter().filter(|report| report.publish.is_some());
+                let (marks, text): (String, String) =
+                    reported.map(|report| (report.mark(), run.text(report))).unzip();
                 if !marks.is_empty() {
-                    let texts = reports.iter().filter(is_reported).map(|report| run.text(report));
-                    now.insert(domain.to_string(), (marks, texts.collect()));
+                    now.insert(domain.to_string(), (marks, text));
                 }
                 findings.extend(reports.iter().filter_map(Report::finding));
                 if is_json {
@@ -181,8 +181,8 @@ impl Run {
                 folder.path.display()
             )));
         }
-        let busy = || Failure::busy(format_args!("another rotate is running for {domain}"));
-        let _lock = self.store.lock(&folder.path)?.ok_or_else(busy)?;
+        let busy = format_args!("another rotate is running for {domain}");
+        let _lock = self.store.lock(&folder.path, busy)?;
         // Do not trust a file that another user may have written.
         self.store.replaceable(&State::path(&folder.path))?;
         let mut state = State::read(&folder.path)?;

@@ -1,6 +1,5 @@
 //! `dkimctl use`: sets which keys of a domain sign.
 
-use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -74,8 +73,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     };
     let store = Store::open(etc)?;
-    let busy = || Failure::busy(format_args!("a rotate is running for {domain}"));
-    let _lock = store.lock(&folder.path)?.ok_or_else(busy)?;
+    let busy = format_args!("a rotate is running for {domain}");
+    let _lock = store.lock(&folder.path, busy)?;
     store.folder(&etc.join("domains"), Readers::All)?;
     selectors.iter().try_for_each(|selector| gone::forget(&store, &path, selector))?;
     store.replace(&path, &text, Readers::All)?;
@@ -98,9 +97,9 @@ fn show(
             steps.push(Finding::record(&name, domain, None));
         }
     }
-    let now: BTreeSet<&Selector> = selectors.iter().collect();
     let old = before.map(|before| before.file.selectors.iter()).into_iter().flatten();
-    let old: Vec<&str> = old.filter(|one| !now.contains(one)).map(Selector::as_str).collect();
+    let old = old.filter(|one| !selectors.contains(one));
+    let old: Vec<&str> = old.map(Selector::as_str).collect();
     let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
     let mut text = format!("The domain file of {domain} now names {}.\n", names.join(", "));
     for old in &old {

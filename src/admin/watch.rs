@@ -101,10 +101,9 @@ struct News<'a> {
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let recipient = args.value("--mail", address)?;
     let store = Store::open(&args.etc)?;
-    let busy = || Failure::busy("another watch is running");
     let domains = args.etc.join("domains");
     store.folder(&domains, Readers::All)?;
-    let _lock = store.lock(&domains)?.ok_or_else(busy)?;
+    let _lock = store.lock(&domains, "another watch is running")?;
     let path = args.etc.join("watch.json");
     let before = State::read(&path)?;
     let dns = Dns::asked_for(args.text("--server")?)?;

@@ -6,10 +6,11 @@
 //! same opened files, so nothing outside the tree is touched, even if another user replaces files at the same time.
 
 use std::ffi::{OsStr, OsString};
+use std::fmt::Display;
 use std::fs::File;
 use std::io::{self, Write as _};
 use std::os::unix::fs::MetadataExt as _;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
@@ -141,7 +142,7 @@ impl Store {
             let placed = index.saturating_add(usize::from(linked.is_ok()));
             if let Err(error) = linked.and_then(|()| draft.folder.sync()) {
                 drafts.iter().take(placed).for_each(|draft| drop(draft.folder.remove(&draft.name)));
-                return Err(Failure::creating(&draft.path(), &error));
+                return Err(Failure::creating(&draft.folder.path.join(&draft.name), &error));
             }
         }
         Ok(())
@@ -199,10 +200,11 @@ impl Store {
         folder.remove(&name).map_err(failed)
     }
 
-    /// Locks a folder against changes by other runs. `None` if another run holds the lock.
-    pub(crate) fn lock(&self, path: &Path) -> Result<Option<Flock<File>>, Failure> {
+    /// Locks a folder against changes by other runs. An error, which `busy` describes, if another run holds the lock.
+    pub(crate) fn lock(&self, path: &Path, busy: impl Display) -> Result<Flock<File>, Failure> {
         let (above, name) = self.place(path)?;
-        Ok(Flock::lock(above.enter(&name)?.file, FlockArg::LockExclusiveNonblock).ok())
+        let locked = Flock::lock(above.enter(&name)?.file, FlockArg::LockExclusiveNonblock);
+        locked.map_err(|_| Failure::busy(busy))
     }
 
     /// The same, but waits until no other run holds the lock.
@@ -264,10 +266,6 @@ struct Draft {
 }
 
 impl Draft {
-    fn path(&self) -> PathBuf {
-        self.folder.path.join(&self.name)
-    }
-
     /// Gives it its final name. An error if another file has this name.
     fn link(&self) -> io::Result<()> {
         let folder = &self.folder.file;
