@@ -39,16 +39,16 @@ impl Count {
                 one(&mut self.failed);
                 self.code = failure.code();
             }
-            Ok(Turn { begins: None, reports }) if reports.is_empty() => one(&mut self.idle),
-            Ok(Turn { reports, .. }) if reports.iter().any(|report| report.unanswered) => {
-                one(&mut self.unanswered);
+            Ok(Turn { begins, reports }) => {
+                let is_waiting = |report: &Report| report.rotation.stage == Stage::Pending;
+                if begins.is_none() && reports.is_empty() {
+                    one(&mut self.idle);
+                } else if reports.iter().any(|report| report.unanswered) {
+                    one(&mut self.unanswered);
+                } else if reports.iter().any(is_waiting) {
+                    one(&mut self.waiting);
+                }
             }
-            Ok(Turn { reports, .. })
-                if reports.iter().any(|report| report.rotation.stage == Stage::Pending) =>
-            {
-                one(&mut self.waiting);
-            }
-            Ok(_) => {}
         }
     }
 
