@@ -6,7 +6,6 @@ use std::process::ExitCode;
 use hickory_proto::op::Message;
 
 use super::dns::{Answer, LookupError};
-use super::output::Failure;
 use super::signatures::{Verified, published};
 use super::store::rotation::State;
 use super::{record, verify};
@@ -64,12 +63,7 @@ pub fn rotations(
 /// # Errors
 /// They hold no records that could be published.
 pub fn merged(texts: &[(&OsStr, Vec<u8>)], format: Option<&str>) -> Result<String, String> {
-    record::rewritten(texts, format).map_err(what)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "an argument of map_err")]
-fn what(failure: Failure) -> String {
-    failure.what().to_owned()
+    record::rewritten(texts, format).map_err(|failure| failure.what().to_owned())
 }
 
 #[cfg(test)]

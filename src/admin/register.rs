@@ -1,6 +1,6 @@
 //! Runs the script that registers sendmail.dkim with alternatives(8).
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 
 use nix::unistd::geteuid;
@@ -30,12 +30,9 @@ pub(super) fn register(args: &[&str]) -> Result<String, Failure> {
             "{usual} does not exist; install the package, or run make install"
         ))
     })?;
-    let failed = |error: std::io::Error| cannot(&script, &plain(&error));
-    let output = Command::new(&script).args(args).output().map_err(failed)?;
+    let failed = |why: &str| Failure::system(format_args!("{} failed: {why}", script.display()));
+    let output = Command::new(&script).args(args).output();
+    let output = output.map_err(|error| failed(&plain(&error)))?;
     let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    if output.status.success() { Ok(said) } else { Err(cannot(&script, said.trim())) }
-}
-
-fn cannot(script: &Path, why: &str) -> Failure {
-    Failure::system(format_args!("{} failed: {why}", script.display()))
+    if output.status.success() { Ok(said) } else { Err(failed(said.trim())) }
 }

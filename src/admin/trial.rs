@@ -193,13 +193,12 @@ impl Stage {
             .stdin(Stdio::piped())
             .spawn()
             .map_err(failed)?;
-        if let Some(mut input) = child.stdin.take() {
-            // A wrapper that ends early has reported the reason, and its exit code shows the failure.
-            if let Err(error) = input.write_all(message)
-                && error.kind() != io::ErrorKind::BrokenPipe
-            {
-                return Err(failed(error));
-            }
+        // A wrapper that ends early has reported the reason, and its exit code shows the failure.
+        if let Some(mut input) = child.stdin.take()
+            && let Err(error) = input.write_all(message)
+            && error.kind() != io::ErrorKind::BrokenPipe
+        {
+            return Err(failed(error));
         }
         let status = child.wait().map_err(failed)?;
         if !status.success() {

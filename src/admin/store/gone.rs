@@ -32,8 +32,7 @@ pub(crate) fn read(file: &Path) -> BTreeSet<Selector> {
 fn write(store: &Store, file: &Path, selectors: &BTreeSet<Selector>) -> Result<(), Failure> {
     let path = path(file);
     if selectors.is_empty() {
-        let is_there = path.symlink_metadata().is_ok();
-        return if is_there { store.remove(&path) } else { Ok(()) };
+        return store.remove(&path);
     }
     if read(file) == *selectors {
         return Ok(());

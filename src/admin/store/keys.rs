@@ -36,8 +36,7 @@ impl NewKey {
         let key = match algorithm {
             Algorithm::RsaSha256 => SigningKey::generate(bits, &mut SysRng),
             Algorithm::Ed25519Sha256 => SigningKey::generate_ed25519(&mut SysRng),
-        };
-        let key = key?;
+        }?;
         let record = Record::new(key.public()).with_terms(terms);
         Ok(Self { key, record })
     }
