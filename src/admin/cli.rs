@@ -335,15 +335,6 @@ impl Args {
         }
     }
 
-    /// Prints a result without findings.
-    pub(super) fn print(
-        &self,
-        result: &(impl Serialize + ?Sized),
-        text: impl Into<Text>,
-    ) -> Result<ExitCode, Failure> {
-        self.report(result, &[], text)
-    }
-
     /// Prints a failure as JSON, unless there is a result already.
     pub(super) fn fail(&self, failure: &Failure) -> Result<ExitCode, Failure> {
         self.envelope::<()>(None, &[failure.into()])

@@ -26,17 +26,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let done = register(&["theirs"])?;
     let is_active = install::is_active();
     let active = install::active();
-    let text = if is_active {
-        format!("{done}sendmail.dkim is still the active sendmail.\n")
-    } else {
-        match &active {
-            Ok(path) => {
-                let path = path.display();
-                format!("{path} is the active sendmail; mail is no longer signed.\n")
-            }
-            Err(why) => format!("There is no active sendmail: {why}\n"),
+    let text = match &active {
+        _ if is_active => format!("{done}sendmail.dkim is still the active sendmail.\n"),
+        Ok(path) => {
+            let path = path.display();
+            format!("{path} is the active sendmail; mail is no longer signed.\n")
         }
+        Err(why) => format!("There is no active sendmail: {why}\n"),
     };
-    args.print(&json!({"active": is_active, "sendmail": active.as_ref().ok()}), text)?;
+    let result = json!({"active": is_active, "sendmail": active.ok()});
+    args.report(&result, &[], text)?;
     Ok(if is_active { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -237,5 +237,5 @@ fn show(
         "wiped": is_wiped,
         "revoke": names.iter().map(|name| json!({"name": name, "value": REVOKED})).collect::<Vec<_>>(),
     });
-    args.print(&json, text)
+    args.report(&json, &[], text)
 }

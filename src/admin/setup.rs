@@ -106,5 +106,5 @@ fn directories(args: &Args) -> Result<ExitCode, Failure> {
     store.folder(&etc.join("domains"), Readers::All)?;
     store.folder(&etc.join("keys"), Readers::Group)?;
     store.give_keys()?;
-    args.print(&json!({"directories": [etc.join("domains"), etc.join("keys")]}), "")
+    args.report(&json!({"directories": [etc.join("domains"), etc.join("keys")]}), &[], "")
 }
