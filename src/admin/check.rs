@@ -40,16 +40,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(domain) = named.iter().find(has_none) {
         return Err(Failure::no_domain_file(domain));
     }
-    let mut findings = Vec::new();
     let stems: BTreeSet<&str> = named.iter().map(Domain::as_str).collect();
     let asked = |stem: &str| stems.is_empty() || stems.contains(stem);
-    let configuration = Configuration::read(etc, asked, &mut findings);
+    let (configuration, mut findings) = Configuration::read(etc, asked);
     if obstacles::is_installed(etc) {
         findings.extend(install::before_choice(configuration.host.as_ref()));
     }
     findings.extend(keys::findings(etc, &configuration));
     // A host without domains is in order.
-    let steps = obstacles::steps(findings.iter().filter(|one| one.is_error()).cloned().collect());
+    let steps = obstacles::steps(findings.clone());
     let count = configuration.files.len();
     let text = match steps.as_slice() {
         [] => {

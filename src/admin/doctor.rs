@@ -104,8 +104,7 @@ fn shell(command: &str) -> Result<(), Failure> {
 }
 
 fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let configuration = Configuration::read(etc, |_| true, &mut findings);
+    let (configuration, mut findings) = Configuration::read(etc, |_| true);
     let keys = keys::findings(etc, &configuration);
     // With errors in these, the trial would only repeat them.
     let is_broken = findings.iter().chain(&keys).any(Finding::is_error);

@@ -31,8 +31,7 @@ Exits with 0 if sendmail.dkim is the active sendmail now, 1 if not.
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut done = register(&[])?;
-    let mut findings = Vec::new();
-    let configuration = Configuration::read(&args.etc, |_| false, &mut findings);
+    let (configuration, mut findings) = Configuration::read(&args.etc, |_| false);
     findings.extend(install::before_choice(configuration.host.as_ref()));
     let obstacles = steps(findings);
     if !obstacles.is_empty() {

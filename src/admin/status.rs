@@ -84,8 +84,7 @@ impl Status {
         let etc = args.etc.as_path();
         let domains = args.domains()?;
         let named = args.value("--selector", selector)?;
-        let mut findings = Vec::new();
-        let configuration = Configuration::read(etc, |_| true, &mut findings);
+        let (configuration, mut findings) = Configuration::read(etc, |_| true);
         let mut folders: BTreeMap<(String, String), KeyFolder> = BTreeMap::new();
         for folder in chosen(etc, &domains)? {
             folders.insert((folder.domain.to_string(), folder.name().to_owned()), folder);

@@ -25,22 +25,18 @@ pub(crate) struct Configuration {
 }
 
 impl Configuration {
-    /// Reads `config.toml` and the domain files that `asked` selects by their names without `.toml`. Adds a finding for each
+    /// Reads `config.toml` and the domain files that `asked` selects by their names without `.toml`. Returns a finding for each
     /// error.
-    pub(crate) fn read(
-        etc: &Path,
-        asked: impl Fn(&str) -> bool,
-        findings: &mut Vec<Finding>,
-    ) -> Self {
+    pub(crate) fn read(etc: &Path, asked: impl Fn(&str) -> bool) -> (Self, Vec<Finding>) {
         let path = etc.join("config.toml");
         let rule = Rule::of_owner(fs::metadata(etc).map_or(0, |top| top.uid()));
         let folders = [etc, &etc.join("domains")];
-        let wrong: Vec<Finding> = folders.iter().filter_map(|path| judge(path, rule)).collect();
+        let wrong = folders.iter().filter_map(|path| judge(path, rule));
+        let mut findings: Vec<Finding> = wrong.collect();
+        let mut configuration = Self { is_stopped: !findings.is_empty(), ..Self::default() };
         let read = domains::read_host(&path);
-        let mut configuration = Self { is_stopped: !wrong.is_empty(), ..Self::default() };
-        findings.extend(wrong);
-        let Some(host) = usable(&path, read, rule, ": no mail is signed", findings) else {
-            return Self { is_stopped: true, ..configuration };
+        let Some(host) = usable(&path, read, rule, ": no mail is signed", &mut findings) else {
+            return (Self { is_stopped: true, ..configuration }, findings);
         };
         let host = configuration.host.insert(host);
         // If the folder is missing, no mail is signed; this is reported below.
@@ -60,7 +56,7 @@ impl Configuration {
                 "dkimctl add DOMAIN",
             ));
         }
-        configuration
+        (configuration, findings)
     }
 }
 

@@ -17,24 +17,20 @@ pub(crate) fn is_installed(etc: &Path) -> bool {
 /// The steps that are missing according to the files of this host. Checks the domain files that `asked` selects by their names
 /// without `.toml`, and their keys. Does not query DNS.
 pub(crate) fn missing(etc: &Path, asked: impl Fn(&str) -> bool) -> Vec<Finding> {
-    let mut findings = Vec::new();
-    let configuration = Configuration::read(etc, asked, &mut findings);
+    let (configuration, mut findings) = Configuration::read(etc, asked);
     let is_installed = is_installed(etc);
     if is_installed {
         // The group first: commands that give it the keys need it.
         findings.extend(install::obstacles(configuration.host.as_ref()));
     }
     findings.extend(keys::findings(etc, &configuration));
-    if is_installed {
-        return steps(findings);
+    let mut steps = steps(findings);
+    if !is_installed {
+        let evidence = format!("an installed sendmail.dkim does not read {}", etc.display());
+        let remedy = format!("move the files to {FOLDER}");
+        steps.push(Finding::warning("elsewhere", evidence, remedy).about(&etc.display()));
     }
-    let elsewhere = Finding::warning(
-        "elsewhere",
-        format!("an installed sendmail.dkim does not read {}", etc.display()),
-        format!("move the files to {FOLDER}"),
-    )
-    .about(&etc.display());
-    [steps(findings), vec![elsewhere]].concat()
+    steps
 }
 
 /// A step for each error.
