@@ -20,13 +20,19 @@ pub(crate) fn findings(etc: &Path, configuration: &Configuration) -> Vec<Finding
     let keys = etc.join("keys");
     let tree = Tree::new(&keys);
     findings.extend(all(&tree));
-    findings.extend(also_sign_as(etc, configuration));
+    let named = configuration.files.iter().flat_map(|config| &config.file.signing.also_sign_as);
+    let named: BTreeSet<&Domain> = named.collect();
+    findings.extend(also_sign_as(etc, &configuration.files, &named));
     let folders: BTreeSet<&str> = configuration.files.iter().map(DomainConfig::folder).collect();
     findings.extend(folders.iter().filter_map(|name| folder(&tree, name)));
     let of_file = |config: &DomainConfig| {
+        // The keys of a domain that is exempt only sign mail of other domains.
+        if is_exempt(config) && !config.domain().is_some_and(|domain| named.contains(domain)) {
+            return Vec::new();
+        }
         let folder = keys.join(config.folder());
         let key = |selector| key(&tree, &folder, selector, config, Proof::Whole);
-        selectors(config, configuration).into_iter().flat_map(key).collect::<Vec<_>>()
+        config.selectors().into_iter().flat_map(key).collect::<Vec<_>>()
     };
     let files = &configuration.files;
     let progress = Progress::of("domains with their keys checked");
@@ -59,18 +65,9 @@ pub(crate) fn unused(etc: &Path, configuration: &Configuration) -> Vec<Finding> 
     unused.filter_map(finding).collect()
 }
 
-/// The selectors that a domain file needs. If its domain is exempt, they are only needed to sign mail of other domains.
-fn selectors<'a>(
-    config: &'a DomainConfig,
-    configuration: &Configuration,
-) -> BTreeSet<&'a Selector> {
-    let no_user = config.file.users.as_ref().is_some_and(Vec::is_empty);
-    let is_exempt = no_user && config.file.groups.is_none();
-    if is_exempt && !signs_for_others(configuration, config) {
-        BTreeSet::new()
-    } else {
-        config.selectors()
-    }
+/// Whether no user may sign for the domain.
+fn is_exempt(config: &DomainConfig) -> bool {
+    config.file.users.as_ref().is_some_and(Vec::is_empty) && config.file.groups.is_none()
 }
 
 /// Checks the permissions of the directory of all keys.
@@ -83,19 +80,12 @@ pub(crate) fn folder(tree: &Tree<'_>, name: &str) -> Option<Finding> {
     wrong_rights(&tree.folder(&tree.keys.join(name))?)
 }
 
-/// Checks that each domain of `also_sign_as` has its own domain file with its own keys.
-fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
-    let named = configuration.files.iter().flat_map(|config| &config.file.signing.also_sign_as);
-    let named: BTreeSet<&Domain> = named.collect();
-    let is_usable = |domain: &Domain| {
-        configuration.files.iter().any(|config| {
-            let is_its_own =
-                config.name.as_ref() == Some(domain) && config.domain() == Some(domain);
-            is_its_own && !config.file.selectors.is_empty()
-        })
-    };
-    let lacking = named.into_iter().filter(|domain| !is_usable(domain));
-    let found = lacking.map(|domain| {
+/// Checks that each domain named in `also_sign_as` has its own domain file with its own keys.
+fn also_sign_as(etc: &Path, files: &[DomainConfig], named: &BTreeSet<&Domain>) -> Vec<Finding> {
+    let with_keys = files.iter().filter(|config| !config.file.selectors.is_empty());
+    let own = with_keys.filter(|config| config.name.as_ref() == config.domain());
+    let usable: BTreeSet<&Domain> = own.filter_map(DomainConfig::domain).collect();
+    let found = named.difference(&usable).map(|domain| {
         let file = domains::file(etc, domain);
         Finding::error(
             "also_sign_as",
@@ -107,12 +97,6 @@ fn also_sign_as(etc: &Path, configuration: &Configuration) -> Vec<Finding> {
         )
     });
     found.collect()
-}
-
-/// Whether another file names the domain in `also_sign_as`.
-fn signs_for_others(configuration: &Configuration, config: &DomainConfig) -> bool {
-    let mut others = configuration.files.iter().flat_map(|other| &other.file.signing.also_sign_as);
-    others.any(|domain| Some(domain) == config.domain())
 }
 
 /// The consequence of a key that cannot be used.
