@@ -14,11 +14,10 @@ use super::notify::{MAIL, address, host_name, mail};
 use super::output::{Failure, Progress};
 use super::parallel;
 use super::published::{self, Outcome, Presence, Tested};
-use super::store::gone;
+use super::store::gone::{self, Gone};
 use super::store::seen::Seen;
 use super::store::time::UtcTime;
 use super::store::{Readers, Store, waiting};
-use crate::dkim::Selector;
 use crate::report::{self, Severity};
 
 pub(super) const OPTIONS: &[Opt] = &[SERVER, MAIL];
@@ -222,16 +221,9 @@ fn found(
     problems
 }
 
-/// The keys that do not sign, by their domain files.
-type Skipped = BTreeMap<PathBuf, BTreeSet<Selector>>;
-
 /// Decides which keys do not sign. Without an answer, the earlier decision stays.
-fn skipped(
-    tested: &[Tested],
-    presences: &BTreeMap<String, Presence>,
-    problems: &Problems,
-) -> Skipped {
-    let mut skipped = Skipped::new();
+fn skipped(tested: &[Tested], presences: &BTreeMap<String, Presence>, problems: &Problems) -> Gone {
+    let mut skipped = Gone::new();
     for one in tested.iter().filter(|one| one.outcome != Outcome::Ok) {
         if one.is_unread() {
             let file = PathBuf::from(&one.name);

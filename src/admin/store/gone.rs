@@ -17,6 +17,9 @@ const HEAD: &str = "\
 # (on_missing_record = \"skip\" in config.toml or the domain file).
 ";
 
+/// The keys that do not sign, by their domain files.
+pub(crate) type Gone = BTreeMap<PathBuf, BTreeSet<Selector>>;
+
 /// The path of the file for a domain file, in the same folder.
 fn path(file: &Path) -> PathBuf {
     file.with_extension(GONE)
@@ -54,11 +57,7 @@ pub(crate) fn forget(store: &Store, file: &Path, selector: &Selector) -> Result<
 ///
 /// # Errors
 /// The caller may not write to the tree.
-pub(crate) fn write_all(
-    store: &Store,
-    etc: &Path,
-    all: &BTreeMap<PathBuf, BTreeSet<Selector>>,
-) -> Result<(), Failure> {
+pub(crate) fn write_all(store: &Store, etc: &Path, all: &Gone) -> Result<(), Failure> {
     all.iter().try_for_each(|(file, selectors)| write(store, file, selectors))?;
     let folder = etc.join("domains");
     for name in input::optional_names(&folder)? {
