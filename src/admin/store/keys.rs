@@ -60,19 +60,14 @@ impl KeyFiles {
     /// An error if there is already a key or record.
     pub(crate) fn refuse_existing(&self) -> Result<(), Failure> {
         let is_there = |path: &PathBuf| path.symlink_metadata().is_ok();
-        if is_there(&self.private) {
-            return Err(Failure::exists(format_args!(
-                "{:?} already exists; run dkimctl use to sign with this key, or choose another selector",
-                self.private
-            )));
-        }
-        if is_there(&self.record) {
-            return Err(Failure::exists(format_args!(
-                "{:?} already exists, though its key does not; choose another selector",
-                self.record
-            )));
-        }
-        Ok(())
+        let (path, hint) = if is_there(&self.private) {
+            (&self.private, "; run dkimctl use to sign with this key, or choose another selector")
+        } else if is_there(&self.record) {
+            (&self.record, ", though its key does not; choose another selector")
+        } else {
+            return Ok(());
+        };
+        Err(Failure::exists(format_args!("{path:?} already exists{hint}")))
     }
 
     /// Reads the key.
@@ -300,13 +295,11 @@ impl KeyFolder {
     pub(crate) fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
         let path = domains::file(etc, domain);
         let has_file = !matches!(path.try_exists(), Ok(false));
-        let config = has_file.then(|| {
+        let config = if has_file {
             let read = DomainConfig::read(&path, &domains::inherited(etc)?);
-            read.map_err(|error| error.at(&path))
-        });
-        let config = match config.transpose()? {
-            None => waiting::read(etc, domain)?,
-            config => config,
+            Some(read.map_err(|error| error.at(&path))?)
+        } else {
+            waiting::read(etc, domain)?
         };
         let folder = Self::of_own(etc, domain, config.as_ref());
         if is_folder(&folder.path)? {
