@@ -346,24 +346,21 @@ fn undisclosed_recipients(postfix: &Postfix, configuration: &Configuration) -> O
     } else {
         "in Postfix, set it to a To or Cc field or leave it empty".to_owned()
     };
-    Some(match known {
-        None => Finding::new(
+    let (severity, evidence) = match known {
+        None => (
             Info,
-            name,
             format!(
                 "{place}: Postfix adds this field to mail without To and Cc; the field is not signed"
             ),
-            remedy,
         ),
-        Some(known) => Finding::new(
+        Some(known) => (
             Warning,
-            name,
             format!(
                 "{place}, but in config.toml it is {known:?}: the field that Postfix adds breaks signatures"
             ),
-            remedy,
         ),
-    })
+    };
+    Some(Finding::new(severity, name, evidence, remedy))
 }
 
 #[cfg(test)]

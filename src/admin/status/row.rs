@@ -140,9 +140,9 @@ impl Row {
             if concerns {
                 self.stage = Some(rotation.stage.name());
                 self.since = Some(rotation.since.to_string());
-            }
-            if let (Some(until), true) = (rotation.stage.until(), concerns) {
-                self.until = Some(until.to_string());
+                if let Some(until) = rotation.stage.until() {
+                    self.until = Some(until.to_string());
+                }
             }
             if is_new && rotation.stage != Stage::Revoked {
                 self.replaces = Some(rotation.old.to_string());
