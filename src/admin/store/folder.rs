@@ -3,14 +3,14 @@
 
 use std::collections::VecDeque;
 use std::ffi::{OsStr, OsString};
-use std::fs::{File, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Component, Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, open, openat, readlinkat};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::fcntl::{OFlag, open, openat, readlinkat};
+use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{Gid, Group, Uid, UnlinkatFlags, User, geteuid, unlinkat};
 
 use super::rights::GROUP;
@@ -84,10 +84,10 @@ impl Folder {
             folder = folder.within(&name, folder.path.join(&name))?;
         }
         match folder.look(&last)? {
-            Some(found) if is(&found, SFlag::S_IFDIR) => {
+            Some(found) if found.is_dir() => {
                 folder.within(&last, folder.path.join(&last))?.give(readers)
             }
-            Some(found) if is(&found, SFlag::S_IFREG) && found.st_nlink == 1 => {
+            Some(found) if found.is_file() && found.nlink() == 1 => {
                 let path = folder.path.join(&last);
                 let failed = |error| Failure::changing(&path, &error);
                 let file = openat(
@@ -99,7 +99,7 @@ impl Folder {
                 let file = File::from(file.map_err(|error| failed(error.into()))?);
                 folder.give_file(&file, readers, 0).map_err(failed)
             }
-            _ => Err(of_another_kind(&folder.file, &last, below, "regular file of one name")),
+            _ => Err(folder.of_another_kind(&last, below, "regular file of one name")),
         }
     }
 
@@ -148,7 +148,7 @@ impl Folder {
         match openat(&self.file, name, flags, Mode::empty()) {
             Ok(folder) => Ok(Self { file: File::from(folder), path, group: self.group }),
             Err(Errno::ENOTDIR | Errno::ELOOP) => {
-                Err(of_another_kind(&self.file, name, &path, "directory"))
+                Err(self.of_another_kind(name, &path, "directory"))
             }
             Err(error) => Err(Failure::reading(&path, &error.into())),
         }
@@ -192,11 +192,12 @@ impl Folder {
     }
 
     /// The status of a name in this folder. `None` if it does not exist.
-    pub(super) fn look(&self, name: &OsStr) -> Result<Option<FileStat>, Failure> {
-        match fstatat(&self.file, name, AtFlags::AT_SYMLINK_NOFOLLOW) {
-            Ok(found) => Ok(Some(found)),
-            Err(Errno::ENOENT) => Ok(None),
-            Err(error) => Err(Failure::reading(&self.path.join(name), &error.into())),
+    pub(super) fn look(&self, name: &OsStr) -> Result<Option<Metadata>, Failure> {
+        match metadata(&self.file, name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            found => {
+                found.map(Some).map_err(|error| Failure::reading(&self.path.join(name), &error))
+            }
         }
     }
 
@@ -212,6 +213,17 @@ impl Folder {
     pub(super) fn remove(&self, name: &OsStr) -> io::Result<()> {
         unlinkat(&self.file, name, UnlinkatFlags::NoRemoveDir)?;
         self.sync()
+    }
+
+    /// The error for a name in the folder that is not a `kind`.
+    pub(super) fn of_another_kind(&self, name: &OsStr, path: &Path, kind: &str) -> Failure {
+        if metadata(&self.file, name).is_ok_and(|found| found.is_symlink()) {
+            return Failure::exists(format_args!(
+                "{path:?} is a symbolic link, and dkimctl does not write through links; replace the link \
+                 with the {kind} that it leads to"
+            ));
+        }
+        Failure::exists(format_args!("{path:?} is not a {kind}; move it elsewhere"))
     }
 
     /// Writes the names in the folder to the disk.
@@ -246,14 +258,13 @@ fn names(path: &Path) -> impl DoubleEndedIterator<Item = OsString> {
 fn target(above: &File, name: &OsStr, path: &Path) -> Result<PathBuf, Failure> {
     let failed = |error: io::Error| Failure::reading(path, &error);
     let folder = above.metadata().map_err(failed)?;
-    let link =
-        fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW).map_err(|error| failed(error.into()))?;
-    if !is(&link, SFlag::S_IFLNK) {
+    let link = metadata(above, name).map_err(failed)?;
+    if !link.is_symlink() {
         return Err(failed(Errno::ENOTDIR.into()));
     }
     let rule = Rule::of_owner(geteuid().as_raw());
     // The mode of a link has no meaning.
-    let link = Rights { mode: 0, ..rights(&link) };
+    let link = Rights { mode: 0, ..Rights::from(&link) };
     if [link, Rights::from(&folder)].into_iter().any(|found| rule.judge(found).is_err()) {
         return Err(Failure::permission(format_args!(
             "{path:?}: {name:?} in it is a symbolic link that another user could have made; use the \
@@ -263,26 +274,10 @@ fn target(above: &File, name: &OsStr, path: &Path) -> Result<PathBuf, Failure> {
     readlinkat(above, name).map(PathBuf::from).map_err(|error| failed(error.into()))
 }
 
-/// The error for a name below the tree that is not a `kind`.
-pub(super) fn of_another_kind(above: &File, name: &OsStr, path: &Path, kind: &str) -> Failure {
-    let found = fstatat(above, name, AtFlags::AT_SYMLINK_NOFOLLOW);
-    if found.is_ok_and(|found| is(&found, SFlag::S_IFLNK)) {
-        return Failure::exists(format_args!(
-            "{path:?} is a symbolic link, and dkimctl does not write through links; replace the link \
-             with the {kind} that it leads to"
-        ));
-    }
-    Failure::exists(format_args!("{path:?} is not a {kind}; move it elsewhere"))
-}
-
-/// The owner, group and mode in a file status.
-pub(super) fn rights(found: &FileStat) -> Rights {
-    Rights { owner: found.st_uid, group: found.st_gid, mode: found.st_mode & 0o7777 }
-}
-
-/// Whether a file is of this kind.
-pub(super) fn is(found: &FileStat, kind: SFlag) -> bool {
-    found.st_mode & SFlag::S_IFMT.bits() == kind.bits()
+/// The status of a name in a folder. It is not opened for reading, and no link is followed.
+fn metadata(folder: &File, name: &OsStr) -> io::Result<Metadata> {
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    File::from(openat(folder, name, flags, Mode::empty())?).metadata()
 }
 
 /// An error if another user owns a folder or file, or may write to it.

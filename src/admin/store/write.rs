@@ -14,14 +14,15 @@ use std::path::{Component, Path};
 
 use nix::errno::Errno;
 use nix::fcntl::{AtFlags, Flock, FlockArg, OFlag, openat, renameat};
-use nix::sys::stat::{Mode, SFlag};
+use nix::sys::stat::Mode;
 use nix::unistd::{UnlinkatFlags, geteuid, linkat, unlinkat};
 
 use super::domains::DomainConfig;
-use super::folder::{Folder, QUIETLY, Readers, is, of_another_kind, refuse, rights};
+use super::folder::{Folder, QUIETLY, Readers, refuse};
 use super::rights::GROUP;
 use super::waiting;
 use crate::admin::output::{Failure, warn};
+use crate::rights::Rights;
 
 /// A file to create below the folder of the store.
 pub(crate) struct NewFile<'a> {
@@ -108,7 +109,7 @@ impl Store {
             return Ok(());
         }
         for domain in keys.names()? {
-            if keys.look(&domain)?.is_some_and(|found| is(&found, SFlag::S_IFDIR)) {
+            if keys.look(&domain)?.is_some_and(|found| found.is_dir()) {
                 Self::give_files(&keys.enter(&domain)?)?;
             }
         }
@@ -159,10 +160,10 @@ impl Store {
     pub(crate) fn replaceable(&self, path: &Path) -> Result<(), Failure> {
         let (folder, name) = self.place(path)?;
         match folder.look(&name)? {
-            Some(found) if !is(&found, SFlag::S_IFREG) => {
-                Err(of_another_kind(&folder.file, &name, path, "regular file"))
+            Some(found) if !found.is_file() => {
+                Err(folder.of_another_kind(&name, path, "regular file"))
             }
-            Some(found) => refuse(rights(&found), path),
+            Some(found) => refuse(Rights::from(&found), path),
             None => Ok(()),
         }
     }
