@@ -91,16 +91,11 @@ impl Editing {
     }
 
     pub(super) fn settle_postfix(&mut self, host: &Host, replace: bool) {
-        for (key, domain) in
-            [("origin", &host.origin), ("append_dot_domain", &host.append_dot_domain)]
+        for key in
+            ["origin", "append_dot_domain", "message_size_limit", "undisclosed_recipients_header"]
         {
-            let domain = domain.as_ref().map(|domain| Value::from(domain.as_str()));
-            self.settle_one(key, domain, replace);
+            self.settle_one(key, host.postfix.get(key).cloned(), replace);
         }
-        let limit = host.message_size_limit.map(Value::from);
-        self.settle_one("message_size_limit", limit, replace);
-        let field = host.undisclosed_recipients_header.as_deref().map(Value::from);
-        self.settle_one("undisclosed_recipients_header", field, replace);
     }
 
     pub(super) fn settle_one(&mut self, key: &'static str, wanted: Option<Value>, replace: bool) {

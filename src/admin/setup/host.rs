@@ -1,11 +1,13 @@
 //! What the host says: Postfix, and where the real sendmail is.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use memchr::memmem;
+use toml_edit::Value;
 
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
@@ -19,14 +21,9 @@ use crate::wrapper::handoff::USUAL;
 pub(super) struct Host {
     /// The real sendmail, if there is one.
     pub(super) sendmail: Option<PathBuf>,
-    /// What Postfix puts behind a bare address, unless it leaves it bare.
-    pub(super) origin: Option<Domain>,
-    /// What Postfix puts behind a domain without a dot, where it does.
-    pub(super) append_dot_domain: Option<Domain>,
-    /// The largest message that Postfix accepts, in bytes; 0 is no limit.
-    pub(super) message_size_limit: Option<i64>,
-    /// The field that Postfix adds to a message without To and Cc; empty: none.
-    pub(super) undisclosed_recipients_header: Option<String>,
+    /// What Postfix does to mail, by the keys of `config.toml`: what it puts behind a bare address and behind a domain without
+    /// a dot, if it does; its size limit, where 0 is none; the field that it adds to mail without To and Cc, empty for none.
+    pub(super) postfix: BTreeMap<&'static str, Value>,
     /// What an administrator should know, and what to do about it.
     pub(super) notes: Vec<String>,
 }
@@ -44,18 +41,20 @@ impl Host {
             return host;
         };
         if settings.value("append_at_myorigin") == "yes" {
-            host.origin = host.domain("myorigin", settings);
+            host.domain("origin", "myorigin", settings);
         } else {
             host.note("Postfix leaves bare addresses as they are (append_at_myorigin = no)");
         }
         if settings.value("append_dot_mydomain") == "yes" {
-            host.append_dot_domain = host.domain("mydomain", settings);
+            host.domain("append_dot_domain", "mydomain", settings);
         }
-        let limit = settings.get("message_size_limit").and_then(|limit| limit.parse().ok());
-        host.message_size_limit = limit.filter(|limit| *limit >= 0);
-        let field = settings.get("undisclosed_recipients_header").map(str::to_owned);
-        host.undisclosed_recipients_header =
-            field.filter(|field| field.is_empty() || is_recipient_field(field));
+        if let Ok(limit @ 0..) = settings.value("message_size_limit").parse::<i64>() {
+            host.postfix.insert("message_size_limit", limit.into());
+        }
+        let field = settings.get("undisclosed_recipients_header");
+        if let Some(field) = field.filter(|field| field.is_empty() || is_recipient_field(field)) {
+            host.postfix.insert("undisclosed_recipients_header", field.into());
+        }
         host
     }
 
@@ -68,25 +67,22 @@ impl Host {
         self.notes.push(text.into());
     }
 
-    /// A setting that is a domain.
-    fn domain(&mut self, name: &str, settings: View<'_>) -> Option<Domain> {
-        let value = settings.get(name)?;
+    /// Takes a setting that is a domain for a key of `config.toml`.
+    fn domain(&mut self, key: &'static str, name: &str, settings: View<'_>) {
+        let Some(value) = settings.get(name) else { return };
         // What is in a file is in its place already.
         if value.starts_with('/') {
-            self.note(format!("{name} of Postfix is in {value}, which can't be read"));
-            return None;
+            return self.note(format!("{name} of Postfix is in {value}, which can't be read"));
         }
-        let domain = Domain::parse(value);
-        if domain.is_err() {
-            self.note(format!("{name} of Postfix is {value:?}, which is no domain"));
-        }
-        let domain = domain.ok()?;
+        let Ok(domain) = Domain::parse(value) else {
+            return self.note(format!("{name} of Postfix is {value:?}, which is no domain"));
+        };
         if domain.is_local() {
             self.note(format!(
                 "{name} of Postfix is {value:?}, a name that only this host knows: no key fits it"
             ));
         }
-        Some(domain)
+        self.postfix.insert(key, domain.as_str().into());
     }
 
     /// `said`: what Postfix takes for it.
