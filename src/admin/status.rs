@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, numbered};
@@ -63,13 +63,20 @@ struct Status {
 
 #[derive(Debug, Serialize)]
 struct Host {
-    /// `None`: there is none, or its configuration can't be read.
-    active: Option<PathBuf>,
+    /// An error says why it is not known.
+    #[serde(serialize_with = "if_known")]
+    active: Result<PathBuf, String>,
+    /// `None`: the configuration can't be read.
     real: Option<PathBuf>,
-    last_signed: Option<String>,
-    /// Why what is `None` is not known.
-    #[serde(skip)]
-    why: (String, String),
+    #[serde(serialize_with = "if_known")]
+    last_signed: Result<String, String>,
+}
+
+fn if_known<T: Serialize, S: Serializer>(
+    found: &Result<T, String>,
+    to: S,
+) -> Result<S::Ok, S::Error> {
+    found.as_ref().ok().serialize(to)
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -131,7 +138,11 @@ impl Status {
         if missing.is_empty() && rows.is_empty() {
             missing.push(Finding::from(&waiting::no_domains(etc)));
         }
-        let host = is_installed.then(|| Host::look(&configuration));
+        let host = is_installed.then(|| Host {
+            active: install::active(),
+            real: configuration.host.as_ref().map(|host| host.sendmail.clone()),
+            last_signed: log::last_signed(),
+        });
         let signing = !is_stopped && rows.iter().any(|row| row.signing);
         Ok(Self { signing, host, missing, keys: rows })
     }
@@ -152,15 +163,14 @@ impl Status {
         };
         text.push("\n");
         if let Some(host) = &self.host {
-            let shown = |path: &Option<PathBuf>, or: &str| {
-                path.as_ref().map_or_else(|| or.into(), |path| path.display().to_string().into())
-            };
-            let (no_active, no_log) = &host.why;
-            let last = host.last_signed.as_ref().unwrap_or(no_log);
+            let shown = |path: &PathBuf| path.display().to_string();
+            let active = host.active.as_ref().map_or_else(String::clone, shown);
+            let real = host.real.as_ref().map_or_else(|| "not known".to_owned(), shown);
+            let last = host.last_signed.as_ref().unwrap_or_else(|why| why);
             text.push(table(&[
-                vec!["active sendmail:".into(), shown(&host.active, no_active)],
-                vec!["real sendmail:".into(), shown(&host.real, "not known")],
-                vec!["last signed:".into(), last.as_str().into()],
+                vec!["active sendmail:".into(), active.into()],
+                vec!["real sendmail:".into(), real.into()],
+                vec!["last signed:".into(), last.into()],
             ]));
         }
         if !self.missing.is_empty() {
@@ -191,18 +201,4 @@ fn chosen(etc: &Path, domains: &[Domain]) -> Result<Vec<KeyFolder>, Failure> {
         })
     };
     domains.iter().map(folder).collect()
-}
-
-impl Host {
-    fn look(configuration: &Configuration) -> Self {
-        let (log, active) = (log::last_signed(), install::active());
-        let no_log = log.as_ref().err().map_or("no signed message in the log", String::as_str);
-        let why = (active.as_ref().err().cloned().unwrap_or_default(), no_log.to_owned());
-        Self {
-            active: active.ok(),
-            real: configuration.host.as_ref().map(|host| host.sendmail.clone()),
-            last_signed: log.ok().flatten(),
-            why,
-        }
-    }
 }

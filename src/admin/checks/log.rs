@@ -39,19 +39,19 @@ pub(crate) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
     files.flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default())).collect()
 }
 
-/// The last line of a signed message. An error if no log could be read.
-pub(crate) fn last_signed() -> Result<Option<String>, String> {
+/// The last line of a signed message. An error if no log can be read, or none has such a line.
+pub(crate) fn last_signed() -> Result<String, String> {
     let mut is_read = false;
     for file in FILES {
         let Ok(text) = tail(Path::new(file)) else { continue };
         is_read = true;
         let is_one = |line: &&str| log_line::parse(line).is_some_and(|(_, said)| said.is_signed());
         if let Some(line) = text.lines().rev().find(is_one) {
-            return Ok(Some(line.trim().to_owned()));
+            return Ok(line.trim().to_owned());
         }
     }
     if is_read {
-        return Ok(None);
+        return Err("no signed message in the log".to_owned());
     }
     Err(format!(
         "not known: cannot read {}; see dkimctl log, which reads the journal",
