@@ -18,7 +18,7 @@ pub(super) struct Sight {
 
 impl Serialize for Sight {
     fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
-        let (has, text) = (self.has.code(), self.has.text());
+        let (has, text) = self.has.said();
         json!({"server": self.server, "has": has, "text": text}).serialize(to)
     }
 }
@@ -39,26 +39,20 @@ pub(super) enum Has {
 }
 
 impl Has {
-    /// A name for scripts.
-    fn code(&self) -> &'static str {
+    /// A name for scripts, and a text for people.
+    fn said(&self) -> (&'static str, String) {
         match self {
-            Self::Key => "key",
-            Self::Revoked => "revoked",
-            Self::Nothing => "nothing",
-            Self::Other(_) => "other",
-            Self::Unknown(_) => "unknown",
+            Self::Key => ("key", "has the key".to_owned()),
+            Self::Revoked => ("revoked", "has the record of a revoked key".to_owned()),
+            Self::Nothing => ("nothing", "has no record".to_owned()),
+            Self::Other(what) => ("other", format!("has something else: {what}")),
+            Self::Unknown(why) => ("unknown", format!("does not answer: {why}")),
         }
     }
 
     /// A text for people.
     pub(super) fn text(&self) -> String {
-        match self {
-            Self::Key => "has the key".to_owned(),
-            Self::Revoked => "has the record of a revoked key".to_owned(),
-            Self::Nothing => "has no record".to_owned(),
-            Self::Other(what) => format!("has something else: {what}"),
-            Self::Unknown(why) => format!("does not answer: {why}"),
-        }
+        self.said().1
     }
 }
 
