@@ -55,10 +55,8 @@ pub(super) fn accepts_strangers(view: &View<'_>) -> bool {
 /// Whether all mail that a service accepts is of clients that proved who they are. Where an address is enough, the table of clients
 /// decides, as it may leave some out.
 pub(super) fn asks_for_proof(view: &View<'_>) -> bool {
-    LISTS
-        .map(|list| view.value(list))
-        .iter()
-        .any(|list| refuses_strangers(list) && !permits_networks(list))
+    let mut lists = LISTS.into_iter().map(|list| view.value(list));
+    lists.any(|list| refuses_strangers(list) && !permits_networks(list))
 }
 
 /// Where smtpd(8) can refuse a client.

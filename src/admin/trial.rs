@@ -126,8 +126,7 @@ fn header(message: &[u8]) -> Result<Header, Failure> {
 }
 
 fn default_wrapper() -> PathBuf {
-    let own = env::current_exe().ok();
-    let neighbor = own.and_then(|own| Some(own.parent()?.join("sendmail-dkim")));
+    let neighbor = env::current_exe().ok().map(|own| own.with_file_name("sendmail-dkim"));
     neighbor
         .filter(|path| path.exists())
         .unwrap_or_else(|| PathBuf::from("/usr/sbin/sendmail.dkim"))

@@ -123,20 +123,20 @@ fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
         findings.push(Finding::error("wrapper_group", format!("no group {GROUP}"), remedy));
         return findings;
     };
-    // chgrp clears the set-gid bit, so it must come first.
-    let remedy = format!("chgrp {GROUP} {path} && chmod 2755 {path}");
-    if wrapper.gid() != group.gid.as_raw() {
+    let (code, evidence) = if wrapper.gid() != group.gid.as_raw() {
         let name = Group::from_gid(wrapper.gid().into()).ok().flatten();
         let name = name.map_or_else(|| wrapper.gid().to_string(), |group| group.name);
-        let evidence = format!("{path} has the group {name}, which cannot read the keys");
-        let finding = Finding::error("wrapper_group", evidence, remedy);
-        findings.push(finding.fixed_by(Some(Fix::Command)));
+        ("wrapper_group", format!("{path} has the group {name}, which cannot read the keys"))
     } else if mode & 0o2000 == 0 {
         let evidence =
             format!("{path} has mode {mode:04o} without the set-gid bit: it cannot read the keys");
-        let finding = Finding::error("set_gid", evidence, remedy);
-        findings.push(finding.fixed_by(Some(Fix::Command)));
-    }
+        ("set_gid", evidence)
+    } else {
+        return findings;
+    };
+    // chgrp clears the set-gid bit, so it must come first.
+    let remedy = format!("chgrp {GROUP} {path} && chmod 2755 {path}");
+    findings.push(Finding::error(code, evidence, remedy).fixed_by(Some(Fix::Command)));
     findings
 }
 

@@ -121,7 +121,7 @@ const RULES: [Rule; 18] = [
     ),
     Rule(Warning, &["relayhost"], rewrites_mail, RELAY),
     Rule(Info, &["sendmail_fix_line_endings"], is_not_always, LINE_ENDINGS),
-    Rule(Info, &["cleanup_replace_stray_cr_lf"], is_off, STRAY_CR),
+    Rule(Info, &["cleanup_replace_stray_cr_lf"], |view, name| !is_on(view, name), STRAY_CR),
     Rule(Info, &["force_mime_input_conversion"], is_on, CONVERSION),
 ];
 
@@ -131,10 +131,6 @@ fn is_set(view: &View<'_>, name: &'static str) -> bool {
 
 fn is_on(view: &View<'_>, name: &'static str) -> bool {
     view.value(name) == "yes"
-}
-
-fn is_off(view: &View<'_>, name: &'static str) -> bool {
-    view.value(name) != "yes"
 }
 
 fn is_not_always(view: &View<'_>, name: &'static str) -> bool {

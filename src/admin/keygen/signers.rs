@@ -16,12 +16,9 @@ pub(crate) struct Signers {
 impl Signers {
     /// Reads the options.
     pub(crate) fn of(args: &Args) -> Result<Self, Failure> {
-        let list = |name: &str| {
-            let list = args.text(name)?;
-            let names = |list: &str| list.split(',').map(|one| one.trim().to_owned()).collect();
-            Ok::<Option<Vec<String>>, Failure>(list.map(names))
-        };
-        let signers = Self { users: list("--users")?, groups: list("--groups")? };
+        let names = |list: &str| list.split(',').map(|one| one.trim().to_owned()).collect();
+        let (users, groups) = (args.text("--users")?, args.text("--groups")?);
+        let signers = Self { users: users.map(names), groups: groups.map(names) };
         let no_user = |name: &&String| !matches!(User::from_name(name), Ok(Some(_)));
         let no_group = |name: &&String| !matches!(Group::from_name(name), Ok(Some(_)));
         if let Some(name) = signers.users.iter().flatten().find(no_user) {
