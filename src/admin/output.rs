@@ -21,11 +21,12 @@ pub(super) use text::{Text, Tone};
 /// Why a subcommand failed: an exit code of sysexits.h, and a message.
 #[derive(Debug)]
 pub(super) struct Failure {
-    code: u8,
+    pub(super) code: u8,
     what: String,
-    /// The file, domain or name that it is about.
-    subject: Option<String>,
-    remedy: String,
+    /// The file, domain or name that it is about, if that can be named.
+    pub(super) subject: Option<String>,
+    /// What to do, if there is one thing.
+    pub(super) remedy: String,
 }
 
 /// Constructors of failures: each exit code of sysexits.h, its name for scripts, and when it is used.
@@ -141,11 +142,6 @@ impl Failure {
         self.code == USAGE
     }
 
-    /// The exit code.
-    pub(super) fn code(&self) -> u8 {
-        self.code
-    }
-
     /// What to print.
     pub(super) fn what(&self) -> &str {
         &self.what
@@ -155,16 +151,6 @@ impl Failure {
     pub(super) fn name(&self) -> &'static str {
         let known = NAMES.iter().find(|(code, _)| *code == self.code);
         known.map_or("io", |(_, name)| name)
-    }
-
-    /// What it is about, if that can be named.
-    pub(super) fn subject(&self) -> Option<&str> {
-        self.subject.as_deref()
-    }
-
-    /// What to do, if there is one thing.
-    pub(super) fn remedy(&self) -> &str {
-        &self.remedy
     }
 
     /// Prints it, and returns the exit code.

@@ -64,7 +64,7 @@ impl Publishing {
         let is_waiting = |domain: &Domain| waiting::path(&args.etc, domain).exists();
         let publishes = match Publisher::of(&args.etc) {
             // No mail is signed then; the error is one of the remaining steps.
-            Err(failure) if failure.code() == Failure::DATA => false,
+            Err(failure) if failure.code == Failure::DATA => false,
             publisher => publisher?.is_some(),
         };
         if !publishes && !domains.iter().any(is_waiting) {

@@ -96,7 +96,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 failure.report();
                 findings.push(Finding::from(&failure).about(&domain));
                 let text = format!("{domain}: {}\n", failure.what());
-                now.insert(domain.to_string(), (format!("exit code {}", failure.code()), text));
+                now.insert(domain.to_string(), (format!("exit code {}", failure.code), text));
             }
             Ok(Turn { begins, reports }) => {
                 let reported = reports.iter().filter(|report| report.publish.is_some());

@@ -73,9 +73,8 @@ impl Serialize for Fix {
 /// A failure, of the whole command or of a part of it.
 impl From<&Failure> for Finding {
     fn from(failure: &Failure) -> Self {
-        let (evidence, remedy) = (failure.what(), failure.remedy());
-        let finding = Self::error(failure.name(), evidence, remedy);
-        Self { subject: failure.subject().map(str::to_owned), ..finding }
+        let finding = Self::error(failure.name(), failure.what(), failure.remedy.as_str());
+        Self { subject: failure.subject.clone(), ..finding }
     }
 }
 

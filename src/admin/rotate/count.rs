@@ -37,7 +37,7 @@ impl Count {
         match turn {
             Err(failure) => {
                 one(&mut self.failed);
-                self.code = failure.code();
+                self.code = failure.code;
             }
             Ok(Turn { begins, reports }) => {
                 let is_waiting = |report: &Report| report.rotation.stage == Stage::Pending;
