@@ -3,7 +3,6 @@
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
 
-use nix::unistd::{Uid, User};
 use serde::Serialize;
 
 use crate::admin::checks::finding::{Finding, Severity};
@@ -69,13 +68,6 @@ impl Group {
     /// The results of a domain are unsigned, signed, refused.
     pub(super) fn sort_key(&self) -> (&str, Reverse<&str>, &str) {
         (&self.domain, Reverse(self.result), self.reason)
-    }
-}
-
-impl Sender {
-    pub(super) fn new(uid: u32, messages: u64) -> Self {
-        let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
-        Self { uid, name: user.map(|user| user.name), messages }
     }
 }
 

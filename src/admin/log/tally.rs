@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use memchr::memmem::Finder;
 use memchr::memrchr;
+use nix::unistd::{Uid, User};
 
 use super::summary::{Fatal, Group, Reason, Sender, Summary};
 use crate::admin::log_line::{self, Said, Stamp};
@@ -150,8 +151,11 @@ impl Tally {
         };
         let mut reasons: Vec<_> = self.examples.iter().map(reason).collect();
         reasons.sort_by_key(|reason| Reverse(reason.messages));
-        let mut users: Vec<_> =
-            self.users.iter().map(|(uid, messages)| Sender::new(*uid, *messages)).collect();
+        let user = |(&uid, &messages): (&u32, &u64)| {
+            let user = User::from_uid(Uid::from_raw(uid)).ok().flatten();
+            Sender { uid, name: user.map(|user| user.name), messages }
+        };
+        let mut users: Vec<_> = self.users.iter().map(user).collect();
         users.sort_by_key(|user| Reverse(user.messages));
         let failure = |(text, times): (&String, &u64)| Fatal { text: text.clone(), times: *times };
         Summary {
