@@ -251,19 +251,14 @@ fn dropped(postfix: &Postfix, configuration: &Configuration) -> Option<Finding> 
 
 fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     let origin = Domain::parse(view.value("myorigin")).ok()?;
-    let place = view.evidence("myorigin");
     let host = configuration.host.as_ref();
     let known = host.and_then(|host| host.completion.origin.as_ref());
     if origin.is_local() {
+        let meaning = "bare addresses (as from cron) get a name that is only valid on this host; no key can be published for it";
+        let remedy = "set origin in config.toml and myorigin in Postfix to a domain that is signed, or let the programs call sendmail with -f";
+        let evidence = view.meaning("myorigin", meaning);
         let is_lost = known.is_none_or(Domain::is_local);
-        return is_lost.then(|| {
-            Finding::new(
-                Warning,
-                "local_origin",
-                format!("{place}: bare addresses (as from cron) get a name that is only valid on this host; no key can be published for it"),
-                "set origin in config.toml and myorigin in Postfix to a domain that is signed, or let the programs call sendmail with -f",
-            )
-        });
+        return is_lost.then(|| Finding::new(Warning, "local_origin", evidence, remedy));
     }
     if known != Some(&origin) {
         let known = known.map_or("none", Domain::as_str);
@@ -271,8 +266,9 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
             Warning,
             "myorigin",
             format!(
-                "{place}, but `origin` in config.toml is {known}: bare addresses are not completed \
-                     as Postfix would"
+                "{}, but `origin` in config.toml is {known}: bare addresses are not completed \
+                     as Postfix would",
+                view.evidence("myorigin")
             ),
             format!("origin = \"{origin}\" in config.toml"),
         ));
@@ -282,14 +278,9 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     if domains.peek().is_none() || domains.any(|domain| origin.is_within(domain)) {
         return None;
     }
-    Some(Finding::new(
-        Info,
-        "myorigin",
-        format!(
-            "{place}: mail From bare addresses (as from cron) gets a domain without a domain file"
-        ),
-        format!("dkimctl add {origin}, or set myorigin to a domain that is signed"),
-    ))
+    let meaning = "mail From bare addresses (as from cron) gets a domain without a domain file";
+    let remedy = format!("dkimctl add {origin}, or set myorigin to a domain that is signed");
+    Some(Finding::new(Info, "myorigin", view.meaning("myorigin", meaning), remedy))
 }
 
 /// Checks how a domain without a dot is completed, as in root@localhost.
