@@ -261,7 +261,7 @@ impl Step<'_> {
             }
         }
         self.report.servers = self.look(old, None);
-        let record = self.record(old, REVOKED.to_owned());
+        let record = TxtRecord::of_key(&self.folder.domain, old, REVOKED.to_owned());
         if !all(&self.report.servers, &Has::Nothing) && self.change(Change::Remove, &record) {
             self.report.servers = self.await_all(old, None, &Has::Nothing);
         }
@@ -341,13 +341,10 @@ impl Step<'_> {
         sights
     }
 
-    fn record(&self, selector: &Selector, value: String) -> TxtRecord {
-        TxtRecord::of_key(&self.folder.domain, selector, value)
-    }
-
     /// Publishes the record of a key and waits for it, or reports that the administrator has to publish it.
     fn publish(&mut self, selector: &Selector) -> Result<(), Failure> {
-        let record = self.record(selector, self.folder.key(selector).to_publish()?);
+        let value = self.folder.key(selector).to_publish()?;
+        let record = TxtRecord::of_key(&self.folder.domain, selector, value);
         if self.change(Change::Set, &record) {
             let key = self.public_key(selector)?;
             self.report.servers = self.await_all(selector, Some(&key), &Has::Key);
