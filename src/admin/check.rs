@@ -7,8 +7,7 @@ use serde_json::json;
 
 use super::checks::configuration::Configuration;
 use super::checks::finding::numbered;
-use super::checks::obstacles;
-use super::checks::{install, keys};
+use super::checks::{install, keys, obstacles};
 use super::cli::{Args, DOMAIN, Opt};
 use super::output::{Failure, Text, Tone};
 use super::store::domains;

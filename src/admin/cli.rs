@@ -220,9 +220,8 @@ impl Args {
         } else if is_top || is_first && self.command.name() == "rotate" && word == "status" {
             let found = commands.iter().find(|command| word == command.name());
             let names = commands.iter().map(Subcommand::name).chain(["help"]);
-            let command =
-                found.ok_or_else(|| unknown("subcommand", &word.to_string_lossy(), names))?;
-            self.command = command;
+            let word = word.to_string_lossy();
+            self.command = found.ok_or_else(|| unknown("subcommand", &word, names))?;
         } else if self.operands.len() >= self.command.most_operands() {
             return Err(Failure::usage(format_args!("unexpected argument {word:?}")));
         } else {

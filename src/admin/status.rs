@@ -10,8 +10,7 @@ use serde::{Serialize, Serializer};
 
 use super::checks::configuration::Configuration;
 use super::checks::finding::{Finding, numbered};
-use super::checks::obstacles;
-use super::checks::{install, keys, log};
+use super::checks::{install, keys, log, obstacles};
 use super::cli::{Args, DOMAIN, Opt, SELECTOR_ONLY};
 use super::output::{Failure, Progress, Text, Tone, table};
 use super::parallel;

@@ -11,8 +11,7 @@ use crate::admin::output::Progress;
 use crate::admin::parallel;
 use crate::admin::store::domains::{self, DomainConfig};
 use crate::admin::store::{FileError, Readers};
-use crate::config::DEFAULT;
-use crate::config::{ConfigError, DomainFile, Host, Signing};
+use crate::config::{ConfigError, DEFAULT, DomainFile, Host, Signing};
 use crate::rights::{Rights, Rule};
 
 /// The content of the files that can be used.

@@ -228,15 +228,14 @@ fn sendmail_path(
     let found = fs::metadata(view.value("sendmail_path")).ok()?;
     let real = host.map_or(Path::new(USUAL[0]), |host| &host.sendmail);
     (is_same(&found, wrapper) && !has_override(path)).then(|| {
-        Finding::warning(
-            "sendmail_path",
-            format!(
-                "{} is {path}: postfix set-permissions, which updates run, clears its set-gid bit",
-                view.evidence("sendmail_path")
-            ),
-            format!("postconf -e sendmail_path={} (the real sendmail)", real.display()),
-        )
-        .fixed_by(Some(Fix::Postfix(format!("postconf -e sendmail_path={}", real.display()))))
+        let evidence = format!(
+            "{} is {path}: postfix set-permissions, which updates run, clears its set-gid bit",
+            view.evidence("sendmail_path")
+        );
+        let command = format!("postconf -e sendmail_path={}", real.display());
+        let remedy = format!("{command} (the real sendmail)");
+        let finding = Finding::warning("sendmail_path", evidence, remedy);
+        finding.fixed_by(Some(Fix::Postfix(command)))
     })
 }
 

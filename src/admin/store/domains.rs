@@ -9,8 +9,7 @@ use super::error::FileError;
 use crate::admin::input;
 use crate::admin::output::{Failure, Progress};
 use crate::admin::parallel;
-use crate::config::DEFAULT;
-use crate::config::{ConfigError, DomainFile, Host, Signing};
+use crate::config::{ConfigError, DEFAULT, DomainFile, Host, Signing};
 use crate::dkim::{Domain, Selector};
 
 /// A domain file.

@@ -7,8 +7,7 @@ use std::path::{Path, PathBuf};
 
 use getrandom::SysRng;
 
-use super::domains;
-use super::domains::DomainConfig;
+use super::domains::{self, DomainConfig};
 use super::error::FileError;
 use super::time::UtcTime;
 use super::waiting;
