@@ -13,7 +13,7 @@ use similar::get_close_matches;
 
 use super::checks::finding::{Finding, numbered};
 use super::input;
-use super::output::{Failure, Text, say, say_json};
+use super::output::{Failure, Text, printable_json, say};
 use super::store::keys::selector;
 use crate::dkim::{Domain, Selector};
 
@@ -348,7 +348,9 @@ impl Args {
             return Ok(ExitCode::SUCCESS);
         }
         let command = self.command.name();
-        say_json(&Envelope { version: VERSION, command, result, findings })
+        let envelope = Envelope { version: VERSION, command, result, findings };
+        let text = serde_json::to_string_pretty(&envelope).map_err(Failure::software)?;
+        say(format!("{}\n", printable_json(&text)))
     }
 }
 

@@ -15,8 +15,7 @@ use similar::{ChangeTag, TextDiff};
 
 use crate::dkim::{Domain, KeyError};
 use crate::report::plain;
-use text::printable_json;
-pub(super) use text::{Text, Tone};
+pub(super) use text::{Text, Tone, printable_json};
 
 /// Why a subcommand failed: an exit code of sysexits.h, and a message.
 #[derive(Debug)]
@@ -242,12 +241,6 @@ impl fmt::Display for Note {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
-}
-
-/// A value as JSON, for a script. Characters that a terminal does not show are escaped, which makes no difference to a script.
-pub(super) fn say_json(value: &(impl Serialize + ?Sized)) -> Result<ExitCode, Failure> {
-    let text = serde_json::to_string_pretty(value).map_err(Failure::software)?;
-    say(format!("{}\n", printable_json(&text)))
 }
 
 /// The progress of a long command: a line on stderr, if that is a screen, after the first second.

@@ -85,8 +85,8 @@ pub(super) fn printable(text: &str) -> String {
     shown
 }
 
-/// The same for JSON, whose strings already escape characters below U+0020.
-pub(super) fn printable_json(text: &str) -> String {
+/// The same for JSON, whose strings already escape characters below U+0020. The escapes make no difference to a script.
+pub(crate) fn printable_json(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for char in text.chars() {
         if printable(char.encode_utf8(&mut [0; 4])).starts_with(char) {
