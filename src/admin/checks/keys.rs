@@ -119,11 +119,9 @@ pub(crate) enum Proof {
 
 /// What is wrong with the permissions of a component of a key's path.
 pub(crate) fn wrong_rights(step: &Step) -> Option<Finding> {
-    let wanted = step.wanted()?;
-    let evidence = format!("{}; expected {wanted}", step.shown());
-    let finding = Finding::error("key_rights", evidence, step.remedy()).about(&step.path.display());
+    let finding = Finding::error("key_rights", step.fault()?, step.remedy());
     let fix = step.is_owned.then(|| Fix::Rights(step.path.clone(), Readers::Group));
-    Some(finding.fixed_by(fix))
+    Some(finding.about(&step.path.display()).fixed_by(fix))
 }
 
 /// Checks a key that a domain file names.

@@ -20,20 +20,15 @@ const HEAD: &str = "\
 /// The keys that do not sign, by their domain files.
 pub(crate) type Gone = BTreeMap<PathBuf, BTreeSet<Selector>>;
 
-/// The path of the file for a domain file, in the same folder.
-fn path(file: &Path) -> PathBuf {
-    file.with_extension(GONE)
-}
-
 /// The selectors whose keys do not sign mail by a domain file.
 pub(crate) fn read(file: &Path) -> BTreeSet<Selector> {
-    let text = input::text(&path(file), input::CONFIGURATION).unwrap_or_default();
+    let text = input::text(&file.with_extension(GONE), input::CONFIGURATION).unwrap_or_default();
     gone_selectors(&text).into_iter().collect()
 }
 
 /// Stores the selectors whose keys must not sign mail by a domain file.
 fn write(store: &Store, file: &Path, selectors: &BTreeSet<Selector>) -> Result<(), Failure> {
-    let path = path(file);
+    let path = file.with_extension(GONE);
     if selectors.is_empty() {
         return store.remove(&path);
     }

@@ -112,10 +112,10 @@ impl Step {
         format!("{mode:04o} {} {}", owners(owner, group), self.path.display())
     }
 
-    /// The expected permissions, if they differ.
-    pub(crate) fn wanted(&self) -> Option<String> {
+    /// Its permissions and the expected ones, if they differ.
+    pub(crate) fn fault(&self) -> Option<String> {
         let (what, mode) = self.expected;
-        self.wrong.map(|_| format!("{what}, {mode:04o} root:{GROUP}"))
+        self.wrong.map(|_| format!("{}; expected {what}, {mode:04o} root:{GROUP}", self.shown()))
     }
 
     /// The commands that fix the permissions.

@@ -2,7 +2,7 @@
 //! `testkey` writes it again.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::folder::Readers;
 use super::time::UtcTime;
@@ -23,16 +23,15 @@ pub(crate) struct Sight {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Seen(BTreeMap<String, Sight>);
 
+/// The file, in the configuration directory.
+const FILE: &str = "keys/seen";
+
 const HEAD: &str = "# When DNS last had the record of each key, and whether it had the record at the last lookup.\n";
 
 impl Seen {
-    fn path(etc: &Path) -> PathBuf {
-        etc.join("keys/seen")
-    }
-
     /// Reads the file. Empty if it does not exist or cannot be read.
     pub(crate) fn read(etc: &Path) -> Self {
-        Self::parse(&input::text(&Self::path(etc), input::FOREIGN).unwrap_or_default())
+        Self::parse(&input::text(&etc.join(FILE), input::FOREIGN).unwrap_or_default())
     }
 
     fn parse(text: &str) -> Self {
@@ -80,7 +79,7 @@ impl Seen {
             let known = all.0.entry(name).or_default();
             *known = Sight { last: sight.last.or(known.last), ..sight };
         }
-        store.replace(&Self::path(etc), &all.text(), Readers::Group)
+        store.replace(&etc.join(FILE), &all.text(), Readers::Group)
     }
 }
 
