@@ -226,11 +226,10 @@ fn version(view: &View<'_>) -> Option<Finding> {
 }
 
 fn header_from_format(view: &View<'_>) -> Option<Finding> {
-    let format = view.get("header_from_format").filter(|format| *format != "standard")?;
-    let evidence = format!(
-        "main.cf: header_from_format = {format}: a From field that the wrapper adds has the standard format"
-    );
-    Some(Finding::new(Info, "header_from_format", evidence, "none required"))
+    let name = "header_from_format";
+    let is_other = view.get(name).is_some_and(|format| format != "standard");
+    let meaning = "a From field that the wrapper adds has the standard format";
+    is_other.then(|| Finding::new(Info, name, view.meaning(name, meaning), "none required"))
 }
 
 /// Reports fields that are signed but dropped by Postfix.
@@ -294,11 +293,10 @@ fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding>
     // It is the default at level 0 and before Postfix 3.0.
     let is_old = view.get("compatibility_level").is_some_and(|level| level.starts_with('0'));
     let name = if is_old { "compatibility_level" } else { "append_dot_mydomain" };
-    let say = |domain: Option<&str>| domain.unwrap_or("none").to_owned();
     let meaning = format!(
         "Postfix appends {} to a domain without a dot, the wrapper {}",
-        say(wanted),
-        say(known)
+        wanted.unwrap_or("none"),
+        known.unwrap_or("none")
     );
     let remedy = match wanted {
         Some(domain) => format!("append_dot_domain = \"{domain}\" in config.toml"),
