@@ -170,13 +170,10 @@ impl Clients {
 
 /// The table of clients that authenticated.
 pub(super) fn logins() -> String {
-    table(
-        "regexp_table(5): every client that authenticated.",
-        [("/./".to_owned(), true)].into_iter(),
-    )
+    table("regexp_table(5): every client that authenticated.", [("/./".to_owned(), true)])
 }
 
-fn table(what: &str, rows: impl Iterator<Item = (String, bool)>) -> String {
+fn table(what: &str, rows: impl IntoIterator<Item = (String, bool)>) -> String {
     let mut text = format!(
         "# Clients whose mail by SMTP goes to sendmail.dkim, see docs/smtp.md. {what}\n\
          # Written by dkimctl if there is no such file; add hosts that submit their own mail, not hosts that forward mail.\n"

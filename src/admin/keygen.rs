@@ -115,11 +115,11 @@ impl Wanted {
             let public = key.map_err(|error| error.at(&files.private))?.public();
             self.write(etc, &files, &file, None)?;
             let record = Record::new(public).with_terms(files.terms());
-            return Ok(self.made(files, record));
+            return Ok(Made { wanted: self, files, record, published: None });
         }
         let key = self.generate()?;
         self.write(etc, &files, &file, Some(&key))?;
-        Ok(self.made(files, key.record))
+        Ok(Made { wanted: self, files, record: key.record, published: None })
     }
 
     fn generate(&self) -> Result<NewKey, Failure> {
@@ -166,11 +166,7 @@ impl Wanted {
         let public = files.public().map_err(|error| error.at(&files.private))?;
         let record = Record::new(public).with_terms(files.terms());
         self.waits = true;
-        Ok(self.made(files, record))
-    }
-
-    fn made(self, files: KeyFiles, record: Record) -> Made {
-        Made { wanted: self, files, record, published: None }
+        Ok(Made { wanted: self, files, record, published: None })
     }
 
     fn write(

@@ -23,13 +23,6 @@ impl Entry<'_> {
     }
 }
 
-impl Said<'_> {
-    /// Whether a message was signed.
-    pub(crate) fn is_signed(&self) -> bool {
-        matches!(self, Said::Message(entry) if entry.result == "signed")
-    }
-}
-
 /// What the wrapper wrote.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Said<'a> {

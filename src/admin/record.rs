@@ -132,8 +132,12 @@ fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
 fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
     let mut by_name: BTreeMap<(String, String), (TxtRecord, &OsStr)> = BTreeMap::new();
     for (file, text) in texts {
-        let found = serde_json::from_slice(text).map_err(|error| foreign(file, &error));
-        let Printed { result } = found?;
+        let Printed { result } = serde_json::from_slice(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            Failure::data(format_args!(
+                "{file:?}: line {line}, column {column}: not what `dkimctl record --json` prints"
+            ))
+        })?;
         for record in result.records {
             usable(&record).map_err(|what| Failure::data(format_args!("{file:?}: {what}")))?;
             let key = (record.domain.clone(), record.name.clone());
@@ -151,14 +155,6 @@ fn merge(texts: &[(&OsStr, Vec<u8>)]) -> Result<Vec<TxtRecord>, Failure> {
         }
     }
     Ok(by_name.into_values().map(|(record, _)| record).collect())
-}
-
-/// The error for a text that `--json` did not print.
-fn foreign(file: &OsStr, error: &serde_json::Error) -> Failure {
-    let (line, column) = (error.line(), error.column());
-    Failure::data(format_args!(
-        "{file:?}: line {line}, column {column}: not what `dkimctl record --json` prints"
-    ))
 }
 
 /// What is written of the records in texts, in a format, or as JSON where that is `None`; for the fuzz targets.

@@ -77,7 +77,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let sendmail = args.path("--sendmail");
     let host = match (sendmail, args.has("--directories")) {
         (None, false) => Host::ask(),
-        (Some(path), false) if host::is_real(path) => Host::of(path),
+        (Some(path), false) if host::is_real(path) => {
+            Host { sendmail: Some(path.to_owned()), ..Host::default() }
+        }
         (Some(path), false) => {
             let what = format_args!("{path:?} is not a sendmail program other than the wrapper");
             return Err(Failure::missing(what));

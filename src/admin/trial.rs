@@ -69,9 +69,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let stage = Stage::new()?;
     let record = stage.set_up(&author, &selector)?;
     stage.submit(&wrapper, &author, &message)?;
-    let captured = stage.0.join("captured");
-    let captured = input::read(&captured, input::MESSAGE)
-        .map_err(|error| Failure::reading(&captured, &error))?;
+    let captured = input::message(Some(&stage.0.join("captured")))?;
     let verdicts =
         Source::Keys(stage.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
 

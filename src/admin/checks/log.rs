@@ -45,8 +45,11 @@ pub(crate) fn last_signed() -> Result<String, String> {
     for file in FILES {
         let Ok(text) = tail(Path::new(file)) else { continue };
         is_read = true;
-        let is_one = |line: &&str| log_line::parse(line).is_some_and(|(_, said)| said.is_signed());
-        if let Some(line) = text.lines().rev().find(is_one) {
+        let is_signed = |line: &&str| {
+            let said = log_line::parse(line);
+            matches!(said, Some((_, Said::Message(entry))) if entry.result == "signed")
+        };
+        if let Some(line) = text.lines().rev().find(is_signed) {
             return Ok(line.trim().to_owned());
         }
     }

@@ -58,11 +58,6 @@ impl Host {
         host
     }
 
-    /// With a real sendmail that is known, and nothing else.
-    pub(super) fn of(sendmail: &Path) -> Self {
-        Self { sendmail: Some(sendmail.to_owned()), ..Self::default() }
-    }
-
     fn note(&mut self, text: impl Into<String>) {
         self.notes.push(text.into());
     }

@@ -30,7 +30,8 @@ pub(crate) fn read(file: &Path) -> BTreeSet<Selector> {
 fn write(store: &Store, file: &Path, selectors: &BTreeSet<Selector>) -> Result<(), Failure> {
     let path = file.with_extension(GONE);
     if selectors.is_empty() {
-        return store.remove(&path);
+        let is_there = path.symlink_metadata().is_ok();
+        return if is_there { store.remove(&path) } else { Ok(()) };
     }
     if read(file) == *selectors {
         return Ok(());
