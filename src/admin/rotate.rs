@@ -139,14 +139,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
 impl Run {
     fn new(args: &Args) -> Result<Self, Failure> {
+        let store = Store::open(&args.etc)?;
+        let dns = Dns::asked_for(args.text("--server")?)?;
         Ok(Self {
             etc: args.etc.clone(),
-            store: Store::open(&args.etc)?,
-            publishing: Publishing::of(
-                args,
-                Dns::asked_for(args.text("--server")?)?,
-                WAITED_BY_ROTATE,
-            )?,
+            store,
+            publishing: Publishing::of(args, dns, WAITED_BY_ROTATE)?,
             index: Index::read(&args.etc)?,
             seen: Mutex::default(),
             now: UtcTime::now(),

@@ -54,9 +54,8 @@ impl Count {
 
     pub(super) fn text(&self) -> String {
         let Self { all, idle, failed, unanswered, waiting, .. } = self;
-        let rest = all
-            .saturating_sub(idle.saturating_add(*failed))
-            .saturating_sub(unanswered.saturating_add(*waiting));
+        let others: usize = [idle, failed, unanswered, waiting].into_iter().sum();
+        let rest = all.saturating_sub(others);
         format!(
             "{all} domains: {rest} went on, {idle} had nothing to do, {waiting} wait for a record, \
              {unanswered} with an error of DNS or of publishing, {failed} failed\n"
