@@ -142,11 +142,12 @@ impl Explanation {
         let plan = explained.plan.as_ref();
         let selectors = plan.into_iter().flat_map(|plan| &plan.selectors);
         let also = plan.into_iter().flat_map(|plan| &plan.also_sign_as);
-        let tree = args.etc.join("keys");
+        let keys = args.etc.join("keys");
+        let tree = Tree::new(&keys);
         let key = |key: &dry_run::Key| {
-            let folder = tree.join(&key.folder);
+            let folder = keys.join(&key.folder);
             let path = KeyFiles::within(&folder, &key.selector).private;
-            Key::of(path, &Tree::new(&tree).path(&folder, &key.selector))
+            Key::of(path, &tree.path(&folder, &key.selector))
         };
         let mut this = Self {
             from: explained.from,
