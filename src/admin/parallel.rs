@@ -42,13 +42,12 @@ pub(super) fn in_order<T: Sync, R: Send, E>(
         // Dropped at the end of this scope, so that no thread starts new work.
         let (results, arriving) = channel();
         let run = &run;
-        let mut started = 0..items.len().min(threads);
         let start = |_: &usize| {
             let results = results.clone();
             thread::Builder::new().spawn_scoped(scope, move || run(results)).is_ok()
         };
         // If the system allows fewer threads, the work takes longer.
-        if started.by_ref().take_while(start).count() == 0 {
+        if (0..items.len().min(threads)).take_while(start).count() == 0 {
             return items.iter().map(&work).try_for_each(each);
         }
         drop(results);

@@ -122,10 +122,8 @@ impl Status {
         }
 
         let is_installed = obstacles::is_installed(etc);
-        let mut of_host: Vec<Finding> = Vec::new();
-        if is_installed {
-            of_host.extend(install::obstacles(configuration.host.as_ref()));
-        }
+        let of_host = is_installed.then(|| install::obstacles(configuration.host.as_ref()));
+        let mut of_host = of_host.unwrap_or_default();
         of_host.extend(keys::all(&tree));
         let is_stopped = configuration.is_stopped || of_host.iter().any(Finding::is_error);
         findings.extend(of_host);

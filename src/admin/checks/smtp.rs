@@ -55,7 +55,7 @@ pub(crate) fn findings(
     let smtpds = postfix.services.iter().filter(|service| service.command == "smtpd");
     findings.extend(smtpds.flat_map(|service| of_smtpd(postfix, service, etc)));
     findings.extend(table(&etc.join(ADDRESSES)));
-    findings.extend(units::findings_of("postfix"));
+    findings.extend(units::of_postfix());
     findings
 }
 

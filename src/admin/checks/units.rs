@@ -33,10 +33,9 @@ pub(crate) fn findings() -> Vec<Finding> {
     units.iter().flat_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
 }
 
-/// Checks a service and its instances.
-pub(crate) fn findings_of(name: &str) -> Vec<Finding> {
-    let units =
-        [format!("{name}.service"), format!("{name}@.service"), format!("{name}@-.service")];
+/// Checks the service of Postfix and its instances.
+pub(crate) fn of_postfix() -> Vec<Finding> {
+    let units = ["postfix.service", "postfix@.service", "postfix@-.service"];
     units.iter().filter_map(|unit| judge(unit, &settings(&files_of(unit)))).collect()
 }
 

@@ -170,10 +170,9 @@ pub(crate) fn selector(text: &str) -> Result<Selector, String> {
 /// # Errors
 /// Why it may not be published.
 pub(crate) fn printable(text: Vec<u8>) -> Result<String, String> {
-    let Ok(text) = String::from_utf8(text) else { return Err("not printable text".to_owned()) };
-    if !text.bytes().all(|byte| matches!(byte, b' '..=b'~')) {
-        return Err("not printable text".to_owned());
-    }
+    let is_printable = |text: &String| text.bytes().all(|byte| matches!(byte, b' '..=b'~'));
+    let text = String::from_utf8(text).ok().filter(is_printable);
+    let text = text.ok_or("not printable text")?;
     match Record::parse(text.as_bytes()) {
         Ok(_) | Err(RecordError::Revoked) => Ok(text),
         Err(error) => Err(report::chain(&error)),
