@@ -601,6 +601,32 @@ fn import_exits_with_65_where_something_is_lost() {
 }
 
 #[test]
+fn no_domain_file_names_a_key_that_cannot_be_used() {
+    let stage = stage("");
+    stage.write("junk", "no key\n");
+    let of = |name: &str| stage.path(name).display().to_string();
+    let keys = format!(
+        "one sample.com:s1:/missing\ntwo sample.com:s1:{}\nthree sample.com:s2:{}\n",
+        of("junk"),
+        of("old.private")
+    );
+    stage.write("keys", &keys);
+    stage.write("signing", "news@sample.com one\nx@sample.com two\n*@sample.com three\n");
+    stage.write(
+        "conf",
+        &format!("KeyTable {}\nSigningTable refile:{}\n", of("keys"), of("signing")),
+    );
+    let said = import(&stage, &[]);
+    assert_eq!(said.status.code(), Some(65), "{said:?}");
+    let shown = String::from_utf8_lossy(&said.stdout).into_owned();
+    for key in ["\"/missing\":".to_owned(), format!("in {}:", of("junk"))] {
+        assert!(shown.contains(&format!("d=sample.com s=s1: key {key}")), "{shown}");
+    }
+    let file = fs::read_to_string(stage.path("new/domains/sample.com.toml")).unwrap();
+    assert_eq!(file, "# Written by dkimctl import.\nselectors = [\"s2\"]\n");
+}
+
+#[test]
 fn import_says_what_it_can_not_read() {
     let stage = Stage::new();
     assert_eq!(import(&stage, &[]).status.code(), Some(66));

@@ -365,7 +365,7 @@ mod tests {
     use crate::config::DomainFile;
 
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
-        any %:s3:/k/%.key\nfixed %:s4:/k/s4\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
+        any %:s3:/k/%.key:rsa-sha256\nfixed %:s4:/k/s4\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
 
     fn imported(conf: &str, signing: &str) -> Imported {
         let conf = format!("KeyTable /keys\nSigningTable {conf}\n");

@@ -82,11 +82,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let of_program = if args.has("--rspamd") { Peer::of_rspamd } else { Peer::of_opendkim };
     let peer = of_program(args, &signing)?;
     let base = peer.base.as_deref();
-    let source = peer.source(&signing, &[]);
-    let (broken, errors) = broken_keys(&source.import(&peer.mapping.lines), base);
-    let source = peer.source(&signing, &broken);
-    let mut imported = source.import(&peer.mapping.lines);
+    let (mut broken, mut errors) = (Vec::new(), Vec::new());
+    // The key that takes the place of an unusable one may be unusable, too.
+    let mut imported = loop {
+        let imported = peer.source(&signing, &broken).import(&peer.mapping.lines);
+        let (more, why) = broken_keys(&imported, base);
+        if more.is_empty() {
+            break imported;
+        }
+        broken.extend(more);
+        errors.extend(why);
+    };
     imported.differences.splice(0..0, errors);
+    let source = peer.source(&signing, &broken);
     imported.compare_existing(source, &existing_files(&imported, &args.etc));
 
     let mut report = Report::new(peer.name, peer.mapping, host.as_ref(), &args.etc)?;

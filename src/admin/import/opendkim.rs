@@ -157,9 +157,6 @@ fn sign(keys: &Table, row: &Row, sender: &str) -> Result<Signature, String> {
     })?;
     let (domain, selector, key) = key_columns(entry)
         .ok_or_else(|| format!("{}: {}: expected domain:selector:key", entry.place, entry.key))?;
-    // Since 2026 a row may end with the algorithm, which is known from the key.
-    let algorithm = |text: &str| text.starts_with("rsa-") || text.starts_with("ed25519");
-    let key = key.rsplit_once(':').filter(|(_, last)| algorithm(last)).map_or(key, |(key, _)| key);
     let follows_sender = domain == "%";
     let domain = if follows_sender { sender } else { domain };
     // Only in a path, and replaced by the sender's domain only if d= is, too.
@@ -181,6 +178,9 @@ fn sign(keys: &Table, row: &Row, sender: &str) -> Result<Signature, String> {
 pub(super) fn key_columns(row: &Row) -> Option<(&str, &str, &str)> {
     let (domain, rest) = row.value.split_once(':')?;
     let (selector, key) = rest.split_once(':')?;
+    // Since 2026 a row may end with the algorithm, which is known from the key.
+    let algorithm = |text: &str| text.starts_with("rsa-") || text.starts_with("ed25519");
+    let key = key.rsplit_once(':').filter(|(_, last)| algorithm(last)).map_or(key, |(key, _)| key);
     Some((domain, selector, key))
 }
 
