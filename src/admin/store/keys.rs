@@ -19,6 +19,7 @@ use crate::dkim::{
     Algorithm, Domain, KeyError, PublicKey, Record, RecordError, Selector, SigningKey, Terms,
 };
 use crate::report;
+use crate::submission::configuration::is_absent;
 
 /// The default size of an RSA key: every receiver accepts it, and no attacker can factor it soon.
 pub(crate) const RSA_BITS: u32 = 2048;
@@ -292,7 +293,7 @@ impl KeyFolder {
     /// The directory of the domain that signs mail From `domain`.
     pub(crate) fn of(etc: &Path, domain: &Domain) -> Result<Self, Failure> {
         let path = domains::file(etc, domain);
-        let has_file = !matches!(path.try_exists(), Ok(false));
+        let has_file = path.try_exists().unwrap_or_else(|error| !is_absent(&error));
         let config = if has_file {
             let read = DomainConfig::read(&path, &domains::inherited(etc)?);
             Some(read.map_err(|error| error.at(&path))?)
