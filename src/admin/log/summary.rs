@@ -66,8 +66,8 @@ pub(super) struct Fatal {
 
 impl Group {
     /// The results of a domain are unsigned, signed, refused.
-    pub(super) fn sort_key(&self) -> (&str, Reverse<&str>, &str) {
-        (&self.domain, Reverse(self.result), self.reason)
+    pub(super) fn sort_key(&self) -> (&str, Reverse<&str>, &str, bool) {
+        (&self.domain, Reverse(self.result), self.reason, self.configured)
     }
 }
 
