@@ -53,10 +53,14 @@ build() {
     # Packages are looked at here with all that is in them; the group is theirs to make.
     echo force-unsafe-io >"$ROOT/etc/dpkg/dpkg.cfg.d/sandbox"
     case $TOOLS in *:arm64*) own="dpkg --add-architecture arm64" ;; esac
-    # base.sh has raised it for programs that are built on this host.
-    [ "$NAME" != bullseye ] || own='apt-get -q update
-        apt-get -qy --allow-downgrades install libc6/bullseye libc-bin/bullseye
-        rm -f /etc/apt/sources.list.d/libc.list'
+    # base.sh may have raised it for programs that are built on this host.
+    case $NAME in
+    bullseye | bookworm | vm-bookworm)
+        [ ! -e "$ROOT/etc/apt/preferences.d/libc" ] || own="rm /etc/apt/preferences.d/libc /etc/apt/sources.list.d/libc.list
+        apt-get -q update
+        apt-get -qy --allow-downgrades install libc6/$SUITE libc-bin/$SUITE base-files/$SUITE"
+        ;;
+    esac
     # Not by take_network_back: the lists stay, for what a test installs from apt's cache. Postfix once more, with its manual
     # pages.
     inside "

@@ -48,7 +48,8 @@ unpack_debian() {
         --keyring=/usr/share/keyrings/debian-archive-keyring.gpg "$SUITE" "$ROOT" "$MIRROR"
 }
 
-# The programs under test are built on this host: a release before its own gets its C library.
+# The programs under test are built on this host: a release before its own gets its C library. What is installed later and needs
+# the same version of it, such as its headers, comes from there, too.
 raise_libc() {
     local host
     host=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
@@ -57,7 +58,9 @@ raise_libc() {
         echo 'deb $MIRROR $host main' >/etc/apt/sources.list.d/libc.list
         apt-get -q update
         apt-get -qy --no-install-recommends install libc6/$host libc-bin/$host
-        rm /etc/apt/sources.list.d/libc.list"
+        printf '%s\n' 'Package: *' 'Pin: release n=$host' 'Pin-Priority: 1' '' \
+            'Package: libc6 libc6-dev libc6-dbg libc-bin libc-dev-bin' 'Pin: release n=$host' 'Pin-Priority: 990' \
+            >/etc/apt/preferences.d/libc"
 }
 
 install_packages() {

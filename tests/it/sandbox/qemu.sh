@@ -11,9 +11,14 @@ HERE=$(dirname "$(realpath "$0")")
 BUILT=$CACHE/qemu-$(sha256sum <"$0" | cut -c1-12)
 LOG=$BUILT.log
 
+# Since Debian 13 the static programs are in qemu-user, and the other package has links to them.
 download() {
-    apt-get download -o APT::Sandbox::User=root qemu-user-static && dpkg -x qemu-user-static_*.deb unpacked &&
-        [ -x unpacked/usr/bin/qemu-x86_64-static ]
+    local package
+    for package in qemu-user-static qemu-user; do
+        apt-get download -o APT::Sandbox::User=root $package && dpkg -x ${package}_*.deb unpacked || return 1
+        [ ! -x unpacked/usr/bin/qemu-x86_64-static ] || return 0
+    done
+    return 1
 }
 
 fetch() {
