@@ -127,7 +127,7 @@ mutants: ## LONG. Change the pure modules in MUTANTS=300 places, one by one, and
 platforms: ## LONG. As root: test the packages of a release on Debian 11, 12 and 13 with each mail agent. CELLS="bullseye-dma": only some of them.
 	tests/packaging/platforms $(CELLS)
 
-rebuild: ## LONG. As root: build the source packages as distributions do, without network.
+rebuild: all ## LONG. As root: build the source packages as distributions do, without network.
 	tests/packaging/rebuild
 
 vm: ## LONG. As root: boot machines under QEMU with AppArmor or SELinux, and let their programs send mail. MACHINES="trixie-selinux" for some.
