@@ -1,8 +1,8 @@
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::process::Command;
 
-use crate::support::project;
+use crate::support::{Stage, project};
 
 fn text(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -123,4 +123,43 @@ fn presets_only_enable_services_of_this_project() {
     let enabled: Vec<&str> =
         preset.lines().filter_map(|line| line.strip_prefix("enable ")).collect();
     assert_eq!(enabled, ["sendmail.dkim.service"]);
+}
+
+/// What a command prints.
+fn printed(program: &str, args: &[&str]) -> String {
+    let output = Command::new(program).args(args).current_dir(project("")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+#[test]
+fn the_spec_names_each_crate_that_is_linked_in_and_its_license() {
+    let stage = Stage::new();
+    stage.write("bill", &printed("packaging/sbom.py", &[]));
+    let bill = stage.path("bill").display().to_string();
+    let spec = printed("packaging/rpm/crates.py", &[&bill, "packaging/rpm/sendmail-dkim.spec.in"]);
+    let license = spec.lines().find_map(|line| line.strip_prefix("License:")).unwrap();
+    let args =
+        "tree --locked --offline --edges normal,no-proc-macro --prefix none --no-dedupe --format";
+    let args: Vec<&str> = args.split(' ').chain(["{p}|{l}"]).collect();
+    let tree = printed(env!("CARGO"), &args);
+    // The first line is this package.
+    let crates: BTreeSet<&str> = tree.lines().skip(1).collect();
+    assert!(crates.len() > 50, "{crates:?}");
+    for one in crates {
+        let (package, terms) = one.split_once('|').unwrap();
+        let (name, version) = package.split_once(" v").unwrap();
+        let version = version.replace(['+', '-'], "~");
+        let line = format!("Provides:       bundled(crate({name})) = {version}\n");
+        assert!(spec.contains(&line), "{one}");
+        let names = |text: &str| -> Vec<String> {
+            let words = text.split([' ', '/', '(', ')']);
+            words
+                .filter(|word| !["", "OR", "AND", "WITH"].contains(word))
+                .map(str::to_owned)
+                .collect()
+        };
+        let known = names(license);
+        assert!(names(terms).iter().all(|term| known.contains(term)), "{one}: {license}");
+    }
 }
