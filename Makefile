@@ -61,6 +61,8 @@ unit: ## Run the unit tests, as distribution packages do during their build.
 
 # The root file systems of the sandbox are built first; the fuzz targets run a fixed number of times at the end.
 test: ## Run all tests; as a user other than root, those that do not require root. ARGS: arguments for the test program.
+	@[ "$$(id -u)" != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$(CURDIR)" || { echo "make test: some tests run programs as other \
+users, who cannot reach $(CURDIR); move the clone, for example to /srv" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "make test: cc, a C compiler, is missing" >&2; exit 1; }
 	@rm -f target/tmp/attacks.tsv
 	@! tests/may-make-namespaces || tests/it/sandbox/all.sh

