@@ -217,9 +217,11 @@ pub(super) fn misread(body: &[u8], is_single: bool) -> Result<Option<Misread>, U
 /// The tokens, and the phrases to rewrite.
 pub(super) type Misread = (Vec<Token>, Vec<(usize, usize)>);
 
-/// Whether an encoded-word could hold an address.
+/// Whether an encoded-word could hold an address: an `@` inside a word or after `<`.
 fn has_address(text: &[u8]) -> bool {
-    text.windows(3).any(|around| matches!(around, [a, b'@', b] if !is_fws(*a) && !is_fws(*b)))
+    let mut bracketed = text.iter().skip_while(|byte| **byte != b'<');
+    let is_inside = |around: &[u8]| matches!(around, [a, b'@', b] if !is_fws(*a) && !is_fws(*b));
+    bracketed.any(|byte| *byte == b'@') || text.windows(3).any(is_inside)
 }
 
 /// The place of a name in the tokens.
@@ -450,6 +452,7 @@ mod tests {
         for body in [
             "=?utf-8?Q?Caf=C3=A9, b@y.test?= <a@x.test>",
             "=?utf-8?Q?Caf=C3=A9 <b@y.test>?= <a@x.test>",
+            "=?utf-8?Q?Caf=C3=A9 <b: @y.test>?= <a@x.test>",
             "=?utf-8?Q?Caf=C3=A9, Inc?=",
             "b@y.test =?utf-8?Q?Caf=C3=A9, Inc?= <a@x.test>",
             "b@y.test CORP\\jdoe <a@x.test>",
