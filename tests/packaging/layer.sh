@@ -27,7 +27,7 @@ packaging)
     ;;
 build)
     SUITE=trixie FETCHED=
-    TOOLS="cargo-web rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64 gcc libc6-dev make python3 python3-pip git
+    TOOLS="cargo-web rustc-web libstd-rust-web-dev libstd-rust-web-dev:arm64 build-essential python3 python3-pip git
         binutils-aarch64-linux-gnu qemu-user-static debhelper dpkg-dev lintian rpm rpmlint systemd systemd-dev"
     ;;
 vm-bookworm | vm-trixie)
