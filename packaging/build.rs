@@ -11,7 +11,8 @@ fn main() {
     let is_static = features.split(',').any(|feature| feature == "crt-static");
     if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && !is_static {
         // Link GCC's unwinder statically: one shared library fewer to load.
-        for argument in ["-Wl,--whole-archive", "-lgcc_eh", "-Wl,--no-whole-archive"] {
+        // Since GCC 14 it needs the dynamic loader's `__tls_get_addr`, which the C library brings.
+        for argument in ["-Wl,--whole-archive", "-lgcc_eh", "-Wl,--no-whole-archive", "-lc"] {
             println!("cargo::rustc-link-arg-bin=sendmail-dkim={argument}");
         }
     }
