@@ -11,7 +11,7 @@ fn main() {
     let is_static = features.split(',').any(|feature| feature == "crt-static");
     if is("CARGO_CFG_TARGET_OS", "linux") && is("CARGO_CFG_TARGET_ENV", "gnu") && !is_static {
         // Link GCC's unwinder statically: one shared library fewer to load.
-        // Since GCC 14 it needs the dynamic loader's `__tls_get_addr`, which the C library brings.
+        // Since GCC 14 the unwinder needs `__tls_get_addr` of the dynamic loader, which `-lc` adds.
         for argument in ["-Wl,--whole-archive", "-lgcc_eh", "-Wl,--no-whole-archive", "-lc"] {
             println!("cargo::rustc-link-arg-bin=sendmail-dkim={argument}");
         }

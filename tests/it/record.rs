@@ -44,12 +44,13 @@ fn plain_is_a_line_for_each_key() {
 #[test]
 fn a_domain_whose_file_would_have_too_long_a_name_has_none() {
     let stage = stage();
-    let domain = format!("{}.{}", ["x".repeat(62).as_str(); 3].join("."), "y".repeat(64 - 1));
-    for domain in [domain.clone(), domain.get(2..).unwrap().to_owned()] {
-        fs::rename(stage.path("new/keys/a.test"), stage.path("new/keys").join(&domain)).unwrap();
-        let text = record(&stage, &[&domain, "--format", "plain"]);
+    // 253 and 251 bytes: with `.toml`, more than the 255 of a file name.
+    let domain = format!("{}.{}", ["x".repeat(63).as_str(); 3].join("."), "y".repeat(61));
+    for domain in [domain.as_str(), domain.get(2..).unwrap()] {
+        fs::rename(stage.path("new/keys/a.test"), stage.path("new/keys").join(domain)).unwrap();
+        let text = record(&stage, &[domain, "--format", "plain"]);
         assert!(text.starts_with(&format!("old._domainkey.{domain}\t")), "{text}");
-        fs::rename(stage.path("new/keys").join(&domain), stage.path("new/keys/a.test")).unwrap();
+        fs::rename(stage.path("new/keys").join(domain), stage.path("new/keys/a.test")).unwrap();
     }
 }
 

@@ -2,7 +2,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::process::Command;
 
-use crate::support::{Stage, project};
+use crate::support::{Stage, project, stdout};
 
 fn text(path: &str) -> String {
     fs::read_to_string(project(path)).unwrap_or_else(|error| panic!("{path}: {error}"))
@@ -26,14 +26,10 @@ const OWN: u32 = 88;
 
 #[test]
 fn rust_version_is_what_the_neediest_crate_and_the_code_itself_need() {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--locked", "--offline", "--format-version", "1"])
-        .args(["--filter-platform", "x86_64-unknown-linux-gnu"])
-        .current_dir(project(""))
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    let metadata: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let args =
+        "metadata --locked --offline --format-version 1 --filter-platform x86_64-unknown-linux-gnu";
+    let args: Vec<&str> = args.split(' ').collect();
+    let metadata: serde_json::Value = serde_json::from_str(&printed(env!("CARGO"), &args)).unwrap();
     let packages = metadata["packages"].as_array().unwrap().iter();
     let floors: HashMap<&str, &str> = packages
         .map(|one| (one["id"].as_str().unwrap(), one["rust_version"].as_str().unwrap_or("1")))
@@ -127,9 +123,7 @@ fn presets_only_enable_services_of_this_project() {
 
 /// What a command prints.
 fn printed(program: &str, args: &[&str]) -> String {
-    let output = Command::new(program).args(args).current_dir(project("")).output().unwrap();
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    String::from_utf8(output.stdout).unwrap()
+    stdout(&Command::new(program).args(args).current_dir(project("")).output().unwrap())
 }
 
 #[test]

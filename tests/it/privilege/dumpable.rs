@@ -168,7 +168,7 @@ fn at_no_stage_and_under_no_setting_a_process_is_looked_into_or_dumped() {
     let look = fs::read_to_string(project("tests/it/privilege/look.py")).unwrap();
     sandbox.write("/opt/look.py", &look);
     sandbox.root(&format!("dkimctl genkey -d {SMALL} -s s1 -b 1024 2>&1"));
-    // Since then the library draws random bytes without a system call, so that strace(1) cannot hold the operation.
+    // Since glibc 2.41 random bytes are drawn without a system call, so strace(1) cannot stop a process in the operation.
     let is_held = |stage: &&Stage| stage.wait != SIGNING || sandbox.glibc() < 41;
     let stages: Vec<&Stage> = STAGES.iter().filter(is_held).collect();
     // In the working directory, by a path that fs.suid_dumpable = 2 asks for, too.
