@@ -224,11 +224,22 @@ fn boundary(value: &[u8]) -> Option<Vec<u8>> {
     }
     let rest = value.get(start..)?.trim_start_matches(is_space);
     let text = match rest.strip_prefix('"') {
-        Some(quoted) => quoted.split('"').next()?,
+        Some(quoted) => unquoted(quoted),
         // A special ends what Postfix sees of it.
         None => rest
             .split(|char: char| " ()<>@,;:\\\"/[]?=".contains(char) || char.is_control())
-            .next()?,
+            .next()?
+            .to_owned(),
     };
     (!text.is_empty()).then(|| format!("--{text}").into_bytes())
+}
+
+/// The text of a quoted-string, of which this is what follows the first quote.
+fn unquoted(quoted: &str) -> String {
+    let mut text = String::new();
+    let mut chars = quoted.chars();
+    while let Some(char) = chars.next().filter(|char| *char != '"') {
+        text.extend(if char == '\\' { chars.next() } else { Some(char) });
+    }
+    text
 }
