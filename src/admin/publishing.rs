@@ -13,7 +13,7 @@ use super::store::Store;
 use super::store::keys::KeyFolder;
 use super::store::time;
 use super::store::{gone, waiting};
-use crate::dkim::{Domain, Selector};
+use crate::dkim::{Domain, PublicKey, Selector};
 
 pub(super) const WAIT: Opt = Opt("--wait TIME", "longest wait for DNS (default: 60s)");
 pub(super) const NO_PUBLISH: Opt = Opt("--no-publish", "only print the record, and sign at once");
@@ -92,17 +92,7 @@ impl Publishing {
         let files = folder.key(selector);
         let key = files.public().map_err(|error| error.at(&files.private))?;
         let record = TxtRecord::of_key(&folder.domain, selector, files.to_publish()?);
-        let look = || look(&self.dns, &record.name, Some(&key));
-        let mut published = Published { by: None, servers: look(), begins: false };
-        if !all(&published.servers, &Has::Key)
-            && let Some(publisher) = &self.publisher
-        {
-            let done = publisher.change(&self.dns, Change::Set, &record);
-            if done.is_ok() {
-                published.servers = await_all(&self.dns, look, &Has::Key, self.wait);
-            }
-            published.by = Some((publisher.name().to_owned(), done));
-        }
+        let mut published = self.change(Change::Set, &record, Some(&key), &Has::Key);
         if published.is_there()
             && let Some(config) = waiting::read(etc, &folder.domain)?
             && config.selectors().contains(selector)
@@ -112,6 +102,28 @@ impl Publishing {
             published.begins = true;
         }
         Ok(published)
+    }
+
+    /// Changes a record and waits until every server of the zone `has` the result, unless they have it already.
+    pub(super) fn change(
+        &self,
+        change: Change,
+        record: &TxtRecord,
+        key: Option<&PublicKey>,
+        has: &Has,
+    ) -> Published {
+        let look = || look(&self.dns, &record.name, key);
+        let mut published = Published { by: None, servers: look(), begins: false };
+        if !all(&published.servers, has)
+            && let Some(publisher) = &self.publisher
+        {
+            let done = publisher.change(&self.dns, change, record);
+            if done.is_ok() {
+                published.servers = await_all(&self.dns, look, has, self.wait);
+            }
+            published.by = Some((publisher.name().to_owned(), done));
+        }
+        published
     }
 }
 

@@ -8,10 +8,10 @@ use serde_json::json;
 use super::cli::{Args, DOMAIN, Opt, SELECTOR};
 use super::dns::Dns;
 use super::format::TxtRecord;
-use super::look::{Has, all, await_all, look, others};
+use super::look::{Has, all, others};
 use super::output::{Failure, Note, warn};
 use super::publisher::Change;
-use super::publishing::{Publishing, WAIT, WAITED};
+use super::publishing::{Published, Publishing, WAIT, WAITED};
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFolder, REVOKED, revoked_entry};
 use super::store::rotation::State;
@@ -167,25 +167,22 @@ impl Withdrawal {
     /// Withdraws the record of a key. Returns whether every server of the zone shows the change, and a report.
     fn make(&self, folder: &KeyFolder, selector: &Selector) -> (bool, String) {
         let record = TxtRecord::of_key(&folder.domain, selector, REVOKED.to_owned());
-        let (name, dns) = (record.name.clone(), &self.publishing.dns);
         let (change, has, what) = match self.is_removal {
             true => (Change::Remove, Has::Nothing, "removed"),
             false => (Change::Set, Has::Revoked, "revoked"),
         };
-        let look = || look(dns, &name, None);
-        if all(&look(), &has) {
-            return (true, format!("DNS has the record {name} {what}"));
-        }
-        let Some(publisher) = &self.publishing.publisher else { return (false, name) };
-        if let Err(why) = publisher.change(dns, change, &record) {
-            return (false, format!("the record {name} was not {what}: {why}"));
-        }
-        let servers = await_all(dns, look, &has, self.publishing.wait);
-        if all(&servers, &has) {
-            return (true, format!("{} has {what} the record {name}", publisher.name()));
-        }
-        let others = others(&servers, &has);
-        (false, format!("the record {name} is not {what} everywhere: {others}"))
+        let Published { by, servers, .. } = self.publishing.change(change, &record, None, &has);
+        let (is_done, name) = (all(&servers, &has), record.name);
+        let text = match by {
+            None if is_done => format!("DNS has the record {name} {what}"),
+            Some((by, _)) if is_done => format!("{by} has {what} the record {name}"),
+            Some((_, Err(why))) => format!("the record {name} was not {what}: {why}"),
+            _ => {
+                let others = others(&servers, &has);
+                format!("the record {name} is not {what} everywhere: {others}")
+            }
+        };
+        (is_done, text)
     }
 }
 
