@@ -112,14 +112,20 @@ impl Wanted {
         }
         if is_there {
             let key = files.key(domains::inherited(etc)?.minimum_key_bits);
-            let public = key.map_err(|error| error.at(&files.private))?.public();
+            key.map_err(|error| error.at(&files.private))?;
             self.write(etc, &files, &file, None)?;
-            let record = Record::new(public).with_terms(files.terms());
-            return Ok(Made { wanted: self, files, record, published: None });
+            return self.made(files);
         }
         let key = self.generate()?;
         self.write(etc, &files, &file, Some(&key))?;
         Ok(Made { wanted: self, files, record: key.record, published: None })
+    }
+
+    /// With a key that exists.
+    fn made(self, files: KeyFiles) -> Result<Made, Failure> {
+        let public = files.public().map_err(|error| error.at(&files.private))?;
+        let record = Record::new(public).with_terms(files.terms());
+        Ok(Made { wanted: self, files, record, published: None })
     }
 
     fn generate(&self) -> Result<NewKey, Failure> {
@@ -163,10 +169,8 @@ impl Wanted {
         } else if !self.waits {
             store.activate(etc, config)?;
         }
-        let public = files.public().map_err(|error| error.at(&files.private))?;
-        let record = Record::new(public).with_terms(files.terms());
         self.waits = true;
-        Ok(Made { wanted: self, files, record, published: None })
+        self.made(files)
     }
 
     fn write(
