@@ -2,10 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::process::Command;
 
 use super::input;
-use crate::report::plain;
+use super::program::output;
 
 /// The settings of main.cf, and those that master.cf overrides for single services.
 #[derive(Clone, Debug, Default)]
@@ -41,6 +40,7 @@ impl Postfix {
     /// It cannot be run, or fails.
     pub(super) fn ask() -> Result<Self, String> {
         // -x expands the values. It does not exist before Postfix 2.10; -M and -P do not exist before 2.11.
+        let postconf = |args: &[&str]| output("postconf", args);
         let main = postconf(&["-x"]).or_else(|_| postconf(&[]))?;
         let services = postconf(&["-M"]).unwrap_or_default();
         let settings = postconf(&["-Px"]).unwrap_or_default();
@@ -154,16 +154,6 @@ fn spaced(line: &str) -> String {
 fn assignment(line: &str) -> Option<(&str, &str)> {
     let (name, value) = line.split_once(" =")?;
     Some((name.trim(), value.trim()))
-}
-
-fn postconf(args: &[&str]) -> Result<String, String> {
-    let output = Command::new("postconf").args(args).output();
-    let output = output.map_err(|error| format!("cannot run postconf: {}", plain(&error)))?;
-    if !output.status.success() {
-        let said = String::from_utf8_lossy(&output.stderr).trim().to_owned();
-        return Err(format!("postconf failed: {said}"));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 #[cfg(test)]

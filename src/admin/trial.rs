@@ -16,6 +16,7 @@ use super::input;
 use super::output::{Failure, Text, Tone, marked, message_text};
 use super::signatures::{Source, line};
 use super::store::keys::{NewKey, RSA_BITS};
+use super::temporary::Temporary;
 use crate::argv::LoneDot;
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Header, Record, Selector, Terms};
@@ -66,12 +67,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let author = Author::of(&header).map_err(Failure::data)?;
     let selector = Selector::parse(SELECTOR).map_err(Failure::software)?;
 
-    let stage = Stage::new()?;
+    let stage = Stage(Temporary::new("dkimctl-try")?);
     let record = stage.set_up(&author, &selector)?;
     stage.submit(&wrapper, &author, &message)?;
-    let captured = input::message(Some(&stage.0.join("captured")))?;
+    let captured = input::message(Some(&stage.0.0.join("captured")))?;
     let verdicts =
-        Source::Keys(stage.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
+        Source::Keys(stage.0.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
 
     let submitted = message_text(&message).replace("\r\n", "\n");
     let signed = message_text(&captured);
@@ -130,20 +131,12 @@ fn default_wrapper() -> PathBuf {
         .unwrap_or_else(|| PathBuf::from("/usr/sbin/sendmail.dkim"))
 }
 
-/// A temporary folder, removed with its content at the end.
-struct Stage(PathBuf);
+/// The configuration, the key and the stand-in.
+struct Stage(Temporary);
 
 impl Stage {
-    fn new() -> Result<Self, Failure> {
-        let path = env::temp_dir().join(format!("dkimctl-try.{}", std::process::id()));
-        // Not a folder that another user created under this name.
-        let made = DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| Failure::creating(&path, &error))?;
-        Ok(Self(path))
-    }
-
     fn write(&self, name: &str, text: &[u8], mode: u32) -> Result<PathBuf, Failure> {
-        let path = self.0.join(name);
+        let path = self.0.0.join(name);
         let failed = |error: io::Error| Failure::creating(&path, &error);
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -176,7 +169,7 @@ impl Stage {
         if wrapper.metadata()?.permissions().mode() & 0o6000 == 0 {
             return Ok(wrapper);
         }
-        let copy = self.0.join("sendmail-dkim");
+        let copy = self.0.0.join("sendmail-dkim");
         fs::write(&copy, input::read(&wrapper, input::PROGRAM)?)?;
         fs::set_permissions(&copy, Permissions::from_mode(0o700))?;
         Ok(copy)
@@ -186,7 +179,7 @@ impl Stage {
         let failed = |error| Failure::reading(wrapper, &error);
         let mut child = Command::new(self.without_privilege(wrapper).map_err(failed)?)
             .args(["-i", "-f", &author.address(), "--", "test@example.net"])
-            .env(VARIABLE, &self.0)
+            .env(VARIABLE, &self.0.0)
             .stdin(Stdio::piped())
             .spawn()
             .map_err(failed)?;
@@ -202,11 +195,5 @@ impl Stage {
             return Err(Failure::software(format_args!("{} failed: {status}", wrapper.display())));
         }
         Ok(())
-    }
-}
-
-impl Drop for Stage {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
     }
 }

@@ -11,6 +11,7 @@ use nix::unistd::Group;
 use super::finding::{Finding, Fix, Severity};
 use crate::admin::input;
 use crate::admin::postconf::Postfix;
+use crate::admin::program::output;
 use crate::admin::store::rights::GROUP;
 use crate::config::Host;
 use crate::report::plain;
@@ -167,8 +168,8 @@ fn label(path: &str) -> Option<Finding> {
     if !has_selinux() {
         return None;
     }
-    let output = Command::new("stat").args(["-L", "-c", "%C", path]).output().ok()?;
-    let label = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+    let label = output("stat", &["-L", "-c", "%C", path]).ok()?;
+    let label = label.trim();
     (!label.contains(":sendmail_exec_t")).then(|| {
         Finding::warning(
             "selinux",
@@ -242,8 +243,7 @@ fn sendmail_path(
 /// Whether dpkg has an override for the file. If so, a trigger of the Debian package restores the set-gid bit after each change
 /// of Postfix.
 fn has_override(path: &str) -> bool {
-    let asked = Command::new("dpkg-statoverride").args(["--list", path]).output();
-    asked.is_ok_and(|output| output.status.success())
+    output("dpkg-statoverride", &["--list", path]).is_ok()
 }
 
 /// Checks the units: alternatives(8) disables the service of each entry that is not chosen. As in `alternatives/status`, the unit

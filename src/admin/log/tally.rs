@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read};
 use std::path::Path;
-use std::process::{Command, Stdio};
 
 use memchr::memmem::Finder;
 use memchr::memrchr;
@@ -13,6 +12,7 @@ use nix::unistd::{Uid, User};
 use super::summary::{Fatal, Group, Reason, Sender, Summary};
 use crate::admin::log_line::{self, Said, Stamp};
 use crate::admin::output::Failure;
+use crate::admin::program::output;
 use crate::admin::remedies::kind_of;
 use crate::admin::store::time::{UtcTime, days};
 
@@ -181,9 +181,8 @@ pub(super) const DAY: u64 = 86_400;
 
 /// Local time minus UTC, in seconds. Without date(1), 0.
 fn local_offset() -> i64 {
-    let output = Command::new("date").arg("+%z").stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned());
-    log_line::zone(&text.unwrap_or_default()).unwrap_or_default()
+    let text = output("date", &["+%z"]).unwrap_or_default();
+    log_line::zone(text.trim()).unwrap_or_default()
 }
 
 /// The time of a line without a year: the latest one that is not in the future, with a tolerance for a clock that was set back.

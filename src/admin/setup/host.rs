@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use memchr::memmem;
 use toml_edit::Value;
 
 use crate::admin::input;
 use crate::admin::postconf::{Postfix, View};
+use crate::admin::program::output;
 use crate::config::is_recipient_field;
 use crate::dkim::Domain;
 use crate::submission::configuration::FOLDER;
@@ -83,7 +83,7 @@ impl Host {
     /// `said`: what Postfix takes for it.
     fn find_sendmail(&mut self, said: Option<&str>) {
         let said = said.filter(|path| !PLACES.contains(path)).map(PathBuf::from);
-        let diverted = output("dpkg-divert", &["--truename", PLACES[0]]).map(PathBuf::from);
+        let diverted = line("dpkg-divert", &["--truename", PLACES[0]]).map(PathBuf::from);
         let candidates = USUAL.map(PathBuf::from).into_iter().chain(said).chain(diverted);
         let mut candidates = candidates.chain(PLACES.map(PathBuf::from));
         let Some(found) = candidates.find(|path| is_real(path)) else { return };
@@ -119,9 +119,8 @@ pub(super) fn is_real(path: &Path) -> bool {
 }
 
 /// The first line of what a program says; `None` if it says nothing or fails.
-fn output(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).output().ok()?;
-    let text = String::from_utf8(output.stdout).ok()?;
+fn line(program: &str, args: &[&str]) -> Option<String> {
+    let text = output(program, args).ok()?;
     let line = text.lines().next().unwrap_or_default().trim();
-    (output.status.success() && !line.is_empty()).then(|| line.to_owned())
+    (!line.is_empty()).then(|| line.to_owned())
 }

@@ -1,9 +1,8 @@
 //! `dkimctl setup --smtp`: the settings of Postfix by which it hands mail submitted by SMTP to the wrapper.
 
-use std::fs::{self, DirBuilder};
-use std::os::unix::fs::DirBuilderExt as _;
+use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use nix::unistd::{User, geteuid};
 use serde_json::json;
@@ -18,8 +17,9 @@ use crate::admin::filter::{
 use crate::admin::input;
 use crate::admin::output::{Failure, diff};
 use crate::admin::postconf::{Postfix, Service};
+use crate::admin::program::output;
 use crate::admin::store::{Readers, Store};
-use crate::report::plain;
+use crate::admin::temporary::Temporary;
 
 /// What restricts a service to the clients in the tables.
 struct Tables {
@@ -258,7 +258,7 @@ impl Plan {
         let before = Before::of(folder)?;
         let done = self.calls.iter().try_for_each(|call| postconf(None, call));
         if let Err(failure) = done.and_then(|()| run_program("postfix", &["check"])) {
-            before.restore(folder)?;
+            before.write(folder)?;
             return Err(failure);
         }
         if run_program("postfix", &["status"]).is_ok() {
@@ -301,7 +301,7 @@ impl Before {
         Ok(Self([read(main)?, read(master)?]))
     }
 
-    fn restore(&self, folder: &Path) -> Result<(), Failure> {
+    fn write(&self, folder: &Path) -> Result<(), Failure> {
         for (name, text) in FILES.iter().zip(&self.0) {
             let path = folder.join(name);
             fs::write(&path, text).map_err(|error| Failure::changing(&path, &error))?;
@@ -315,7 +315,8 @@ fn preview(folder: &Path, calls: &[Vec<String>]) -> Result<String, Failure> {
     if calls.is_empty() {
         return Ok(String::new());
     }
-    let copy = Copy::of(folder)?;
+    let copy = Temporary::new("dkimctl-setup")?;
+    Before::of(folder)?.write(&copy.0)?;
     calls.iter().try_for_each(|call| postconf(Some(&copy.0), call))?;
     let mut changes = String::new();
     for name in FILES {
@@ -332,30 +333,6 @@ fn preview(folder: &Path, calls: &[Vec<String>]) -> Result<String, Failure> {
     Ok(changes)
 }
 
-/// A copy of both files in a folder of its own.
-struct Copy(PathBuf);
-
-impl Copy {
-    fn of(folder: &Path) -> Result<Self, Failure> {
-        let path = std::env::temp_dir().join(format!("dkimctl-setup.{}", std::process::id()));
-        // Not the folder of another user who knew the name.
-        let made = DirBuilder::new().mode(0o700).create(&path);
-        made.map_err(|error| Failure::creating(&path, &error))?;
-        let copy = Self(path);
-        for (name, text) in FILES.iter().zip(Before::of(folder)?.0) {
-            let path = copy.0.join(name);
-            fs::write(&path, text).map_err(|error| Failure::creating(&path, &error))?;
-        }
-        Ok(copy)
-    }
-}
-
-impl Drop for Copy {
-    fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
-    }
-}
-
 fn postconf(folder: Option<&Path>, call: &[String]) -> Result<(), Failure> {
     let folder = folder.map(|folder| folder.display().to_string());
     let option = folder.iter().flat_map(|folder| ["-c", folder]);
@@ -364,13 +341,5 @@ fn postconf(folder: Option<&Path>, call: &[String]) -> Result<(), Failure> {
 }
 
 fn run_program(program: &str, words: &[&str]) -> Result<(), Failure> {
-    let called = format!("{program} {}", words.join(" "));
-    let output = Command::new(program).args(words).output().map_err(|error| {
-        Failure::missing(format_args!("cannot run {called}: {}", plain(&error)))
-    })?;
-    if output.status.success() {
-        return Ok(());
-    }
-    let said = String::from_utf8_lossy(&output.stderr);
-    Err(Failure::data(format_args!("{called} failed: {}", said.trim())))
+    output(program, words).map(drop).map_err(Failure::data)
 }

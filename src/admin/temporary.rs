@@ -1,0 +1,27 @@
+//! A temporary folder.
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::PathBuf;
+
+use super::output::Failure;
+
+/// It is removed with its content at the end.
+pub(super) struct Temporary(pub(super) PathBuf);
+
+impl Temporary {
+    /// `name`: what it is for.
+    pub(super) fn new(name: &str) -> Result<Self, Failure> {
+        let path = std::env::temp_dir().join(format!("{name}.{}", std::process::id()));
+        // Not a folder that another user created under this name.
+        let made = DirBuilder::new().mode(0o700).create(&path);
+        made.map_err(|error| Failure::creating(&path, &error))?;
+        Ok(Self(path))
+    }
+}
+
+impl Drop for Temporary {
+    fn drop(&mut self) {
+        drop(fs::remove_dir_all(&self.0));
+    }
+}
