@@ -62,7 +62,7 @@ pub(super) fn repaired(
     let Some((tokens, phrases)) = misread(body, is_single)? else { return Ok(None) };
     let mut text = Text::new(Writer::new(&[name, b":"].concat()), body, hint);
     text.keeps_raw = true;
-    text.structured(body, &tokens, phrases).ok_or(Unstable::Name)?;
+    text.structured(body, &tokens, phrases, |_| true).ok_or(Unstable::Name)?;
     let field = text.writer.finish();
     // Proves that Postfix reads the rest of the field as it was meant, too.
     let body = field.get(name.len().saturating_add(1)..).unwrap_or_default();
@@ -154,23 +154,22 @@ impl<'a> Text<'a> {
             Syntax::Parameters => self.parameters(body),
             Syntax::Addresses => match addresses(body) {
                 Ok(list) => {
-                    let is_rewritten = |(from, to): &(usize, usize)| {
-                        let phrase = body.get(*from..*to).unwrap_or_default();
+                    let is_rewritten = |phrase: &[u8]| {
                         // A quoted string of that length could not be split.
                         let is_uncut = phrase.len() >= LONGEST_LINE && phrase.contains(&b'"');
                         !phrase.is_ascii() || is_uncut && has_too_long(phrase)
                     };
-                    let phrases = list.phrases().filter(is_rewritten).collect();
-                    self.structured(body, list.tokens(), phrases)
+                    let phrases = list.phrases().collect();
+                    self.structured(body, list.tokens(), phrases, is_rewritten)
                 }
-                Err(_) if body.is_ascii() => self.structured(body, &tokens(body).ok()?, Vec::new()),
+                Err(_) if body.is_ascii() => self.without_phrases(body),
                 Err(_) => None,
             },
             Syntax::MessageIds | Syntax::Structured => {
                 self.has_message_ids = syntax == Syntax::MessageIds;
-                self.structured(body, &tokens(body).ok()?, Vec::new())
+                self.without_phrases(body)
             }
-            Syntax::List if !is_new => self.structured(body, &tokens(body).ok()?, Vec::new()),
+            Syntax::List if !is_new => self.without_phrases(body),
             Syntax::List | Syntax::Text if is_new => {
                 self.is_structured = false;
                 self.unstructured(&split_words(body), "", "");
@@ -274,17 +273,23 @@ impl<'a> Text<'a> {
         }
     }
 
-    /// Converts comments that are not ASCII, and the phrases at the given places, to encoded-words; all other tokens stay.
+    fn without_phrases(&mut self, body: &[u8]) -> Option<()> {
+        self.structured(body, &tokens(body).ok()?, Vec::new(), |_| false)
+    }
+
+    /// Converts comments that are not ASCII, and those of the phrases that `is_rewritten` chooses, to encoded-words; all other
+    /// tokens stay, but an encoded-word in a phrase or a comment that is too long is split.
     fn structured(
         &mut self,
         body: &[u8],
         tokens: &[Token],
         phrases: Vec<(usize, usize)>,
+        is_rewritten: impl Fn(&[u8]) -> bool,
     ) -> Option<()> {
         let mut phrases = phrases;
         phrases.sort_unstable();
         let mut phrases = phrases.into_iter().peekable();
-        let (mut done, mut is_address) = (0, false);
+        let (mut done, mut phrase_end, mut is_address) = (0, 0, false);
         let mut after = tokens.iter().skip(1);
         for token in tokens {
             let next = after.next();
@@ -294,11 +299,15 @@ impl<'a> Text<'a> {
             self.writer.text(body.get(done..token.from)?);
             done = token.to;
             if let Some((from, to)) = phrases.next_if(|(from, _)| *from == token.from) {
-                self.phrase(body.get(from..to)?)?;
-                done = to;
-                continue;
+                let phrase = body.get(from..to)?;
+                if is_rewritten(phrase) {
+                    self.phrase(phrase)?;
+                    done = to;
+                    continue;
+                }
+                phrase_end = to;
             }
-            self.token(token.kind, token.text(body))?;
+            self.token(token.kind, token.text(body), token.from < phrase_end)?;
             if token.is(b"<>") {
                 is_address = token.is(b"<");
             }
@@ -312,8 +321,8 @@ impl<'a> Text<'a> {
         Some(())
     }
 
-    /// Writes a token that is not part of a phrase.
-    fn token(&mut self, kind: Kind, text: &[u8]) -> Option<()> {
+    /// Writes a token. What looks like an encoded-word in an address is part of the address.
+    fn token(&mut self, kind: Kind, text: &[u8], is_in_phrase: bool) -> Option<()> {
         let content = text.get(1..text.len().saturating_sub(1)).unwrap_or_default();
         if !text.is_ascii() && !self.keeps_raw {
             let content = unescaped(content, b"\r\n");
@@ -323,7 +332,7 @@ impl<'a> Text<'a> {
         } else if kind == Kind::Comment && has_too_long(text) {
             self.unstructured(&split_words(content), "(", ")");
             Some(())
-        } else if let Some((word, bytes)) = EncodedWord::too_long(text) {
+        } else if let Some((word, bytes)) = EncodedWord::too_long(text).filter(|_| is_in_phrase) {
             self.encoded("", word.charset, &bytes, word.is_quoted, "");
             Some(())
         } else if matches!(kind, Kind::Quoted | Kind::Literal) && text.len() < LONGEST_LINE {
@@ -640,6 +649,25 @@ mod tests {
         // In text, readers would show the space.
         let body = format!(" {}\n", vec!["a"; 1_000].join(","));
         assert_eq!(field(b"Subject", body.as_bytes(), None), format!("Subject:{body}").as_bytes());
+    }
+
+    #[test]
+    fn what_looks_like_a_long_encoded_word_in_an_address_stays() {
+        let word = format!("=?utf-8?Q?{}?=", "a".repeat(80));
+        for (name, body) in [
+            ("From", format!(" {word}@sample.com\n")),
+            ("From", format!(" \"{word}\"@sample.com\n")),
+            ("Sender", format!(" A <{word}@sample.com>\n")),
+            ("To", format!(" a@sample.com, A <a@{word}.example>, b@sample.com\n")),
+            ("Cc", format!(" A: <{word}>, {word};\n")),
+            ("To", format!(" A <{word}\n")),
+            ("Message-ID", format!(" <{word}@sample.com>\n")),
+            ("References", format!(" <a@sample.com> <{word}@sample.com>\n")),
+            ("List-Unsubscribe", format!(" <mailto:{word}@sample.com>\n")),
+        ] {
+            let field = String::from_utf8(field(name.as_bytes(), body.as_bytes(), None)).unwrap();
+            assert_eq!(field.replace("\n ", " "), format!("{name}:{body}"));
+        }
     }
 
     #[test]
