@@ -1,6 +1,6 @@
 //! Compares OpenDKIM's configuration with the domain files, sender by sender, and reports the differences.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::data_set::Row;
 use super::domain_files::{Imported, Source};
@@ -28,21 +28,27 @@ impl Imported {
         }
         senders.extend(of_rows(source.opendkim));
         let files = self.parsed(source, &Files::new());
-        let mut names = BTreeSet::new();
+        let (mut names, mut lost) = (BTreeSet::new(), Vec::new());
         for sender in &senders {
             let before = self.before(source, sender);
             let now = now(&files, sender);
             if before != now {
                 // Report one sender for each name.
                 if names.insert(&sender.name) {
-                    push_once(&mut self.differences, difference(source, sender, &before, &now));
+                    self.differences.push(difference(source, sender, &before, &now));
                 }
             } else if !before.is_empty() {
+                // The texts do not name the sender, so there are few of them.
                 for text in fields_lost(&files, source, sender) {
-                    push_once(&mut self.differences, text);
+                    if !lost.contains(&text) {
+                        lost.push(text);
+                    }
                 }
             }
         }
+        self.differences.append(&mut lost);
+        remove_repeated(&mut self.differences);
+        remove_repeated(&mut self.warnings);
     }
 
     /// Compares them for domains with files that were there before: those files apply to their mail, not a new file of a parent
@@ -56,10 +62,12 @@ impl Imported {
                 if before != now && !before.is_empty() {
                     let text = difference(source, &sender, &before, &now);
                     let text = format!("{text}, because of an existing domain file");
-                    push_once(&mut self.differences, text);
+                    self.differences.push(text);
                 }
             }
         }
+        remove_repeated(&mut self.differences);
+        remove_repeated(&mut self.warnings);
     }
 
     /// The signatures that OpenDKIM makes.
@@ -68,7 +76,7 @@ impl Imported {
             // A row for a named domain was meant to sign. A row with a star may have no key for some domains.
             let is_named = !is_made_up(&sender.domain);
             let list = if is_named { &mut self.differences } else { &mut self.warnings };
-            push_once(list, format!("{}: {} defers it: {why}", sender.name, source.name));
+            list.push(format!("{}: {} defers it: {why}", sender.name, source.name));
         }
         let signatures = source.signatures(&sender.local, &sender.domain);
         if let Some(other) = signatures.iter().find(|one| !is_aligned(one, &sender.domain)) {
@@ -77,7 +85,7 @@ impl Imported {
                  not count for DMARC",
                 sender.name, other.domain
             );
-            push_once(&mut self.warnings, text);
+            self.warnings.push(text);
         }
         let text = |one: &Signature| {
             let (domain, selector) = (one.domain.to_ascii_lowercase(), &one.selector);
@@ -190,10 +198,10 @@ fn decide(files: &Parsed, sender: &Sender) -> Option<Decision> {
     None
 }
 
-fn push_once(list: &mut Vec<String>, text: String) {
-    if !list.contains(&text) {
-        list.push(text);
-    }
+/// Keeps the first of equal texts.
+fn remove_repeated(list: &mut Vec<String>) {
+    let mut known = HashSet::new();
+    list.retain(|text| known.insert(text.clone()));
 }
 
 fn signature(domain: &str, selector: &str, identity: Option<&str>) -> String {

@@ -198,10 +198,11 @@ impl Report {
     pub(super) fn ask_dns(&mut self, etc: &Path, dns: &Dns) -> Result<(), Failure> {
         let keys = etc.join("keys");
         let mut steps = Vec::new();
+        let files: BTreeSet<&Path> = self.files.iter().map(|file| file.path.as_path()).collect();
         for one in published::tested(etc, dns)?.iter().filter(|one| one.outcome != Outcome::Ok) {
             let (selector, domain) = one.name.split_once("._domainkey.").unwrap_or_default();
             let path = keys.join(domain).join(format!("{selector}.private"));
-            if self.files.iter().any(|file| file.path == path) {
+            if files.contains(path.as_path()) {
                 let step = Finding::warning(
                     "record",
                     format!("{}: {}", one.name, one.why()),
@@ -213,7 +214,7 @@ impl Report {
             }
         }
         let default = keys.join("default");
-        if self.files.iter().any(|file| file.path.starts_with(&default)) {
+        if files.iter().any(|path| path.starts_with(&default)) {
             steps.push(Finding::warning(
                 "default-records",
                 "default.toml signs with the domain of each message, so there is no list of records",
