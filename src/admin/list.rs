@@ -1,5 +1,6 @@
 //! `dkimctl list`: lists the domains, their selectors and who may sign for them.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 
 use serde::Serialize;
@@ -9,7 +10,7 @@ use super::cli::{Args, DOMAIN, Opt};
 use super::output::{Failure, Text, table};
 use super::store::domains::{self, DomainConfig};
 use super::store::waiting;
-use crate::dkim::Selector;
+use crate::dkim::{Domain, Selector};
 
 pub(super) const OPTIONS: &[Opt] = &[DOMAIN];
 
@@ -35,9 +36,9 @@ struct Row {
 }
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let only = args.domains()?;
+    let only: BTreeSet<Domain> = args.domains()?.into_iter().collect();
     let (mut rows, mut broken) = (Vec::new(), Vec::new());
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for (path, read) in domains::all(&args.etc)? {
         let name = domains::named_after(&path);
         if !only.is_empty() && !name.as_ref().is_some_and(|name| only.contains(name)) {

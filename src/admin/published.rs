@@ -49,13 +49,16 @@ pub(super) fn test_all(
     chosen: &Chosen,
     each: impl FnMut(Vec<Tested>) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
-    let mut missing: BTreeSet<&Domain> = chosen.domains.iter().collect();
+    let wanted: BTreeSet<&Domain> = chosen.domains.iter().collect();
+    let mut missing = wanted.clone();
     let files = domains::all(etc)?.filter(|(path, read)| {
         let domain = read.as_ref().ok().and_then(DomainConfig::domain);
         let names = [domains::named_after(path), domain.cloned()];
-        let is_named = |named: &Domain| names.iter().flatten().any(|name| name == named);
-        missing.retain(|named| !is_named(named));
-        chosen.domains.is_empty() || chosen.domains.iter().any(is_named)
+        let of_file = || names.iter().flatten();
+        for name in of_file() {
+            missing.remove(name);
+        }
+        wanted.is_empty() || of_file().any(|name| wanted.contains(name))
     });
     let files: Vec<_> = files.collect();
     if let Some(domain) = missing.first() {
