@@ -4,11 +4,12 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
+use serde_json::json;
+
 use super::checks::finding::Finding;
-use super::checks::obstacles::{missing, so_far};
 use super::cli::{Args, DOMAIN, Opt};
-use super::keygen::{BITS, GROUPS, KEYS, Kind, Made, Signers, TYPE, USERS, Wanted, note};
-use super::output::{Failure, Progress, say};
+use super::keygen::{BITS, GROUPS, KEYS, Kind, Made, Signers, TYPE, USERS, Wanted, note, show};
+use super::output::{Failure, Progress};
 use super::parallel;
 use super::publishing::{NO_PUBLISH, Publishing, WAIT};
 use super::store::domains;
@@ -93,12 +94,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     note(&args.etc, &made);
-    if !args.is_json() && !args.is_quiet() {
-        for made in &made {
-            say(format!("{}{}\n", made.text()?, made.who(&args.etc)))?;
-        }
+    if !made.is_empty() || args.is_json() {
+        show(args, &made, failures, |made| json!(made))?;
     }
-    show(args, &made, failures)?;
     let missing = made.iter().find(|made| made.is_missing()).map(Made::exit_code);
     Ok(failed.or(missing).unwrap_or(ExitCode::SUCCESS))
 }
@@ -176,38 +174,4 @@ fn choose(
             "{domain}: all default selectors are used; choose one with -s"
         ))
     })
-}
-
-/// Prints the remaining steps of all domains.
-fn show(args: &Args, all: &[Made], failures: Vec<Finding>) -> Result<(), Failure> {
-    if all.is_empty() && !args.is_json() {
-        return Ok(());
-    }
-    let domains: BTreeSet<&str> = all.iter().map(|made| made.wanted.domain.as_str()).collect();
-    let own = all.iter().flat_map(|made| made.own_steps(&args.etc));
-    let steps = [missing(&args.etc, |stem| domains.contains(stem)), own.collect()].concat();
-    if args.is_json() {
-        let made = all.iter().map(|made| made.json(&steps));
-        let made = made.collect::<Result<Vec<_>, Failure>>()?;
-        return args.report(&made, &[failures, steps].concat(), "").map(drop);
-    }
-    if args.is_quiet() {
-        return Ok(());
-    }
-    let mut publish: Vec<Finding> = all.iter().filter_map(Made::publish_step).collect();
-    if publish.len() > 1 && all.iter().all(|made| made.published.is_none()) {
-        publish = vec![Finding::warning(
-            "publish",
-            "without the record no receiver can verify a signature",
-            format!("publish the {} records, then check them: dkimctl testkey", publish.len()),
-        )];
-    }
-    let names: Vec<&str> = domains.into_iter().collect();
-    let names = match names.as_slice() {
-        [one] => (*one).to_owned(),
-        many => format!("these {} domains", many.len()),
-    };
-    let is_signed = steps.is_empty() && !all.iter().any(Made::is_missing);
-    let steps = [publish, steps].concat();
-    say(so_far(&names, is_signed, &steps)).map(drop)
 }

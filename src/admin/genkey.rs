@@ -5,10 +5,10 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::slice;
 
-use super::checks::finding::Finding;
-use super::checks::obstacles::{missing, so_far};
+use serde_json::json;
+
 use super::cli::{Args, Opt};
-use super::keygen::{BITS, GROUPS, Kind, Signers, TYPE, USERS, Wanted, note};
+use super::keygen::{BITS, GROUPS, Kind, Signers, TYPE, USERS, Wanted, note, show};
 use super::output::{Failure, remark};
 use super::publishing::{NO_PUBLISH, Publishing, WAIT};
 use crate::dkim::Terms;
@@ -92,22 +92,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         made.published = Some(made.publish(&args.etc, publishing));
         note(&args.etc, slice::from_ref(&made));
     }
-    let domain = &made.wanted.domain;
-    let mut steps = made.own_steps(&args.etc);
-    if directory.is_none() {
-        steps = [missing(&args.etc, |stem| stem == domain.as_str()), steps].concat();
-    }
-    let all: Vec<Finding> = made.publish_step().into_iter().chain(steps.clone()).collect();
-    let is_signed = steps.is_empty() && !made.is_missing();
-    let text = format!(
-        "{}{}{}",
-        made.text()?,
-        made.who(&args.etc),
-        so_far(domain.as_str(), is_signed, &all)
-    );
-    let failed = made.publish_step().filter(|_| made.is_missing());
-    let findings: Vec<Finding> = failed.into_iter().chain(steps.clone()).collect();
-    args.report(&made.json(&steps)?, &findings, text)?;
+    show(args, slice::from_ref(&made), Vec::new(), |mut made| json!(made.pop()))?;
     Ok(made.exit_code())
 }
 

@@ -1,23 +1,18 @@
 //! Creates a key with its record and, if the domain has none, its domain file. Shared by `genkey` and `add`. Overwrites nothing.
 
+mod made;
 mod signers;
 
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 
-use serde_json::{Value, json};
-
-use super::checks::finding::Finding;
 use super::cli::{Args, Opt, number};
 use super::output::{Failure, warn};
-use super::publishing::{Published, Publishing};
 use super::store::domains::{self, DomainConfig};
-use super::store::keys::{KeyFiles, KeyFolder, NewKey, RSA_BITS};
-use super::store::seen::Seen;
-use super::store::time::UtcTime;
+use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
 use super::store::{NewFile, Readers, Store, waiting};
 use crate::dkim::record::Owner;
 use crate::dkim::{Algorithm, Domain, Record, Selector, Terms};
+pub(super) use made::{Made, note, show};
 pub(super) use signers::Signers;
 
 pub(super) const TYPE: Opt = Opt("--type rsa|ed25519", "key type (default: rsa)");
@@ -75,15 +70,6 @@ impl Kind {
         }
         Ok(Self { algorithm, bits })
     }
-}
-
-/// A new key and its place.
-pub(super) struct Made {
-    pub(super) wanted: Wanted,
-    pub(super) files: KeyFiles,
-    record: Record,
-    /// The result of publishing the record, if this host publishes records.
-    pub(super) published: Option<Result<Published, String>>,
 }
 
 impl Wanted {
@@ -219,156 +205,4 @@ impl Wanted {
         }
         store.files(&files)
     }
-}
-
-impl Made {
-    /// Publishes the record, and waits until DNS has it.
-    pub(super) fn publish(&self, etc: &Path, by: &Publishing) -> Result<Published, String> {
-        let Wanted { domain, selector, shared, .. } = &self.wanted;
-        let folder = match shared {
-            Some(name) => KeyFolder::named(etc, domain.clone(), name, selector),
-            None => KeyFolder::new(etc, domain.clone()),
-        };
-        by.key(etc, &folder, selector).map_err(|failure| failure.what().to_owned())
-    }
-
-    /// Whether DNS has the record, according to its servers.
-    pub(super) fn is_published(&self) -> bool {
-        matches!(&self.published, Some(Ok(published)) if published.is_there())
-    }
-
-    /// `EX_UNAVAILABLE` if the record was to be published, but is not in DNS.
-    pub(super) fn exit_code(&self) -> ExitCode {
-        if self.is_missing() { Failure::UNAVAILABLE.into() } else { ExitCode::SUCCESS }
-    }
-
-    /// Whether the record was to be published, but is not in DNS.
-    pub(super) fn is_missing(&self) -> bool {
-        self.published.is_some() && !self.is_published()
-    }
-
-    /// The steps before this key signs, in addition to those that `missing` returns for its domain.
-    pub(super) fn own_steps(&self, etc: &Path) -> Vec<Finding> {
-        let Wanted { domain, selector, directory, shared, .. } = &self.wanted;
-        if let Some(directory) = directory {
-            let evidence = format!("keys in {} are not used for signing", directory.display());
-            let remedy = "add the key to a domain file, as genkey does without -D";
-            return vec![
-                Finding::warning("elsewhere", evidence, remedy).about(&directory.display()),
-            ];
-        }
-        if self.is_missing() {
-            // Another step says what to do.
-            return Vec::new();
-        }
-        let names = |config: DomainConfig| {
-            config.selectors().contains(selector) && config.file.keys == *shared
-        };
-        let keys = shared.as_ref().map(|name| format!(" --keys {name}")).unwrap_or_default();
-        // If the domain files cannot be read, another step has the reason.
-        if domains::own(etc, domain).is_ok_and(|config| !config.is_some_and(names)) {
-            let file = domains::file(etc, domain);
-            let step = Finding::warning(
-                "not-named",
-                format!("{} existed already and does not name the key", file.display()),
-                format!(
-                    "dkimctl use {domain} {selector}{keys}, once DNS has the record; it replaces the \
-                     other selectors, unless they are named, too"
-                ),
-            );
-            return vec![step.about(domain)];
-        }
-        Vec::new()
-    }
-
-    /// The step that is left unless DNS has the record.
-    pub(super) fn publish_step(&self) -> Option<Finding> {
-        let domain = &self.wanted.domain;
-        match &self.published {
-            None => Some(Finding::warning(
-                "publish",
-                "only testkey and rotate query DNS; without the record no receiver can verify the \
-                 signature",
-                format!("publish the record, then check it: dkimctl testkey {domain}"),
-            )),
-            Some(Ok(published)) if published.is_there() => None,
-            Some(published) => {
-                let why = published.as_ref().map_or_else(String::clone, Published::why_not);
-                let selector = &self.wanted.selector;
-                let step = Finding::error(
-                    "not-published",
-                    format!("DNS does not have the record yet: {why}"),
-                    format!(
-                        "dkimctl add {domain} -s {selector}, which goes on where this ended; or publish the record yourself first"
-                    ),
-                );
-                Some(step.about(domain))
-            }
-        }
-    }
-
-    /// The record to publish, and the path of the key.
-    pub(super) fn text(&self) -> Result<String, Failure> {
-        let Wanted { domain, selector, .. } = &self.wanted;
-        let name = selector.record_name(domain);
-        let key = format!("The key is in {}.\n", self.files.private.display());
-        if let Some(Ok(published)) = &self.published
-            && published.is_there()
-        {
-            return Ok(format!("{}{key}", published.text(&name)));
-        }
-        let entry = self.record.zone_entry(selector, domain, Owner::Absolute)?;
-        let value = self.record.text()?;
-        Ok(format!(
-            "Publish this record in the zone of {domain}:\n\n{entry}\n\
-             or, in a web form, as type TXT with\n\n  \
-             name   {name}\n  value  {value}\n\n{key}"
-        ))
-    }
-
-    /// A remark if every user may sign; empty if users or groups are named.
-    pub(super) fn who(&self, etc: &Path) -> String {
-        let domain = &self.wanted.domain;
-        let is_limited =
-            |config: &DomainConfig| config.file.users.is_some() || config.file.groups.is_some();
-        match domains::own(etc, domain) {
-            Ok(Some(config)) if self.wanted.directory.is_none() && !is_limited(&config) => format!(
-                "Every user of this host may sign mail From {domain}; set `users` and `groups` in the domain file to \
-                 limit this.\n"
-            ),
-            Ok(_) | Err(_) => String::new(),
-        }
-    }
-
-    pub(super) fn json(&self, missing: &[Finding]) -> Result<Value, Failure> {
-        let Wanted { domain, selector, .. } = &self.wanted;
-        let mut json = json!({
-            "domain": domain.as_str(),
-            "selector": selector.as_str(),
-            "type": self.record.key().algorithm().key_type(),
-            "bits": self.record.key().bits(),
-            "name": selector.record_name(domain),
-            "value": self.record.text()?,
-            "private": self.files.private,
-            "record": self.files.record,
-            "signing": missing.is_empty() && !self.is_missing(),
-        });
-        if let (Some(published), Some(json)) = (&self.published, json.as_object_mut()) {
-            json.insert("published".to_owned(), Value::Bool(self.is_published()));
-            if let Ok(published) = published {
-                json.insert("servers".to_owned(), json!(published.servers));
-            }
-        }
-        Ok(json)
-    }
-}
-
-/// Stores which records DNS has, for commands that do not query it. If the caller may not write, nothing is stored.
-pub(super) fn note(etc: &Path, all: &[Made]) {
-    let mut seen = Seen::default();
-    for made in all.iter().filter(|made| made.is_published()) {
-        let name = made.wanted.selector.record_name(&made.wanted.domain);
-        seen.note(&name, true, UtcTime::now());
-    }
-    drop(Store::open(etc).and_then(|store| seen.write(&store, etc)));
 }
