@@ -17,7 +17,10 @@ PACKAGES="postfix bsd-mailx s-nail php-cli
 HERE=$(dirname "$(realpath "$0")")
 # shellcheck source=tests/it/sandbox/root.sh
 . "$HERE/root.sh"
-BASE=$CACHE/base-$SUITE-$(cat "$0" "$HERE/root.sh" | sha256sum | cut -c1-12)
+# The release of this host, if it is a later one than SUITE: a cache may be older than the last upgrade of the host.
+LATER=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
+case " $SUITES " in *" $SUITE "*"$LATER "*) ;; *) LATER= ;; esac
+BASE=$CACHE/base-$SUITE-$( (cat "$0" "$HERE/root.sh"; echo "$LATER") | sha256sum | cut -c1-12)
 LOG=$BASE.log
 
 # debootstrap, unpacked and not installed, with apt's downloader for its wget: proxies are found as apt finds them.
@@ -51,15 +54,13 @@ unpack_debian() {
 # The programs under test are built on this host: a release before its own gets its C library. What is installed later and needs
 # the same version of it, such as its headers, comes from there, too.
 raise_libc() {
-    local host
-    host=$(. /etc/os-release; echo "${VERSION_CODENAME:-}")
-    case " $SUITES " in *" $SUITE "*"$host "*) ;; *) return 0 ;; esac
+    [ -n "$LATER" ] || return 0
     inside "
-        echo 'deb $MIRROR $host main' >/etc/apt/sources.list.d/libc.list
+        echo 'deb $MIRROR $LATER main' >/etc/apt/sources.list.d/libc.list
         apt-get -q update
-        apt-get -qy --no-install-recommends install libc6/$host libc-bin/$host
-        printf '%s\n' 'Package: *' 'Pin: release n=$host' 'Pin-Priority: 1' '' \
-            'Package: libc6 libc6-dev libc6-dbg libc-bin libc-dev-bin' 'Pin: release n=$host' 'Pin-Priority: 990' \
+        apt-get -qy --no-install-recommends install libc6/$LATER libc-bin/$LATER
+        printf '%s\n' 'Package: *' 'Pin: release n=$LATER' 'Pin-Priority: 1' '' \
+            'Package: libc6 libc6-dev libc6-dbg libc-bin libc-dev-bin' 'Pin: release n=$LATER' 'Pin-Priority: 990' \
             >/etc/apt/preferences.d/libc"
 }
 
