@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::checks::finding::{Finding, numbered};
 use super::checks::install;
 use super::cli::{Args, Opt};
 use super::output::Failure;
@@ -26,15 +27,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let done = register(&["theirs"])?;
     let is_active = install::is_active();
     let active = install::active();
+    let wrong = match &active {
+        _ if is_active => Some("sendmail.dkim is still the active sendmail".to_owned()),
+        Ok(_) => None,
+        Err(why) => Some(format!("there is no active sendmail: {why}")),
+    };
+    let remedy = "correct what /usr/libexec/sendmail-dkim/status shows, then: dkimctl disable";
+    let wrong = wrong.map(|evidence| Finding::error("active", evidence, remedy));
+    let findings: Vec<Finding> = wrong.into_iter().collect();
     let text = match &active {
-        _ if is_active => format!("{done}sendmail.dkim is still the active sendmail.\n"),
-        Ok(path) => {
+        Ok(path) if findings.is_empty() => {
             let path = path.display();
             format!("{path} is the active sendmail; mail is no longer signed.\n")
         }
-        Err(why) => format!("There is no active sendmail: {why}\n"),
+        _ => format!("{done}{}", numbered(&findings)),
     };
     let result = json!({"active": is_active, "sendmail": active.ok()});
-    args.report(&result, &[], text)?;
-    Ok(if is_active { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+    args.report(&result, &findings, text)?;
+    Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

@@ -227,7 +227,7 @@ fn variable(name: &str) -> Option<OsString> {
 /// Something that was done or comes next: a name for scripts that never changes, and the text for people.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(super) struct Note {
-    code: &'static str,
+    pub(super) code: &'static str,
     pub(super) text: String,
 }
 

@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use serde_json::json;
 
+use super::checks::finding::{Finding, numbered};
 use super::cli::{Args, DOMAIN, Opt, SELECTOR};
 use super::dns::Dns;
 use super::format::TxtRecord;
 use super::look::{Has, all, others};
-use super::output::{Failure, Note, warn};
+use super::output::{Failure, Note};
 use super::publisher::Change;
 use super::publishing::{Published, Publishing, WAIT, WAITED};
 use super::store::domains::{self, DomainConfig};
@@ -93,7 +94,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         done.push(Note::new("wiped", format!("the key {selector} was wiped")));
     }
     let Some(change) = &change else {
-        return show(args, &folder, &gone, &done, is_wiped, &file);
+        return show(args, &folder, &gone, &done, &[], is_wiped, &file);
     };
     let mut left = Vec::new();
     for selector in &gone {
@@ -101,10 +102,14 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         if has && is_wiped && change.is_removal {
             store.remove(&folder.key(selector).record)?;
         }
-        if has { done.push(Note::new("withdrawn", text)) } else { left.push(text) }
+        if has {
+            done.push(Note::new("withdrawn", text));
+        } else {
+            let finding = Finding::error("not-withdrawn", text, "run the same command again");
+            left.push(finding.about(&selector.record_name(&domain)));
+        }
     }
-    show(args, &folder, &[], &done, is_wiped, &file)?;
-    left.iter().for_each(warn);
+    show(args, &folder, &[], &done, &left, is_wiped, &file)?;
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { Failure::UNAVAILABLE.into() })
 }
 
@@ -212,10 +217,14 @@ fn show(
     folder: &KeyFolder,
     gone: &[Selector],
     done: &[Note],
+    left: &[Finding],
     is_wiped: bool,
     file: &Path,
 ) -> Result<ExitCode, Failure> {
     let mut text: String = done.iter().map(|done| format!("{done}\n")).collect();
+    if !left.is_empty() {
+        text.push_str(&format!("Not all records are withdrawn:\n\n{}", numbered(left)));
+    }
     if !is_wiped && !gone.is_empty() {
         let keys = folder.path.display();
         text.push_str(&format!("The keys stay in {keys}; --wipe removes them permanently.\n"));
@@ -234,5 +243,5 @@ fn show(
         "wiped": is_wiped,
         "revoke": names.iter().map(|name| json!({"name": name, "value": REVOKED})).collect::<Vec<_>>(),
     });
-    args.report(&json, &[], text)
+    args.report(&json, left, text)
 }

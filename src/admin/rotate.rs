@@ -1,6 +1,7 @@
 //! `dkimctl rotate`: replaces keys stage by stage, as fast as DNS allows.
 
 mod count;
+mod report;
 mod step;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,7 +23,8 @@ use super::store::{Store, waiting};
 use super::template::{self, Template};
 use crate::dkim::{Domain, Selector};
 use count::{Count, Turn};
-use step::{Report, Run, Step};
+use report::Report;
+use step::{Run, Step};
 
 pub(super) const OPTIONS: &[Opt] = &[
     DOMAIN,
@@ -98,22 +100,18 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 let text = format!("{domain}: {}\n", failure.what());
                 now.insert(domain.to_string(), (format!("exit code {}", failure.code), text));
             }
-            Ok(Turn { begins, reports }) => {
-                let reported = reports.iter().filter(|report| report.publish.is_some());
+            Ok(turn) => {
+                let reported = turn.reports.iter().filter(|report| report.publish.is_some());
                 let (marks, text): (String, String) =
-                    reported.map(|report| (report.mark(), run.text(report))).unzip();
+                    reported.map(|report| (report.mark(), report.text(run.is_dry))).unzip();
                 if !marks.is_empty() {
                     now.insert(domain.to_string(), (marks, text));
                 }
-                findings.extend(reports.iter().filter_map(Report::finding));
+                findings.extend(turn.reports.iter().filter_map(Report::finding));
                 if is_json {
-                    all.extend(reports);
+                    all.extend(turn.reports);
                 } else {
-                    let is_shown = |report: &&Report| !is_quiet || report.finding().is_some();
-                    let mut text = begins.filter(|_| !is_quiet).unwrap_or_default();
-                    text.extend(reports.iter().filter(is_shown).map(|report| run.text(report)));
-                    let is_idle = text.is_empty() && !is_quiet;
-                    say(if is_idle { format!("{domain}: nothing to do\n") } else { text })?;
+                    say(turn.text(&domain, is_quiet, run.is_dry))?;
                 }
             }
         }
@@ -125,7 +123,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         let mut seen = run.seen.lock().unwrap_or_else(PoisonError::into_inner);
         std::mem::take(&mut *seen).write(&run.store, &run.etc)?;
     }
+    let answer = if folders.len() == count.idle { run.answers() } else { Ok(()) };
     if is_json {
+        findings.extend(answer.as_ref().err().map(Finding::from));
         args.report(&all, &findings, "")?;
     } else if folders.len() != 1 && !is_quiet {
         let empty = || format!("{}\n", waiting::no_domains(&run.etc));
@@ -134,7 +134,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(recipient) = recipient.filter(|_| !run.is_dry) {
         run.mail_news(&recipient, &folders, &now)?;
     }
-    if folders.len() == count.idle { run.idle() } else { Ok(count.exit_code()) }
+    answer.map(|()| count.exit_code())
 }
 
 impl Run {
@@ -217,12 +217,11 @@ impl Run {
     }
 
     /// Queries DNS once if nothing was due. Otherwise a dead DNS server would go unnoticed until a key is due.
-    fn idle(&self) -> Result<ExitCode, Failure> {
+    fn answers(&self) -> Result<(), Failure> {
         let dead = |error| {
             Failure::unavailable(format_args!("nothing was due, and DNS does not answer: {error}"))
         };
-        self.publishing.dns.answers().map_err(dead)?;
-        Ok(ExitCode::SUCCESS)
+        self.publishing.dns.answers().map_err(dead)
     }
 
     /// Continues with a domain that waits for the record of its first key.
@@ -303,27 +302,6 @@ impl Run {
     fn is_old(&self, files: &KeyFiles) -> Result<bool, Failure> {
         let made = files.made().map_err(|error| Failure::reading(&files.private, &error))?;
         Ok(made.after(self.older) <= self.now)
-    }
-
-    fn text(&self, report: &Report) -> String {
-        let Rotation { old, new, stage, since } = &report.rotation;
-        let (domain, stage) = (&report.domain, stage.name());
-        let mut text = format!("{domain}: {old} -> {new}: {stage} since {since}\n");
-        let would = if self.is_dry { "would have " } else { "" };
-        for done in &report.done {
-            text.push_str(&format!("  {would}{done}\n"));
-        }
-        for sight in &report.servers {
-            text.push_str(&format!("  {} {}\n", sight.server, sight.has.text()));
-        }
-        text.push_str(&format!("  next: {}\n", report.next));
-        if let Some(publish) = &report.publish {
-            text.push_str(&format!(
-                "\n    name   {}\n    type   TXT\n    value  {}\n\n",
-                publish.name, publish.value
-            ));
-        }
-        text
     }
 }
 

@@ -73,7 +73,16 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let message = input::message(args.file())?;
     let verified = source.verify(&message).map_err(Failure::data)?;
     let (verdicts, reports) = (&verified.verdicts, reports(&verified));
-    let findings: Vec<_> = reports.iter().filter_map(Report::finding).collect();
+    let mut findings: Vec<_> = reports.iter().filter_map(Report::finding).collect();
+    if reports.is_empty() {
+        let remedy =
+            "dkimctl explain on the message as it was submitted shows why it is not signed";
+        findings.push(checks::finding::Finding::error(
+            "no-signature",
+            "the message has no signature",
+            remedy,
+        ));
+    }
     args.report(&reports, &findings, text(&reports))?;
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))

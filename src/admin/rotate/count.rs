@@ -3,19 +3,32 @@
 use std::collections::BTreeMap;
 use std::process::ExitCode;
 
-use super::step::{Report, Run};
+use super::report::Report;
+use super::step::Run;
 use crate::admin::input;
 use crate::admin::notify::{host_name, mail};
 use crate::admin::output::Failure;
 use crate::admin::store::Readers;
 use crate::admin::store::keys::KeyFolder;
 use crate::admin::store::rotation::Stage;
+use crate::dkim::Domain;
 
 /// The result for one domain.
 pub(super) struct Turn {
     /// The report on a domain that waited for the record of its first key.
     pub(super) begins: Option<String>,
     pub(super) reports: Vec<Report>,
+}
+
+impl Turn {
+    /// For people. `is_quiet`: only what is wrong. `is_dry`: nothing was done.
+    pub(super) fn text(&self, domain: &Domain, is_quiet: bool, is_dry: bool) -> String {
+        let begins = self.begins.iter().filter(|_| !is_quiet).cloned();
+        let is_shown = |report: &&Report| !is_quiet || report.finding().is_some();
+        let reports = self.reports.iter().filter(is_shown).map(|report| report.text(is_dry));
+        let text: String = begins.chain(reports).collect();
+        if text.is_empty() && !is_quiet { format!("{domain}: nothing to do\n") } else { text }
+    }
 }
 
 /// The results for all domains.

@@ -6,9 +6,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use serde::Serialize;
-
-use crate::admin::checks::finding::{Finding, Severity};
+use super::report::{NOT_CHANGED, Report};
 use crate::admin::format::TxtRecord;
 use crate::admin::look::{Has, Sight, all, await_all, look, some_lack, some_unknown};
 use crate::admin::output::{Failure, Note};
@@ -41,44 +39,6 @@ pub(super) struct Run {
     pub(super) older: u64,
     pub(super) keep: u64,
     pub(super) is_dry: bool,
-}
-
-/// The report on one rotation.
-#[derive(Debug, Serialize)]
-pub(super) struct Report {
-    pub(super) domain: String,
-    #[serde(flatten)]
-    pub(super) rotation: Rotation,
-    /// The steps that were done, or would be.
-    pub(super) done: Vec<Note>,
-    /// The answer of each server of the zone for the name that the next step depends on.
-    pub(super) servers: Vec<Sight>,
-    /// The record to publish.
-    pub(super) publish: Option<TxtRecord>,
-    /// The next step.
-    pub(super) next: Note,
-    /// Whether a server did not answer.
-    #[serde(rename = "unavailable")]
-    pub(super) unanswered: bool,
-}
-
-impl Report {
-    /// What the administrator must do.
-    pub(super) fn finding(&self) -> Option<Finding> {
-        let record = self.publish.as_ref()?;
-        let (severity, evidence) = match self.unanswered {
-            true => (Severity::Error, "the DNS does not have the record of a key that signs"),
-            false => (Severity::Warning, "the DNS does not have this record yet"),
-        };
-        let finding = Finding::new(severity, "record", evidence, self.next.text.as_str());
-        Some(finding.about(&record.name))
-    }
-
-    /// Identifies the news in a report. It changes when there is something new to mail.
-    pub(super) fn mark(&self) -> String {
-        let Rotation { old, new, stage, .. } = &self.rotation;
-        format!("{old} {new} {}\n", stage.name())
-    }
 }
 
 /// One rotation and its context.
@@ -366,7 +326,7 @@ impl Step<'_> {
         let (code, text) = match (&done, change) {
             (Ok(()), Change::Set) => ("published", format!("{by} has published the record {name}")),
             (Ok(()), Change::Remove) => ("removed", format!("{by} has removed the record {name}")),
-            (Err(why), _) => ("not-changed", format!("the record {name} was not changed: {why}")),
+            (Err(why), _) => (NOT_CHANGED, format!("the record {name} was not changed: {why}")),
         };
         self.done(code, text);
         done.is_ok()
