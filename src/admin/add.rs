@@ -67,8 +67,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             format_args!("only this host knows {local}, so receivers cannot find its record");
         return Err(Failure::usage(what).about(local));
     }
-    let all: Vec<Domain> = domains.iter().cloned().collect();
-    let publishing = Publishing::of_new(args, &all)?;
+    let domains: Vec<Domain> = domains.into_iter().collect();
+    let publishing = Publishing::of_new(args, &domains)?;
     let wanted = wanted(args, &domains, publishing.is_some())?;
     let make = |wanted: &Wanted| wanted.clone().make(&args.etc);
     let (mut made, mut failed, mut failures) = (Vec::new(), None, Vec::new());
@@ -94,15 +94,15 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         }
     }
     note(&args.etc, &made);
-    if !made.is_empty() || args.is_json() {
-        show(args, &made, failures, |made| json!(made))?;
-    }
-    let missing = made.iter().find(|made| made.is_missing()).map(Made::exit_code);
-    Ok(failed.or(missing).unwrap_or(ExitCode::SUCCESS))
+    let code = match made.is_empty() && !args.is_json() {
+        true => ExitCode::SUCCESS,
+        false => show(args, &made, failures, |made| json!(made))?,
+    };
+    Ok(failed.unwrap_or(code))
 }
 
 /// The keys to create, as the options say.
-fn wanted(args: &Args, domains: &BTreeSet<Domain>, waits: bool) -> Result<Vec<Wanted>, Failure> {
+fn wanted(args: &Args, domains: &[Domain], waits: bool) -> Result<Vec<Wanted>, Failure> {
     let (kind, signers) = (Kind::of(args)?, Signers::of(args)?);
     let named = args.value("--selector", selector)?;
     let shared = args.value("--keys", shared_folder)?;

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 use nix::unistd::geteuid;
 use serde::Serialize;
@@ -14,9 +14,9 @@ use super::checks::{install, keys, log, php, settings, signatures, smtp, units};
 use super::cli::{Args, Opt};
 use super::output::{Failure, Text, Tone, say};
 use super::postconf::Postfix;
+use super::program::output;
 use super::register::register;
 use super::store::Store;
-use crate::report::plain;
 
 pub(super) const OPTIONS: &[Opt] = &[
     Opt("--offline", "do not query DNS"),
@@ -94,13 +94,7 @@ fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Resul
 
 /// Runs the command in a remedy.
 fn shell(command: &str) -> Result<(), Failure> {
-    let failed = |why: &str| Failure::system(format_args!("{command}: {why}"));
-    let output = Command::new("/bin/sh").args(["-c", command]).output();
-    let output = output.map_err(|error| failed(&plain(&error)))?;
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(failed(String::from_utf8_lossy(&output.stderr).trim())),
-    }
+    output("/bin/sh", &["-c", command]).map(drop).map_err(Failure::system)
 }
 
 fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {

@@ -92,8 +92,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         made.published = Some(made.publish(&args.etc, publishing));
         note(&args.etc, slice::from_ref(&made));
     }
-    show(args, slice::from_ref(&made), Vec::new(), |mut made| json!(made.pop()))?;
-    Ok(made.exit_code())
+    show(args, slice::from_ref(&made), Vec::new(), |mut made| json!(made.pop()))
 }
 
 /// Reports a step on stderr with --verbose.

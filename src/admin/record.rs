@@ -124,8 +124,12 @@ fn of_folders(
 
 /// The records in files, each the output of `--json` on one host.
 fn merged(files: &[OsString]) -> Result<Vec<TxtRecord>, Failure> {
-    let texts = files.iter().map(|file| Ok((file.as_os_str(), read(Path::new(file))?)));
-    merge(&texts.collect::<Result<Vec<_>, Failure>>()?)
+    let read = |file| {
+        let path = Path::new(file);
+        let text = input::argument(path, input::FOREIGN);
+        Ok((path.as_os_str(), text.map_err(|error| Failure::reading(path, &error))?))
+    };
+    merge(&files.iter().map(read).collect::<Result<Vec<_>, Failure>>()?)
 }
 
 /// Merges the records of all hosts, each name once. Each text comes with the name of its file.
@@ -180,10 +184,6 @@ fn usable(record: &TxtRecord) -> Result<(), String> {
     }
     let value = store::keys::printable(record.value.clone().into_bytes());
     value.map(drop).map_err(|error| format!("{}: {error}", record.name))
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    input::argument(path, input::FOREIGN).map_err(|error| Failure::reading(path, &error))
 }
 
 /// The DMARC record with which receivers check signatures, but take no action yet.

@@ -186,8 +186,7 @@ fn key_labels() -> Option<Finding> {
         return None;
     }
     let keys = format!("{FOLDER}/keys");
-    let output = Command::new("restorecon").args(["-nRv", &keys]).output().ok()?;
-    mislabeled(&keys, &String::from_utf8_lossy(&output.stdout))
+    mislabeled(&keys, &output("restorecon", &["-nRv", &keys]).ok()?)
 }
 
 /// What restorecon(8) would change.

@@ -45,11 +45,6 @@ impl Made {
         matches!(&self.published, Some(Ok(published)) if published.is_there())
     }
 
-    /// `EX_UNAVAILABLE` if the record was to be published, but is not in DNS.
-    pub(crate) fn exit_code(&self) -> ExitCode {
-        if self.is_missing() { Failure::UNAVAILABLE.into() } else { ExitCode::SUCCESS }
-    }
-
     /// Whether the record was to be published, but is not in DNS.
     pub(crate) fn is_missing(&self) -> bool {
         self.published.is_some() && !self.is_published()
@@ -181,13 +176,14 @@ pub(crate) fn note(etc: &Path, all: &[Made]) {
     drop(Store::open(etc).and_then(|store| seen.write(&store, etc)));
 }
 
-/// Prints the keys that were made, and the steps that are left. `result` makes the result of `--json` from those of the keys.
+/// Prints the keys that were made, and the steps that are left. The exit code is `EX_UNAVAILABLE` if a record was to be published,
+/// but is not in DNS. `result` makes the result of `--json` from those of the keys.
 pub(crate) fn show(
     args: &Args,
     all: &[Made],
     failures: Vec<Finding>,
     result: impl Fn(Vec<Value>) -> Value,
-) -> Result<(), Failure> {
+) -> Result<ExitCode, Failure> {
     let named = all.iter().filter(|made| made.wanted.directory.is_none());
     let domains: BTreeSet<&str> = named.map(|made| made.wanted.domain.as_str()).collect();
     let mut steps = match domains.is_empty() {
@@ -208,15 +204,20 @@ pub(crate) fn show(
             format!("publish the {} records, then check them: dkimctl testkey", publish.len()),
         )];
     }
-    let is_signed = steps.is_empty() && !all.iter().any(Made::is_missing);
+    let is_missing = all.iter().any(Made::is_missing);
     let names: Vec<&str> = all.iter().map(|made| made.wanted.domain.as_str()).collect();
     let names = match names.as_slice() {
         [one] => (*one).to_owned(),
         many => format!("these {} domains", many.len()),
     };
-    text.push_str(&so_far(&names, is_signed, &[publish, steps.clone()].concat()));
+    text.push_str(&so_far(
+        &names,
+        steps.is_empty() && !is_missing,
+        &[publish, steps.clone()].concat(),
+    ));
     // The failures are on stderr already.
     let failures = if args.is_json() { failures } else { Vec::new() };
     let failed = all.iter().filter(|made| made.is_missing()).filter_map(Made::publish_step);
-    args.report(&result, &[failures, failed.collect(), steps].concat(), text).map(drop)
+    args.report(&result, &[failures, failed.collect(), steps].concat(), text)?;
+    Ok(if is_missing { Failure::UNAVAILABLE.into() } else { ExitCode::SUCCESS })
 }
