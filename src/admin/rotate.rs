@@ -141,10 +141,12 @@ impl Run {
     fn new(args: &Args) -> Result<Self, Failure> {
         let store = Store::open(&args.etc)?;
         let dns = Dns::asked_for(args.text("--server")?)?;
+        let mut publishing = Publishing::of(args, dns, WAITED_BY_ROTATE)?;
+        publishing.publisher.take_if(|_| args.has("--dry-run"));
         Ok(Self {
             etc: args.etc.clone(),
             store,
-            publishing: Publishing::of(args, dns, WAITED_BY_ROTATE)?,
+            publishing,
             index: Index::read(&args.etc)?,
             seen: Mutex::default(),
             now: UtcTime::now(),

@@ -8,10 +8,10 @@ use std::sync::{Mutex, PoisonError};
 
 use super::report::{NOT_CHANGED, Report};
 use crate::admin::format::TxtRecord;
-use crate::admin::look::{Has, Sight, all, await_all, look, some_lack, some_unknown};
+use crate::admin::look::{Has, Sight, all, look, some_lack, some_unknown};
 use crate::admin::output::{Failure, Note};
 use crate::admin::publisher::Change;
-use crate::admin::publishing::Publishing;
+use crate::admin::publishing::{Published, Publishing};
 use crate::admin::store::domains::{DomainConfig, Index};
 use crate::admin::store::gone;
 use crate::admin::store::keys::{KeyFolder, NewKey, REVOKED, RSA_BITS, revoked_entry};
@@ -94,10 +94,7 @@ impl Step<'_> {
                 return Ok(None);
             }
         }
-        self.look_for_key(&rotation.new)?;
-        if !all(&self.report.servers, &Has::Key) {
-            self.publish(&rotation.new)?;
-        }
+        self.publish(&rotation.new)?;
         if !self.has_all(rotation) {
             return Ok(None);
         }
@@ -220,11 +217,8 @@ impl Step<'_> {
                 self.run.store.wipe(&paths.private)?;
             }
         }
-        self.report.servers = self.look(old, None);
         let record = TxtRecord::of_key(&self.folder.domain, old, REVOKED.to_owned());
-        if !all(&self.report.servers, &Has::Nothing) && self.change(Change::Remove, &record) {
-            self.report.servers = self.await_all(old, None, &Has::Nothing);
-        }
+        self.change(Change::Remove, &record, None, &Has::Nothing);
         if all(&self.report.servers, &Has::Nothing) {
             self.done("ended", format!("completed the rotation: the record of {old} was removed"));
             self.report.next = Note::new("none", "nothing");
@@ -292,36 +286,30 @@ impl Step<'_> {
         sights
     }
 
-    /// Queries again after a change, until it has reached all servers.
-    fn await_all(&mut self, selector: &Selector, key: Option<&PublicKey>, has: &Has) -> Vec<Sight> {
-        let Publishing { dns, wait, .. } = &self.run.publishing;
-        let name = selector.record_name(&self.folder.domain);
-        let sights = await_all(dns, || look(dns, &name, key), has, *wait);
-        self.report.unanswered |= some_unknown(&sights);
-        sights
-    }
-
     /// Publishes the record of a key and waits for it, or reports that the administrator has to publish it.
     fn publish(&mut self, selector: &Selector) -> Result<(), Failure> {
-        let value = self.folder.key(selector).to_publish()?;
+        let (key, value) = (self.public_key(selector)?, self.folder.key(selector).to_publish()?);
         let record = TxtRecord::of_key(&self.folder.domain, selector, value);
-        if self.change(Change::Set, &record) {
-            let key = self.public_key(selector)?;
-            self.report.servers = self.await_all(selector, Some(&key), &Has::Key);
-        } else {
+        let is_changed = self.change(Change::Set, &record, Some(&key), &Has::Key);
+        if !is_changed && !all(&self.report.servers, &Has::Key) {
             self.report.publish = Some(record);
         }
         Ok(())
     }
 
-    /// Publishes a change with the configured command, if there is one.
-    fn change(&mut self, change: Change, record: &TxtRecord) -> bool {
-        let Some(publisher) = self.run.publishing.publisher.as_ref().filter(|_| !self.run.is_dry)
-        else {
-            return false;
-        };
-        let (name, by) = (&record.name, publisher.name());
-        let done = publisher.change(&self.run.publishing.dns, change, record);
+    /// Publishes a change with the configured command, if there is one and if it is necessary. Returns whether it was run.
+    fn change(
+        &mut self,
+        change: Change,
+        record: &TxtRecord,
+        key: Option<&PublicKey>,
+        has: &Has,
+    ) -> bool {
+        let Published { by, servers, .. } = self.run.publishing.change(change, record, key, has);
+        self.report.unanswered |= some_unknown(&servers);
+        self.report.servers = servers;
+        let Some((by, done)) = by else { return false };
+        let name = &record.name;
         self.report.unanswered |= done.is_err();
         let (code, text) = match (&done, change) {
             (Ok(()), Change::Set) => ("published", format!("{by} has published the record {name}")),
