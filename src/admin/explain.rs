@@ -121,10 +121,8 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             .ok_or_else(|| Failure::no_user(format_args!("there is no user {name:?}")))?,
         None => User::real(),
     };
-    let shown = match name {
-        Some(name) => format!("{name} (uid {})", user.uid()),
-        None => format!("uid {}", user.uid()),
-    };
+    let uid = format!("uid {}", user.uid());
+    let shown = name.map_or(uid.clone(), |name| format!("{name} ({uid})"));
     let mut argv = vec!["sendmail".into()];
     argv.extend_from_slice(&args.rest);
     if args.rest.is_empty() {

@@ -4,6 +4,7 @@ mod made;
 mod signers;
 
 use std::path::{Path, PathBuf};
+use std::slice;
 
 use super::cli::{Args, Opt, number};
 use super::output::{Failure, warn};
@@ -175,8 +176,8 @@ impl Wanted {
         let texts = texts.transpose()?;
         let is_own = directory.is_none();
         let readers = if is_own { Readers::Group } else { Readers::Owner };
-        let keys = shared.as_ref().map(|name| format!("keys = {name:?}\n")).unwrap_or_default();
-        let selectors = format!("selectors = [\"{selector}\"]\n{keys}{}", signers.toml());
+        let text = domains::new_text(slice::from_ref(selector), shared.as_deref());
+        let text = (text + &signers.toml()).into_bytes();
         let mut files = Vec::new();
         if let Some((entry, pem)) = &texts {
             let (path, text) = (&key_files.record, entry.as_bytes());
@@ -193,7 +194,7 @@ impl Wanted {
         let waiting = waiting::path(etc, domain);
         if is_own && file.symlink_metadata().is_err() {
             store.folder(&etc.join("domains"), Readers::All)?;
-            let text = selectors.as_bytes();
+            let text = text.as_slice();
             let readers = Readers::All;
             if !self.waits {
                 // Written last: with a domain file without its key, mail would cause errors.

@@ -66,11 +66,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let path = domains::file(etc, &domain);
     let text = match &config {
         Some(config) => config.with_all(etc, &selectors, shared.as_deref())?,
-        None => {
-            let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
-            let keys = shared.map(|name| format!("keys = {name:?}\n")).unwrap_or_default();
-            format!("selectors = {names:?}\n{keys}")
-        }
+        None => domains::new_text(&selectors, shared.as_deref()),
     };
     let store = Store::open(etc)?;
     let busy = format_args!("a rotate is running for {domain}");

@@ -61,6 +61,13 @@ pub(crate) fn file(etc: &Path, name: impl Display) -> PathBuf {
     etc.join("domains").join(format!("{name}.toml"))
 }
 
+/// The text of a new domain file. `keys`: the name of the directory of keys that domains share.
+pub(crate) fn new_text(selectors: &[Selector], keys: Option<&str>) -> String {
+    let names: Vec<&str> = selectors.iter().map(Selector::as_str).collect();
+    let keys = keys.map(|name| format!("keys = {name:?}\n")).unwrap_or_default();
+    format!("selectors = {names:?}\n{keys}")
+}
+
 /// The paths of all domain files of a tree, in the order of their names. A tree without their directory has none.
 ///
 /// # Errors
