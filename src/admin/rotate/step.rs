@@ -297,7 +297,7 @@ impl Step<'_> {
         Ok(())
     }
 
-    /// Publishes a change with the configured command, if there is one and if it is necessary. Returns whether it was run.
+    /// Changes a record with the configured command, if there is one and if that is necessary. Returns whether it has done so.
     fn change(
         &mut self,
         change: Change,
