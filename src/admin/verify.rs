@@ -10,6 +10,7 @@ mod header_edits;
 mod signer;
 
 use std::process::ExitCode;
+use std::slice;
 
 use serde::Serialize;
 
@@ -73,16 +74,13 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let message = input::message(args.file())?;
     let verified = source.verify(&message).map_err(Failure::data)?;
     let (verdicts, reports) = (&verified.verdicts, reports(&verified));
-    let mut findings: Vec<_> = reports.iter().filter_map(Report::finding).collect();
-    if reports.is_empty() {
-        let remedy =
-            "dkimctl explain on the message as it was submitted shows why it is not signed";
-        findings.push(checks::finding::Finding::error(
-            "no-signature",
-            "the message has no signature",
-            remedy,
-        ));
-    }
+    let no_signature = Report {
+        fault: Some("no-signature"),
+        text: Some("the message has no signature".to_owned()),
+        ..Report::default()
+    };
+    let wrong = if reports.is_empty() { slice::from_ref(&no_signature) } else { &reports };
+    let findings: Vec<_> = wrong.iter().filter_map(Report::finding).collect();
     args.report(&reports, &findings, text(&reports))?;
     let is_open = |verdict: &Verdict| matches!(verdict.result, Err(Fault::LookupFailed(_)));
     let failed = verdicts.iter().any(|verdict| verdict.result.is_err() && !is_open(verdict))

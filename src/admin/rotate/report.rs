@@ -33,22 +33,20 @@ pub(super) struct Report {
 impl Report {
     /// What the administrator must do, or why the exit code is 69.
     pub(super) fn finding(&self) -> Option<Finding> {
-        let silent = self.servers.iter().find(|sight| matches!(sight.has, Has::Unknown(_)));
-        let silent = silent.map(|sight| format!("{} {}", sight.server, sight.has.text()));
-        let failed = || self.done.iter().find(|note| note.code == NOT_CHANGED);
-        let (severity, evidence) = match silent.or_else(|| Some(failed()?.text.clone())) {
-            Some(evidence) => (Severity::Error, evidence),
-            None if self.unanswered => {
-                let evidence = "the DNS does not have the record of a key that signs";
-                (Severity::Error, evidence.to_owned())
-            }
-            None => (Severity::Warning, "the DNS does not have this record yet".to_owned()),
-        };
         let about = match &self.publish {
             Some(record) => &record.name,
             None if self.unanswered => &self.domain,
             None => return None,
         };
+        let silent = self.servers.iter().find(|sight| matches!(sight.has, Has::Unknown(_)));
+        let silent = silent.map(|sight| format!("{} {}", sight.server, sight.has.text()));
+        let failed = || self.done.iter().find(|note| note.code == NOT_CHANGED);
+        let (severity, lacks) = match self.unanswered {
+            true => (Severity::Error, "the DNS does not have the record of a key that signs"),
+            false => (Severity::Warning, "the DNS does not have this record yet"),
+        };
+        let evidence = silent.or_else(|| Some(failed()?.text.clone()));
+        let evidence = evidence.unwrap_or_else(|| lacks.to_owned());
         let finding = Finding::new(severity, "record", evidence, self.next.text.as_str());
         Some(finding.about(about))
     }
