@@ -34,14 +34,12 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let remedy = "correct what /usr/libexec/sendmail-dkim/status shows, then: dkimctl disable";
     let wrong = wrong.map(|evidence| Finding::error("active", evidence, remedy));
-    let findings: Vec<Finding> = wrong.into_iter().collect();
-    let text = match &active {
-        Ok(path) if findings.is_empty() => {
-            let path = path.display();
-            format!("{path} is the active sendmail; mail is no longer signed.\n")
-        }
-        _ => format!("{done}{}", numbered(&findings)),
+    let path = active.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
+    let text = match &wrong {
+        None => format!("{path} is the active sendmail; mail is no longer signed.\n"),
+        wrong => format!("{done}{}", numbered(wrong)),
     };
+    let findings: Vec<Finding> = wrong.into_iter().collect();
     let result = json!({"active": is_active, "sendmail": active.ok()});
     args.report(&result, &findings, text)?;
     Ok(if findings.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -81,7 +81,9 @@ fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Resul
         tell(&format!("{command}\n"))?;
         let done = match fix {
             Fix::Rights(path, readers) => Store::repair(&args.etc, path, *readers),
-            Fix::Command | Fix::Postfix(_) => shell(command),
+            Fix::Command | Fix::Postfix(_) => {
+                output("/bin/sh", &["-c", command]).map(drop).map_err(Failure::system)
+            }
             Fix::Enable => register(&["ours"]).map(drop),
         };
         is_done = true;
@@ -90,11 +92,6 @@ fn fix(args: &Args, findings: &[Finding], tried: &mut BTreeSet<String>) -> Resul
         }
     }
     Ok(is_done)
-}
-
-/// Runs the command in a remedy.
-fn shell(command: &str) -> Result<(), Failure> {
-    output("/bin/sh", &["-c", command]).map(drop).map_err(Failure::system)
 }
 
 fn findings(etc: &Path, is_offline: bool) -> Vec<Finding> {

@@ -255,10 +255,10 @@ impl Plan {
         for file in self.files.iter().filter(|file| file.before != file.after) {
             store.replace(&file.path, &file.after, Readers::All)?;
         }
-        let before = Before::of(folder)?;
+        let before = texts(folder)?;
         let done = self.calls.iter().try_for_each(|call| postconf(None, call));
         if let Err(failure) = done.and_then(|()| run_program("postfix", &["check"])) {
-            before.write(folder)?;
+            write(folder, &before)?;
             return Err(failure);
         }
         if run_program("postfix", &["status"]).is_ok() {
@@ -288,26 +288,20 @@ fn without<'a>(list: &'a str, folder: &str) -> Vec<&'a str> {
 /// The two files that postconf(1) changes.
 const FILES: [&str; 2] = ["main.cf", "master.cf"];
 
-/// Their texts.
-struct Before([Vec<u8>; 2]);
+/// Their texts; comments may be in any charset.
+fn texts(folder: &Path) -> Result<Vec<Vec<u8>>, Failure> {
+    let text = |name: &&str| {
+        let path = folder.join(name);
+        input::read(&path, input::FOREIGN).map_err(|error| Failure::reading(&path, &error))
+    };
+    FILES.iter().map(text).collect()
+}
 
-impl Before {
-    fn of(folder: &Path) -> Result<Self, Failure> {
-        let read = |name: &str| {
-            let path = folder.join(name);
-            input::read(&path, input::FOREIGN).map_err(|error| Failure::reading(&path, &error))
-        };
-        let [main, master] = FILES;
-        Ok(Self([read(main)?, read(master)?]))
-    }
-
-    fn write(&self, folder: &Path) -> Result<(), Failure> {
-        for (name, text) in FILES.iter().zip(&self.0) {
-            let path = folder.join(name);
-            fs::write(&path, text).map_err(|error| Failure::changing(&path, &error))?;
-        }
-        Ok(())
-    }
+fn write(folder: &Path, texts: &[Vec<u8>]) -> Result<(), Failure> {
+    FILES.iter().zip(texts).try_for_each(|(name, text)| {
+        let path = folder.join(name);
+        fs::write(&path, text).map_err(|error| Failure::changing(&path, &error))
+    })
 }
 
 /// What the calls change, tried on a copy.
@@ -315,22 +309,16 @@ fn preview(folder: &Path, calls: &[Vec<String>]) -> Result<String, Failure> {
     if calls.is_empty() {
         return Ok(String::new());
     }
-    let copy = Temporary::new("dkimctl-setup")?;
-    Before::of(folder)?.write(&copy.0)?;
+    let (copy, before) = (Temporary::new("dkimctl-setup")?, texts(folder)?);
+    write(&copy.0, &before)?;
     calls.iter().try_for_each(|call| postconf(Some(&copy.0), call))?;
-    let mut changes = String::new();
-    for name in FILES {
-        let text = |folder: &Path| {
-            let path = folder.join(name);
-            input::text(&path, input::FOREIGN).map_err(|error| Failure::reading(&path, &error))
-        };
+    let after = texts(&copy.0)?;
+    let changed = FILES.iter().zip(before.iter().zip(&after)).map(|(name, (before, after))| {
         let shown = folder.join(name).display().to_string();
-        let (before, after) = (text(folder)?, text(&copy.0)?);
-        if before != after {
-            changes.push_str(&diff((&shown, &before), (&shown, &after)));
-        }
-    }
-    Ok(changes)
+        let [before, after] = [before, after].map(|text| String::from_utf8_lossy(text));
+        diff((&shown, &before), (&shown, &after))
+    });
+    Ok(changed.collect())
 }
 
 fn postconf(folder: Option<&Path>, call: &[String]) -> Result<(), Failure> {

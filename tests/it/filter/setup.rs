@@ -182,7 +182,10 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
         "postconf -e 'smtpd_end_of_data_restrictions=check_policy_service inet:127.0.0.1:9' 'mynetworks=127.0.0.0/8 0.0.0.0/1 [::1]/128'
         postconf -M '465/inet=465 inet n - n - - smtpd -o content_filter=scan:x' 'submission/inet=submission inet n - n - - smtpd -o smtpd_recipient_restrictions=permit_sasl_authenticated,reject' '10025/inet=10025 inet n - n - - smtpd'",
     );
-    let state = "cat /etc/postfix/main.cf; postconf -M; cat /etc/sendmail-dkim/config.toml";
+    // A comment in another charset.
+    sandbox.root("printf '# gr\\374n\\n' >>/etc/postfix/main.cf");
+    let postfix = "iconv -f latin1 /etc/postfix/main.cf; postconf -M";
+    let state = &format!("{postfix}; cat /etc/sendmail-dkim/config.toml");
     sandbox.root("dkimctl setup");
     let before = sandbox.root(state);
     let shown = sandbox.root("dkimctl setup --smtp");
@@ -219,7 +222,6 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
     let failing = "PATH=/usr/local/bin:$PATH dkimctl setup --smtp --yes";
     let output = sandbox.sh("root", failing, b"");
     assert_eq!(output.status.code(), Some(65), "{output:?}");
-    let postfix = "cat /etc/postfix/main.cf; postconf -M";
     assert!(before.starts_with(&sandbox.root(postfix)));
 }
 
