@@ -34,10 +34,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let remedy = "correct what /usr/libexec/sendmail-dkim/status shows, then: dkimctl disable";
     let wrong = wrong.map(|evidence| Finding::error("active", evidence, remedy));
-    let path = active.as_ref().map(|path| path.display().to_string()).unwrap_or_default();
-    let text = match &wrong {
-        None => format!("{path} is the active sendmail; mail is no longer signed.\n"),
-        wrong => format!("{done}{}", numbered(wrong)),
+    let text = match &active {
+        Ok(path) if wrong.is_none() => {
+            format!("{} is the active sendmail; mail is no longer signed.\n", path.display())
+        }
+        _ => format!("{done}{}", numbered(&wrong)),
     };
     let findings: Vec<Finding> = wrong.into_iter().collect();
     let result = json!({"active": is_active, "sendmail": active.ok()});

@@ -122,7 +122,10 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         None => User::real(),
     };
     let uid = format!("uid {}", user.uid());
-    let shown = name.map_or(uid.clone(), |name| format!("{name} ({uid})"));
+    let shown = match name {
+        Some(name) => format!("{name} ({uid})"),
+        None => uid,
+    };
     let mut argv = vec!["sendmail".into()];
     argv.extend_from_slice(&args.rest);
     if args.rest.is_empty() {

@@ -12,7 +12,7 @@ use super::store::domains::{self, DomainConfig};
 use super::store::keys::{KeyFiles, NewKey, RSA_BITS};
 use super::store::{NewFile, Readers, Store, waiting};
 use crate::dkim::record::Owner;
-use crate::dkim::{Algorithm, Domain, Record, Selector, Terms};
+use crate::dkim::{Algorithm, Domain, PublicKey, Record, Selector, Terms};
 pub(super) use made::{Made, note, show};
 pub(super) use signers::Signers;
 
@@ -99,9 +99,9 @@ impl Wanted {
         }
         if is_there {
             let key = files.key(domains::inherited(etc)?.minimum_key_bits);
-            key.map_err(|error| error.at(&files.private))?;
+            let public = key.map_err(|error| error.at(&files.private))?.public();
             self.write(etc, &files, &file, None)?;
-            return self.made(files);
+            return Ok(self.made(files, public));
         }
         let key = self.generate()?;
         self.write(etc, &files, &file, Some(&key))?;
@@ -109,10 +109,9 @@ impl Wanted {
     }
 
     /// With a key that exists.
-    fn made(self, files: KeyFiles) -> Result<Made, Failure> {
-        let public = files.public().map_err(|error| error.at(&files.private))?;
-        let record = Record::new(public).with_terms(files.terms());
-        Ok(Made { wanted: self, files, record, published: None })
+    fn made(self, files: KeyFiles, key: PublicKey) -> Made {
+        let record = Record::new(key).with_terms(files.terms());
+        Made { wanted: self, files, record, published: None }
     }
 
     fn generate(&self) -> Result<NewKey, Failure> {
@@ -156,8 +155,9 @@ impl Wanted {
         } else if !self.waits {
             store.activate(etc, config)?;
         }
+        let public = files.public().map_err(|error| error.at(&files.private))?;
         self.waits = true;
-        self.made(files)
+        Ok(self.made(files, public))
     }
 
     fn write(
@@ -177,7 +177,7 @@ impl Wanted {
         let is_own = directory.is_none();
         let readers = if is_own { Readers::Group } else { Readers::Owner };
         let text = domains::new_text(slice::from_ref(selector), shared.as_deref());
-        let text = (text + &signers.toml()).into_bytes();
+        let text = text + &signers.toml();
         let mut files = Vec::new();
         if let Some((entry, pem)) = &texts {
             let (path, text) = (&key_files.record, entry.as_bytes());
@@ -194,7 +194,7 @@ impl Wanted {
         let waiting = waiting::path(etc, domain);
         if is_own && file.symlink_metadata().is_err() {
             store.folder(&etc.join("domains"), Readers::All)?;
-            let text = text.as_slice();
+            let text = text.as_bytes();
             let readers = Readers::All;
             if !self.waits {
                 // Written last: with a domain file without its key, mail would cause errors.

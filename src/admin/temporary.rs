@@ -1,4 +1,4 @@
-//! A temporary folder.
+//! Temporary folders.
 
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
@@ -6,8 +6,10 @@ use std::path::PathBuf;
 
 use super::output::Failure;
 
-/// It is removed with its content at the end.
-pub(super) struct Temporary(pub(super) PathBuf);
+/// A temporary folder. It is removed, with its content, when it is dropped.
+pub(super) struct Temporary {
+    pub(super) path: PathBuf,
+}
 
 impl Temporary {
     /// `name`: what it is for.
@@ -16,12 +18,12 @@ impl Temporary {
         // Not a folder that another user created under this name.
         let made = DirBuilder::new().mode(0o700).create(&path);
         made.map_err(|error| Failure::creating(&path, &error))?;
-        Ok(Self(path))
+        Ok(Self { path })
     }
 }
 
 impl Drop for Temporary {
     fn drop(&mut self) {
-        drop(fs::remove_dir_all(&self.0));
+        drop(fs::remove_dir_all(&self.path));
     }
 }

@@ -70,9 +70,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let stage = Stage(Temporary::new("dkimctl-try")?);
     let record = stage.set_up(&author, &selector)?;
     stage.submit(&wrapper, &author, &message)?;
-    let captured = input::message(Some(&stage.0.0.join("captured")))?;
+    let captured = input::message(Some(&stage.0.path.join("captured")))?;
     let verdicts =
-        Source::Keys(stage.0.0.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
+        Source::Keys(stage.0.path.join("keys")).verify(&captured).map_err(Failure::data)?.verdicts;
 
     let submitted = message_text(&message).replace("\r\n", "\n");
     let signed = message_text(&captured);
@@ -136,7 +136,7 @@ struct Stage(Temporary);
 
 impl Stage {
     fn write(&self, name: &str, text: &[u8], mode: u32) -> Result<PathBuf, Failure> {
-        let path = self.0.0.join(name);
+        let path = self.0.path.join(name);
         let failed = |error: io::Error| Failure::creating(&path, &error);
         if let Some(folder) = path.parent() {
             DirBuilder::new().recursive(true).mode(0o700).create(folder).map_err(failed)?;
@@ -169,7 +169,7 @@ impl Stage {
         if wrapper.metadata()?.permissions().mode() & 0o6000 == 0 {
             return Ok(wrapper);
         }
-        let copy = self.0.0.join("sendmail-dkim");
+        let copy = self.0.path.join("sendmail-dkim");
         fs::write(&copy, input::read(&wrapper, input::PROGRAM)?)?;
         fs::set_permissions(&copy, Permissions::from_mode(0o700))?;
         Ok(copy)
@@ -179,7 +179,7 @@ impl Stage {
         let failed = |error| Failure::reading(wrapper, &error);
         let mut child = Command::new(self.without_privilege(wrapper).map_err(failed)?)
             .args(["-i", "-f", &author.address(), "--", "test@example.net"])
-            .env(VARIABLE, &self.0.0)
+            .env(VARIABLE, &self.0.path)
             .stdin(Stdio::piped())
             .spawn()
             .map_err(failed)?;

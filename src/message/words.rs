@@ -273,6 +273,7 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// Writes a body that has no phrases, or whose phrases are not certain.
     fn without_phrases(&mut self, body: &[u8]) -> Option<()> {
         self.structured(body, &tokens(body).ok()?, Vec::new(), |_| false)
     }

@@ -129,7 +129,7 @@ fn a_validator_accepts_every_json() {
         let output = sandbox.sh("root", &script.replace(" -- -bp --json", " -- -bp"), b"");
         let text = String::from_utf8(output.stdout).unwrap();
         if !text.is_empty() || !rest.contains('>') {
-            // What a script can tell the reason from.
+            // A script must be able to tell why.
             let has_reason = text.contains("\"severity\": \"");
             assert!(output.status.success() || has_reason, "{script}: {}: {text}", output.status);
             outputs.push(text);

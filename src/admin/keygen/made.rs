@@ -41,17 +41,17 @@ impl Made {
     }
 
     /// Whether DNS has the record, according to its servers.
-    pub(crate) fn is_published(&self) -> bool {
+    fn is_published(&self) -> bool {
         matches!(&self.published, Some(Ok(published)) if published.is_there())
     }
 
     /// Whether the record was to be published, but is not in DNS.
-    pub(crate) fn is_missing(&self) -> bool {
+    fn is_missing(&self) -> bool {
         self.published.is_some() && !self.is_published()
     }
 
     /// The steps before this key signs, in addition to those that `missing` returns for its domain.
-    pub(crate) fn own_steps(&self, etc: &Path) -> Vec<Finding> {
+    fn own_steps(&self, etc: &Path) -> Vec<Finding> {
         let Wanted { domain, selector, directory, shared, .. } = &self.wanted;
         if let Some(directory) = directory {
             let evidence = format!("keys in {} are not used for signing", directory.display());
@@ -85,7 +85,7 @@ impl Made {
     }
 
     /// The step that is left unless DNS has the record.
-    pub(crate) fn publish_step(&self) -> Option<Finding> {
+    fn publish_step(&self) -> Option<Finding> {
         let domain = &self.wanted.domain;
         match &self.published {
             None => Some(Finding::warning(
@@ -111,7 +111,7 @@ impl Made {
     }
 
     /// The record to publish, and the path of the key.
-    pub(crate) fn text(&self) -> Result<String, Failure> {
+    fn text(&self) -> Result<String, Failure> {
         let Wanted { domain, selector, .. } = &self.wanted;
         let name = selector.record_name(domain);
         let key = format!("The key is in {}.\n", self.files.private.display());
@@ -130,7 +130,7 @@ impl Made {
     }
 
     /// A remark if every user may sign; empty if users or groups are named.
-    pub(crate) fn who(&self, etc: &Path) -> String {
+    fn who(&self, etc: &Path) -> String {
         let domain = &self.wanted.domain;
         let is_limited =
             |config: &DomainConfig| config.file.users.is_some() || config.file.groups.is_some();
@@ -143,7 +143,7 @@ impl Made {
         }
     }
 
-    pub(crate) fn json(&self, missing: &[Finding]) -> Result<Value, Failure> {
+    fn json(&self, missing: &[Finding]) -> Result<Value, Failure> {
         let Wanted { domain, selector, .. } = &self.wanted;
         let mut json = json!({
             "domain": domain.as_str(),

@@ -8,7 +8,7 @@ use crate::admin::look::{Has, Sight};
 use crate::admin::output::Note;
 use crate::admin::store::rotation::Rotation;
 
-/// What is reported if a record could not be changed.
+/// The code of the note that a record could not be changed.
 pub(super) const NOT_CHANGED: &str = "not-changed";
 
 /// The report on one rotation.

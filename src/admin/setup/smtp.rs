@@ -310,9 +310,9 @@ fn preview(folder: &Path, calls: &[Vec<String>]) -> Result<String, Failure> {
         return Ok(String::new());
     }
     let (copy, before) = (Temporary::new("dkimctl-setup")?, texts(folder)?);
-    write(&copy.0, &before)?;
-    calls.iter().try_for_each(|call| postconf(Some(&copy.0), call))?;
-    let after = texts(&copy.0)?;
+    write(&copy.path, &before)?;
+    calls.iter().try_for_each(|call| postconf(Some(&copy.path), call))?;
+    let after = texts(&copy.path)?;
     let changed = FILES.iter().zip(before.iter().zip(&after)).map(|(name, (before, after))| {
         let shown = folder.join(name).display().to_string();
         let [before, after] = [before, after].map(|text| String::from_utf8_lossy(text));

@@ -234,7 +234,7 @@ fn boundary(value: &[u8]) -> Option<Vec<u8>> {
     (!text.is_empty()).then(|| format!("--{text}").into_bytes())
 }
 
-/// The text of a quoted-string, of which this is what follows the first quote.
+/// The content of a quoted-string; `quoted` begins after its first quote.
 fn unquoted(quoted: &str) -> String {
     let mut text = String::new();
     let mut chars = quoted.chars();
