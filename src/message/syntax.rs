@@ -5,7 +5,7 @@
 
 use memchr::memrchr;
 
-use super::limits::{ENCODED_LINE, LINE_PIECE};
+use super::limits::{ENCODED_LINE, LINE_PIECE, LONGEST_LINE};
 pub(crate) use crate::dkim::header::split_fields;
 
 /// WSP (RFC 5234 §B.1): whitespace that begins a folded line, and may precede the colon.
@@ -65,8 +65,13 @@ pub(crate) fn with_charset(field: &[u8], charset: &str) -> Vec<u8> {
     let text = text.strip_suffix(b";").unwrap_or(text);
     let last = text.rsplit(|byte| *byte == b'\n').next().map_or(0, <[u8]>::len);
     let room = ENCODED_LINE.saturating_sub(last);
-    let fold = if charset.len().saturating_add("; charset=".len()) > room { "\n" } else { "" };
-    [text, b";", fold.as_bytes(), b" charset=", charset.as_bytes(), b"\n"].concat()
+    let separator = match charset.len().saturating_add("; charset=".len()) {
+        length if length <= room => "; ",
+        // There is no room for the semicolon either.
+        _ if last == LONGEST_LINE => "\n ; ",
+        _ => ";\n ",
+    };
+    [text, separator.as_bytes(), b"charset=", charset.as_bytes(), b"\n"].concat()
 }
 
 /// The length of the quoted-string (RFC 5322 §3.2.4) at the beginning of `text`, including the quotes. `None` if the closing
@@ -217,6 +222,19 @@ pub(crate) fn without_comments(body: &[u8]) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_charset_makes_no_line_too_long() {
+        let with_utf_8 = |length: usize| {
+            let field = format!("{:x<length$}", "Content-Type: text/plain; x=");
+            let labelled = String::from_utf8(with_charset(field.as_bytes(), "utf-8")).unwrap();
+            labelled.strip_prefix(&field).unwrap().to_owned()
+        };
+        assert_eq!(with_utf_8(ENCODED_LINE - 15), "; charset=utf-8\n");
+        assert_eq!(with_utf_8(ENCODED_LINE - 14), ";\n charset=utf-8\n");
+        assert_eq!(with_utf_8(LONGEST_LINE - 1), ";\n charset=utf-8\n");
+        assert_eq!(with_utf_8(LONGEST_LINE), "\n ; charset=utf-8\n");
+    }
 
     #[test]
     fn what_is_enclosed_ends_at_its_own_end() {
