@@ -114,9 +114,9 @@ fn check_field(before: &Field, after: &Field, is_stable: bool, is_signed: bool) 
         if !before.bytes().windows(2).any(|pair| pair == b"=?") {
             assert_eq!(shown(before.value()), shown(after.value()), "{before:?} {after:?}");
         }
-        // A long one is cut.
+        // A long one is cut; a form feed in it is no white space.
         let has_long_words = before.bytes().windows(2).any(|pair| pair == b"=?")
-            && before.bytes().split(u8::is_ascii_whitespace).any(|word| word.len() > 75);
+            && before.bytes().split(|byte| b" \t\n".contains(byte)).any(|word| word.len() > 75);
         if before.bytes().is_ascii() && !has_long_words {
             assert_eq!(relaxed(before), relaxed(after));
         }
