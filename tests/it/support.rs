@@ -6,6 +6,7 @@ mod mail;
 mod planted;
 mod sandbox;
 mod stage;
+mod verifier;
 
 pub(crate) use attack::{
     Attacks, Observed, User, assert_no_secret, logged, secrets, signing_domains,

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""verify-dkimpy.py FILE...: what dkimpy says of each signature, one JSON line a file (see verify-opendkim.py)."""
+"""verify-dkimpy.py [FILE...]: what dkimpy says of each signature, one JSON line a file (see verify-opendkim.py)."""
 import json
 import sys
 
@@ -23,7 +23,7 @@ def verdict(message, index, field):
     return found
 
 
-for path in sys.argv[1:]:
+for path in sys.argv[1:] or map(str.strip, sys.stdin):
     with open(path, "rb") as file:
         message = file.read()
     signatures, detail = [], ""
@@ -34,4 +34,4 @@ for path in sys.argv[1:]:
         detail = f"MessageFormatError: {error}"
     passed = all(signature["result"] == "pass" for signature in signatures)
     result = "fail" if detail or not passed else "pass" if signatures else "none"
-    print(json.dumps({"file": path, "verifier": "dkimpy", "result": result, "detail": detail, "signatures": signatures}))
+    print(json.dumps({"file": path, "verifier": "dkimpy", "result": result, "detail": detail, "signatures": signatures}), flush=True)

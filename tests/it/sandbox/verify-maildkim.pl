@@ -1,12 +1,15 @@
 #!/usr/bin/perl
-# verify-maildkim.pl FILE...: what Mail::DKIM says of each signature, one JSON line a file (see verify-opendkim.py).
+# verify-maildkim.pl [FILE...]: what Mail::DKIM says of each signature, one JSON line a file (see verify-opendkim.py).
 use strict;
 use warnings;
 use JSON::PP;
 use Mail::DKIM::Verifier;
 
 my $json = JSON::PP->new->canonical->latin1->ascii;
-for my $path (@ARGV) {
+$| = 1;
+my $reads_paths = !@ARGV;
+while (defined(my $path = $reads_paths ? <STDIN> : shift @ARGV)) {
+    chomp $path;
     open my $file, '<:raw', $path or die "$path: $!\n";
     local $/;
     my $message = <$file>;

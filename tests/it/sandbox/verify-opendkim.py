@@ -1,10 +1,11 @@
 #!/usr/bin/python3
-"""verify-opendkim.py FILE...: what libopendkim says of each signature, one JSON line a file:
+"""verify-opendkim.py [FILE...]: what libopendkim says of each signature, one JSON line a file:
 
     {"file": …, "verifier": …, "result": "pass"|"fail"|"none", "detail": …,
      "signatures": [{"d": …, "s": …, "result": "pass"|"fail", "detail": …}]}
 
-A file passes when it is signed and every signature in it passes. Keys come from DNS.
+A file passes when it is signed and every signature in it passes. Keys come from DNS. Without FILE, standard input has a path on
+each line, and each is answered before the next is read.
 
 The library is asked itself: opendkim-testmsg(8) passes a message of which any one signature passes, and opendkim -t asks
 a resolver that requires DNSSEC from the root down, and reports one signature only.
@@ -81,8 +82,8 @@ def verify(data):
 context = library.dkim_init(None, None)
 flags = ctypes.c_uint(FLAGS)
 assert library.dkim_options(context, SET, 0, ctypes.byref(flags), ctypes.sizeof(flags)) == 0
-for path in sys.argv[1:]:
+for path in sys.argv[1:] or map(str.strip, sys.stdin):
     with open(path, "rb") as file:
         result, detail, signatures = verify(file.read())
     line = {"file": path, "verifier": "opendkim", "result": result, "detail": detail, "signatures": signatures}
-    print(json.dumps(line))
+    print(json.dumps(line), flush=True)
