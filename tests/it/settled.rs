@@ -118,6 +118,14 @@ const ALL: usize = 3_000;
 /// The two peers: with 8BITMIME and SMTPUTF8, and without.
 const PEERS: [&str; 2] = ["sink.test", "7bit.test"];
 
+/// Where the messages are, in the sandbox.
+const FOLDER: &str = "/tmp/settled";
+
+/// The message of a round, as it was submitted.
+fn submitted(round: usize) -> String {
+    format!("{FOLDER}/{round}.plain")
+}
+
 /// What a real Postfix made of one message, for one peer.
 struct Delivered {
     round: usize,
@@ -133,9 +141,8 @@ struct Delivered {
 
 /// Submits all, and gives those that Postfix takes without the wrapper.
 fn deliver(sandbox: &Sandbox, rounds: &[(usize, Vec<u8>)]) -> Vec<Delivered> {
-    let folder = "/tmp/settled";
     // A connection that is kept open is not asked whether it has SMTPUTF8.
-    sandbox.root(&format!("mkdir {folder}; postconf -e smtp_connection_cache_on_demand=no"));
+    sandbox.root(&format!("mkdir {FOLDER}; postconf -e smtp_connection_cache_on_demand=no"));
     let submit = r#"sendmail.postfix -i -f x@y.test "$2" <"$1" 2>/dev/null || true"#;
     let script = format!("xargs -P 4 -n 2 sh -c '{submit}' x");
     // What is compared with is not broken into lines.
@@ -146,10 +153,13 @@ fn deliver(sandbox: &Sandbox, rounds: &[(usize, Vec<u8>)]) -> Vec<Delivered> {
         let mut list = String::new();
         for (round, input) in rounds {
             let Some(one) = sent(input) else { continue };
-            let text = if name == "plain" { input.clone() } else { one.text() };
-            fs::write(sandbox.path(&format!("{folder}/{round}.{name}")), text).unwrap();
+            let (file, text) = match name {
+                "plain" => (submitted(*round), input.clone()),
+                _ => (format!("{FOLDER}/{round}"), one.text()),
+            };
+            fs::write(sandbox.path(&file), text).unwrap();
             for peer in PEERS {
-                list.push_str(&format!("{folder}/{round}.{name} r{round}.{name}@{peer}\n"));
+                list.push_str(&format!("{file} r{round}.{name}@{peer}\n"));
             }
         }
         assert!(sandbox.sh("www-data", &script, list.as_bytes()).status.success());
@@ -238,15 +248,21 @@ fn a_real_postfix_changes_nothing_in_what_is_sent() {
     };
     let plain = says(delivered.iter().map(|one| &one.plain).collect());
     let ours = says(delivered.iter().map(|one| &one.ours).collect());
+    let files: Vec<_> = delivered.iter().map(|one| submitted(one.round)).collect();
+    let files: Vec<&str> = files.iter().map(String::as_str).collect();
+    let as_submitted = sandbox.lines_about_files("/opt/sandbox/content.py", &files);
     let mut changed = Vec::new();
-    for ((one, ours), plain) in delivered.iter().zip(ours).zip(plain) {
+    let both = plain.into_iter().zip(as_submitted);
+    for ((one, ours), (plain, as_submitted)) in delivered.iter().zip(ours).zip(both) {
         let sent = one.sent.text();
         let lines = sent.split(|byte| *byte == b'\n').collect::<Vec<_>>().join(b"\r\n".as_slice());
         let [given, got] = [&lines, &one.ours.bytes].map(|bytes| parts(bytes, &one.sent.unstable));
         if given != got {
             changed.push(format!("round {}: {given:?}\narrived as {got:?}", one.round));
         }
-        if one.is_plain && ours["parts"] != plain["parts"] {
+        // Postfix alone may damage a part: it encodes 8-bit text whose label is broken, and no reader decodes that.
+        let is_whole = [&plain["parts"], &as_submitted["parts"]].contains(&&ours["parts"]);
+        if one.is_plain && !is_whole {
             let (ours, plain) = (&ours["parts"], &plain["parts"]);
             let texts = [&one.ours, &one.plain].map(|one| one.bytes.escape_ascii().to_string());
             changed.push(texts.join("\n"));
