@@ -74,6 +74,22 @@ pub(crate) fn submit(
     crate::support::feed(&mut command, message)
 }
 
+/// Submits the message in each file of a folder whose name, a recipient, begins a line of the list.
+pub(crate) fn submit_all(
+    sandbox: &Sandbox,
+    port: u16,
+    sender: &str,
+    options: &str,
+    folder: &str,
+    list: &[u8],
+) -> Output {
+    let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
+    let mut command = sandbox.command("nobody", "env");
+    command.arg(format!("FOLDER={folder}")).args(["python3", "-c", &python]);
+    command.args([&port.to_string(), sender, options]);
+    crate::support::feed(&mut command, list)
+}
+
 /// The same for what must be accepted.
 fn send(sandbox: &Sandbox, port: u16, sender: &str, recipients: &[&str], message: &[u8]) {
     let output = submit(sandbox, port, sender, "", recipients, message);

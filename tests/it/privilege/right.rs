@@ -179,9 +179,7 @@ fn no_form_of_from_gets_a_signature_of_a_domain_of_others() {
     let signed = shots.into_iter().filter_map(|shot| shot.arrived);
     let signed: Vec<Received> = signed.filter(|mail| !signing_domains(mail).is_empty()).collect();
     let paths: Vec<&str> = signed.iter().map(Received::path).collect();
-    for some in paths.chunks(50) {
-        assert_eq!(sandbox.failures_in(some), [""; 0]);
-    }
+    assert_eq!(sandbox.failures_in(&paths), [""; 0]);
 }
 
 #[test]
