@@ -2,7 +2,7 @@
 """domains.py POLICY [DOMAIN...]: asks a compiled SELinux policy, with the project's module in it, which domains may send mail by
 /usr/sbin/sendmail with Postfix, and which may read the keys of sendmail.dkim. Prints a row of a table for each DOMAIN. Fails if a domain
 may send mail that sendmail.dkim could not sign, or if a domain that sends none may read keys and it is not one that reads (nearly)
-all files of the system.
+all files of the system, or if one that signs may not start the process that does it, or has no pipes to that.
 """
 import sys
 
@@ -37,6 +37,12 @@ def allowed(target, cls, perm):
         for one in rule.source.expand():
             found.setdefault(str(one), set()).add(condition(rule))
     return found
+
+
+def on_itself(cls, perm):
+    """The domains that may do that to their own processes, or to what those share."""
+    rules = query("allow", tclass=[cls], perms=[perm])
+    return {str(one) for rule in rules for one in set(rule.source.expand()) & set(rule.target.expand())}
 
 
 def transitions(target):
@@ -96,4 +102,10 @@ if unsigned:
     print(f"may send, and not read keys: {' '.join(unsigned)}", file=sys.stderr)
 if needless:
     print(f"may read keys, and need not: {' '.join(needless)}", file=sys.stderr)
-sys.exit(1 if unsigned or needless else 0)
+signers = {str(one) for one in policy.lookup_typeattr("sendmail_dkim_signer").expand()}
+failed = bool(unsigned or needless)
+for right in [("process", "fork"), ("process", "sigchld"), ("fifo_file", "read"), ("fifo_file", "write")]:
+    if lacking := sorted(signers - on_itself(*right)):
+        failed = True
+        print(f"may sign, and have no {' '.join(right)}: {' '.join(lacking)}", file=sys.stderr)
+sys.exit(1 if failed else 0)
