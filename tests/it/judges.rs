@@ -1,4 +1,4 @@
-//! Two spam filters, SpamAssassin and rspamd, judge each message as it arrives with the wrapper and without it. No message may get a
+//! Two spam filters, `SpamAssassin` and rspamd, judge each message as it arrives with the wrapper and without it. No message may get a
 //! worse score. `tests/survive/run` with `JUDGES=1` does the same for any folder of messages.
 
 use std::collections::BTreeMap;

@@ -18,8 +18,8 @@ mod support;
 mod argv_table;
 /// In the sandbox: other mail systems than Postfix take what we hand over.
 mod backends;
-/// The arithmetic of `make bench`.
 mod bad_input;
+/// The arithmetic of `make bench`.
 mod bench;
 /// In the sandbox: a matrix of real programs that send mail.
 mod callers;
@@ -55,13 +55,13 @@ mod golden;
 mod handover;
 /// What was OpenDKIM's is signed as before.
 mod import;
-/// In the sandbox: a key in any form is read, or named with the command that converts it.
 mod judges;
+/// In the sandbox: a key in any form is read, or named with the command that converts it.
 mod key_forms;
 /// The texts say what the code does, and the modules keep their places.
 mod layout;
-/// In the sandbox: no problem of the log keeps mail from being sent.
 mod life;
+/// In the sandbox: no problem of the log keeps mail from being sent.
 mod log;
 /// In the sandbox: real programs send, a real Postfix delivers, three verifiers agree.
 mod main_job;
@@ -109,6 +109,7 @@ mod setup;
 mod several;
 /// In the sandbox: SMTP on standard input is the same as without the wrapper, and its messages are signed.
 mod smtp;
+/// What one page says of the whole host, and what its exit code says.
 mod status;
 /// In the sandbox: no setting of Postfix and no hop breaks a signature.
 mod survive;
