@@ -121,8 +121,11 @@ impl Observed {
     }
 }
 
-/// The lines of the wrapper in the log after `mark` that hold `needle`; waits for so many.
+/// The lines of the wrapper in the log after `mark` that hold `needle`; waits for so many, with 0 for all that was logged.
 pub(crate) fn logged(sandbox: &Sandbox, mark: usize, needle: &str, least: usize) -> Vec<String> {
+    if least == 0 {
+        sandbox.wait_for_log();
+    }
     let deadline = Instant::now() + Duration::from_secs(30);
     loop {
         let log = fs::read(sandbox.path("/out/syslog")).unwrap_or_default();

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
 use std::fs;
 use std::io::{BufRead as _, BufReader};
+use std::os::unix::net::UnixDatagram;
 use std::path::PathBuf;
 use std::process::{Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -120,8 +121,11 @@ impl Sandbox {
     /// A command to be run inside as a user, with the least of an environment.
     pub(crate) fn command(&self, user: &str, program: &str) -> Command {
         let mut command = self.enter();
-        let group = if user == "nobody" { "nogroup" } else { user };
-        command.args(["setpriv", "--reuid", user, "--regid", group, "--init-groups"]);
+        if user != "root" {
+            let group = if user == "nobody" { "nogroup" } else { user };
+            command.args(["setpriv", "--reuid", user, "--regid", group, "--init-groups"]);
+        }
+        // By env(1): a command that sets PATH itself makes Rust fork this process, which takes longer.
         command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
         command.arg(format!("USER={user}")).arg("HOME=/tmp").arg(program);
         command
@@ -334,6 +338,20 @@ impl Sandbox {
     /// Where the log ends now.
     pub(crate) fn mark(&self) -> usize {
         fs::read(self.path("/out/syslog")).map_or(0, |log| log.len())
+    }
+
+    /// Waits until all that was logged before now is in the log.
+    pub(crate) fn wait_for_log(&self) {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        let text = format!("<15>tests: {} so far", NEXT.fetch_add(1, Ordering::Relaxed));
+        let socket = UnixDatagram::unbound().unwrap();
+        socket.send_to(text.as_bytes(), self.path("/dev/log")).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        let log = || fs::read(self.path("/out/syslog")).unwrap();
+        while !String::from_utf8_lossy(&log()).contains(&text) {
+            assert!(Instant::now() < deadline, "nothing is logged");
+            sleep(Duration::from_millis(20));
+        }
     }
 
     /// The line of the log after `mark` that holds `needle`; waits for it. In a sandbox that tests share, the needle is an
