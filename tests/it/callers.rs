@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
-use crate::support::{Sandbox, project, stdout};
+use crate::support::{Sandbox, copy_program, project, stdout};
 use row::Row;
 use run::Run;
 
@@ -68,7 +68,7 @@ fn sandbox(builder: &str, domains: &[&str]) -> Sandbox {
         .output();
     stdout(&built.unwrap());
     let program = project("target/callers/debug/lettre-caller");
-    fs::copy(program, root.join("usr/local/bin/lettre-caller")).unwrap();
+    copy_program(program, root.join("usr/local/bin/lettre-caller"));
     let copied = Command::new("cp")
         .arg("-r")
         .arg(project("tests/callers"))

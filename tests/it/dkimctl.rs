@@ -3,7 +3,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output};
 
-use crate::support::{Sandbox, Stage, dkimctl, feed, project, result, stderr, stdout};
+use crate::support::{
+    Sandbox, Stage, copy_program, dkimctl, feed, project, result, stderr, stdout,
+};
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
@@ -243,7 +245,7 @@ fn try_signs_the_sample_and_any_message() {
 fn try_never_runs_a_privileged_wrapper_which_would_really_send() {
     let stage = Stage::new();
     let wrapper = stage.path("sendmail.dkim");
-    fs::copy(env!("CARGO_BIN_EXE_sendmail-dkim"), &wrapper).unwrap();
+    copy_program(env!("CARGO_BIN_EXE_sendmail-dkim"), &wrapper);
     // Only root may give it to another group; with one's own group, the bit gives no privilege.
     drop(std::os::unix::fs::chown(&wrapper, None, Some(1)));
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o2755)).unwrap();

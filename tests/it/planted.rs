@@ -4,7 +4,7 @@ use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Command, Output};
 
-use crate::support::{Plant, Sandbox, Stage, feed, panicking, stderr};
+use crate::support::{Plant, Sandbox, Stage, copy_program, feed, panicking, stderr};
 
 /// Each stage that a message goes through, in their order.
 const STAGES: [Plant; 13] = [
@@ -119,7 +119,7 @@ fn a_panic_before_the_message_is_read_is_not_taken_for_success() {
 #[ignore = "needs root"]
 fn a_panic_is_one_line_in_the_log_also_in_an_smtp_session() {
     let sandbox = Sandbox::own("planted");
-    std::fs::copy(program(), sandbox.path("/usr/sbin/sendmail.planted")).unwrap();
+    copy_program(program(), sandbox.path("/usr/sbin/sendmail.planted"));
     sandbox.key("planted.test", "s1");
     let text = "From: a@planted.test\r\n\r\ngr\u{fc}n\r\n";
     for (refuse, result) in [(false, "unsigned"), (true, "refused")] {

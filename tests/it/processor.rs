@@ -1,6 +1,6 @@
 use std::path::Path;
 
-use crate::support::{Sandbox, built};
+use crate::support::{Sandbox, built, copy_program};
 
 /// `-cpu Nehalem` has no ADX, no BMI2 and no AVX2; `-cpu max` has all that an emulated processor can have.
 #[test]
@@ -10,7 +10,7 @@ fn a_processor_without_the_instructions_signs_by_the_other_crate() {
     let sandbox = Sandbox::own("processor");
     sandbox.key("sample.com", "s1");
     let qemu = Path::new(&built("tests/it/sandbox/qemu.sh")).join("qemu-x86_64");
-    std::fs::copy(qemu, sandbox.path("/opt/qemu-x86_64")).unwrap();
+    copy_program(qemu, sandbox.path("/opt/qemu-x86_64"));
     for (processor, is_fast) in [("Nehalem", false), ("max", cfg!(feature = "fast-rsa"))] {
         let recipient = sandbox.recipient();
         // What is executed instead of the wrapper is not emulated.

@@ -16,6 +16,7 @@ pub(crate) use planted::{Plant, panicking};
 pub(crate) use sandbox::{Received, Sandbox, assert_root, built};
 pub(crate) use stage::Stage;
 
+use std::ffi::OsStr;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Output, Stdio};
@@ -44,6 +45,12 @@ pub(crate) fn feed(command: &mut Command, input: &[u8]) -> Output {
         scope.spawn(|| drop(stdin.map(|mut stdin| stdin.write_all(input))));
         child.wait_with_output().expect("the output of a child")
     })
+}
+
+/// Copies a program that is executed next. Not by this process: a child that another thread starts meanwhile has the copy open for
+/// writing until it executes its own program, and what is open for writing cannot be executed.
+pub(crate) fn copy_program(from: impl AsRef<OsStr>, to: impl AsRef<OsStr>) {
+    stdout(&Command::new("cp").arg(from).arg(to).output().unwrap());
 }
 
 /// Stdout of a command that must succeed.
