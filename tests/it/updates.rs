@@ -392,6 +392,11 @@ fn all_keys_are_replaced(count: usize) {
     let flow = Flow::default();
     let times = std::thread::scope(|scope| {
         (0..2).for_each(|_| drop(scope.spawn(|| flow.run(sandbox, &domains))));
+        // One message at least is to be signed by an old key.
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while flow.selectors.lock().unwrap().is_empty() && Instant::now() < deadline {
+            sleep(Duration::from_millis(20));
+        }
         let life = std::panic::AssertUnwindSafe(|| whole_rotation(sandbox, count, &flow));
         let outcome = std::panic::catch_unwind(life);
         sleep(Duration::from_secs(3));
