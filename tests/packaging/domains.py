@@ -4,6 +4,7 @@
 may send mail that sendmail.dkim could not sign, or if a domain that sends none may read keys and it is not one that reads (nearly)
 all files of the system, or if one that signs may not start the process that does it, or has no pipes to that.
 """
+import collections
 import sys
 
 import setools
@@ -18,8 +19,20 @@ KNOWN = {"openshift_t"}
 policy = setools.SELinuxPolicy(sys.argv[1])
 
 
-def query(kind, **words):
-    return setools.TERuleQuery(policy, ruletype=[kind], **words).results()
+# By kind and class. setools.TERuleQuery would go through all rules of the policy for each question.
+rules = collections.defaultdict(list)
+for one in policy.terules():
+    if one.ruletype.name in ("allow", "type_transition"):
+        rules[one.ruletype.name, str(one.tclass)].append(one)
+
+
+def query(kind, cls, perm=None, target=None):
+    """The rules that have this permission on this type, or on an attribute that it has."""
+    known = target and policy.lookup_type(target)
+    names = known and {known, *known.attributes()}
+    for rule in rules[kind, cls]:
+        if (not names or rule.target in names) and (not perm or perm in rule.perms):
+            yield rule
 
 
 def condition(rule):
@@ -33,7 +46,7 @@ def condition(rule):
 def allowed(target, cls, perm):
     """By domain, the booleans that it needs for that; None among them where it needs none."""
     found = {}
-    for rule in query("allow", target=target, target_indirect=True, tclass=[cls], perms=[perm]):
+    for rule in query("allow", cls, perm, target):
         for one in rule.source.expand():
             found.setdefault(str(one), set()).add(condition(rule))
     return found
@@ -41,14 +54,14 @@ def allowed(target, cls, perm):
 
 def on_itself(cls, perm):
     """The domains that may do that to their own processes, or to what those share."""
-    rules = query("allow", tclass=[cls], perms=[perm])
-    return {str(one) for rule in rules for one in set(rule.source.expand()) & set(rule.target.expand())}
+    found = query("allow", cls, perm)
+    return {str(one) for rule in found for one in set(rule.source.expand()) & set(rule.target.expand())}
 
 
 def transitions(target):
     """By domain, the ones that the execution of the program leads to, each with the boolean that this needs, or None."""
     found = {}
-    for rule in query("type_transition", target=target, target_indirect=True, tclass=["process"]):
+    for rule in query("type_transition", "process", target=target):
         for one in rule.source.expand():
             found.setdefault(str(one), set()).add((str(rule.default), condition(rule)))
     return found
