@@ -519,6 +519,9 @@ mod tests {
                 " attachment; filename*=utf-8''gr%C3%BCn%3B1.txt; size=3\n",
             ),
             (" text/plain;\n name=gr\u{fc}n\n", " text/plain;\n name*=utf-8''gr%C3%BCn\n"),
+            // What is not ASCII is no part of the value.
+            (" x/y; boundary=\"a b\"\u{fc}\n", " x/y; boundary=\"a b\"\n"),
+            (" x/y; name=a (\u{fc}); z=1\n", " x/y; name=\"a\"; z=1\n"),
         ] {
             assert_eq!(ascii("Content-Disposition", value).as_deref(), Some(wanted));
         }
@@ -530,7 +533,9 @@ mod tests {
         );
         assert_eq!(long.matches("%C3%BC").count() + long.matches("%C3;").count(), 30, "{long}");
         assert!(long.lines().all(|line| line.len() < 80) && long.ends_with('\n'), "{long}");
-        assert_eq!(ascii("Content-Type", " t\u{eb}xt/plain; x=y\n"), None);
+        for left in [" t\u{eb}xt/plain; x=y\n", " multipart/mixed; boundary=\"gr\u{fc}n\"\n"] {
+            assert_eq!(ascii("Content-Type", left), None);
+        }
     }
 
     #[test]

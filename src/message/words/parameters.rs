@@ -1,10 +1,11 @@
 //! Parameters that are not ASCII (RFC 2231).
 
 use super::Text;
-use crate::message::syntax::{split_at_semicolons, value, without_comments};
+use crate::message::syntax::{quoted, split_at_semicolons, value, without_comments};
 
 impl Text<'_> {
-    /// Converts each parameter that is not ASCII from `name="value"` to `name*=charset''value` (RFC 2231 §4).
+    /// Converts each parameter that is not ASCII from `name="value"` to `name*=charset''value` (RFC 2231 §4). Text around the
+    /// value is dropped.
     pub(super) fn parameters(&mut self, body: &[u8]) -> Option<()> {
         for (index, segment) in split_at_semicolons(body).enumerate() {
             if index > 0 {
@@ -24,7 +25,15 @@ impl Text<'_> {
             let (text, _) = value(without_comments(rest.get(1..)?).trim_ascii_start());
             let name = name.trim_ascii_end();
             self.writer.text(name.get(..name.len().saturating_sub(name.trim_ascii().len()))?);
-            self.extended(name.trim_ascii(), &text);
+            let name = name.trim_ascii();
+            if text.is_ascii() {
+                self.writer.text(&[name, b"=", &quoted(text)].concat());
+            } else if name.eq_ignore_ascii_case(b"boundary") {
+                // Postfix and most mail readers find the parts by a plain boundary only.
+                return None;
+            } else {
+                self.extended(name, &text);
+            }
             if segment.ends_with(b"\n") {
                 self.writer.text(b"\n");
             }
