@@ -270,6 +270,9 @@ fn tally(text: &str) -> BTreeMap<i32, usize> {
 
 const RUNS: usize = 200;
 
+/// In how many sandboxes the races take place.
+const SANDBOXES: usize = 3;
+
 impl Race {
     fn run(&self, sandbox: &Sandbox, attacker: Attacker, etc: &str) -> String {
         sandbox.root(&TREE.replace("$E", etc));
@@ -330,19 +333,27 @@ impl Race {
 #[test]
 #[ignore = "needs root"]
 fn what_is_exchanged_while_root_writes_leads_nowhere() {
-    let sandbox = sandbox();
     let attacks = Attacks::of(what_is_exchanged_while_root_writes_leads_nowhere);
-    for race in RACES {
+    let run = |sandbox: &Sandbox, race: &Race| {
         // The script knows one tree.
         let etc = if race.command == REGISTER { "/etc/sendmail-dkim" } else { "/srv/store/etc" };
-        let outcome = race.run(&sandbox, Attacker::Owner, etc);
+        let outcome = race.run(sandbox, Attacker::Owner, etc);
         attacks.row(&format!("{}, by who owns what holds it", race.attack), &outcome);
         // A link of root's in a folder of root's may lead to the tree.
         if race.target != "$E" {
-            let outcome = race.run(&sandbox, Attacker::Root, etc);
+            let outcome = race.run(sandbox, Attacker::Root, etc);
             attacks.row(&format!("{}, by root", race.attack), &outcome);
         }
-    }
+    };
+    // One after another they would take longer than all other tests.
+    std::thread::scope(|scope| {
+        for number in 0..SANDBOXES {
+            scope.spawn(move || {
+                let sandbox = sandbox();
+                RACES.iter().skip(number).step_by(SANDBOXES).for_each(|race| run(&sandbox, race));
+            });
+        }
+    });
 }
 
 /// What is planted before a command runs: a shell text with `$E`; the command; how it may end.
