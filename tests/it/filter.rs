@@ -7,12 +7,12 @@ mod killed;
 mod setup;
 
 use std::fs;
-use std::process::Output;
+use std::process::{Command, Output};
 use std::sync::OnceLock;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use crate::support::{Received, Sandbox, logged, project, signing_domains, stderr};
+use crate::support::{Received, Sandbox, feed, logged, project, signing_domains, stderr};
 
 /// Signed by SMTP.
 const DOMAIN: &str = "filter.test";
@@ -68,10 +68,17 @@ pub(crate) fn submit(
     recipients: &[&str],
     message: &[u8],
 ) -> Output {
+    let mut command = client(sandbox, []);
+    command.args([&port.to_string(), sender, options]).args(recipients);
+    feed(&mut command, message)
+}
+
+/// `send.py` without its arguments; `variables`: `NAME=VALUE` for its environment.
+pub(crate) fn client(sandbox: &Sandbox, variables: impl IntoIterator<Item = String>) -> Command {
     let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
-    let mut command = sandbox.command("nobody", "python3");
-    command.args(["-c", &python, &port.to_string(), sender, options]).args(recipients);
-    crate::support::feed(&mut command, message)
+    let mut command = sandbox.command("nobody", "env");
+    command.args(variables).args(["python3", "-c", &python]);
+    command
 }
 
 /// Submits the message in each file of a folder whose name, a recipient, begins a line of the list.
@@ -83,11 +90,8 @@ pub(crate) fn submit_all(
     folder: &str,
     list: &[u8],
 ) -> Output {
-    let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
-    let mut command = sandbox.command("nobody", "env");
-    command.arg(format!("FOLDER={folder}")).args(["python3", "-c", &python]);
-    command.args([&port.to_string(), sender, options]);
-    crate::support::feed(&mut command, list)
+    let mut command = client(sandbox, [format!("FOLDER={folder}")]);
+    feed(command.args([&port.to_string(), sender, options]), list)
 }
 
 /// The same for what must be accepted.

@@ -2,7 +2,7 @@
 """domains.py POLICY [DOMAIN...]: asks a compiled SELinux policy, with the project's module in it, which domains may send mail by
 /usr/sbin/sendmail with Postfix, and which may read the keys of sendmail.dkim. Prints a row of a table for each DOMAIN. Fails if a domain
 may send mail that sendmail.dkim could not sign, or if a domain that sends none may read keys and it is not one that reads (nearly)
-all files of the system, or if one that signs may not start the process that does it, or has no pipes to that.
+all files of the system, or if a domain that signs may not start a process and use pipes to it.
 """
 import collections
 import sys
@@ -53,7 +53,7 @@ def allowed(target, cls, perm):
 
 
 def on_itself(cls, perm):
-    """The domains that may do that to their own processes, or to what those share."""
+    """The domains that have this permission on their own type: for their own processes and pipes."""
     found = query("allow", cls, perm)
     return {str(one) for rule in found for one in set(rule.source.expand()) & set(rule.target.expand())}
 

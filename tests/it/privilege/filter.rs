@@ -1,6 +1,5 @@
 //! The right of the content filter: no other user has it, and the filter itself signs for no client that has no right.
 
-use std::fs;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
@@ -8,7 +7,7 @@ use super::right::FORMS;
 use super::signer::Hostile;
 use super::{DOMAIN, FORBIDDEN, OWN, message, observed_apart, sandbox, user};
 use crate::filter;
-use crate::support::{Attacks, Received, Sandbox, User, feed, logged, project, signing_domains};
+use crate::support::{Attacks, Received, Sandbox, User, feed, logged, signing_domains};
 
 /// Tests with the filter's user: a line of the log is known by its uid.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -213,15 +212,11 @@ fn by_smtp(
     recipient: &str,
     text: &[u8],
 ) -> Option<Received> {
-    let python = fs::read_to_string(project("tests/it/filter/send.py")).unwrap();
-    let mut command = sandbox.command("nobody", "env");
     let port = if login.is_empty() { "25" } else { "587" };
-    if !login.is_empty() {
-        command.arg(format!("LOGIN={login}:secret"));
-    }
-    command.args(variables.iter().map(|(name, value)| format!("{name}={value}")));
-    command.args(["python3", "-c", &python, port, sender, "", recipient]);
-    let output = feed(&mut command, text);
+    let login = (!login.is_empty()).then(|| format!("LOGIN={login}:secret"));
+    let variables = variables.iter().map(|(name, value)| format!("{name}={value}"));
+    let mut command = filter::client(sandbox, login.into_iter().chain(variables));
+    let output = feed(command.args([port, sender, "", recipient]), text);
     output
         .status
         .success()

@@ -15,7 +15,7 @@ static int exchange(const char *one, const char *other)
     return renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE);
 }
 
-/* Not by counting: the victim needs the processor, too. */
+/* It sleeps, because the victim needs the processor. */
 static void wait_a_moment(void)
 {
     struct timespec moment = { 0, rand() % 20000 };

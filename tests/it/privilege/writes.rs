@@ -270,7 +270,7 @@ fn tally(text: &str) -> BTreeMap<i32, usize> {
 
 const RUNS: usize = 200;
 
-/// In how many sandboxes the races take place.
+/// How many sandboxes the races take place in, at the same time.
 const SANDBOXES: usize = 3;
 
 impl Race {

@@ -4,8 +4,8 @@
     {"file": …, "verifier": …, "result": "pass"|"fail"|"none", "detail": …,
      "signatures": [{"d": …, "s": …, "result": "pass"|"fail", "detail": …}]}
 
-A file passes when it is signed and every signature in it passes. Keys come from DNS. Without FILE, standard input has a path on
-each line, and each is answered before the next is read.
+A file passes when it is signed and every signature in it passes. Keys come from DNS. Without FILE, it reads paths from
+standard input, one on each line, and answers each before it reads the next.
 
 The library is asked itself: opendkim-testmsg(8) passes a message of which any one signature passes, and opendkim -t asks
 a resolver that requires DNSSEC from the root down, and reports one signature only.

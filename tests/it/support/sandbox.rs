@@ -125,7 +125,7 @@ impl Sandbox {
             let group = if user == "nobody" { "nogroup" } else { user };
             command.args(["setpriv", "--reuid", user, "--regid", group, "--init-groups"]);
         }
-        // By env(1): a command that sets PATH itself makes Rust fork this process, which takes longer.
+        // With env(1): if PATH is set here, Rust forks this large process instead of calling posix_spawn(3).
         command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
         command.arg(format!("USER={user}")).arg("HOME=/tmp").arg(program);
         command
@@ -344,28 +344,27 @@ impl Sandbox {
     pub(crate) fn wait_for_log(&self) {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let text = format!("<15>tests: {} so far", NEXT.fetch_add(1, Ordering::Relaxed));
-        let socket = UnixDatagram::unbound().unwrap();
+        let (mark, socket) = (self.mark(), UnixDatagram::unbound().unwrap());
         socket.send_to(text.as_bytes(), self.path("/dev/log")).unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        let log = || fs::read(self.path("/out/syslog")).unwrap();
-        while !String::from_utf8_lossy(&log()).contains(&text) {
-            assert!(Instant::now() < deadline, "nothing is logged");
-            sleep(Duration::from_millis(20));
-        }
+        self.line(mark, &text, |line| line.contains(&text));
     }
 
     /// The line of the log after `mark` that holds `needle`; waits for it. In a sandbox that tests share, the needle is an
     /// address or a uid that one test alone has: the others log at the same time.
     pub(crate) fn logged(&self, mark: usize, needle: &str) -> String {
+        self.line(mark, needle, |line| line.contains("sendmail-dkim[") && line.contains(needle))
+    }
+
+    /// The first line of the log after `mark` for which `is_it` holds; waits for it.
+    fn line(&self, mark: usize, what: &str, is_it: impl Fn(&str) -> bool) -> String {
         let deadline = Instant::now() + PATIENCE;
         loop {
             let log = fs::read(self.path("/out/syslog")).unwrap_or_default();
             let log = String::from_utf8_lossy(log.get(mark..).unwrap_or_default()).into_owned();
-            let mut lines = log.lines().filter(|line| line.contains("sendmail-dkim["));
-            if let Some(line) = lines.find(|line| line.contains(needle)) {
+            if let Some(line) = log.lines().find(|line| is_it(line)) {
                 return line.to_owned();
             }
-            assert!(Instant::now() < deadline, "not logged: {needle}\n{log}");
+            assert!(Instant::now() < deadline, "not logged: {what}\n{log}");
             sleep(Duration::from_millis(20));
         }
     }
