@@ -4,12 +4,13 @@ use std::fmt;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, ChildStderr, Command, ExitStatus, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::sys::signal::{Signal, killpg};
 use nix::unistd::Pid;
 use serde_json::json;
@@ -60,7 +61,7 @@ const AT_ONCE: usize = 4;
 const MOST_HUNG: usize = 3;
 
 /// The most bytes of a command's standard error that are shown.
-const MOST_SHOWN: u64 = 4096;
+const MOST_SHOWN: usize = 4096;
 
 impl Publisher {
     /// Reads `publish` in config.toml with the wrapper's rules, so that no command of another user is run. `None` if the
@@ -200,20 +201,8 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
         // A command may use its environment and not read its input.
         thread::spawn(move || drop(stdin.write_all(input.as_bytes())));
     }
-    let said = child.stderr.take().map(|stderr| {
-        thread::spawn(move || {
-            let mut said = Vec::new();
-            let mut stderr = stderr.take(MOST_SHOWN);
-            drop(stderr.read_to_end(&mut said));
-            // Read the rest, so that the command does not block.
-            drop(io::copy(&mut stderr.into_inner(), &mut io::sink()));
-            said
-        })
-    });
-    let status = wait(&mut child, patience);
-    // Processes in the background would keep standard error open.
+    let (status, said) = wait(&mut child, patience);
     kill(&child);
-    let said = said.and_then(|reader| reader.join().ok()).unwrap_or_default();
     let said = String::from_utf8_lossy(&said);
     let last = said.lines().rev().find(|line| !line.trim().is_empty());
     let last = last.map(|line| format!(": {}", line.trim())).unwrap_or_default();
@@ -228,19 +217,39 @@ fn run(mut command: Command, input: String, patience: Duration) -> Result<(), En
     }
 }
 
-/// Waits for a command. `None` if it does not end in time.
-fn wait(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+/// Waits for a command, and reads what it writes to standard error. `None` if it does not end in time.
+fn wait(child: &mut Child, patience: Duration) -> (io::Result<Option<ExitStatus>>, Vec<u8>) {
     let begun = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Ok(Some(status));
-        }
-        if begun.elapsed() >= patience {
-            kill(child);
-            child.wait()?;
-            return Ok(None);
+    let mut said = Vec::new();
+    // Without waiting for its end: a process in the background, such as the master of ssh, may keep it open for hours.
+    let mut stderr = child
+        .stderr
+        .take()
+        .filter(|stderr| fcntl(stderr, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).is_ok());
+    let status = loop {
+        let status = child.try_wait();
+        hear(&mut stderr, &mut said);
+        match status {
+            Ok(None) if begun.elapsed() < patience => {}
+            Ok(None) => {
+                kill(child);
+                break child.wait().map(|_| None);
+            }
+            status => break status,
         }
         thread::sleep(Duration::from_millis(10));
+    };
+    (status, said)
+}
+
+/// Reads at most what a pipe holds, so that the command does not block, and keeps the first bytes.
+fn hear(stderr: &mut Option<ChildStderr>, said: &mut Vec<u8>) {
+    let Some(stderr) = stderr else { return };
+    let mut piece = [0; 4096];
+    for _ in 0..16 {
+        let Ok(length @ 1..) = stderr.read(&mut piece) else { return };
+        let room = MOST_SHOWN.saturating_sub(said.len());
+        said.extend(piece.iter().take(length.min(room)));
     }
 }
 
@@ -303,6 +312,10 @@ mod tests {
         assert_eq!(sh("head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero"), Ok(()));
         // A process in the background that keeps standard error open.
         assert_eq!(sh("sleep 60 & exit 0"), Ok(()));
+        // One in a session of its own is not killed; it still runs here.
+        let said = sh("setsid sleep 60 & echo $! >&2; exit 1").unwrap_err();
+        let process = said.strip_prefix("exit code 1: ").unwrap().parse().unwrap();
+        nix::sys::signal::kill(Pid::from_raw(process), Signal::SIGKILL).unwrap();
     }
 
     #[test]
