@@ -85,11 +85,16 @@ pub fn complete(
         // Each step may need the other: folding can split an address, and completing an address can make its line too long.
         for _ in 0..MOST_PASSES {
             // Nothing is changed if it is not certain what is an address.
-            let is_left = is_signed || result == Err(Unstable::Name);
-            if is_left || !fix_text(field, hint, &mut room) {
+            if is_signed || result == Err(Unstable::Name) {
                 break;
             }
-            result = fix_addresses(field, completion, hint, &mut room);
+            match fix_text(field, hint, &mut room) {
+                Ok(true) => result = fix_addresses(field, completion, hint, &mut room),
+                fixed => {
+                    result = result.and(fixed.map(drop));
+                    break;
+                }
+            }
         }
         if let Err(why) = result.and_then(|()| is_sent_as_it_is(field))
             && let Ok(name) = FieldName::parse(&String::from_utf8_lossy(field.name()))
@@ -146,25 +151,25 @@ fn has_any(header: &Header, names: &[&str]) -> bool {
 }
 
 /// Converts a field to ASCII and shortens its lines where possible. Returns whether it changed.
-fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> bool {
+fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> Result<bool, Unstable> {
     // A field of this length is not signed in any case.
     if field.bytes().len() > LONGEST_FIELD {
-        return false;
+        return Ok(false);
     }
     let bytes = words::field(field.name(), field.value(), hint);
-    bytes != field.bytes() && replace(field, &bytes, room)
+    if bytes == field.bytes() {
+        return Ok(false);
+    }
+    replace(field, &bytes, room).map(|()| true)
 }
 
-/// Replaces the text of a field, if there is `room` for the additional bytes.
-fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> bool {
-    let Some(left) = room.checked_sub(bytes.len().saturating_sub(field.bytes().len())) else {
-        return false;
-    };
-    Field::parse(bytes).is_ok_and(|other| {
-        *room = left;
-        *field = other;
-        true
-    })
+/// Replaces the text of a field. An error if there is no `room` for the additional bytes.
+fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> Result<(), Unstable> {
+    let more = bytes.len().saturating_sub(field.bytes().len());
+    let left = room.checked_sub(more).ok_or(Unstable::Long)?;
+    *field = Field::parse(bytes).map_err(|_| Unstable::Long)?;
+    *room = left;
+    Ok(())
 }
 
 /// Sets Content-Transfer-Encoding, and the charset of a text/plain that named none.
@@ -223,17 +228,15 @@ fn fix_addresses(
         return Ok(());
     }
     let is_originator = is_one_of(field.name(), &ORIGINATOR_FIELDS);
-    let mut put = |field: &mut Field, bytes: &[u8]| {
-        if replace(field, bytes, room) { Ok(()) } else { Err(Unstable::Long) }
-    };
     let phrases = if is_originator { Phrases::Quote } else { Phrases::Keep };
     // Again after a change: a name may be judged differently when the address after it has a domain.
     for _ in 0..2 {
         if let Some(bytes) = words::repaired(field.name(), field.value(), is_originator, hint)? {
-            put(field, &bytes)?;
+            replace(field, &bytes, room)?;
         }
         let Some(value) = fixed(field.value(), completion, phrases)? else { return Ok(()) };
-        put(field, &[field.name(), b":", &value].concat())?;
+        let bytes = [field.name(), b":", &value].concat();
+        replace(field, &bytes, room)?;
     }
     Ok(())
 }
@@ -372,6 +375,35 @@ mod tests {
             let end = "Content-Transfer-Encoding: quoted-printable\n";
             assert_eq!(got, format!("MIME-Version: 1.0\n{wanted}{end}"));
         }
+    }
+
+    #[test]
+    fn a_field_that_postfix_may_cut_is_neither_changed_nor_signed() {
+        for line in [" \u{fc}xxxxxx\n", " xxxxxxxx\n"] {
+            let field = |length: usize| {
+                let (lines, rest) = ((length - 20) / line.len(), (length - 20) % line.len());
+                format!("Subject: {}\n{} xxxxxxxx\n", "x".repeat(rest), line.repeat(lines))
+            };
+            let longer = format!("{COMPLETE}{}", field(LONGEST_FIELD + 1));
+            assert_eq!(longer.len(), COMPLETE.len() + LONGEST_FIELD + 1);
+            assert_eq!(completed(&longer, &www_data()), (longer, vec!["Subject".to_owned()]));
+            let longest = completed(&format!("{COMPLETE}{}", field(LONGEST_FIELD)), &www_data());
+            assert!(longest.0.is_ascii());
+            // When it is encoded, it becomes longer.
+            assert_eq!(longest.1.is_empty(), line.is_ascii());
+        }
+    }
+
+    #[test]
+    fn all_fields_together_grow_to_a_limit_only() {
+        let field = |number: usize| format!("X-{number}:{}", " \u{fc}xxx\n".repeat(3_000));
+        let section: String = (0..20).map(field).collect();
+        let subject = field(20).replace("X-20", "Subject");
+        let text = format!("{COMPLETE}{section}{subject}");
+        let (header, left_out) = completed(&text, &www_data());
+        assert!(header.len() > text.len() && header.len() <= text.len() + MOST_ADDED);
+        assert!(header.ends_with(&subject));
+        assert_eq!(left_out.last().map(String::as_str), Some("Subject"));
     }
 
     #[test]
