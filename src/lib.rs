@@ -33,3 +33,13 @@ pub mod report;
 mod rights;
 pub mod submission;
 pub mod wrapper;
+
+/// Fails unless a document of the project has this text. A number that users rely on is compared in this way where it is defined.
+/// In the text, numbers have no comma for thousands.
+#[cfg(test)]
+pub(crate) fn assert_documented(document: &str, text: &str) {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join(document);
+    let page = std::fs::read_to_string(path).unwrap().replace(",000", "000");
+    let words: Vec<&str> = page.split_whitespace().collect();
+    assert!(words.join(" ").contains(text), "{document} does not say {text:?}");
+}

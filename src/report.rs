@@ -376,6 +376,17 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_say_how_long_the_log_may_hold_mail_up() {
+        let most = format!("{} ms", PATIENCE.as_millis());
+        for (document, text) in [
+            ("docs/faq.md", format!("delays a message by {most} at most")),
+            ("packaging/man/sendmail-dkim.toml.5", format!("not ready within {most}.")),
+        ] {
+            crate::assert_documented(document, &text);
+        }
+    }
+
+    #[test]
     fn a_long_reason_is_cut_between_two_characters() {
         for char in ["x", "ü", "\u{202e}", "\""] {
             let reason = char.repeat(100_000);

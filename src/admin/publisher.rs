@@ -292,6 +292,20 @@ mod tests {
     }
 
     #[test]
+    fn the_documents_say_how_long_and_how_many_commands_run() {
+        let words = ["no", "one", "two", "three", "four", "five"];
+        for document in ["docs/publish.md", "packaging/man/sendmail-dkim.toml.5"] {
+            for text in [
+                format!("The program is killed after {} seconds.", PATIENCE.as_secs()),
+                format!("Up to {} changes are made at once", words[AT_ONCE]),
+                format!("After {} calls in a row that took too long", words[MOST_HUNG]),
+            ] {
+                crate::assert_documented(document, &text);
+            }
+        }
+    }
+
+    #[test]
     fn what_a_command_says_of_its_failure_is_passed_on() {
         for (script, expected) in [
             ("echo one >&2; echo 'zone is locked' >&2; exit 3", "exit code 3: zone is locked"),

@@ -41,3 +41,21 @@ pub const MOST_FIELDS: usize = 5_000;
 /// How much longer all fields together may become when addresses are completed and text is encoded. A field for which there is no
 /// room is not changed and not signed.
 pub const MOST_ADDED: usize = 256 << 10;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_manual_page_names_the_limits() {
+        for text in [
+            format!("more than {} KiB, or of more than {MOST_FIELDS} fields", HEADER_LIMIT >> 10),
+            format!("A header field of more than {LONGEST_FIELD} bytes"),
+            format!("would grow by more than {} KiB in total", MOST_ADDED >> 10),
+            format!("More than {MOST_OPEN} nested boundaries"),
+            format!("a line of more than {LONGEST_SENT} bytes"),
+        ] {
+            crate::assert_documented("packaging/man/sendmail.dkim.8", &text);
+        }
+    }
+}

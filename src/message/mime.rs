@@ -516,5 +516,7 @@ mod tests {
             }
             assert!(large.0, "{line:?}");
         }
+        let limit = format!("a part header of more than {} KiB", LARGEST_HEADER >> 10);
+        crate::assert_documented("packaging/man/sendmail.dkim.8", &limit);
     }
 }

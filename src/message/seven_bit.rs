@@ -543,6 +543,8 @@ mod tests {
         assert!(!most.keep_body() && most.risk == Risk::None);
         let more = changes(MOST_PARTS + 1);
         assert!(more.keep_body() && more.of_header().is_none() && more.risk == Risk::May);
+        let limit = format!("More than {MOST_PARTS} parts");
+        crate::assert_documented("packaging/man/sendmail.dkim.8", &limit);
     }
 
     #[test]

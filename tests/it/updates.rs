@@ -276,6 +276,9 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
         status.contains("\ts2\tsettling\t") && status.contains("replaces s1, signs from 2"),
         "{status}"
     );
+    let wait = "moment() { date -d \"$(sed -n \"s/^$1 = //p\" /etc/sendmail-dkim/keys/customer.test/rotation.toml)\" +%s; }; \
+        echo $(($(moment until) - $(moment since)))";
+    assert_eq!(sandbox.root(wait), "86400\n", "a day, as dkimctl(8) says");
     assert!(run(sandbox, "dkimctl rotate customer.test").contains("s1 -> s2: settling"));
     end(sandbox, "customer.test");
     // The timer knows the names.

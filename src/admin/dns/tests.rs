@@ -282,6 +282,18 @@ fn many_lookups_run_at_once_in_order_and_no_server_gets_too_many() {
 }
 
 #[test]
+fn the_document_says_how_many_lookups_run_and_for_how_long() {
+    let (together, at_one) = (parallel::WAITING, server::AT_ONCE);
+    let (most, each) = (LONGEST.as_secs(), LONGEST_FOR_EACH.as_millis());
+    for text in [
+        format!("Up to {together} lookups run at once, up to {at_one} at one server"),
+        format!("together take {most} s at most, plus {each} ms for each domain"),
+    ] {
+        crate::assert_documented("docs/performance.md", &text);
+    }
+}
+
+#[test]
 fn a_server_that_never_answers_is_given_up_for_all_names() {
     // This socket is never read.
     let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
