@@ -15,7 +15,7 @@ use crate::wrapper::keyring::LARGEST as LARGEST_KEY;
 
 /// The largest `config.toml`, domain file, record or rotation state, in bytes. The wrapper reads no larger one.
 pub(super) const CONFIGURATION: u64 = LARGEST_CONFIGURATION;
-/// The largest file of another program: a table of `OpenDKIM`, a unit.
+/// The largest file of another program, such as a table of `OpenDKIM` or a unit, and of what is known about all domains.
 pub(super) const FOREIGN: u64 = 64 << 20;
 /// The largest program, in bytes.
 pub(super) const PROGRAM: u64 = 512 << 20;
@@ -54,8 +54,8 @@ pub(super) fn text(path: &Path, largest: u64) -> io::Result<String> {
 }
 
 /// Reads a text file below the configuration directory. `None` if it does not exist.
-pub(super) fn optional(path: &Path) -> Result<Option<String>, Failure> {
-    match text(path, CONFIGURATION) {
+pub(super) fn optional(path: &Path, largest: u64) -> Result<Option<String>, Failure> {
+    match text(path, largest) {
         Err(error) if is_absent(&error) => Ok(None),
         read => read.map(Some).map_err(|error| Failure::reading(path, &error)),
     }
@@ -121,6 +121,24 @@ mod tests {
         assert_eq!(read(1001).unwrap_err().to_string(), "larger than 1000 bytes");
         let endless = read_into(Vec::new(), io::repeat(0), 1000);
         assert_eq!(endless.unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+    }
+
+    #[test]
+    fn the_manual_page_names_the_limits() {
+        let (key, configuration) = (LARGEST_KEY >> 10, CONFIGURATION >> 10);
+        let (foreign, message) = (FOREIGN >> 20, MESSAGE >> 20);
+        for text in [
+            format!(
+                "{key} KiB for a key, {configuration} KiB for a configuration file or a record"
+            ),
+            format!(
+                "{foreign} MiB for a table of OpenDKIM or the records of a host, {message} MiB"
+            ),
+        ] {
+            crate::assert_documented("packaging/man/dkimctl.8", &text);
+        }
+        let text = format!("A file may have up to {configuration} KiB.");
+        crate::assert_documented("packaging/man/sendmail-dkim.toml.5", &text);
     }
 
     #[test]

@@ -247,7 +247,8 @@ fn skipped(tested: &[Tested], presences: &BTreeMap<String, Presence>, problems: 
 
 impl State {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let Some(text) = input::optional(path)? else { return Ok(Self::default()) };
+        let text = input::optional(path, input::FOREIGN)?;
+        let Some(text) = text else { return Ok(Self::default()) };
         serde_json::from_str(&text).map_err(|error| {
             let (shown, line) = (path.display(), error.line());
             let what = format_args!("{shown}: line {line}: not what watch writes; remove the file");
@@ -345,6 +346,18 @@ mod tests {
             known.extend(before.get(&name).map(|problem| problem.gone));
         }
         known
+    }
+
+    #[test]
+    fn problems_of_all_domains_of_a_large_host_are_known_at_the_next_run() {
+        let path = std::env::temp_dir().join(format!("watch-{}.json", std::process::id()));
+        let names: Vec<String> = (0..10_000).map(|number| format!("s.d.{number}.test")).collect();
+        let all: Vec<_> = names.iter().map(|name| (name.as_str(), Kind::Unanswered)).collect();
+        let state = State { problems: problems(&all), mailed: Some(problems(&all)) };
+        std::fs::write(&path, serde_json::to_string_pretty(&state).unwrap()).unwrap();
+        let read = State::read(&path).unwrap();
+        std::fs::remove_file(&path).unwrap();
+        assert_eq!((read.problems, read.mailed), (state.problems, state.mailed));
     }
 
     #[test]

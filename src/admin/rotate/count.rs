@@ -93,7 +93,7 @@ impl Run {
         now: &BTreeMap<String, (String, String)>,
     ) -> Result<(), Failure> {
         let path = self.etc.join("rotate.json");
-        let text = input::optional(&path)?.unwrap_or_default();
+        let text = input::optional(&path, input::FOREIGN)?.unwrap_or_default();
         // Without the file everything is new, which does no harm.
         let before: BTreeMap<String, String> = serde_json::from_str(&text).unwrap_or_default();
         let mut mailed = before.clone();

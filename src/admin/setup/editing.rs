@@ -64,7 +64,7 @@ impl Editing {
     /// Reads config.toml. Without one, begins with the example.
     pub(super) fn open(etc: &Path) -> Result<Self, Failure> {
         let path = etc.join("config.toml");
-        let before = input::optional(&path)?;
+        let before = input::optional(&path, input::CONFIGURATION)?;
         let text = before.clone().unwrap_or_else(|| EXAMPLE.to_owned());
         let document = parse(&path, &text)?;
         Ok(Self { path, before, text, document, outcomes: Vec::new(), notes: Vec::new() })

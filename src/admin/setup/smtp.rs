@@ -191,7 +191,7 @@ impl Plan {
     /// The tables of clients, made where they are missing; what restricts a service to them, and to logins after a semicolon.
     fn tables(&mut self, args: &Args, postfix: &Postfix) -> Result<Tables, Failure> {
         let path = args.etc.join(ADDRESSES);
-        let before = input::optional(&path)?;
+        let before = input::optional(&path, input::FOREIGN)?;
         let clients = Clients::of(filter::words(postfix.view().value("mynetworks")));
         if before.is_none() {
             self.notes
@@ -205,7 +205,7 @@ impl Plan {
             tables.push_str(&format!(",check_client_access,regexp:{}", names.display()));
         }
         let path = args.etc.join(LOGINS);
-        let before = input::optional(&path)?;
+        let before = input::optional(&path, input::FOREIGN)?;
         let after = before.clone().unwrap_or_else(filter::logins);
         let logins = format!("check_sasl_access,regexp:{}", path.display());
         self.file(path, before, after);

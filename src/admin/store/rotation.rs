@@ -127,7 +127,7 @@ impl State {
 
     pub(crate) fn read(folder: &Path) -> Result<Self, Failure> {
         let path = Self::path(folder);
-        let text = input::optional(&path)?.unwrap_or_default();
+        let text = input::optional(&path, input::CONFIGURATION)?.unwrap_or_default();
         let (selectors, rotations) = Self::parse(&text)
             .map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))?;
         Ok(Self { path, selectors, rotations })

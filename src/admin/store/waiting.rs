@@ -41,7 +41,7 @@ pub(crate) fn read(etc: &Path, domain: &Domain) -> Result<Option<DomainConfig>, 
         return Ok(None);
     }
     let path = path(etc, domain);
-    let Some(text) = input::optional(&path)? else { return Ok(None) };
+    let Some(text) = input::optional(&path, input::CONFIGURATION)? else { return Ok(None) };
     let parsed = DomainConfig::parse(&file, text, &domains::inherited(etc)?);
     parsed.map(Some).map_err(|error| Failure::data(format_args!("{}: {error}", path.display())))
 }
