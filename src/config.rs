@@ -208,6 +208,8 @@ fn missing(key: &str) -> ConfigError {
 #[cfg(test)]
 #[expect(clippy::unwrap_in_result, reason = "a test sets this up")]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::signing::{ONE_OF_EACH, OTHERS};
     use super::*;
 
@@ -226,6 +228,29 @@ mod tests {
     fn sendmail_is_the_only_key_that_must_be_there() {
         assert_eq!(host("").unwrap().signing, Signing::default());
         assert_eq!(Host::parse("").unwrap_err().to_string(), "key `sendmail` is missing");
+    }
+
+    #[test]
+    fn the_example_shows_the_defaults() {
+        let example = include_str!("../packaging/etc/config.toml");
+        let lines = example.lines().filter_map(|line| line.strip_prefix('#')?.split_once(" = "));
+        let shown: BTreeMap<&str, &str> = lines.collect();
+        for key in [
+            "lone_dot",
+            "log_success",
+            "log_destination",
+            "on_error",
+            "on_missing_record",
+            "missing_record_after",
+            "canonicalization",
+            "minimum_key_bits",
+            "seven_bit",
+            "strict_selectors",
+            "sign_forwarded",
+            "smtp",
+        ] {
+            assert_eq!(host(&format!("{key} = {}\n", shown[key])), host(""), "{key}");
+        }
     }
 
     #[test]
