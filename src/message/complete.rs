@@ -165,9 +165,13 @@ fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> Result<b
 
 /// Replaces the text of a field. An error if there is no `room` for the additional bytes.
 fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> Result<(), Unstable> {
+    // A dot that was removed may have been alone on its line.
+    let lines = bytes.split_inclusive(|byte| *byte == b'\n');
+    let bytes = lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)).collect::<Vec<_>>();
+    let bytes = bytes.concat();
     let more = bytes.len().saturating_sub(field.bytes().len());
     let left = room.checked_sub(more).ok_or(Unstable::Long)?;
-    *field = Field::parse(bytes).map_err(|_| Unstable::Long)?;
+    *field = Field::parse(&bytes).map_err(|_| Unstable::Long)?;
     *room = left;
     Ok(())
 }
@@ -537,6 +541,18 @@ mod tests {
     fn spaces_before_the_colon_nuls_and_crs_are_removed() {
         let (header, _) = completed(&format!("{COMPLETE}Subject \t: a\0b\rc\n d\0\n"), &www_data());
         assert!(header.ends_with("Subject: ab c\n d\n"), "{header:?}");
+    }
+
+    #[test]
+    fn a_dot_that_was_alone_on_its_line_leaves_no_line_of_whitespace() {
+        for (to, sent) in [
+            (" b@x.example\n .\n", " b@x.example\n"),
+            (" b@x.example\n .\n , c\n", " b@x.example\n , c@web.example\n"),
+            (" <\n b@x.example\n .\n >\n", " <\n b@x.example\n >\n"),
+        ] {
+            let expected = format!("{COMPLETE}To:{sent}");
+            assert_eq!(completed(&format!("{COMPLETE}To:{to}"), &www_data()), (expected, vec![]));
+        }
     }
 
     #[test]
