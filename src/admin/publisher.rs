@@ -339,6 +339,10 @@ mod tests {
             publisher.in_turn(Change::Set, &record()).unwrap_err(),
             "/bin/false: exit code 1"
         );
+        // One that ends in time begins the count again.
+        publisher.hung.store(MOST_HUNG - 1, Ordering::Relaxed);
+        assert!(publisher.in_turn(Change::Set, &record()).is_err());
+        assert_eq!(publisher.hung.load(Ordering::Relaxed), 0);
         publisher.hung.store(MOST_HUNG, Ordering::Relaxed);
         let said = publisher.in_turn(Change::Set, &record()).unwrap_err();
         assert!(said.contains("not run"), "{said}");

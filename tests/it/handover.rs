@@ -2,7 +2,7 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::process::Command;
 
-use crate::support::{Stage, feed, stdout};
+use crate::support::{Sandbox, Stage, feed, stdout};
 
 const MESSAGE: &[u8] = b"From: a@sample.com\nTo: b@y.test\n\nHi\n";
 const OTHER: &[u8] = b"From: a@other.test\nTo: b@y.test\n\nHi\n";
@@ -290,5 +290,40 @@ fn a_field_that_is_too_long_or_comes_after_too_much_text_stays_and_is_not_signed
         );
         assert_eq!(signature.contains(":Subject"), is_signed, "{shown}");
         assert_eq!(rest.contains(&format!("\n{kept}")), !is_signed, "{shown}");
+    }
+}
+
+/// Takes as many large pipes as a user may have (pipe-user-pages-soft), after which a new one has two pages, and becomes sendmail.
+const WITH_FULL_PIPES: &str = r"
+import fcntl, os, sys
+F_SETPIPE_SZ = 1031
+pipes = []
+try:
+    while len(pipes) < 200:
+        pipes.append(os.pipe())
+        fcntl.fcntl(pipes[-1][1], F_SETPIPE_SZ, 1 << 20)
+except PermissionError:
+    pass
+for ends in pipes:
+    for end in ends:
+        os.set_inheritable(end, True)
+os.execvp('sendmail', ['sendmail', '-i', sys.argv[1]])
+";
+
+#[test]
+#[ignore = "needs root"]
+fn a_user_whose_pipes_may_not_grow_any_more_loses_no_mail() {
+    let sandbox = Sandbox::with_key("handover", "pipes.test", "s1");
+    sandbox.write("/tmp/pipes.py", WITH_FULL_PIPES);
+    for lines in [1, 1_000, 20_000] {
+        let recipient = sandbox.recipient();
+        let body = "0123456789\r\n".repeat(lines);
+        let message = format!("From: a@pipes.test\r\n\r\n{body}");
+        let command = format!("exec python3 /tmp/pipes.py {recipient}");
+        // A user of no other test: the limit holds for all processes of a user.
+        stdout(&sandbox.sh("games", &command, message.as_bytes()));
+        let received = sandbox.received(&recipient);
+        sandbox.assert_signed(&received, "pipes.test", "s1");
+        assert_eq!(received.split().1, body);
     }
 }

@@ -67,6 +67,9 @@ fn a_domain_lives_without_an_editor() {
     );
     stdout(&dkimctl(&stage, &["use", "-d", "x.test", "-s", "second"]));
     assert_eq!(file(&stage, "x.test"), "selectors = [\"second\"]\n");
+    // The name of the wiped key is not given to another one: a cache may still have its record.
+    let shown = stdout(&dkimctl(&stage, &["add", "x.test"]));
+    assert!(!private.exists() && shown.contains("._domainkey.x.test"), "{shown}");
 }
 
 #[test]
