@@ -19,6 +19,7 @@ while IFS= read -r line; do
         printf '354 go\r\n'
         sed -u "/^\.$(printf '\r')\$/Q" >>"$0.message"
         printf '250 queued\r\n' ;;
+    CHILDREN*) set -- $(cat /proc/$PPID/task/$PPID/children); printf '250 %s processes\r\n' $# ;;
     EXIT*) exit 67 ;;
     KILL*) kill -s "$(cat "$0.signal")" $$ ;;
     FLOOD*) yes 250-flood | head -n 100000; printf '250 flooded\r\n' ;;
@@ -203,6 +204,13 @@ fn a_rejected_message_ends_one_child_and_the_session_continues_with_another() {
     assert_eq!(text, "From: a@other.test\r\n\r\n..x\r\n");
     let heard = fs::read_to_string(stage.path("sendmail.heard")).unwrap();
     assert_eq!(heard.matches("EHLO x\r\n").count(), 2, "{heard}");
+
+    // The one that signs and the real sendmail: no process is left of those that were replaced.
+    for rejected in [0, 5] {
+        let session = format!("{}CHILDREN\r\nQUIT\r\n", message("a@sample.com").repeat(rejected));
+        let heard = said(&stage.submit(&["-bs"], session.as_bytes()));
+        assert!(heard.contains("250 2 processes\r\n"), "{heard}");
+    }
 
     // Without a clear end nothing says what the next bytes are.
     let unclear = message("a@sample.com").replace("..x\r\n.\r\n", "x\n.\nNOOP\r\n.\r\nQUIT\r\n");

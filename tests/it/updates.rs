@@ -35,13 +35,18 @@ pub(crate) fn sandbox_with_zones(test: &str, zones: &[(String, &str)]) -> Sandbo
     sandbox.root("sh /tmp/zones.sh");
     sandbox.write("/tmp/knot/knot.conf", &configuration);
     sandbox.root(&format!(
-        "knotd -c /tmp/knot/knot.conf -d >/dev/null
-         echo nameserver {SERVER} >/etc/resolv.conf
+        "echo nameserver {SERVER} >/etc/resolv.conf
          echo 'key \"dkim\" {{ algorithm hmac-sha256; secret \"c2FtcGxlIHNlY3JldCBvZiBhIHRlc3Qh\"; }};' >/etc/dkim.tsig
          chmod 600 /etc/dkim.tsig"
     ));
+    start_server(&sandbox, &zones.last().unwrap().0);
+    sandbox
+}
+
+/// Starts the server, and waits until it has loaded its last zone.
+fn start_server(sandbox: &Sandbox, last: &str) {
+    sandbox.root("knotd -c /tmp/knot/knot.conf -d >/dev/null");
     let deadline = Instant::now() + Duration::from_secs(60);
-    let last = &zones.last().unwrap().0;
     while !sandbox
         .root(&format!("knotc -c /tmp/knot/knot.conf zone-status {last} 2>&1; true"))
         .contains("serial")
@@ -49,7 +54,6 @@ pub(crate) fn sandbox_with_zones(test: &str, zones: &[(String, &str)]) -> Sandbo
         assert!(Instant::now() < deadline, "the server does not load its zones");
         sleep(Duration::from_millis(100));
     }
-    sandbox
 }
 
 /// Lets dkimctl publish by nsupdate.
@@ -280,6 +284,14 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
         echo $(($(moment until) - $(moment since)))";
     assert_eq!(sandbox.root(wait), "86400\n", "a day, as dkimctl(8) says");
     assert!(run(sandbox, "dkimctl rotate customer.test").contains("s1 -> s2: settling"));
+    // A server that does not answer for a while does not begin the day again.
+    sandbox.root(
+        "server=$(cat /tmp/knot/knot.pid); knotc -c /tmp/knot/knot.conf stop >/dev/null
+         timeout 20 sh -c \"while kill -0 $server 2>/dev/null; do sleep 0.05; done\"",
+    );
+    let shown = run(sandbox, "dkimctl rotate customer.test");
+    assert!(shown.contains("s1 -> s2: settling") && shown.ends_with("code 69\n"), "{shown}");
+    start_server(sandbox, "provider.test");
     end(sandbox, "customer.test");
     // The timer knows the names.
     let timer = "dkimctl rotate --all --older 180d";
