@@ -162,21 +162,48 @@ fn a_message_that_cannot_be_read_to_its_end_is_not_sent() {
 }
 
 #[test]
+fn a_message_that_cannot_be_stored_and_not_be_read_to_its_end_is_not_sent() {
+    let stage = Stage::new();
+    script(&stage, "#!/bin/sh\ncat >/dev/null\necho sent\n");
+    config_of_script(&stage, "message_size_limit = 1000");
+    let message = [MESSAGE, &b"x\r\n".repeat(1_000_000)].concat();
+    let submitted = |is_whole: bool| {
+        let (mut ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut command = stage.command("sendmail", &["-i", "b"]);
+        let stdin = OwnedFd::from(theirs.try_clone().unwrap());
+        let child = command.stdin(stdin).stdout(Stdio::piped()).spawn().unwrap();
+        drop(command);
+        ours.write_all(&message).unwrap();
+        if !is_whole {
+            theirs.write_all(b"unread").unwrap();
+        }
+        drop((ours, theirs));
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(submitted(true), (Some(0), "sent\n".to_owned()));
+    assert_eq!(submitted(false), (Some(75), String::new()));
+}
+
+#[test]
 fn a_message_that_cannot_be_stored_in_a_file_is_sent_as_submitted() {
     let stage = Stage::new();
     let large = [b"From: a@sample.com\n\n", b"0123456789\n".repeat(200_000).as_slice()].concat();
-    let script = "ulimit -f 0; exec \"$0\" -i x";
     // The stand-in cannot write either under that limit: one that counts instead. Made by a child, so that
     // no other child of ours has it open for writing.
     let make = format!("printf '#!/bin/sh\nwc -c\n' >{0:?}; chmod 755 {0:?}", stage.path("count"));
     assert!(std::process::Command::new("/bin/sh").args(["-c", &make]).status().unwrap().success());
-    let mut command = std::process::Command::new("/bin/sh");
-    command.args(["-c", script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
-    command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
     stage.write("etc/config.toml", &format!("sendmail = {:?}\n", stage.path("count")));
-    let output = feed(&mut command, &large);
-    assert!(output.status.success(), "{output:?}");
-    assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), large.len().to_string());
+    // In blocks of 512 bytes: the file cannot be begun, or there is room for a part of what is read at a time.
+    for blocks in [0, 3_001] {
+        let script = format!("ulimit -f {blocks}; exec \"$0\" -i x");
+        let mut command = std::process::Command::new("/bin/sh");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_sendmail-dkim")]);
+        command.env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+        let output = feed(&mut command, &large);
+        assert!(output.status.success(), "{output:?}");
+        assert_eq!(String::from_utf8_lossy(&output.stdout).trim(), large.len().to_string());
+    }
 }
 
 #[test]
@@ -249,6 +276,9 @@ fn a_message_above_the_size_limit_is_passed_on_without_storing_it() {
         let said = stderr(&output);
         assert!(said.ends_with("the message is larger than message_size_limit\n"), "{said}");
     }
+    // It finds the caller's signals.
+    stage.config("message_size_limit = 100000");
+    assert_eq!(stage.delivered(&["-i", "x"], &message).status("SigBlk"), "0000000000000000");
     // Of a file not even that much is given on: the real sendmail reads it itself.
     config_of_script(&stage, "message_size_limit = 100000");
     stage.write("message", &String::from_utf8(message).unwrap());

@@ -1,6 +1,6 @@
 use std::process::Output;
 
-use crate::support::{Sandbox, feed, project, result};
+use crate::support::{Sandbox, Stage, feed, project, result, stderr};
 
 const DOMAIN: &str = "log.test";
 
@@ -78,6 +78,17 @@ fn no_daemon_of_the_log_makes_a_refusal_anything_else() {
         let output = with_daemon(sandbox, daemon, "exec sendmail -i nobody@sink.test", message);
         assert_eq!(output.status.code(), Some(75), "{daemon}: {output:?}");
     }
+}
+
+#[test]
+fn a_message_id_that_was_added_is_logged() {
+    let stage = Stage::new();
+    stage.config("log_destination = \"stderr\"");
+    let output = stage.submit(&["-i", "b@y.test"], b"From: a@sample.com\n\nx\n");
+    let sent = stage.captured().unwrap().text();
+    let (_, after) = sent.split_once("\nMessage-ID: ").unwrap();
+    let id = after.lines().next().unwrap();
+    assert!(stderr(&output).contains(&format!(" message-id={id} ")), "{output:?}");
 }
 
 #[test]

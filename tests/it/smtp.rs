@@ -440,6 +440,20 @@ fn the_group_is_dropped_before_the_first_byte_and_no_process_can_be_traced() {
     // The one that reads, and the one that keeps the group.
     assert_eq!(ids, ["Gid:\t65534\t65534\t65534\t65534", &*kept], "{shown}");
     assert_eq!(shown.lines().count(), 4, "{shown}");
+
+    // The same when a key was opened: the group is only in effect while it is.
+    let mut client = Client::new(sandbox, "games", "exec sendmail -bs");
+    client.say("EHLO x");
+    let (from, recipient) = (format!("a@{DOMAIN}"), sandbox.recipient());
+    let message = format!("From: {from}\r\n\r\nx\r\n");
+    assert!(client.send(&from, &recipient, &message).starts_with("250 2.0.0 Ok"));
+    let look =
+        "for PID in $(pgrep -u games -x -f 'sendmail -bs'); do grep ^Gid: /proc/$PID/status; done";
+    let [own, kept] =
+        ["Gid:\t65534\t65534\t65534\t65534", &kept].map(|ids| ids.replace("65534", "60"));
+    assert_eq!(sandbox.root(look), format!("{own}\n{kept}\n"));
+    client.quit();
+    sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
 }
 
 #[test]
