@@ -241,3 +241,20 @@ impl Test<'_> {
         Finding::error("no-record", message, "")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_is_there_if_every_server_has_it() {
+        let name = "s._domainkey.x.test".to_owned();
+        let [has, lacks] = [|name| Tested::new(name, Outcome::Ok, Vec::new()), Tested::absent]
+            .map(|of: fn(String) -> Tested| of(name.clone()));
+        for (servers, is_there) in [(&[has.clone(), has.clone()], true), (&[has, lacks], false)] {
+            let mut seen = Seen::default();
+            note(&mut seen, servers);
+            assert_eq!(seen.of(&name).is_there, is_there);
+        }
+    }
+}

@@ -173,10 +173,12 @@ fn what_a_single_service_of_postfix_is_set_to_counts() {
         ("relay/unix/smtp_generic_maps", "inline:{a=b}", "smtp_generic_maps"),
         ("cleanup/unix/body_checks", "inline:{a=WARN}", "body_checks"),
         ("pickup/unix/content_filter", "smtp:[127.0.0.1]:10025", "content_filter"),
+        ("cleanup/unix/message_drop_headers", "subject", "message_drop_headers"),
     ] {
         let spoil = format!("postconf -P '{place} = {value}'");
         let repair = format!("postconf -PX {place}");
-        let severity = if check == "content_filter" { "warning" } else { "error" };
+        let is_error = ["smtp_generic_maps", "body_checks"].contains(&check);
+        let severity = if is_error { "error" } else { "warning" };
         assert_found(&sandbox, &spoil, &repair, check, severity);
     }
     // The services that need not bear it do not count: no mail of programs comes by smtpd.
@@ -185,6 +187,12 @@ fn what_a_single_service_of_postfix_is_set_to_counts() {
     // A table that changes nothing is no finding.
     sandbox.write("/etc/postfix/checks", "/^Subject: x/ WARN\n");
     sandbox.root("postconf -e header_checks=regexp:/etc/postfix/checks");
+    assert_eq!(found(&sandbox), []);
+    // Nor is a limit in config.toml where Postfix has none.
+    sandbox.root(
+        "postconf -e message_size_limit=0
+         echo message_size_limit = 10000000 >>/etc/sendmail-dkim/config.toml",
+    );
     assert_eq!(found(&sandbox), []);
 }
 
@@ -209,6 +217,7 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
         ),
         ("chmod 755 /usr/sbin/sendmail.dkim", &*repaired, "set_gid", "error"),
         ("chgrp mail /usr/sbin/sendmail.dkim", &*repaired, "wrapper_group", "error"),
+        ("chmod 2775 /usr/sbin/sendmail.dkim", &*repaired, "wrapper_owner", "error"),
         (
             "chown alice /usr/sbin/sendmail.dkim; chmod 2755 /usr/sbin/sendmail.dkim",
             "chown root /usr/sbin/sendmail.dkim; chmod 2755 /usr/sbin/sendmail.dkim",
@@ -244,6 +253,12 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
     ] {
         assert_found(&sandbox, spoil, repair, check, severity);
     }
+    assert_eq!(found(&sandbox), []);
+    // The wrapper's own unit starts the real sendmail, too.
+    sandbox.root(
+        "cd /etc/systemd/system; touch sendmail.dkim.service; cd multi-user.target.wants
+         mv postfix.service /tmp; ln -s ../sendmail.dkim.service .",
+    );
     assert_eq!(found(&sandbox), []);
 }
 

@@ -132,6 +132,43 @@ fn a_key_that_cannot_sign_is_not_used() {
 }
 
 #[test]
+fn a_key_that_signs_from_now_on_is_not_taken_for_one_whose_record_is_gone() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a"]));
+    stage.write("new/domains/x.test.gone", "# watch\na\nb\n");
+    stdout(&dkimctl(&stage, &["use", "x.test", "a"]));
+    let gone = fs::read_to_string(stage.path("new/domains/x.test.gone")).unwrap();
+    assert!(gone.ends_with("\nb\n") && !gone.contains("\na\n"), "{gone}");
+}
+
+#[test]
+fn a_domain_file_that_cannot_be_read_stops_each_rotation() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a"]));
+    // It may be for the same domain.
+    fs::create_dir(stage.path("new/domains/y.test.toml")).unwrap();
+    let output = dkimctl(&stage, &["rotate", "x.test", "--dry-run"]);
+    assert!(!output.status.success(), "{output:?}");
+    assert!(stderr(&output).contains("y.test.toml\": not a regular file"), "{output:?}");
+}
+
+#[test]
+fn a_key_replaces_another_one_until_that_is_wiped() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "b"]));
+    for (stage_of_it, replaces) in [("retiring", true), ("revoked", false)] {
+        let until = if replaces { "until = 2099-01-01\n" } else { "" };
+        let state = format!(
+            "[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = {stage_of_it:?}\nsince = 2026-11-01\n{until}"
+        );
+        stage.write("new/keys/x.test/rotation.toml", &state);
+        let shown = dkimctl(&stage, &["status", "x.test"]);
+        let shown = String::from_utf8_lossy(&shown.stdout);
+        assert_eq!(shown.contains("replaces a"), replaces, "{shown}");
+    }
+}
+
+#[test]
 fn a_list_goes_on_after_a_broken_file_and_the_empty_state_has_one_text() {
     let stage = Stage::new();
     stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));

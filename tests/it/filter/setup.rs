@@ -215,6 +215,12 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
         let note = "note: 465/inet is left as it is: it hands its mail to scan:x already\n";
         format!("nothing to change\n{note}")
     });
+    // A line of another version is replaced.
+    let line = sandbox.root("postconf -M dkim/unix");
+    sandbox.root("postconf -M dkim/unix=\"$(postconf -M dkim/unix | sed 's/flags=Rq/flags=R/')\"");
+    assert_ne!(sandbox.root("postconf -M dkim/unix"), line);
+    sandbox.root("dkimctl setup --smtp --yes");
+    assert_eq!(sandbox.root("postconf -M dkim/unix"), line);
     sandbox.root("dkimctl setup --smtp=off --yes");
     assert_eq!(sandbox.root(state), before);
     // What `postfix check` does not like is undone.
