@@ -739,6 +739,13 @@ mod tests {
                 field(b"Subject", word.as_bytes(), None),
                 format!("Subject:{word}").as_bytes()
             );
+            // Nor is a name written again of which it is a part.
+            let word = word.trim();
+            for name in [format!("{word} \u{fc}"), format!("\"{word} \u{fc}\"")] {
+                let body = format!(" {name} <a@x.test>\n");
+                let left = field(b"To", body.as_bytes(), None);
+                assert!(String::from_utf8_lossy(&left).contains(word), "{name}");
+            }
         }
     }
 

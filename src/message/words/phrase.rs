@@ -32,11 +32,7 @@ impl Phrase {
                 if !is_after_word {
                     said.push(charset, &wsp);
                 }
-                let bytes = word.decoded()?;
-                if !can_be_cut(&bytes, word.charset) && !bytes.is_ascii() {
-                    return None;
-                }
-                said.push(word.charset, &bytes);
+                said.push_word(word)?;
             } else {
                 said.push(charset, &wsp);
             }
@@ -72,12 +68,19 @@ impl Phrase {
             let word = EncodedWord::at_start(rest);
             let length = word.map_or(1, |word| word.length);
             match word {
-                Some(word) => self.push(word.charset, &word.decoded()?),
+                Some(word) => self.push_word(word)?,
                 None => self.push(charset, rest.get(..1)?),
             }
             rest = rest.get(length..)?;
         }
         Some(())
+    }
+
+    /// Adds the text of an encoded-word. `None` if it cannot be written again in its charset.
+    fn push_word(&mut self, word: EncodedWord<'_>) -> Option<()> {
+        let bytes = word.decoded()?;
+        let is_ascii = bytes.is_ascii() && !is_shifted(&bytes);
+        (is_ascii || can_be_cut(&bytes, word.charset)).then(|| self.push(word.charset, &bytes))
     }
 
     /// Adds text. ASCII is added to the previous piece, because it is the same in all charsets that can be split.
@@ -102,7 +105,7 @@ impl Phrase {
     }
 }
 
-/// Whether it is text of ISO-2022-JP.
+/// Whether it has escape sequences, as text of ISO-2022-JP.
 fn is_shifted(text: &[u8]) -> bool {
     text.contains(&0x1b)
 }
