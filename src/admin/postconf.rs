@@ -49,7 +49,7 @@ impl Postfix {
         Ok(postfix)
     }
 
-    fn of(main: &str, services: &str, settings: &str) -> Self {
+    pub(super) fn of(main: &str, services: &str, settings: &str) -> Self {
         let main = main.lines().filter_map(assignment);
         let main = main.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let mut services: Vec<Service> = services.lines().filter_map(Service::parse).collect();

@@ -338,6 +338,13 @@ fn configuration_keys_units_and_php_are_looked_at() {
         ),
         (unit("NoNewPrivileges=yes"), no_unit.clone(), "unit", "error"),
         (unit("PrivateUsers=yes"), no_unit.clone(), "unit", "error"),
+        // A unit in /etc replaces the one of the package.
+        (
+            "printf '[Service]\\nNoNewPrivileges=yes\\n' >/etc/systemd/system/cron.service; touch /lib/systemd/system/cron.service".into(),
+            "rm /etc/systemd/system/cron.service /lib/systemd/system/cron.service".into(),
+            "unit",
+            "error",
+        ),
         (unit("ProtectSystem=strict"), no_unit, "unit", "error"),
         (php("/usr/bin/msmtp -t"), no_php.clone(), "php_sendmail_path", "warning"),
         (php("/usr/sbin/sendmail -t"), no_php, "php_sendmail_path", "info"),

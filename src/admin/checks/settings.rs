@@ -382,6 +382,13 @@ mod tests {
     }
 
     #[test]
+    fn without_master_cf_the_settings_of_main_cf_count() {
+        let postfix = Postfix::of(&format!("{CLEAN}smtp_generic_maps = hash:/x\n"), "", "");
+        let found: Vec<_> = RULES.iter().flat_map(|rule| rule.findings(&postfix)).collect();
+        assert_eq!(found.iter().map(|one| one.code).collect::<Vec<_>>(), ["smtp_generic_maps"]);
+    }
+
+    #[test]
     fn a_map_is_bad_only_where_its_classes_name_the_header() {
         let map = "sender_canonical_maps = hash:/x\nsender_canonical_classes = ";
         assert!(found(&format!("{map}envelope_sender\n"), "").is_empty());

@@ -496,6 +496,23 @@ mod tests {
     }
 
     #[test]
+    fn an_existing_file_differs_where_opendkim_signs() {
+        let conf = "KeyTable /keys\nSigningTable refile:/s\n";
+        let rows = "*@sample.com one\n*@*.sample.com one\n";
+        let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let source = source(&opendkim, &[], &[]);
+        let mut tree = source.import("");
+        let existing = ["x.sample.com", "z.test"];
+        let text = "selectors = [\"own\"]\n".to_owned();
+        let existing = existing.map(|name| (name.to_owned(), text.clone())).into_iter().collect();
+        tree.compare_existing(source, &existing);
+        let expected = "mail From x.sample.com: OpenDKIM signs by d=sample.com s=s1, \
+            here signs by d=x.sample.com s=own, because of an existing domain file";
+        assert_eq!(tree.differences, [expected]);
+    }
+
+    #[test]
     fn patterns_of_local_parts_become_rules_in_the_order_of_the_rows() {
         let rule = |local: &str, selector: &str| {
             format!("\n[[sign]]\nfrom = \"{local}@sample.com\"\nselectors = [\"{selector}\"]\n")

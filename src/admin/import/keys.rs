@@ -110,6 +110,14 @@ mod tests {
         assert_eq!(SigningKey::from_pem(&key.pem, 1024).unwrap().public(), same);
         let der = Zeroizing::new(BASE64_STANDARD.decode(bare()).unwrap());
         assert_eq!(ImportedKey::of(der, "/k").unwrap().pem, key.pem);
+        // In a file it may be on several lines.
+        let lines: String = PEM
+            .lines()
+            .filter(|line| !line.starts_with('-'))
+            .flat_map(|line| [line, "\n"])
+            .collect();
+        let lines = Zeroizing::new(lines.into_bytes());
+        assert_eq!(ImportedKey::of(lines, "/k").unwrap().pem, key.pem);
     }
 
     #[test]

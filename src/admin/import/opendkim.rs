@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
-        any %:s3:/k/%/s3\nfixed %:s4:/k/s4:rsa-sha256\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
+        any %:s3:/k/%/s3\nfixed %:s4:/k/s4:rsa-sha256\nset sample.com:s6:/k/%/s6\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
 
     fn opendkim(signing: &str, more: &str) -> OpenDkim {
         let files = paper(&[("/c", ""), ("/k", KEYS), ("/s", signing)]);
@@ -275,6 +275,10 @@ mod tests {
         assert_eq!(signs(&opendkim, "a@x.test"), "x.test/s3");
         let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
         assert_eq!((made[0].key.as_str(), made[0].has_own_key), ("/k/x.test/s3", true));
+        // The key of a domain that signs for all senders is not one of each sender.
+        let opendkim = self::opendkim("* set\n", REFILE);
+        let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
+        assert_eq!((made[0].key.as_str(), made[0].has_own_key), ("/k/sample.com/s6", false));
     }
 
     #[test]
