@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use crate::support::{Sandbox, project, result, stdout};
+use crate::updates::stop_server;
 
 /// A sandbox with a key of a domain, its record published.
 fn sandbox_with(domain: &str) -> &'static Sandbox {
@@ -205,11 +206,7 @@ fn a_key_signs_when_every_server_of_the_zone_has_its_record() {
     ));
     assert_eq!(rotate_once_there_is(sandbox, domain, "key key")["stage"], "retiring");
     // One that does not answer does not make a key sign, nor one that signs already stop.
-    // knotc does not wait for the end of the server.
-    sandbox.root(
-        "server=$(cat /tmp/second/knot.pid); knotc -c /tmp/second/knot.conf stop >/dev/null
-         timeout 20 sh -c \"while kill -0 $server 2>/dev/null; do sleep 0.05; done\"",
-    );
+    stop_server(sandbox, "/tmp/second");
     end_retirement(sandbox, domain);
     let output = sandbox.sh("root", &format!("dkimctl rotate --json {domain}"), b"");
     assert_eq!(output.status.code(), Some(69), "{output:?}");
