@@ -161,6 +161,28 @@ fn errors_are_reported_as_in_the_log() {
     stage.config("on_error = \"refuse\"");
     let (_, broken) = told(&stage, &["--from", "a@sample.com"], b"");
     assert_eq!(broken["decision"], "refuse");
+    // What the domain file says of a key that cannot be used.
+    stage.config("");
+    for (on_error, decision) in [("send", "send-unsigned"), ("refuse", "refuse")] {
+        let file = format!("selectors = [\"none\"]\non_error = {on_error:?}\n");
+        stage.write("etc/domains/sample.com.toml", &file);
+        let (_, broken) = told(&stage, &["--from", "a@sample.com"], b"");
+        assert_eq!(broken["decision"], decision, "{broken}");
+    }
+}
+
+#[test]
+fn the_keys_of_each_domain_that_signs_are_shown() {
+    let stage = Stage::new();
+    let file = "selectors = [\"s1\"]\nalso_sign_as = [\"provider.example\"]\n";
+    stage.write("etc/domains/sample.com.toml", file);
+    stage.write("etc/domains/provider.example.toml", "selectors = [\"p1\"]\n");
+    stage.key("provider.example", "p1");
+    let (_, told) = told(&stage, &["--from", "a@sample.com"], b"");
+    let keys = told["keys"].as_array().unwrap().iter();
+    let keys: Vec<_> = keys.map(|key| key["path"].as_str().unwrap()).collect();
+    assert!(keys[0].ends_with("sample.com/s1.private"), "{keys:?}");
+    assert!(keys[1].ends_with("provider.example/p1.private"), "{keys:?}");
 }
 
 #[test]
