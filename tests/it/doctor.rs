@@ -256,8 +256,9 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
     assert_eq!(found(&sandbox), []);
     // The wrapper's own unit starts the real sendmail, too.
     sandbox.root(
-        "cd /etc/systemd/system; touch sendmail.dkim.service; cd multi-user.target.wants
-         mv postfix.service /tmp; ln -s ../sendmail.dkim.service .",
+        "cd /etc/systemd/system; touch sendmail.dkim.service
+         mv multi-user.target.wants/postfix.service /tmp
+         ln -s ../sendmail.dkim.service multi-user.target.wants/",
     );
     assert_eq!(found(&sandbox), []);
 }

@@ -144,9 +144,9 @@ fn the_filter_signs_for_no_client_without_a_right() {
     // Without From, the sender is no author: nothing says that it is one.
     let text = "Received: from x by host (Postfix) with ESMTPSA id 1\nSubject: x\n\nx\n";
     let script = format!("{BECOME} {}", line("alice", "192.0.2.1", &from));
-    let nobody = observed_apart(sandbox, &filter, FILE, &script, text.as_bytes());
-    assert_eq!(nobody.signed_by(), None, "{nobody:?}");
-    attacks.row("her envelope sender, and no From", &nobody.outcome());
+    let unnamed = observed_apart(sandbox, &filter, FILE, &script, text.as_bytes());
+    assert_eq!(unnamed.signed_by(), None, "{unnamed:?}");
+    attacks.row("her envelope sender, and no From", &unnamed.outcome());
     // Alice's right is of one domain, and of mail by SMTP.
     let elsewhere = observe(&line("alice", "192.0.2.1", "a@x.test"), &format!("a@{DOMAIN}"), "");
     assert_eq!(elsewhere.signed_by(), None, "{elsewhere:?}");
