@@ -217,6 +217,17 @@ mod tests {
     }
 
     #[test]
+    fn strangers_are_in_a_network_that_is_too_wide() {
+        for (networks, accepts) in [("127.0.0.0/8", false), ("127.0.0.0/8 0.0.0.0/0", true)] {
+            let main = format!(
+                "mynetworks = {networks}\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
+            );
+            let postfix = Postfix::of(&main, "", "");
+            assert_eq!(accepts_strangers(&postfix.view()), accepts, "{networks}");
+        }
+    }
+
+    #[test]
     fn clients_become_rows_of_tables() {
         let clients = Clients::of([
             "127.0.0.0/8",

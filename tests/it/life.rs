@@ -301,6 +301,37 @@ fn the_active_sendmail_is_chosen_and_given_back() {
     assert!(shown.ends_with("Mail From the domains of `dkimctl list` is signed.\n"), "{shown}");
     let output = sandbox.sh("alice", "dkimctl enable", b"");
     assert_eq!(code(&output), Some(77), "{output:?}");
+    // The script says that it is done, and it is not.
+    sandbox.root("printf '#!/bin/sh\n' >/usr/libexec/sendmail-dkim/register");
+    let output = sandbox.sh("root", "dkimctl disable", b"");
+    assert_eq!(code(&output), Some(1), "{output:?}");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.contains("sendmail.dkim is still the active sendmail"), "{text}");
+}
+
+#[test]
+fn check_says_what_a_missing_key_costs() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a"]));
+    fs::remove_file(stage.path("new/keys/x.test/a.private")).unwrap();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "b"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    let domain = "the domain is not signed";
+    for (settings, costs) in [
+        ("selectors = [\"a\"]", domain),
+        ("selectors = [\"a\", \"b\"]", "mail is not signed with this key"),
+        ("selectors = [\"a\", \"b\"]\nstrict_selectors = true", domain),
+        // Members of a group may sign.
+        ("selectors = [\"a\"]\nusers = []\ngroups = [\"root\"]", domain),
+        // An exempt domain needs no key.
+        ("selectors = [\"a\"]\nusers = []", ""),
+    ] {
+        stage.write("new/domains/x.test.toml", settings);
+        let output = dkimctl(&stage, &["check", "x.test"]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(text.contains("a.private"), !costs.is_empty(), "{settings}: {text}");
+        assert!(text.contains(costs), "{settings}: {text}");
+    }
 }
 
 #[test]

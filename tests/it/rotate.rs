@@ -532,7 +532,23 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     assert_eq!(files(&sandbox, "new.test"), "s1.private s1.txt\n");
     // The record is mailed once.
     assert!(sandbox.root(&command).contains("next: publish this record"));
-    assert_eq!(sandbox.arrived(&recipient).len(), 1);
+    assert_eq!(sandbox.count(&recipient), 1);
+    // The next one is, too, where a call by hand came between.
+    sandbox.publish("old.test", "/etc/sendmail-dkim/keys/old.test/*.txt");
+    assert!(sandbox.root("dkimctl rotate old.test").contains(": retiring since"));
+    end_retirement(&sandbox, "old.test");
+    assert!(sandbox.root(&command).contains("v=DKIM1; p=\n"));
+    assert_eq!(sandbox.count(&recipient), 2);
+    // And an error, each time when it begins.
+    for count in [3, 4] {
+        sandbox.root("echo 'x = 1' >>/etc/sendmail-dkim/domains/new.test.toml");
+        for _ in 0..2 {
+            let output = sandbox.sh("root", &command, b"");
+            assert_eq!(output.status.code(), Some(65), "{output:?}");
+            assert_eq!(sandbox.count(&recipient), count);
+        }
+        sandbox.root(&format!("sed -i '$d' /etc/sendmail-dkim/domains/new.test.toml; {command}"));
+    }
 }
 
 /// A sandbox with a zone on a real server that takes updates with a TSIG key, and is the host's only DNS server.

@@ -121,6 +121,10 @@ fn is_not_the_empty_state(sandbox: &Sandbox) {
         let said = "dkimctl: no domain signs yet: b.test waits for its record: dkimctl add b.test";
         assert_eq!(shown, format!("{said}\ncode 66\n"));
     }
+    // Its key is not one that nothing uses.
+    let shown = run(sandbox, "dkimctl doctor --offline");
+    assert!(shown.contains("keys/a.test has keys, but no domain file names them"), "{shown}");
+    assert!(!shown.contains("keys/b.test has keys"), "{shown}");
     sandbox.root("mv /etc/a.test.toml /etc/sendmail-dkim/domains/");
 }
 

@@ -99,4 +99,22 @@ mod tests {
         assert_eq!(seen.of("s._domainkey.b.test"), Sight::default());
         assert_eq!(Seen::parse("x\n\ty\nx\ty\tz\n").of("x"), Sight::default());
     }
+
+    #[test]
+    fn when_a_record_was_last_there_stays_known_when_it_is_gone() {
+        let etc = std::env::temp_dir().join(format!("seen-{}", std::process::id()));
+        std::fs::create_dir_all(etc.join("keys")).unwrap();
+        let store = Store::open(&etc).unwrap();
+        let write = |is_there, seconds| {
+            let mut seen = Seen::default();
+            seen.note("s._domainkey.a.test", is_there, UtcTime(seconds));
+            seen.write(&store, &etc).unwrap();
+        };
+        write(true, 1_764_086_883);
+        write(false, 1_764_086_990);
+        let seen = Seen::read(&etc);
+        std::fs::remove_dir_all(&etc).unwrap();
+        let sight = Sight { last: Some(UtcTime(1_764_086_883)), is_there: false };
+        assert_eq!(seen.of("s._domainkey.a.test"), sight);
+    }
 }
