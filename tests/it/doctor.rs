@@ -341,6 +341,12 @@ fn configuration_keys_units_and_php_are_looked_at() {
             "users",
             "warning",
         ),
+        (
+            format!("cp -p {file} /tmp/file; echo 'groups = [\"mial\"]' >>{file}"),
+            format!("mv /tmp/file {file}"),
+            "users",
+            "warning",
+        ),
         (unit("NoNewPrivileges=yes"), no_unit.clone(), "unit", "error"),
         (unit("PrivateUsers=yes"), no_unit.clone(), "unit", "error"),
         // A unit in /etc replaces the one of the package.

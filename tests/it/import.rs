@@ -313,6 +313,22 @@ const NOT_ALL: [(&str, &str, &str, &str); 12] = [
     ),
 ];
 
+/// An OpenDKIM with these tables, and the configuration in /tmp/etc.
+fn set_up(sandbox: &Sandbox, keys: &str, signing: &str) {
+    sandbox.root("rm -rf /etc/sendmail-dkim; cp -a /tmp/etc /etc/sendmail-dkim");
+    sandbox.write("/tmp/KeyTable", keys);
+    sandbox.write("/tmp/SigningTable", signing);
+    sandbox.write("/tmp/conf", "KeyTable /tmp/KeyTable\nSigningTable refile:/tmp/SigningTable\n");
+}
+
+fn records_of_all_domains_cannot_be_listed(sandbox: &Sandbox) {
+    set_up(sandbox, "k %:s:/tmp/KEY\n", "* k\n");
+    let output = sandbox.sh("root", "dkimctl import /tmp/conf", b"");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(69), "{said}");
+    assert!(said.contains("check the record of each domain that default.toml signs"), "{said}");
+}
+
 #[test]
 #[ignore = "needs root"]
 fn opendkim_is_to_go_only_where_all_that_it_signs_is_signed_here() {
@@ -343,11 +359,9 @@ fn opendkim_is_to_go_only_where_all_that_it_signs_is_signed_here() {
             }
         }
     }
+    records_of_all_domains_cannot_be_listed(&sandbox);
     // All was imported, and the wrapper does not sign: as long as something is missing, and no longer.
-    sandbox.write("/tmp/KeyTable", "k x.test:s:/tmp/KEY\n");
-    sandbox.write("/tmp/SigningTable", "*@x.test k\n");
-    sandbox.write("/tmp/conf", "KeyTable /tmp/KeyTable\nSigningTable refile:/tmp/SigningTable\n");
-    sandbox.root(&format!("rm -rf {etc}; cp -a /tmp/etc {etc}"));
+    set_up(&sandbox, "k x.test:s:/tmp/KEY\n", "*@x.test k\n");
     sandbox.root("ln -sf /usr/sbin/sendmail.postfix /etc/alternatives/mta");
     let output = sandbox.sh("root", "dkimctl import /tmp/conf", b"");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -154,6 +154,9 @@ fn after_import_and_setup_the_same_mail_is_signed_as_by_opendkim() {
     let text = String::from_utf8_lossy(&said.stdout).into_owned();
     assert_eq!(said.status.code(), Some(78), "{text}");
     assert!(text.contains("dkimctl setup --smtp"), "{text}");
+    // Where there is no config.toml yet, too.
+    let without = "mv /etc/sendmail-dkim/config.toml /tmp; dkimctl import --dry-run; mv /tmp/config.toml /etc/sendmail-dkim";
+    assert!(sandbox.root(without).contains("dkimctl setup --smtp"));
     let clients = sandbox.root("grep -v '^#' /etc/sendmail-dkim/clients.cidr");
     assert_eq!(
         clients,
