@@ -327,3 +327,21 @@ fn a_user_whose_pipes_may_not_grow_any_more_loses_no_mail() {
         assert_eq!(received.split().1, body);
     }
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_file_system_without_unnamed_files_is_enough() {
+    let sandbox = Sandbox::with_key("handover", "named.test", "s1");
+    let recipient = sandbox.recipient();
+    let body = "0123456789\r\n".repeat(200_000);
+    let message = format!("From: a@named.test\r\n\r\n{body}");
+    // Only those of a folder itself are unnamed.
+    let script = format!(
+        "exec strace -f -o /dev/null -u www-data -P /var/tmp -P /tmp -e inject=openat:error=EOPNOTSUPP sendmail -i {recipient}"
+    );
+    stdout(&sandbox.sh("root", &script, message.as_bytes()));
+    let received = sandbox.received(&recipient);
+    sandbox.assert_signed(&received, "named.test", "s1");
+    assert_eq!(received.split().1, body);
+    assert_eq!(sandbox.root("ls -A /var/tmp"), "");
+}

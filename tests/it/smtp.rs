@@ -2,7 +2,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
 use std::process::{ChildStdin, ChildStdout, ExitStatus, Stdio};
 
-use crate::support::{Received, Sandbox, Tied, stderr, stdout};
+use crate::support::{Received, Sandbox, Tied, logged, stderr, stdout};
 
 const DOMAIN: &str = "smtp.test";
 
@@ -476,6 +476,24 @@ fn a_signal_that_ends_the_wrapper_ends_the_real_sendmail_and_sends_nothing() {
     let left = "for i in $(seq 50); do pgrep -P $(cat PID) || exit 0; sleep 0.1; done; exit 1";
     sandbox.root(&left.replace("PID", &pid_file));
     assert_eq!(sandbox.count(&recipient), 0);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn a_message_that_the_client_leaves_incomplete_is_neither_sent_nor_logged() {
+    let sandbox = sandbox();
+    for from in ["a@left.test".to_owned(), format!("left@{DOMAIN}")] {
+        let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
+        let mut client = Client::new(sandbox, "www-data", "exec sendmail -bs");
+        client.say("EHLO x");
+        client.say(&format!("MAIL FROM:<{from}>"));
+        client.say(&format!("RCPT TO:<{recipient}>"));
+        client.say("DATA");
+        client.put(format!("From: {from}\r\n\r\nx\r\n").as_bytes());
+        client.leave();
+        assert_eq!(logged(sandbox, mark, &format!("author=<{from}>"), 0), [""; 0], "{from}");
+        assert_eq!(sandbox.count(&recipient), 0, "{from}");
+    }
 }
 
 #[test]
