@@ -85,6 +85,8 @@ impl Seen {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::DirBuilderExt as _;
+
     use super::*;
 
     #[test]
@@ -103,7 +105,9 @@ mod tests {
     #[test]
     fn when_a_record_was_last_there_stays_known_when_it_is_gone() {
         let etc = std::env::temp_dir().join(format!("seen-{}", std::process::id()));
-        std::fs::create_dir_all(etc.join("keys")).unwrap();
+        // Under any umask.
+        let folder = etc.join("keys");
+        std::fs::DirBuilder::new().recursive(true).mode(0o755).create(folder).unwrap();
         let store = Store::open(&etc).unwrap();
         let write = |is_there, seconds| {
             let mut seen = Seen::default();
