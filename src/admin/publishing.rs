@@ -70,9 +70,7 @@ impl Publishing {
         if !publishes && !domains.iter().any(is_waiting) {
             return Ok(None);
         }
-        let publishing = Self::of(args, Dns::asked_for(None)?, WAITED)?;
-        publishing.dns.for_names(domains.len().saturating_mul(20));
-        Ok(Some(publishing))
+        Self::of(args, Dns::asked_for(None)?, WAITED).map(Some)
     }
 
     /// Publishes the record of a key, unless DNS has it. A domain that waits for the record is signed from then on.

@@ -85,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // Remove duplicates: the second rotation of a domain would find the first one running.
     folders.sort_by(|one, other| one.domain.cmp(&other.domain));
     folders.dedup_by(|one, other| one.domain == other.domain);
-    // Creating a key takes longer than a lookup.
+    // Several lookups for each step.
     run.publishing.dns.for_names(folders.len().saturating_mul(20));
     let (mut all, mut count) = (Vec::new(), Count::default());
     let (mut now, mut findings) = (BTreeMap::new(), Vec::new());

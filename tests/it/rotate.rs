@@ -666,3 +666,15 @@ fn a_command_that_publishes_and_fails_changes_nothing_and_is_shown() {
     assert_eq!((&change["action"], &change["selector"]), (&"set".into(), &"k2".into()));
     assert_eq!(domain_file(&sandbox, domain), "selectors = [\"s1\"]\n");
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_key_that_takes_long_to_make_takes_no_time_from_the_lookups() {
+    let domain = "slow.test";
+    let sandbox = sandbox_with(domain);
+    // The second call of a thread is the first one for a key; all lookups together have 16 seconds.
+    let slow =
+        "strace -f -o /dev/null -e trace=getrandom -e inject=getrandom:delay_exit=17000000:when=2";
+    let shown = sandbox.root(&format!("{slow} dkimctl rotate {domain}"));
+    assert!(shown.contains("\n  ns.invalid has no record\n"), "{shown}");
+}
