@@ -86,8 +86,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         Ok::<(), Failure>(())
     })?;
     if let Some(publishing) = &publishing {
-        // The keys may have taken a minute.
-        publishing.dns.for_names(made.len().saturating_mul(20));
+        publishing.begin(made.len());
         let publish = |made: &Made| made.publish(&args.etc, publishing);
         let progress = Progress::of("records published");
         let published = parallel::all(&made, parallel::WAITING, progress, publish);

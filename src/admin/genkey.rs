@@ -89,7 +89,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     report(args, format_args!("the private key is in {}", made.files.private.display()));
     report(args, format_args!("the record is in {}", made.files.record.display()));
     if let Some(publishing) = &publishing {
-        publishing.dns.for_names(20);
+        publishing.begin(1);
         made.published = Some(made.publish(&args.etc, publishing));
         note(&args.etc, slice::from_ref(&made));
     }

@@ -73,6 +73,12 @@ impl Publishing {
         Self::of(args, Dns::asked_for(None)?, WAITED).map(Some)
     }
 
+    /// Begins the time limit of the lookups, of which each domain takes several. New keys must not count for it: on a slow host
+    /// they take longer.
+    pub(super) fn begin(&self, domains: usize) {
+        self.dns.for_names(domains.saturating_mul(20));
+    }
+
     /// Publishes the record of a key, unless DNS has it. A domain that waits for the record is signed from then on.
     pub(super) fn key(
         &self,

@@ -85,8 +85,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // Remove duplicates: the second rotation of a domain would find the first one running.
     folders.sort_by(|one, other| one.domain.cmp(&other.domain));
     folders.dedup_by(|one, other| one.domain == other.domain);
-    // Several lookups for each step.
-    run.publishing.dns.for_names(folders.len().saturating_mul(20));
+    run.publishing.begin(folders.len());
     let (mut all, mut count) = (Vec::new(), Count::default());
     let (mut now, mut findings) = (BTreeMap::new(), Vec::new());
     let (is_json, is_quiet) = (args.is_json(), args.is_quiet());

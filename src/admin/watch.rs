@@ -247,8 +247,7 @@ fn skipped(tested: &[Tested], presences: &BTreeMap<String, Presence>, problems: 
 
 impl State {
     fn read(path: &Path) -> Result<Self, Failure> {
-        let text = input::optional(path, input::FOREIGN)?;
-        let Some(text) = text else { return Ok(Self::default()) };
+        let Some(text) = input::optional(path, input::FOREIGN)? else { return Ok(Self::default()) };
         serde_json::from_str(&text).map_err(|error| {
             let (shown, line) = (path.display(), error.line());
             let what = format_args!("{shown}: line {line}: not what watch writes; remove the file");

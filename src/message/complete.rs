@@ -167,8 +167,8 @@ fn fix_text(field: &mut Field, hint: Option<&str>, room: &mut usize) -> Result<b
 fn replace(field: &mut Field, bytes: &[u8], room: &mut usize) -> Result<(), Unstable> {
     // A dot that was removed may have been alone on its line.
     let lines = bytes.split_inclusive(|byte| *byte == b'\n');
-    let bytes = lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace)).collect::<Vec<_>>();
-    let bytes = bytes.concat();
+    let lines = lines.filter(|line| !line.iter().all(u8::is_ascii_whitespace));
+    let bytes: Vec<u8> = lines.flatten().copied().collect();
     let more = bytes.len().saturating_sub(field.bytes().len());
     let left = room.checked_sub(more).ok_or(Unstable::Long)?;
     *field = Field::parse(&bytes).map_err(|_| Unstable::Long)?;

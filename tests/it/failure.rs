@@ -194,7 +194,7 @@ fn a_message_that_cannot_be_stored_in_a_file_is_sent_as_submitted() {
     let make = format!("printf '#!/bin/sh\nwc -c\n' >{0:?}; chmod 755 {0:?}", stage.path("count"));
     assert!(std::process::Command::new("/bin/sh").args(["-c", &make]).status().unwrap().success());
     stage.write("etc/config.toml", &format!("sendmail = {:?}\n", stage.path("count")));
-    // In blocks of 512 bytes: the file cannot be begun, or there is room for a part of what is read at a time.
+    // In blocks of 512 bytes: no file at all, or room for a part of what is read at a time.
     for blocks in [0, 3_001] {
         let script = format!("ulimit -f {blocks}; exec \"$0\" -i x");
         let mut command = std::process::Command::new("/bin/sh");
@@ -276,7 +276,7 @@ fn a_message_above_the_size_limit_is_passed_on_without_storing_it() {
         let said = stderr(&output);
         assert!(said.ends_with("the message is larger than message_size_limit\n"), "{said}");
     }
-    // It finds the caller's signals.
+    // The real sendmail gets the signal mask of the caller.
     stage.config("message_size_limit = 100000");
     assert_eq!(stage.delivered(&["-i", "x"], &message).status("SigBlk"), "0000000000000000");
     // Of a file not even that much is given on: the real sendmail reads it itself.

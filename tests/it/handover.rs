@@ -335,7 +335,7 @@ fn a_file_system_without_unnamed_files_is_enough() {
     let recipient = sandbox.recipient();
     let body = "0123456789\r\n".repeat(200_000);
     let message = format!("From: a@named.test\r\n\r\n{body}");
-    // Only those of a folder itself are unnamed.
+    // Only an unnamed file is opened by the path of its directory.
     let script = format!(
         "exec strace -f -o /dev/null -u www-data -P /var/tmp -P /tmp -e inject=openat:error=EOPNOTSUPP sendmail -i {recipient}"
     );

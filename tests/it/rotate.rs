@@ -251,7 +251,7 @@ fn a_record_of_another_key_does_not_count() {
     sandbox.root(&format!(
         "sed 's/^s1/{new}/' /etc/sendmail-dkim/keys/{domain}/s1.txt >/tmp/other.txt"
     ));
-    // Nor does its own where another one is there, too: a receiver may take either.
+    // Nor does its own if there is another one: a receiver may use any of them.
     let own = format!("/etc/sendmail-dkim/keys/{domain}/{new}.txt");
     for files in ["/tmp/other.txt", &format!("{own} /tmp/other.txt")] {
         sandbox.publish(domain, files);
@@ -533,13 +533,13 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     // The record is mailed once.
     assert!(sandbox.root(&command).contains("next: publish this record"));
     assert_eq!(sandbox.count(&recipient), 1);
-    // The next one is, too, where a call by hand came between.
+    // The next one is mailed as well, even after a run without --mail.
     sandbox.publish("old.test", "/etc/sendmail-dkim/keys/old.test/*.txt");
     assert!(sandbox.root("dkimctl rotate old.test").contains(": retiring since"));
     end_retirement(&sandbox, "old.test");
     assert!(sandbox.root(&command).contains("v=DKIM1; p=\n"));
     assert_eq!(sandbox.count(&recipient), 2);
-    // And an error, each time when it begins.
+    // So is an error, each time it begins.
     for count in [3, 4] {
         sandbox.root("echo 'x = 1' >>/etc/sendmail-dkim/domains/new.test.toml");
         for _ in 0..2 {

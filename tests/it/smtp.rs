@@ -61,11 +61,16 @@ impl Client {
         self.reply()
     }
 
-    /// Sends one message with dot-stuffing; returns the last reply.
-    fn send(&mut self, from: &str, to: &str, message: &str) -> String {
+    /// Sends what precedes the text of a message.
+    fn begin(&mut self, from: &str, to: &str) {
         assert!(self.say(&format!("MAIL FROM:<{from}>")).starts_with("250 "));
         assert!(self.say(&format!("RCPT TO:<{to}>")).starts_with("250 "));
         assert!(self.say("DATA").starts_with("354 "));
+    }
+
+    /// Sends one message with dot-stuffing; returns the last reply.
+    fn send(&mut self, from: &str, to: &str, message: &str) -> String {
+        self.begin(from, to);
         self.say(&format!("{message}."))
     }
 
@@ -436,9 +441,9 @@ fn the_group_is_dropped_before_the_first_byte_and_no_process_can_be_traced() {
     let shown = stdout(&sandbox.sh("nobody", &script, b""));
     let ids: Vec<_> = shown.lines().filter(|line| line.starts_with("Gid:")).collect();
     let group = sandbox.root("getent group sendmail-dkim | cut -d: -f3");
-    let kept = format!("Gid:\t65534\t65534\t{}\t65534", group.trim());
+    let gids = |own: &str, saved: &str| format!("Gid:\t{own}\t{own}\t{saved}\t{own}");
     // The one that reads, and the one that keeps the group.
-    assert_eq!(ids, ["Gid:\t65534\t65534\t65534\t65534", &*kept], "{shown}");
+    assert_eq!(ids, [gids("65534", "65534"), gids("65534", group.trim())], "{shown}");
     assert_eq!(shown.lines().count(), 4, "{shown}");
 
     // The same when a key was opened: the group is only in effect while it is.
@@ -449,9 +454,8 @@ fn the_group_is_dropped_before_the_first_byte_and_no_process_can_be_traced() {
     assert!(client.send(&from, &recipient, &message).starts_with("250 2.0.0 Ok"));
     let look =
         "for PID in $(pgrep -u games -x -f 'sendmail -bs'); do grep ^Gid: /proc/$PID/status; done";
-    let [own, kept] =
-        ["Gid:\t65534\t65534\t65534\t65534", &kept].map(|ids| ids.replace("65534", "60"));
-    assert_eq!(sandbox.root(look), format!("{own}\n{kept}\n"));
+    let expected = format!("{}\n{}\n", gids("60", "60"), gids("60", group.trim()));
+    assert_eq!(sandbox.root(look), expected);
     client.quit();
     sandbox.assert_signed(&sandbox.received(&recipient), DOMAIN, "s1");
 }
@@ -465,9 +469,7 @@ fn a_signal_that_ends_the_wrapper_ends_the_real_sendmail_and_sends_nothing() {
     let mut client =
         Client::new(sandbox, "www-data", &format!("echo $$ >{pid_file}; exec sendmail -bs"));
     client.say("EHLO x");
-    client.say(&format!("MAIL FROM:<a@{DOMAIN}>"));
-    client.say(&format!("RCPT TO:<{recipient}>"));
-    client.say("DATA");
+    client.begin(&format!("a@{DOMAIN}"), &recipient);
     client.put(format!("From: a@{DOMAIN}\r\n\r\nx\r\n").as_bytes());
     sandbox.root(&format!("kill -TERM $(cat {pid_file})"));
     let (said, status) = client.leave();
@@ -486,9 +488,7 @@ fn a_message_that_the_client_leaves_incomplete_is_neither_sent_nor_logged() {
         let (recipient, mark) = (sandbox.recipient(), sandbox.mark());
         let mut client = Client::new(sandbox, "www-data", "exec sendmail -bs");
         client.say("EHLO x");
-        client.say(&format!("MAIL FROM:<{from}>"));
-        client.say(&format!("RCPT TO:<{recipient}>"));
-        client.say("DATA");
+        client.begin(&from, &recipient);
         client.put(format!("From: {from}\r\n\r\nx\r\n").as_bytes());
         client.leave();
         assert_eq!(logged(sandbox, mark, &format!("author=<{from}>"), 0), [""; 0], "{from}");

@@ -121,7 +121,7 @@ fn is_not_the_empty_state(sandbox: &Sandbox) {
         let said = "dkimctl: no domain signs yet: b.test waits for its record: dkimctl add b.test";
         assert_eq!(shown, format!("{said}\ncode 66\n"));
     }
-    // Its key is not one that nothing uses.
+    // Its key does not count as unused.
     let shown = run(sandbox, "dkimctl doctor --offline");
     assert!(shown.contains("keys/a.test has keys, but no domain file names them"), "{shown}");
     assert!(!shown.contains("keys/b.test has keys"), "{shown}");
@@ -268,8 +268,8 @@ fn what_is_removed_is_taken_out_of_dns_or_revoked() {
     assert!(shown.ends_with("code 64\n"), "{shown}");
 }
 
-/// While a key settles: a server that does not answer for a while changes nothing.
-fn silence_begins_no_day_again(sandbox: &Sandbox) {
+/// While a key settles, a server that does not answer for a while changes nothing.
+fn a_silent_server_does_not_restart_the_day(sandbox: &Sandbox) {
     stop_server(sandbox, "/tmp/knot");
     let shown = run(sandbox, "dkimctl rotate customer.test");
     assert!(shown.contains("s1 -> s2: settling") && shown.ends_with("code 69\n"), "{shown}");
@@ -304,7 +304,7 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
         echo $(($(moment until) - $(moment since)))";
     assert_eq!(sandbox.root(wait), "86400\n", "a day, as dkimctl(8) says");
     assert!(run(sandbox, "dkimctl rotate customer.test").contains("s1 -> s2: settling"));
-    silence_begins_no_day_again(sandbox);
+    a_silent_server_does_not_restart_the_day(sandbox);
     end(sandbox, "customer.test");
     // The timer knows the names.
     let timer = "dkimctl rotate --all --older 180d";

@@ -166,7 +166,7 @@ fn a_key_whose_record_is_gone_from_all_servers_stops_signing_and_comes_back() {
     sandbox.root("echo 'on_missing_record = \"sign\"' >>/etc/sendmail-dkim/domains/two.test.toml");
     watch("");
     assert_eq!(gone(), "gone.test.gone:s1\n");
-    // The record of a revoked key is none that a receiver could use.
+    // No receiver can use the record of a revoked key.
     sandbox.root("echo 's1._domainkey IN TXT \"v=DKIM1; p=\"' >/tmp/revoked.txt");
     sandbox.publish("gone.test", "/tmp/revoked.txt");
     watch("");

@@ -381,6 +381,13 @@ mod tests {
         source(&opendkim, &with_key, &[]).import("")
     }
 
+    /// An OpenDKIM with a table of patterns, and more settings.
+    fn with_rows(rows: &str, more: &str) -> OpenDkim {
+        let conf = format!("KeyTable /keys\nSigningTable refile:/s\n{more}");
+        let files = paper(&[("/c", &conf), ("/keys", KEYS), ("/s", rows)]);
+        OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap()
+    }
+
     fn source<'a>(
         opendkim: &'a OpenDkim,
         with_key: &'a [Domain],
@@ -497,10 +504,7 @@ mod tests {
 
     #[test]
     fn an_existing_file_differs_where_opendkim_signs() {
-        let conf = "KeyTable /keys\nSigningTable refile:/s\n";
-        let rows = "*@sample.com one\n*@*.sample.com one\n";
-        let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = with_rows("*@sample.com one\n*@*.sample.com one\n", "");
         let source = source(&opendkim, &[], &[]);
         let mut tree = source.import("");
         let existing = ["x.sample.com", "z.test"];
@@ -680,10 +684,8 @@ mod tests {
 
     #[test]
     fn the_signer_of_another_domains_key_is_not_an_identity() {
-        let conf = "KeyTable /keys\nSigningTable refile:/s\nMultipleSignatures yes\n";
         let rows = "*@x.test one:@news.sample.com\n*@x.test fixed\n";
-        let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = with_rows(rows, "MultipleSignatures yes\n");
         // The key of the row with the signer cannot be read.
         let tree = source(&opendkim, &[], &["/k/one".to_owned()]).import("");
         let text = &tree.files["x.test"];

@@ -91,8 +91,12 @@ mod tests {
 
     const PEM: &str = include_str!("../../../tests/vectors/rfc6376-c.private");
 
+    fn lines() -> impl Iterator<Item = &'static str> {
+        PEM.lines().filter(|line| !line.starts_with('-'))
+    }
+
     fn bare() -> String {
-        PEM.lines().filter(|line| !line.starts_with('-')).collect()
+        lines().collect()
     }
 
     #[test]
@@ -111,11 +115,7 @@ mod tests {
         let der = Zeroizing::new(BASE64_STANDARD.decode(bare()).unwrap());
         assert_eq!(ImportedKey::of(der, "/k").unwrap().pem, key.pem);
         // In a file it may be on several lines.
-        let lines: String = PEM
-            .lines()
-            .filter(|line| !line.starts_with('-'))
-            .flat_map(|line| [line, "\n"])
-            .collect();
+        let lines: String = lines().flat_map(|line| [line, "\n"]).collect();
         let lines = Zeroizing::new(lines.into_bytes());
         assert_eq!(ImportedKey::of(lines, "/k").unwrap().pem, key.pem);
     }

@@ -261,7 +261,7 @@ impl Step<'_> {
         let terms = self.folder.key(&rotation.old).terms();
         let begun = Instant::now();
         let key = NewKey::generate(algorithm, bits, terms)?;
-        // The lookups have as much time as without it: a large key takes a slow host longer than all of them.
+        // This does not count for the lookups: on a slow host, a large key takes longer than all of them.
         self.run.publishing.dns.extend(begun.elapsed());
         let entry = key.record.zone_entry(&rotation.new, &self.folder.domain, Owner::Relative)?;
         let files = self.folder.key(&rotation.new);

@@ -155,7 +155,7 @@ fn after_import_and_setup_the_same_mail_is_signed_as_by_opendkim() {
     assert_eq!(said.status.code(), Some(78), "{text}");
     let step = "dkimctl setup --smtp, if the milter that signs is in smtpd_milters";
     assert!(text.contains(step), "{text}");
-    // Where there is no config.toml yet, too.
+    // Also if there is no config.toml yet.
     let without = "mv /etc/sendmail-dkim/config.toml /tmp; dkimctl import --dry-run; mv /tmp/config.toml /etc/sendmail-dkim";
     let output = sandbox.sh("root", without, b"");
     assert!(String::from_utf8_lossy(&output.stdout).contains(step), "{output:?}");
