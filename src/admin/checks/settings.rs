@@ -41,8 +41,8 @@ const CLASSES: [&str; 2] = [
 ];
 const BODY: [&str; 2] = ["it may change the body after it was signed", "remove it"];
 const HEADER: [&str; 2] = [
-    "a REPLACE, IGNORE or STRIP in it changes the header after it was signed",
-    "restrict these actions to unsigned fields, or remove the fields from `headers`",
+    "a REPLACE, IGNORE, STRIP or PREPEND in it changes the header after it was signed",
+    "restrict these actions to unsigned fields, or remove the fields from `headers` and `oversign`",
 ];
 const MILTER: [&str; 2] = [
     "a milter that signs adds a second signature; one that changes mail breaks the first",
@@ -164,7 +164,7 @@ fn may_change(view: &View<'_>, name: &'static str) -> bool {
         text.is_none_or(|text| {
             let lines = text.lines().filter(|line| !line.trim_start().starts_with('#'));
             lines.flat_map(str::split_whitespace).any(|word| {
-                ["REPLACE", "IGNORE", "STRIP"]
+                ["REPLACE", "IGNORE", "STRIP", "PREPEND"]
                     .iter()
                     .any(|action| word.eq_ignore_ascii_case(action))
             })
@@ -355,6 +355,7 @@ mod tests {
     use super::*;
     use crate::admin::postconf::tests::postfix;
     use crate::admin::store::domains::DomainConfig;
+    use crate::admin::temporary::Temporary;
     use crate::config::Host;
 
     const CLEAN: &str = "myorigin = sample.com\nmydomain = sample.com\nappend_dot_mydomain = no\n\
@@ -394,6 +395,25 @@ mod tests {
         assert!(found(&format!("{map}envelope_sender\n"), "").is_empty());
         let both = format!("{map}envelope_sender, header_sender\n");
         assert_eq!(found(&both, ""), ["sender_canonical_maps"]);
+    }
+
+    #[test]
+    fn a_table_counts_for_each_action_that_changes_a_field() {
+        let folder = Temporary::new("checks").unwrap();
+        let table = folder.path.join("checks");
+        for (action, is_reported) in [
+            ("REPLACE X: y", true),
+            ("IGNORE", true),
+            ("strip", true),
+            // A field that is signed as absent may be added by it.
+            ("PREPEND Reply-To: list@sample.com", true),
+            ("WARN", false),
+            ("REJECT no", false),
+        ] {
+            std::fs::write(&table, format!("# IGNORE\n/^X-.*:/ {action}\n")).unwrap();
+            let setting = format!("header_checks = regexp:{}\n", table.display());
+            assert_eq!(!found(&setting, "").is_empty(), is_reported, "{action}");
+        }
     }
 
     #[test]
