@@ -8,16 +8,15 @@ use nix::errno::Errno;
 use nix::unistd::geteuid;
 use serde::Serialize;
 
-use super::store::domains::DomainConfig;
 use super::store::rights::{Step, Tree};
 use crate::argv::Mode;
-use crate::config::{Host, OnError, Subdomains};
+use crate::config::{Host, OnError};
 use crate::dkim::{Algorithm, Domain, HashInput, Selector};
 use crate::message::Reader;
 use crate::message::author::Author;
 use crate::policy::{Candidate, Plan};
 use crate::report;
-use crate::submission::configuration::{Etc, is_absent};
+use crate::submission::configuration::{Etc, if_present};
 use crate::submission::error::NotSigned;
 use crate::submission::intake::{Intake, Source};
 use crate::submission::signing::{self, Made};
@@ -194,33 +193,27 @@ fn keys_of(etc: &Etc, host: &Host, plan: &Plan) -> Vec<Key> {
     all
 }
 
-/// The paths of domain files for a domain, up to the one that applies.
+/// The paths of domain files for a domain, up to the one that the wrapper uses or fails at.
 fn lookup(etc: &Etc, host: &Host, domain: &Domain) -> Vec<Looked> {
-    let used = etc.policy(domain, host).ok().flatten().map(|policy| policy.candidate);
     let mut places = Vec::new();
     for candidate in Candidate::all(domain) {
         let path = etc.domains().join(candidate.file());
-        let is_used = used.as_ref() == Some(&candidate);
-        let found = match path.try_exists() {
-            _ if is_used => Place::Used,
-            Ok(false) => Place::Missing,
-            Err(error) if is_absent(&error) => Place::Missing,
-            Ok(true) if candidate.is_parent => Place::NotForSubdomains,
-            Ok(true) if is_for_those_below(&path, host) => Place::OnlySubdomains,
-            Ok(true) | Err(_) => Place::Unusable,
+        let is_parent = candidate.is_parent;
+        let found = match if_present(etc.domain_file(&candidate, host)) {
+            Ok(None) => Place::Missing,
+            Ok(Some(file)) if candidate.fits(&file) => {
+                etc.judged(candidate, file).map_or(Place::Unusable, |_| Place::Used)
+            }
+            Ok(Some(_)) if is_parent => Place::NotForSubdomains,
+            Ok(Some(_)) => Place::OnlySubdomains,
+            Err(_) => Place::Unusable,
         };
         places.push(Looked { path, found });
-        if is_used {
+        if matches!(found, Place::Used | Place::Unusable) {
             break;
         }
     }
     places
-}
-
-/// Whether the domain file at `path` applies to subdomains only.
-fn is_for_those_below(path: &Path, host: &Host) -> bool {
-    let read = DomainConfig::read(path, &host.signing);
-    read.is_ok_and(|config| config.file.subdomains == Subdomains::Only)
 }
 
 /// The user with this login name.

@@ -162,7 +162,12 @@ impl Etc {
         Ok(policy)
     }
 
-    fn domain_file(&self, candidate: &Candidate, host: &Host) -> Result<DomainFile, FileError> {
+    /// Reads the file at one of these places.
+    pub(crate) fn domain_file(
+        &self,
+        candidate: &Candidate,
+        host: &Host,
+    ) -> Result<DomainFile, FileError> {
         let path = self.domains().join(candidate.file());
         let text = self.read(&path)?;
         DomainFile::parse(&text, candidate.domain.as_ref(), &host.signing)
@@ -170,7 +175,11 @@ impl Etc {
     }
 
     /// Rejects a domain file if its directory is writable by another user.
-    fn judged(&self, candidate: Candidate, file: DomainFile) -> Result<Policy, FileError> {
+    pub(crate) fn judged(
+        &self,
+        candidate: Candidate,
+        file: DomainFile,
+    ) -> Result<Policy, FileError> {
         let domains = self.domains();
         judge(self.rule()?, &domains, &metadata(&domains)?)?;
         let gone = match file.signing.on_missing_record {

@@ -146,6 +146,14 @@ fn places_of_the_domain_file_are_listed_in_their_order() {
     assert_eq!(places("a@b.sample.com"), below);
     stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\nsubdomains = true\n");
     assert_eq!(places("a@b.sample.com"), ["b.sample.com.toml: missing", "sample.com.toml: used"]);
+    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\nsubdomains = \"only\"\n");
+    let only = ["sample.com.toml: only-subdomains", "default.toml: missing"];
+    assert_eq!(places("a@sample.com"), only);
+    // The wrapper stops at a file that it cannot use, of a parent domain, too.
+    stage.write("etc/domains/sample.com.toml", "selectrs = [\"s1\"]\n");
+    assert_eq!(places("a@sample.com"), ["sample.com.toml: unusable"]);
+    let below = ["b.sample.com.toml: missing", "sample.com.toml: unusable"];
+    assert_eq!(places("a@b.sample.com"), below);
 }
 
 #[test]
