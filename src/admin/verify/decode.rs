@@ -30,6 +30,8 @@ pub(super) fn quoted_printable(text: &[u8]) -> Vec<u8> {
 }
 
 fn byte(hex: &[u8]) -> Option<u8> {
+    // The parser takes a sign, too.
+    let hex = Some(hex).filter(|hex| hex.iter().all(u8::is_ascii_hexdigit))?;
     u8::from_str_radix(std::str::from_utf8(hex).ok()?, 16).ok()
 }
 
@@ -75,8 +77,8 @@ mod tests {
 
     #[test]
     fn quoted_printable_is_undone() {
-        let text = b"gr=C3=BCn =3D soft=\r\n break= \t\n\r\n=zz =";
-        assert_eq!(quoted_printable(text), b"gr\xc3\xbcn = soft break\r\n=zz =");
+        let text = b"gr=C3=BCn =3D soft=\r\n break= \t\n\r\n=zz=+3 =";
+        assert_eq!(quoted_printable(text), b"gr\xc3\xbcn = soft break\r\n=zz=+3 =");
     }
 
     #[test]

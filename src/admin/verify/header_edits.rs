@@ -180,7 +180,7 @@ impl FieldEdits<'_> {
             let bare = text.replace(&format!("@{domain}"), "");
             self.with(&bare, "domain-added", &message);
             self.with(bare.replace('"', ""), "domain-added", &message);
-            // `<root>` became `root@domain`, or the reverse.
+            // `root` became `<root@domain>`.
             self.with(bare.replace(['<', '>'], ""), "domain-added", &message);
             for (place, _) in domain.match_indices('.') {
                 let Some((host, parent)) = domain.split_at_checked(place) else { continue };

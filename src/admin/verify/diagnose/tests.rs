@@ -5,9 +5,11 @@ use crate::dkim::{
     verify,
 };
 
+mod header;
+
 const KEY: &str = include_str!("../../../../tests/vectors/rfc6376-c.private");
 const NOW: Timestamp = Timestamp(1_700_000_000);
-const SIGNED: [&str; 8] = [
+const SIGNED: [&str; 10] = [
     "From",
     "To",
     "Subject",
@@ -16,17 +18,27 @@ const SIGNED: [&str; 8] = [
     "Content-Type",
     "Content-Transfer-Encoding",
     "Reply-To",
+    "Cc",
+    "Sender",
 ];
 const MESSAGE: &str = "From: \"Doe, Jane\" <jane@x.test>\r\nTo: root\r\nSubject: Hello, you\r\n\
     MIME-Version: 1.0\r\nContent-Transfer-Encoding: 8bit\r\n\r\nFrom here on:\r\ngrün  \r\n.\r\n";
 
 fn record() -> Vec<u8> {
-    let key = SigningKey::from_pem(KEY, 1024).unwrap().public();
+    record_of(KEY)
+}
+
+fn record_of(key: &str) -> Vec<u8> {
+    let key = SigningKey::from_pem(key, 1024).unwrap().public();
     Record::new(key).text().unwrap().into_bytes()
 }
 
 /// The message with a signature in some canonicalization.
 fn signed(message: &str, canonicalization: &str) -> String {
+    signed_by(KEY, message, canonicalization)
+}
+
+fn signed_by(key: &str, message: &str, canonicalization: &str) -> String {
     let (header, body) = split(message.as_bytes()).unwrap();
     let canonicalization: Canonicalization = canonicalization.parse().unwrap();
     let names: Vec<_> = SIGNED.iter().map(|name| FieldName::parse(name).unwrap()).collect();
@@ -36,7 +48,7 @@ fn signed(message: &str, canonicalization: &str) -> String {
         .with_canonicalization(canonicalization);
     let mut hasher = crate::dkim::BodyHasher::new(canonicalization.body);
     hasher.update(body);
-    let key = SigningKey::from_pem(KEY, 1024).unwrap();
+    let key = SigningKey::from_pem(key, 1024).unwrap();
     let selector = Selector::parse("s").unwrap();
     let signature = sign(&header, &hasher.finish(), &recipe, &selector, &key, NOW).unwrap();
     let signature = std::str::from_utf8(signature.as_bytes()).unwrap().replace('\n', "\r\n");
@@ -87,17 +99,13 @@ fn what_was_added_to_the_body_is_named() {
 }
 
 #[test]
-fn a_field_that_was_never_there_is_no_hint() {
-    let texts = |message: &str| said(message).1.into_iter().map(|one| one.text).collect::<Vec<_>>();
-    let changed = signed(MESSAGE, "relaxed/relaxed").replace("Hello, you", "Bye");
-    let fields = "From, To, Subject, MIME-Version, Content-Transfer-Encoding";
-    let one_of = "no known kind of change was found; one of these fields was changed: ";
-    assert_eq!(texts(&changed), [format!("{one_of}{fields}")]);
-    // h= names Reply-To twice, so there was one.
-    let message = signed(&format!("Reply-To: a@x.test\r\n{MESSAGE}"), "relaxed/relaxed");
-    let removed = message.replace("Reply-To: a@x.test\r\n", "");
-    let missing = "h= names fields that are missing: Reply-To".to_owned();
-    assert_eq!(texts(&removed), [missing, format!("{one_of}{fields}, Reply-To")]);
+fn lines_are_found_before_a_body_up_to_a_limit() {
+    // A short body is found as the end of the one that came, no matter what is before it.
+    let message = format!("From: a@x.test\r\n\r\nfirst\r\n{}", "line\r\n".repeat(20));
+    for (lines, found) in [(50, &["banner", "header-intact"][..]), (51, &["header-intact"])] {
+        let banner = format!("{}first", "be careful\r\n".repeat(lines));
+        assert_eq!(after(&message, "relaxed/relaxed", &[("first", &banner)]), found, "{lines}");
+    }
 }
 
 #[test]
@@ -115,6 +123,42 @@ fn a_downgrade_to_seven_bits_is_named_in_body_and_header() {
         for canonicalization in ["simple/simple", "relaxed/relaxed"] {
             let found = after(MESSAGE, canonicalization, &[encoded, field]);
             assert_eq!(found, ["encoded", "encoding-changed"]);
+        }
+    }
+}
+
+#[test]
+fn a_downgrade_to_base64_is_named() {
+    let changes = [("Encoding: 8bit", "Encoding: base64"), ("grün\r\n", "Z3LDvG4NCg==\r\n")];
+    let message = MESSAGE.replace("From here on:\r\ngrün  \r\n.\r\n", "grün\r\n");
+    assert_eq!(after(&message, "relaxed/relaxed", &changes), ["encoded", "encoding-changed"]);
+}
+
+#[test]
+fn each_encoding_that_a_hop_may_have_replaced_is_tried() {
+    for before in ["8bit", "7bit", "8BIT", "binary", "quoted-printable"] {
+        let message = MESSAGE.replace("8bit", before);
+        let (from, to) = (format!("Encoding: {before}"), "Encoding: base64");
+        assert_eq!(after(&message, "relaxed/relaxed", &[(&from, to)]), ["encoding-changed"]);
+        let dropped = [(format!("Content-Transfer-Encoding: {before}\r\n"), "")];
+        let dropped = dropped.each_ref().map(|(from, to)| (from.as_str(), *to));
+        assert_eq!(after(&message, "relaxed/relaxed", &dropped), ["field-dropped"], "{before}");
+        // In a part, at each place, and without the field.
+        for place in ["{}X: 1\r\nY: 2\r\n", "X: 1\r\n{}Y: 2\r\n", "X: 1\r\nY: 2\r\n"] {
+            let part = |encoding: &str| {
+                place.replace("{}", &format!("Content-Transfer-Encoding: {encoding}\r\n"))
+            };
+            let message = format!(
+                "From: a@x.test\r\nMIME-Version: 1.0\r\nContent-Type: multipart/mixed; boundary=b\r\n\r\n\
+                 --b\r\n{}\r\na=b\r\n--b--\r\n",
+                part(before)
+            );
+            let now = "X: 1\r\nY: 2\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\na=3Db";
+            let changes = [(format!("{}\r\na=b", part(before)), now)];
+            let changes = changes.each_ref().map(|(from, to)| (from.as_str(), *to));
+            let found = after(&message, "relaxed/relaxed", &changes);
+            let is_tried = ["8bit", "7bit", "8BIT"].contains(&before) || !place.contains("{}");
+            assert_eq!(found.contains(&"encoded"), is_tried, "{before} {place:?}");
         }
     }
 }
@@ -141,8 +185,12 @@ fn broken_lines_are_named_with_their_length() {
     let message = format!("From: a@x.test\r\n\r\n{long}end\r\nnext\r\n");
     let (first, rest) = long.split_at(998);
     let broken = [(long.as_str(), &*format!("{first}\r\n {rest}"))];
+    let without_space = [(long.as_str(), &*format!("{first}\r\n{rest}"))];
     for canonicalization in ["simple/simple", "relaxed/relaxed"] {
-        assert_eq!(after(&message, canonicalization, &broken), ["lines-broken", "header-intact"]);
+        for broken in [broken, without_space] {
+            let found = after(&message, canonicalization, &broken);
+            assert_eq!(found, ["lines-broken", "header-intact"]);
+        }
     }
     let mut message = signed(&message, "relaxed/relaxed");
     message = message.replace(broken[0].0, broken[0].1);
@@ -248,51 +296,6 @@ fn two_changes_to_one_body_are_named_both() {
 }
 
 #[test]
-fn a_tag_in_the_subject_is_named() {
-    for subject in ["Subject: [list] Hello", "Subject: ***SPAM*** [x] Hello"] {
-        let found = after(MESSAGE, "relaxed/relaxed", &[("Subject: Hello", subject)]);
-        assert_eq!(found, ["subject-tag"]);
-    }
-    let (_, said) =
-        said(&signed(MESSAGE, "simple/simple").replace("Subject: Hello", "Subject: [list] Hello"));
-    assert_eq!(said[0].text, "\"[list]\" was added before the subject");
-}
-
-#[test]
-fn a_rewritten_address_is_named() {
-    for (from, to, what) in [
-        ("To: root", "To: root@host.y.test", "domain-added"),
-        ("jane@x.test", "jane@x.test.y.test", "domain-added"),
-        (
-            "From: \"Doe, Jane\" <jane@x.test>\r\n",
-            "From: Jane via List <list@y.test>\r\nX-Original-From: \"Doe, Jane\" <jane@x.test>\r\n",
-            "from-rewritten",
-        ),
-    ] {
-        assert_eq!(after(MESSAGE, "relaxed/relaxed", &[(from, to)]), [what], "{to}");
-    }
-    let message = MESSAGE.replace("\"Doe, Jane\"", "Doe, Jane");
-    let quoted = [("Doe, Jane", "\"Doe, Jane\"")];
-    assert_eq!(after(&message, "relaxed/relaxed", &quoted), ["quotes-added"]);
-}
-
-#[test]
-fn an_added_a_dropped_and_a_refolded_field_are_named() {
-    let added = [("\r\nTo: root", "\r\nFrom: list@y.test\r\nTo: root")];
-    assert_eq!(after(MESSAGE, "relaxed/relaxed", &added), ["field-added"]);
-    let dropped = [("MIME-Version: 1.0\r\n", "")];
-    assert_eq!(after(MESSAGE, "relaxed/relaxed", &dropped), ["field-dropped"]);
-    let folded = [("Subject: Hello, you", "Subject: Hello,\r\n\tyou")];
-    assert_eq!(after(MESSAGE, "simple/simple", &folded), ["folding"]);
-}
-
-#[test]
-fn two_changes_to_the_header_are_named_both() {
-    let changes = [("To: root", "To: root@y.test"), ("Subject: Hello", "Subject: [x] Hello")];
-    assert_eq!(after(MESSAGE, "relaxed/relaxed", &changes), ["domain-added", "subject-tag"]);
-}
-
-#[test]
 fn a_change_that_cannot_be_undone_is_not_guessed() {
     let message = signed(MESSAGE, "relaxed/relaxed");
     let (_, found) = said(&message.replace("here", "there"));
@@ -301,29 +304,6 @@ fn a_change_that_cannot_be_undone_is_not_guessed() {
     let (_, found) = said(&message.replace("Hello", "Bye"));
     assert!(found.iter().all(|one| !one.proven), "{found:?}");
     assert!(found.last().unwrap().text.contains("Subject"), "{found:?}");
-}
-
-#[test]
-fn a_signature_of_another_key_is_distinguished_from_a_changed_header() {
-    let message = signed(MESSAGE, "relaxed/relaxed").replacen("b=", "b=AAAA", 2);
-    let message = message.replacen("bh=AAAA", "bh=", 1);
-    let (result, found) = said(&message);
-    assert_eq!(result, Err(Fault::Header));
-    assert_eq!(found.len(), 1);
-    assert_eq!((found[0].code, found[0].proven), ("other-key", true));
-}
-
-#[test]
-fn rfc6376_3_5_z_shows_the_original_field() {
-    let message = signed(MESSAGE, "relaxed/relaxed").replacen(
-        "v=1;",
-        "v=1; z=Subject:Hello,=20you|To:=20root;",
-        1,
-    );
-    let (result, said) = said(&message.replace("Subject: Hello", "Subject: Bye"));
-    assert_eq!(result, Err(Fault::Header));
-    assert_eq!(said[0].text, "according to the copy in z=, Subject was \"Hello, you\"");
-    assert_eq!(said.len(), 2);
 }
 
 #[test]
@@ -337,6 +317,17 @@ fn a_mistake_in_the_record_is_named() {
     assert_eq!((said.len(), said[0].code, said[0].proven), (1, "lost-name", true));
     let (_, said) = said_with(&message, b"v=DKIM1; p=");
     assert_eq!(said, []);
+    // Without the mistake, the record is still none.
+    let (_, said) = said_with(&message, b"\"v=DKIM1; p=AAAA\"");
+    assert_eq!((said[0].code, said[0].proven), ("quotes", false), "{said:?}");
+}
+
+#[test]
+fn a_domain_that_only_tests_dkim_is_named() {
+    let record = [record(), b"; t=y".to_vec()].concat();
+    let (result, said) = said_with(&signed(MESSAGE, "relaxed/relaxed"), &record);
+    assert_eq!(result, Ok(()));
+    assert_eq!((said.len(), said[0].code, said[0].proven), (1, "testing", true));
 }
 
 #[test]
@@ -348,11 +339,13 @@ fn an_algorithm_that_is_not_supported_is_named() {
 
 #[test]
 fn an_expired_signature_says_since_when() {
-    let message =
-        signed(MESSAGE, "relaxed/relaxed").replacen("t=1700000000;", "t=1; x=1699740000;", 1);
-    let (result, said) = said(&message);
-    assert_eq!(result, Err(Fault::Expired));
-    assert_eq!(said[0].text, "the signature expired 3 days ago (x=)");
+    for (end, ago) in [("1699740000", "3 days"), ("1699913601", "86399 seconds")] {
+        let times = format!("t=1; x={end};");
+        let message = signed(MESSAGE, "relaxed/relaxed").replacen("t=1700000000;", &times, 1);
+        let (result, said) = said(&message);
+        assert_eq!(result, Err(Fault::Expired));
+        assert_eq!(said[0].text, format!("the signature expired {ago} ago (x=)"));
+    }
 }
 
 #[test]
