@@ -172,10 +172,10 @@ impl Mapping {
 
     fn on_error(&mut self, settings: &Settings, host: &Signing) -> Fate {
         // The most severe result of an error while signing.
-        let names = ["On-SignatureError", "On-InternalError", "On-Default"];
-        let value = names.iter().find_map(|name| settings.value(name)).unwrap_or_default();
+        let names = ["On-SignatureError", "On-InternalError"];
+        let values = names.map(|name| settings.value(name).or(settings.value("On-Default")));
         let text = |is_sent| if is_sent { "send" } else { "refuse" };
-        let is_sent = value.to_ascii_lowercase().starts_with('a');
+        let is_sent = values.iter().flatten().all(|value| value.starts_with(['a', 'A']));
         self.line("on_error", text(is_sent), text(host.on_error == OnError::Send));
         ImportedAs("on_error".to_owned())
     }
@@ -234,6 +234,10 @@ mod tests {
             ("SignatureTTL 0", ""),
             ("On-Default tempfail", "on_error = \"refuse\"\n"),
             ("On-Default reject\nOn-SignatureError accept\nOn-InternalError accept", ""),
+            ("On-SignatureError Accept", ""),
+            ("On-InternalError tempfail\nOn-SignatureError accept", "on_error = \"refuse\"\n"),
+            ("On-Default tempfail\nOn-SignatureError accept", "on_error = \"refuse\"\n"),
+            ("On-Default accept\nOn-InternalError tempfail", "on_error = \"refuse\"\n"),
         ] {
             let outcome = outcome(text);
             assert_eq!((outcome.lines.as_str(), outcome.not_supported.len()), (lines, 0), "{text}");
