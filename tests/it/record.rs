@@ -146,6 +146,8 @@ fn hosts_with_a_selector_each_merge_into_one_change() {
     let own = record(&one, &["--all", "--format", "plain"]);
     let kept: Vec<&str> = text.lines().filter(|line| !line.starts_with("s.")).collect();
     assert_eq!(kept, own.lines().collect::<Vec<_>>());
+    let own = record(&one, &["--merge", &files[1], "--selector", "s", "--format", "plain"]);
+    assert!(own.starts_with("s._domainkey.b.test\t") && own.lines().count() == 1, "{own}");
     // The same from stdin, as JSON again.
     let merged = json(&one, &["--merge", &files[0], &files[1], "--json"]);
     assert_eq!(merged["records"].as_array().unwrap().len(), 4);
@@ -173,6 +175,7 @@ fn a_file_to_merge_adds_nothing_but_key_records() {
     for (from, to) in [
         ("r._domainkey.b.test", "www.b.test"),
         ("\"selector\": \"r\"", "\"selector\": \"x\""),
+        ("\"domain\": \"b.test\"", "\"domain\": \"B.test\""),
         ("k=rsa; p=", "k=rsa\\n; p="),
         ("v=DKIM1; k=rsa; p=", "v=spf1 p="),
     ] {
