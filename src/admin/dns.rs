@@ -82,16 +82,16 @@ struct Authority {
 impl Dns {
     /// The servers and timeouts of resolv.conf(5). Its search list does not apply, because all names are complete.
     fn system() -> Result<Self, Failure> {
-        let failed = |error: &dyn fmt::Display| {
-            Failure::system(format_args!("no DNS server in /etc/resolv.conf: {error}"))
-        };
         let text = input::read(Path::new("/etc/resolv.conf"), input::CONFIGURATION);
-        let config = Config::parse(text.map_err(|error| failed(&plain(&error)))?);
-        let mut config = config.map_err(|error| failed(&error))?;
+        Self::of_resolv_conf(&text.map_err(|error| no_server(&plain(&error)))?)
+    }
+
+    fn of_resolv_conf(text: &[u8]) -> Result<Self, Failure> {
+        let mut config = Config::parse(text).map_err(|error| no_server(&error))?;
         config.glibc_normalize();
         let resolvers: Vec<_> = config.nameservers.iter().flat_map(address).collect();
         if resolvers.is_empty() {
-            return Err(failed(&"it names no server"));
+            return Err(no_server(&"it names no server"));
         }
         let timeout = Duration::from_secs(u64::from(config.timeout.max(1)));
         let attempts = config.attempts.clamp(1, MOST_ATTEMPTS);
@@ -303,6 +303,10 @@ impl Answer {
             None
         })
     }
+}
+
+fn no_server(why: &dyn fmt::Display) -> Failure {
+    Failure::system(format_args!("no DNS server in /etc/resolv.conf: {why}"))
 }
 
 /// Parses `ADDR[:PORT]`. An IPv6 address with a port is in brackets.
