@@ -245,16 +245,102 @@ impl Test<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::dns::LookupError;
+    use crate::config::Signing;
+    use crate::dkim::SigningKey;
 
     #[test]
-    fn a_record_is_there_if_every_server_has_it() {
+    fn a_record_is_there_if_every_server_has_it_and_a_failed_lookup_changes_nothing() {
         let name = "s._domainkey.x.test".to_owned();
-        let [has, lacks] = [|name| Tested::new(name, Outcome::Ok, Vec::new()), Tested::absent]
-            .map(|of: fn(String) -> Tested| of(name.clone()));
-        for (servers, is_there) in [(&[has.clone(), has.clone()], true), (&[has, lacks], false)] {
-            let mut seen = Seen::default();
-            note(&mut seen, servers);
-            assert_eq!(seen.of(&name).is_there, is_there);
+        let of = |outcome, code| {
+            let findings = vec![Finding::error(code, "", "")];
+            Tested::new(name.clone(), outcome, findings)
+        };
+        let has = &Tested::new(name.clone(), Outcome::Ok, Vec::new());
+        let (lacks, wrong) = (&Tested::absent(name.clone()), &of(Outcome::Wrong, "cut"));
+        let unanswered = &of(Outcome::Unavailable, LOOKUP);
+        let unreadable = &of(Outcome::Unreadable, "unreadable");
+        for (servers, is_there) in [
+            ([has, has], Some(true)),
+            ([has, lacks], Some(false)),
+            ([has, wrong], Some(false)),
+            ([unanswered, lacks], Some(false)),
+            ([unanswered, unanswered], None),
+            ([has, unanswered], None),
+            ([unreadable, unreadable], None),
+        ] {
+            for before in [true, false] {
+                let mut seen = Seen::default();
+                seen.note(&name, before, UtcTime(1_764_086_883));
+                note(&mut seen, &servers.map(Clone::clone));
+                assert_eq!(seen.of(&name).is_there, is_there.unwrap_or(before), "{servers:?}");
+            }
         }
+    }
+
+    /// The result for the key of x.test with more lines in its domain file, and its codes.
+    fn judged(more: &str, answer: &Answer, server: Option<&str>) -> (Tested, String) {
+        let domain = Domain::parse("x.test").unwrap();
+        let file = format!("selectors = [\"s\"]\n{more}");
+        let config =
+            DomainConfig::parse(Path::new("x.test.toml"), file, &Signing::default()).unwrap();
+        let selector = config.file.all_selectors().next().unwrap();
+        let (name, dns) = (selector.record_name(&domain), Dns::asked_for(Some("127.0.0.1:9")));
+        let (config, dns) = (&config, &dns.unwrap());
+        let test = Test { domain: &domain, config, others: &[], selector, name, dns };
+        let tested = test.judge(answer, &key(), server);
+        let codes: Vec<&str> = tested.findings.iter().map(|found| found.code).collect();
+        let codes = codes.join(" ");
+        (tested, codes)
+    }
+
+    fn key() -> PublicKey {
+        let pem = include_str!("../../tests/vectors/rfc8463-a-brisbane.private");
+        SigningKey::from_pem(pem, 1024).unwrap().public()
+    }
+
+    fn answer(record: &str) -> Answer {
+        let record = record.replace("KEY", &key().to_base64().unwrap());
+        let found = Found::Records(vec![record.into_bytes()]);
+        Answer { aliases: Vec::new(), authenticated: true, found }
+    }
+
+    #[test]
+    fn a_record_is_judged_by_what_the_domain_file_does_with_its_key() {
+        for (more, record, outcome, codes) in [
+            ("", "v=DKIM1; k=ed25519; p=KEY", Outcome::Ok, ""),
+            ("", "v=DKIM1; k=ed25519; t=s; p=KEY", Outcome::Ok, ""),
+            ("identity = \"@x.test\"", "k=ed25519; t=s; p=KEY", Outcome::Ok, ""),
+            ("identity = \"@a.x.test\"", "k=ed25519; t=s; p=KEY", Outcome::Wrong, "strict"),
+            ("identity = \"@a.x.test\"", "k=ed25519; p=KEY", Outcome::Ok, ""),
+            ("subdomains = true", "k=ed25519; t=s; p=KEY", Outcome::Ok, "strict-and-subdomains"),
+            ("", "k=ed25519; t=y; p=KEY", Outcome::Ok, "testing"),
+            ("", "k=ed25519; p=", Outcome::Wrong, "revoked"),
+        ] {
+            let (tested, found) = judged(more, &answer(record), None);
+            assert_eq!((tested.outcome, found.as_str()), (outcome, codes), "{more} {record}");
+        }
+    }
+
+    #[test]
+    fn dnssec_is_reported_of_answers_of_a_resolver_only() {
+        let right = answer("k=ed25519; p=KEY");
+        assert_eq!(judged("", &right, None).0.dnssec, Some("secure"));
+        let unsigned = Answer { authenticated: false, ..right.clone() };
+        assert_eq!(judged("", &unsigned, None).0.dnssec, Some("unsigned"));
+        assert_eq!(judged("", &right, Some("ns.x.test")).0.dnssec, None);
+        let (tested, codes) = judged("", &Answer::unknown(LookupError::Late), None);
+        assert_eq!((tested.outcome, codes.as_str()), (Outcome::Unavailable, LOOKUP));
+        assert!(tested.dnssec.is_none() && tested.is_unanswered());
+    }
+
+    #[test]
+    fn only_a_key_that_may_be_skipped_is_marked_for_it() {
+        let right = answer("k=ed25519; p=KEY");
+        assert!(judged("", &right, None).0.skip.is_none());
+        let more = "on_missing_record = \"skip\"\nmissing_record_after = \"2h\"";
+        let skip = judged(more, &right, None).0.skip.unwrap();
+        assert_eq!((skip.selector.as_str(), skip.after), ("s", 7_200));
+        assert_eq!(skip.file, Path::new("x.test.toml"));
     }
 }

@@ -244,3 +244,83 @@ impl fmt::Display for Typo {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every mistake that makes signatures fail, or receivers find no record.
+    fn serious() -> Vec<Mistake> {
+        let text = || "x".to_owned();
+        let lost = Typo::LostName { value: text(), name: None };
+        let mut all: Vec<Mistake> = [
+            Typo::Character('x'),
+            Typo::Backslash("x"),
+            Typo::Quotes,
+            lost,
+            Typo::NoSeparator { before: "k" },
+            Typo::Letters { typed: text(), right: text() },
+            Typo::BareKey,
+            Typo::Armor,
+            Typo::PrivateKey,
+        ]
+        .map(Mistake::Typo)
+        .into();
+        all.extend([
+            Mistake::SeveralRecords { count: 2, keys: 1 },
+            Mistake::Pieces(2),
+            Mistake::NotAKey(text()),
+            Mistake::Misplaced { what: "x", place: "x" },
+            Mistake::Target(text()),
+            Mistake::PrivateKey,
+            Mistake::Unusable(RecordError::NoKey),
+            Mistake::Cut { there: 1, of: 2 },
+            Mistake::Damaged,
+            Mistake::Revoked,
+            Mistake::KeyType { says: text(), is: "rsa" },
+            Mistake::Hash(text()),
+            Mistake::Service(text()),
+            Mistake::OtherKey(None),
+            Mistake::Strict,
+            Mistake::Elsewhere(text()),
+            Mistake::Misnamed { found: text(), name: text() },
+        ]);
+        all
+    }
+
+    #[test]
+    fn the_severity_of_a_mistake_is_what_receivers_make_of_it() {
+        for mistake in serious() {
+            assert_eq!(mistake.severity(), Severity::Error, "{mistake:?}");
+        }
+        let aliases = |count| Mistake::Alias(vec!["x".to_owned(); count]);
+        for (mistake, severity) in [
+            (Mistake::BlankInKey, Severity::Warning),
+            (Mistake::Testing, Severity::Warning),
+            (Mistake::Weak(1024), Severity::Warning),
+            (aliases(2), Severity::Warning),
+            (aliases(1), Severity::Info),
+            (Mistake::StrictAndSubdomains, Severity::Info),
+        ] {
+            assert_eq!(mistake.severity(), severity, "{mistake:?}");
+        }
+    }
+
+    #[test]
+    fn scripts_find_each_mistake_under_the_same_name() {
+        let names: Vec<&str> =
+            serious().iter().map(|mistake| Finding::from(mistake).code).collect();
+        let wanted = "character backslash quotes lost-name no-separator letters bare-key pem private-key \
+            several-records pieces not-a-key misplaced cname-target private-key unusable cut damaged \
+            revoked key-type hash service other-key strict elsewhere elsewhere";
+        assert_eq!(names.join(" "), wanted);
+    }
+
+    #[test]
+    fn a_published_private_key_is_to_be_replaced() {
+        for mistake in [Mistake::PrivateKey, Mistake::Typo(Typo::PrivateKey)] {
+            let text = mistake.to_string();
+            assert!(text.contains("remove the record") && text.contains("dkimctl genkey"));
+        }
+    }
+}

@@ -225,6 +225,31 @@ mod tests {
     fn escaped_semicolons_are_semicolons() {
         let wanted = (right("v=DKIM1; k=rsa; KEY"), vec![Typo::Backslash("\\;")]);
         assert_eq!(repaired("v=DKIM1\\; k=rsa\\; KEY"), wanted);
+        let (text, found) = repaired("\\\"v=DKIM1; k=rsa; KEY\\\"");
+        assert_eq!((text, found), (wanted.0, vec![Typo::Backslash("\\\""), Typo::Quotes]));
+    }
+
+    #[test]
+    fn the_value_of_each_tag_is_known() {
+        let (_, key) = P.split_once('=').unwrap();
+        for (value, tag) in [
+            ("DKIM1", Some("v")),
+            ("rsa", Some("k")),
+            ("ed25519", Some("k")),
+            ("sha256", Some("h")),
+            ("sha1:sha256", Some("h")),
+            ("sha256:sha1", Some("h")),
+            ("email", Some("s")),
+            ("*", Some("s")),
+            ("y", Some("t")),
+            ("s", Some("t")),
+            ("y:s", Some("t")),
+            ("s:y", Some("t")),
+            (key, Some("p")),
+            ("MIGf", None),
+        ] {
+            assert_eq!(guess(value), tag, "{value}");
+        }
     }
 
     #[test]
@@ -290,6 +315,12 @@ mod tests {
         assert_eq!(
             (text, found),
             (right("v=DKIM1; k=rsa; KEYAB"), vec![Typo::Character('\u{a0}')])
+        );
+        // A terminal adds control characters.
+        let (text, found) = repaired("v=DKIM1; k=rsa; KEY\u{1b}AB");
+        assert_eq!(
+            (text, found),
+            (right("v=DKIM1; k=rsa; KEYAB"), vec![Typo::Character('\u{1b}')])
         );
     }
 }

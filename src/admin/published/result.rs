@@ -151,3 +151,32 @@ pub(crate) fn text(tested: &[Tested]) -> Text {
 
 /// The name of the finding for a failed lookup.
 pub(super) const LOOKUP: &str = "dns";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_remedy_is_to_publish_the_record_unless_nothing_is_known_of_it() {
+        let wrong = Finding::error("cut", "p= is cut off", "");
+        let lookup = Finding::error(LOOKUP, "no answer", "");
+        let publish = "dkimctl record x.test prints what to publish";
+        for (outcome, finding, remedy) in [
+            (Outcome::Wrong, &wrong, publish),
+            (Outcome::Unavailable, &wrong, publish),
+            (Outcome::Unavailable, &lookup, ""),
+            (Outcome::Ok, &wrong, ""),
+            (Outcome::Unreadable, &wrong, ""),
+        ] {
+            let tested = Tested {
+                domain: Some("x.test".to_owned()),
+                server: Some("ns.x.test".to_owned()),
+                ..Tested::new("s._domainkey.x.test".to_owned(), outcome, vec![finding.clone()])
+            };
+            let reports: Vec<Finding> = tested.reports().collect();
+            assert_eq!(reports[0].remedy, remedy, "{outcome} {finding:?}");
+            assert_eq!(reports[0].subject.as_deref(), Some("s._domainkey.x.test"));
+            assert_eq!(reports[0].evidence, format!("at ns.x.test: {}", finding.evidence));
+        }
+    }
+}

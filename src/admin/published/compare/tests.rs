@@ -1,3 +1,5 @@
+use base64::prelude::*;
+
 use super::*;
 use crate::admin::published::mistake::Typo;
 use crate::dkim::SigningKey;
@@ -27,10 +29,29 @@ fn said(records: &[&str]) -> Vec<Mistake> {
 
 #[test]
 fn nothing_is_said_of_a_right_record() {
-    for record in ["v=DKIM1; k=rsa; p=KEY", "p=KEY", "v=DKIM1; h=sha256; s=email; n=\"x\"; p=KEY;"]
-    {
+    for record in [
+        "v=DKIM1; k=rsa; p=KEY",
+        "p=KEY",
+        "v=DKIM1; h=sha256; s=email; n=\"x\"; p=KEY;",
+        "v=DKIM1; h=sha1 : sha256; s=tlsrpt:email; t=x; p=KEY",
+        "v=DKIM1; s=*; p=KEY",
+    ] {
         assert_eq!(said(&[record]), [], "{record}");
     }
+    // t=s does no harm if neither i= nor From is of a subdomain.
+    let expected =
+        Expected { key: &key(RSA), others: &[], identity_below: false, subdomains: false };
+    let found = examine(&[format!("t=s; p={}", p()).into_bytes()], &expected);
+    assert_eq!(found, [Mistake::Weak(1024)]);
+}
+
+#[test]
+fn rfc6376_3_6_1_the_key_may_be_a_bare_rsa_public_key() {
+    let whole = base64(&p()).unwrap();
+    // Without the algorithm and the BIT STRING around it.
+    let (_, bare) = whole.split_at(22);
+    let record = format!("v=DKIM1; k=rsa; p={}", BASE64_STANDARD.encode(bare));
+    assert_eq!(said(&[&record]), []);
 }
 
 #[test]
@@ -78,6 +99,14 @@ fn each_mistake_of_the_text_is_named_and_seen_through() {
 }
 
 #[test]
+fn a_pem_file_of_a_private_key_is_recognized_without_any_tag() {
+    let expected =
+        Expected { key: &key(RSA), others: &[], identity_below: false, subdomains: false };
+    let found = examine(&[RSA.as_bytes().to_vec()], &expected);
+    assert!(found.contains(&Mistake::Typo(Typo::PrivateKey)), "{found:?}");
+}
+
+#[test]
 fn each_restriction_that_forbids_the_use_is_named() {
     for (record, mistake) in [
         ("v=DKIM1; h=sha1; p=KEY", Mistake::Hash("sha1".to_owned())),
@@ -87,6 +116,7 @@ fn each_restriction_that_forbids_the_use_is_named() {
         ("k=rsa; v=DKIM1; p=KEY", Mistake::Unusable(RecordError::Version)),
         ("v=DKIM1; k=rsa", Mistake::Unusable(RecordError::NoKey)),
         ("v=DKIM1; k=rsa; p=", Mistake::Revoked),
+        ("n=\u{e4}; p=KEY", Mistake::Unusable(RecordError::Note)),
         ("v=DKIM1; k=ed25519; p=KEY", Mistake::KeyType { says: "ed25519".to_owned(), is: "rsa" }),
     ] {
         assert_eq!(said(&[record]), [mistake], "{record}");
@@ -151,22 +181,29 @@ fn rfc6376_3_6_2_2_several_records_are_a_mistake_even_if_one_is_right() {
     let (first, second) = p.split_at(120);
     let pieces = [second, &format!("v=DKIM1; p={first}")];
     assert_eq!(said(&pieces), [Mistake::Pieces(2)]);
+    let (second, third) = second.split_at(40);
+    let [first, second, third] = [&format!("v=DKIM1; p={first}"), second, third];
+    assert_eq!(said(&[first, second, third]), [Mistake::Pieces(3)]);
+    assert_eq!(said(&[third, second, first]), [Mistake::Pieces(3)]);
 }
 
 #[test]
 fn a_record_that_is_not_a_key_record_is_shown() {
     assert_eq!(said(&["MS=ms123"]), [Mistake::NotAKey("MS=ms123".to_owned())]);
-    for (record, what) in [
-        ("v=spf1 -all", "an SPF record"),
-        ("v=DMARC1; p=none", "a DMARC record"),
-        ("\"V=dmarc1; p=reject; rua=mailto:a@x.test\"", "a DMARC record"),
-        ("v=TLSRPTv1; rua=mailto:a@x.test", "a TLS report record"),
+    for (record, what, place) in [
+        ("v=spf1 -all", "an SPF record", "the domain itself"),
+        ("v=DMARC1; p=none", "a DMARC record", "_dmarc below the domain"),
+        (
+            "\"V=dmarc1; p=reject; rua=mailto:a@x.test\"",
+            "a DMARC record",
+            "_dmarc below the domain",
+        ),
+        ("v=TLSRPTv1; rua=mailto:a@x.test", "a TLS report record", "_smtp._tls below the domain"),
+        ("v=STSv1; id=1", "an MTA-STS record", "_mta-sts below the domain"),
+        ("v=BIMI1; l=", "a BIMI record", "default._bimi below the domain"),
+        ("google-site-verification=x", "a Google verification record", "the domain itself"),
     ] {
-        let found = said(&[record]);
-        assert!(
-            matches!(found.as_slice(), [Mistake::Misplaced { what: is, .. }] if *is == what),
-            "{found:?}"
-        );
+        assert_eq!(said(&[record]), [Mistake::Misplaced { what, place }]);
     }
     for record in [
         "s1.dkim.provider.test.",
