@@ -190,6 +190,51 @@ mod tests {
         assert_eq!(strings.concat(), value);
         assert_eq!(strings.iter().map(|one| one.len()).collect::<Vec<_>>(), [16, 255, 255, 192]);
         assert!(strings[1].starts_with("p=A"));
+        for (length, count) in [(255, 1), (256, 2)] {
+            let value = format!("v=DKIM1; p={}", "A".repeat(length - 11));
+            let strings = super::strings(&value);
+            assert_eq!(
+                (value.len(), strings.concat() == value, strings.len()),
+                (length, true, count)
+            );
+        }
+        // Without the usual space, too.
+        let value = format!("p={}", "A".repeat(300));
+        assert_eq!(
+            super::strings(&value).iter().map(|one| one.len()).collect::<Vec<_>>(),
+            [255, 47]
+        );
+    }
+
+    #[test]
+    fn each_format_has_the_ttl_that_was_asked_for_or_its_own() {
+        let records = [record("v=DKIM1; p=A")];
+        let name = "s._domainkey.x.test";
+        for (format, ttl, wanted) in [
+            (Format::Zone, None, format!("{name}.\tIN\tTXT\t( \"v=DKIM1; p=A\" )\n")),
+            (Format::Zone, Some(60), format!("{name}.\t60\tIN\tTXT\t( \"v=DKIM1; p=A\" )\n")),
+            (Format::Plain, Some(60), format!("{name}\tv=DKIM1; p=A\n")),
+            (Format::Route53, None, "\"TTL\": 3600,".to_owned()),
+            (Format::Route53, Some(60), "\"TTL\": 60,".to_owned()),
+            (Format::Cloudflare, None, "\"ttl\": 1,".to_owned()),
+            (Format::Cloudflare, Some(60), "\"ttl\": 60,".to_owned()),
+            (Format::Nsupdate, None, format!("update add {name}. 3600 TXT \"v=DKIM1; p=A\"\n")),
+            (Format::Nsupdate, Some(60), format!("update add {name}. 60 TXT \"v=DKIM1; p=A\"\n")),
+            (Format::Octodns, None, "\n  ttl: 3600\n".to_owned()),
+            (Format::Octodns, Some(60), "\n  ttl: 60\n".to_owned()),
+        ] {
+            let text = format.write(&records, ttl);
+            assert!(text.contains(&wanted), "{format:?} {ttl:?}: {text}");
+        }
+    }
+
+    #[test]
+    fn an_update_deletes_no_record_but_the_one_that_it_replaces() {
+        let text = Format::Nsupdate.write(&[record("v=DKIM1; p=A")], None);
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!(lines[0], "update delete s._domainkey.x.test. TXT");
+        assert!(lines[1].starts_with("update add s._domainkey.x.test. "), "{text}");
+        assert_eq!(lines[2..], ["send"]);
     }
 
     #[test]
@@ -206,6 +251,9 @@ mod tests {
         let text = octodns(&[record("v=DKIM1; p=")], 60);
         assert!(text.contains("\n's._domainkey':\n  ttl: 60\n"), "{text}");
         assert!(text.contains("\n  value: 'v=DKIM1\\; p='\n"), "{text}");
+        // In YAML, a quote in quotes is written twice.
+        let text = octodns(&[record("v=DKIM1; n=it's; p=")], 60);
+        assert!(text.contains("\n  value: 'v=DKIM1\\; n=it''s\\; p='\n"), "{text}");
     }
 
     #[test]
