@@ -396,8 +396,12 @@ fn opendkim_is_to_go_only_where_all_that_it_signs_is_signed_here() {
 }
 
 fn import(stage: &Stage, args: &[&str]) -> Output {
+    import_of(stage, args, "conf")
+}
+
+fn import_of(stage: &Stage, args: &[&str], name: &str) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
-    command.arg("--etc").arg(stage.path("new")).arg("import").args(args).arg(stage.path("conf"));
+    command.arg("--etc").arg(stage.path("new")).arg("import").args(args).arg(stage.path(name));
     command.env_remove("SENDMAIL_DKIM_ETC").output().unwrap()
 }
 
@@ -427,6 +431,76 @@ fn import_copies_the_key_for_the_wrapper_alone() {
     let file = fs::read_to_string(stage.path("new/domains/sample.com.toml")).unwrap();
     let wanted = "selectors = [\"s1\"]\ncanonicalization = \"simple/simple\"\n";
     assert_eq!(file, format!("# Written by dkimctl import.\n{wanted}"));
+    let record = fs::read_to_string(stage.path("new/keys/sample.com/s1.txt")).unwrap();
+    assert!(record.starts_with("s1._domainkey.sample.com.\tIN\tTXT\t( "), "{record}");
+    let mode = |name: &str| fs::metadata(stage.path(name)).unwrap().permissions().mode() & 0o7777;
+    // The process that reads a message reads domain files, and no key.
+    assert_eq!([mode("new/keys"), mode("new/keys/sample.com")].map(|mode| mode & 0o027), [0; 2]);
+    assert_eq!(mode("new/domains") & 0o555, 0o555);
+    assert_eq!(mode("new/domains/sample.com.toml") & 0o444, 0o444);
+}
+
+#[test]
+fn import_prints_what_to_add_to_the_existing_config_toml() {
+    for (line, code) in [("SyslogSuccess no\n", 65), ("SyslogSuccess yes\n", 78)] {
+        let stage = stage(line);
+        let before = fs::read_to_string(stage.path("new/config.toml")).unwrap();
+        let output = import(&stage, &[]);
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let path = stage.path("new/config.toml");
+        let step = format!("log_success = false: {} exists already", path.display());
+        assert_eq!(said.contains(&step), code == 65, "{said}");
+        assert_eq!(fs::read_to_string(path).unwrap(), before);
+    }
+}
+
+#[test]
+fn import_writes_the_tables_of_hosts_that_submit_by_smtp() {
+    let stage = stage("InternalHosts 127.0.0.1, 192.0.2.0/24, mail.example.net\n");
+    let output = import(&stage, &[]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let step = "dkimctl setup --smtp, if the milter that signs is in smtpd_milters";
+    assert!(said.contains(step), "{said}");
+    let table = |name: &str| fs::read_to_string(stage.path(name)).unwrap();
+    assert!(
+        table("new/clients.cidr")
+            .ends_with("\n127.0.0.1 FILTER dkim:dummy\n192.0.2.0/24 FILTER dkim:dummy\n")
+    );
+    assert!(table("new/clients.regexp").ends_with("/^mail\\.example\\.net$/ FILTER dkim:dummy\n"));
+    // The filter is there already.
+    stage.write(
+        "new/config.toml",
+        "sendmail = \"/usr/sbin/sendmail.postfix\"\nfilter_user = \"mail\"\n",
+    );
+    let said = String::from_utf8_lossy(&import(&stage, &[]).stdout).into_owned();
+    assert!(!said.contains(step), "{said}");
+}
+
+#[test]
+fn exported_tables_are_refused_where_they_would_not_be_read() {
+    let stage = stage("");
+    stage.write("table", "x.test k\n");
+    let table = stage.path("table").display().to_string();
+    for (args, said) in [
+        (&["--table", &table][..], "no setting in"),
+        (&["--rspamd", "--table", &table], "exclude each other"),
+    ] {
+        let output = import(&stage, args);
+        assert_eq!(output.status.code(), Some(64), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains(said), "{output:?}");
+    }
+    assert!(!stage.path("new/keys").exists());
+}
+
+#[test]
+fn phoenixdkim_is_recognized_by_the_name_of_its_file() {
+    let stage = stage("");
+    fs::rename(stage.path("conf"), stage.path("phoenixdkim.conf")).unwrap();
+    let said = import_of(&stage, &[], "phoenixdkim.conf").stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("Not all mail that PhoenixDKIM signs is signed here"), "{said}");
 }
 
 #[test]

@@ -209,7 +209,23 @@ mod tests {
         assert_eq!(keys("sample.com, hogehoge.jp"), ["sample.com=", "hogehoge.jp="]);
         assert_eq!(keys("csl:a=b:c:/d,e=f:g:/h"), ["a=b:c:/d", "e=f:g:/h"]);
         assert_eq!(keys("a.test,b=c:d:/e"), ["a.test=", "b=c:d:/e"]);
+        assert_eq!(keys("REFILE:/r"), keys("refile:/r"));
         assert!(read("dsn:mysql://x", &paper(&[])).unwrap_err().contains("\"dsn\""));
+        // A file of Berkeley DB has no lines.
+        for value in ["/t.db", "db:/t", "bdb:/t"] {
+            assert!(read(value, &paper(&[("/t.db", "a b\n")])).unwrap_err().contains("--table"));
+        }
+    }
+
+    #[test]
+    fn the_name_of_a_key_has_upper_and_lower_case() {
+        let files = paper(&[("/k", "Key a\nkey b\n")]);
+        for value in ["file:/k", "refile:/k"] {
+            let table = read(value, &files).unwrap();
+            assert_eq!(table.named("key").map(|row| row.value.as_str()), Some("b"), "{value}");
+            assert!(table.named("KEY").is_none());
+            assert_eq!(table.first("KEY").map(|row| row.value.as_str()), Some("a"), "{value}");
+        }
     }
 
     #[test]

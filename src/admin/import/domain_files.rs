@@ -585,6 +585,21 @@ mod tests {
     }
 
     #[test]
+    fn of_two_keys_with_one_name_the_first_is_imported_and_both_are_reported() {
+        let files = paper(&[
+            ("/c", "KeyTable /keys\nSigningTable csl:a.x.test=one,x.test=two\n"),
+            ("/keys", "one x.test:s:/k/one\ntwo x.test:s:/k/two\n"),
+        ]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let tree = source(&opendkim, &[], &[]).import("");
+        let wanted = "two keys for d=x.test s=s: /k/one was imported, /k/two was not; \
+            only one of them can be the published one";
+        assert_eq!(tree.differences, [wanted]);
+        let names: Vec<_> = tree.files.keys().map(String::as_str).collect();
+        assert_eq!((names, tree.keys.len()), (vec!["a.x.test", "x.test"], 1));
+    }
+
+    #[test]
     fn an_exempt_domain_gets_a_file_that_allows_no_user() {
         let tree = imported("refile:/s\nExemptDomains x.test", "*@sample.com one\n* fixed\n");
         let exempt = files(&tree).into_iter().find(|(name, _)| *name == "x.test");

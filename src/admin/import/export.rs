@@ -257,6 +257,25 @@ mod tests {
     }
 
     #[test]
+    fn rows_of_one_column_are_a_list() {
+        for text in ["a.test\nb.test\n", "# all\na.test # one\n\nb.test\n"] {
+            let export = Export::parse(text, "/x").unwrap();
+            let rows = export.rows("ExemptDomains").iter();
+            assert_eq!(rows.map(|row| row.key.as_str()).collect::<Vec<_>>(), ["a.test", "b.test"]);
+            assert!(export.rows("KeyTable").is_empty() && export.rows("SigningTable").is_empty());
+        }
+    }
+
+    #[test]
+    fn rfc4180_a_quote_within_quotes_is_written_twice() {
+        let text = "\"\"\"a, b\"\"@x.test\",k\n";
+        assert_eq!(read(text).1, ["\"a, b\"@x.test k"]);
+        // Programs that write tabs escape these.
+        assert_eq!(read("a\\\\b@x.test\tk\n").1, ["a\\b@x.test k"]);
+        assert_eq!(read("a\\tb@x.test\tk\n").1, ["a\tb@x.test k"]);
+    }
+
+    #[test]
     fn a_value_that_is_not_a_table_is_reported_with_its_place() {
         let error = |text| Export::parse(text, "/x").unwrap_err();
         assert!(error("k,x.test,s\n").starts_with("/x:1: expected two columns"));

@@ -121,6 +121,25 @@ mod tests {
     }
 
     #[test]
+    fn the_record_of_a_key_for_every_domain_has_no_domain_in_its_name() {
+        let key = ImportedKey::read(&bare(), None).unwrap();
+        let record = |folder, selector| key.record(folder, selector);
+        assert!(record("x.test", "s").unwrap().starts_with("s._domainkey.x.test.\tIN\tTXT\t( "));
+        assert!(record("default", "s").unwrap().starts_with("s._domainkey\tIN\tTXT\t( "));
+        assert!(record("x.test", "a b").is_err());
+    }
+
+    #[test]
+    fn a_path_with_dots_is_a_path_and_begins_at_the_base() {
+        for source in ["./k", "../k", "/k"] {
+            let error = ImportedKey::read(source, Some("/nowhere/base")).err().unwrap();
+            let path = if source == "/k" { "\"/k\": " } else { "\"/nowhere/base/" };
+            assert!(error.starts_with(path), "{error}");
+        }
+        assert!(ImportedKey::read("k/s.private", None).err().unwrap().contains("the KeyTable"));
+    }
+
+    #[test]
     fn a_file_without_a_key_is_reported() {
         for text in ["", "MIIabc", "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----\n"] {
             assert!(ImportedKey::read(text, None).is_err(), "{text}");

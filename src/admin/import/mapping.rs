@@ -205,6 +205,8 @@ pub(super) fn in_table(table: &'static str, name: &str, setting: &Setting) -> Op
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::super::opendkim_conf::tests::paper;
     use super::*;
 
@@ -311,8 +313,51 @@ mod tests {
     }
 
     #[test]
-    fn small_keys_are_not_supported() {
-        assert_eq!(outcome("MinimumKeyBits 512").not_supported.len(), 1);
+    fn sizes_of_keys_that_verifiers_refuse_are_not_supported() {
+        for value in ["512", "1023", "4097", "99999999999", "x"] {
+            let outcome = outcome(&format!("MinimumKeyBits {value}"));
+            assert_eq!((outcome.not_supported.len(), outcome.lines.as_str()), (1, ""), "{value}");
+        }
+    }
+
+    #[test]
+    fn a_setting_that_cannot_be_read_is_not_supported() {
+        for (text, why) in [
+            ("Selector\n", "/c:1: Selector has no value: fix this line, then import again"),
+            ("Include /nowhere\n", "no such file: fix this line, then import again"),
+            ("Canonicalization strict\n", "Canonicalization strict: "),
+            ("SignatureTTL week\n", "SignatureTTL week: not a number"),
+            ("SignHeaders file:/nowhere\n", "SignHeaders file:/nowhere: no such file"),
+            ("InternalHosts /nowhere\n", "InternalHosts /nowhere: no such file"),
+            ("InternalHosts 192.0.2.0/24,db:x\n", "not clients of this host: db:x"),
+        ] {
+            let lost = outcome(text).not_supported;
+            assert!(lost.len() == 1 && lost[0].contains(why), "{text}{lost:?}");
+        }
+    }
+
+    /// Settings that are not supported whether they are on or off.
+    const LOST: &str = "AlwaysSignHeaders BodyLengthDB BodyLengthDBFile BodyLengths Canonicalization \
+        ChangeRootDirectory ConditionalSignatures DefaultSender DontSignMailTo FinalPolicyScript HttpAuthHeader \
+        HttpAuthToken HttpTimeout IdentityHeader IdentityHeaderRemove KeyList LDAPAuthMechanism LDAPAuthName \
+        LDAPAuthRealm LDAPAuthUser LDAPBindPassword LDAPBindUser LDAPSoftStart LuaOnlySigning MacroList \
+        MaximumSignedBytes MinimumKeyBits MTA OmitHeadersDB POPDBFile ReplaceHeaders ReplaceRules ResignAll \
+        ResignMailTo ScreenPolicyScript SelectCanonicalizationHeader SelectorHeader SelectorHeaderRemove \
+        SenderHeaders SenderMacro SetupPolicyScript SignatureTTL SyslogFacility SyslogName VaultField \
+        VaultSelectorsField VaultToken";
+
+    #[test]
+    fn only_these_settings_are_not_supported() {
+        for (value, more) in [
+            ("yes", "Diagnostics RemoveOldSignatures RequestReports RequiredHeaders"),
+            ("no", "RequireSafeKeys Syslog"),
+        ] {
+            let is_lost =
+                |name: &&str| !outcome(&format!("{name} {value}\n")).not_supported.is_empty();
+            let lost = KNOWN.split(' ').filter(|name| *name != "Include").filter(is_lost);
+            let wanted: BTreeSet<&str> = LOST.split(' ').chain(more.split(' ')).collect();
+            assert_eq!(lost.collect::<BTreeSet<_>>(), wanted, "{value}");
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ mod tests {
     use super::*;
 
     const KEYS: &str = "one sample.com:s1:/k/one\ntwo sample.com:s2:/k/two\n\
-        any %:s3:/k/%/s3\nfixed %:s4:/k/s4:rsa-sha256\nset sample.com:s6:/k/%/s6\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
+        any %:s3:/k/%/s3\nfixed %:s4:/k/s4:rsa-sha256\nnew %:s7:/k/s7:ed25519-sha256\nset sample.com:s6:/k/%/s6\nhogehoge.jp hogehoge.jp:s5:/k/five\n";
 
     fn opendkim(signing: &str, more: &str) -> OpenDkim {
         let files = paper(&[("/c", ""), ("/k", KEYS), ("/s", signing)]);
@@ -264,6 +264,10 @@ mod tests {
         assert_eq!(signs(&opendkim, "a@sample.com"), "sample.com/s1 sample.com/s2 sample.com/s4");
         let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
         assert_eq!(made[0].key, "/k/s4");
+        let Fate::Signed(made) = self::opendkim("* new\n", REFILE).fate("a", "x.test") else {
+            panic!()
+        };
+        assert_eq!(made[0].key, "/k/s7");
     }
 
     #[test]

@@ -230,6 +230,9 @@ pub(super) mod tests {
         let settings = read("A Yes\nB nope\nC maybe\nD 0x10\nE 010\nF 300\n");
         let truth = |name| settings.find(name).unwrap().truth();
         assert_eq!((truth("A"), truth("B"), truth("C")), (Some(true), Some(false), None));
+        for (value, wanted) in [("true", true), ("1", true), ("False", false), ("0", false)] {
+            assert_eq!(read(&format!("A {value}\n")).all[0].truth(), Some(wanted), "{value}");
+        }
         let number = |name| settings.find(name).unwrap().number();
         assert_eq!((number("D"), number("E"), number("F")), (Some(16), Some(8), Some(300)));
     }
@@ -240,7 +243,8 @@ pub(super) mod tests {
         let text = format!(
             "KeyTable dsn:mysql://dkim:s3:cr/et@db.x.test/dkim/table=keys?keycol=id\n\
              SigningTable csl:a@x.test=k:{key}, b@x.test=l\nLDAPBindPassword s3cret\n\
-             LDAPBindUser cn=dkim\nVaultToken s3cret\nSocket inet:8891@localhost\n"
+             LDAPBindUser cn=dkim\nVaultToken s3cret\nSocket inet:8891@localhost\n\
+             HttpAuthHeader Basic s3cret\nHTTPAUTHTOKEN s3cret\n"
         );
         let shown: Vec<String> = read(&text).all.iter().map(ToString::to_string).collect();
         let wanted = [
@@ -250,6 +254,8 @@ pub(super) mod tests {
             "/c:4: LDAPBindUser cn=dkim",
             "/c:5: VaultToken ...",
             "/c:6: Socket inet:8891@localhost",
+            "/c:7: HttpAuthHeader ...",
+            "/c:8: HTTPAUTHTOKEN ...",
         ];
         assert_eq!(shown, wanted);
     }

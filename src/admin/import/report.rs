@@ -340,3 +340,53 @@ impl Planned {
         diff(("/dev/null", ""), (&path.to_string(), &self.text))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn report(name: &'static str) -> Report {
+        let (settings, files, missing) = (Mapping::default(), Vec::new(), Vec::new());
+        Report { name, settings, files, written: true, missing, code: 0 }
+    }
+
+    #[test]
+    fn the_program_that_signed_is_switched_off_in_its_own_way() {
+        let rspamd = report("rspamd").next(false);
+        assert!(rspamd.contains("sign_local = false in /etc/rspamd/local.d"), "{rspamd}");
+        assert!(!rspamd.contains("non_smtpd_milters"), "{rspamd}");
+        for name in ["OpenDKIM", "PhoenixDKIM"] {
+            let text = report(name).next(false);
+            assert!(text.contains(&format!("remove {name} from non_smtpd_milters")), "{text}");
+        }
+        assert_eq!(report("rspamd").next(true), "");
+    }
+
+    #[test]
+    fn a_new_config_toml_is_completed_before_that() {
+        for (is_there, written, is_step) in
+            [(false, true, true), (true, true, false), (false, false, false)]
+        {
+            let mut report = report("OpenDKIM");
+            report.plan("/x/config.toml".into(), String::new(), None);
+            report.files[0].is_there = is_there;
+            report.written = written;
+            let text = report.next(false);
+            let setup = text.find("dkimctl setup");
+            assert_eq!(setup.is_some(), is_step, "{text}");
+            assert!(setup < text.find("non_smtpd_milters"), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_first_step_that_is_left_sets_the_exit_code() {
+        let mut report = report("OpenDKIM");
+        report.require(Failure::DATA, []);
+        assert_eq!(report.code, 0);
+        let step = || Finding::warning("x", "x", "x");
+        report.require(Failure::CONFIG, [step()]);
+        report.require(Failure::UNAVAILABLE, [step()]);
+        assert_eq!((report.code, report.missing.len()), (Failure::CONFIG, 2));
+        assert!(report.next(false).contains("keep it running"));
+    }
+}

@@ -349,6 +349,76 @@ mod tests {
     }
 
     #[test]
+    fn without_a_fallback_only_the_domains_in_the_settings_are_signed() {
+        let json = "{\"path\": \"/k/$domain.$selector.key\", \"try_fallback\": false, \
+            \"domain\": {\"x.test\": {\"selector\": \"s\"}}}";
+        assert_eq!(signs(json, &["a@x.test", "a@a.test"]), ["x.test/s=/k/x.test.s.key", ""]);
+    }
+
+    #[test]
+    fn a_domain_that_signs_for_all_takes_its_own_key() {
+        for name in ["use_domain_sign_local", "use_domain"] {
+            let json =
+                format!("{{\"path\": \"/k/$domain.$selector.key\", \"{name}\": \"A.test\"}}");
+            let signed = signs(&json, &["a@a.test", "a@other.test"]);
+            assert_eq!(signed, ["a.test/dkim=/k/a.test.dkim.key"; 2], "{name}");
+        }
+        let json = "{\"path\": \"/k/$domain.$selector.key\", \"use_domain\": \"header\"}";
+        assert_eq!(signs(json, &["a@other.test"]), [""]);
+    }
+
+    #[test]
+    fn what_differs_from_the_host_becomes_a_line_and_what_is_unusual_a_warning() {
+        let files = paper(&[("/k/b.a.test.dkim.key", "")]);
+        let of = |more: &str, canonicalization: &str| {
+            let json = format!("{{\"path\": \"/k/$domain.$selector.key\"{more}}}");
+            let canonicalization = canonicalization.parse().unwrap();
+            let host = Signing { canonicalization, ..Signing::default() };
+            Rspamd::parse(json.as_bytes()).unwrap().import(&host, &files).unwrap().1
+        };
+        assert!(
+            of("", "simple/simple").lines.starts_with("canonicalization = \"relaxed/relaxed\"\n")
+        );
+        assert!(!of("", "relaxed/relaxed").lines.contains("canonicalization"));
+        assert_eq!(of("", "relaxed/relaxed").warnings.len(), 1);
+        assert!(of(", \"use_esld\": false", "relaxed/relaxed").warnings.is_empty());
+        // Mail of this host is of a network that is signed.
+        let local = ", \"sign_local\": false, \"sign_networks\": [\"127.0.0.0/8\"]";
+        assert_eq!(of(local, "relaxed/relaxed").not_supported, Vec::<String>::new());
+    }
+
+    /// All settings of `dkim_signing`.
+    const KNOWN: &str = "path selector domain selector_map path_map use_esld signing_table key_table use_domain \
+        use_domain_sign_local use_domain_sign_networks use_domain_sign_inbound use_domain_custom sign_local \
+        sign_authenticated sign_inbound sign_condition sign_headers try_fallback allow_username_mismatch \
+        allow_envfrom_empty allow_hdrfrom_mismatch allow_hdrfrom_mismatch_local \
+        allow_hdrfrom_mismatch_sign_networks allow_hdrfrom_multiple allow_headers_fallback check_pubkey \
+        allow_pubkey_mismatch symbol enabled skip_spam_sign check_violation use_milter_headers no_cache key_prefix \
+        selector_prefix use_redis redis_params servers password use_vault vault_url vault_token vault_domains \
+        use_http_headers http_selector_header no_ssl_verify allowed_ids forbidden_ids";
+
+    #[test]
+    fn only_these_settings_are_not_supported() {
+        let lost = |value: &str| -> Vec<&str> {
+            let is_lost = |name: &&str| {
+                let (name, value) = ((*name).to_owned(), value.to_owned());
+                let setting = Setting { name: name.clone(), value, file: String::new(), line: 0 };
+                let fate = in_table(TABLE, &name, &setting);
+                fate.is_none_or(|fate| matches!(fate, super::super::mapping::Fate::NotSupported(_)))
+            };
+            KNOWN.split(' ').filter(is_lost).collect()
+        };
+        let of_senders = ["use_domain", "use_domain_sign_local"];
+        let always = ["use_domain_custom", "sign_condition"];
+        let [redis, vault, http] = ["use_redis", "use_vault", "use_http_headers"];
+        let ids = ["allowed_ids", "forbidden_ids"];
+        let on = [&of_senders[..], &always, &["allow_hdrfrom_multiple", redis, vault, http], &ids];
+        assert_eq!(lost("true"), on.concat());
+        assert_eq!(lost("false"), [&of_senders[..], &always, &ids].concat());
+        assert_eq!(lost("header"), [&always[..], &on[2..].concat()].concat());
+    }
+
+    #[test]
     fn tables_are_those_of_opendkim_with_stars() {
         let json = "{\"signing_table\": \"glob;/signing\", \"key_table\": \"file:///keys\", \"selector\": \"usual\"}";
         let signed = signs(json, &["News@t.test", "a@t.test", "a@u.test", "a@v.test"]);
