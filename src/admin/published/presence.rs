@@ -19,17 +19,47 @@ pub(crate) enum Presence {
 /// name the servers, never counts as a missing record.
 pub(crate) fn presence(dns: &Dns, name: &str) -> Presence {
     let Ok(answers) = dns.everywhere(name) else { return Presence::Unknown };
+    of(answers.into_iter().map(|(_, answer)| answer.found))
+}
+
+/// What the answers of all servers of the zone say together.
+fn of(answers: impl IntoIterator<Item = Found>) -> Presence {
     let is_key = |text: &Vec<u8>| {
         let is_revoked = matches!(Record::parse(text), Err(RecordError::Revoked));
         !is_revoked && is_key_record(&String::from_utf8_lossy(text))
     };
     let mut presence = Presence::Gone;
-    for (_, answer) in answers {
-        match answer.found {
+    for answer in answers {
+        match answer {
             Found::Records(records) if records.iter().any(is_key) => return Presence::There,
             Found::Records(_) | Found::NoRecords | Found::NoName => {}
             Found::Unknown(_) => presence = Presence::Unknown,
         }
     }
     presence
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::dns::LookupError;
+
+    #[test]
+    fn a_key_is_gone_only_if_every_server_has_answered_that_it_has_none() {
+        let records = |text: &str| Found::Records(vec![b"other".to_vec(), text.into()]);
+        let silent = Found::Unknown(LookupError::Late);
+        let [any_key, revoked] = ["v=DKIM1; p=AAAA", "v=DKIM1; p="].map(records);
+        let another = records("v=spf1 -all");
+        for (answers, wanted) in [
+            ([&Found::NoName, &Found::NoRecords], Presence::Gone),
+            ([&revoked, &another], Presence::Gone),
+            ([&Found::NoName, &silent], Presence::Unknown),
+            ([&silent, &Found::NoName], Presence::Unknown),
+            ([&silent, &any_key], Presence::There),
+            ([&Found::NoName, &any_key], Presence::There),
+            ([&any_key, &Found::NoName], Presence::There),
+        ] {
+            assert_eq!(of(answers.map(Clone::clone)), wanted, "{answers:?}");
+        }
+    }
 }
