@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, project, reported, result, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, feed, project, reported, result, stdout};
 
 /// The set-up that tutorials of 2012 end with; keys of 1024 bits in PKCS#1, as OpenSSL 1.0
 /// wrote them.
@@ -592,7 +592,9 @@ fn the_keys_of_rspamd_are_imported() {
              \"use_esld\": true, \"domain\": {{{domain}}}, \"symbol\": \"DKIM_SIGNED\"}}\n"
         ),
     );
-    let output = import(&stage, &["--rspamd"]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    let command = command.args(["import", "--rspamd", "--etc"]).arg(stage.path("new"));
+    let output = feed(command, &fs::read(stage.path("conf")).unwrap());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(
         said.contains("Not all mail that rspamd signs is signed here") && !farewell(&said),
@@ -604,6 +606,10 @@ fn the_keys_of_rspamd_are_imported() {
         assert!(file.contains(&wanted), "{file}");
         assert!(stage.path(&format!("new/keys/{domain}/{selector}.private")).exists());
     }
+    // The same from a file: nothing is new.
+    let output = import(&stage, &["--rspamd"]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.matches("(existed already)").count() == 9, "{said}");
 }
 
 #[test]
@@ -720,4 +726,5 @@ fn import_says_what_it_can_not_read() {
     assert_eq!(import(&stage, &[]).status.code(), Some(66));
     stage.write("conf", "Mode v\n");
     assert_eq!(import(&stage, &[]).status.code(), Some(65));
+    assert_eq!(import(&stage, &["--server", "localhost"]).status.code(), Some(64));
 }

@@ -2,7 +2,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, project, result, stderr, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, project, reported, result, stderr, stdout};
 
 /// Keys of two domains: one in both types, one of RFC 6376, appendix C, without its record.
 fn stage() -> Stage {
@@ -98,6 +98,23 @@ fn a_record_that_is_not_that_of_the_key_is_refused_and_the_others_shown() {
     assert!(said.contains("a.test/old.txt is not the record of its key"), "{said}");
     assert!(said.contains("b.test/broken.txt: p= is missing"), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    let output = dkimctl(&stage, &["record", "--all", "--json"]);
+    assert_eq!(output.status.code(), Some(65));
+    let (records, findings) = reported(&output.stdout);
+    assert_eq!((records["records"].as_array().unwrap().len(), findings.len()), (2, 2), "{records}");
+}
+
+#[test]
+fn all_domains_include_those_that_share_keys() {
+    let stage = stage();
+    fs::rename(stage.path("new/keys/b.test"), stage.path("new/keys/pool")).unwrap();
+    let file = "selectors = [\"r\"]\nkeys = \"pool\"\n";
+    for domain in ["0.test", "x.test"] {
+        stage.write(&format!("new/domains/{domain}.toml"), file);
+    }
+    let text = record(&stage, &["--all", "--format", "plain"]);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split('\t').next()).collect();
+    assert_eq!(names, ["r._domainkey.0.test", "old._domainkey.a.test", "r._domainkey.x.test"]);
 }
 
 #[test]

@@ -5,7 +5,7 @@ use super::*;
 /// The servers together, with little time for each.
 fn together(servers: &[&Dns]) -> Dns {
     let resolvers = servers.iter().flat_map(|dns| dns.resolvers.clone()).collect();
-    Dns::new(resolvers, Wait { timeout: Duration::from_millis(300), attempts: 2 })
+    Dns::new(resolvers, Wait { timeout: Duration::from_millis(600), attempts: 2 })
 }
 
 fn says(text: &'static str) -> Dns {
