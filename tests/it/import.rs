@@ -646,6 +646,44 @@ fn import_shows_no_password_and_no_key() {
 }
 
 #[test]
+fn no_key_in_a_row_that_is_reported_is_shown() {
+    let stage = Stage::new();
+    fs::create_dir_all(stage.path("new")).unwrap();
+    stage.write("new/config.toml", "sendmail = \"/usr/sbin/sendmail.postfix\"\n");
+    let vector = |name: &str| fs::read_to_string(project("tests/vectors").join(name)).unwrap();
+    let (pem, other) = (vector("rfc8463-a-brisbane.private"), vector("rfc6376-c.private"));
+    let key = pem.lines().nth(1).unwrap();
+    let databases = "KeyTable dsn:mysql://x/y\nSigningTable dsn:mysql://x/y\n";
+    for (conf, table) in [
+        // The name of a record, and a row without a selector.
+        (
+            format!("KeyTable csl:k=x.test:s._domainkey.x.test:{key}\nSigningTable csl:x.test=k\n"),
+            None,
+        ),
+        (format!("KeyTable csl:k=x.test:{key}\nSigningTable csl:x.test=k\n"), None),
+        // Two keys of one name, and columns in another order.
+        (
+            databases.to_owned(),
+            Some(format!("k,x.test,s,\"{pem}\"\nl,x.test,s,\"{other}\"\nx.test,k\ny.test,l\n")),
+        ),
+        (databases.to_owned(), Some(format!("x.test,s,\"{pem}\",k\nx.test,x.test\n"))),
+    ] {
+        stage.write("conf", &conf);
+        stage.write("table", table.as_deref().unwrap_or_default());
+        let file = stage.path("table").display().to_string();
+        let table: &[&str] = if table.is_some() { &["--table", &file] } else { &[] };
+        for more in [&["--dry-run"][..], &["--dry-run", "--json"]] {
+            let output = import(&stage, &[table, more].concat());
+            assert_eq!(output.status.code(), Some(65), "{output:?}");
+            let said = format!("{output:?}").to_lowercase();
+            for line in pem.lines().chain(other.lines()).filter(|line| !line.starts_with('-')) {
+                assert!(!said.contains(&line.to_lowercase()), "{line}: {said}");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_relative_key_file_is_a_path() {
     let stage = stage("");
     let folder = stage.path("").display().to_string();

@@ -55,9 +55,10 @@ impl Setting {
 
     /// The name and value, without passwords and keys.
     pub(super) fn shown(&self) -> String {
-        let name = self.name.to_ascii_lowercase();
-        let is_secret = ["password", "token", "authheader"].iter().any(|end| name.ends_with(end));
-        let value = if is_secret { HIDDEN.to_owned() } else { without_secrets(&self.value) };
+        let value = match is_secret(&self.name) {
+            true => HIDDEN.to_owned(),
+            false => without_secrets(&self.value),
+        };
         format!("{} {value}", self.name)
     }
 }
@@ -69,23 +70,49 @@ impl fmt::Display for Setting {
 }
 
 /// The text that is printed instead of a password or key.
-const HIDDEN: &str = "...";
+pub(super) const HIDDEN: &str = "...";
 
 /// Longer words are taken for keys, in characters. Names and paths in settings are shorter.
 const LONGEST: usize = 100;
 
-/// A value that may be printed: without the part of a URL before the host, and without keys.
+/// Longer words in base64 are taken for keys: that of an Ed25519 key has 64 characters.
+const LONGEST_IN_BASE64: usize = 40;
+
+/// Whether the value of a setting is a password.
+pub(super) fn is_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    ["password", "token", "authheader"].iter().any(|end| name.ends_with(end))
+}
+
+/// A text that may be printed: without the part of a URL before the host, and without keys.
 pub(super) fn without_secrets(value: &str) -> String {
     let url = value.split_once("://").and_then(|(scheme, rest)| {
         let (_, host) = rest.rsplit_once('@')?;
         Some(format!("{scheme}://{HIDDEN}@{host}"))
     });
-    let text = url.unwrap_or_else(|| value.to_owned());
-    let is_end = |char: char| matches!(char, ':' | ',' | '=') || char.is_whitespace();
+    let text = without_pem(url.as_deref().unwrap_or(value));
+    let is_end = |char: char| matches!(char, ':' | ',' | '=' | '"') || char.is_whitespace();
     let words = text
         .split_inclusive(is_end)
-        .map(|word| if word.chars().count() > LONGEST { HIDDEN } else { word });
+        .map(|word| if is_key(word.trim_end_matches(is_end)) { HIDDEN } else { word });
     words.collect()
+}
+
+fn is_key(word: &str) -> bool {
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    let is_base64 = !word.starts_with('/') && word.bytes().all(is_digit);
+    word.chars().count() > LONGEST || (is_base64 && word.len() > LONGEST_IN_BASE64)
+}
+
+fn without_pem(text: &str) -> String {
+    let (mut shown, mut rest) = (String::new(), text);
+    while let Some((before, key)) = rest.split_once("-----BEGIN ") {
+        shown.push_str(before);
+        shown.push_str(HIDDEN);
+        let end = key.split_once("-----END ").and_then(|(_, end)| end.split_once("-----"));
+        rest = end.map_or("", |(_, after)| after);
+    }
+    shown + rest
 }
 
 /// The settings that apply: the last one of each name.
@@ -258,6 +285,25 @@ pub(super) mod tests {
             "/c:8: HTTPAUTHTOKEN ...",
         ];
         assert_eq!(shown, wanted);
+    }
+
+    #[test]
+    fn a_key_is_recognized_by_its_letters_and_by_its_pem_lines() {
+        let small = "MC4CAQAwBQYDK2VwBCIEIJ1hsZ3v/VpguoRK9JLsLMREScVpezJpGXA7rAMcrn9g";
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{small}\n-----END PRIVATE KEY-----");
+        for (text, shown) in [
+            (format!("csl:k=x.test:s:{small}"), "csl:k=x.test:s:..."),
+            (format!("[\"k x.test:s:{small}\"]"), "[\"k x.test:s:...]"),
+            (format!("{pem} and {pem}, too"), "... and ..., too"),
+            (format!("{pem:?}"), "\"...\""),
+            ("cut -----BEGIN PRIVATE KEY-----\nMC4C".to_owned(), "cut ..."),
+        ] {
+            assert_eq!(without_secrets(&text), shown, "{text}");
+        }
+        let path = "/usr/local/etc/mail/opendkim/tables/SigningTable";
+        for text in [path, "/k/x.test/MC4CAQAwBQYDK2VwBCIEIJ1hsZ3vVpguoRK9.private"] {
+            assert_eq!(without_secrets(text), text);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use zeroize::Zeroizing;
 use super::domain_files::{HEAD, Imported};
 use super::keys::ImportedKey;
 use super::mapping::Mapping;
+use super::opendkim_conf::without_secrets;
 use crate::admin::checks::finding::{Finding, Severity, numbered, remarks};
 use crate::admin::dns::Dns;
 use crate::admin::filter::{ADDRESSES, Clients, NAMES};
@@ -103,8 +104,12 @@ impl Report {
 
     /// Adds the domain files and keys; relative paths of keys begin at `base`.
     pub(super) fn add(&mut self, imported: &Imported, base: Option<&str>, etc: &Path) {
-        self.settings.warnings.extend(imported.warnings.iter().cloned());
-        self.settings.not_supported.extend(imported.differences.iter().cloned());
+        // A row may be in the text of a remark, and a key in a row.
+        let shown = |texts: &[String]| -> Vec<String> {
+            texts.iter().map(|text| without_secrets(text)).collect()
+        };
+        self.settings.warnings.extend(shown(&imported.warnings));
+        self.settings.not_supported.extend(shown(&imported.differences));
         for ((folder, selector), source) in &imported.keys {
             let what = format!("d={folder} s={selector}");
             let key = match ImportedKey::read(source, base) {

@@ -10,7 +10,7 @@ use super::export::columns;
 use super::headers::{Fields, change_line};
 use super::mapping::{Fate, Mapping, in_table};
 use super::opendkim::{By, OpenDkim, Signature};
-use super::opendkim_conf::{Files, Setting};
+use super::opendkim_conf::{Files, HIDDEN, Setting, is_secret, without_secrets};
 use super::senders::filled_in;
 use crate::config::Signing;
 use crate::dkim::FieldName;
@@ -98,6 +98,7 @@ impl Rspamd {
         };
         let mut mapping = Mapping::default();
         for (name, value) in &self.0 {
+            let value = masked(name, value);
             let value = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             let setting = Setting { name: name.clone(), value, file: String::new(), line: 0 };
             let fate = match (name.as_str(), &networks) {
@@ -178,6 +179,7 @@ impl Rspamd {
             let is_address =
                 path.rsplit_once('/').is_some_and(|(_, bits)| bits.parse::<u8>().is_ok());
             if path.contains("://") {
+                let path = without_secrets(path);
                 return Err(format!("{name}: {path} is not on this host; write the map to a file"));
             } else if path.starts_with('/') && !is_address {
                 let text = files.read(path).map_err(|why| format!("{name}: {path}: {why}"))?;
@@ -273,6 +275,18 @@ impl Rspamd {
 /// A path with one of its variables replaced.
 fn filled(path: &str, name: &str, value: &str) -> String {
     path.replace(&format!("${{{name}}}"), value).replace(&format!("${name}"), value)
+}
+
+/// A value without the passwords in it.
+fn masked(name: &str, value: &Value) -> Value {
+    match value {
+        Value::Object(pairs) => {
+            pairs.iter().map(|(name, value)| (name.clone(), masked(name, value))).collect()
+        }
+        Value::Array(list) => list.iter().map(|value| masked(name, value)).collect(),
+        _ if is_secret(name) => HIDDEN.into(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
+    }
 }
 
 const SIGN_HEADERS: &str = "sign_headers";
@@ -434,12 +448,15 @@ mod tests {
                 .import(&Signing::default(), &paper(&[("/k/a.test.dkim.key", "")]))
         };
         let json = "note\n{\n\"path\": \"/k/$domain.$selector.key\", \"symbol\": \"S\", \"use_redis\": true, \
-            \"sign_networks\": [\"127.0.0.1\", \"192.0.2.0/24\"], \"vault_token\": \"s3cret\", \"odd\": 1}\n";
+            \"sign_networks\": [\"127.0.0.1\", \"192.0.2.0/24\"], \"vault_token\": \"s3cret\", \
+            \"odd\": {\"db\": [{\"password\": \"s3cret\", \"name\": \"n\"}]}}\n";
         let (_, mapping) = of(json).unwrap();
         let lists = [&mapping.imported, &mapping.not_needed, &mapping.not_supported];
         assert_eq!(lists.map(Vec::len), [2, 2, 2], "{mapping:#?}");
         assert!(
             !format!("{mapping:?}").contains("s3cret")
+                && mapping.not_supported[0]
+                    .contains("{\"db\":[{\"name\":\"n\",\"password\":\"...\"}]}")
                 && format!("{mapping:?}").contains("192.0.2.0/24")
         );
         assert_eq!(mapping.lines, "headers = [\"+sender\", \"+openpgp\"]\n");
@@ -447,7 +464,10 @@ mod tests {
             ("{\"sign_local\": false}", "sign_local is off"),
             ("{\"enabled\": false}", "the module is off"),
             ("{\"path\": \"/none/$domain\"}", "no domain is configured"),
-            ("{\"selector_map\": \"http://x.test/map\"}", "is not on this host"),
+            (
+                "{\"selector_map\": \"http://u:pw@x.test/map\"}",
+                "http://...@x.test/map is not on this host",
+            ),
             ("{}", "dkim_signing is missing"),
             ("Section dkim_signing NOT FOUND", "line 1, column 1: not what rspamadm"),
         ] {
