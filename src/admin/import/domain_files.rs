@@ -600,6 +600,19 @@ mod tests {
     }
 
     #[test]
+    fn upper_case_in_a_table_and_the_key_of_a_parent_domain_make_no_difference() {
+        let files = paper(&[
+            ("/c", "KeyTable /keys\nSigningTable csl:A.x.test=one\n"),
+            ("/keys", "one X.test:S1:/k/one\n"),
+        ]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let tree = source(&opendkim, &[], &[]).import("");
+        let text = "selectors = [\"s1\"]\ndomain = \"x.test\"\n";
+        assert_eq!(self::files(&tree), [("a.x.test", text)]);
+        assert!(tree.differences.is_empty() && tree.warnings.is_empty(), "{tree:?}");
+    }
+
+    #[test]
     fn an_exempt_domain_gets_a_file_that_allows_no_user() {
         let tree = imported("refile:/s\nExemptDomains x.test", "*@sample.com one\n* fixed\n");
         let exempt = files(&tree).into_iter().find(|(name, _)| *name == "x.test");

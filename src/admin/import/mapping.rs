@@ -336,6 +336,14 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_value_that_changes_nothing_here_is_not_reported() {
+        for text in ["SenderHeaders From", "SyslogFacility MAIL", "Syslog 1", "RequireSafeKeys yes"]
+        {
+            assert_eq!(outcome(text).not_supported, Vec::<String>::new(), "{text}");
+        }
+    }
+
     /// Settings that are not supported whether they are on or off.
     const LOST: &str = "AlwaysSignHeaders BodyLengthDB BodyLengthDBFile BodyLengths Canonicalization \
         ChangeRootDirectory ConditionalSignatures DefaultSender DontSignMailTo FinalPolicyScript HttpAuthHeader \

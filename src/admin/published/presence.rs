@@ -58,6 +58,7 @@ mod tests {
             ([&silent, &any_key], Presence::There),
             ([&Found::NoName, &any_key], Presence::There),
             ([&any_key, &Found::NoName], Presence::There),
+            ([&any_key, &silent], Presence::There),
         ] {
             assert_eq!(of(answers.map(Clone::clone)), wanted, "{answers:?}");
         }

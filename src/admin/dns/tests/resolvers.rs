@@ -89,6 +89,16 @@ fn a_server_that_cannot_parse_the_query_is_heard_without_the_query() {
 }
 
 #[test]
+fn a_server_that_breaks_off_by_tcp_is_not_waited_for() {
+    let dns = serve(|by, _, mut reply| {
+        reply.metadata.truncation = true;
+        Some(reply).filter(|_| by == By::Udp)
+    });
+    let Found::Unknown(error) = dns.txt("x.test").found else { panic!() };
+    assert!(matches!(error, LookupError::Broken(..)), "{error:?}");
+}
+
+#[test]
 fn a_server_of_a_zone_has_addresses_of_both_kinds_and_they_are_looked_up_once() {
     let queries = Arc::new(AtomicUsize::new(0));
     let counted = Arc::clone(&queries);
