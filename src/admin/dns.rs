@@ -41,6 +41,8 @@ const LONGEST_FOR_EACH: Duration = Duration::from_millis(50);
 pub(super) struct Dns {
     /// The servers in their order; the first answer is used.
     resolvers: Vec<SocketAddr>,
+    /// The port of the servers of zones.
+    port: u16,
     bounds: Bounds,
     /// The addresses of name servers by their names: many zones have the same servers.
     addresses: Mutex<HashMap<Name, Vec<IpAddr>>>,
@@ -100,7 +102,7 @@ impl Dns {
 
     fn new(resolvers: Vec<SocketAddr>, wait: Wait) -> Self {
         let bounds = Bounds { wait, deadline: Mutex::default(), servers: Servers::default() };
-        Self { resolvers, bounds, addresses: Mutex::default() }
+        Self { resolvers, port: PORT, bounds, addresses: Mutex::default() }
     }
 
     /// Sets the time limit of all lookups, which depends on the number of names.
@@ -158,8 +160,11 @@ impl Dns {
         if authority.addresses.is_empty() {
             return Answer::unknown(LookupError::NoAddress(authority.server.clone()));
         }
-        let addresses: Vec<_> =
-            authority.addresses.iter().map(|address| SocketAddr::new(*address, PORT)).collect();
+        let addresses: Vec<_> = authority
+            .addresses
+            .iter()
+            .map(|address| SocketAddr::new(*address, self.port))
+            .collect();
         self.answer(name, &addresses, false)
     }
 

@@ -124,6 +124,41 @@ fn a_server_of_a_zone_has_addresses_of_both_kinds_and_they_are_looked_up_once() 
 }
 
 #[test]
+fn each_server_of_a_zone_is_queried_and_for_an_alias_those_of_the_other_zone() {
+    let mut dns = serve(|_, question, mut reply| {
+        let name = asked(question);
+        let ns = |name| RData::NS(NS(parse(name).unwrap()));
+        let address = |last| RData::A(Ipv4Addr::new(127, 0, 0, last).into());
+        reply.metadata.authoritative = true;
+        let records = match (name.as_str(), question.queries[0].query_type()) {
+            ("x.test", RecordType::NS) => vec![ns("ns1.test"), ns("ns2.test")],
+            ("y.test", RecordType::NS) => vec![ns("ns1.test")],
+            ("ns1.test", RecordType::A) => vec![address(1)],
+            // No server is running there.
+            ("ns2.test", RecordType::A) => vec![address(9)],
+            ("s.x.test", RecordType::TXT) => vec![RData::TXT(TXT::new(vec!["x".to_owned()]))],
+            ("s.y.test", RecordType::TXT) => vec![RData::CNAME(CNAME(parse("s.x.test").unwrap()))],
+            ("ring.y.test", RecordType::TXT) => {
+                vec![RData::CNAME(CNAME(parse("ring.y.test").unwrap()))]
+            }
+            _ => Vec::new(),
+        };
+        reply.add_answers(records.into_iter().map(|data| record(&name, data)));
+        Some(reply)
+    });
+    dns.port = dns.resolvers[0].port();
+    for name in ["s.x.test", "s.y.test"] {
+        let answers = dns.everywhere(name).unwrap();
+        let [(one, has), (two, lacks)] = answers.as_slice() else { panic!("{name}: {answers:?}") };
+        assert_eq!((one.as_str(), two.as_str()), ("ns1.test", "ns2.test"));
+        assert_eq!(records(has), [b"x"]);
+        assert!(matches!(lacks.found, Found::Unknown(LookupError::Broken(..))), "{lacks:?}");
+    }
+    assert_eq!(dns.everywhere("ring.y.test"), Err(LookupError::Aliases));
+    assert_eq!(dns.everywhere("s.z.test"), Err(LookupError::NoZone("s.z.test".to_owned())));
+}
+
+#[test]
 fn eight_aliases_in_a_row_are_followed_and_nine_are_not() {
     for (count, is_followed) in [(8, true), (9, false)] {
         let mut number = 0;
