@@ -3,6 +3,7 @@ use super::*;
 mod resolvers;
 
 use std::io::{Read as _, Write as _};
+use std::iter;
 use std::net::{Ipv4Addr, Ipv6Addr, TcpListener, UdpSocket};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -25,9 +26,14 @@ enum By {
 
 /// A server on loopback that runs until the tests end. `None` means no answer.
 fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone + 'static) -> Dns {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    // Another test may have the UDP port of that number.
+    let both = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let socket = UdpSocket::bind(listener.local_addr().unwrap()).ok()?;
+        Some((listener, socket))
+    };
+    let (listener, socket) = iter::repeat_with(both).flatten().next().unwrap();
     let address = listener.local_addr().unwrap();
-    let socket = UdpSocket::bind(address).unwrap();
     let answer = move |by, bytes: &[u8]| {
         let question = Message::from_vec(bytes).unwrap();
         let mut empty = question.clone().into_response();
