@@ -33,8 +33,22 @@ struct Tables {
 /// A file before and after.
 struct File {
     path: PathBuf,
-    before: String,
+    /// `None` if there is no such file yet.
+    before: Option<String>,
     after: String,
+}
+
+impl File {
+    fn is_changed(&self) -> bool {
+        self.before.as_ref() != Some(&self.after)
+    }
+
+    fn undo(&self, store: &Store) -> Result<(), Failure> {
+        match &self.before {
+            Some(text) => store.replace(&self.path, text, Readers::All),
+            None => store.remove(&self.path),
+        }
+    }
 }
 
 /// All that is to be changed.
@@ -61,9 +75,9 @@ pub(super) fn run(args: &Args, is_on: bool) -> Result<ExitCode, Failure> {
     }
     let folder = PathBuf::from(postfix.view().value("config_directory"));
     let mut changes = preview(&folder, &plan.calls)?;
-    for file in plan.files.iter().filter(|file| file.before != file.after) {
-        let name = file.path.display().to_string();
-        changes.push_str(&diff((&name, &file.before), (&name, &file.after)));
+    for file in plan.files.iter().filter(|file| file.is_changed()) {
+        let (name, before) = (file.path.display().to_string(), file.before.as_deref());
+        changes.push_str(&diff((&name, before.unwrap_or_default()), (&name, &file.after)));
     }
     let is_changed = !changes.is_empty();
     if is_applied && is_changed {
@@ -185,7 +199,7 @@ impl Plan {
     }
 
     fn file(&mut self, path: PathBuf, before: Option<String>, after: String) {
-        self.files.push(File { path, before: before.unwrap_or_default(), after });
+        self.files.push(File { path, before, after });
     }
 
     /// The tables of clients, made where they are missing; what restricts a service to them, and to logins after a semicolon.
@@ -251,21 +265,32 @@ impl Plan {
 
     /// Writes the files and calls postconf(1); undoes that if `postfix check` finds a mistake.
     fn apply(&mut self, args: &Args, folder: &Path) -> Result<(), Failure> {
-        let store = Store::create(&args.etc)?;
-        for file in self.files.iter().filter(|file| file.before != file.after) {
-            store.replace(&file.path, &file.after, Readers::All)?;
-        }
-        let before = texts(folder)?;
-        let done = self.calls.iter().try_for_each(|call| postconf(None, call));
-        if let Err(failure) = done.and_then(|()| run_program("postfix", &["check"])) {
-            write(folder, &before)?;
-            return Err(failure);
-        }
+        self.change(&args.etc, folder, || {
+            self.calls.iter().try_for_each(|call| postconf(None, call))?;
+            run_program("postfix", &["check"])
+        })?;
         if run_program("postfix", &["status"]).is_ok() {
             run_program("postfix", &["reload"])?;
             self.notes.push("Postfix has reloaded its settings".to_owned());
         }
         Ok(())
+    }
+
+    /// Writes the files, and lets `call` change those of Postfix; undoes both if `call` fails.
+    fn change(
+        &self,
+        etc: &Path,
+        folder: &Path,
+        call: impl Fn() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        let store = Store::create(etc)?;
+        let changed = || self.files.iter().filter(|file| file.is_changed());
+        changed().try_for_each(|file| store.replace(&file.path, &file.after, Readers::All))?;
+        let before = texts(folder)?;
+        let Err(failure) = call() else { return Ok(()) };
+        write(folder, &before)?;
+        changed().try_for_each(|file| file.undo(&store))?;
+        Err(failure)
     }
 }
 
@@ -330,4 +355,40 @@ fn postconf(folder: Option<&Path>, call: &[String]) -> Result<(), Failure> {
 
 fn run_program(program: &str, words: &[&str]) -> Result<(), Failure> {
     output(program, words).map(drop).map_err(Failure::data)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn what_postfix_rejects_is_undone_in_all_files() {
+        let folder = Temporary::new("setup-smtp-undo").unwrap();
+        let path = |name: &str| folder.path.join(name);
+        for name in ["main.cf", "master.cf", "config.toml"] {
+            fs::write(path(name), "old").unwrap();
+            fs::set_permissions(path(name), fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let mut plan = Plan::default();
+        plan.file(path("config.toml"), Some("old".to_owned()), "new".to_owned());
+        plan.file(path("clients.cidr"), None, "new".to_owned());
+        let found = || {
+            ["main.cf", "master.cf", "config.toml", "clients.cidr"]
+                .map(|name| fs::read_to_string(path(name)).unwrap_or_default())
+        };
+        let change = |result: fn() -> Result<(), Failure>| {
+            plan.change(&folder.path, &folder.path, || {
+                // The files are there when Postfix is asked.
+                assert_eq!(found(), ["old", "old", "new", "new"]);
+                fs::write(path("main.cf"), "new").unwrap();
+                result()
+            })
+        };
+        assert!(change(|| Err(Failure::data("postfix check"))).is_err());
+        assert_eq!(found(), ["old", "old", "old", ""]);
+        change(|| Ok(())).unwrap();
+        assert_eq!(found(), ["new", "old", "new", "new"]);
+    }
 }
