@@ -159,9 +159,9 @@ impl Plan {
             if view.value("smtpd_sasl_auth_enable") == "yes" {
                 value.push_str(&format!(",{}", tables.logins));
             }
-            if !some.starts_with(&value) {
-                let others = without(some, &tables.folder);
-                let value = [&[value.as_str()], others.as_slice()].concat().join(",");
+            let others = without(some, &tables.folder);
+            let value = [&[value.as_str()], others.as_slice()].concat().join(",");
+            if !filter::words(some).eq(filter::words(&value)) {
                 self.call(["-P", &format!("{name}/{SOME}={value}")]);
             }
         }
@@ -362,6 +362,135 @@ mod tests {
     use std::os::unix::fs::PermissionsExt as _;
 
     use super::*;
+    use crate::admin::DKIMCTL;
+
+    const SMTPD: &str = "smtp inet n - n - - smtpd\n";
+    const CLIENTS: &str = "check_client_access,cidr:ETC/clients.cidr";
+    const OTHER: &str = "check_policy_service,inet:127.0.0.1:9";
+
+    /// The calls of postconf(1), with ETC for the directory.
+    fn calls(plan: &Plan, etc: &str) -> Vec<String> {
+        plan.calls.iter().map(|words| words.join(" ").replace(etc, "ETC")).collect()
+    }
+
+    /// What is called for a service with this setting, and how many notes there are.
+    fn handed_over(setting: &str) -> (Vec<String>, usize) {
+        let settings =
+            if setting.is_empty() { String::new() } else { format!("smtp/inet/{setting}\n") };
+        let postfix = Postfix::of("mynetworks = 127.0.0.0/8\n", SMTPD, &settings);
+        let logins = "check_sasl_access,regexp:ETC/logins.regexp".to_owned();
+        let tables = Tables { clients: CLIENTS.to_owned(), logins, folder: "ETC".to_owned() };
+        let mut plan = Plan::default();
+        plan.hand_over(&postfix, &postfix.services[0], &tables);
+        (calls(&plan, "ETC"), plan.notes.len())
+    }
+
+    #[test]
+    fn who_may_use_a_service_decides_how_it_hands_mail_over() {
+        let some = |value: &str| format!("-P smtp/inet/{SOME}={value}");
+        let set = |value: &str| format!("{SOME} = {value}");
+        for (setting, expected, notes) in [
+            ("", vec![some(CLIENTS)], 0),
+            (
+                "smtpd_sasl_auth_enable = yes",
+                vec![some(&format!("{CLIENTS},check_sasl_access,regexp:ETC/logins.regexp"))],
+                0,
+            ),
+            (
+                "smtpd_relay_restrictions = permit_sasl_authenticated, reject",
+                vec!["-P smtp/inet/content_filter=dkim:dummy".to_owned()],
+                0,
+            ),
+            // All mail went to the filter, and now any client may use the port.
+            (
+                "content_filter = dkim:dummy",
+                vec!["-PX smtp/inet/content_filter".to_owned(), some(CLIENTS)],
+                0,
+            ),
+            ("content_filter = scan:x", vec![], 1),
+            ("smtpd_proxy_filter = 127.0.0.1:10025", vec![], 1),
+            ("smtpd_milters = inet:localhost:8891", vec![some(CLIENTS)], 1),
+            (&set(CLIENTS), vec![], 0),
+            (&set(&format!("{CLIENTS} {OTHER}").replace(',', " ")), vec![], 0),
+            (&set(OTHER), vec![some(&format!("{CLIENTS},{OTHER}"))], 0),
+            // A table that no longer exists would reject all mail.
+            (
+                &set(&format!("{CLIENTS},check_client_access,regexp:ETC/clients.regexp,{OTHER}")),
+                vec![some(&format!("{CLIENTS},{OTHER}"))],
+                0,
+            ),
+        ] {
+            assert_eq!(handed_over(setting), (expected, notes), "{setting}");
+        }
+    }
+
+    #[test]
+    fn off_takes_out_what_setup_put_in_and_nothing_else() {
+        let etc = Temporary::new("setup-smtp-off").unwrap();
+        let shown = etc.path.display().to_string();
+        let config =
+            "sendmail = \"/x\"\nfilter_user = \"root\"\nmessage_size_limit = 9\nsmtp = true\n";
+        fs::write(etc.path.join("config.toml"), config).unwrap();
+        let args = Args::new(DKIMCTL, etc.path.clone());
+        let line = format!("{SMTPD}{}\n", filter::line("root"));
+        for (main, services, setting, expected) in [
+            ("", SMTPD, "content_filter = dkim:dummy".to_owned(), "-PX smtp/inet/content_filter"),
+            ("", SMTPD, "content_filter = scan:x".to_owned(), ""),
+            ("", SMTPD, format!("{SOME} = {OTHER}"), ""),
+            (
+                "",
+                SMTPD,
+                format!("{SOME} = {CLIENTS},{OTHER}"),
+                "-P smtp/inet/smtpd_end_of_data_restrictions=check_policy_service,inet:127.0.0.1:9",
+            ),
+            // The same as that of all services.
+            (
+                OTHER,
+                SMTPD,
+                format!("{SOME} = {CLIENTS},{OTHER}"),
+                "-PX smtp/inet/smtpd_end_of_data_restrictions",
+            ),
+            ("", &line, "a = b".to_owned(), "-MX dkim/unix -X dkim_destination_recipient_limit"),
+        ] {
+            let settings = format!("smtp/inet/{setting}\n").replace("ETC", &shown);
+            let postfix = Postfix::of(&format!("{SOME} = {main}\n"), services, &settings);
+            let mut plan = Plan::default();
+            plan.off(&args, &postfix).unwrap();
+            assert_eq!(calls(&plan, &shown).join(" "), expected, "{setting}");
+            let [file] = &*plan.files else { panic!("{expected}") };
+            assert_eq!(file.after, "sendmail = \"/x\"\nmessage_size_limit = 9\n");
+        }
+    }
+
+    #[test]
+    fn the_limit_of_recipients_is_raised_and_never_lowered() {
+        let etc = Temporary::new("setup-smtp-on").unwrap();
+        fs::write(etc.path.join("config.toml"), "sendmail = \"/x\"\nfilter_user = \"daemon\"\n")
+            .unwrap();
+        let args = Args::new(DKIMCTL, etc.path.clone());
+        let own = filter::line("daemon");
+        let raise = "-e dkim_destination_recipient_limit=1000";
+        for (line, limit, expected) in [
+            (own.clone(), "50", vec![raise.to_owned()]),
+            (own.clone(), "2000", vec![]),
+            (own.clone(), "0", vec![]),
+            (own.replace(" -i ", " "), "2000", vec![format!("-M dkim/unix={own}")]),
+            (String::new(), "2000", vec![format!("-M dkim/unix={own}"), raise.to_owned()]),
+        ] {
+            let main =
+                format!("message_size_limit = 7\ndkim_destination_recipient_limit = {limit}\n");
+            let postfix = Postfix::of(&main, &format!("{SMTPD}{line}\n"), "");
+            let mut plan = Plan::default();
+            plan.on(&args, &postfix).unwrap();
+            let mut calls = calls(&plan, "ETC");
+            // The last one is that of the service.
+            calls.pop();
+            assert_eq!(calls, expected, "{limit} {line}");
+            assert!(plan.files[0].after.ends_with("\nsmtp = true\nmessage_size_limit = 7\n"));
+        }
+        let without = Plan::default().on(&args, &Postfix::of("", "", "")).unwrap_err();
+        assert_eq!(without.name(), "no-input");
+    }
 
     #[test]
     fn what_postfix_rejects_is_undone_in_all_files() {
