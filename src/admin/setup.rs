@@ -57,8 +57,8 @@ Exits with 0 if config.toml fits the host now, 66 if there is no real sendmail.
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(value) = args.text("--smtp")? {
-        if args.has("--sendmail") || args.has("--directories") {
-            return Err(Failure::usage("--smtp excludes --sendmail and --directories"));
+        if ["--sendmail", "--directories", "--publish"].iter().any(|other| args.has(other)) {
+            return Err(Failure::usage("--smtp excludes --sendmail, --directories and --publish"));
         }
         return smtp::run(args, value != "off");
     }
@@ -83,6 +83,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         (Some(path), false) => {
             let what = format_args!("{path:?} is not a sendmail program other than the wrapper");
             return Err(Failure::missing(what));
+        }
+        (None, true) if args.has("--dry-run") => {
+            return Err(Failure::usage("--dry-run and --directories exclude each other"));
         }
         (None, true) => return directories(args),
         (Some(_), true) => {
