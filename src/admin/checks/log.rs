@@ -34,9 +34,16 @@ const LOCAL: [&str; 2] = ["localhost", "localhost.localdomain"];
 
 /// The last line of each kind. The cause may be fixed by now, so the severity is only info.
 pub(crate) fn findings(postfix: Option<&Postfix>) -> Vec<Finding> {
+    files(postfix)
+        .flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default()))
+        .collect()
+}
+
+/// The logs that are read: those of syslog daemons, and that of postlogd(8), once if they are the same.
+fn files(postfix: Option<&Postfix>) -> impl Iterator<Item = &str> {
     let own = postfix.map_or("", |postfix| postfix.view().value("maillog_file"));
-    let files = FILES.into_iter().chain([own]).filter(|file| file.starts_with('/'));
-    files.flat_map(|file| signs(file, &tail(Path::new(file)).unwrap_or_default())).collect()
+    let is_another = own.starts_with('/') && !FILES.contains(&own);
+    FILES.into_iter().chain(is_another.then_some(own))
 }
 
 /// The last line of a signed message. An error if no log can be read, or none has such a line.
@@ -109,5 +116,29 @@ mod tests {
         let ours =
             "Nov  1 08:00:00 h sendmail-dkim[1]: uid=0 author=<root@localhost> result=unsigned\n";
         assert!(signs("/log", ours)[0].evidence.contains("From localhost"));
+        let closed = "Nov 1 h sendmail-dkim[1]: uid=33 result=unsigned reason=\"cannot open key: the set-gid bit was ignored or is not there\"\n";
+        assert!(signs("/log", closed)[0].remedy.starts_with("check the unit or the mount"));
+    }
+
+    #[test]
+    fn each_log_is_read_once() {
+        let files = |own: &str| {
+            let postfix = Postfix::of(&format!("maillog_file = {own}\n"), "", "");
+            files(Some(&postfix)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(files("/var/log/postfix.log"), [FILES[0], FILES[1], "/var/log/postfix.log"]);
+        for own in ["", FILES[0], FILES[1]] {
+            assert_eq!(files(own), FILES, "{own}");
+        }
+    }
+
+    #[test]
+    fn of_a_large_log_the_end_is_read() {
+        let folder = crate::admin::temporary::Temporary::new("checks-log").unwrap();
+        let path = folder.path.join("log");
+        let rest = "x\n".repeat(usize::try_from(TAIL / 2).unwrap());
+        std::fs::write(&path, format!("first\n{rest}last\n")).unwrap();
+        let text = tail(&path).unwrap();
+        assert!(text.len() as u64 == TAIL && text.ends_with("\nlast\n"), "{}", text.len());
     }
 }
