@@ -94,8 +94,9 @@ fn judge(unit: &str, settings: &Settings) -> Option<Finding> {
             format!("systemctl edit {unit}: {line} in [Service]; then restart it"),
         ))
     };
-    let is_on =
-        |name: &&str| ["yes", "true", "on", "1"].contains(&&*value(name).to_ascii_lowercase());
+    let is_on = |name: &&str| {
+        ["yes", "y", "true", "t", "on", "1"].contains(&&*value(name).to_ascii_lowercase())
+    };
     let without_rights = ["NoNewPrivileges", "DynamicUser", "PrivateUsers"].into_iter().find(is_on);
     if let Some(name) = without_rights {
         let meaning = "set-gid programs are disabled in this unit, including sendmail.dkim and Postfix's postdrop; \
@@ -123,8 +124,9 @@ fn implied(unit: &str, settings: &Settings) -> Option<Finding> {
     if ["", "root", "0"].contains(&value("User")) {
         return None;
     }
-    let is_off =
-        |name: &str| ["", "no", "false", "off", "0"].contains(&&*value(name).to_ascii_lowercase());
+    let is_off = |name: &str| {
+        ["", "no", "n", "false", "f", "off", "0"].contains(&&*value(name).to_ascii_lowercase())
+    };
     let found: Vec<&str> = IMPLYING.split(' ').filter(|name| !is_off(name)).collect();
     let (_, place) = settings.get(*found.first()?)?;
     Some(Finding::warning(
@@ -159,6 +161,12 @@ mod tests {
             let found = evidence(&[&format!("[Unit]\n[Service]\n{name} = true\n")]);
             assert!(found[0].starts_with(&format!("/0: {name}=true: ")), "{found:?}");
         }
+        for (value, is_on) in
+            [("yes", true), ("Y", true), ("t", true), ("ON", true), ("1", true), ("n", false)]
+        {
+            let found = evidence(&[&format!("[Service]\nNoNewPrivileges={value}\n")]);
+            assert_eq!(!found.is_empty(), is_on, "{value}");
+        }
         assert!(evidence(&["[Unit]\nNoNewPrivileges=yes\n"]).is_empty());
         assert!(evidence(&["[Service]\n#NoNewPrivileges=yes\n"]).is_empty());
     }
@@ -171,7 +179,8 @@ mod tests {
         assert!(found[0].contains(named), "{found:?}");
         assert!(evidence(&[filter]).is_empty());
         assert!(evidence(&[&format!("{filter}User=root\n")]).is_empty());
-        assert!(evidence(&["[Service]\nUser=a\nProtectClock=no\nSystemCallFilter=\n"]).is_empty());
+        let off = "[Service]\nUser=a\nProtectClock=no\nSystemCallFilter=\nPrivateDevices=f\n";
+        assert!(evidence(&[off]).is_empty());
     }
 
     #[test]
@@ -190,6 +199,14 @@ mod tests {
         assert_eq!(evidence(&[strict]).len(), 1);
         let paths = "[Service]\nReadWritePaths=/var/spool/postfix\nReadWritePaths=/srv\n";
         assert!(evidence(&[strict, paths]).is_empty());
+        // An empty list takes out the paths before it.
+        assert_eq!(evidence(&[strict, paths, "[Service]\nReadWritePaths=\n"]).len(), 1);
+        for (path, is_closed) in
+            [("-/var/spool/", false), ("+/var", false), ("/var/spool/cron", true)]
+        {
+            let found = evidence(&[strict, &format!("[Service]\nReadWritePaths={path}\n")]);
+            assert_eq!(!found.is_empty(), is_closed, "{path}");
+        }
         assert!(evidence(&["[Service]\nProtectSystem=full\n"]).is_empty());
     }
 
