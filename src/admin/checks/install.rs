@@ -19,10 +19,11 @@ use crate::submission::configuration::FOLDER;
 use crate::wrapper::handoff::USUAL;
 
 /// Where packages and `make install` put the wrapper.
-const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"];
+pub(super) const WRAPPERS: [&str; 2] = ["/usr/sbin/sendmail.dkim", "/usr/bin/sendmail.dkim"];
 
 /// The paths that programs call as sendmail.
-const SENDMAIL: [&str; 3] = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/sendmail"];
+pub(super) const SENDMAIL: [&str; 3] =
+    ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/bin/sendmail"];
 
 /// Where units, and the links of enabled units, are.
 const UNITS: [&str; 3] = ["/etc/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system"];
@@ -145,18 +146,22 @@ fn rights(path: &str, wrapper: &Metadata) -> Vec<Finding> {
 fn mount(path: &str) -> Option<Finding> {
     let path = fs::canonicalize(path).ok()?;
     let text = input::text(Path::new("/proc/self/mountinfo"), input::FOREIGN).ok()?;
-    let mounts = text.lines().filter_map(|line| {
+    let point = nosuid(&text, &path)?;
+    let evidence = format!("{point} is mounted nosuid: {} cannot read the keys", path.display());
+    let remedy = format!("mount -o remount,suid {point}, and in fstab");
+    Some(Finding::error("nosuid", evidence, remedy))
+}
+
+/// The mount point of a file, if it is mounted nosuid. `mounts` is the text of mountinfo, proc(5).
+fn nosuid<'a>(mounts: &'a str, path: &Path) -> Option<&'a str> {
+    let mounts = mounts.lines().filter_map(|line| {
         let mut words = line.split(' ').skip(4);
         Some((words.next()?, words.next()?))
     });
     // The longest mount point contains the file; of two with the same name, the later one.
     let (point, options) =
         mounts.filter(|(point, _)| path.starts_with(point)).max_by_key(|(point, _)| point.len())?;
-    options.split(',').any(|option| option == "nosuid").then(|| {
-        let evidence =
-            format!("{point} is mounted nosuid: {} cannot read the keys", path.display());
-        Finding::error("nosuid", evidence, format!("mount -o remount,suid {point}, and in fstab"))
-    })
+    options.split(',').any(|option| option == "nosuid").then_some(point)
 }
 
 fn has_selinux() -> bool {
@@ -168,8 +173,11 @@ fn label(path: &str) -> Option<Finding> {
     if !has_selinux() {
         return None;
     }
-    let label = output("stat", &["-L", "-c", "%C", path]).ok()?;
-    let label = label.trim();
+    confined(path, output("stat", &["-L", "-c", "%C", path]).ok()?.trim())
+}
+
+/// Checks the label of the wrapper.
+fn confined(path: &str, label: &str) -> Option<Finding> {
     (!label.contains(":sendmail_exec_t")).then(|| {
         Finding::warning(
             "selinux",
@@ -362,6 +370,62 @@ mod tests {
         assert_eq!(found("/usr/sbin/sendmail.postfix"), ["mail_agents"]);
         assert_eq!(found("/usr/sbin/sendmail.exim"), ["mail_agents", "followers"]);
         assert!(agents(&entries[..1], Path::new("/x"), "/usr/sbin/sendmail.dkim").is_empty());
+    }
+
+    #[test]
+    fn the_mount_point_of_a_file_is_the_longest_and_the_latest() {
+        let mounts = |lines: &[(&str, &str)]| -> String {
+            let line = |(point, options): &(&str, &str)| {
+                format!("22 1 8:1 / {point} {options} shared:1 - ext4 /dev/x rw,nosuid\n")
+            };
+            lines.iter().map(line).collect()
+        };
+        for (lines, expected) in [
+            (&[("/", "rw,nosuid"), ("/usr", "rw,relatime")][..], None),
+            (&[("/usr", "rw,nosuid,nodev"), ("/", "rw")], Some("/usr")),
+            (&[("/", "rw"), ("/usr/sb", "rw,nosuid"), ("/home", "nosuid")], None),
+            (&[("/usr", "rw"), ("/usr", "rw,nosuid")], Some("/usr")),
+            (&[("/usr", "rw,nosuid"), ("/usr", "rw")], None),
+        ] {
+            let found =
+                nosuid(&mounts(lines), Path::new("/usr/sbin/sendmail.dkim")).map(str::to_owned);
+            assert_eq!(found.as_deref(), expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn the_real_sendmail_is_an_executable_file_other_than_the_wrapper() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let folder = crate::admin::temporary::Temporary::new("checks-real").unwrap();
+        for (name, mode) in [("wrapper", 0o755), ("real", 0o755), ("text", 0o644)] {
+            let path = folder.path.join(name);
+            fs::write(&path, "").unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+        }
+        std::os::unix::fs::symlink("wrapper", folder.path.join("link")).unwrap();
+        let wrapper = fs::metadata(folder.path.join("wrapper")).unwrap();
+        for (name, says) in [
+            ("real", ""),
+            ("wrapper", "is the wrapper itself"),
+            ("link", "is the wrapper itself"),
+            ("text", "is not an executable file"),
+            (".", "is not an executable file"),
+            ("none", "no such file or directory: no mail is accepted"),
+        ] {
+            let found = real(&folder.path.join(name), &wrapper);
+            assert_eq!(found.is_none(), says.is_empty(), "{name}");
+            assert!(
+                found.is_none_or(|one| one.is_error() && one.evidence.contains(says)),
+                "{name}"
+            );
+        }
+    }
+
+    #[test]
+    fn the_wrapper_has_the_label_of_sendmail() {
+        let found = |label: &str| confined("/x", &format!("system_u:object_r:{label}:s0"));
+        assert_eq!(found("sendmail_exec_t"), None);
+        assert!(found("bin_t").unwrap().remedy.contains("-t sendmail_exec_t /x"));
     }
 
     #[test]

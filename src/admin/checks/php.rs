@@ -6,6 +6,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::finding::{Finding, Severity};
+use super::install::{SENDMAIL, WRAPPERS};
 use crate::admin::input;
 
 /// Where distributions keep php.ini and the pools of php-fpm.
@@ -59,10 +60,11 @@ fn judge(path: &Path, value: &str) -> Option<Finding> {
     let mut words = value.split_whitespace();
     let program = words.next()?;
     let shown = path.display();
-    let ours = ["/usr/sbin/sendmail", "/usr/lib/sendmail", "/usr/sbin/sendmail.dkim", "sendmail"];
+    let is_ours =
+        program == "sendmail" || SENDMAIL.contains(&program) || WRAPPERS.contains(&program);
     let keeps_dots =
         words.any(|word| word.starts_with("-oi") || (is_flags(word) && word.contains('i')));
-    let (severity, meaning) = if !ours.contains(&program) {
+    let (severity, meaning) = if !is_ours {
         (Severity::Warning, "mail() bypasses the wrapper")
     } else if !keeps_dots {
         (Severity::Info, "without -i a line containing a single dot ends the message")
@@ -103,9 +105,29 @@ mod tests {
             ("sendmail_path = /usr/sbin/sendmail -t -fi@b.test", Some(Severity::Info)),
             ("php_admin_value[sendmail_path] = /usr/sbin/sendmail -t", Some(Severity::Info)),
             ("sendmail_path = /usr/bin/msmtp -t -i", Some(Severity::Warning)),
+            ("php_value[sendmail_path] = /usr/bin/msmtp -t -i", Some(Severity::Warning)),
+            // The paths that lead to the wrapper.
+            ("php_value[sendmail_path] = /usr/bin/sendmail -t -i", None),
+            ("sendmail_path = /usr/lib/sendmail -t -i", None),
+            ("sendmail_path = /usr/sbin/sendmail.dkim -t -i", None),
+            ("sendmail_path = sendmail -t -i", None),
             ("sendmail_path = /usr/sbin/sendmail.postfix -t -i", Some(Severity::Warning)),
         ] {
             assert_eq!(found(line), wanted, "{line}");
         }
+    }
+
+    #[test]
+    fn the_pool_of_a_version_is_read_and_no_backup() {
+        let folder = crate::admin::temporary::Temporary::new("checks-php").unwrap();
+        let names = ["8.2/fpm/pool.d/www.conf", "8.2/cli/php.ini", "8.2/cli/php.ini.bak"];
+        for path in names.map(|name| folder.path.join(name)) {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, "").unwrap();
+        }
+        let mut files = Vec::new();
+        collect(&folder.path, 0, &mut files);
+        files.sort();
+        assert_eq!(files, [names[1], names[0]].map(|name| folder.path.join(name)));
     }
 }
