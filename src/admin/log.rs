@@ -33,7 +33,7 @@ about each reason, and lists the users whose mail is not signed. Reads
 day, and the older ones that logrotate made of it as far as --since reaches;
 else the journal.
 
-Exits with 66 if there is no log that you may read.
+Exits with 66 if there is no log, 77 if you may not read it.
 ";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
@@ -57,7 +57,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 }
                 read(&mut tally, file)?;
             }
-            None => journal(&mut tally, since)?,
+            None => journal(&mut tally, since, Path::new("journalctl"))?,
         },
     }
     let summary = tally.summary();
@@ -129,8 +129,8 @@ fn read(tally: &mut Tally, file: &Path) -> Result<(), Failure> {
     read.map_err(|why| Failure::missing(format_args!("cannot read {file:?}: {why}")))
 }
 
-fn journal(tally: &mut Tally, since: UtcTime) -> Result<(), Failure> {
-    let mut command = Command::new("journalctl");
+fn journal(tally: &mut Tally, since: UtcTime, program: &Path) -> Result<(), Failure> {
+    let mut command = Command::new(program);
     command
         .args(["--identifier=sendmail-dkim", "--output=short-iso", "--no-pager", "--utc"])
         .arg(format!("--since=@{}", since.0))
@@ -195,6 +195,16 @@ mod tests {
         fs::write(&found[2], line).unwrap();
         let failure = read(&mut tally, &found[2]).unwrap_err().to_string();
         assert!(failure.contains("mail.log.2.gz") && failure.contains("gzip failed"), "{failure}");
+    }
+
+    #[test]
+    fn a_journal_that_cannot_be_read_is_not_an_empty_one() {
+        let code = |program: &str| {
+            let mut tally = Tally::new(UtcTime(0), UtcTime(0));
+            journal(&mut tally, UtcTime(0), Path::new(program)).map_err(|failure| failure.code)
+        };
+        assert_eq!(code("true"), Ok(()));
+        assert_eq!((code("false"), code("/nowhere/journalctl")), (Err(66), Err(66)));
     }
 
     #[test]

@@ -1,6 +1,8 @@
-use std::process::Output;
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::process::{Command, Output};
 
-use crate::support::{Sandbox, Stage, feed, project, result, stderr};
+use crate::support::{Sandbox, Stage, feed, project, result, stderr, stdout};
 
 const DOMAIN: &str = "log.test";
 
@@ -159,6 +161,55 @@ os.execv("/usr/sbin/sendmail", ["sendmail", "-i", "nobody@sink.test"])'"#
     assert_eq!(kept.trim(), "5");
 }
 
+/// A line of a signed message so long ago.
+fn signed(ago: &str) -> String {
+    let time = Command::new("date").args(["-u", "-d", ago, "+%FT%TZ"]).output().unwrap();
+    let time = stdout(&time);
+    format!(
+        "{} h sendmail-dkim[1]: uid=0 author=<a@x.test> d=x.test s=s result=signed\n",
+        time.trim()
+    )
+}
+
+#[test]
+fn the_last_day_is_counted_and_for_prometheus_the_whole_log() {
+    let stage = Stage::new();
+    let log = ["3 years ago", "2 days ago", "1 hour ago"].map(signed).concat();
+    stage.write("log", &log);
+    let path = stage.path("log").display().to_string();
+    let count = |file: &str, args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+        command.args(["log", "--file", file]).args(args);
+        stdout(&feed(&mut command, log.as_bytes()))
+    };
+    for (args, expected) in [(&[][..], 1), (&["--since", "3d"], 2), (&["--since", "2020-01-01"], 3)]
+    {
+        for file in [&path, "-"] {
+            let found = result(count(file, &[args, &["--json"]].concat()));
+            assert_eq!(found["signed"], expected, "{file} {args:?}: {found}");
+        }
+    }
+    for (args, expected) in [(&[][..], 3), (&["--since", "3d"], 2)] {
+        let text = count(&path, &[args, &["--prometheus"]].concat());
+        let sample = format!("domain=\"x.test\",result=\"signed\",reason=\"\"}} {expected}\n");
+        assert!(text.contains(&sample), "{args:?}: {text}");
+    }
+}
+
+#[test]
+fn a_log_that_the_caller_may_not_read_is_no_empty_log() {
+    use std::os::unix::process::CommandExt as _;
+    let stage = Stage::new();
+    stage.write("log", &signed("1 hour ago"));
+    fs::set_permissions(stage.path("log"), fs::Permissions::from_mode(0o000)).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    if fs::metadata("/proc/self").unwrap().uid() == 0 {
+        command.uid(65_534).gid(65_534);
+    }
+    let output = command.args(["log", "--file"]).arg(stage.path("log")).output().unwrap();
+    assert_eq!(output.status.code(), Some(77), "{output:?}");
+}
+
 /// The form of each line in a file of rsyslogd.
 const RSYSLOG: &str = r#"
 module(load="imuxsock")
@@ -245,7 +296,7 @@ fn dkimctl_counts_what_became_of_mail_in_the_log_of_a_real_daemon() {
 
 /// The filter of docs/monitoring.md finds the line of the user who may not sign, in both forms, and no other.
 fn fail2ban(sandbox: &Sandbox) {
-    let text = std::fs::read_to_string(project("docs/monitoring.md")).unwrap();
+    let text = fs::read_to_string(project("docs/monitoring.md")).unwrap();
     let regex = text.lines().find_map(|line| line.trim().strip_prefix("failregex = ")).unwrap();
     sandbox.write("/tmp/filter.conf", &format!("[Definition]\nfailregex = {regex}\n"));
     for file in ["/var/log/rfc3339", "/var/log/traditional"] {
