@@ -200,6 +200,7 @@ mod tests {
             "permit_sasl_authenticated,reject",
             "permit_mynetworks, permit_sasl_authenticated, reject",
             "reject_unknown_sender_domain permit_sasl_authenticated defer",
+            "permit_inet_interfaces, permit_tls_clientcerts, reject",
             "reject",
         ] {
             assert!(refuses_strangers(list), "{list}");
@@ -213,6 +214,57 @@ mod tests {
             "permit_auth_destination, reject",
         ] {
             assert!(!refuses_strangers(list), "{list}");
+        }
+    }
+
+    #[test]
+    fn mail_is_submitted_at_ports_25_587_and_465() {
+        let is_meant = |line: &str| is_submission(&Postfix::of("", line, "").services[0]);
+        for name in ["smtp", "25", "submission", "587", "submissions", "smtps", "465", "[::1]:587"]
+        {
+            assert!(is_meant(&format!("{name} inet n - n - - smtpd")), "{name}");
+        }
+        assert!(is_meant("smtpd pass - - n - - smtpd"));
+        for line in [
+            // The port at which another filter hands mail back.
+            "127.0.0.1:10025 inet n - n - - smtpd",
+            "smtp inet n - n - 1 postscreen",
+            "smtp unix - - n - - smtp",
+            "other pass - - n - - smtpd",
+        ] {
+            assert!(!is_meant(line), "{line}");
+        }
+    }
+
+    #[test]
+    fn any_list_of_smtpd_can_ask_for_proof() {
+        for list in LISTS {
+            for (value, has_proof, is_public) in [
+                ("permit_sasl_authenticated, reject", true, false),
+                ("permit_mynetworks, permit_sasl_authenticated, reject", false, false),
+                ("permit_mynetworks, reject_unauth_destination", false, true),
+            ] {
+                let main = format!("mynetworks = 127.0.0.0/8\n{list} = {value}\n");
+                let postfix = Postfix::of(&main, "", "");
+                let found = (asks_for_proof(&postfix.view()), accepts_strangers(&postfix.view()));
+                assert_eq!(found, (has_proof, is_public), "{main}");
+            }
+        }
+    }
+
+    #[test]
+    fn raw_text_in_a_header_requires_smtputf8_where_mail_of_sendmail_is_checked() {
+        for (enable, classes, of_pickup, expected) in [
+            ("yes", "sendmail, verify", "", true),
+            ("yes", "all", "", true),
+            ("no", "all", "", false),
+            ("yes", "verify", "", false),
+            ("yes", "all", "pickup/unix/smtputf8_autodetect_classes = verify\n", false),
+        ] {
+            let main =
+                format!("smtputf8_enable = {enable}\nsmtputf8_autodetect_classes = {classes}\n");
+            let postfix = Postfix::of(&main, "pickup unix n - n 60 1 pickup\n", of_pickup);
+            assert_eq!(asks_for_smtputf8(&postfix), expected, "{main}{of_pickup}");
         }
     }
 

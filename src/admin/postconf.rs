@@ -159,11 +159,44 @@ fn assignment(line: &str) -> Option<(&str, &str)> {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
+    use crate::admin::temporary::Temporary;
 
     pub(crate) fn postfix(main: &str, settings: &str) -> Postfix {
         let services = "smtp       unix  -  -  n  -  -  smtp\nrelay unix - - n - - smtp -o a=b\n\
             cleanup unix n - n - 0 cleanup\npickup unix n - n 60 1 pickup\nlmtp unix - - n - - lmtp\n";
         Postfix::of(main, services, settings)
+    }
+
+    #[test]
+    fn a_program_that_no_service_runs_has_the_settings_of_main_cf() {
+        let postfix = postfix("a = main\n", "relay/unix/a = relay\n");
+        let values: Vec<_> = postfix.views(&["pipe"]).iter().map(|view| view.value("a")).collect();
+        assert_eq!(values, ["main"]);
+    }
+
+    #[test]
+    fn a_line_of_master_cf_is_compared_without_its_spaces() {
+        let postfix = postfix("", "");
+        let [smtp, ..] = &*postfix.services else { panic!("{postfix:?}") };
+        assert!(smtp.is_line("smtp  unix - - n - -  smtp") && smtp.name == "smtp/unix");
+        assert!(!smtp.is_line("smtp unix - - y - - smtp"));
+        assert_eq!(smtp.words()[4], "n");
+    }
+
+    #[test]
+    fn the_origin_may_be_in_a_file() {
+        let folder = Temporary::new("postconf").unwrap();
+        let path = folder.path.join("mailname");
+        std::fs::write(&path, " host.example \nother.example\n").unwrap();
+        for (value, expected) in [
+            (path.display().to_string(), "host.example"),
+            ("/nowhere".to_owned(), "/nowhere"),
+            ("sample.com".to_owned(), "sample.com"),
+        ] {
+            let mut postfix = Postfix::of(&format!("myorigin = {value}\n"), "", "");
+            postfix.read_origin();
+            assert_eq!(postfix.view().value("myorigin"), expected);
+        }
     }
 
     #[test]

@@ -102,3 +102,43 @@ fn faults(etc: &Path, keys: &[Key], message: &[u8]) -> Vec<String> {
     let verdicts = verified.verdicts;
     verdicts.iter().filter(|verdict| verdict.result.is_err()).map(line).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Signing;
+
+    fn config(name: &str, text: &str) -> DomainConfig {
+        let path = Path::new("/domains").join(name);
+        DomainConfig::parse(&path, text.to_owned(), &Signing::default()).unwrap()
+    }
+
+    #[test]
+    fn the_trial_message_is_from_an_address_that_the_file_is_for() {
+        let rules = "[[sign]]\nfrom = \"news*@x.test\"\nselectors = [\"s\"]\n";
+        for (name, text, expected) in [
+            ("x.test.toml", "selectors = [\"s\"]", "dkimctl-doctor@x.test"),
+            (
+                "x.test.toml",
+                "selectors = [\"s\"]\nsubdomains = \"only\"",
+                "dkimctl-doctor@dkimctl.x.test",
+            ),
+            ("x.test.toml", rules, "newsx@x.test"),
+            ("default.toml", "selectors = [\"s\"]", "dkimctl-doctor@dkimctl.invalid"),
+        ] {
+            assert_eq!(author(&config(name, text)).as_deref(), Some(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_trial_message_is_of_a_user_who_may_sign() {
+        let uid = |more: &str| {
+            let text = format!("selectors = [\"s\"]\n{more}");
+            submitter(&config("x.test.toml", &text)).map(|user| user.uid())
+        };
+        assert_eq!(uid(""), Some(User::real().uid()));
+        assert_eq!(uid("users = [\"no-such-user\", \"root\"]"), Some(0));
+        assert_eq!(uid("users = [\"root\"]\ngroups = [\"mail\"]"), Some(0));
+        assert_eq!((uid("users = []"), uid("groups = [\"mail\"]")), (None, None));
+    }
+}

@@ -302,3 +302,176 @@ fn table(path: &Path) -> Option<Finding> {
     );
     Some(error(evidence, "list only the networks of your own clients"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::admin::checks::finding::Severity;
+    use crate::admin::store::domains::DomainConfig;
+    use crate::admin::temporary::Temporary;
+    use crate::config::{Host, Signing};
+
+    fn configuration(host: &str, file: &str) -> Configuration {
+        let text = format!("selectors = [\"s\"]\n{file}");
+        let config = DomainConfig::parse("x.test.toml".as_ref(), text, &Signing::default());
+        let host = Host::parse(&format!("sendmail = \"/x\"\n{host}")).unwrap();
+        Configuration { host: Some(host), files: vec![config.unwrap()], is_stopped: false }
+    }
+
+    #[test]
+    fn each_part_of_the_line_in_master_cf_is_checked() {
+        let wrong = |line: &str, file: &str| -> Vec<String> {
+            let postfix = Postfix::of("", line, "");
+            let configuration = configuration("", file);
+            let found = of_line(&postfix.services[0], Some(filter::USER), &configuration);
+            found.into_iter().map(|finding| finding.evidence).collect()
+        };
+        let line = filter::line(filter::USER);
+        let file = "logins = [\"a\"]\nclients = [\"192.0.2.0/24\"]\n";
+        assert!(wrong(&line, file).is_empty());
+        for (part, instead, says) in [
+            ("- n n -", "- n y -", "runs in a chroot"),
+            ("user=sendmail-dkim", "user=alice:mail", "runs as \"alice\""),
+            ("flags=Rq", "flags=R", "lacks flags=q"),
+            ("null_sender= ", "", "lacks null_sender="),
+            ("-G ", "", "lacks -G"),
+            ("-i ", "", "lacks -i"),
+            ("-- ", "", "lacks --:"),
+            ("-O DkimLogin=${sasl_username} ", "", "lacks -O DkimLogin="),
+            ("-O DkimClient=${client_address} ", "", "lacks -O DkimClient="),
+        ] {
+            let line = line.replace(part, instead);
+            let found = wrong(&line, file);
+            assert!(matches!(&*found, [one] if one.contains(says)), "{part}: {found:?}");
+            // Only a domain file with `logins` or `clients` requires these two.
+            assert_eq!(wrong(&line, "").is_empty(), part.starts_with("-O "), "{part}");
+        }
+    }
+
+    #[test]
+    fn sendmail_has_to_accept_mail_of_the_filters_user() {
+        for (list, is_accepted) in [
+            ("", true),
+            ("root, sendmail-dkim", true),
+            ("!www-data, static:all", true),
+            ("/etc/postfix/users", true),
+            ("root", false),
+            ("!www-data", false),
+            ("!sendmail-dkim, static:all", false),
+        ] {
+            let postfix = Postfix::of(&format!("authorized_submit_users = {list}\n"), "", "");
+            let found = submit_users(&postfix, filter::USER);
+            assert_eq!(found.is_none(), is_accepted, "{list}: {found:?}");
+        }
+    }
+
+    #[test]
+    fn mail_of_the_filter_must_not_go_to_the_filter() {
+        let folder = Temporary::new("checks-loops").unwrap();
+        let table = folder.path.join("checks");
+        let is_loop = |main: &str, settings: &str| {
+            let postfix = Postfix::of(main, "pickup unix n - n 60 1 pickup\n", settings);
+            loops(&postfix, "dkim").is_some()
+        };
+        let all = "content_filter = dkim:dummy\n";
+        assert!(is_loop(all, "") && is_loop("", "pickup/unix/content_filter = dkim:\n"));
+        assert!(!is_loop(all, "pickup/unix/content_filter =\n"));
+        assert!(!is_loop("content_filter = dkim2:dummy\n", ""));
+        for (text, expected) in [
+            ("# /x/ FILTER dkim:dummy\n/^X-Y:/ filter dkim:dummy\n", true),
+            ("# /x/ FILTER dkim:dummy\n/x/ FILTER scan:x\n/x/ REJECT dkim:\n", false),
+        ] {
+            fs::write(&table, text).unwrap();
+            for name in
+                ["header_checks", "mime_header_checks", "nested_header_checks", "body_checks"]
+            {
+                let main = format!("{name} = regexp:/nowhere, regexp:{}\n", table.display());
+                assert_eq!(is_loop(&main, ""), expected, "{name}: {text}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_transport_that_does_not_exist_keeps_mail_in_the_queue() {
+        let smtpd = "smtp inet n - n - - smtpd\n";
+        let dkim = format!("{smtpd}{}\n", filter::line(filter::USER));
+        for (services, settings, is_missing) in [
+            (smtpd, "content_filter = dkim:dummy", true),
+            (
+                smtpd,
+                "smtpd_end_of_data_restrictions = check_client_access cidr:/e/clients.cidr",
+                true,
+            ),
+            (smtpd, "content_filter = scan:x", false),
+            (&*dkim, "content_filter = dkim:dummy", false),
+        ] {
+            let postfix = Postfix::of("", services, &format!("smtp/inet/{settings}\n"));
+            let found = missing(&postfix, "/e".as_ref());
+            assert_eq!(found.is_some(), is_missing, "{settings}");
+            assert!(found.is_none_or(|found| found.is_error()));
+        }
+    }
+
+    /// What is found about smtpd(8) with these settings. PUBLIC accepts mail of any client, PRIVATE does not.
+    fn of_service(settings: &[&str], etc: &Path) -> Vec<Severity> {
+        let text: String = settings.iter().map(|one| format!("smtp/inet/{one}\n")).collect();
+        let text = text.replace("ETC", &etc.display().to_string());
+        let postfix =
+            Postfix::of("mynetworks = 127.0.0.0/8\n", "smtp inet n - n - - smtpd\n", &text);
+        let found = of_smtpd(&postfix, &postfix.services[0], etc);
+        found.into_iter().map(|finding| finding.severity).collect()
+    }
+
+    #[test]
+    fn a_service_hands_over_the_mail_of_its_own_clients() {
+        let folder = Temporary::new("checks-smtpd").unwrap();
+        for (name, text) in [("filters", "0.0.0.0/0 FILTER scan:x\n"), ("rejects", "x REJECT\n")] {
+            fs::write(folder.path.join(name), text).unwrap();
+        }
+        // The tables of the wrapper are in the same directory as these, so they get another name.
+        let etc = folder.path.join("etc");
+        let of = |settings: &[&str]| of_service(settings, &etc);
+        let private = "smtpd_relay_restrictions = permit_mynetworks, reject";
+        let all = "content_filter = dkim:dummy";
+        let some = |others: &str| {
+            format!("{SOME} = check_client_access cidr:ETC/clients.cidr {others}")
+                .replace("TABLES", &folder.path.display().to_string())
+        };
+        assert_eq!(of(&[all]), [Severity::Error]);
+        assert_eq!(of(&[all, private]), []);
+        assert_eq!(of(&[&some("")]), []);
+        let milter = "smtpd_milters = inet:localhost:8891";
+        assert_eq!(of(&[milter, "content_filter = scan:x"]), []);
+        assert_eq!(of(&[milter, &some("")]), [Severity::Info]);
+        let aliases = "receive_override_options = no_address_mappings";
+        assert_eq!(of(&[aliases, &some("")]), [Severity::Warning]);
+        assert_eq!(of(&[aliases, &some(""), private]), []);
+        assert_eq!(of(&["smtpd_proxy_filter = 127.0.0.1:9", &some("")]), [Severity::Warning]);
+        // The last FILTER action applies.
+        for (others, expected) in [
+            ("check_client_access cidr:TABLES/filters", &[Severity::Warning][..]),
+            ("check_client_access cidr:TABLES/unreadable", &[Severity::Warning]),
+            ("check_client_access cidr:TABLES/rejects", &[]),
+            (
+                "check_client_access cidr:TABLES/filters check_client_access cidr:ETC/clients.cidr",
+                &[],
+            ),
+        ] {
+            assert_eq!(of(&[&some(others)]), expected, "{others}");
+        }
+    }
+
+    #[test]
+    fn the_wrapper_has_to_know_the_size_limit_of_postfix() {
+        for (main, host, is_found) in [
+            ("message_size_limit = 10240000\n", "", true),
+            ("message_size_limit = 10240000\n", "message_size_limit = 10240000", false),
+            ("message_size_limit = 0\n", "", false),
+        ] {
+            let found = size_limit(&Postfix::of(main, "", ""), &configuration(host, ""));
+            assert_eq!(found.is_some(), is_found, "{main}{host}");
+        }
+    }
+}

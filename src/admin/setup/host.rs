@@ -48,14 +48,19 @@ impl Host {
         if settings.value("append_dot_mydomain") == "yes" {
             host.domain("append_dot_domain", "mydomain", settings);
         }
+        host.limits(settings);
+        host
+    }
+
+    /// The size limit, and the field of mail without To and Cc.
+    fn limits(&mut self, settings: View<'_>) {
         if let Ok(limit @ 0..) = settings.value("message_size_limit").parse::<i64>() {
-            host.postfix.insert("message_size_limit", limit.into());
+            self.postfix.insert("message_size_limit", limit.into());
         }
         let field = settings.get("undisclosed_recipients_header");
         if let Some(field) = field.filter(|field| field.is_empty() || is_recipient_field(field)) {
-            host.postfix.insert("undisclosed_recipients_header", field.into());
+            self.postfix.insert("undisclosed_recipients_header", field.into());
         }
-        host
     }
 
     fn note(&mut self, text: impl Into<String>) {
@@ -82,10 +87,8 @@ impl Host {
 
     /// `said`: what Postfix takes for it.
     fn find_sendmail(&mut self, said: Option<&str>) {
-        let said = said.filter(|path| !PLACES.contains(path)).map(PathBuf::from);
-        let diverted = line("dpkg-divert", &["--truename", PLACES[0]]).map(PathBuf::from);
-        let candidates = USUAL.map(PathBuf::from).into_iter().chain(said).chain(diverted);
-        let mut candidates = candidates.chain(PLACES.map(PathBuf::from));
+        let diverted = line("dpkg-divert", &["--truename", PLACES[0]]);
+        let mut candidates = candidates(said, diverted.as_deref());
         let Some(found) = candidates.find(|path| is_real(path)) else { return };
         // A link may lead to the wrapper tomorrow: that is what alternatives(8) are for.
         let found = found.canonicalize().unwrap_or(found);
@@ -100,6 +103,15 @@ impl Host {
             self.sendmail = Some(found);
         }
     }
+}
+
+/// Where the real sendmail may be, the most likely place first.
+fn candidates<'a>(
+    said: Option<&'a str>,
+    diverted: Option<&'a str>,
+) -> impl Iterator<Item = PathBuf> + 'a {
+    let said = said.filter(|path| !PLACES.contains(path));
+    USUAL.into_iter().chain(said).chain(diverted).chain(PLACES).map(PathBuf::from)
 }
 
 /// Where `register` puts the one of Debian.
@@ -123,4 +135,82 @@ fn line(program: &str, args: &[&str]) -> Option<String> {
     let text = output(program, args).ok()?;
     let line = text.lines().next().unwrap_or_default().trim();
     (!line.is_empty()).then(|| line.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    fn host(setting: &str) -> Host {
+        let postfix = Postfix::of(&format!("{setting}\n"), "", "");
+        let mut host = Host::default();
+        host.domain("origin", "myorigin", postfix.view());
+        host.limits(postfix.view());
+        host
+    }
+
+    #[test]
+    fn an_origin_is_a_domain_and_one_without_a_key_is_reported() {
+        for (value, origin, notes) in [
+            ("Sample.COM", Some("sample.com"), 0),
+            ("localhost", Some("localhost"), 1),
+            ("web1", Some("web1"), 1),
+            ("a b", None, 1),
+            ("/etc/nowhere", None, 1),
+        ] {
+            let host = host(&format!("myorigin = {value}"));
+            assert_eq!(host.postfix.get("origin").and_then(Value::as_str), origin, "{value}");
+            assert_eq!(host.notes.len(), notes, "{value}: {:?}", host.notes);
+        }
+    }
+
+    #[test]
+    fn only_what_config_toml_can_have_is_imported() {
+        for (setting, expected) in [
+            ("message_size_limit = 0", "message_size_limit=0"),
+            ("message_size_limit = -1", ""),
+            ("undisclosed_recipients_header =", "undisclosed_recipients_header=\"\""),
+            (
+                "undisclosed_recipients_header = Cc: x:;",
+                "undisclosed_recipients_header=\"Cc: x:;\"",
+            ),
+            ("undisclosed_recipients_header = X-To: x:;", ""),
+        ] {
+            let found: Vec<_> =
+                host(setting).postfix.iter().map(|(key, value)| format!("{key}={value}")).collect();
+            assert_eq!(found.concat(), expected, "{setting}");
+        }
+    }
+
+    #[test]
+    fn the_real_sendmail_is_where_the_wrapper_will_not_be() {
+        let places = |said, diverted| -> Vec<String> {
+            candidates(said, diverted).map(|path| path.display().to_string()).collect()
+        };
+        let own = "/opt/postfix/sendmail";
+        let [first, second] = PLACES;
+        let aside = "/usr/sbin/sendmail.aside";
+        let expected = [&USUAL[..], &[own, aside, first, second]].concat();
+        assert_eq!(places(Some(own), Some(aside)), expected);
+        // This is the wrapper, or will be: it is the last to be asked.
+        assert_eq!(places(Some(second), None), [&USUAL[..], &PLACES[..]].concat());
+    }
+
+    #[test]
+    fn a_copy_of_the_wrapper_is_not_the_real_sendmail() {
+        let folder = Temporary::new("setup-host").unwrap();
+        let wrapper = format!("\x7fELF {FOLDER} ");
+        for (name, text, mode, expected) in [
+            ("sendmail", "\x7fELF", 0o755, true),
+            ("text", "\x7fELF", 0o644, false),
+            ("copy", &*wrapper, 0o2755, false),
+        ] {
+            let path = folder.path.join(name);
+            fs::write(&path, text).unwrap();
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            assert_eq!(is_real(&path), expected, "{name}");
+        }
+        assert!(!is_real(&folder.path) && !is_real(&folder.path.join("none")));
+    }
 }
