@@ -129,3 +129,54 @@ pub(super) fn some_lack(sights: &[Sight]) -> bool {
 pub(super) fn some_unknown(sights: &[Sight]) -> bool {
     sights.iter().any(|sight| matches!(sight.has, Has::Unknown(_)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::dns::LookupError;
+
+    fn key(pem: &str) -> PublicKey {
+        PublicKey::of_private_pem(pem).unwrap()
+    }
+
+    #[test]
+    fn a_server_has_the_key_if_a_verifier_would_use_it() {
+        let own = key(include_str!("../../tests/vectors/rfc6376-c.private"));
+        let another = key(include_str!("../../tests/vectors/rfc8463-a-brisbane.private"));
+        let text = |key: &PublicKey| Record::new(key.clone()).text().unwrap().into_bytes();
+        let records = |records: &[Vec<u8>]| Found::Records(records.to_vec());
+        let nothing = b"v=spf1 -all".to_vec();
+        for (found, expected) in [
+            (records(&[text(&own)]), "key"),
+            (records(&[text(&another)]), "other"),
+            (records(&[text(&own), text(&own)]), "other"),
+            (records(&[text(&own), nothing.clone()]), "other"),
+            (records(&[nothing]), "other"),
+            (records(&[b"v=DKIM1; p=".to_vec()]), "revoked"),
+            (Found::NoRecords, "nothing"),
+            (Found::NoName, "nothing"),
+            (Found::Unknown(LookupError::Late), "unknown"),
+        ] {
+            assert_eq!(has(found.clone(), Some(&own)).said().0, expected, "{found:?}");
+        }
+        assert_eq!(has(records(&[text(&own)]), None).said().0, "other");
+    }
+
+    #[test]
+    fn a_server_that_does_not_answer_proves_nothing() {
+        let sights = |all: &[Has]| -> Vec<Sight> {
+            all.iter().map(|has| Sight { server: "ns".to_owned(), has: has.clone() }).collect()
+        };
+        let silent = || Has::Unknown("no answer".to_owned());
+        for (found, has_all, lacks, is_unknown) in [
+            (sights(&[]), false, false, false),
+            (sights(&[Has::Key, Has::Key]), true, false, false),
+            (sights(&[Has::Key, silent()]), false, false, true),
+            (sights(&[Has::Key, Has::Nothing]), false, true, false),
+            (sights(&[Has::Revoked, silent()]), false, true, true),
+        ] {
+            let judged = (all(&found, &Has::Key), some_lack(&found), some_unknown(&found));
+            assert_eq!(judged, (has_all, lacks, is_unknown), "{found:?}");
+        }
+    }
+}

@@ -165,6 +165,15 @@ pub(super) fn split(message: &[u8]) -> Result<(Header, &[u8]), NotAHeader> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::dns::LookupError;
+    use crate::admin::temporary::Temporary;
+    use crate::dkim::PublicKey;
+
+    const KEY: &str = include_str!("../../tests/vectors/rfc6376-c.private");
+
+    fn own_key() -> PublicKey {
+        PublicKey::of_private_pem(KEY).unwrap()
+    }
 
     fn parts(message: &[u8]) -> (Vec<u8>, &[u8]) {
         let (header, body) = split(message).unwrap();
@@ -193,6 +202,44 @@ mod tests {
     #[test]
     fn the_from_line_of_an_mbox_is_not_part_of_the_message() {
         assert_eq!(parts(b"From a Mon Jan  1\nA: b\n\nc"), (b"A: b\n".to_vec(), b"c".as_slice()));
+    }
+
+    #[test]
+    fn of_several_records_the_first_key_record_counts() {
+        let lookup =
+            |found: Found| published(Answer { aliases: Vec::new(), authenticated: false, found });
+        let key = Record::new(own_key()).text().unwrap().into_bytes();
+        let other = b"v=spf1 -all".to_vec();
+        let found = |text: &Vec<u8>| Lookup::Found(text.clone());
+        for (records, expected) in [
+            (vec![other.clone(), key.clone()], found(&key)),
+            (vec![key.clone(), other.clone()], found(&key)),
+            (vec![other.clone()], found(&other)),
+        ] {
+            assert_eq!(lookup(Found::Records(records)), expected);
+        }
+        assert_eq!(lookup(Found::NoName), Lookup::NotFound);
+        assert_eq!(lookup(Found::NoRecords), Lookup::NotFound);
+        let failed = lookup(Found::Unknown(LookupError::Late));
+        assert!(matches!(failed, Lookup::Failed(_)), "{failed:?}");
+    }
+
+    #[test]
+    fn the_record_file_of_a_key_precedes_the_key() {
+        let folder = Temporary::new("signatures").unwrap();
+        let selector = Selector::parse("s1").unwrap();
+        let found = || in_folder(&folder.path, &selector);
+        assert_eq!(found(), Lookup::NotFound);
+        std::fs::write(folder.path.join("s1.private"), KEY).unwrap();
+        let text = Record::new(own_key()).text().unwrap();
+        assert_eq!(found(), Lookup::Found(text.into_bytes()));
+        let revoked = "s1._domainkey IN TXT ( \"v=DKIM1; \" \"p=\" )\n";
+        std::fs::write(folder.path.join("s1.txt"), revoked).unwrap();
+        assert_eq!(found(), Lookup::Found(b"v=DKIM1; p=".to_vec()));
+        // What is there and cannot be read is not an absent record.
+        std::fs::remove_file(folder.path.join("s1.txt")).unwrap();
+        std::fs::create_dir(folder.path.join("s1.txt")).unwrap();
+        assert!(matches!(found(), Lookup::Failed(_)));
     }
 
     #[test]

@@ -27,3 +27,22 @@ impl Drop for Temporary {
         drop(fs::remove_dir_all(&self.path));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_temporary_folder_is_new_closed_to_others_and_removed() {
+        let folder = Temporary::new("temporary").unwrap();
+        let path = folder.path.clone();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o077, 0);
+        fs::write(path.join("file"), "").unwrap();
+        // Another user could have created it.
+        assert!(Temporary::new("temporary").is_err());
+        drop(folder);
+        assert!(!path.exists());
+    }
+}
