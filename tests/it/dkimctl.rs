@@ -1,7 +1,7 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 use crate::support::{
     Sandbox, Stage, copy_program, dkimctl, feed, project, result, stderr, stdout,
@@ -265,6 +265,69 @@ fn try_reports_how_a_wrapper_failed_that_read_nothing() {
     assert_eq!(code(&output), Some(70));
     let why = format!("dkimctl: {wrapper} failed: exit status: 64\n");
     assert!(stderr(&output).ends_with(&why), "{output:?}");
+}
+
+#[test]
+fn try_reports_a_message_that_is_not_signed_for_its_domain() {
+    let stage = Stage::new();
+    let wrapper = stage.path("wrapper").display().to_string();
+    let hash = "A".repeat(43);
+    let signature = |domain: &str| {
+        format!(
+            "DKIM-Signature: v=1; a=rsa-sha256; d={domain}; s=dkimselector; h=from; bh={hash}=; b=AAAA\n"
+        )
+    };
+    for (added, says) in [
+        (String::new(), "no signature was added\n"),
+        (signature("other.test"), "no signature was added\n"),
+        (signature("sample.com"), "d=sample.com s=dkimselector fail: "),
+    ] {
+        stage.write(
+            "script",
+            &format!("#!/bin/sh\n{{ printf '{added}'; cat; }} >\"$SENDMAIL_DKIM_ETC/captured\"\n"),
+        );
+        fs::set_permissions(stage.path("script"), fs::Permissions::from_mode(0o755)).unwrap();
+        copy_program(stage.path("script"), &wrapper);
+        let output = dkimctl(&stage, &["try", "--wrapper", &wrapper]);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(code(&output), Some(1), "{added}: {output:?}");
+        assert!(text.contains(&format!("\nNOT verified: {says}")), "{added}: {text}");
+        let output = dkimctl(&stage, &["try", "--wrapper", &wrapper, "--json"]);
+        assert_eq!((code(&output), &result(&output.stdout)["verified"]), (Some(1), &false.into()));
+    }
+}
+
+#[test]
+fn output_that_cannot_be_written_is_an_error_and_a_reader_that_stops_is_not() {
+    let stage = Stage::new();
+    let list = |to: Stdio| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+        command.arg("--etc").arg(stage.path("etc")).arg("list").stdout(to).stderr(Stdio::piped());
+        let output = command.spawn().unwrap().wait_with_output().unwrap();
+        (code(&output), stderr(&output))
+    };
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let (code, said) = list(full.into());
+    assert!(code == Some(74) && said.starts_with("dkimctl: cannot write to stdout: "), "{said}");
+    let (reader, writer) = std::io::pipe().unwrap();
+    drop(reader);
+    assert_eq!(list(writer.into()), (Some(0), String::new()));
+}
+
+#[test]
+fn quiet_commands_print_what_is_wrong_and_records() {
+    let stage = Stage::new();
+    let quiet = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+        command.arg("--etc").arg(stage.path("etc")).arg("--quiet").args(args);
+        String::from_utf8(command.output().unwrap().stdout).unwrap()
+    };
+    assert_eq!(quiet(&["list"]), "");
+    assert!(quiet(&["record", "--all"]).contains("s1._domainkey.sample.com"));
+    assert!(quiet(&["list", "--json"]).contains("\"selectors\""));
+    fs::remove_file(stage.path("etc/keys/sample.com/s1.private")).unwrap();
+    let text = quiet(&["check"]);
+    assert!(text.contains("s1.private does not exist") && text.starts_with("  1. "), "{text}");
 }
 
 #[test]

@@ -1,3 +1,5 @@
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -206,6 +208,44 @@ fn arguments_behind_two_hyphens_are_those_of_sendmail() {
         assert_eq!((code, &told["decision"]), (Some(1), &decision.into()), "{told}");
         assert_eq!(told["reason"]["text"], reason, "{told}");
     }
+}
+
+#[test]
+fn a_key_that_only_root_can_read_signs_nothing() {
+    let stage = Stage::new();
+    let (code, told) = told(&stage, &["--from", "a@sample.com"], b"");
+    let is_root = fs::metadata("/proc/self").unwrap().uid() == 0;
+    // The key is of mode 0600: an ordinary user is the only one who can sign with it, and root never signs.
+    let expected = if is_root { (Some(1), "send-unsigned") } else { (Some(0), "sign") };
+    assert_eq!((code, told["decision"].as_str().unwrap()), expected, "{told}");
+    let why = told["reason"]["text"].as_str().unwrap_or_default();
+    assert_eq!(why.contains("the wrapper's group cannot read the key: 0600 "), is_root, "{told}");
+}
+
+#[test]
+fn the_text_names_each_file_and_what_is_wrong_with_it() {
+    let stage = Stage::new();
+    stage.write(
+        "etc/domains/sample.com.toml",
+        "selectors = [\"s1\", \"s2\"]\nsubdomains = true\nalso_sign_as = [\"provider.example\"]\n",
+    );
+    let output = dkimctl(&stage, &["--from", "a@b.sample.com"], b"");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let keys = stage.path("etc/keys").display().to_string();
+    let domains = stage.path("etc/domains").display().to_string();
+    for line in [
+        "From:       a@b.sample.com".to_owned(),
+        format!("looked at:  {domains}/b.sample.com.toml: not there"),
+        format!("looked at:  {domains}/sample.com.toml: used"),
+        "signer:     d=sample.com s=s1,s2".to_owned(),
+        "also:       d=provider.example".to_owned(),
+        format!("WRONG:      {keys}/sample.com/s2.private: no such file or directory"),
+    ] {
+        assert!(text.lines().any(|shown| shown == line), "{line}\n{text}");
+    }
+    // The mode of each component of a path, and the commands that correct it.
+    assert!(text.contains("\nkey:        0600 "), "{text}");
+    assert!(text.contains(&format!("; chmod 0640 {keys}/sample.com/s1.private\n")), "{text}");
 }
 
 #[test]

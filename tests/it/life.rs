@@ -6,7 +6,7 @@ use std::process::{Command, Output};
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, Stage, dkimctl, feed, project, result, stderr, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, feed, project, reported, result, stderr, stdout};
 
 fn code(output: &Output) -> Option<i32> {
     output.status.code()
@@ -98,6 +98,8 @@ fn who_may_sign_is_written_and_said() {
     let text = "selectors = [\"s\"]\nusers = [\"root\"]\ngroups = [\"root\", \"root\"]\n";
     assert_eq!(file(&stage, "x.test"), text);
     assert_eq!(stdout(&dkimctl(&stage, &["list"])), "x.test\ts\tusers root or groups root,root\n");
+    stage.write("new/domains/exempt.test.toml", "selectors = [\"s\"]\nusers = []\n");
+    assert_eq!(stdout(&dkimctl(&stage, &["list", "exempt.test"])), "exempt.test\ts\tno users\n");
     let output = dkimctl(&stage, &["add", "y.test", "--users", "nobody-at-all"]);
     assert_eq!(code(&output), Some(67), "{output:?}");
     // An existing file is not changed behind its owner's back.
@@ -332,6 +334,86 @@ fn check_says_what_a_missing_key_costs() {
         assert_eq!(text.contains("a.private"), !costs.is_empty(), "{settings}: {text}");
         assert!(text.contains(costs), "{settings}: {text}");
     }
+}
+
+/// What `check` finds: the code, the evidence and the remedy of each, in one text.
+fn checked(stage: &Stage, args: &[&str]) -> Vec<String> {
+    let output = dkimctl(stage, &[&["check", "--json"], args].concat());
+    let (_, findings) = reported(&output.stdout);
+    let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
+    findings
+        .iter()
+        .map(|one| ["code", "evidence", "remedy"].map(|key| text(one, key)).join(": "))
+        .collect()
+}
+
+#[test]
+fn a_lost_key_is_replaced_under_its_name_only_if_no_record_had_that_name() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "--type", "ed25519"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    fs::remove_file(stage.path("new/keys/x.test/a.private")).unwrap();
+    let lost = || {
+        let found = checked(&stage, &[]);
+        let lost = found.into_iter().find(|text| text.contains("a.private does not exist"));
+        lost.expect("a finding")
+    };
+    // A cache may have the record of the old key.
+    let text = lost();
+    assert!(text.contains("restore the key from a backup") && !text.contains("-s a"), "{text}");
+    fs::remove_file(stage.path("new/keys/x.test/a.txt")).unwrap();
+    let text = lost();
+    assert!(text.contains(": dkimctl add x.test -s a, or remove it from `selectors`"), "{text}");
+    // The keys that domains share are not made for one of them.
+    stage.write("new/domains/x.test.toml", "selectors = [\"a\"]\nkeys = \"shared\"\n");
+    assert!(lost().contains(": copy the key there"));
+}
+
+#[test]
+fn a_domain_of_also_sign_as_needs_keys_even_if_it_is_exempt() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "--type", "ed25519"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    let also = "selectors = [\"a\"]\nalso_sign_as = [\"p.test\"]\n";
+    let rules = "[[sign]]\nfrom = \"a@p.test\"\nselectors = [\"p\"]\n";
+    let of_another = "selectors = [\"p\"]\ndomain = \"q.test\"\n";
+    let exempt = "selectors = [\"p\"]\nusers = []\n";
+    for (own, provider, expected) in [
+        (also, "", &["also_sign_as"][..]),
+        (also, rules, &["also_sign_as", "key"]),
+        (also, of_another, &["also_sign_as", "key"]),
+        (also, exempt, &["key"]),
+        ("selectors = [\"a\"]\n", exempt, &[]),
+    ] {
+        stage.write("new/domains/x.test.toml", own);
+        let path = stage.path("new/domains/p.test.toml");
+        fs::write(&path, provider).unwrap();
+        if provider.is_empty() {
+            fs::remove_file(&path).unwrap();
+        }
+        let found = checked(&stage, &[]);
+        let codes = found.iter().map(|text| text.split(": ").next().unwrap());
+        let codes: Vec<_> = codes.filter(|code| *code != "key_rights").collect();
+        assert_eq!(codes, expected, "{provider}: {found:?}");
+    }
+}
+
+#[test]
+fn check_looks_at_the_domains_that_are_named() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "--type", "ed25519"]));
+    stage.write("new/domains/broken.test.toml", "selectors = 1\n");
+    // No mail can be From a domain in upper case.
+    stage.write("new/domains/Upper.test.toml", "selectors = [\"a\"]\n");
+    let has =
+        |args: &[&str], what: &str| checked(&stage, args).iter().any(|text| text.contains(what));
+    let missing = "config.toml: no such file or directory: no mail is signed: dkimctl setup";
+    assert!(has(&["x.test"], missing));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    for what in ["broken.test.toml: line 1", "no mail can be From \"Upper.test\""] {
+        assert!(has(&[], what) && !has(&["x.test"], what), "{what}");
+    }
+    assert!(has(&["broken.test"], "broken.test.toml: line 1"));
 }
 
 #[test]

@@ -169,3 +169,34 @@ fn of_another_directory_the_keys_alone_are_judged() {
     assert!(text.contains("\nx.test\ta\t") && text.contains("not seen in DNS"), "{text}");
     assert_eq!(output.status.code(), Some(1));
 }
+
+#[test]
+fn each_key_of_two_rotations_has_its_own_stage() {
+    let stage = Stage::new();
+    for selector in ["a", "b", "c"] {
+        stdout(&dkimctl(&stage, &["genkey", "x.test", selector, "--type", "ed25519"]));
+    }
+    fs::remove_file(stage.path("new/keys/x.test/a.private")).unwrap();
+    let first = "[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"revoked\"\nsince = 2026-11-01\n";
+    let second = "[[rotation]]\nold = \"b\"\nnew = \"c\"\nsince = 2026-11-20\nuntil = 2099-01-02\n";
+    for (signs, stage_of_it, expected) in [
+        ("b", "settling", [("a", "revoked", ""), ("b", "", ""), ("c", "settling", "b")]),
+        ("c", "retiring", [("a", "revoked", ""), ("b", "retiring", ""), ("c", "", "b")]),
+    ] {
+        stage.write("new/domains/x.test.toml", &format!("selectors = [{signs:?}]\n"));
+        let state = format!("{first}{second}stage = {stage_of_it:?}\n");
+        stage.write("new/keys/x.test/rotation.toml", &state);
+        let shown = dkimctl(&stage, &["status", "--json"]);
+        let (shown, _) = reported(&shown.stdout);
+        let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
+        let rows = shown["keys"].as_array().unwrap().iter();
+        let rows: Vec<_> =
+            rows.map(|row| ["selector", "stage", "replaces"].map(|key| text(row, key))).collect();
+        assert_eq!(rows, expected.map(|(a, b, c)| [a, b, c].map(str::to_owned)), "{shown}");
+        let row = shown["keys"].as_array().unwrap().iter().find(|row| row["stage"] == stage_of_it);
+        assert_eq!(text(row.unwrap(), "until"), "2099-01-02T00:00:00Z", "{shown}");
+        let shown = dkimctl(&stage, &["status"]);
+        let words = if signs == "b" { "signs from 2099" } else { "stays published until 2099" };
+        assert!(String::from_utf8_lossy(&shown.stdout).contains(words), "{shown:?}");
+    }
+}
