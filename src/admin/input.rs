@@ -113,6 +113,7 @@ fn read_into(mut bytes: Vec<u8>, source: impl Read, largest: u64) -> io::Result<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::temporary::Temporary;
 
     #[test]
     fn what_is_larger_than_the_limit_is_not_read() {
@@ -139,6 +140,22 @@ mod tests {
         }
         let text = format!("A file may have up to {configuration} KiB.");
         crate::assert_documented("packaging/man/sendmail-dkim.toml.5", &text);
+    }
+
+    #[test]
+    fn only_a_file_that_does_not_exist_is_absent() {
+        let folder = Temporary::new("input").unwrap();
+        let path = folder.path.join("config.toml");
+        assert!(matches!(optional(&path, 10), Ok(None)));
+        assert_eq!(optional_names(&path).unwrap(), [""; 0]);
+        for (bytes, is_read) in [(&b"a = 1"[..], true), (b"a = 1 # large", false), (b"\xff", false)]
+        {
+            fs::write(&path, bytes).unwrap();
+            assert_eq!(optional(&path, 10).is_ok_and(|text| text.is_some()), is_read, "{bytes:?}");
+            assert_eq!(optional(&path, 10).is_err(), !is_read, "{bytes:?}");
+        }
+        assert!(optional_names(&path).is_err());
+        assert!(optional(&folder.path, 10).is_err());
     }
 
     #[test]

@@ -163,6 +163,23 @@ mod tests {
     }
 
     #[test]
+    fn the_servers_are_queried_until_all_have_it_or_the_time_is_over() {
+        let dns = Dns::asked_for(Some("127.0.0.1:9")).unwrap();
+        let looks = |patience: Duration| {
+            let count = std::cell::Cell::new(0);
+            let look = || {
+                count.set(count.get() + 1);
+                let has = if count.get() < 2 { Has::Nothing } else { Has::Key };
+                vec![Sight { server: "ns".to_owned(), has }]
+            };
+            let sights = await_all(&dns, look, &Has::Key, patience);
+            (count.get(), all(&sights, &Has::Key))
+        };
+        assert_eq!(looks(Duration::ZERO), (1, false));
+        assert_eq!(looks(Duration::from_secs(60)), (2, true));
+    }
+
+    #[test]
     fn a_server_that_does_not_answer_proves_nothing() {
         let sights = |all: &[Has]| -> Vec<Sight> {
             all.iter().map(|has| Sight { server: "ns".to_owned(), has: has.clone() }).collect()

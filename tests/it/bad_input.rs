@@ -83,7 +83,12 @@ pub(crate) const CASES: &[Case] = &[
     ("explain --from a@sample.com", BrokenHost, 1, "config.toml: line 1"),
     ("explain --from a@sample.com", BrokenFile, 1, "sample.com.toml: line 1"),
     ("explain --from a@sample.com", NoKey, 1, "s1.private: no such file or directory"),
-    ("explain --from a@sample.com", NoPermission, 1, "permission denied"),
+    (
+        "explain --from a@sample.com",
+        NoPermission,
+        1,
+        "permission denied (run as root to check keys)",
+    ),
     ("genkey", Argument, 64, "no domain: use -d DOMAIN"),
     ("genkey x.test", Argument, 64, "no selector: use -s SELECTOR"),
     ("genkey x.test s -b 100", Argument, 64, "100 bits: a key has 1024 to 4096"),

@@ -60,12 +60,22 @@ fn on_a_clean_host_there_is_nothing() {
 fn a_record_that_is_not_that_of_the_key_is_found() {
     let sandbox = clean("doctor");
     let code = |output: &Output| output.status.code();
-    sandbox.publish("sample.com", "");
+    sandbox.root("echo 's1._domainkey IN TXT \"v=DKIM1; p=\"' >/tmp/revoked.txt");
+    for record in ["", "/tmp/revoked.txt"] {
+        sandbox.publish("sample.com", record);
+        let output = sandbox.sh("root", "dkimctl doctor", b"");
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert_eq!(code(&output), Some(2), "{said}");
+        assert!(said.starts_with("ERROR: testkey\n  s1._domainkey.sample.com"), "{said}");
+        assert_eq!(said.matches("remedy: ").count(), 1, "{said}");
+    }
+    // The most severe finding comes first, though the check of Postfix is earlier.
+    sandbox.root("postconf -e header_from_format=obsolete");
     let output = sandbox.sh("root", "dkimctl doctor", b"");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert_eq!(code(&output), Some(2), "{said}");
-    assert!(said.starts_with("ERROR: testkey\n  s1._domainkey.sample.com"), "{said}");
-    assert_eq!(said.matches("remedy: ").count(), 1, "{said}");
+    assert!(said.starts_with("ERROR: testkey\n"), "{said}");
+    assert!(said.contains("\n\ninfo: header_from_format\n"), "{said}");
+    sandbox.root("postconf -X header_from_format");
     // Without a query, no difference is reported.
     assert_eq!(found(&sandbox), []);
 }

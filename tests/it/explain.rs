@@ -67,6 +67,9 @@ fn a_lone_dot_is_what_config_toml_says_it_is() {
         told["changes"].as_str().unwrap().to_owned()
     };
     assert!(!changes("").contains("gr=C3=BCn"));
+    // Without arguments there is -i.
+    let told = sandbox.root("dkimctl --etc /tmp/lone-dot explain --json /tmp/lone-dot/message");
+    assert!(result(told)["changes"].as_str().unwrap().contains("gr=C3=BCn"));
     assert!(changes("lone_dot = \"text\"\n").contains("gr=C3=BCn"));
 }
 

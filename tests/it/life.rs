@@ -382,6 +382,7 @@ fn a_domain_of_also_sign_as_needs_keys_even_if_it_is_exempt() {
         (also, "", &["also_sign_as"][..]),
         (also, rules, &["also_sign_as", "key"]),
         (also, of_another, &["also_sign_as", "key"]),
+        (&also.replace("p.test", "q.test"), of_another, &["also_sign_as", "key"]),
         (also, exempt, &["key"]),
         ("selectors = [\"a\"]\n", exempt, &[]),
     ] {

@@ -156,3 +156,17 @@ pub(crate) fn numbered<'a, I: IntoIterator<Item = &'a Finding>>(steps: I) -> Str
     });
     lines.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_script_knows_which_remedy_changes_postfix() {
+        let word = |fix: &Fix| serde_json::to_value(fix).unwrap();
+        for fix in [Fix::Rights("/x".into(), Readers::All), Fix::Command, Fix::Enable] {
+            assert_eq!(word(&fix), "safe", "{fix:?}");
+        }
+        assert_eq!(word(&Fix::Postfix("postconf -X a".to_owned())), "confirm");
+    }
+}

@@ -384,6 +384,7 @@ mod tests {
             (&[("/", "rw,nosuid"), ("/usr", "rw,relatime")][..], None),
             (&[("/usr", "rw,nosuid,nodev"), ("/", "rw")], Some("/usr")),
             (&[("/", "rw"), ("/usr/sb", "rw,nosuid"), ("/home", "nosuid")], None),
+            (&[("/usr", "rw,nodev,noexec")], None),
             (&[("/usr", "rw"), ("/usr", "rw,nosuid")], Some("/usr")),
             (&[("/usr", "rw,nosuid"), ("/usr", "rw")], None),
         ] {

@@ -196,3 +196,36 @@ fn replace(config: &DomainConfig) -> String {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    #[test]
+    fn keys_are_unused_if_no_file_could_name_them() {
+        let etc = Temporary::new("checks-unused").unwrap();
+        for folder in
+            ["domains", "keys/own.test", "keys/wiped.test", "keys/waits.test", "keys/broken.test"]
+        {
+            fs::create_dir_all(etc.path.join(folder)).unwrap();
+        }
+        for file in [
+            "keys/own.test/s1.txt",
+            "keys/own.test/s2.private",
+            // Of a wiped key the record is kept.
+            "keys/wiped.test/s1.txt",
+            "keys/waits.test/s1.private",
+            "domains/waits.test.waiting",
+            "keys/broken.test/s1.private",
+            "domains/broken.test.toml",
+        ] {
+            fs::write(etc.path.join(file), "selectors = 1\n").unwrap();
+        }
+        let found = unused(&etc.path, &Configuration::default());
+        let remedies: Vec<&str> = found.iter().map(|one| one.remedy.as_str()).collect();
+        assert_eq!(remedies, ["dkimctl use own.test s2, or dkimctl remove own.test --wipe"]);
+    }
+}

@@ -202,6 +202,7 @@ fn in_the_last_year(month: u8, seconds: u32, offset: i64, now: UtcTime) -> UtcTi
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::checks::finding::Severity;
 
     const NOW: &str = "2026-11-29T16:00:00Z";
 
@@ -285,6 +286,40 @@ mod tests {
             text.contains("{domain=\"\",result=\"unsigned\",reason=\"no-domain-file\"} 2\n"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn the_text_has_the_domains_and_users_with_the_most_messages_first() {
+        let mut log = String::new();
+        for uid in 1..=12 {
+            let text =
+                format!("uid={uid} author=<a@y.test> result=unsigned reason=\"no domain file\"");
+            log.push_str(&line("2026-11-29T15:00:00Z", &text).repeat(uid));
+        }
+        log.push_str(&line(
+            "2026-11-29T15:00:00Z",
+            "uid=1 author=<a@a.test> d=a.test s=s result=signed",
+        ));
+        log.push_str(&line(
+            "2026-11-29T15:00:00Z",
+            "uid=1 result=unsigned reason=\"no From field\"",
+        ));
+        log.push_str(&line("2026-11-29T15:00:00Z", "fatal: no real sendmail at \"/x\""));
+        let found = tally(0, log.as_bytes());
+        let text = found.text();
+        let at = |what: &str| text.find(what).unwrap_or_else(|| panic!("{what}: {text}"));
+        assert!(
+            at("        0        78         0  y.test\n") < at("         0  a.test\n"),
+            "{text}"
+        );
+        assert!(at("       78  no domain file\n") < at("        1  no From field\n"), "{text}");
+        assert!(
+            at("         0  (none)\n") < at("       12  ") && at("       12  ") < at("       11  ")
+        );
+        // Ten of twelve users.
+        assert_eq!(text.matches(" (uid ").count(), 10, "{text}");
+        let severities: Vec<_> = found.findings().iter().map(|one| one.severity).collect();
+        assert_eq!(severities, [Severity::Warning, Severity::Warning, Severity::Error]);
     }
 
     #[test]
