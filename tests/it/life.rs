@@ -343,7 +343,7 @@ fn checked(stage: &Stage, args: &[&str]) -> Vec<String> {
     let text = |finding: &Value, key: &str| finding[key].as_str().unwrap().to_owned();
     findings
         .iter()
-        .map(|one| ["code", "evidence", "remedy"].map(|key| text(one, key)).join(": "))
+        .map(|one| ["code", "evidence", "remedy", "severity"].map(|key| text(one, key)).join(": "))
         .collect()
 }
 
@@ -414,6 +414,9 @@ fn check_looks_at_the_domains_that_are_named() {
     for what in ["broken.test.toml: line 1", "no mail can be From \"Upper.test\""] {
         assert!(has(&[], what) && !has(&["x.test"], what), "{what}");
     }
+    // Its mail is not signed.
+    let remedy = "name the file after the domain, in lower case and A-labels: error";
+    assert!(has(&[], remedy));
     assert!(has(&["broken.test"], "broken.test.toml: line 1"));
 }
 

@@ -68,7 +68,7 @@ fn domain_file(
 ) -> (Option<DomainConfig>, Vec<Finding>) {
     let mut findings = Vec::new();
     if stem != DEFAULT && domains::named_after(path).is_none_or(|name| name.as_str() != stem) {
-        findings.push(Finding::warning(
+        findings.push(Finding::error(
             "configuration",
             format!("{}: no mail can be From {stem:?}", path.display()),
             "name the file after the domain, in lower case and A-labels",
