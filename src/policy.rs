@@ -378,6 +378,7 @@ mod tests {
     use super::*;
     use crate::argv::Mode;
     use crate::config::Signing;
+    use crate::dkim::Identity;
 
     fn domain(text: &str) -> Domain {
         Domain::parse(text).unwrap()
@@ -501,6 +502,24 @@ mod tests {
         let selector = |header| plan(&policy, header).selectors[0].as_str().to_owned();
         assert_eq!(selector("From: N <News@sample.com>\n"), "n");
         assert_eq!(selector(FROM), "s1");
+    }
+
+    #[test]
+    fn the_identity_of_a_rule_precedes_that_of_the_file() {
+        let text = format!(
+            "{SELECTOR}identity = \"@news.sample.com\"\n\
+             [[sign]]\nfrom = \"a@sample.com\"\nselector = \"a\"\nidentity = \"a@sample.com\"\n\
+             [[sign]]\nfrom = \"b@sample.com\"\nselector = \"b\"\n"
+        );
+        let policy = policy(Some("sample.com"), &text);
+        for (from, identity) in [
+            ("a@sample.com", "a@sample.com"),
+            ("b@sample.com", "@news.sample.com"),
+            ("c@sample.com", "@news.sample.com"),
+        ] {
+            let plan = plan(&policy, &format!("From: {from}\n"));
+            assert_eq!(plan.recipe.identity(), Identity::parse(identity).ok().as_ref(), "{from}");
+        }
     }
 
     #[test]
