@@ -378,6 +378,7 @@ mod tests {
         let plain = |number: usize| format!("\"x{number}\"");
         let field = |number: usize| format!("\"+X-{number}\"");
         let address = |number: usize| format!("\"192.0.{}.{}\"", number / 256, number % 256);
+        let provider = |number: usize| format!("\"x{number}.example\"");
         for (key, most, entry) in [
             ("selectors", 10, &plain as &dyn Fn(usize) -> String),
             ("headers", 100, &field),
@@ -385,6 +386,7 @@ mod tests {
             ("groups", 1_000, &plain),
             ("logins", 1_000, &plain),
             ("clients", 1_000, &address),
+            ("also_sign_as", 10, &provider),
         ] {
             let text = |count| match key {
                 "selectors" => format!("\n{key} = {}", list(count, entry)),
@@ -417,6 +419,35 @@ mod tests {
         let file = domain("selectors = [\"a\"]\non_error = \"refuse\"\n").unwrap();
         assert_eq!(file.signing.on_error, OnError::Refuse);
         assert_eq!(file.signing.headers, Signing::default().headers);
+    }
+
+    #[test]
+    fn each_key_for_signing_is_inherited_from_the_host_or_set_in_the_domain_file() {
+        let name = Domain::parse("sample.com").unwrap();
+        let file = |more: &str, host: &Signing| {
+            let text = format!("selector = \"a\"\n{more}\n");
+            DomainFile::parse(&text, Some(&name), host).unwrap().signing
+        };
+        for line in [
+            "on_error = \"refuse\"",
+            "on_missing_record = \"skip\"",
+            "missing_record_after = \"3d\"",
+            "canonicalization = \"simple/relaxed\"",
+            "minimum_key_bits = 2048",
+            "headers = [\"From\", \"Subject\"]",
+            "oversign = [\"-Subject\"]",
+            "expire = \"14d\"",
+            "seven_bit = false",
+            "also_sign_as = [\"provider.example\"]",
+            "strict_selectors = true",
+            "sign_forwarded = true",
+            "smtp = true",
+        ] {
+            let of_host = host(line).unwrap().signing;
+            assert_ne!(of_host, Signing::default(), "{line}");
+            assert_eq!(file("", &of_host), of_host, "{line}");
+            assert_eq!(file(line, &Signing::default()), of_host, "{line}");
+        }
     }
 
     #[test]
