@@ -102,3 +102,35 @@ pub(crate) fn guarded<T>(act: impl FnOnce() -> Result<T, NotSigned>) -> Result<T
 pub(crate) fn panicked() -> NotSigned {
     NotSigned::Bug(PLACE.lock().unwrap_or_else(PoisonError::into_inner).clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::message::author::NoAuthor;
+
+    #[test]
+    fn an_error_and_a_user_without_permission_are_logged_as_more_than_a_remark() {
+        let errors = [
+            NotSigned::Intake(IntakeError::TooLarge),
+            NotSigned::Failed("no key".to_owned()),
+            NotSigned::TooLarge,
+            NotSigned::Loop,
+            NotSigned::Bug("src/x.rs".to_owned()),
+        ];
+        assert!(errors.iter().all(|error| error.severity() == Severity::Error));
+        for (reason, severity) in [
+            (Reason::NotAllowed, Severity::Warning),
+            (Reason::ClientNotAllowed, Severity::Warning),
+            (Reason::RecordGone, Severity::Warning),
+            (Reason::NoAuthor(NoAuthor::NoFrom), Severity::Info),
+            (Reason::NotConfigured, Severity::Info),
+            (Reason::Forwarded, Severity::Info),
+            (Reason::NotBySmtp, Severity::Info),
+        ] {
+            assert_eq!(NotSigned::from(reason.clone()).severity(), severity, "{reason}");
+        }
+        // As in syslog(3).
+        let numbers = [Severity::Error, Severity::Warning, Severity::Info].map(|one| one as u32);
+        assert_eq!(numbers, [3, 4, 6]);
+    }
+}

@@ -240,3 +240,49 @@ fn message_id(header: &Header) -> Option<String> {
     let field = header.named("Message-ID").next()?;
     Some(String::from_utf8_lossy(field.value()).into_owned())
 }
+
+#[cfg(test)]
+mod tests {
+    use nix::errno::Errno;
+
+    use super::*;
+    use crate::dkim::{Algorithm, HashInput, Selector};
+    use crate::message::Reader;
+    use signing::Place;
+
+    impl Source for &[u8] {
+        fn read(&mut self, piece: &mut [u8]) -> Result<usize, Errno> {
+            std::io::Read::read(self, piece).map_err(|_| Errno::EIO)
+        }
+    }
+
+    struct NoKeys;
+
+    impl Keys for NoKeys {
+        fn sign(
+            &mut self,
+            _: &Domain,
+            _: Place<'_>,
+            _: &Selector,
+            _: &HashInput,
+        ) -> Result<(Algorithm, Vec<u8>), String> {
+            Err("no key".to_owned())
+        }
+    }
+
+    #[test]
+    fn a_message_by_smtp_without_from_does_not_get_the_user_of_the_filter_as_its_author() {
+        let etc = Etc::at("/nowhere".into());
+        let host = Host::parse("sendmail = \"/x\"\norigin = \"sample.com\"").unwrap();
+        let submission =
+            Submission { envelope_sender: Some(b"a@sample.com".to_vec()), ..Submission::default() };
+        for (client, author) in [(None, Some("a@sample.com")), (Some(Client::default()), None)] {
+            let mut run = Run::new(&etc, &host, &submission, Way::Alone);
+            run.client = client;
+            let text = b"Received: from x by y\nSubject: x\n\nx\n".as_slice();
+            let mut intake = Intake::new(text, Reader::new(LoneDot::IsText), 1_000);
+            assert!(run.sign(&mut intake, &mut NoKeys, None).is_err());
+            assert_eq!(run.author.as_ref().map(Author::address).as_deref(), author);
+        }
+    }
+}
