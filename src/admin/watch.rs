@@ -369,6 +369,20 @@ mod tests {
     }
 
     #[test]
+    fn a_dns_server_that_stops_answering_is_no_news_of_a_known_problem() {
+        use Kind::{Broken, Unanswered, Unsigned};
+        let tested = [Tested::unanswered("a".to_owned())];
+        for (kind, then) in [(Broken, Broken), (Unsigned, Broken), (Unanswered, Unanswered)] {
+            let before = problems(&[("a", kind)]);
+            let now = found(&tested, &BTreeMap::new(), &before, UtcTime(5));
+            // What it was and when it began stays known.
+            assert_eq!(now, problems(&[("a", then)]), "{kind:?}");
+        }
+        let now = found(&tested, &BTreeMap::new(), &Problems::new(), UtcTime(5));
+        assert_eq!(now.get("a").map(|problem| problem.kind), Some(Unanswered));
+    }
+
+    #[test]
     fn only_the_time_between_two_runs_that_found_it_gone_counts() {
         use Presence::{Gone, There, Unknown};
         const DAY: u64 = 86_400;

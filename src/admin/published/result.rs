@@ -77,6 +77,11 @@ impl Tested {
         Self::new(name, Outcome::Unavailable, findings)
     }
 
+    #[cfg(test)]
+    pub(crate) fn unanswered(name: String) -> Self {
+        Self::new(name, Outcome::Unavailable, vec![Finding::error(LOOKUP, "no answer", "")])
+    }
+
     /// Whether the lookup failed, so that nothing is known of the record.
     pub(crate) fn is_unanswered(&self) -> bool {
         self.findings.iter().any(|finding| finding.code == LOOKUP)
