@@ -125,7 +125,16 @@ impl Publisher {
             let by = self.name();
             return Err(format!("{by}: not run: the last {MOST_HUNG} calls did not end in time"));
         }
-        let (mut command, input) = match &self.how {
+        let (mut command, input) = self.command(change, record)?;
+        command.envs(variables(change, record));
+        let done = run(command, input, PATIENCE);
+        self.count(&done);
+        done.map_err(|ended| format!("{}: {ended}", self.name()))
+    }
+
+    /// The command, and its input.
+    fn command(&self, change: Change, record: &TxtRecord) -> Result<(Command, String), String> {
+        match &self.how {
             Publish::Nsupdate { key, server } => {
                 let mut command = Command::new("nsupdate");
                 command.args(key.iter().flat_map(|key| [Path::new("-k"), key]));
@@ -134,22 +143,23 @@ impl Publisher {
                     Change::Set => Format::Nsupdate.write(std::slice::from_ref(record), None),
                     Change::Remove => format!("update delete {}. TXT\nsend\n", record.name),
                 };
-                (command, server.chain([update]).collect())
+                Ok((command, server.chain([update]).collect()))
             }
             Publish::Command(words) => {
                 let (program, arguments) = words.split_first().ok_or("no command")?;
                 let mut command = Command::new(program);
                 command.args(arguments);
-                (command, format!("{}\n", wanted(change, record)))
+                Ok((command, format!("{}\n", wanted(change, record))))
             }
-        };
-        command.envs(variables(change, record));
-        let done = run(command, input, PATIENCE);
-        match &done {
+        }
+    }
+
+    /// Counts the commands in a row that did not end in time.
+    fn count(&self, done: &Result<(), Ended>) {
+        match done {
             Err(Ended::Hung(_)) => drop(self.hung.fetch_add(1, Ordering::Relaxed)),
             Ok(()) | Err(Ended::Failed(_)) => self.hung.store(0, Ordering::Relaxed),
         }
-        done.map_err(|ended| format!("{}: {ended}", self.name()))
     }
 }
 
@@ -322,6 +332,43 @@ mod tests {
     }
 
     #[test]
+    fn no_process_of_a_command_that_is_killed_goes_on() {
+        for script in ["sleep 60 & echo $! >&2; wait", "sleep 60 & echo $! >&2"] {
+            let process = match sh(&format!("{script}; exit 1")) {
+                Err(said) => said.rsplit(": ").next().unwrap().to_owned(),
+                Ok(()) => panic!("{script}"),
+            };
+            // A process that has ended may be there until its parent has noticed it.
+            let runs = || {
+                let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
+                status.is_ok_and(|status| !status.contains(") Z "))
+            };
+            let begun = Instant::now();
+            while runs() {
+                assert!(begun.elapsed() < Duration::from_secs(10), "{script}: {process}");
+                thread::sleep(Duration::from_millis(10));
+            }
+        }
+    }
+
+    #[test]
+    fn nsupdate_gets_the_key_and_the_server_of_config_toml() {
+        let (key, server) = (Some("/etc/dkim.tsig".into()), Some("192.0.2.1 5353".to_owned()));
+        let publisher = Publisher::new(Publish::Nsupdate { key, server });
+        let (command, input) = publisher.command(Change::Remove, &record()).unwrap();
+        assert_eq!(command.get_program(), "nsupdate");
+        assert_eq!(command.get_args().collect::<Vec<_>>(), ["-k", "/etc/dkim.tsig"]);
+        let delete = "update delete s1._domainkey.x.test. TXT\n";
+        assert_eq!(input, format!("server 192.0.2.1 5353\n{delete}send\n"));
+        let (_, input) = publisher.command(Change::Set, &record()).unwrap();
+        assert!(input.starts_with("server 192.0.2.1 5353\n"), "{input}");
+        assert!(input.contains(&format!("\n{delete}update add ")), "{input}");
+        let publisher = Publisher::new(Publish::Nsupdate { key: None, server: None });
+        let (command, input) = publisher.command(Change::Remove, &record()).unwrap();
+        assert_eq!((command.get_args().count(), input), (0, format!("{delete}send\n")));
+    }
+
+    #[test]
     fn no_output_of_a_command_holds_it_up() {
         assert_eq!(sh("head -c 1000000 /dev/zero >&2; head -c 1000000 /dev/zero"), Ok(()));
         // A process in the background that keeps standard error open.
@@ -343,7 +390,9 @@ mod tests {
         publisher.hung.store(MOST_HUNG - 1, Ordering::Relaxed);
         assert!(publisher.in_turn(Change::Set, &record()).is_err());
         assert_eq!(publisher.hung.load(Ordering::Relaxed), 0);
-        publisher.hung.store(MOST_HUNG, Ordering::Relaxed);
+        for _ in 0..MOST_HUNG {
+            publisher.count(&Err(Ended::Hung(String::new())));
+        }
         let said = publisher.in_turn(Change::Set, &record()).unwrap_err();
         assert!(said.contains("not run"), "{said}");
     }
