@@ -313,3 +313,47 @@ fn shell_word(path: &Path) -> String {
     }
     format!("'{}'", text.replace('\'', "'\\''"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, DirBuilder};
+    use std::os::unix::fs::{DirBuilderExt as _, symlink};
+
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    #[test]
+    fn a_link_of_the_writer_leads_to_the_tree_and_a_loop_of_links_ends() {
+        let temporary = Temporary::new("folder-links").unwrap();
+        let at = |name: &str| temporary.path.join(name);
+        DirBuilder::new().recursive(true).mode(0o755).create(at("real/a/b/c")).unwrap();
+        symlink("real/a/../a/b", at("relative")).unwrap();
+        symlink(at("real/a/b"), at("absolute")).unwrap();
+        symlink("relative", at("chain")).unwrap();
+        symlink("loop", at("loop")).unwrap();
+        let expected = fs::metadata(at("real/a/b/c")).unwrap().ino();
+        for name in ["real/a/b/c", "relative/c", "absolute/c", "chain/c", "real/a/../a/b/./c"] {
+            let folder = Folder::open(&at(name), false).unwrap();
+            assert_eq!(folder.file.metadata().unwrap().ino(), expected, "{name}");
+        }
+        let failure = Folder::open(&at("loop/c"), false).unwrap_err();
+        assert!(failure.what().ends_with("not a directory"), "{failure}");
+    }
+
+    #[test]
+    fn a_folder_that_others_may_write_is_refused_unless_it_is_shared_like_tmp() {
+        let temporary = Temporary::new("folder-shared").unwrap();
+        for (mode, is_shared, is_open) in [
+            (0o755, false, true),
+            (0o700, true, true),
+            (0o775, false, false),
+            (0o757, true, false),
+            (0o1777, false, false),
+            (0o1777, true, true),
+        ] {
+            fs::set_permissions(&temporary.path, Permissions::from_mode(mode)).unwrap();
+            let opened = Folder::open(&temporary.path, is_shared);
+            assert_eq!(opened.is_ok(), is_open, "{mode:o} {is_shared}");
+        }
+    }
+}

@@ -287,3 +287,56 @@ impl Drop for Draft {
         let _gone = unlinkat(&self.folder.file, self.draft.as_os_str(), UnlinkatFlags::NoRemoveDir);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, DirBuilder};
+    use std::os::unix::fs::DirBuilderExt as _;
+
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    fn store(name: &str) -> (Temporary, Store) {
+        let temporary = Temporary::new(name).unwrap();
+        let store = Store::open(&temporary.path).unwrap();
+        (temporary, store)
+    }
+
+    fn names(temporary: &Temporary) -> Vec<OsString> {
+        let entries = fs::read_dir(&temporary.path).unwrap();
+        let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn of_several_new_files_all_are_created_or_none_and_a_file_that_exists_stays() {
+        let (temporary, store) = store("store-files");
+        let paths = ["a.txt", "a.private", "a.toml"].map(|name| temporary.path.join(name));
+        let files =
+            paths.each_ref().map(|path| NewFile { path, text: b"new", readers: Readers::Owner });
+        for exists in &paths {
+            fs::write(exists, "old").unwrap();
+            assert!(store.files(&files).is_err());
+            assert_eq!(names(&temporary), [exists.file_name().unwrap()]);
+            assert_eq!(fs::read(exists).unwrap(), b"old");
+            fs::remove_file(exists).unwrap();
+        }
+        store.files(&files).unwrap();
+        assert_eq!(names(&temporary), ["a.private", "a.toml", "a.txt"]);
+    }
+
+    #[test]
+    fn nothing_outside_the_folder_of_the_store_is_written() {
+        let (temporary, store) = store("store-outside");
+        let inner = temporary.path.join("inner");
+        DirBuilder::new().mode(0o755).create(&inner).unwrap();
+        let store_of_inner = Store::open(&inner).unwrap();
+        for path in [temporary.path.join("x"), inner.join("../x"), inner.clone()] {
+            assert!(store_of_inner.replace(&path, "x", Readers::All).is_err(), "{path:?}");
+        }
+        assert_eq!(names(&temporary), ["inner"]);
+        store.replace(&inner.join("x"), "x", Readers::All).unwrap();
+        assert!(inner.join("x").exists());
+    }
+}
