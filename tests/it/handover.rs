@@ -1,8 +1,9 @@
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::support::{Sandbox, Stage, feed, stdout};
+use crate::support::{Sandbox, Stage, copy_program, feed, stdout};
 
 const MESSAGE: &[u8] = b"From: a@sample.com\nTo: b@y.test\n\nHi\n";
 const OTHER: &[u8] = b"From: a@other.test\nTo: b@y.test\n\nHi\n";
@@ -104,6 +105,38 @@ fn exit_code_and_output_are_those_of_the_real_sendmail() {
         assert_eq!(output.status.code(), Some(67));
         assert_eq!(output.stderr, b"sendmail: fatal: of the real sendmail\n");
         assert!(output.stdout.is_empty());
+    }
+}
+
+#[test]
+fn the_real_sendmail_has_no_child_that_it_did_not_start() {
+    let stage = Stage::new();
+    let large = [MESSAGE, &b"0123456789\n".repeat(200_000)].concat();
+    for message in [MESSAGE, OTHER, &large] {
+        assert_eq!(stage.delivered(&["-i", "x"], message).status("Children"), "");
+    }
+    std::fs::remove_dir_all(stage.path("etc/keys")).unwrap();
+    assert_eq!(stage.delivered(&["-i", "x"], MESSAGE).status("Children"), "");
+}
+
+#[test]
+fn a_set_uid_bit_has_no_effect() {
+    let stage = Stage::new();
+    let wrapper = stage.path("set-uid");
+    copy_program(env!("CARGO_BIN_EXE_sendmail-dkim"), &wrapper);
+    // Only root may give it to another user; with one's own user, the bit has no effect anyway.
+    drop(std::os::unix::fs::chown(&wrapper, Some(1), None));
+    std::fs::set_permissions(&wrapper, std::fs::Permissions::from_mode(0o4755)).unwrap();
+    for (program, args) in [("set-uid", &["-t"][..]), ("set-uid", &["-bp"]), ("sendmail", &["-t"])]
+    {
+        let mut command = Command::new(stage.path(program));
+        command.args(args).env("SENDMAIL_DKIM_ETC", stage.path("etc"));
+        let output = feed(&mut command, MESSAGE);
+        assert!(output.status.success(), "{output:?}");
+        let captured = stage.take_captured().unwrap();
+        let user = nix::unistd::getuid();
+        let expected = [user; 4].map(|user| user.to_string()).join("\t");
+        assert_eq!(captured.status("Uid"), expected, "{program} {args:?}");
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use crate::support::{Sandbox, Stage, feed};
+use crate::support::{Sandbox, Stage, copy_program, feed};
 
 /// A stand-in for a real sendmail that speaks SMTP: keeps what it reads in its own folder, and does what the commands of its own
 /// say.
@@ -185,6 +185,30 @@ fn a_signed_message_is_dot_stuffed_and_the_rest_of_the_session_is_unchanged() {
     let commands = |from| format!("MAIL FROM:<{from}>\r\nRCPT TO:<x@y.test>\r\nDATA\r\n");
     let wanted = ["EHLO x\r\n", &commands("a@sample.com"), &commands("a@other.test"), "QUIT\r\n"];
     assert_eq!(heard, wanted.concat());
+}
+
+#[test]
+fn the_smaller_of_two_size_limits_applies() {
+    let stage = stage();
+    // What config.toml says, what the real sendmail says, and whether a message that the signature would make larger is signed.
+    for (host, server, is_signed) in [
+        (0, 3_000, true),
+        (100_000, 3_000, true),
+        (1_000, 3_000, false),
+        (100_000, 1_000, false),
+        (0, 1_000, false),
+    ] {
+        stage.config(&format!("message_size_limit = {host}"));
+        let text = SERVER.replace("250-SIZE 3000", &format!("250-SIZE {server}"));
+        stage.write("server", &text);
+        copy_program(stage.path("server"), stage.path("sendmail"));
+        drop(fs::remove_file(stage.path("sendmail.message")));
+        let session = format!("EHLO x\r\n{}QUIT\r\n", message("a@sample.com"));
+        let output = stage.submit(&["-bs"], session.as_bytes());
+        assert!(output.status.success() && output.stderr.is_empty(), "{output:?}");
+        let text = fs::read_to_string(stage.path("sendmail.message")).unwrap();
+        assert_eq!(text.starts_with("DKIM-Signature: "), is_signed, "{host} {server}: {text}");
+    }
 }
 
 #[test]

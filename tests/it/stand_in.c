@@ -57,6 +57,11 @@ int main(int argc, char **argv)
     if (getcwd(cwd, sizeof cwd))
         fprintf(to, "Cwd:%s\n", cwd);
     fprintf(to, "Offset:%ld\n", (long)lseek(0, 0, SEEK_CUR));
+    snprintf(line, sizeof line, "/proc/self/task/%d/children", (int)getpid());
+    if ((from = fopen(line, "r"))) {
+        fprintf(to, "Children:%s\n", fgets(line, sizeof line, from) ? line : "");
+        fclose(from);
+    }
     if ((from = fopen("/proc/self/status", "r"))) {
         while (fgets(line, sizeof line, from))
             fputs(line, to);
