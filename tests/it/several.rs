@@ -148,6 +148,19 @@ fn the_domain_of_the_host_signs_in_addition_and_never_alone() {
 }
 
 #[test]
+fn a_key_of_the_host_whose_record_is_gone_does_not_sign_in_addition() {
+    let stage = with_provider();
+    stage.write("etc/domains/provider.example.gone", "# written by watch\np1\n");
+    assert_eq!(submitted(&stage, MESSAGE).0, BOTH);
+    let skip = "selectors = [\"p1\"]\non_missing_record = \"skip\"\n";
+    stage.write("etc/domains/provider.example.toml", skip);
+    let (signatures, line) = submitted(&stage, MESSAGE);
+    assert_eq!(signatures, ["sample.com:s1"], "{line}");
+    // It is as the administrator has decided, and no failure.
+    assert!(line.ends_with(" s=s1 result=signed\n"), "{line}");
+}
+
+#[test]
 fn both_signatures_verify() {
     let stage = with_provider();
     let message = stage.delivered_quietly(MESSAGE);
