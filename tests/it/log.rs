@@ -94,6 +94,44 @@ fn a_message_id_that_was_added_is_logged() {
 }
 
 #[test]
+fn an_unsigned_message_is_logged_with_its_message_id() {
+    let stage = Stage::new();
+    stage.config("log_destination = \"stderr\"");
+    for from in ["a@other.test", "a@sample.com, b@other.test"] {
+        let message = format!("From: {from}\nMessage-ID: <1@other.test>\n\nx\n");
+        let output = stage.submit(&["-i", "b@y.test"], message.as_bytes());
+        let said = stderr(&output);
+        assert!(said.contains(" message-id=<1@other.test> "), "{said}");
+        assert!(said.contains(" result=unsigned reason="), "{said}");
+    }
+}
+
+#[test]
+fn a_long_line_on_standard_error_fits_into_a_pipe_that_is_ready() {
+    let stage = Stage::new();
+    stage.config("log_destination = \"stderr\"");
+    let key = "\u{202e}".repeat(2_000);
+    stage.write("etc/domains/sample.com.toml", &format!("selector = \"s1\"\n\"{key}\" = 1\n"));
+    let output = stage.submit(&["-i", "b@y.test"], b"From: a@sample.com\n\nx\n");
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains(": line 2: unknown key"), "{output:?}");
+    // PIPE_BUF of pipe(7).
+    assert!(said.len() > 3_000 && said.len() <= 4_096, "{}", said.len());
+    assert!(said.ends_with('\n') && said.lines().count() == 1, "{said}");
+}
+
+#[test]
+fn a_failure_is_one_line_if_the_log_goes_to_standard_error_too() {
+    let stage = Stage::new();
+    let more = "log_destination = \"stderr\"\n";
+    stage.write("etc/config.toml", &format!("sendmail = \"/nowhere/sendmail\"\n{more}"));
+    let output = stage.submit(&["-i", "b@y.test"], b"From: a@sample.com\n\nx\n");
+    let said = stderr(&output);
+    assert_eq!((output.status.code(), said.lines().count()), (Some(75), 1), "{said}");
+    assert!(said.starts_with("sendmail.dkim: fatal: no real sendmail at "), "{said}");
+}
+
+#[test]
 #[ignore = "needs root"]
 fn the_log_goes_to_the_configured_destination() {
     let sandbox = Sandbox::own("log-destination");
