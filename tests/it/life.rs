@@ -143,6 +143,89 @@ fn a_key_that_signs_from_now_on_is_not_taken_for_one_whose_record_is_gone() {
     assert!(gone.ends_with("\nb\n") && !gone.contains("\na\n"), "{gone}");
 }
 
+/// A domain that waits for the record of its key.
+fn with_waiting_domain() -> Stage {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "--users", "root"]));
+    let [signed, waiting] =
+        ["toml", "waiting"].map(|kind| stage.path(&format!("new/domains/x.test.{kind}")));
+    fs::rename(signed, waiting).unwrap();
+    stage
+}
+
+#[test]
+fn a_domain_that_is_signed_before_its_record_is_there_keeps_its_users() {
+    let stage = with_waiting_domain();
+    stdout(&dkimctl(&stage, &["use", "x.test", "a"]));
+    assert_eq!(file(&stage, "x.test"), "selectors = [\"a\"]\nusers = [\"root\"]\n");
+    assert!(!stage.path("new/domains/x.test.waiting").exists());
+    let stage = with_waiting_domain();
+    stdout(&dkimctl(&stage, &["add", "x.test", "--no-publish"]));
+    assert_eq!(file(&stage, "x.test"), "selectors = [\"a\"]\nusers = [\"root\"]\n");
+    assert!(!stage.path("new/domains/x.test.waiting").exists());
+}
+
+#[test]
+fn remove_ends_the_wait_for_a_record() {
+    let stage = with_waiting_domain();
+    let shown = stdout(&dkimctl(&stage, &["remove", "x.test"]));
+    assert!(shown.contains("x.test does not wait for its record any more"), "{shown}");
+    assert!(shown.contains("name   a._domainkey.x.test\n"), "{shown}");
+    assert!(!stage.path("new/domains/x.test.waiting").exists());
+    assert!(stage.path("new/keys/x.test/a.private").exists());
+}
+
+#[test]
+fn remove_ends_the_rotations_of_a_domain_and_of_no_other() {
+    let stage = Stage::new();
+    let state = "[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"pending\"\nsince = 2026-11-01\n";
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["add", "x.test", "-s", selector, "-b", "1024"]));
+    }
+    stdout(&dkimctl(&stage, &["use", "x.test", "a", "b"]));
+    stdout(&dkimctl(&stage, &["add", "y.test", "--keys", "shared", "-s", "a", "-b", "1024"]));
+    for folder in ["x.test", "shared"] {
+        stage.write(&format!("new/keys/{folder}/rotation.toml"), state);
+    }
+    let is_there = |folder: &str| stage.path(&format!("new/keys/{folder}/rotation.toml")).exists();
+    stdout(&dkimctl(&stage, &["remove", "x.test", "b"]));
+    stdout(&dkimctl(&stage, &["remove", "y.test"]));
+    assert!(is_there("x.test") && is_there("shared"));
+    stdout(&dkimctl(&stage, &["remove", "x.test"]));
+    assert!(!is_there("x.test") && is_there("shared"));
+}
+
+#[test]
+fn a_key_that_a_rule_names_is_not_removed_from_the_domain_file() {
+    let stage = Stage::new();
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["add", "x.test", "-s", selector, "-b", "1024"]));
+    }
+    let text = "selectors = [\"a\", \"b\"]\n[[sign]]\nfrom = \"x@x.test\"\nselector = \"b\"\n";
+    stage.write("new/domains/x.test.toml", text);
+    let output = dkimctl(&stage, &["remove", "x.test", "b", "--wipe"]);
+    assert_eq!(code(&output), Some(65), "{output:?}");
+    assert_eq!(file(&stage, "x.test"), text);
+    assert!(stage.path("new/keys/x.test/b.private").exists());
+    stdout(&dkimctl(&stage, &["remove", "x.test", "a"]));
+    assert_eq!(file(&stage, "x.test"), text.replace("\"a\", ", ""));
+}
+
+#[test]
+fn a_domain_that_fails_keeps_no_other_one_from_its_key() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "b.test", "-s", "s1", "-b", "1024"]));
+    let output = dkimctl(&stage, &["add", "a.test", "b.test", "c.test", "-s", "s1", "-b", "1024"]);
+    assert_eq!(code(&output), Some(73), "{output:?}");
+    assert!(stderr(&output).contains("b.test/s1.private"), "{output:?}");
+    for domain in ["a.test", "c.test"] {
+        assert_eq!(file(&stage, domain), "selectors = [\"s1\"]\n");
+    }
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    let is_shown = ["a", "b", "c"].map(|one| shown.contains(&format!("s1._domainkey.{one}.test")));
+    assert_eq!(is_shown, [true, false, true], "{shown}");
+}
+
 #[test]
 fn a_domain_file_that_cannot_be_read_stops_each_rotation() {
     let stage = Stage::new();
