@@ -1,3 +1,4 @@
+use std::os::unix::fs::PermissionsExt as _;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::sleep;
@@ -5,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::support::{Sandbox, project, result, stdout};
+use crate::support::{Sandbox, Stage, dkimctl, project, result, stdout};
 use crate::updates::stop_server;
 
 /// A sandbox with a key of a domain, its record published.
@@ -141,6 +142,112 @@ fn every_message_verifies_when_it_is_received_while_a_key_is_replaced() {
     assert!(selectors.len() >= 14, "{selectors:?}");
     selectors.dedup();
     assert_eq!(selectors.len(), 2, "{selectors:?}");
+}
+
+/// Calls `dkimctl rotate x.test` on a tree of a test's own, with a DNS server that is dead: the exit code, and what is printed.
+fn rotate_without_dns(stage: &Stage, args: &[&str]) -> (Option<i32>, String) {
+    let output = dkimctl(stage, &[&["rotate", "x.test", "--server", "127.0.0.1:1"], args].concat());
+    let text = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8(text).unwrap())
+}
+
+/// A tree in which x.test has these keys, and signs with the first one.
+fn stage_with(selectors: &[&str]) -> Stage {
+    let stage = Stage::new();
+    for selector in selectors {
+        let args = ["add", "x.test", "-s", selector, "--type", "ed25519"];
+        stdout(&dkimctl(&stage, &args));
+    }
+    stage
+}
+
+#[test]
+fn a_key_is_replaced_in_every_domain_file_that_signs_for_the_domain() {
+    let stage = stage_with(&["a", "b"]);
+    stage.write("new/domains/y.test.toml", "domain = \"x.test\"\nselectors = [\"a\"] # too\n");
+    stage.write("new/domains/z.test.toml", "selectors = [\"a\"]\n");
+    // An earlier key of this name had no record any more.
+    stage.write("new/domains/y.test.gone", "# watch\nb\nc\n");
+    let since = "since = 2026-11-01\nuntil = 2026-11-02\n";
+    let state = format!("[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"retiring\"\n{since}");
+    stage.write("new/keys/x.test/rotation.toml", &state);
+    let (code, said) = rotate_without_dns(&stage, &[]);
+    assert_eq!(code, Some(69), "{said}");
+    let text = |name: &str| std::fs::read_to_string(stage.path(&format!("new/{name}"))).unwrap();
+    assert_eq!(text("domains/x.test.toml"), "selectors = [\"b\"]\n");
+    let of_other = "domain = \"x.test\"\nselectors = [\"b\"] # too\n";
+    assert_eq!(text("domains/y.test.toml"), of_other);
+    assert_eq!(text("domains/z.test.toml"), "selectors = [\"a\"]\n");
+    assert!(text("domains/y.test.gone").ends_with(").\nc\n"));
+    // A server that does not answer ends no stage.
+    assert!(stage.path("new/keys/x.test/a.private").exists());
+    assert!(said.contains("a -> b: retiring"), "{said}");
+}
+
+#[test]
+fn a_new_key_takes_the_next_name_that_is_free() {
+    let stage = stage_with(&["s1", "s2", "s3", "x"]);
+    let revoked =
+        "[[rotation]]\nold = \"s2\"\nnew = \"s1\"\nstage = \"revoked\"\nsince = 2026-11-01\n";
+    for (signs, state, expected) in [
+        (&["s1"][..], "", &["s1 -> s2"][..]),
+        (&["s2"], "", &["s2 -> s3"]),
+        (&["s3"], "", &["s3 -> s1"]),
+        (&["x"], "", &["x -> s1"]),
+        // Each name is given to one key.
+        (&["s1", "x"], "", &["s1 -> s2", "x -> s3"]),
+        (&["s1", "s2"], "", &[]),
+        // The earlier key of this name is still to be wiped.
+        (&["s1"], revoked, &["s1 -> s3"]),
+    ] {
+        let text = format!("selectors = {signs:?}\n");
+        stage.write("new/domains/x.test.toml", &text);
+        stage.write("new/keys/x.test/rotation.toml", state);
+        let (code, said) = rotate_without_dns(&stage, &["--dry-run", "--selectors", "s1,s2,s3"]);
+        let begun = said.lines().filter_map(|line| line.strip_prefix("x.test: "));
+        let begun = begun.filter_map(|line| line.split_once(": pending"));
+        let begun: Vec<&str> = begun.map(|(names, _)| names).collect();
+        assert_eq!(begun, expected, "{signs:?}: {said}");
+        assert_eq!(code == Some(73), expected.is_empty(), "{signs:?}: {said}");
+        assert_eq!(
+            said.contains("none of the selectors that take turns is free"),
+            expected.is_empty()
+        );
+        let file = std::fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap();
+        assert_eq!(file, text);
+    }
+}
+
+#[test]
+fn a_domain_file_with_an_error_stops_the_rotation_of_its_own_domain_only() {
+    let stage = stage_with(&["a"]);
+    stage.write("new/domains/other.test.toml", "x = 1\n");
+    // A domain that is named twice is rotated once.
+    let (code, said) = rotate_without_dns(&stage, &["x.test", "--dry-run", "--selector", "b"]);
+    assert_eq!((code, said.matches("x.test: a -> b-ed: pending").count()), (Some(0), 1), "{said}");
+    stage.write("new/domains/x.test.toml", "x = 1\n");
+    let (code, said) = rotate_without_dns(&stage, &["--dry-run", "--selector", "b"]);
+    assert!(code == Some(65) && said.contains("x.test.toml: line 1: "), "{said}");
+}
+
+#[test]
+fn a_program_that_another_user_could_have_named_is_not_run() {
+    let stage = stage_with(&["a"]);
+    let marks = stage.path("ran");
+    let config = format!(
+        "sendmail = \"/x\"\npublish = [\"/bin/sh\", \"-c\", \"touch {}\"]\n",
+        marks.display()
+    );
+    stage.write("new/config.toml", &config);
+    let path = stage.path("new/config.toml");
+    for (mode, expected, words) in
+        [(0o666, 65, "config.toml must be writable by its owner only"), (0o644, 69, "")]
+    {
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode)).unwrap();
+        let (code, said) = rotate_without_dns(&stage, &["--selector", "b"]);
+        assert_eq!(code, Some(expected), "{said}");
+        assert!(said.contains(words) && !marks.exists(), "{said}");
+    }
 }
 
 /// A zone of two servers: ours, and a second one at 127.0.0.2.
