@@ -79,3 +79,71 @@ impl Report {
         text
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::rotate::count::Turn;
+    use crate::admin::store::rotation::Stage;
+    use crate::admin::store::time::UtcTime;
+    use crate::dkim::{Domain, Selector};
+
+    fn report(is_published: bool, unanswered: bool) -> Report {
+        let selector = |text| Selector::parse(text).unwrap();
+        let (domain, new) = (Domain::parse("x.test").unwrap(), selector("new"));
+        let record = TxtRecord::of_key(&domain, &new, "v=DKIM1; p=".to_owned());
+        Report {
+            domain: domain.to_string(),
+            rotation: Rotation {
+                old: selector("old"),
+                new,
+                stage: Stage::Pending,
+                since: UtcTime(1_764_086_883),
+            },
+            done: Vec::new(),
+            servers: Vec::new(),
+            publish: (!is_published).then_some(record),
+            next: Note::new("publish", "publish this record"),
+            unanswered,
+        }
+    }
+
+    #[test]
+    fn a_record_to_publish_is_a_warning_and_a_server_without_answer_an_error() {
+        let name = "new._domainkey.x.test";
+        for (is_published, unanswered, expected) in [
+            (true, false, None),
+            (false, false, Some((Severity::Warning, name))),
+            (false, true, Some((Severity::Error, name))),
+            (true, true, Some((Severity::Error, "x.test"))),
+        ] {
+            let found = report(is_published, unanswered).finding();
+            let found = found.as_ref().map(|one| (one.severity, one.subject.as_deref().unwrap()));
+            assert_eq!(found, expected, "{is_published} {unanswered}");
+        }
+        let mut report = report(false, true);
+        report.done.push(Note::new("made", "created the key"));
+        report.done.push(Note::new(NOT_CHANGED, "the zone is locked"));
+        assert_eq!(report.finding().unwrap().evidence, "the zone is locked");
+        let has = Has::Unknown("timeout".to_owned());
+        report.servers.push(Sight { server: "ns.x.test".to_owned(), has });
+        assert_eq!(report.finding().unwrap().evidence, "ns.x.test does not answer: timeout");
+        assert_eq!(report.finding().unwrap().remedy, "publish this record");
+    }
+
+    #[test]
+    fn quiet_output_has_what_is_to_be_done_and_no_more() {
+        let domain = Domain::parse("x.test").unwrap();
+        let turn = |reports| Turn { begins: None, reports };
+        for (turn, text, quiet) in [
+            (turn(Vec::new()), "x.test: nothing to do\n", ""),
+            (Turn { begins: Some("begins\n".to_owned()), reports: Vec::new() }, "begins\n", ""),
+            (turn(vec![report(true, false)]), "x.test: old -> new: pending since", ""),
+            (turn(vec![report(false, false)]), "value  v=DKIM1; p=", "value  v=DKIM1; p="),
+        ] {
+            assert!(turn.text(&domain, false, false).contains(text), "{text}");
+            let shown = turn.text(&domain, true, false);
+            assert!(shown.contains(quiet) && shown.is_empty() == quiet.is_empty(), "{shown}");
+        }
+    }
+}
