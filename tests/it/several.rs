@@ -176,6 +176,7 @@ fn a_host_that_cannot_sign_in_addition_costs_its_own_signature() {
         (None, "also_sign_as provider.example: cannot read"),
         (Some("selectors = 1"), "provider.example.toml: line 1: "),
         (Some("selectors = [\"p2\"]"), "p2.private"),
+        (Some("selectors = [\"p1\"]\nminimum_key_bits = 2048"), "1024 bits, fewer than 2048"),
         (
             Some("selectors = [\"p1\"]\ndomain = \"x.example\""),
             "names another domain, or no selectors",
@@ -194,6 +195,12 @@ fn a_host_that_cannot_sign_in_addition_costs_its_own_signature() {
         let (signatures, line) = submitted(&stage, MESSAGE);
         assert_eq!(signatures, ["sample.com:s1"], "{line}");
         assert!(line.contains("result=signed") && line.contains(said), "{line}");
+        // Where all keys must sign, that one must, too.
+        let strict = "selectors = [\"s1\"]\nalso_sign_as = [\"provider.example\"]\nstrict_selectors = true\n";
+        stage.write("etc/domains/sample.com.toml", strict);
+        let (signatures, line) = submitted(&stage, MESSAGE);
+        assert_eq!(signatures, [""; 0], "{line}");
+        assert!(line.contains("result=unsigned") && line.contains(said), "{line}");
     }
 }
 
@@ -236,6 +243,29 @@ fn a_file_for_the_domains_below_leaves_its_own_unsigned() {
     assert!(signatures.is_empty() && line.contains("no domain file"), "{line}");
     let (signatures, line) = submitted(&stage, b"From: a@news.sample.com\nTo: b@y.test\n\nHi\n");
     assert_eq!(signatures, ["sample.com:s1"], "{line}");
+}
+
+#[test]
+fn a_file_that_does_not_apply_is_passed_over_and_one_with_an_error_is_not() {
+    let stage = stage("selectors = [\"s1\"]\n");
+    stage.write("etc/domains/default.toml", "selectors = [\"s1\"]\n");
+    stage.key("default", "s1");
+    for (file, own, below) in [
+        ("", "sample.com:s1", "news.sample.com:s1"),
+        ("subdomains = true\n", "sample.com:s1", "sample.com:s1"),
+        ("subdomains = \"only\"\n", "sample.com:s1", "sample.com:s1"),
+        // Without its settings, it is not known whether it would apply.
+        ("x = 1\n", "", ""),
+    ] {
+        stage.write("etc/domains/sample.com.toml", &format!("selectors = [\"s1\"]\n{file}"));
+        for (from, signature) in [("a@sample.com", own), ("a@news.sample.com", below)] {
+            let message = format!("From: {from}\nTo: b@y.test\n\nHi\n");
+            let (signatures, line) = submitted(&stage, message.as_bytes());
+            assert_eq!(signatures.join(" "), signature, "{file} {line}");
+            let is_named = line.contains("sample.com.toml: line 2: unknown key");
+            assert_eq!(is_named, signature.is_empty(), "{line}");
+        }
+    }
 }
 
 #[test]
