@@ -151,6 +151,9 @@ fn rotate_without_dns(stage: &Stage, args: &[&str]) -> (Option<i32>, String) {
     (output.status.code(), String::from_utf8(text).unwrap())
 }
 
+/// The state of the rotations of x.test.
+const STATE: &str = "keys/x.test/rotation.toml";
+
 /// A tree in which x.test has these keys, and signs with the first one.
 fn stage_with(selectors: &[&str]) -> Stage {
     let stage = Stage::new();
@@ -170,7 +173,7 @@ fn a_key_is_replaced_in_every_domain_file_that_signs_for_the_domain() {
     stage.write("new/domains/y.test.gone", "# watch\nb\nc\n");
     let since = "since = 2026-11-01\nuntil = 2026-11-02\n";
     let state = format!("[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"retiring\"\n{since}");
-    stage.write("new/keys/x.test/rotation.toml", &state);
+    stage.write(&format!("new/{STATE}"), &state);
     let (code, said) = rotate_without_dns(&stage, &[]);
     assert_eq!(code, Some(69), "{said}");
     let text = |name: &str| std::fs::read_to_string(stage.path(&format!("new/{name}"))).unwrap();
@@ -202,7 +205,7 @@ fn a_new_key_takes_the_next_name_that_is_free() {
     ] {
         let text = format!("selectors = {signs:?}\n");
         stage.write("new/domains/x.test.toml", &text);
-        stage.write("new/keys/x.test/rotation.toml", state);
+        stage.write(&format!("new/{STATE}"), state);
         let (code, said) = rotate_without_dns(&stage, &["--dry-run", "--selectors", "s1,s2,s3"]);
         let begun = said.lines().filter_map(|line| line.strip_prefix("x.test: "));
         let begun = begun.filter_map(|line| line.split_once(": pending"));
@@ -213,9 +216,43 @@ fn a_new_key_takes_the_next_name_that_is_free() {
             said.contains("none of the selectors that take turns is free"),
             expected.is_empty()
         );
-        let file = std::fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap();
-        assert_eq!(file, text);
+        for (name, text) in [("domains/x.test.toml", text.as_str()), (STATE, state)] {
+            let file = std::fs::read_to_string(stage.path(&format!("new/{name}"))).unwrap();
+            assert_eq!(file, text);
+        }
     }
+}
+
+#[test]
+fn the_names_that_keys_take_in_turn_are_kept_until_another_name_is_asked_for() {
+    let stage = stage_with(&["s1"]);
+    for (args, expected, names) in [
+        (&["--selectors", "s1,s2", "--older", "1d"][..], "nothing to do", true),
+        (&["--dry-run"], "s1 -> s2: pending", true),
+        (&["--dry-run", "--selector", "k"], "s1 -> k-ed: pending", true),
+        (&["--selector", "k", "--older", "1d"], "nothing to do", false),
+        (&["--dry-run", "--selector", "k"], "s1 -> k-ed: pending", false),
+    ] {
+        let (_, said) = rotate_without_dns(&stage, args);
+        assert!(said.contains(&format!("x.test: {expected}")), "{args:?}: {said}");
+        let state = std::fs::read_to_string(stage.path(&format!("new/{STATE}"))).unwrap();
+        assert_eq!(state.contains("selectors = [\"s1\", \"s2\"]"), names, "{args:?}: {state}");
+    }
+}
+
+#[test]
+fn a_dry_run_changes_no_record() {
+    let stage = stage_with(&["b", "a"]);
+    stage.write("new/config.toml", "sendmail = \"/x\"\npublish = [\"/bin/false\"]\n");
+    let state = "[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"revoked\"\nsince = 2026-11-01\n";
+    stage.write(&format!("new/{STATE}"), state);
+    let tried = "the record a._domainkey.x.test was not changed";
+    let (_, said) = rotate_without_dns(&stage, &["--older", "9d", "--dry-run"]);
+    assert!(said.contains("would have wiped the key a") && !said.contains(tried), "{said}");
+    assert!(stage.path("new/keys/x.test/a.private").exists());
+    let (_, said) = rotate_without_dns(&stage, &["--older", "9d"]);
+    assert!(said.contains("wiped the key a") && said.contains(tried), "{said}");
+    assert!(!stage.path("new/keys/x.test/a.private").exists());
 }
 
 #[test]
