@@ -123,6 +123,36 @@ fn a_missing_real_sendmail_is_named() {
 }
 
 #[test]
+fn a_real_sendmail_that_the_kernel_cannot_run_is_named() {
+    let stage = Stage::new();
+    script(&stage, "#!/nowhere/sh\n");
+    for more in ["", "message_size_limit = 10"] {
+        config_of_script(&stage, more);
+        for args in [&["-t"][..], &["-bp"], &["-bs"]] {
+            let words = format!("cannot run {:?}: no such file or directory", stage.path("script"));
+            assert_refused(&stage, args, &words);
+        }
+    }
+}
+
+#[test]
+fn a_refusal_has_its_exit_code_if_no_process_reads_standard_error() {
+    let stage = Stage::new();
+    stage.write("etc/domains/sample.com.toml", "selector = \"none\"\non_error = \"refuse\"\n");
+    for sendmail in [stage.path("sendmail"), stage.path("nowhere")] {
+        stage.write("etc/config.toml", &format!("sendmail = {sendmail:?}\n"));
+        stage.write("message", &String::from_utf8_lossy(MESSAGE));
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        drop(ours);
+        let mut command = stage.command("sendmail", &["-t"]);
+        command.stdin(fs::File::open(stage.path("message")).unwrap());
+        let status = command.stderr(OwnedFd::from(theirs)).status().unwrap();
+        assert_eq!(status.code(), Some(75), "{status}");
+        assert!(stage.captured().is_none());
+    }
+}
+
+#[test]
 fn standard_input_that_cannot_be_read_is_left_to_the_real_sendmail() {
     let stage = Stage::new();
     let folder = fs::File::open(stage.path("etc")).unwrap();

@@ -20,6 +20,11 @@ fn argv_is_unchanged_but_for_dash_i_where_the_message_was_rebuilt() {
             &["sendmail", "-i", "-oi", "-f", "a b", "--", "x", "-y"],
         ),
         (&["x@y"], &["sendmail", "-i", "x@y"]),
+        // Only those of the content filter are for the wrapper.
+        (
+            &["-G", "-i", "-O", "DkimLogin=x", "y"],
+            &["sendmail", "-G", "-i", "-O", "DkimLogin=x", "y"],
+        ),
     ] {
         assert_eq!(stage.delivered(args, MESSAGE).argv, wanted);
         let wanted = [&["sendmail"], args].concat();

@@ -94,9 +94,9 @@ fn a_message_id_that_was_added_is_logged() {
 }
 
 #[test]
-fn an_unsigned_message_is_logged_with_its_message_id() {
+fn an_unsigned_message_is_logged_with_its_message_id_even_if_signed_ones_are_not() {
     let stage = Stage::new();
-    stage.config("log_destination = \"stderr\"");
+    stage.config("log_destination = \"stderr\"\nlog_success = false");
     for from in ["a@other.test", "a@sample.com, b@other.test"] {
         let message = format!("From: {from}\nMessage-ID: <1@other.test>\n\nx\n");
         let output = stage.submit(&["-i", "b@y.test"], message.as_bytes());
