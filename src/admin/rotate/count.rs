@@ -116,3 +116,56 @@ impl Run {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::report::tests::report;
+    use super::*;
+
+    #[test]
+    fn quiet_output_has_what_is_to_be_done_and_no_more() {
+        let domain = Domain::parse("x.test").unwrap();
+        let turn = |reports| Turn { begins: None, reports };
+        for (turn, text, quiet) in [
+            (turn(Vec::new()), "x.test: nothing to do\n", ""),
+            (Turn { begins: Some("begins\n".to_owned()), reports: Vec::new() }, "begins\n", ""),
+            (turn(vec![report(true, false)]), "x.test: old -> new: pending since", ""),
+            (turn(vec![report(false, false)]), "value  v=DKIM1; p=", "value  v=DKIM1; p="),
+        ] {
+            assert!(turn.text(&domain, false, false).contains(text), "{text}");
+            let shown = turn.text(&domain, true, false);
+            assert!(shown.contains(quiet) && shown.is_empty() == quiet.is_empty(), "{shown}");
+        }
+    }
+
+    #[test]
+    fn a_failure_gives_the_exit_code_before_a_server_without_answer() {
+        let idle = || Ok(Turn { begins: None, reports: Vec::new() });
+        let begins = || Ok(Turn { begins: Some("x".to_owned()), reports: Vec::new() });
+        let waits = || Ok(Turn { begins: None, reports: vec![report(false, false)] });
+        let unanswered = || {
+            let reports = vec![report(false, false), report(false, true)];
+            Ok(Turn { begins: None, reports })
+        };
+        let fails = || Err(Failure::exists("x"));
+        let one = |turns: Vec<Result<Turn, Failure>>| {
+            let mut count = Count::default();
+            turns.iter().for_each(|turn| count.add(turn));
+            (format!("{:?}", count.exit_code()), count.text())
+        };
+        for (turns, code, text) in [
+            (vec![], 0, "0 domains: 0 went on, 0 had nothing to do, 0 wait"),
+            (vec![idle(), begins(), waits(), waits()], 0, "1 went on, 1 had nothing to do, 2 wait"),
+            (vec![unanswered(), idle()], 69, "0 wait for a record, 1 with an error of DNS"),
+            (
+                vec![fails(), unanswered(), fails()],
+                73,
+                "1 with an error of DNS or of publishing, 2 failed",
+            ),
+        ] {
+            let (found, said) = one(turns);
+            assert_eq!(found, format!("{:?}", ExitCode::from(code)), "{said}");
+            assert!(said.contains(text), "{said}");
+        }
+    }
+}

@@ -81,14 +81,14 @@ impl Report {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
-    use crate::admin::rotate::count::Turn;
     use crate::admin::store::rotation::Stage;
     use crate::admin::store::time::UtcTime;
     use crate::dkim::{Domain, Selector};
 
-    fn report(is_published: bool, unanswered: bool) -> Report {
+    /// A report on a rotation at its first stage.
+    pub(in super::super) fn report(is_published: bool, unanswered: bool) -> Report {
         let selector = |text| Selector::parse(text).unwrap();
         let (domain, new) = (Domain::parse("x.test").unwrap(), selector("new"));
         let record = TxtRecord::of_key(&domain, &new, "v=DKIM1; p=".to_owned());
@@ -129,21 +129,5 @@ mod tests {
         report.servers.push(Sight { server: "ns.x.test".to_owned(), has });
         assert_eq!(report.finding().unwrap().evidence, "ns.x.test does not answer: timeout");
         assert_eq!(report.finding().unwrap().remedy, "publish this record");
-    }
-
-    #[test]
-    fn quiet_output_has_what_is_to_be_done_and_no_more() {
-        let domain = Domain::parse("x.test").unwrap();
-        let turn = |reports| Turn { begins: None, reports };
-        for (turn, text, quiet) in [
-            (turn(Vec::new()), "x.test: nothing to do\n", ""),
-            (Turn { begins: Some("begins\n".to_owned()), reports: Vec::new() }, "begins\n", ""),
-            (turn(vec![report(true, false)]), "x.test: old -> new: pending since", ""),
-            (turn(vec![report(false, false)]), "value  v=DKIM1; p=", "value  v=DKIM1; p="),
-        ] {
-            assert!(turn.text(&domain, false, false).contains(text), "{text}");
-            let shown = turn.text(&domain, true, false);
-            assert!(shown.contains(quiet) && shown.is_empty() == quiet.is_empty(), "{shown}");
-        }
     }
 }
