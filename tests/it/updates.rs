@@ -175,8 +175,12 @@ fn a_domain_is_signed_once_its_record_is_published_and_not_before() {
     assert!(status.contains("b.test\ts1\tpending\t"), "{status}");
     goes_on_waiting(sandbox);
     is_not_the_empty_state(sandbox);
-    // The next call goes on, with any command; a key that a crash kept from being made is made.
-    sandbox.root("cp /etc/good /etc/dkim.tsig; rm /etc/sendmail-dkim/keys/b.test/s1.*");
+    // The next call goes on, with any command; a key that a crash kept from being made is made. Of an earlier key of this name,
+    // watch had found no record.
+    sandbox.root(
+        "cp /etc/good /etc/dkim.tsig; rm /etc/sendmail-dkim/keys/b.test/s1.*
+         echo s1 >/etc/sendmail-dkim/domains/b.test.gone",
+    );
     let shown = run(sandbox, "dkimctl add b.test");
     assert!(shown.contains("Nothing is left to do.") && shown.ends_with("code 0\n"), "{shown}");
     let file = sandbox
@@ -256,13 +260,20 @@ fn what_is_removed_is_taken_out_of_dns_or_revoked() {
     );
     assert_eq!(signed_by(sandbox, "a.test"), "");
     sandbox.root("cp /etc/good /etc/dkim.tsig");
-    let shown = run(sandbox, "dkimctl remove a.test --unpublish --wipe");
+    let shown = run(sandbox, "dkimctl remove a.test --unpublish");
     assert!(
         shown.contains("nsupdate has removed the record s2._domainkey.a.test")
             && shown.ends_with("code 0\n"),
         "{shown}"
     );
     assert_eq!(published(sandbox, "a.test"), "\n");
+    // What DNS shows already is not changed again.
+    let shown = run(sandbox, "dkimctl remove a.test --unpublish --wipe");
+    assert!(
+        shown.contains("DNS has the record s2._domainkey.a.test removed")
+            && shown.ends_with("code 0\n"),
+        "{shown}"
+    );
     assert_eq!(sandbox.root("ls /etc/sendmail-dkim/keys/a.test"), "");
     let shown = run(sandbox, "dkimctl remove a.test --unpublish --revoke");
     assert!(shown.ends_with("code 64\n"), "{shown}");
@@ -274,6 +285,20 @@ fn a_silent_server_does_not_restart_the_day(sandbox: &Sandbox) {
     let shown = run(sandbox, "dkimctl rotate customer.test");
     assert!(shown.contains("s1 -> s2: settling") && shown.ends_with("code 69\n"), "{shown}");
     start_server(sandbox, "provider.test");
+}
+
+/// While a key settles, its record vanishes: caches learn of the new one later.
+fn a_record_that_vanishes_restarts_the_day(sandbox: &Sandbox) {
+    end(sandbox, "customer.test");
+    sandbox.root(&format!(
+        "printf 'server {SERVER}\\nupdate delete s2.customer.provider.test TXT\\nsend\\n' |
+         nsupdate -k /etc/dkim.tsig"
+    ));
+    let shown = run(sandbox, "dkimctl rotate customer.test");
+    assert!(shown.contains("s1 -> s2: pending") && shown.ends_with("code 0\n"), "{shown}");
+    let shown = run(sandbox, "dkimctl rotate customer.test");
+    assert!(shown.contains("s1 -> s2: settling") && shown.ends_with("code 0\n"), "{shown}");
+    assert_eq!(signed_by_alias(sandbox, "customer.test"), "s1");
 }
 
 #[test]
@@ -305,6 +330,7 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
     assert_eq!(sandbox.root(wait), "86400\n", "a day, as dkimctl(8) says");
     assert!(run(sandbox, "dkimctl rotate customer.test").contains("s1 -> s2: settling"));
     a_silent_server_does_not_restart_the_day(sandbox);
+    a_record_that_vanishes_restarts_the_day(sandbox);
     end(sandbox, "customer.test");
     // The timer knows the names.
     let timer = "dkimctl rotate --all --older 180d";
