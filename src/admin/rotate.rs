@@ -263,7 +263,7 @@ impl Run {
         // A domain may share keys in another directory by now.
         let here = configs.iter().filter(|config| config.folder() == folder.name());
         let active: BTreeSet<&Selector> = here.flat_map(DomainConfig::selectors).collect();
-        let before = state.rotations.len();
+        let before = state.rotations.clone();
         for &old in &active {
             let files = folder.key(old);
             if state.of(old).is_some() || !self.is_old(&files)? {
@@ -297,7 +297,8 @@ impl Run {
             let stage = Stage::Pending;
             state.rotations.push(Rotation { old: old.clone(), new, stage, since: self.now });
         }
-        Ok(state.rotations.len() != before)
+        // A rotation may have taken the place of another one.
+        Ok(state.rotations != before)
     }
 
     fn is_old(&self, files: &KeyFiles) -> Result<bool, Failure> {

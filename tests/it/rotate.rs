@@ -241,6 +241,26 @@ fn the_names_that_keys_take_in_turn_are_kept_until_another_name_is_asked_for() {
 }
 
 #[test]
+fn a_new_key_in_turn_is_not_wiped_as_the_earlier_one_of_its_name() {
+    let stage = stage_with(&["s1"]);
+    let state =
+        "[[rotation]]\nold = \"s2\"\nnew = \"s1\"\nstage = \"revoked\"\nsince = 2026-11-01\n";
+    stage.write(&format!("new/{STATE}"), state);
+    stage.write("new/keys/x.test/s2.txt", "s2._domainkey\tIN\tTXT\t( \"v=DKIM1; p=\" )\n");
+    let key = || std::fs::read(stage.path("new/keys/x.test/s2.private")).ok();
+    let mut first = None;
+    // Each run continues from the state of the one before.
+    for _ in 0..2 {
+        let (code, said) = rotate_without_dns(&stage, &["--selectors", "s1,s2"]);
+        assert!(code == Some(69) && said.contains("x.test: s1 -> s2: pending"), "{said}");
+        let state = std::fs::read_to_string(stage.path(&format!("new/{STATE}"))).unwrap();
+        assert!(state.contains("old = \"s1\"") && !state.contains("old = \"s2\""), "{state}");
+        first = first.or_else(key);
+        assert!(first.is_some() && first == key(), "{said}");
+    }
+}
+
+#[test]
 fn a_dry_run_changes_no_record() {
     let stage = stage_with(&["b", "a"]);
     stage.write("new/config.toml", "sendmail = \"/x\"\npublish = [\"/bin/false\"]\n");
