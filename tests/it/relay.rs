@@ -1,3 +1,4 @@
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{Read as _, Write as _};
 use std::os::unix::fs::PermissionsExt as _;
@@ -185,6 +186,16 @@ fn a_signed_message_is_dot_stuffed_and_the_rest_of_the_session_is_unchanged() {
     let commands = |from| format!("MAIL FROM:<{from}>\r\nRCPT TO:<x@y.test>\r\nDATA\r\n");
     let wanted = ["EHLO x\r\n", &commands("a@sample.com"), &commands("a@other.test"), "QUIT\r\n"];
     assert_eq!(heard, wanted.concat());
+}
+
+#[test]
+fn each_message_of_a_session_gets_a_message_id_of_its_own() {
+    let stage = stage();
+    let session = format!("EHLO x\r\n{}QUIT\r\n", message("a@sample.com").repeat(20));
+    assert!(stage.submit(&["-bs"], session.as_bytes()).status.success());
+    let text = fs::read_to_string(stage.path("sendmail.message")).unwrap();
+    let ids: BTreeSet<&str> = text.lines().filter(|line| line.starts_with("Message-ID:")).collect();
+    assert_eq!(ids.len(), 20, "{ids:?}");
 }
 
 #[test]

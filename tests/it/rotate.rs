@@ -261,6 +261,29 @@ fn a_new_key_in_turn_is_not_wiped_as_the_earlier_one_of_its_name() {
 }
 
 #[test]
+fn a_name_that_a_key_had_is_not_given_to_another_one() {
+    let state = |old: &str, new: &str| {
+        format!(
+            "[[rotation]]\nold = {old:?}\nnew = {new:?}\nstage = \"revoked\"\nsince = 2026-11-01\n"
+        )
+    };
+    for (name, text) in [
+        ("k-ed.txt", "k-ed._domainkey\tIN\tTXT\t( \"v=DKIM1; p=\" )\n".to_owned()),
+        ("k-ed.private", "a key of another tool".to_owned()),
+        ("rotation.toml", state("k-ed", "a")),
+        ("rotation.toml", state("x", "k-ed")),
+    ] {
+        let stage = stage_with(&["a"]);
+        stage.write(&format!("new/keys/x.test/{name}"), &text);
+        let (_, said) = rotate_without_dns(&stage, &["--dry-run", "--selector", "k"]);
+        let new =
+            said.split_once("x.test: a -> ").and_then(|(_, rest)| rest.split_once(": pending"));
+        let new = new.map(|(new, _)| new);
+        assert!(new.is_some_and(|new| new.starts_with('k') && new != "k-ed"), "{name}: {said}");
+    }
+}
+
+#[test]
 fn a_dry_run_changes_no_record() {
     let stage = stage_with(&["b", "a"]);
     stage.write("new/config.toml", "sendmail = \"/x\"\npublish = [\"/bin/false\"]\n");
