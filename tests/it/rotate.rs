@@ -188,6 +188,21 @@ fn a_key_is_replaced_in_every_domain_file_that_signs_for_the_domain() {
 }
 
 #[test]
+fn a_domain_that_signs_with_both_keys_goes_on_with_the_new_one() {
+    let stage = stage_with(&["a", "b"]);
+    let until = "stage = \"retiring\"\nsince = 2026-11-01\nuntil = 2099-11-02\n";
+    stage.write(
+        &format!("new/{STATE}"),
+        &format!("[[rotation]]\nold = \"a\"\nnew = \"b\"\n{until}"),
+    );
+    stdout(&dkimctl(&stage, &["use", "x.test", "a", "b"]));
+    let (code, said) = rotate_without_dns(&stage, &[]);
+    assert!(code == Some(69) && said.contains("a -> b: retiring"), "{said}");
+    let text = std::fs::read_to_string(stage.path("new/domains/x.test.toml")).unwrap();
+    assert_eq!(text, "selectors = [\"b\"]\n");
+}
+
+#[test]
 fn a_new_key_takes_the_next_name_that_is_free() {
     let stage = stage_with(&["s1", "s2", "s3", "x"]);
     let revoked =

@@ -25,7 +25,7 @@ impl DomainConfig {
         replaced.map(|replaced| replaced.text).map_err(Failure::data)
     }
 
-    /// The text with one selector replaced by another, wherever it signs.
+    /// The text with one selector replaced by another, wherever it signs. If both sign, the other one remains.
     ///
     /// # Errors
     /// The new text is not valid. This is a bug.
@@ -89,17 +89,24 @@ fn with(text: &str, old: &Selector, new: &Selector) -> Result<String, TomlError>
 }
 
 fn replace_in(table: &mut dyn TableLike, old: &Selector, new: &Selector) {
+    // A selector may be written in capital letters.
+    let is = |value: &Value, one: &Selector| {
+        value.as_str().is_some_and(|text| Selector::parse(text).as_ref() == Ok(one))
+    };
     let one = |value: &mut Value| {
-        // A selector may be written in capital letters.
-        if value.as_str().is_some_and(|text| Selector::parse(text).as_ref() == Ok(old)) {
+        if is(value, old) {
             replace(value, Value::from(new.as_str()));
         }
     };
     if let Some(value) = table.get_mut("selector").and_then(Item::as_value_mut) {
         one(value);
     }
-    let many = table.get_mut("selectors").and_then(Item::as_array_mut);
-    many.into_iter().flat_map(Array::iter_mut).for_each(one);
+    if let Some(many) = table.get_mut("selectors").and_then(Item::as_array_mut) {
+        many.iter_mut().for_each(one);
+        // No selector may be listed twice.
+        let mut is_listed = false;
+        many.retain(|value| !is(value, new) || !std::mem::replace(&mut is_listed, true));
+    }
 }
 
 #[cfg(test)]
@@ -150,6 +157,9 @@ mod tests {
                 "selectors = [\"x\"]\n[[sign]]\nfrom = \"old@x.test\"\nselector = \"old\"\n",
                 "selectors = [\"x\"]\n[[sign]]\nfrom = \"old@x.test\"\nselector = \"new\"\n",
             ),
+            // An administrator may have let both sign.
+            ("selectors = [\"old\", \"new\"] # why\n", "selectors = [\"new\"] # why\n"),
+            ("selectors = [\"new\", \"x\", \"OLD\"]\n", "selectors = [\"new\", \"x\"]\n"),
             (
                 "selectors = [\"x\"]\nsign = [{ from = \"a@x.test\", selectors = [\"old\"] }]\n",
                 "selectors = [\"x\"]\nsign = [{ from = \"a@x.test\", selectors = [\"new\"] }]\n",
