@@ -135,3 +135,64 @@ fn owners(uid: u32, gid: u32) -> String {
     let or = |name: Option<String>, number: u32| name.unwrap_or_else(|| number.to_string());
     format!("{}:{}", or(user, uid), or(group, gid))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    /// What is wrong with a directory or file of each of these modes, and whether the group cannot open it.
+    fn judged(tree: &Tree<'_>, path: &Path, modes: &[u32]) -> Vec<(Option<Wrong>, bool)> {
+        let judge = |mode: &u32| {
+            fs::set_permissions(path, fs::Permissions::from_mode(*mode)).unwrap();
+            let step = if path.is_dir() { tree.folder(path) } else { tree.key(path) };
+            step.map(|step| (step.wrong, step.is_closed)).unwrap()
+        };
+        modes.iter().map(judge).collect()
+    }
+
+    #[test]
+    fn the_group_and_no_other_user_must_be_able_to_open_a_key() {
+        let temporary = Temporary::new("store-rights").unwrap();
+        let keys = temporary.path.join("keys");
+        fs::DirBuilder::new().mode(0o750).create(&keys).unwrap();
+        let key = keys.join("s1.private");
+        fs::write(&key, "x").unwrap();
+        let own = fs::metadata(&key).unwrap().gid();
+        let wrong = |is_closed| (Some(Wrong::Permissions), is_closed);
+        let tree = Tree { group: Some(own), ..Tree::new(&keys) };
+        let found = judged(&tree, &key, &[0o640, 0o600, 0o604, 0o644, 0o660]);
+        assert_eq!(found, [(None, false), wrong(true), wrong(true), wrong(false), wrong(false)]);
+        let found = judged(&tree, &keys, &[0o750, 0o710, 0o740, 0o701, 0o770]);
+        assert_eq!(found, [(None, false), (None, false), wrong(true), wrong(true), wrong(false)]);
+        // Of another group, the permissions of other users apply.
+        let tree = Tree { group: Some(own.wrapping_add(1)), ..tree };
+        let found = judged(&tree, &key, &[0o640, 0o644]);
+        assert_eq!(found, [wrong(true), wrong(false)]);
+        assert_eq!(judged(&tree, &keys, &[0o750, 0o751]), [wrong(true), wrong(false)]);
+    }
+
+    #[test]
+    fn a_link_or_a_directory_is_no_key_and_the_remedy_says_so() {
+        let temporary = Temporary::new("store-kinds").unwrap();
+        let keys = temporary.path.as_path();
+        let tree = Tree::new(keys);
+        let [file, link, gone] = ["file", "link", "gone"].map(|name| keys.join(name));
+        fs::write(&file, "x").unwrap();
+        symlink(&file, &link).unwrap();
+        for step in [tree.key(keys), tree.key(&link), tree.folder(&file), tree.folder(&link)] {
+            let step = step.unwrap();
+            assert!(step.wrong == Some(Wrong::Kind) && !step.is_owned, "{}", step.shown());
+            assert!(step.remedy().starts_with("move "), "{}", step.remedy());
+        }
+        assert!(tree.key(&gone).is_none() && tree.folder(&gone).is_none());
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o666)).unwrap();
+        let remedy = tree.key(&file).unwrap().remedy();
+        let shown = file.display();
+        assert_eq!(remedy, format!("chown root:{GROUP} {shown}; chmod 0640 {shown}"));
+        let remedy = Tree { group: None, ..tree }.folder(keys).unwrap().remedy();
+        assert!(remedy.contains("; chmod 0750 "), "{remedy}");
+    }
+}
