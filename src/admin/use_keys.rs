@@ -11,6 +11,7 @@ use super::keygen::KEYS;
 use super::output::Failure;
 use super::store::domains::{self, DomainConfig};
 use super::store::keys::KeyFolder;
+use super::store::rotation::{Rotation, Stage, State};
 use super::store::seen::Seen;
 use super::store::{Readers, Store, gone, waiting};
 use crate::config::shared_folder;
@@ -93,6 +94,7 @@ fn show(
             steps.push(Finding::record(&name, domain, None));
         }
     }
+    steps.extend(replaced_again(folder, selectors)?);
     let old = before.map(|before| before.file.selectors.iter()).into_iter().flatten();
     let old = old.filter(|one| !selectors.contains(one));
     let old: Vec<&str> = old.map(Selector::as_str).collect();
@@ -112,4 +114,20 @@ fn show(
         "unused": old,
     });
     args.report(&json, &steps, text)
+}
+
+/// The steps without which the next rotate undoes the choice: a key signs again that a rotation has replaced.
+fn replaced_again(folder: &KeyFolder, selectors: &[Selector]) -> Result<Vec<Finding>, Failure> {
+    let state = State::read(&folder.path)?;
+    let undone = state.rotations.iter().filter(|rotation| {
+        let is_over = matches!(rotation.stage, Stage::Retiring { .. });
+        is_over && selectors.contains(&rotation.old) && !selectors.contains(&rotation.new)
+    });
+    let step = |Rotation { old, new, .. }: &Rotation| {
+        let path = State::path(&folder.path).display().to_string();
+        let evidence = format!("dkimctl rotate has replaced {old} by {new}, and does so again");
+        let remedy = format!("remove this rotation from {path}, so that {old} stays");
+        Finding::warning("rotation", evidence, remedy).about(&path)
+    };
+    Ok(undone.map(step).collect())
 }

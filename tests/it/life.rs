@@ -196,6 +196,28 @@ fn remove_ends_the_rotations_of_a_domain_and_of_no_other() {
 }
 
 #[test]
+fn use_says_that_the_next_rotate_replaces_a_key_again() {
+    let stage = Stage::new();
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["add", "x.test", "-s", selector, "-b", "1024"]));
+    }
+    for (of, keys, is_said) in [
+        ("retiring", &["a"][..], true),
+        ("retiring", &["b"], false),
+        ("retiring", &["a", "b"], false),
+        // The old key signs until DNS has the record of the new one.
+        ("pending", &["a"], false),
+        ("revoked", &["a"], false),
+    ] {
+        let until = if of == "retiring" { "until = 2099-11-08\n" } else { "" };
+        let rotation = "[[rotation]]\nold = \"a\"\nnew = \"b\"\nsince = 2026-11-01\n";
+        stage.write("new/keys/x.test/rotation.toml", &format!("{rotation}stage = {of:?}\n{until}"));
+        let said = stdout(&dkimctl(&stage, &[&["use", "x.test"], keys].concat()));
+        assert_eq!(said.contains("has replaced a by b, and does so again"), is_said, "{said}");
+    }
+}
+
+#[test]
 fn a_key_that_a_rule_names_is_not_removed_from_the_domain_file() {
     let stage = Stage::new();
     for selector in ["a", "b"] {
