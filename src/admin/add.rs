@@ -54,7 +54,7 @@ rotate`.
 
 Nothing is ever overwritten. Exits with 69 if a record could not be published,
 or DNS does not have it in time; with 73 if a domain has keys, but no domain
-file.
+file, or its domain file says that another domain signs.
 ";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {

@@ -83,6 +83,12 @@ impl Wanted {
             }
             // What is wrong with the domain file is one of the steps that are left.
             let own = domains::own(etc, &self.domain).ok().flatten();
+            let signer = own.as_ref().and_then(DomainConfig::domain);
+            if let Some(signer) = signer.filter(|signer| **signer != self.domain) {
+                let what = format_args!("{} signs with d={signer}", file.display());
+                let remedy = format_args!("dkimctl add {signer} -s {}", self.selector);
+                return Err(Failure::exists(what).about(&self.domain).fixed_by(remedy));
+            }
             self.shared = self.shared.or_else(|| own?.file.keys);
         }
         let files = KeyFiles::within(&self.folder(etc), &self.selector);

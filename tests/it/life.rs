@@ -196,6 +196,27 @@ fn remove_ends_the_rotations_of_a_domain_and_of_no_other() {
 }
 
 #[test]
+fn a_domain_that_another_one_signs_for_gets_no_key() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "p.test", "-s", "a", "-b", "1024"]));
+    let text = "selectors = [\"a\"]\ndomain = \"p.test\"\n";
+    stage.write("new/domains/x.test.toml", text);
+    for command in ["add", "genkey"] {
+        let output = dkimctl(&stage, &[command, "x.test", "-s", "b", "-b", "1024"]);
+        let said = stderr(&output);
+        assert_eq!(code(&output), Some(73), "{said}");
+        assert!(
+            said.ends_with("x.test.toml signs with d=p.test: dkimctl add p.test -s b\n"),
+            "{said}"
+        );
+        assert!(!stage.path("new/keys/x.test").exists());
+    }
+    stdout(&dkimctl(&stage, &["add", "p.test", "-s", "b", "-b", "1024"]));
+    stdout(&dkimctl(&stage, &["use", "x.test", "b"]));
+    assert_eq!(file(&stage, "x.test"), text.replace("\"a\"", "\"b\""));
+}
+
+#[test]
 fn use_says_that_the_next_rotate_replaces_a_key_again() {
     let stage = Stage::new();
     for selector in ["a", "b"] {
