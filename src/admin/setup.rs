@@ -56,16 +56,20 @@ Exits with 0 if config.toml fits the host now, 66 if there is no real sendmail.
 ";
 
 pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let excludes = |option: &str, others: &[&str]| {
+        let other = others.iter().find(|other| args.has(other));
+        other.map_or(Ok(()), |other| {
+            Err(Failure::usage(format_args!("{option} and {other} exclude each other")))
+        })
+    };
     if let Some(value) = args.text("--smtp")? {
-        if ["--sendmail", "--directories", "--publish"].iter().any(|other| args.has(other)) {
-            return Err(Failure::usage("--smtp excludes --sendmail, --directories and --publish"));
-        }
+        let others =
+            ["--sendmail", "--directories", "--publish", "--replace", "--tsig-key", "--server"];
+        excludes("--smtp", &others)?;
         return smtp::run(args, value != "off");
     }
     if let Some(way) = args.text("--publish")? {
-        if args.has("--sendmail") || args.has("--directories") {
-            return Err(Failure::usage("--publish excludes --sendmail and --directories"));
-        }
+        excludes("--publish", &["--sendmail", "--directories", "--replace", "--yes"])?;
         return publish::run(args, way);
     }
     if args.has("--tsig-key") || args.has("--server") {
@@ -74,22 +78,19 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.has("--yes") {
         return Err(Failure::usage("--yes is for --smtp"));
     }
+    if args.has("--directories") {
+        excludes("--directories", &["--sendmail", "--dry-run", "--replace"])?;
+        return directories(args);
+    }
     let sendmail = args.path("--sendmail");
-    let host = match (sendmail, args.has("--directories")) {
-        (None, false) => Host::ask(),
-        (Some(path), false) if host::is_real(path) => {
+    let host = match sendmail {
+        None => Host::ask(),
+        Some(path) if host::is_real(path) => {
             Host { sendmail: Some(path.to_owned()), ..Host::default() }
         }
-        (Some(path), false) => {
+        Some(path) => {
             let what = format_args!("{path:?} is not a sendmail program other than the wrapper");
             return Err(Failure::missing(what));
-        }
-        (None, true) if args.has("--dry-run") => {
-            return Err(Failure::usage("--dry-run and --directories exclude each other"));
-        }
-        (None, true) => return directories(args),
-        (Some(_), true) => {
-            return Err(Failure::usage("--sendmail and --directories exclude each other"));
         }
     };
     if !args.has("--dry-run") {

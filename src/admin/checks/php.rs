@@ -52,7 +52,11 @@ fn setting(line: &str) -> Option<&str> {
     let name = name.trim();
     let is_it = name == "sendmail_path"
         || ["php_admin_value[sendmail_path]", "php_value[sendmail_path]"].contains(&name);
-    let value = value.trim().trim_matches(['"', '\'']).trim();
+    let value = value.trim();
+    let quoted = |quote| Some(value.strip_prefix(quote)?.split_once(quote)?.0);
+    // A semicolon begins a comment.
+    let bare = value.split_once(';').map_or(value, |(value, _)| value);
+    let value = quoted('"').or_else(|| quoted('\'')).unwrap_or(bare).trim();
     (is_it && !value.is_empty()).then_some(value)
 }
 
@@ -106,6 +110,10 @@ mod tests {
             ("php_admin_value[sendmail_path] = /usr/sbin/sendmail -t", Some(Severity::Info)),
             ("sendmail_path = /usr/bin/msmtp -t -i", Some(Severity::Warning)),
             ("php_value[sendmail_path] = /usr/bin/msmtp -t -i", Some(Severity::Warning)),
+            ("sendmail_path = \"/usr/sbin/sendmail -t -i\" ; as Debian has it", None),
+            ("sendmail_path = '/usr/sbin/sendmail -t' ; -i", Some(Severity::Info)),
+            ("sendmail_path = /usr/sbin/sendmail -t ; -i", Some(Severity::Info)),
+            ("sendmail_path = ; nothing", None),
             // The paths that lead to the wrapper.
             ("php_value[sendmail_path] = /usr/bin/sendmail -t -i", None),
             ("sendmail_path = /usr/lib/sendmail -t -i", None),
