@@ -109,7 +109,12 @@ impl Failure {
             io::ErrorKind::InvalidInput,
             io::ErrorKind::FileTooLarge,
         ];
-        let code = if unreadable.contains(&error.kind()) { NO_INPUT } else { IO };
+        let code = match error.kind() {
+            // Not UTF-8.
+            io::ErrorKind::InvalidData => Self::DATA,
+            kind if unreadable.contains(&kind) => NO_INPUT,
+            _ => IO,
+        };
         Self::of_file(code, "read", path, error)
     }
 

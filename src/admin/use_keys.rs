@@ -94,7 +94,7 @@ fn show(
             steps.push(Finding::record(&name, domain, None));
         }
     }
-    steps.extend(replaced_again(folder, selectors)?);
+    steps.extend(replaced_again(folder, selectors));
     let old = before.map(|before| before.file.selectors.iter()).into_iter().flatten();
     let old = old.filter(|one| !selectors.contains(one));
     let old: Vec<&str> = old.map(Selector::as_str).collect();
@@ -117,8 +117,9 @@ fn show(
 }
 
 /// The steps without which the next rotate undoes the choice: a key signs again that a rotation has replaced.
-fn replaced_again(folder: &KeyFolder, selectors: &[Selector]) -> Result<Vec<Finding>, Failure> {
-    let state = State::read(&folder.path)?;
+fn replaced_again(folder: &KeyFolder, selectors: &[Selector]) -> Vec<Finding> {
+    // With a file that cannot be read, rotate replaces nothing.
+    let Ok(state) = State::read(&folder.path) else { return Vec::new() };
     let undone = state.rotations.iter().filter(|rotation| {
         let is_over = matches!(rotation.stage, Stage::Retiring { .. });
         is_over && selectors.contains(&rotation.old) && !selectors.contains(&rotation.new)
@@ -129,5 +130,5 @@ fn replaced_again(folder: &KeyFolder, selectors: &[Selector]) -> Result<Vec<Find
         let remedy = format!("remove this rotation from {path}, so that {old} stays");
         Finding::warning("rotation", evidence, remedy).about(&path)
     };
-    Ok(undone.map(step).collect())
+    undone.map(step).collect()
 }

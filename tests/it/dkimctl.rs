@@ -541,6 +541,22 @@ fn no_fifo_and_no_device_in_place_of_a_file_holds_a_command_up() {
 }
 
 #[test]
+fn a_file_that_is_not_text_is_bad_data() {
+    for (file, command) in [
+        ("etc/config.toml", &["list"][..]),
+        ("etc/config.toml", &["rotate", "sample.com", "--server", "127.0.0.1:1"]),
+        ("etc/domains/sample.com.toml", &["record", "sample.com"]),
+        ("etc/keys/sample.com/rotation.toml", &["status"]),
+    ] {
+        let stage = Stage::new();
+        fs::write(stage.path(file), b"\xff\xfe").unwrap();
+        let output = within_a_minute(&stage, command);
+        assert_eq!(code(&output), Some(65), "{file}: {output:?}");
+        assert!(stderr(&output).contains("UTF-8"), "{file}: {output:?}");
+    }
+}
+
+#[test]
 fn a_message_that_the_shell_opens_is_read_from_a_pipe() {
     let record = project("tests/vectors/rfc6376-a2.txt").display().to_string();
     let message = fs::read(project("tests/vectors/rfc6376-a2.eml")).unwrap();
