@@ -18,11 +18,20 @@ pub(crate) struct Sent {
     pub(crate) body: Vec<u8>,
     /// The names that are not signed, in lower case.
     pub(crate) unstable: BTreeSet<String>,
+    /// Whether a charset was declared for the body.
+    is_declared: bool,
 }
 
 impl Sent {
     pub(crate) fn text(&self) -> Vec<u8> {
         [self.header.bytes().as_slice(), b"\n", &self.body].concat()
+    }
+
+    /// What is sent of it if it is submitted again. `None`: that may differ, because raw text that had to stay in the header may
+    /// be in the charset that was declared since then.
+    pub(crate) fn again(&self) -> Option<Self> {
+        let is_known_now = self.is_declared && !self.header.bytes().is_ascii();
+        sent(&self.text()).filter(|_| !is_known_now)
     }
 }
 
@@ -53,7 +62,9 @@ pub(crate) fn sent(input: &[u8]) -> Option<Sent> {
     if changes.risk != Risk::None || header.count("DKIM-Signature") + header.count("ARC-Seal") > 0 {
         return None;
     }
+    let mut is_declared = false;
     if let Some((encoding, charset)) = changes.of_header() {
+        is_declared = charset.is_some();
         complete::label(&mut header, encoding, charset);
     }
     if !changes.keep_body() {
@@ -65,14 +76,14 @@ pub(crate) fn sent(input: &[u8]) -> Option<Sent> {
     }
     let unstable: BTreeSet<_> =
         unstable.iter().map(|(name, _)| name.as_str().to_lowercase()).collect();
-    (!unstable.contains("from")).then_some(Sent { header, body: text, unstable })
+    (!unstable.contains("from")).then_some(Sent { header, body: text, unstable, is_declared })
 }
 
 /// What Postfix, or a hop without 8BITMIME, would change in what was sent.
 ///
 /// Addresses are left to a real Postfix.
 pub(crate) fn changed_on_the_way(sent: &Sent) -> Option<String> {
-    let Sent { header, body, unstable } = sent;
+    let Sent { header, body, unstable, .. } = sent;
     for field in header.fields() {
         let name = String::from_utf8_lossy(field.name()).to_lowercase();
         if unstable.contains(&name) {
