@@ -167,7 +167,8 @@ mod tests {
     fn older_files_of_a_log_are_read_as_far_as_is_asked_for() {
         let folder = Temporary::new("logs").unwrap();
         let current = folder.path.join("mail.log");
-        let (now, since) = (SystemTime::now(), SystemTime::now() - Duration::from_secs(3_600));
+        let now = SystemTime::UNIX_EPOCH + Duration::from_secs(1_795_968_000);
+        let since = now - Duration::from_secs(3_600);
         let line = "2099-01-01T00:00:00Z h sendmail-dkim[1]: uid=0 d=x.test result=signed\n";
         let all = ["mail.log-20990101", "mail.log.1", "mail.log.2.gz"];
         for (name, written) in all.map(|name| (name, now)).into_iter().chain([

@@ -109,12 +109,10 @@ impl Failure {
             io::ErrorKind::InvalidInput,
             io::ErrorKind::FileTooLarge,
         ];
-        let code = match error.kind() {
-            // Not UTF-8.
-            io::ErrorKind::InvalidData => Self::DATA,
-            kind if unreadable.contains(&kind) => NO_INPUT,
-            _ => IO,
-        };
+        let kind = error.kind();
+        let code = if unreadable.contains(&kind) { NO_INPUT } else { IO };
+        // Not UTF-8.
+        let code = if kind == io::ErrorKind::InvalidData { Self::DATA } else { code };
         Self::of_file(code, "read", path, error)
     }
 
