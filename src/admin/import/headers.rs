@@ -42,8 +42,8 @@ impl Fields {
         let [sign, omit, oversign] = items(settings, files, &mut lost);
         let usual = USUAL.iter().filter_map(|name| FieldName::parse(name).ok()).collect();
         let mut signed = changed(usual, &sign, &mut lost);
-        for item in omit {
-            signed.retain(|name| !name.is(item.trim_start_matches(['+', '-'])));
+        for item in omit.iter().filter(|item| !item.starts_with('-')) {
+            signed.retain(|name| !name.is(item.trim_start_matches('+')));
         }
         Self { signed, oversigned: changed(Vec::new(), &oversign, &mut lost) }
     }
@@ -178,6 +178,15 @@ mod tests {
         // A field that is not signed is not oversigned either; the lists are valid.
         let text = format!("selector = \"s\"\n{}", of("OmitHeaders Cc\nOversignHeaders X-A\n").0);
         crate::config::DomainFile::parse(&text, None, &Signing::default()).unwrap();
+    }
+
+    #[test]
+    fn an_omission_that_is_taken_back_omits_nothing() {
+        let text = "OmitHeaders *,-References\n";
+        assert_eq!(of(text), (String::new(), Vec::new()));
+        let files = paper(&[("/c", text)]);
+        let fields = Fields::of(&Settings::read("/c", &files).unwrap(), &files);
+        assert!(fields.signed.iter().any(|name| name.is("References")), "{fields:?}");
     }
 
     #[test]
