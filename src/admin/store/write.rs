@@ -290,11 +290,12 @@ impl Drop for Draft {
 
 #[cfg(test)]
 mod tests {
-    use std::fs::{self, DirBuilder};
-    use std::os::unix::fs::DirBuilderExt as _;
+    use std::fs::{self, DirBuilder, Permissions};
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
 
     use super::*;
     use crate::admin::temporary::Temporary;
+    use crate::dkim::Domain;
 
     fn store(name: &str) -> (Temporary, Store) {
         let temporary = Temporary::new(name).unwrap();
@@ -324,6 +325,21 @@ mod tests {
         }
         store.files(&files).unwrap();
         assert_eq!(names(&temporary), ["a.private", "a.toml", "a.txt"]);
+    }
+
+    #[test]
+    fn a_waiting_file_that_others_may_write_to_is_not_made_the_domain_file() {
+        let (temporary, store) = store("store-activate");
+        let (etc, domain) = (&temporary.path, Domain::parse("x.test").unwrap());
+        DirBuilder::new().mode(0o755).create(etc.join("domains")).unwrap();
+        let waiting = waiting::path(etc, &domain);
+        fs::write(&waiting, "selectors = [\"a\"]\n").unwrap();
+        for (mode, is_right) in [(0o666, false), (0o664, false), (0o644, true)] {
+            fs::set_permissions(&waiting, Permissions::from_mode(mode)).unwrap();
+            let config = waiting::read(etc, &domain).unwrap().unwrap();
+            assert_eq!(store.activate(etc, &config).is_ok(), is_right, "{mode:o}");
+            assert_eq!([config.path.exists(), !waiting.exists()], [is_right; 2], "{mode:o}");
+        }
     }
 
     #[test]
