@@ -308,6 +308,8 @@ impl<'a> News<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::temporary::Temporary;
+    use crate::dkim::Selector;
 
     fn problems(problems: &[(&str, Kind)]) -> Problems {
         let problem = |(name, kind): &(&str, Kind)| {
@@ -380,6 +382,31 @@ mod tests {
         }
         let now = found(&tested, &BTreeMap::new(), &Problems::new(), UtcTime(5));
         assert_eq!(now.get("a").map(|problem| problem.kind), Some(Unanswered));
+    }
+
+    #[test]
+    fn a_key_that_does_not_sign_signs_again_only_when_a_server_has_its_record() {
+        use Presence::{Gone, There, Unknown};
+        let folder = Temporary::new("watch-skipped").unwrap();
+        let (file, name) = (folder.path.join("x.test.toml"), "s._domainkey.x.test".to_owned());
+        let selector = Selector::parse("s").unwrap();
+        let tested = [Tested::absent(name.clone()).with_skip(file.clone(), selector, 60)];
+        // Whether it signed, what the servers have, and for how long they have had nothing; watch.json may be lost.
+        for (signs, presence, gone, then) in [
+            (true, Gone, 59, true),
+            (true, Gone, 60, false),
+            (false, Gone, 0, false),
+            (false, Unknown, 0, false),
+            (true, Unknown, 60, true),
+            (false, There, 60, true),
+        ] {
+            std::fs::write(file.with_extension("gone"), if signs { "" } else { "s\n" }).unwrap();
+            let mut problems = problems(&[(&name, Kind::Broken)]);
+            problems.values_mut().for_each(|problem| problem.gone = gone);
+            let presences = BTreeMap::from([(name.clone(), presence)]);
+            let skipped = skipped(&tested, &presences, &problems);
+            assert_eq!(!skipped.contains_key(&file), then, "{signs} {presence:?} {gone}");
+        }
     }
 
     #[test]

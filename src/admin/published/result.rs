@@ -78,6 +78,11 @@ impl Tested {
     }
 
     #[cfg(test)]
+    pub(crate) fn with_skip(self, file: PathBuf, selector: Selector, after: u64) -> Self {
+        Self { skip: Some(Skip { file, selector, after }), ..self }
+    }
+
+    #[cfg(test)]
     pub(crate) fn unanswered(name: String) -> Self {
         Self::new(name, Outcome::Unavailable, vec![Finding::error(LOOKUP, "no answer", "")])
     }
