@@ -134,6 +134,18 @@ fn a_key_that_cannot_sign_is_not_used() {
 }
 
 #[test]
+fn a_key_is_used_if_it_is_as_large_as_the_domain_file_requires() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    for (bits, expected) in [(1024, 0), (2048, 65)] {
+        let text = format!("selectors = [\"a\"]\nminimum_key_bits = {bits}\n");
+        stage.write("new/domains/x.test.toml", &text);
+        let output = dkimctl(&stage, &["use", "x.test", "a"]);
+        assert_eq!(code(&output), Some(expected), "{bits}: {output:?}");
+    }
+}
+
+#[test]
 fn a_key_that_signs_from_now_on_is_not_taken_for_one_whose_record_is_gone() {
     let stage = Stage::new();
     stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a"]));
