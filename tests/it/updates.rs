@@ -244,12 +244,15 @@ fn what_is_removed_is_taken_out_of_dns_or_revoked() {
     publishes(sandbox);
     sandbox.root("dkimctl add a.test -s s1; dkimctl add a.test -s s2");
     assert_eq!(published(sandbox, "a.test"), "s1._domainkey.a.test. s2._domainkey.a.test.\n");
-    let shown = run(sandbox, "dkimctl remove a.test s2 --revoke");
+    let shown = run(sandbox, "dkimctl remove a.test s2 --revoke --wipe");
     assert!(
         shown.contains("nsupdate has revoked the record s2._domainkey.a.test")
             && shown.ends_with("code 0\n"),
         "{shown}"
     );
+    // The record stays known, so that it can be removed from DNS later.
+    let shown = run(sandbox, "dkimctl record a.test -s s2 --format plain");
+    assert_eq!(shown, "s2._domainkey.a.test\tv=DKIM1; p=\ncode 0\n");
     // A server that refuses leaves a state from which the same command goes on.
     sandbox.root("cp /etc/dkim.tsig /etc/good; sed -i s/c2Ft/AAAA/ /etc/dkim.tsig");
     let shown = run(sandbox, "dkimctl remove a.test --unpublish");
