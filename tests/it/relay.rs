@@ -115,6 +115,22 @@ fn a_real_sendmail_that_ends_inside_a_message_ends_the_session() {
 }
 
 #[test]
+fn a_real_sendmail_that_ends_before_the_last_line_has_not_accepted_the_message() {
+    let stage = stage();
+    stage.config("log_destination = \"stderr\"");
+    let ends = "printf '354 go\\r\\n'; sleep 1; exit 3\n";
+    stage.write("sendmail", &SERVER.replace("printf '354 go\\r\\n'\n", ends));
+    // The text fills the pipe, so that the line with the dot waits until the server ends.
+    let text = "0123456789abcd\r\n".repeat(4_000);
+    for from in ["a@sample.com", "a@other.test"] {
+        let output = stage.submit(&["-bs"], message(from).replace("..x\r\n", &text).as_bytes());
+        let logged = String::from_utf8_lossy(&output.stderr);
+        let end = "result=refused reason=\"the real sendmail ended inside the message\"\n";
+        assert!(logged.ends_with(end), "{logged}");
+    }
+}
+
+#[test]
 fn the_signal_that_ends_the_real_sendmail_ends_the_wrapper() {
     let stage = stage();
     for (name, number) in [("TERM", 15), ("KILL", 9), ("SEGV", 11), ("PIPE", 13)] {
