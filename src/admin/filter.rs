@@ -271,12 +271,16 @@ mod tests {
 
     #[test]
     fn strangers_are_in_a_network_that_is_too_wide() {
-        for (networks, accepts) in [("127.0.0.0/8", false), ("127.0.0.0/8 0.0.0.0/0", true)] {
+        for (networks, permitted, accepts) in [
+            ("127.0.0.0/8", "permit_mynetworks", false),
+            ("127.0.0.0/8 0.0.0.0/0", "permit_mynetworks", true),
+            ("127.0.0.0/8 0.0.0.0/0", "permit_sasl_authenticated", false),
+        ] {
             let main = format!(
-                "mynetworks = {networks}\nsmtpd_relay_restrictions = permit_mynetworks, reject\n"
+                "mynetworks = {networks}\nsmtpd_relay_restrictions = {permitted}, reject\n"
             );
             let postfix = Postfix::of(&main, "", "");
-            assert_eq!(accepts_strangers(&postfix.view()), accepts, "{networks}");
+            assert_eq!(accepts_strangers(&postfix.view()), accepts, "{main}");
         }
     }
 
@@ -290,6 +294,7 @@ mod tests {
             "0.0.0.0/0",
             "::/0",
             "0.0.0.0/1",
+            "!0.0.0.0/1",
             "hash:/x",
             "host.example.com",
             "!.bad.example",
@@ -304,6 +309,7 @@ mod tests {
                 "::1 FILTER dkim:dummy",
                 "192.0.2.7 DUNNO",
                 "192.0.2.0/24 FILTER dkim:dummy",
+                "0.0.0.0/1 DUNNO",
             ]
         );
         let names = clients.name_table();

@@ -417,6 +417,91 @@ mod tests {
     }
 
     #[test]
+    fn a_table_counts_unless_it_is_known_to_change_nothing() {
+        let folder = Temporary::new("checks-tables").unwrap();
+        let [warns, changes] = ["warns", "changes"].map(|name| folder.path.join(name));
+        std::fs::write(&warns, "/^X-.*:/ WARN\n").unwrap();
+        std::fs::write(&changes, "/^X-.*:/ IGNORE\n").unwrap();
+        let [warns, changes] = [warns, changes].map(|path| path.display().to_string());
+        for (tables, is_reported) in [
+            (format!("pcre:{warns}"), false),
+            (format!("regexp:{warns}, pcre:{warns}"), false),
+            (format!("regexp:{warns}, pcre:{changes}"), true),
+            (format!("regexp:{warns} hash:{warns}"), true),
+            (format!("regexp:{warns}.none"), true),
+        ] {
+            let setting = format!("header_checks = {tables}\n");
+            assert_eq!(!found(&setting, "").is_empty(), is_reported, "{setting}");
+        }
+    }
+
+    #[test]
+    fn a_line_length_limit_counts_if_it_breaks_lines_of_signed_mail() {
+        let shortest = LONGEST_LINE.to_string();
+        for (limit, is_reported) in [("0", false), ("989", true), (&shortest, false)] {
+            for name in ["smtp_line_length_limit", "lmtp_line_length_limit"] {
+                let expected = if is_reported { vec![name] } else { vec![] };
+                assert_eq!(found(&format!("{name} = {limit}\n"), ""), expected, "{limit}");
+            }
+        }
+    }
+
+    #[test]
+    fn relays_that_rewrite_mail_are_known() {
+        for (relay, is_reported) in [
+            ("[email-smtp.us-east-1.amazonaws.com]:587", true),
+            ("[smtp.gmail.com]:587", true),
+            ("smtp-relay.google.com", true),
+            ("smtp-mail.Outlook.com", true),
+            ("smtp.office365.com:587", true),
+            ("mail.sample.com", false),
+        ] {
+            let found = found(&format!("relayhost = {relay}\n"), "");
+            assert_eq!(found == ["relayhost"], is_reported, "{relay}: {found:?}");
+        }
+    }
+
+    /// What is found if config.toml has these lines, and the domain files these names and lines.
+    fn found_with(main: &str, host: &str, files: &[(&str, &str)]) -> Vec<Finding> {
+        let host = Host::parse(&format!("sendmail = \"/x\"\n{host}")).unwrap();
+        let file = |(name, more): &(&str, &str)| {
+            let (path, text) = (PathBuf::from(name), format!("selectors = [\"s\"]\n{more}"));
+            DomainConfig::parse(&path, text, &host.signing).unwrap()
+        };
+        let files = files.iter().map(file).collect();
+        let configuration = Configuration { host: Some(host), files, is_stopped: false };
+        findings(
+            &postfix(&format!("cleanup_replace_stray_cr_lf = yes\n{main}"), ""),
+            &configuration,
+        )
+    }
+
+    #[test]
+    fn the_field_of_hidden_recipients_breaks_signatures_if_config_toml_has_another_one() {
+        let to = "To: undisclosed-recipients:;";
+        for (value, host, expected) in [
+            (to, "", Some((Info, "undisclosed_recipients_header = \""))),
+            (to, "\"\"", Some((Warning, "undisclosed_recipients_header = \""))),
+            ("", "\"To: undisclosed-recipients:;\"", Some((Warning, "undisclosed"))),
+            ("X-To: x:;", "\"\"", Some((Warning, "in Postfix, set it"))),
+            (to, "\"To: undisclosed-recipients:;\"", None),
+            ("", "", None),
+        ] {
+            let key = "undisclosed_recipients_header";
+            let host = if host.is_empty() { String::new() } else { format!("{key} = {host}") };
+            let found = found_with(&format!("{key} = {value}\nmyorigin = /x\n"), &host, &[]);
+            let is_expected = match (&*found, expected) {
+                ([], None) => true,
+                ([one], Some((severity, remedy))) => {
+                    one.severity == severity && one.remedy.starts_with(remedy)
+                }
+                _ => false,
+            };
+            assert!(is_expected, "{value} {host}: {found:?}");
+        }
+    }
+
+    #[test]
     fn settings_that_only_later_versions_have_count_where_they_are() {
         let more = "force_mime_input_conversion = yes\n";
         assert_eq!(found(more, ""), ["force_mime_input_conversion"]);

@@ -464,6 +464,40 @@ mod tests {
     }
 
     #[test]
+    fn mail_by_smtp_is_not_signed_without_a_filter_wherever_smtp_is_set() {
+        let without =
+            |main: &str, settings: &str, configuration: &Configuration| -> Vec<Severity> {
+                let postfix = Postfix::of(main, "smtp inet n - n - - smtpd\n", settings);
+                let found = findings(&postfix, configuration, "/e".as_ref());
+                found.into_iter().map(|finding| finding.severity).collect()
+            };
+        let on = "smtp = true";
+        assert_eq!(without("", "", &configuration("", "")), []);
+        assert_eq!(without("", "", &configuration(on, "")), [Severity::Warning]);
+        assert_eq!(without("", "", &configuration("", on)), [Severity::Warning]);
+        // Mail that stays in the queue is the only finding then.
+        let all = "smtp/inet/content_filter = dkim:dummy\n";
+        assert_eq!(without("", all, &configuration(on, on)), [Severity::Error]);
+    }
+
+    #[test]
+    fn a_network_is_too_large_if_its_mail_goes_to_the_filter() {
+        let folder = Temporary::new("checks-clients").unwrap();
+        let path = folder.path.join(ADDRESSES);
+        for (row, is_wrong) in [
+            ("192.0.2.0/24 FILTER dkim:dummy", false),
+            ("0.0.0.0/0 DUNNO", false),
+            ("#0.0.0.0/0 FILTER dkim:dummy", false),
+            ("0.0.0.0/0 FILTER dkim:dummy", true),
+            ("::/0 filter dkim:dummy", true),
+        ] {
+            fs::write(&path, format!("127.0.0.1 FILTER dkim:dummy\n{row}\n")).unwrap();
+            assert_eq!(table(&path).is_some_and(|found| found.is_error()), is_wrong, "{row}");
+        }
+        assert_eq!(table(&folder.path.join("none")), None);
+    }
+
+    #[test]
     fn the_wrapper_has_to_know_the_size_limit_of_postfix() {
         for (main, host, is_found) in [
             ("message_size_limit = 10240000\n", "", true),
