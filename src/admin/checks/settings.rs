@@ -8,6 +8,7 @@ use crate::admin::postconf::{Postfix, View};
 use crate::config::is_recipient_field;
 use crate::dkim::Domain;
 use crate::message::limits::LONGEST_LINE;
+use crate::policy::Candidate;
 use Severity::{Error, Info, Warning};
 
 /// Settings with the same effect: the severity, the names, the condition, and the reason with the remedy.
@@ -272,9 +273,11 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
             format!("origin = \"{origin}\" in config.toml"),
         ));
     }
-    let mut domains =
-        configuration.files.iter().filter_map(|config| config.name.as_ref()).peekable();
-    if domains.peek().is_none() || domains.any(|domain| origin.is_within(domain)) {
+    let is_for_it = |candidate: &Candidate| {
+        let mut files = configuration.files.iter().filter(|it| it.name == candidate.domain);
+        files.any(|config| candidate.fits(&config.file))
+    };
+    if configuration.files.is_empty() || Candidate::all(&origin).iter().any(is_for_it) {
         return None;
     }
     let meaning = "mail From bare addresses (as from cron) gets a domain without a domain file";
@@ -474,6 +477,29 @@ mod tests {
             &postfix(&format!("cleanup_replace_stray_cr_lf = yes\n{main}"), ""),
             &configuration,
         )
+    }
+
+    #[test]
+    fn the_origin_has_a_domain_file_that_is_for_it() {
+        let main = "myorigin = Web1.sample.com\n";
+        let host = "origin = \"web1.sample.com\"";
+        let (parent, other) = ("sample.com.toml", ("other.test.toml", ""));
+        for (files, is_reported) in [
+            (&[][..], false),
+            (&[other], true),
+            (&[other, ("web1.sample.com.toml", "")], false),
+            (&[("web1.sample.com.toml", "subdomains = \"only\"")], true),
+            (&[(parent, "subdomains = true"), other], false),
+            (&[(parent, "subdomains = \"only\"")], false),
+            // A file is not for mail From subdomains unless it says so.
+            (&[(parent, "")], true),
+            (&[other, ("default.toml", "")], false),
+        ] {
+            let found = found_with(main, host, files);
+            let found: Vec<_> = found.iter().map(|one| (one.code, one.severity)).collect();
+            let expected = if is_reported { vec![("myorigin", Info)] } else { vec![] };
+            assert_eq!(found, expected, "{files:?}");
+        }
     }
 
     #[test]
