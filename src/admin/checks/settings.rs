@@ -289,7 +289,9 @@ fn origin(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
 fn dot_domain(view: &View<'_>, configuration: &Configuration) -> Option<Finding> {
     let host = configuration.host.as_ref();
     let known = host.and_then(|host| host.completion.dot_domain.as_ref()).map(Domain::as_str);
-    let wanted = (view.value("append_dot_mydomain") == "yes").then(|| view.value("mydomain"));
+    let wanted = (view.value("append_dot_mydomain") == "yes")
+        .then(|| view.value("mydomain").to_ascii_lowercase());
+    let wanted = wanted.as_deref();
     if known == wanted {
         return None;
     }
@@ -499,6 +501,24 @@ mod tests {
             let found: Vec<_> = found.iter().map(|one| (one.code, one.severity)).collect();
             let expected = if is_reported { vec![("myorigin", Info)] } else { vec![] };
             assert_eq!(found, expected, "{files:?}");
+        }
+    }
+
+    #[test]
+    fn a_domain_without_a_dot_is_completed_as_by_postfix() {
+        let append = |value: &str| {
+            format!("append_dot_mydomain = {value}\nmydomain = Sample.COM\nmyorigin = /x\n")
+        };
+        for (value, host, remedy) in [
+            ("yes", "append_dot_domain = \"sample.com\"", ""),
+            ("no", "", ""),
+            ("yes", "", "append_dot_domain = \"sample.com\" in config.toml"),
+            ("yes", "append_dot_domain = \"other.test\"", "append_dot_domain = \"sample.com\" in"),
+            ("no", "append_dot_domain = \"sample.com\"", "remove append_dot_domain"),
+        ] {
+            let found = found_with(&append(value), host, &[]);
+            assert_eq!(found.len(), usize::from(!remedy.is_empty()), "{value} {host}: {found:?}");
+            assert!(found.iter().all(|one| one.remedy.starts_with(remedy)), "{found:?}");
         }
     }
 
