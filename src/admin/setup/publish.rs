@@ -85,3 +85,26 @@ fn in_path(name: &str) -> bool {
     let folders = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];
     folders.iter().any(|folder| runnable(&Path::new(folder).join(name)).is_ok())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    #[test]
+    fn a_key_that_others_may_read_is_reported() {
+        let folder = Temporary::new("setup-publish").unwrap();
+        let path = folder.path.join("key");
+        fs::write(&path, "").unwrap();
+        for (mode, expected) in [(0o600, 0), (0o640, 1), (0o604, 1)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            let mut notes = Vec::new();
+            let found = usable_key(&path, &mut notes).unwrap();
+            assert_eq!(notes.len(), expected, "{mode:o}: {notes:?}");
+            // Also if it was named by a link, or from the directory of the caller.
+            assert_eq!(Path::new(&found), path.canonicalize().unwrap());
+        }
+        let missing = usable_key(&folder.path.join("none"), &mut Vec::new());
+        assert_eq!(missing.map_err(|failure| failure.code), Err(66));
+    }
+}

@@ -408,6 +408,8 @@ mod tests {
                 0,
             ),
             ("content_filter = scan:x", vec![], 1),
+            // This service is an exception to that of main.cf.
+            ("content_filter =", vec![some(CLIENTS)], 0),
             ("smtpd_proxy_filter = 127.0.0.1:10025", vec![], 1),
             ("smtpd_milters = inet:localhost:8891", vec![some(CLIENTS)], 1),
             (&set(CLIENTS), vec![], 0),
@@ -460,6 +462,35 @@ mod tests {
             let [file] = &*plan.files else { panic!("{expected}") };
             assert_eq!(file.after, "sendmail = \"/x\"\nmessage_size_limit = 9\n");
         }
+    }
+
+    #[test]
+    fn off_makes_no_config_toml() {
+        let etc = Temporary::new("setup-smtp-none").unwrap();
+        let mut plan = Plan::default();
+        plan.off(&Args::new(DKIMCTL, etc.path.clone()), &Postfix::of("", SMTPD, "")).unwrap();
+        assert!(plan.files.is_empty());
+    }
+
+    #[test]
+    fn files_of_the_administrator_stay() {
+        let etc = Temporary::new("setup-smtp-kept").unwrap();
+        let config = "sendmail = \"/x\"\nfilter_user = \"daemon\"\nsmtp = false\n";
+        for (name, text) in
+            [("config.toml", config), (ADDRESSES, "# mine\n"), (LOGINS, "# mine\n"), (NAMES, "")]
+        {
+            fs::write(etc.path.join(name), text).unwrap();
+        }
+        // Postfix has no limit, so config.toml needs none.
+        let main = "mynetworks = 127.0.0.0/8\nmessage_size_limit = 0\n";
+        let mut plan = Plan::default();
+        let args = Args::new(DKIMCTL, etc.path.clone());
+        plan.on(&args, &Postfix::of(main, SMTPD, "")).unwrap();
+        let changed: Vec<_> = plan.files.iter().filter(|file| file.is_changed()).collect();
+        assert_eq!((plan.files.len(), changed.len()), (3, 0));
+        let calls = calls(&plan, &etc.path.display().to_string());
+        let tables = format!("{SOME}={CLIENTS},check_client_access,regexp:ETC/{NAMES}");
+        assert!(calls.last().unwrap().ends_with(&tables), "{calls:?}");
     }
 
     #[test]
