@@ -208,6 +208,9 @@ mod tests {
         assert_eq!(found.about(), "other.net");
         assert_eq!(found.reason, Some("config.toml: \\\"x\\\" reason=\\\""));
         let line =
+            "Nov 29 15:52:31 h sendmail-dkim[1]: uid=0 author=<\"a@b\"@other.net> result=signed";
+        assert_eq!(entry(line).unwrap().about(), "other.net");
+        let line =
             "Nov 29 15:52:31 h sendmail-dkim[1]: uid=0 result=unsigned reason=\"no From field\"";
         assert_eq!(entry(line).unwrap().about(), "");
         let line = "Nov 29 15:52:31 h sendmail-dkim[1]: fatal: no real sendmail at \"/x\"";

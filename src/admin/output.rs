@@ -335,3 +335,31 @@ pub(super) fn message_text(message: &[u8]) -> String {
     }
     text
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_used_has_the_exit_code_of_its_reason() {
+        use io::ErrorKind::{
+            FileTooLarge, InvalidData, InvalidInput, IsADirectory, NotADirectory, NotFound, Other,
+            PermissionDenied,
+        };
+        let path = Path::new("/x");
+        for (kinds, expected) in [
+            (
+                &[NotFound, IsADirectory, NotADirectory, InvalidInput, FileTooLarge][..],
+                [66, 73, 74],
+            ),
+            (&[InvalidData], [65, 73, 74]),
+            (&[PermissionDenied], [77, 77, 77]),
+            (&[Other], [74, 73, 74]),
+        ] {
+            for error in kinds.iter().map(|kind| io::Error::from(*kind)) {
+                let made = [Failure::reading, Failure::creating, Failure::changing];
+                assert_eq!(made.map(|make| make(path, &error).code), expected, "{error:?}");
+            }
+        }
+    }
+}

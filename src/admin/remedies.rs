@@ -150,6 +150,11 @@ mod tests {
         ] {
             assert_eq!(kind_of(reason).code, code, "{reason}");
         }
+        for kind in KINDS {
+            for text in kind.texts {
+                assert_eq!(kind_of(text.trim_start_matches('…')), kind, "{text}");
+            }
+        }
         let mut codes: Vec<_> = KINDS.iter().map(|kind| kind.code).collect();
         codes.sort_unstable();
         codes.dedup();

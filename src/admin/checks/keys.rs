@@ -203,6 +203,26 @@ mod tests {
 
     use super::*;
     use crate::admin::temporary::Temporary;
+    use crate::config::Host;
+
+    #[test]
+    fn a_key_whose_record_is_gone_does_not_sign_if_the_settings_say_so() {
+        let folder = Temporary::new("checks-gone").unwrap();
+        let path = folder.path.join("x.test.toml");
+        fs::write(path.with_extension("gone"), "s1\n").unwrap();
+        for (host, own, expected) in [
+            ("", "", false),
+            ("", "on_missing_record = \"skip\"", true),
+            ("on_missing_record = \"skip\"", "", true),
+            ("on_missing_record = \"skip\"", "on_missing_record = \"sign\"", false),
+        ] {
+            let host = Host::parse(&format!("sendmail = \"/x\"\n{host}")).unwrap();
+            let text = format!("selectors = [\"s1\", \"s2\"]\n{own}");
+            let config = DomainConfig::parse(&path, text, &host.signing).unwrap();
+            let found = ["s1", "s2"].map(|one| is_gone(&config, &Selector::parse(one).unwrap()));
+            assert_eq!(found, [expected, false], "{own}");
+        }
+    }
 
     #[test]
     fn keys_are_unused_if_no_file_could_name_them() {

@@ -113,9 +113,12 @@ mod tests {
         assert_eq!(found.len(), 1);
         assert!(found[0].evidence.starts_with("/log: Nov 2 h postfix/smtp[2]: B: "), "{found:?}");
         assert!(signs("/log", "Nov 1 h postfix/qmgr[1]: nothing from=<a@localhost>\n").is_empty());
-        let ours =
-            "Nov  1 08:00:00 h sendmail-dkim[1]: uid=0 author=<root@localhost> result=unsigned\n";
-        assert!(signs("/log", ours)[0].evidence.contains("From localhost"));
+        for domain in ["localhost", "localhost.localdomain"] {
+            let ours = format!(
+                "Nov  1 08:00:00 h sendmail-dkim[1]: uid=0 author=<root@{domain}> result=unsigned\n"
+            );
+            assert!(signs("/log", &ours)[0].evidence.contains("From localhost"), "{domain}");
+        }
         let closed = "Nov 1 h sendmail-dkim[1]: uid=33 result=unsigned reason=\"cannot open key: the set-gid bit was ignored or is not there\"\n";
         assert!(signs("/log", closed)[0].remedy.starts_with("check the unit or the mount"));
     }

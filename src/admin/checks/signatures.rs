@@ -106,6 +106,7 @@ fn faults(etc: &Path, keys: &[Key], message: &[u8]) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::temporary::Temporary;
     use crate::config::Signing;
 
     fn config(name: &str, text: &str) -> DomainConfig {
@@ -128,6 +129,26 @@ mod tests {
         ] {
             assert_eq!(author(&config(name, text)).as_deref(), Some(expected), "{text}");
         }
+    }
+
+    #[test]
+    fn a_trial_message_whose_signature_does_not_verify_is_a_fault() {
+        let project = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let etc = Temporary::new("checks-signatures").unwrap();
+        let message = std::fs::read(project.join("tests/vectors/rfc6376-a2.eml")).unwrap();
+        let vector = project.join("tests/vectors/rfc6376-c.private");
+        let found = |message: &[u8], folder: &str| {
+            let domain = Domain::parse("example.com").unwrap();
+            let (folder, selector) = (folder.to_owned(), Selector::parse("brisbane").unwrap());
+            faults(&etc.path, &[Key { domain, folder, selector }], message)
+        };
+        let folder = etc.path.join("keys/shared");
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::copy(vector, folder.join("brisbane.private")).unwrap();
+        assert_eq!(found(&message, "shared"), [""; 0]);
+        assert_eq!(found(&message, "none").len(), 1);
+        assert_eq!(found(&[&*message, b"more\n"].concat(), "shared").len(), 1);
+        assert_eq!(faults(&etc.path, &[], &message).len(), 1);
     }
 
     #[test]
