@@ -144,6 +144,8 @@ pub(crate) const CASES: &[Case] = &[
     ("setup --replac", Option, 64, "did you mean --replace?"),
     ("setup --sendmail /nowhere", Argument, 66, "\"/nowhere\" is not a sendmail program"),
     ("setup --yes", Argument, 64, "--yes is for --smtp"),
+    ("setup --smtp --yes", NoPermission, 77, "only root can change the settings of Postfix"),
+    ("setup --smtp=off --yes", NoPermission, 77, "only root can change the settings of Postfix"),
     ("setup --server 192.0.2.1", Argument, 64, "are for --publish nsupdate"),
     ("setup --sendmail /bin/true --directories", Argument, 64, "--directories and --sendmail"),
     ("setup --dry-run --directories", Argument, 64, "exclude each other"),

@@ -445,6 +445,19 @@ fn the_folder_is_that_of_the_option_or_of_the_environment() {
     assert!(status(&["--etc", &new], Some("etc")).contains("option"));
 }
 
+#[test]
+fn an_option_of_sendmail_is_none_of_dkimctl() {
+    let stage = Stage::new();
+    for (args, is_json) in [
+        (&["explain", "/nowhere", "--json", "--", "-t"][..], true),
+        (&["explain", "/nowhere", "--", "--json"], false),
+    ] {
+        let output = dkimctl(&stage, args);
+        assert_eq!(code(&output), Some(66), "{output:?}");
+        assert_eq!(output.stdout.starts_with(b"{"), is_json, "{output:?}");
+    }
+}
+
 /// Runs `dkimctl`, and ends it where it waits for something.
 fn within_a_minute(stage: &Stage, args: &[&str]) -> Output {
     let mut command = Command::new("timeout");

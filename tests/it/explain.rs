@@ -1,5 +1,5 @@
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::process::{Command, Output};
 
 use serde_json::Value;
@@ -159,6 +159,11 @@ fn places_of_the_domain_file_are_listed_in_their_order() {
     assert_eq!(places("a@sample.com"), ["sample.com.toml: unusable"]);
     let below = ["b.sample.com.toml: missing", "sample.com.toml: unusable"];
     assert_eq!(places("a@b.sample.com"), below);
+    // Nor can it use a file in a directory that others may write to.
+    stage.write("etc/domains/sample.com.toml", "selectors = [\"s1\"]\n");
+    let domains = stage.path("etc/domains");
+    fs::set_permissions(&domains, fs::Permissions::from_mode(0o777)).unwrap();
+    assert_eq!(places("a@sample.com"), ["sample.com.toml: unusable"]);
 }
 
 #[test]

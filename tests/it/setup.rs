@@ -1,4 +1,7 @@
-use crate::support::{Sandbox, reported, stdout};
+use std::fs;
+use std::process::Command;
+
+use crate::support::{Sandbox, Stage, reported, stdout};
 
 /// Runs `dkimctl setup` with a folder of its own and a Postfix that is set up by `postconf -e` so.
 fn setup(sandbox: &Sandbox, name: &str, settings: &str, args: &str) -> String {
@@ -158,6 +161,11 @@ fn a_sendmail_that_was_not_diverted_is_reported() {
     assert!(shown.contains(place), "{shown}");
     let real = "sendmail = \"/usr/sbin/sendmail.real\"";
     assert_eq!(settings(&file(&sandbox, "setup-aside"))[0], real);
+    // A link may lead to the wrapper tomorrow.
+    sandbox.root("rm -rf /tmp/setup-aside; ln -s /usr/sbin/sendmail /opt/link");
+    let shown = setup(&sandbox, "setup-aside", "sendmail_path=/opt/link", "");
+    assert!(shown.contains(place), "{shown}");
+    assert_eq!(settings(&file(&sandbox, "setup-aside"))[0], real);
     // After that it is found, under any name.
     sandbox.root(
         "dpkg-divert --local --rename --divert /usr/sbin/sendmail.aside --add /usr/sbin/sendmail
@@ -293,4 +301,28 @@ fn scripts_can_set_only_the_real_sendmail_if_it_is_missing() {
     assert_eq!(file(sandbox, "setup-script"), format!("{SENDMAIL}\n"));
     let command = "dkimctl --etc /tmp/setup-script setup --sendmail /usr/sbin/sendmail.dkim";
     assert_eq!(sandbox.sh("root", command, b"").status.code(), Some(66));
+}
+
+#[test]
+fn the_way_of_publishing_is_set_changed_and_taken_out() {
+    let stage = Stage::new();
+    let run = |args: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+        command.arg("--etc").arg(stage.path("etc")).args(["setup", "--publish"]).args(args);
+        let shown = stdout(&command.output().unwrap());
+        let lines = shown.lines().filter(|line| !line.starts_with("# /"));
+        lines.map(str::to_owned).collect::<Vec<_>>()
+    };
+    let config = || fs::read_to_string(stage.path("etc/config.toml")).unwrap();
+    let before = config();
+    let [first, second] = ["[\"/bin/true\", \"a\"]", "[\"/bin/true\", \"b\"]"];
+    assert!(run(&["/bin/true a", "--dry-run"]).contains(&format!("+publish = {first}")));
+    assert_eq!(config(), before);
+    assert_eq!(run(&["/bin/true a"]), [format!("publish = {first}")]);
+    assert_eq!(run(&["/bin/true a"]), [""; 0]);
+    assert_eq!(run(&["/bin/true b"]), [format!("publish = {second} # was {first}")]);
+    assert_eq!(config(), format!("{before}publish = {second}\n"));
+    stage.config("publish = \"nsupdate\"\nnsupdate_key = \"/k\"\nnsupdate_server = \"192.0.2.1\"");
+    assert_eq!(run(&["off"]).len(), 3);
+    assert_eq!(config().trim_end(), before.trim_end());
 }

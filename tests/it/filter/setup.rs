@@ -213,7 +213,10 @@ fn setup_shows_what_it_does_does_that_and_undoes_it() {
         assert!(shown.lines().any(|shown| shown == line), "{line}\n{shown}");
     }
     assert_eq!(shown.matches("-o content_filter=dkim:dummy").count(), 1, "{shown}");
-    sandbox.root("dkimctl setup --smtp --yes");
+    sandbox.root("dkimctl setup --smtp --yes --dry-run");
+    assert_eq!(sandbox.root(state), before);
+    let shown = sandbox.root("dkimctl setup --smtp --yes");
+    assert!(shown.ends_with("note: Postfix has reloaded its settings\n"), "{shown}");
     // The port at which another filter hands mail back is none that clients submit to.
     assert!(!sandbox.root("postconf -P").contains("10025/"));
     assert_eq!(sandbox.root("dkimctl setup --smtp"), {
