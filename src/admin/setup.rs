@@ -83,6 +83,9 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         return directories(args);
     }
     let sendmail = args.path("--sendmail");
+    if sendmail.is_some() {
+        excludes("--sendmail", &["--replace"])?;
+    }
     let host = match sendmail {
         None => Host::ask(),
         Some(path) if host::is_real(path) => {

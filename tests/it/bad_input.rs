@@ -148,6 +148,7 @@ pub(crate) const CASES: &[Case] = &[
     ("setup --smtp=off --yes", NoPermission, 77, "only root can change the settings of Postfix"),
     ("setup --server 192.0.2.1", Argument, 64, "are for --publish nsupdate"),
     ("setup --sendmail /bin/true --directories", Argument, 64, "--directories and --sendmail"),
+    ("setup --sendmail /bin/true --replace", Argument, 64, "--sendmail and --replace exclude"),
     ("setup --dry-run --directories", Argument, 64, "exclude each other"),
     ("setup --directories --replace", Argument, 64, "exclude each other"),
     ("setup --smtp --sendmail /bin/true", Argument, 64, "--smtp and --sendmail exclude each other"),
