@@ -130,9 +130,10 @@ impl Status {
         let mut missing = obstacles::steps(findings);
         if configuration.files.is_empty() {
             // A purge of the package keeps the keys, but not the domain files.
-            missing.extend(rows.first().and_then(Row::unnamed));
+            missing.extend(rows.iter().find_map(Row::unnamed));
         }
-        if missing.is_empty() && rows.is_empty() {
+        let has_no_file = configuration.files.is_empty() || rows.is_empty();
+        if missing.is_empty() && has_no_file && rows.iter().all(|row| row.found.is_empty()) {
             missing.push(Finding::from(&waiting::no_domains(etc)));
         }
         let host = is_installed.then(|| Host {

@@ -116,8 +116,10 @@ fn what_is_said_to_sign_signs_and_all_is_well_only_where_it_is() {
     assert_eq!(code, Some(1), "{shown}");
     assert!(findings[0]["evidence"].as_str().unwrap().contains("is no longer in DNS"), "{shown}");
     // A message that was signed is in the log.
-    let log = "echo 'Nov 29 12:00:00 h sendmail-dkim[1]: uid=0 d=x.test s=s result=signed' >/var/log/mail.log";
-    sandbox.root(log);
+    let line =
+        |domain| format!("Nov 29 12:00:00 h sendmail-dkim[1]: uid=0 d={domain} s=s result=signed");
+    let log = [line("old.test"), line("x.test"), "Nov 29 12:00:01 h x[1]: y\n".to_owned()];
+    sandbox.write("/var/log/mail.log", &log.join("\n"));
     let (_, shown, _) = status(&sandbox, domain);
     assert!(shown["host"]["last_signed"].as_str().unwrap().contains("d=x.test"), "{shown}");
 }
@@ -168,6 +170,64 @@ fn of_another_directory_the_keys_alone_are_judged() {
     assert!(text.starts_with("The host was not checked: "), "{text}");
     assert!(text.contains("\nx.test\ta\t") && text.contains("not seen in DNS"), "{text}");
     assert_eq!(output.status.code(), Some(1));
+}
+
+#[test]
+fn a_key_that_is_lost_with_its_directory_is_broken() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["genkey", "x.test", "a", "--type", "ed25519"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    fs::remove_dir_all(stage.path("new/keys/x.test")).unwrap();
+    for args in [&["status", "--json"][..], &["status", "--json", "x.test"]] {
+        let output = dkimctl(&stage, args);
+        let (shown, _) = reported(&output.stdout);
+        assert_eq!(output.status.code(), Some(1), "{shown}");
+        assert_eq!(shown["signing"], false, "{shown}");
+        let rows: Vec<_> = shown["keys"].as_array().unwrap().iter().collect();
+        let [row] = rows[..] else { panic!("{shown}") };
+        assert_eq!((&row["selector"], &row["state"]), (&"a".into(), &"broken".into()), "{shown}");
+    }
+}
+
+#[test]
+#[ignore = "needs root"]
+fn of_keys_without_a_domain_file_one_that_can_sign_is_named() {
+    let sandbox = Sandbox::own("status");
+    // One was wiped, one is being replaced, and the domain file is lost.
+    sandbox.root(
+        "for key in a b c; do dkimctl genkey x.test $key --type ed25519; done
+         cd /etc/sendmail-dkim; rm domains/* keys/x.test/a.private",
+    );
+    let state = "[[rotation]]\nold = \"b\"\nnew = \"c\"\nstage = \"retiring\"\nsince = 2026-11-20\nuntil = 2099-01-02\n";
+    sandbox.write("/etc/sendmail-dkim/keys/x.test/rotation.toml", state);
+    let found = || {
+        let (code, _, findings) = status(&sandbox, "");
+        let remedies = findings.iter().map(|one| one["remedy"].as_str().unwrap().to_owned());
+        (code, remedies.collect::<Vec<_>>())
+    };
+    assert_eq!(found(), (Some(1), vec!["dkimctl use x.test c".to_owned()]));
+    sandbox.root("rm /etc/sendmail-dkim/keys/x.test/c.private");
+    assert_eq!(found(), (Some(1), vec!["dkimctl add DOMAIN".to_owned()]));
+}
+
+#[test]
+fn a_key_that_is_to_replace_another_one_has_nothing_wrong() {
+    let stage = Stage::new();
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["genkey", "x.test", selector, "--type", "ed25519"]));
+    }
+    let state = "[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"pending\"\nsince = 2026-11-20\n";
+    stage.write("new/keys/x.test/rotation.toml", state);
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
+    // The rotation is known even if the domain file cannot be used.
+    for file in ["selectors = [\"a\"]\n", "selectors = 1\n"] {
+        stage.write("new/domains/x.test.toml", file);
+        let output = dkimctl(&stage, &["status", "--json"]);
+        let (shown, _) = reported(&output.stdout);
+        let row = &shown["keys"][1];
+        assert_eq!([&row["selector"], &row["state"], &row["replaces"]], ["b", "pending", "a"]);
+        assert_eq!(row["wrong"], serde_json::json!([]), "{shown}");
+    }
 }
 
 #[test]

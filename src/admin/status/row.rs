@@ -159,9 +159,10 @@ impl Row {
         self.found.push(Finding::record(name, domain, self.seen.as_deref()));
     }
 
-    /// What is missing if no domain file names any key.
+    /// What is missing if no domain file names any key. `None` if the key must not sign, or was wiped.
     pub(super) fn unnamed(&self) -> Option<Finding> {
         let Self { domain, selector, .. } = self;
+        self.made.as_ref()?;
         let evidence = format!("{domain} has keys, but no domain file: no mail is signed");
         let step =
             Finding::error("unused_keys", evidence, format!("dkimctl use {domain} {selector}"));
