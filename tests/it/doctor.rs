@@ -257,6 +257,12 @@ fn the_wrapper_is_the_hosts_sendmail_and_has_its_rights() {
             "error",
         ),
         (
+            "mv /usr/sbin/postconf /usr/sbin/postconf.away",
+            "mv /usr/sbin/postconf.away /usr/sbin/postconf",
+            "postconf",
+            "warning",
+        ),
+        (
             "postconf -e sendmail_path=/usr/sbin/sendmail",
             "postconf -e sendmail_path=/usr/sbin/sendmail.postfix",
             "sendmail_path",

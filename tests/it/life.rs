@@ -439,6 +439,12 @@ fn the_active_sendmail_is_chosen_and_given_back() {
     let shown = sandbox.root("dkimctl enable");
     assert!(shown.starts_with("sendmail.dkim is the active sendmail; the real sendmail is /usr/sbin/sendmail.postfix.\n"), "{shown}");
     assert!(shown.ends_with("Mail From the domains of `dkimctl list` is signed.\n"), "{shown}");
+    // doctor does the same, if that is asked for.
+    sandbox.root("dkimctl disable");
+    let output = sandbox.sh("root", "dkimctl doctor --offline --fix", b"");
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(text.lines().any(|line| line == "dkimctl enable"), "{text}");
+    assert_eq!(sandbox.root("readlink /etc/alternatives/mta"), "/usr/sbin/sendmail.dkim\n");
     let output = sandbox.sh("alice", "dkimctl enable", b"");
     assert_eq!(code(&output), Some(77), "{output:?}");
     // The script says that it is done, and it is not.

@@ -162,6 +162,15 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_failure_of_a_command_is_an_error_with_its_subject_and_remedy() {
+        let failure = Failure::missing("no key").about("x.test").fixed_by("dkimctl add x.test");
+        let expected =
+            Finding::error("no-input", "no key: dkimctl add x.test", "dkimctl add x.test");
+        assert_eq!(Finding::from(&failure), expected.about("x.test"));
+        assert_eq!(Finding::from(&Failure::usage("a")), Finding::error("usage", "a", ""));
+    }
+
+    #[test]
     fn a_script_knows_which_remedy_changes_postfix() {
         let word = |fix: &Fix| serde_json::to_value(fix).unwrap();
         for fix in [Fix::Rights("/x".into(), Readers::All), Fix::Command, Fix::Enable] {

@@ -441,6 +441,8 @@ mod tests {
         };
         assert_eq!(of(&[all]), [Severity::Error]);
         assert_eq!(of(&[all, private]), []);
+        // Only FILTER actions have no effect with a proxy.
+        assert_eq!(of(&[all, private, "smtpd_proxy_filter = 127.0.0.1:9"]), []);
         assert_eq!(of(&[&some("")]), []);
         let milter = "smtpd_milters = inet:localhost:8891";
         assert_eq!(of(&[milter, "content_filter = scan:x"]), []);

@@ -217,6 +217,12 @@ mod tests {
         {
             assert_eq!(sends_mail(unit), unit != "php@7.4-fpm.service", "{unit}");
         }
+        for name in ["apache2", "atd", "cron", "crond", "cronie", "fcron", "gitea", "httpd"] {
+            assert!(sends_mail(&format!("{name}.service")), "{name}");
+        }
+        for name in ["lighttpd", "uwsgi", "zabbix-server"] {
+            assert!(sends_mail(&format!("{name}.service")), "{name}");
+        }
         assert!(!sends_mail("postfix.service") && !sends_mail("cron"));
     }
 }
