@@ -171,7 +171,7 @@ mod tests {
         let since = now - Duration::from_secs(3_600);
         let line = "2099-01-01T00:00:00Z h sendmail-dkim[1]: uid=0 d=x.test result=signed\n";
         let all = ["mail.log-20990101", "mail.log.1", "mail.log.2.gz"];
-        for (name, written) in all.map(|name| (name, now)).into_iter().chain([
+        for (name, written) in all.map(|name| (name, since)).into_iter().chain([
             ("mail.log", now),
             ("mail.log.3", since - Duration::from_secs(1)),
             ("mail.log.bak", now),

@@ -53,6 +53,24 @@ fn the_changes_are_those_that_the_wrapper_makes() {
 
 #[test]
 #[ignore = "needs root"]
+fn all_signatures_are_shown_and_none_is_a_change() {
+    let sandbox = Sandbox::for_test("explain");
+    sandbox.key("also.test", "s1");
+    sandbox.key("provider.test", "p1");
+    let file = "selectors = [\"s1\"]\nalso_sign_as = [\"provider.test\"]\n";
+    sandbox.write("/etc/sendmail-dkim/domains/also.test.toml", file);
+    let told = result(sandbox.root("dkimctl explain --from a@also.test --json"));
+    let signatures: Vec<_> = told["signatures"].as_array().unwrap().iter().collect();
+    assert_eq!(signatures.len(), 2, "{told}");
+    for domain in ["also.test", "provider.test"] {
+        let tag = format!(" d={domain};");
+        assert!(signatures.iter().any(|one| one.as_str().unwrap().contains(&tag)), "{told}");
+    }
+    assert!(!told["changes"].as_str().unwrap().contains("DKIM-Signature"), "{told}");
+}
+
+#[test]
+#[ignore = "needs root"]
 fn a_lone_dot_is_what_config_toml_says_it_is() {
     let sandbox = Sandbox::for_test("explain");
     sandbox.root("mkdir /tmp/lone-dot; dkimctl --etc /tmp/lone-dot genkey -d dot.test -s s1");

@@ -314,7 +314,8 @@ fn the_way_of_publishing_is_set_changed_and_taken_out() {
         lines.map(str::to_owned).collect::<Vec<_>>()
     };
     let config = || fs::read_to_string(stage.path("etc/config.toml")).unwrap();
-    let before = config();
+    let before = format!("sendmail = {:?}\n", stage.path("sendmail"));
+    stage.write("etc/config.toml", &before);
     let [first, second] = ["[\"/bin/true\", \"a\"]", "[\"/bin/true\", \"b\"]"];
     assert!(run(&["/bin/true a", "--dry-run"]).contains(&format!("+publish = {first}")));
     assert_eq!(config(), before);
@@ -322,7 +323,25 @@ fn the_way_of_publishing_is_set_changed_and_taken_out() {
     assert_eq!(run(&["/bin/true a"]), [""; 0]);
     assert_eq!(run(&["/bin/true b"]), [format!("publish = {second} # was {first}")]);
     assert_eq!(config(), format!("{before}publish = {second}\n"));
-    stage.config("publish = \"nsupdate\"\nnsupdate_key = \"/k\"\nnsupdate_server = \"192.0.2.1\"");
+    let by_nsupdate =
+        "publish = \"nsupdate\"\nnsupdate_key = \"/k\"\nnsupdate_server = \"192.0.2.1\"\n";
+    stage.write("etc/config.toml", &format!("{before}{by_nsupdate}"));
     assert_eq!(run(&["off"]).len(), 3);
-    assert_eq!(config().trim_end(), before.trim_end());
+    assert_eq!(config(), before);
+}
+
+#[test]
+#[ignore = "needs root"]
+fn keys_that_a_purge_left_are_given_to_the_group_again() {
+    let sandbox = Sandbox::for_test("setup");
+    sandbox.root(
+        "mkdir -p /tmp/setup-directories/keys/x.test; cd /tmp/setup-directories/keys
+         touch x.test/s1.private x.test/s1.txt; chmod 600 x.test/s1.private; chmod 700 . x.test
+         chgrp 12345 . x.test x.test/s1.private; dkimctl --etc .. setup --directories",
+    );
+    let found = sandbox.root(
+        "cd /tmp/setup-directories; stat -c '%a %G' domains keys keys/x.test keys/x.test/s1.private",
+    );
+    let own = ["750 sendmail-dkim\n"; 2].concat();
+    assert_eq!(found, format!("755 root\n{own}640 sendmail-dkim\n"));
 }

@@ -270,7 +270,11 @@ fn each_exit_code_tells_the_truth() {
         let output = testkey(&sandbox, domain);
         assert_eq!(output.status.code(), Some(code), "{output:?}");
     }
-    assert_eq!(testkey(&sandbox, "").status.code(), Some(69));
+    let output = testkey(&sandbox, "-q");
+    assert_eq!(output.status.code(), Some(69), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("wrong.test") && text.contains("absent.test"), "{text}");
+    assert!(!text.contains("right.test"), "{text}");
     // d= of this one is that of each message, and there is nothing to compare.
     sandbox.write("/etc/sendmail-dkim/domains/default.toml", "selectors = [\"s\"]\n");
     let output = testkey(&sandbox, "");

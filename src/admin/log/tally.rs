@@ -279,6 +279,11 @@ mod tests {
             [(0, 2), (5, 1), (33, 1)]
         );
         assert_eq!(found.reasons[0].code, "no-domain-file");
+        // The first reason of a kind is its example.
+        let other = line(time, "uid=0 result=unsigned reason=\"cannot open key /k2\"");
+        let later = tally(0, [&log, "\n", &*other].concat().as_bytes());
+        let of_keys = later.reasons.iter().find(|reason| reason.code == "key").unwrap();
+        assert_eq!((&*of_keys.example, of_keys.messages), ("cannot open key /k", 2));
         assert_eq!(found.failures[0].times, 1);
         let text = found.prometheus();
         assert!(text.contains("{domain=\"x.test\",result=\"signed\",reason=\"\"} 3\n"), "{text}");
@@ -368,6 +373,9 @@ mod tests {
             (found.unsigned, found.groups.len()),
             (u64::try_from(MOST_GROUPS).unwrap() + 10, MOST_GROUPS + 1)
         );
+        let fatal = |number: usize| line("2026-11-29T15:00:00Z", &format!("fatal: {number}"));
+        let found = tally(0, (0..MOST_GROUPS + 10).map(fatal).collect::<String>().as_bytes());
+        assert_eq!(found.failures.len(), MOST_GROUPS + 1);
         let long = format!("2026-11-29T15:00:00Z host sendmail-dkim[1]: {}\n", "x".repeat(3 << 20));
         let signed = line("2026-11-29T15:00:00Z", "uid=33 d=x.test s=s1 result=signed");
         let mut log = format!("{long}{signed}").into_bytes();

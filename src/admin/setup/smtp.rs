@@ -452,10 +452,14 @@ mod tests {
                 format!("{SOME} = {CLIENTS},{OTHER}"),
                 "-PX smtp/inet/smtpd_end_of_data_restrictions",
             ),
+            // What main.cf says of all services is not taken out of one of them.
+            (CLIENTS, SMTPD, "a = b".to_owned(), ""),
+            ("\ncontent_filter = dkim:dummy", SMTPD, "a = b".to_owned(), ""),
             ("", &line, "a = b".to_owned(), "-MX dkim/unix -X dkim_destination_recipient_limit"),
         ] {
             let settings = format!("smtp/inet/{setting}\n").replace("ETC", &shown);
-            let postfix = Postfix::of(&format!("{SOME} = {main}\n"), services, &settings);
+            let main = format!("{SOME} = {main}\n").replace("ETC", &shown);
+            let postfix = Postfix::of(&main, services, &settings);
             let mut plan = Plan::default();
             plan.off(&args, &postfix).unwrap();
             assert_eq!(calls(&plan, &shown).join(" "), expected, "{setting}");
