@@ -327,8 +327,7 @@ fn dkimctl_counts_what_became_of_mail_in_the_log_of_a_real_daemon() {
     // Without a file: the mail log of the host, if it is not an old one.
     let script = "cp /var/log/rfc3339 /var/log/mail.log; dkimctl log | head -n 2 | tail -n 1
                   cp /var/log/rfc3339 /var/log/mail.log.1; dkimctl log | head -n 2 | tail -n 1
-                  rm /var/log/mail.log.1
-                  touch -d '2 days ago' /var/log/mail.log; dkimctl log 2>&1; echo $?";
+                  rm /var/log/mail.log.1; touch -d '2 days ago' /var/log/mail.log; dkimctl log 2>&1; echo $?";
     let output = sandbox.root(script);
     assert!(output.starts_with("        3  signed\n        6  signed\n"), "{output}");
     assert!(output.contains("--file") && output.ends_with("66\n"), "{output}");
