@@ -725,6 +725,57 @@ fn import_overwrites_nothing_and_then_writes_nothing() {
 }
 
 #[test]
+fn a_folder_in_the_way_of_a_file_is_a_conflict() {
+    let stage = stage("");
+    fs::create_dir_all(stage.path("new/domains/sample.com.toml")).unwrap();
+    let output = import(&stage, &[]);
+    assert_eq!(output.status.code(), Some(73), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was written"), "{output:?}");
+    assert!(!stage.path("new/keys").exists());
+}
+
+#[test]
+fn the_domain_files_of_others_are_no_step_and_config_toml_is_inherited() {
+    let stage = stage("Canonicalization simple\n");
+    fs::create_dir_all(stage.path("new/domains")).unwrap();
+    stage.write("new/domains/other.test.toml", "selectors = 1\n");
+    stage.write("new/config.toml", "sendmail = \"/x\"\ncanonicalization = \"simple/simple\"\n");
+    let output = import(&stage, &[]);
+    assert_eq!(output.status.code(), Some(78), "{output:?}");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!said.contains("other.test"), "{said}");
+    let file = fs::read_to_string(stage.path("new/domains/sample.com.toml")).unwrap();
+    assert_eq!(file, "# Written by dkimctl import.\nselectors = [\"s1\"]\n");
+}
+
+#[test]
+fn only_a_key_below_2048_bits_is_to_be_replaced() {
+    let stage = stage("");
+    let new = stage.path("").display().to_string();
+    for (bits, is_small) in [("1024", true), ("2048", false)] {
+        fs::remove_file(stage.path("old.private")).unwrap();
+        stdout(&dkimctl(&stage, &["genkey", "-D", &new, "-b", bits, "x.test", "old"]));
+        fs::remove_file(stage.path("old.txt")).unwrap();
+        let said = stdout(&import(&stage, &["--dry-run"]));
+        assert_eq!(said.contains("receivers expect 2048"), is_small, "{said}");
+    }
+}
+
+#[test]
+fn the_key_table_of_rspamd_may_have_a_key_file_for_each_domain() {
+    let stage = stage("");
+    fs::rename(stage.path("old.private"), stage.path("own.test.key")).unwrap();
+    let folder = stage.path("own.test.key").parent().unwrap().display().to_string();
+    let tables =
+        format!("{{\"signing_table\": [\"* k\"], \"key_table\": [\"k %:s:{folder}/%.key\"]}}\n");
+    stage.write("conf", &tables);
+    import(&stage, &["--rspamd"]);
+    let file = fs::read_to_string(stage.path("new/domains/own.test.toml")).unwrap();
+    assert!(file.contains("selectors = [\"s\"]\n"), "{file}");
+    assert!(stage.path("new/keys/own.test/s.private").exists());
+}
+
+#[test]
 fn import_exits_with_65_where_something_is_lost() {
     let output = import(&stage("DontSignMailTo x@y.test\n"), &[]);
     assert_eq!(output.status.code(), Some(65), "{output:?}");

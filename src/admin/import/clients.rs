@@ -41,6 +41,16 @@ mod tests {
     #[test]
     fn this_host_alone_has_no_table() {
         assert_eq!(of(&["127.0.0.1", "::1", "localhost"]), None);
+        for host in ["127.0.0.0/8", "::1/128", "[::1]"] {
+            assert_eq!(of(&[host]), None, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_star_before_a_dot_is_dropped_and_any_other_star_is_left_out() {
+        let found = of(&["*.example.com", "!*.bad.example.com", "*example.net"]).unwrap();
+        let names = [(".bad.example.com".to_owned(), false), (".example.com".to_owned(), true)];
+        assert_eq!((found.names, found.left_out.len()), (names.to_vec(), 1));
     }
 
     #[test]

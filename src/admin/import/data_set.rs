@@ -209,6 +209,7 @@ mod tests {
         assert_eq!(keys("sample.com, hogehoge.jp"), ["sample.com=", "hogehoge.jp="]);
         assert_eq!(keys("csl:a=b:c:/d,e=f:g:/h"), ["a=b:c:/d", "e=f:g:/h"]);
         assert_eq!(keys("a.test,b=c:d:/e"), ["a.test=", "b=c:d:/e"]);
+        assert_eq!(keys("a.test,, b.test,"), ["a.test=", "b.test="]);
         assert_eq!(keys("REFILE:/r"), keys("refile:/r"));
         assert!(read("dsn:mysql://x", &paper(&[])).unwrap_err().contains("\"dsn\""));
         // A file of Berkeley DB has no lines.
@@ -226,6 +227,8 @@ mod tests {
             assert!(table.named("KEY").is_none());
             assert_eq!(table.first("KEY").map(|row| row.value.as_str()), Some("a"), "{value}");
         }
+        let table = read("refile:/k", &paper(&[("/k", "*.test k\n")])).unwrap();
+        assert!(table.named("x.test").is_some() && table.named("X.TEST").is_none());
     }
 
     #[test]
@@ -313,12 +316,18 @@ mod tests {
             assert_eq!(table(&settings, "KeyTable").unwrap().unwrap().rows[0].place, "/x:1");
             assert_eq!(table(&settings, "ExemptDomains").unwrap().unwrap().rows[0].key, "a.test");
         }
+        settings.export = Export::parse("exported.test\n", "/x").unwrap();
+        assert_eq!(table(&settings, "ExemptDomains").unwrap().unwrap().rows[0].key, "a.test");
     }
 
     #[test]
     fn a_line_that_opendkim_splits_is_refused() {
-        let long = format!("{} k\n", "x".repeat(1100));
-        let error = read("/t", &paper(&[("/t", &long)])).unwrap_err();
+        let of = |length: usize| {
+            let line = format!("{} k\n", "x".repeat(length - 2));
+            read("/t", &paper(&[("/t", &line)]))
+        };
+        assert_eq!(of(1023).unwrap().rows.len(), 1);
+        let error = of(1024).unwrap_err();
         assert!(error.starts_with("/t:1: longer than"), "{error}");
     }
 }

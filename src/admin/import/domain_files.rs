@@ -374,6 +374,7 @@ mod tests {
             ("/keys", KEYS),
             ("/s", signing),
             ("/k/own.test.key", ""),
+            ("/k/Upper.test.key", ""),
             ("/k/two.own.test.key", ""),
         ]);
         let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
@@ -419,6 +420,9 @@ mod tests {
     fn an_address_before_its_domain_becomes_a_rule_and_behind_it_nothing() {
         let rule = "\n[[sign]]\nfrom = \"news@sample.com\"\nselectors = [\"s2\"]\n";
         let tree = imported("refile:/s", "News@sample.com two\n*@sample.com one\n");
+        assert_eq!(files(&tree), [("sample.com", &*format!("selectors = [\"s1\"]\n{rule}"))]);
+        let rows = "news@sample.com two\nnews@sample.com one\n*@sample.com one\n";
+        let tree = imported("refile:/s", rows);
         assert_eq!(files(&tree), [("sample.com", &*format!("selectors = [\"s1\"]\n{rule}"))]);
         let tree = imported("refile:/s", "*@sample.com one\nnews@sample.com two\n");
         assert_eq!(files(&tree), [("sample.com", "selectors = [\"s1\"]\n")]);
@@ -476,7 +480,7 @@ mod tests {
         ] {
             let tree = imported("refile:/s", rows);
             assert!(!tree.differences.is_empty(), "{rows} {tree:?}");
-            assert!(!tree.files.keys().any(|name| name.contains(NO_LABELS[0])), "{tree:?}");
+            assert!(!format!("{:?}", tree.files).contains(NO_LABELS[0]), "{tree:?}");
         }
     }
 
@@ -492,6 +496,36 @@ mod tests {
         let tree = imported("refile:/s", "* one\n");
         assert_eq!(files(&tree), [("default", "selectors = [\"s1\"]\ndomain = \"sample.com\"\n")]);
         assert!(tree.warnings.iter().any(|text| text.contains("DMARC")), "{tree:?}");
+        // The signer is that of each sender.
+        let tree = imported("refile:/s", "* fixed:@%\n");
+        let text = tree.files["default"].strip_prefix(HEAD).unwrap();
+        assert_eq!(text, "selectors = [\"s4\"]\n");
+        assert!(tree.differences.is_empty(), "{tree:?}");
+    }
+
+    #[test]
+    fn mail_that_opendkim_defers_differs_if_a_row_names_its_domain() {
+        for (row, differences, warnings) in
+            [("*@sample.com nokey\n", 1, 0), ("*@*.sample.com nokey\n", 0, 1)]
+        {
+            let tree = imported("refile:/s", row);
+            let count = |texts: &[String]| {
+                texts.iter().filter(|text| text.contains("OpenDKIM defers it")).count()
+            };
+            let found = (count(&tree.differences), count(&tree.warnings));
+            assert_eq!(found, (differences, warnings), "{row} {tree:?}");
+        }
+    }
+
+    #[test]
+    fn a_row_or_a_selector_that_cannot_be_imported_is_reported() {
+        let tree = imported("refile:/s", "*@(x|y).test one\n");
+        assert!(tree.differences[0].contains("a regular expression"), "{tree:?}");
+        let conf = "Domain x.test\nKeyFile /k\nSelector s._domainkey.x.test\n";
+        let files = paper(&[("/c", conf)]);
+        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let tree = source(&opendkim, &[], &[]).import("");
+        assert!(tree.differences[0].contains("the selector is \"s\""), "{tree:?}");
     }
 
     #[test]
@@ -514,6 +548,11 @@ mod tests {
         let expected = "mail From x.sample.com: OpenDKIM signs by d=sample.com s=s1, \
             here signs by d=x.sample.com s=own, because of an existing domain file";
         assert_eq!(tree.differences, [expected]);
+        // Of a file that cannot be read, no other file takes the place.
+        let mut tree = source.import("");
+        let broken = [("x.sample.com".to_owned(), "selectors = 1\n".to_owned())];
+        tree.compare_existing(source, &broken.into_iter().collect());
+        assert!(tree.differences[0].contains("here does not sign it"), "{tree:?}");
     }
 
     #[test]
@@ -618,6 +657,10 @@ mod tests {
         let exempt = files(&tree).into_iter().find(|(name, _)| *name == "x.test");
         assert_eq!(exempt.unwrap().1, "selectors = [\"s4\"]\nusers = [] # exempt\n");
         assert!(tree.differences.is_empty(), "{tree:?}");
+        // The parent domain comes first, also if its name is later in the alphabet.
+        let tree = imported("refile:/s\nExemptDomains a.sample.com", "*@*.sample.com one\n");
+        assert!(tree.files["a.sample.com"].ends_with("users = [] # exempt\n"), "{tree:?}");
+        assert!(tree.differences.is_empty(), "{tree:?}");
     }
 
     #[test]
@@ -659,6 +702,9 @@ mod tests {
         let multiple = "refile:/s\nMultipleSignatures yes";
         let tree = imported(multiple, "*@sample.com one:@%\n*@sample.com two:x@sample.com\n");
         assert_eq!(tree.differences.len(), 1, "{tree:?}");
+        // A selector is named once.
+        let tree = imported(multiple, "*@sample.com one:@%\n*@sample.com one:x@sample.com\n");
+        assert!(tree.files["sample.com"].contains("selectors = [\"s1\"]\n"), "{tree:?}");
     }
 
     #[test]
@@ -693,6 +739,14 @@ mod tests {
         let tree = Source { fields: &fields, ..source(&opendkim, &[], &[]) }
             .import("headers = [\"+X-A\"]\n");
         assert!(tree.differences.is_empty(), "{tree:?}");
+        let fields = Fields { signed: names(&["From", "X-A"]), oversigned: names(&["X-A"]) };
+        let tree = Source { fields: &fields, ..source(&opendkim, &[], &[]) }
+            .import("headers = [\"+X-A\"]\n");
+        let wanted = [
+            "in mail with one X-A field, OpenDKIM names X-A 2 times in h=, here 1 times",
+            "in mail without X-A field, OpenDKIM names X-A 1 times in h=, here 0 times",
+        ];
+        assert_eq!(tree.differences, wanted);
     }
 
     #[test]

@@ -257,6 +257,15 @@ mod tests {
     }
 
     #[test]
+    fn further_columns_and_a_second_dump_are_read() {
+        let (keys, signing) = (vec!["k x.test:s:/k".to_owned()], vec!["*@x.test k".to_owned()]);
+        assert_eq!(read("k,x.test,s,/k,2024-01-01\n").0, keys);
+        let dump = |rows: &str| format!("VERSION=3\nformat=print\nHEADER=END\n{rows}DATA=END\n");
+        let both = dump(" k\n x.test:s:/k\n") + &dump(" *@x.test\n k\n");
+        assert_eq!(read(&both), (keys, signing));
+    }
+
+    #[test]
     fn rows_of_one_column_are_a_list() {
         for text in ["a.test\nb.test\n", "# all\na.test # one\n\nb.test\n"] {
             let export = Export::parse(text, "/x").unwrap();
@@ -273,6 +282,7 @@ mod tests {
         // Programs that write tabs escape these.
         assert_eq!(read("a\\\\b@x.test\tk\n").1, ["a\\b@x.test k"]);
         assert_eq!(read("a\\tb@x.test\tk\n").1, ["a\tb@x.test k"]);
+        assert_eq!(read("k\tx.test\ts\ta\\r\\nb\n").0, ["k x.test:s:a\r\nb"]);
     }
 
     #[test]

@@ -190,6 +190,15 @@ mod tests {
     }
 
     #[test]
+    fn an_omission_may_begin_with_a_plus_sign() {
+        let text = "OmitHeaders *,+References\n";
+        assert_eq!(of(text), ("headers = [\"-References\"]\n".to_owned(), Vec::new()));
+        let files = paper(&[("/c", text)]);
+        let fields = Fields::of(&Settings::read("/c", &files).unwrap(), &files);
+        assert!(!fields.signed.iter().any(|name| name.is("References")), "{fields:?}");
+    }
+
+    #[test]
     fn an_oversigned_field_is_signed_too() {
         let (lines, _) = of("OversignHeaders From,Feedback-ID\n");
         assert_eq!(lines, "headers = [\"+Feedback-ID\"]\noversign = [\"+Feedback-ID\"]\n");

@@ -107,6 +107,13 @@ mod tests {
     }
 
     #[test]
+    fn an_ed25519_key_is_not_taken_for_a_small_rsa_key() {
+        let pem = include_bytes!("../../../tests/vectors/rfc8463-a-brisbane.private");
+        let key = ImportedKey::of(Zeroizing::new(pem.to_vec()), "/k").unwrap();
+        assert_eq!(key.rsa_bits, None);
+    }
+
+    #[test]
     fn a_bare_key_gets_its_pem_lines() {
         let key = ImportedKey::read(&bare(), None).unwrap();
         assert!(key.pem.starts_with(b"-----BEGIN PRIVATE KEY-----\n"));

@@ -232,6 +232,7 @@ mod tests {
             ("Canonicalization simple", "canonicalization = \"simple/simple\"\n"),
             ("Canonicalization relaxed", "canonicalization = \"relaxed/simple\"\n"),
             ("MinimumKeyBits 2048", "minimum_key_bits = 2048\n"),
+            ("MinimumKeyBits 4096", "minimum_key_bits = 4096\n"),
             ("SignatureTTL 1209600", "expire = 1209600\n"),
             ("SignatureTTL 0", ""),
             ("On-Default tempfail", "on_error = \"refuse\"\n"),
@@ -244,6 +245,38 @@ mod tests {
             let outcome = outcome(text);
             assert_eq!((outcome.lines.as_str(), outcome.not_supported.len()), (lines, 0), "{text}");
         }
+    }
+
+    #[test]
+    fn a_value_is_compared_with_that_of_config_toml() {
+        let host = Signing {
+            on_error: OnError::Refuse,
+            canonicalization: "simple/simple".parse().unwrap(),
+            minimum_key_bits: 2048,
+            expire: Some(1_209_600),
+            ..Signing::default()
+        };
+        for (text, lines) in [
+            ("On-Default accept", "on_error = \"send\"\n"),
+            ("On-Default tempfail", ""),
+            ("Canonicalization relaxed/relaxed", "canonicalization = \"relaxed/relaxed\"\n"),
+            ("Canonicalization simple", ""),
+            ("MinimumKeyBits 1024", "minimum_key_bits = 1024\n"),
+            ("MinimumKeyBits 2048", ""),
+            ("SignatureTTL 604800", "expire = 604800\n"),
+            ("SignatureTTL 1209600", ""),
+        ] {
+            let files = paper(&[("/c", text)]);
+            let mapping = Mapping::of(&Settings::read("/c", &files).unwrap(), &host, &files);
+            assert_eq!(mapping.lines, lines, "{text}");
+        }
+    }
+
+    #[test]
+    fn verifying_is_left_to_opendkim_and_several_signatures_need_a_table() {
+        let outcome = outcome("Mode sv\nMultipleSignatures yes\n");
+        assert!(outcome.imported[0].contains("still verifies"), "{outcome:?}");
+        assert!(outcome.not_needed[0].contains("MultipleSignatures"), "{outcome:?}");
     }
 
     #[test]

@@ -255,6 +255,22 @@ mod tests {
         ] {
             assert_eq!(signs(&opendkim, sender), wanted, "{sender}");
         }
+        // The nearest row comes first, in any order.
+        let opendkim = self::opendkim("* one\nx@* any\nsample.com two\nx@sample.com fixed\n", FILE);
+        for (sender, wanted) in [
+            ("x@sample.com", "sample.com/s4"),
+            ("x@other.test", "other.test/s3"),
+            ("y@other.test", "sample.com/s1"),
+        ] {
+            assert_eq!(signs(&opendkim, sender), wanted, "{sender}");
+        }
+    }
+
+    #[test]
+    fn an_address_that_is_not_ascii_matches_no_row() {
+        for table in [REFILE, FILE] {
+            assert_eq!(signs(&opendkim("* one\n", table), "\u{e4}@sample.com"), "", "{table}");
+        }
     }
 
     #[test]
@@ -264,6 +280,9 @@ mod tests {
         assert_eq!(signs(&opendkim, "a@sample.com"), "sample.com/s1 sample.com/s2 sample.com/s4");
         let Fate::Signed(made) = opendkim.fate("a", "x.test") else { panic!() };
         assert_eq!(made[0].key, "/k/s4");
+        // With one key missing, the message is deferred.
+        let opendkim = self::opendkim("*@sample.com one\n*@sample.com missing\n", &multiple);
+        assert_eq!(signs(&opendkim, "a@sample.com"), "held");
         let Fate::Signed(made) = self::opendkim("* new\n", REFILE).fate("a", "x.test") else {
             panic!()
         };
@@ -287,6 +306,9 @@ mod tests {
 
     #[test]
     fn a_signer_outside_the_domain_is_dropped() {
+        let upper = opendkim("* one:@SAMPLE.com\n", REFILE);
+        let Fate::Signed(made) = upper.fate("a", "sample.com") else { panic!() };
+        assert_eq!(made[0].identity.as_deref(), Some("@SAMPLE.com"));
         let opendkim = opendkim("*@sample.com one:@news.sample.com\n* one:@other.test\n", REFILE);
         let Fate::Signed(made) = opendkim.fate("a", "sample.com") else { panic!() };
         assert_eq!(made[0].identity.as_deref(), Some("@news.sample.com"));
@@ -305,14 +327,32 @@ mod tests {
         assert_eq!(signs(&of(""), "a@b.sample.com"), "");
         assert_eq!(signs(&of("SubDomains yes"), "a@b.sample.com"), "sample.com/s");
         assert_eq!(signs(&of("Domain *"), "a@b.test"), "b.test/s");
+        for (more, sender, follows) in [("", "sample.com", false), ("Domain *", "b.test", true)] {
+            let Fate::Signed(made) = of(more).fate("a", sender) else { panic!() };
+            assert_eq!(made[0].follows_sender, follows, "{sender}");
+        }
         assert_eq!(signs(&of("ExemptDomains sample.com"), "a@sample.com"), "");
     }
 
     #[test]
     fn a_set_up_that_signs_nothing_says_why() {
-        let files = paper(&[("/c", "Mode v\n"), ("/d", "Domain a.test\n")]);
+        let one = "Domain a.test\nSelector s\nKeyFile /k\n";
+        let [keys, signing] = ["KeyTable csl:a=b:c:/d\n", "SigningTable csl:a.test=a\n"]
+            .map(|table| format!("{table}{one}"));
+        let upper = format!("Mode VS\n{one}");
+        let files = paper(&[
+            ("/c", "Mode v\n"),
+            ("/d", "Domain a.test\n"),
+            ("/keys", &keys),
+            ("/signing", &signing),
+            ("/upper", &upper),
+        ]);
         let of = |path| OpenDkim::new(&Settings::read(path, &files).unwrap(), &files).unwrap_err();
         assert_eq!(of("/c"), "Mode v: this configuration signs nothing");
         assert_eq!(of("/d"), "neither KeyTable nor Selector");
+        // The key for one domain does not replace the table that is missing.
+        assert_eq!(of("/keys"), "KeyTable without SigningTable");
+        assert_eq!(of("/signing"), "SigningTable without KeyTable");
+        OpenDkim::new(&Settings::read("/upper", &files).unwrap(), &files).unwrap();
     }
 }

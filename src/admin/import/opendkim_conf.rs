@@ -257,6 +257,7 @@ pub(super) mod tests {
         let settings = read("A Yes\nB nope\nC maybe\nD 0x10\nE 010\nF 300\n");
         let truth = |name| settings.find(name).unwrap().truth();
         assert_eq!((truth("A"), truth("B"), truth("C")), (Some(true), Some(false), None));
+        assert!(settings.is_on("A") && !settings.is_on("B") && !settings.is_on("C"));
         for (value, wanted) in [("true", true), ("1", true), ("False", false), ("0", false)] {
             assert_eq!(read(&format!("A {value}\n")).all[0].truth(), Some(wanted), "{value}");
         }

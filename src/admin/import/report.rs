@@ -349,6 +349,7 @@ impl Planned {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::admin::temporary::Temporary;
 
     fn report(name: &'static str) -> Report {
         let (settings, files, missing) = (Mapping::default(), Vec::new(), Vec::new());
@@ -381,6 +382,34 @@ mod tests {
             assert_eq!(setup.is_some(), is_step, "{text}");
             assert!(setup < text.find("non_smtpd_milters"), "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_not_supported_or_to_be_checked_is_a_warning() {
+        let mut report = report("OpenDKIM");
+        report.settings.not_supported.push("x".to_owned());
+        report.settings.warnings.push("x".to_owned());
+        report.settings.imported.push("x".to_owned());
+        let severities: Vec<_> = report.findings().iter().map(|one| one.severity).collect();
+        assert_eq!(severities, [Severity::Warning, Severity::Warning, Severity::Info]);
+    }
+
+    #[test]
+    fn only_the_records_of_imported_keys_are_steps() {
+        let etc = Temporary::new("report").unwrap();
+        let keys = etc.path.join("keys/x.test");
+        std::fs::create_dir_all(&keys).unwrap();
+        std::fs::create_dir(etc.path.join("domains")).unwrap();
+        let key = include_str!("../../../tests/vectors/rfc6376-c.private");
+        std::fs::write(keys.join("s.private"), key).unwrap();
+        std::fs::write(etc.path.join("domains/x.test.toml"), "selectors = [\"s\"]\n").unwrap();
+        let dns = Dns::asked_for(Some("127.0.0.1:9")).unwrap();
+        let mut report = report("OpenDKIM");
+        report.ask_dns(&etc.path, &dns).unwrap();
+        assert_eq!((report.code, report.missing.len()), (0, 0));
+        report.plan(keys.join("s.private"), String::new(), None);
+        report.ask_dns(&etc.path, &dns).unwrap();
+        assert_eq!((report.code, report.missing.len()), (Failure::UNAVAILABLE, 1));
     }
 
     #[test]

@@ -311,6 +311,7 @@ mod tests {
         let files = paper(&[
             ("/k/a.test.dkim.key", ""),
             ("/k/b.a.test.dkim.key", ""),
+            ("/k/old.dkim.key", ""),
             ("/d/c.test/dkim.key", ""),
             ("/d/e.test/other.key", ""),
             ("/sel", "# map\nx.test\tsel1\nX2.test \"sel2\"\n"),
@@ -331,10 +332,11 @@ mod tests {
     #[test]
     fn a_path_with_variables_is_for_each_domain_that_has_a_key() {
         let json = "{\"path\": \"/k/$domain.$selector.key\", \"use_esld\": false}";
-        let signed = signs(json, &["a@a.test", "a@b.a.test", "a@c.a.test"]);
+        // `old` is no domain.
+        let signed = signs(json, &["a@a.test", "a@b.a.test", "a@c.a.test", "a@old"]);
         assert_eq!(
             signed,
-            ["a.test/dkim=/k/a.test.dkim.key", "b.a.test/dkim=/k/b.a.test.dkim.key", ""]
+            ["a.test/dkim=/k/a.test.dkim.key", "b.a.test/dkim=/k/b.a.test.dkim.key", "", ""]
         );
         // Found by its organizational domain.
         let signed =
@@ -349,14 +351,17 @@ mod tests {
         let json = "{\"path\": \"/k/$domain.$selector.key\", \"selector_map\": \"/sel\", \
             \"path_map\": [\"x2.test /k/two\"], \"domain\": {\
             \"x.test\": {\"selectors\": [{\"selector\": \"one\", \"path\": \"/k/1\"}, {\"path\": \"/k/2\"}]}, \
+            \"path.test\": {\"path\": \"/k/own\"}, \
             \"old.test\": {\"selector\": \"s\", \"path\": \"/k/$domain.$selector\"}}}";
-        let signed = signs(json, &["a@x.test", "a@x2.test", "a@old.test", "a@none.test"]);
+        let senders = ["a@x.test", "a@x2.test", "a@old.test", "a@path.test", "a@none.test"];
+        let signed = signs(json, &senders);
         assert_eq!(
             signed,
             [
                 "x.test/one=/k/1 x.test/sel1=/k/2",
                 "x2.test/sel2=/k/two",
                 "old.test/s=/k/old.test.s",
+                "path.test/dkim=/k/own",
                 ""
             ]
         );
@@ -377,6 +382,9 @@ mod tests {
             let signed = signs(&json, &["a@a.test", "a@other.test"]);
             assert_eq!(signed, ["a.test/dkim=/k/a.test.dkim.key"; 2], "{name}");
         }
+        let json = "{\"path\": \"/k/$domain\", \"use_domain\": \"b.test\", \
+            \"use_domain_sign_local\": \"a.test\"}";
+        assert_eq!(signs(json, &["a@other.test"]), ["a.test/dkim=/k/a.test"]);
         let json = "{\"path\": \"/k/$domain.$selector.key\", \"use_domain\": \"header\"}";
         assert_eq!(signs(json, &["a@other.test"]), [""]);
     }
@@ -397,8 +405,10 @@ mod tests {
         assert_eq!(of("", "relaxed/relaxed").warnings.len(), 1);
         assert!(of(", \"use_esld\": false", "relaxed/relaxed").warnings.is_empty());
         // Mail of this host is of a network that is signed.
-        let local = ", \"sign_local\": false, \"sign_networks\": [\"127.0.0.0/8\"]";
-        assert_eq!(of(local, "relaxed/relaxed").not_supported, Vec::<String>::new());
+        for network in ["127.0.0.0/8", "::1"] {
+            let local = format!(", \"sign_local\": false, \"sign_networks\": [\"{network}\"]");
+            assert_eq!(of(&local, "relaxed/relaxed").not_supported, Vec::<String>::new());
+        }
     }
 
     /// All settings of `dkim_signing`.
@@ -468,6 +478,9 @@ mod tests {
                 "{\"selector_map\": \"http://u:pw@x.test/map\"}",
                 "http://...@x.test/map is not on this host",
             ),
+            ("{\"selector_map\": {\"urls\": [\"/m\"]}}", "cannot read this kind of map"),
+            ("{\"selector_map\": {\"url\": \"/m\"}}", "cannot read this kind of map"),
+            ("{\"selector_map\": {\"external\": true}}", "cannot read this kind of map"),
             ("{}", "dkim_signing is missing"),
             ("Section dkim_signing NOT FOUND", "line 1, column 1: not what rspamadm"),
         ] {

@@ -290,6 +290,9 @@ mod tests {
             (Kind::Exact, "*@sample.com"),
             (Kind::Exact, "*.sample.com"),
             (Kind::Exact, "a b"),
+            (Kind::Exact, "*@*"),
+            (Kind::Exact, "\u{e4}@sample.com"),
+            (Kind::Pattern, "\u{e4}*@sample.com"),
         ] {
             assert!(matches!(scope(kind, key), Scope::NoSender(_)), "{key}");
         }
