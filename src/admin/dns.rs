@@ -352,4 +352,4 @@ fn data<R: RecordData, T>(reply: &Message, name: &Name, take: impl Fn(&R) -> T) 
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -244,10 +244,14 @@ impl Test<'_> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::admin::dns::LookupError;
+    use crate::admin::dns::tests::serve_texts;
+    use crate::admin::temporary::Temporary;
     use crate::config::Signing;
-    use crate::dkim::SigningKey;
+    use crate::dkim::{Record, SigningKey};
 
     #[test]
     fn a_record_is_there_if_every_server_has_it_and_a_failed_lookup_changes_nothing() {
@@ -292,6 +296,91 @@ mod tests {
         let codes: Vec<&str> = tested.findings.iter().map(|found| found.code).collect();
         let codes = codes.join(" ");
         (tested, codes)
+    }
+
+    #[test]
+    fn a_key_record_under_another_name_is_found() {
+        let domain = Domain::parse("a.x.test").unwrap();
+        let file = "selectors = [\"s\"]\n".to_owned();
+        let path = Path::new("a.x.test.toml");
+        let config = &DomainConfig::parse(path, file, &Signing::default()).unwrap();
+        let selector = config.file.all_selectors().next().unwrap();
+        let own = selector.record_name(&domain);
+        for name in [
+            &format!("{own}.a.x.test"),
+            &format!("{own}.x.test"),
+            "s.a.x.test",
+            "s._domainkey.www.a.x.test",
+            "s.domainkey.a.x.test",
+            "_domainkey.a.x.test",
+            "a.x.test",
+        ] {
+            for (text, code) in [("v=DKIM1; p=AAAA", "elsewhere"), ("v=spf1 -all", "no-record")] {
+                let dns = &serve_texts(vec![(name.to_owned(), text.to_owned())]);
+                let name = own.clone();
+                let test = Test { domain: &domain, config, others: &[], selector, name, dns };
+                assert_eq!(test.absent(&dns.txt(&own)).code, code, "{text}");
+            }
+        }
+    }
+
+    #[test]
+    fn of_an_alias_without_a_record_the_end_is_named() {
+        let found = Found::NoName;
+        let aliases = vec!["y.test".to_owned()];
+        let (tested, codes) = judged("", &Answer { aliases, authenticated: false, found }, None);
+        assert_eq!((tested.outcome, codes.as_str()), (Outcome::Unavailable, "alias no-record"));
+        assert!(tested.findings[1].evidence.contains("alias of y.test"), "{tested:?}");
+    }
+
+    /// A domain with two keys; the records are both of the first one.
+    fn two_keys(name: &str) -> (Temporary, Dns) {
+        let etc = Temporary::new(name).unwrap();
+        let folder = etc.path.join("keys/x.test");
+        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir(etc.path.join("domains")).unwrap();
+        let pem = include_str!("../../tests/vectors/rfc6376-c.private");
+        fs::write(folder.join("s.private"), pem).unwrap();
+        let other = SigningKey::generate(1024, &mut getrandom::SysRng).unwrap();
+        fs::write(folder.join("t.private"), other.to_pkcs8_pem().unwrap().as_bytes()).unwrap();
+        let file = "domain = \"x.test\"\nselectors = [\"s\", \"t\"]\n\
+            [[sign]]\nfrom = \"a@sub.x.test\"\nselectors = [\"t\"]\n";
+        fs::write(etc.path.join("domains/sub.x.test.toml"), file).unwrap();
+        let record = Record::new(SigningKey::from_pem(pem, 1024).unwrap().public()).text().unwrap();
+        let names = ["s", "t"].map(|selector| format!("{selector}._domainkey.x.test"));
+        (etc, serve_texts(names.map(|name| (name, record.clone())).into()))
+    }
+
+    #[test]
+    fn a_domain_is_chosen_by_its_file_or_by_d_and_a_key_by_its_selector() {
+        let (etc, dns) = two_keys("published-chosen");
+        for (domain, selector, found) in [
+            (None, None, "s=ok t=wrong"),
+            (Some("x.test"), None, "s=ok t=wrong"),
+            (Some("sub.x.test"), None, "s=ok t=wrong"),
+            (Some("x.test"), Some("t"), "t=wrong"),
+            (None, Some("none"), ""),
+        ] {
+            let domains = domain.map(|domain| Domain::parse(domain).unwrap()).into_iter().collect();
+            let selector = selector.map(|selector| Selector::parse(selector).unwrap());
+            let chosen = Chosen { domains, selector, is_authoritative: false };
+            let mut all = Vec::new();
+            test_all(&etc.path, &dns, &chosen, |some| {
+                all.extend(some);
+                Ok(())
+            })
+            .unwrap();
+            let text = |one: &Tested| {
+                format!("{}={}", one.selector.clone().unwrap_or_default(), one.outcome)
+            };
+            assert_eq!(all.iter().map(text).collect::<Vec<_>>().join(" "), found, "{chosen:?}");
+            // The other key is known, be it chosen or not.
+            let wrong = all.iter().filter(|one| one.outcome == Outcome::Wrong);
+            assert!(wrong.into_iter().all(|one| one.why().contains("that of selector s")));
+        }
+        let domains = vec![Domain::parse("y.test").unwrap()];
+        let chosen = Chosen { domains, ..Chosen::default() };
+        assert!(test_all(&etc.path, &dns, &chosen, |_| Ok(())).is_err());
     }
 
     fn key() -> PublicKey {

@@ -66,6 +66,21 @@ fn serve(reply: impl Fn(By, &Message, Message) -> Option<Message> + Send + Clone
     Dns::new(vec![address], Wait::DEFAULT)
 }
 
+/// A server that has these TXT records, and no other name.
+pub(in crate::admin) fn serve_texts(known: Vec<(String, String)>) -> Dns {
+    serve(move |_, question, mut reply| {
+        let name = asked(question);
+        for (owner, text) in known.iter().filter(|(owner, _)| *owner == name) {
+            let strings: Vec<&str> = text.split_inclusive(' ').collect();
+            reply.add_answer(txt(owner, &strings));
+        }
+        if reply.answers.is_empty() {
+            reply.metadata.response_code = ResponseCode::NXDomain;
+        }
+        Some(reply)
+    })
+}
+
 fn record(owner: &str, data: RData) -> Record {
     Record::from_rdata(parse(owner).unwrap(), 1, data)
 }

@@ -45,6 +45,12 @@ mod tests {
     use crate::admin::dns::LookupError;
 
     #[test]
+    fn without_the_names_of_the_servers_it_is_not_known_whether_a_key_is_there() {
+        let dns = Dns::asked_for(Some("127.0.0.1:9")).unwrap();
+        assert_eq!(presence(&dns, "s._domainkey.x.test"), Presence::Unknown);
+    }
+
+    #[test]
     fn a_key_is_gone_only_if_every_server_has_answered_that_it_has_none() {
         let records = |text: &str| Found::Records(vec![b"other".to_vec(), text.into()]);
         let silent = Found::Unknown(LookupError::Late);

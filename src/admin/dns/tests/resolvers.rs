@@ -56,6 +56,22 @@ fn a_server_that_refuses_is_not_silent() {
 }
 
 #[test]
+fn rfc8914_4_the_errors_of_a_failed_validation_are_known() {
+    let dns = serve(|_, question, mut reply| {
+        let name = asked(question);
+        let number = name.strip_suffix(".test").unwrap().parse().unwrap();
+        let reason = EdnsOption::Unknown(15, vec![0, number]);
+        reply.edns.get_or_insert_default().options_mut().insert(reason);
+        reply.metadata.response_code = ResponseCode::ServFail;
+        Some(reply)
+    });
+    let bogus = Found::Unknown(LookupError::Bogus(dns.resolvers[0]));
+    for (number, is_bogus) in [(4, false), (5, true), (12, true), (13, false)] {
+        assert_eq!(dns.txt(&format!("{number}.test")).found == bogus, is_bogus, "{number}");
+    }
+}
+
+#[test]
 fn a_query_that_was_lost_is_sent_again() {
     let received = Arc::new(AtomicUsize::new(0));
     let mut dns = serve(move |_, _, mut reply| {
@@ -124,6 +140,35 @@ fn a_server_of_a_zone_has_addresses_of_both_kinds_and_they_are_looked_up_once() 
 }
 
 #[test]
+fn a_server_without_an_answer_for_one_kind_of_address_has_the_other() {
+    let dns = serve(|_, question, mut reply| {
+        let kind = question.queries[0].query_type();
+        if kind == RecordType::A {
+            reply.metadata.response_code = ResponseCode::ServFail;
+        } else if kind == RecordType::AAAA {
+            reply.add_answer(record("ns.test", RData::AAAA(Ipv6Addr::LOCALHOST.into())));
+        }
+        Some(reply)
+    });
+    let server = parse("ns.test").unwrap();
+    assert_eq!(dns.addresses(&server), [IpAddr::from(Ipv6Addr::LOCALHOST)]);
+}
+
+#[test]
+fn a_reply_by_tcp_must_be_for_the_query() {
+    let dns = serve(|by, question, mut reply| {
+        reply.metadata.truncation = by == By::Udp;
+        if by == By::Tcp {
+            reply.metadata.id = question.metadata.id.wrapping_add(1);
+            reply.add_answer(txt("x.test", &["forged"]));
+        }
+        Some(reply)
+    });
+    let Found::Unknown(error) = dns.txt("x.test").found else { panic!() };
+    assert!(matches!(error, LookupError::Broken(..)), "{error:?}");
+}
+
+#[test]
 fn each_server_of_a_zone_is_queried_and_for_an_alias_those_of_the_other_zone() {
     let mut dns = serve(|_, question, mut reply| {
         let name = asked(question);
@@ -133,11 +178,14 @@ fn each_server_of_a_zone_is_queried_and_for_an_alias_those_of_the_other_zone() {
         let records = match (name.as_str(), question.queries[0].query_type()) {
             ("x.test", RecordType::NS) => vec![ns("ns1.test"), ns("ns2.test")],
             ("y.test", RecordType::NS) => vec![ns("ns1.test")],
-            ("ns1.test", RecordType::A) => vec![address(1)],
+            ("w.test", RecordType::NS) => vec![ns("ns1.test"), ns("ns3.test")],
+            ("ns1.test" | "ns3.test", RecordType::A) => vec![address(1)],
             // No server is running there.
             ("ns2.test", RecordType::A) => vec![address(9)],
             ("s.x.test", RecordType::TXT) => vec![RData::TXT(TXT::new(vec!["x".to_owned()]))],
-            ("s.y.test", RecordType::TXT) => vec![RData::CNAME(CNAME(parse("s.x.test").unwrap()))],
+            ("s.y.test" | "s.w.test", RecordType::TXT) => {
+                vec![RData::CNAME(CNAME(parse("s.x.test").unwrap()))]
+            }
             ("ring.y.test", RecordType::TXT) => {
                 vec![RData::CNAME(CNAME(parse("ring.y.test").unwrap()))]
             }
@@ -147,7 +195,8 @@ fn each_server_of_a_zone_is_queried_and_for_an_alias_those_of_the_other_zone() {
         Some(reply)
     });
     dns.port = dns.resolvers[0].port();
-    for name in ["s.x.test", "s.y.test"] {
+    // Both servers of w.test name the same alias.
+    for name in ["s.x.test", "s.y.test", "s.w.test"] {
         let answers = dns.everywhere(name).unwrap();
         let [(one, has), (two, lacks)] = answers.as_slice() else { panic!("{name}: {answers:?}") };
         assert_eq!((one.as_str(), two.as_str()), ("ns1.test", "ns2.test"));

@@ -60,6 +60,9 @@ fn a_small_key_is_named_by_its_bits() {
         Expected { key: &key(RSA), others: &[], identity_below: false, subdomains: false };
     let found = examine(&[format!("p={}", p()).into_bytes()], &expected);
     assert_eq!(found, [Mistake::Weak(1024)]);
+    let key = &SigningKey::generate(2048, &mut getrandom::SysRng).unwrap().public();
+    let record = Record::new(key.clone()).text().unwrap();
+    assert_eq!(examine(&[record.into_bytes()], &Expected { key, ..expected }), []);
 }
 
 #[test]
@@ -90,6 +93,11 @@ fn each_mistake_of_the_text_is_named_and_seen_through() {
     let expected = Expected { key: &mine, others: &[], identity_below: false, subdomains: false };
     let found = examine(&[armor.into_bytes()], &expected);
     assert_eq!(found, [Mistake::Typo(Typo::Armor), Mistake::Weak(1024)]);
+    // A mistake does not hide another error.
+    let found = said(&["\"v=DKIM1; n=\u{e4}; p=KEY\""]);
+    assert_eq!(found, [Mistake::Typo(Typo::Quotes), Mistake::Unusable(RecordError::Note)]);
+    // What is left may be no list of tags because of the mistake.
+    assert_eq!(said(&["\"v=DKIM1; rsa; p=KEY\""]), [Mistake::Typo(Typo::Quotes)]);
     // The mistakes after it are also found.
     let found = said(&["\"v=DKIM1\\; k=rsa\\; p=\""]);
     assert_eq!(
@@ -115,6 +123,7 @@ fn each_restriction_that_forbids_the_use_is_named() {
         ("v=DKIM1; t=s; p=KEY", Mistake::Strict),
         ("k=rsa; v=DKIM1; p=KEY", Mistake::Unusable(RecordError::Version)),
         ("v=DKIM1; k=rsa", Mistake::Unusable(RecordError::NoKey)),
+        ("k=rsa", Mistake::Unusable(RecordError::NoKey)),
         ("v=DKIM1; k=rsa; p=", Mistake::Revoked),
         ("n=\u{e4}; p=KEY", Mistake::Unusable(RecordError::Note)),
         ("v=DKIM1; k=ed25519; p=KEY", Mistake::KeyType { says: "ed25519".to_owned(), is: "rsa" }),
