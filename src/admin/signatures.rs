@@ -230,6 +230,8 @@ mod tests {
         let selector = Selector::parse("s1").unwrap();
         let found = || in_folder(&folder.path, &selector);
         assert_eq!(found(), Lookup::NotFound);
+        std::fs::write(folder.path.join("s1.private"), "no key\n").unwrap();
+        assert!(matches!(found(), Lookup::Failed(_)));
         std::fs::write(folder.path.join("s1.private"), KEY).unwrap();
         let text = Record::new(own_key()).text().unwrap();
         assert_eq!(found(), Lookup::Found(text.into_bytes()));

@@ -173,3 +173,29 @@ fn name(fault: &Fault) -> &'static str {
         Fault::Header => "header",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::dkim::{RecordError, SignatureError};
+
+    #[test]
+    fn scripts_find_each_fault_under_the_same_name() {
+        let faults = [
+            Fault::Signature(SignatureError::Algorithm),
+            Fault::NoKey,
+            Fault::LookupFailed(String::new()),
+            Fault::Record(RecordError::Revoked),
+            Fault::OtherKeyType,
+            Fault::KeyTooSmall(512),
+            Fault::Expired,
+            Fault::Subdomain,
+            Fault::BodyTooShort,
+            Fault::Body,
+            Fault::Header,
+        ];
+        let wanted = "signature no-key lookup record key-type key-too-small expired subdomain body-too-short \
+            body header";
+        assert_eq!(faults.each_ref().map(name).join(" "), wanted);
+    }
+}

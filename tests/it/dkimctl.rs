@@ -3,8 +3,10 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use serde_json::Value;
+
 use crate::support::{
-    Sandbox, Stage, copy_program, dkimctl, feed, project, result, stderr, stdout,
+    Sandbox, Stage, copy_program, dkimctl, feed, project, reported, result, stderr, stdout,
 };
 
 fn code(output: &Output) -> Option<i32> {
@@ -158,6 +160,33 @@ fn verify_finds_records_in_a_key_tree() {
     let missing = stage.path("etc").display().to_string();
     let (code, said) = verify(&["--keys", &missing], &captured.stdin);
     assert_eq!((code, said.as_str()), (Some(1), "d=sample.com s=s1 fail: no key record\n"));
+}
+
+#[test]
+fn a_failed_lookup_has_an_exit_code_unless_another_signature_is_wrong() {
+    let stage = Stage::new();
+    let text = stage.delivered(&["-i", "x"], b"From: a@sample.com\n\nHi\n").text();
+    let (signature, rest) = text.split_at(text.find("\nFrom: ").unwrap() + 1);
+    let keys = stage.path("etc/keys").display().to_string();
+    // A record that cannot be read, and none at all.
+    fs::create_dir(stage.path("etc/keys/sample.com/open.txt")).unwrap();
+    let [open, none] =
+        ["open", "none"].map(|name| signature.replace("s=s1;", &format!("s={name};")));
+    for (signatures, expected) in [
+        ([signature, &open], 69),
+        ([&open, signature], 69),
+        ([&open, &open], 69),
+        ([&open, &none], 1),
+        ([&none, &open], 1),
+    ] {
+        let message = format!("{}{rest}", signatures.concat());
+        let (code, said) = verify(&["--keys", &keys], message.as_bytes());
+        assert_eq!(code, Some(expected), "{said}");
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    let output = feed(command.args(["verify", "--json", "--keys", &keys]), rest.as_bytes());
+    let (reports, findings) = reported(&output.stdout);
+    assert_eq!((reports, &findings[0]["code"]), (Value::Array(vec![]), &"no-signature".into()));
 }
 
 #[test]

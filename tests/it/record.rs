@@ -74,6 +74,10 @@ fn the_output_for_people_has_dmarc_and_mentions_adsp() {
     assert!(!record(&stage, &["b.test", "--format", "zone"]).contains("_dmarc"));
     let with = record(&stage, &["b.test", "--format", "plain", "--dmarc"]);
     assert!(with.ends_with("\n_dmarc.b.test\tv=DMARC1; p=none\n"), "{with}");
+    // A zone has its records together.
+    let all = record(&stage, &["--all", "--format", "plain", "--dmarc"]);
+    let names: Vec<&str> = all.lines().filter_map(|line| line.split('.').next()).collect();
+    assert_eq!(names, ["old", "_dmarc", "e", "r", "_dmarc"], "{all}");
 }
 
 #[test]
@@ -98,6 +102,8 @@ fn a_record_that_is_not_that_of_the_key_is_refused_and_the_others_shown() {
     assert!(said.contains("a.test/old.txt is not the record of its key"), "{said}");
     assert!(said.contains("b.test/broken.txt: p= is missing"), "{said}");
     assert_eq!(String::from_utf8_lossy(&output.stdout).lines().count(), 2);
+    let output = dkimctl(&stage, &["record", "a.test", "--format", "plain"]);
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(65), 0), "{output:?}");
     let output = dkimctl(&stage, &["record", "--all", "--json"]);
     assert_eq!(output.status.code(), Some(65));
     let (records, findings) = reported(&output.stdout);
@@ -141,6 +147,8 @@ fn what_is_not_there_or_not_said_has_its_exit_code() {
         (&["--merge"], 64),
         (&["b.test", "--format", "tinydns"], 64),
         (&["../b.test"], 64),
+        (&["b.test", "--json", "--ttl", "60"], 64),
+        (&["b.test", "--json", "--format", "zone"], 64),
         (&["--merge", "/nowhere"], 66),
         (&["--merge", "/dev/null"], 66),
     ] {
