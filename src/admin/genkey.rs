@@ -69,6 +69,11 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "{directory:?} is not a directory: create it first"
         )));
     }
+    let signers = Signers::of(args)?;
+    if directory.is_some() && !signers.is_every_user() {
+        let why = "--directory excludes --users and --groups: it writes no domain file";
+        return Err(Failure::usage(why));
+    }
     let publishing = match directory {
         Some(_) => None,
         None => Publishing::of_new(args, slice::from_ref(&domain))?,
@@ -77,7 +82,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         domain,
         selector,
         terms: terms(args)?,
-        signers: Signers::of(args)?,
+        signers,
         kind: Kind::of(args)?,
         is_full: args.has("--append-domain"),
         directory: directory.map(Path::to_owned),

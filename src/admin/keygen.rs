@@ -97,9 +97,7 @@ impl Wanted {
             // Checked early, before the key is generated. Creating the files cannot overwrite others anyway.
             files.refuse_existing()?;
         }
-        if !self.signers.is_every_user()
-            && (self.directory.is_some() || file.symlink_metadata().is_ok())
-        {
+        if !self.signers.is_every_user() && file.symlink_metadata().is_ok() {
             let what = "exists already: write `users` and `groups` into it";
             return Err(Failure::exists(format_args!("{} {what}", file.display())));
         }

@@ -28,6 +28,23 @@ fn a_folder_of_ones_own_gets_the_key_and_its_record_and_nothing_signs() {
     // As with opendkim-genkey, it has to be there.
     let args = ["genkey", "-d", "x.test", "-s", "b", "-D", "/nowhere"];
     assert_eq!(dkimctl(&stage, &args).status.code(), Some(73));
+    // No domain file names the users.
+    for option in ["--users", "--groups"] {
+        let args = ["genkey", "-d", "x.test", "-s", "b", "-D", &folder, option, "root"];
+        assert_eq!(dkimctl(&stage, &args).status.code(), Some(64));
+    }
+    assert_eq!(names(&stage, "keys"), ["a.private", "a.txt"]);
+    // The domain files of this host do not matter to it, be they used or waiting.
+    let text = "selectors = [\"c\"]\nkeys = \"pool\"\n";
+    fs::create_dir_all(stage.path("new/domains")).unwrap();
+    for (selector, file) in [("c", "x.test.waiting"), ("d", "x.test.toml")] {
+        stage.write(&format!("new/domains/{file}"), text);
+        let args = ["genkey", "-d", "x.test", "-s", selector, "-b", "1024", "-D", &folder];
+        let shown = stdout(&dkimctl(&stage, &args));
+        assert!(!shown.contains("Every user"), "{shown}");
+        assert!(stage.path(&format!("keys/{selector}.private")).exists());
+    }
+    assert!(!stage.path("new/keys").exists());
 }
 
 #[test]

@@ -35,7 +35,7 @@ impl Signers {
         Self { users: config.file.users.clone(), groups: config.file.groups.clone() }
     }
 
-    pub(super) fn is_every_user(&self) -> bool {
+    pub(crate) fn is_every_user(&self) -> bool {
         self.users.is_none() && self.groups.is_none()
     }
 
