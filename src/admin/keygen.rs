@@ -151,16 +151,18 @@ impl Wanted {
             )));
         }
         let store = Store::open(etc)?;
+        // The waiting file has the users and groups of the earlier call.
+        let waits = std::mem::replace(&mut self.waits, true);
         if files.private.symlink_metadata().is_err() {
             // The earlier call was interrupted before it wrote the key.
             store.remove(&files.record)?;
             let key = self.generate()?;
             self.write(etc, &files, &config.path, Some(&key))?;
-        } else if !self.waits {
+        }
+        if !waits {
             store.activate(etc, config)?;
         }
         let public = files.public().map_err(|error| error.at(&files.private))?;
-        self.waits = true;
         Ok(self.made(files, public))
     }
 

@@ -102,6 +102,11 @@ fn who_may_sign_is_written_and_said() {
     assert_eq!(stdout(&dkimctl(&stage, &["list", "exempt.test"])), "exempt.test\ts\tno users\n");
     let output = dkimctl(&stage, &["add", "y.test", "--users", "nobody-at-all"]);
     assert_eq!(code(&output), Some(67), "{output:?}");
+    let output = dkimctl(&stage, &["add", "y.test", "--groups", "no-such-group"]);
+    assert_eq!(code(&output), Some(67), "{output:?}");
+    let groups = ["add", "z.test", "-s", "s", "-b", "1024", "--groups", "root, root"];
+    assert!(!stdout(&dkimctl(&stage, &groups)).contains("Every user"));
+    assert_eq!(file(&stage, "z.test"), "selectors = [\"s\"]\ngroups = [\"root\", \"root\"]\n");
     // An existing file is not changed behind its owner's back.
     let output = dkimctl(&stage, &["add", "x.test", "-s", "t", "--users", "root"]);
     assert_eq!(code(&output), Some(73), "{output:?}");
@@ -175,6 +180,70 @@ fn a_domain_that_is_signed_before_its_record_is_there_keeps_its_users() {
     stdout(&dkimctl(&stage, &["add", "x.test", "--no-publish"]));
     assert_eq!(file(&stage, "x.test"), "selectors = [\"a\"]\nusers = [\"root\"]\n");
     assert!(!stage.path("new/domains/x.test.waiting").exists());
+}
+
+#[test]
+fn a_domain_that_waits_gets_no_other_key_and_no_other_users() {
+    let stage = with_waiting_domain();
+    for args in [
+        &["-s", "b"][..],
+        &["--keys", "shared", "-s", "a"],
+        &["-s", "a", "--users", "daemon"],
+        &["-s", "a", "--users", "root", "--groups", "root"],
+    ] {
+        let output = dkimctl(&stage, &[&["add", "x.test", "--no-publish"], args].concat());
+        assert_eq!(code(&output), Some(73), "{output:?}");
+        assert!(stderr(&output).contains("dkimctl remove x.test ends that"), "{output:?}");
+        assert!(!stage.path("new/domains/x.test.toml").exists());
+    }
+    assert!(!stage.path("new/keys/shared").exists());
+    // The same ones are not others.
+    let text = "selectors = [\"a\"]\nusers = [\"root\"]\ngroups = [\"root\"]\n";
+    stage.write("new/domains/x.test.waiting", text);
+    let same = ["add", "x.test", "--no-publish", "--users", "root", "--groups", "root"];
+    stdout(&dkimctl(&stage, &same));
+    assert_eq!(file(&stage, "x.test"), text);
+}
+
+#[test]
+fn a_call_that_was_interrupted_before_the_key_keeps_users_and_the_folder_of_keys() {
+    let stage = with_waiting_domain();
+    let text = "selectors = [\"a\"]\nkeys = \"shared\"\nusers = [\"root\"]\n";
+    stage.write("new/domains/x.test.waiting", text);
+    // Of the first call there is the record.
+    fs::rename(stage.path("new/keys/x.test"), stage.path("new/keys/shared")).unwrap();
+    fs::remove_file(stage.path("new/keys/shared/a.private")).unwrap();
+    let old = fs::read_to_string(stage.path("new/keys/shared/a.txt")).unwrap();
+    let shown =
+        stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024", "--no-publish"]));
+    assert!(!shown.contains("Every user"), "{shown}");
+    assert_eq!(file(&stage, "x.test"), text);
+    assert!(!stage.path("new/domains/x.test.waiting").exists());
+    assert!(stage.path("new/keys/shared/a.private").exists());
+    assert_ne!(fs::read_to_string(stage.path("new/keys/shared/a.txt")).unwrap(), old);
+    assert!(!stage.path("new/keys/x.test").exists());
+}
+
+#[test]
+fn a_key_of_the_same_name_in_another_folder_does_not_sign() {
+    let stage = Stage::new();
+    let add = ["add", "x.test", "-s", "a", "-b", "1024"];
+    stdout(&dkimctl(&stage, &add));
+    let shown = stdout(&dkimctl(&stage, &[&add[..], &["--keys", "shared"]].concat()));
+    assert!(shown.contains("dkimctl use x.test a --keys shared, once DNS has"), "{shown}");
+}
+
+#[test]
+fn a_shared_key_is_as_large_as_config_toml_requires() {
+    let stage = Stage::new();
+    let add = |domain: &str| {
+        dkimctl(&stage, &["add", domain, "--keys", "shared", "-s", "s", "-b", "1024"])
+    };
+    stdout(&add("first.test"));
+    stage.write("new/config.toml", "sendmail = \"/x\"\nminimum_key_bits = 2048\n");
+    let output = add("second.test");
+    assert_eq!(code(&output), Some(65), "{output:?}");
+    assert!(!stage.path("new/domains/second.test.toml").exists());
 }
 
 #[test]
