@@ -64,7 +64,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if let Some(unknown) = named.iter().find(|one| !known.contains(one) && !signs.contains(one)) {
         return Err(Failure::missing(format_args!("{domain} has no key {unknown}")));
     }
-    if named.is_empty() && config.is_none() && known.is_empty() {
+    if named.is_empty() && config.as_ref().or(future.as_ref()).is_none() && known.is_empty() {
         return Err(Failure::missing(format_args!("there are no files of {domain}")));
     }
     let is_wiped = args.has("--wipe");

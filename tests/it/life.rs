@@ -52,8 +52,9 @@ fn a_domain_lives_without_an_editor() {
         "{shown}"
     );
     assert!(private.exists(), "{shown}");
-    stdout(&dkimctl(&stage, &["remove", "x.test", &first, "--wipe"]));
-    assert!(!private.exists());
+    assert!(shown.contains("The keys stay in "), "{shown}");
+    let shown = stdout(&dkimctl(&stage, &["remove", "x.test", &first, "--wipe"]));
+    assert!(!private.exists() && !shown.contains("The keys stay in "), "{shown}");
     let record = stdout(&dkimctl(&stage, &["record", "x.test", "-s", &first, "--format", "plain"]));
     assert_eq!(record, format!("{first}._domainkey.x.test\tv=DKIM1; p=\n"));
     // Without its file the domain is not signed; its key makes it signed again.
@@ -142,11 +143,16 @@ fn a_key_that_cannot_sign_is_not_used() {
 fn a_key_is_used_if_it_is_as_large_as_the_domain_file_requires() {
     let stage = Stage::new();
     stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\n");
     for (bits, expected) in [(1024, 0), (2048, 65)] {
         let text = format!("selectors = [\"a\"]\nminimum_key_bits = {bits}\n");
         stage.write("new/domains/x.test.toml", &text);
         let output = dkimctl(&stage, &["use", "x.test", "a"]);
         assert_eq!(code(&output), Some(expected), "{bits}: {output:?}");
+        // So says status, which reads no more of the key than its public half.
+        let (_, found) = reported(&dkimctl(&stage, &["status", "--json"]).stdout);
+        let is_wrong = found.iter().any(|one| one["code"] == "key");
+        assert_eq!(is_wrong, expected == 65, "{bits}: {found:?}");
     }
 }
 
@@ -254,6 +260,39 @@ fn remove_ends_the_wait_for_a_record() {
     assert!(shown.contains("name   a._domainkey.x.test\n"), "{shown}");
     assert!(!stage.path("new/domains/x.test.waiting").exists());
     assert!(stage.path("new/keys/x.test/a.private").exists());
+    // A crash may have happened before there was a key.
+    let stage = with_waiting_domain();
+    fs::remove_dir_all(stage.path("new/keys/x.test")).unwrap();
+    let shown = stdout(&dkimctl(&stage, &["remove", "x.test"]));
+    assert!(shown.contains("x.test does not wait for its record any more"), "{shown}");
+    assert!(!stage.path("new/domains/x.test.waiting").exists());
+    assert_eq!(code(&dkimctl(&stage, &["remove", "x.test"])), Some(66));
+}
+
+#[test]
+fn a_key_that_does_not_exist_is_taken_out_of_the_domain_file() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    stage.write("new/domains/x.test.toml", "selectors = [\"a\", \"lost\"]\n");
+    stdout(&dkimctl(&stage, &["remove", "x.test", "lost"]));
+    assert_eq!(file(&stage, "x.test"), "selectors = [\"a\"]\n");
+}
+
+#[test]
+fn no_command_changes_a_domain_while_another_one_does() {
+    let stage = Stage::new();
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["add", "x.test", "-s", selector, "-b", "1024"]));
+    }
+    let keys = fs::File::open(stage.path("new/keys/x.test")).unwrap();
+    keys.lock().unwrap();
+    for args in [&["use", "x.test", "b"][..], &["remove", "x.test"], &["remove", "x.test", "b"]] {
+        let output = dkimctl(&stage, args);
+        assert_eq!(code(&output), Some(75), "{args:?}: {output:?}");
+        assert_eq!(file(&stage, "x.test"), "selectors = [\"a\"]\n");
+    }
+    keys.unlock().unwrap();
+    stdout(&dkimctl(&stage, &["use", "x.test", "b"]));
 }
 
 #[test]
@@ -293,8 +332,13 @@ fn a_domain_that_another_one_signs_for_gets_no_key() {
         assert!(!stage.path("new/keys/x.test").exists());
     }
     stdout(&dkimctl(&stage, &["add", "p.test", "-s", "b", "-b", "1024"]));
-    stdout(&dkimctl(&stage, &["use", "x.test", "b"]));
+    let shown = stdout(&dkimctl(&stage, &["use", "x.test", "b"]));
     assert_eq!(file(&stage, "x.test"), text.replace("\"a\"", "\"b\""));
+    assert!(shown.contains("b._domainkey.p.test was not found in DNS yet"), "{shown}");
+    // DNS had the record at the last lookup.
+    stage.write("new/keys/seen", "b._domainkey.p.test\t2026-11-01T00:00:00Z\tthere\n");
+    let shown = stdout(&dkimctl(&stage, &["use", "x.test", "b"]));
+    assert!(!shown.contains("was not found in DNS yet"), "{shown}");
 }
 
 #[test]
@@ -388,9 +432,14 @@ fn a_list_goes_on_after_a_broken_file_and_the_empty_state_has_one_text() {
         (Some(65), true)
     );
     assert!(String::from_utf8_lossy(&output.stdout).contains("x.test\ta\tevery user\n"));
+    for (domain, expected) in [("broken.test", 65), ("x.test", 0), ("default", 66)] {
+        assert_eq!(code(&dkimctl(&stage, &["list", domain])), Some(expected), "{domain}");
+    }
     stage.write("new/domains/default.toml", "selectors = [\"s\"]\n");
     let output = dkimctl(&stage, &["list"]);
     assert!(String::from_utf8_lossy(&output.stdout).contains("default\ts\tevery user\n"));
+    // It is for no domain of that name.
+    assert_eq!(code(&dkimctl(&stage, &["list", "default"])), Some(66));
     let empty = Stage::new();
     fs::create_dir_all(empty.path("new/domains")).unwrap();
     for args in [&["list"][..], &["record", "--all"], &["testkey", "--server", "127.0.0.1:9"]] {
@@ -715,6 +764,11 @@ fn one_command_adds_domains_that_share_a_key() {
     assert!(shown.contains("dkimctl use first.test s2 --keys shared, once DNS has"), "{shown}");
     stdout(&dkimctl(&stage, &["use", "first.test", "s2", "--keys", "shared"]));
     assert_eq!(names(""), ["shared"]);
+    // Its name is one that no key there has.
+    stdout(&dkimctl(&stage, &["add", "own.test", "--keys", "pool", "-b", "1024"]));
+    let first = json(&stage, &["list", "own.test"])[0]["selectors"][0].as_str().unwrap().to_owned();
+    stdout(&dkimctl(&stage, &["add", "own.test", "-b", "1024"]));
+    assert!(names("pool").contains(&format!("{first}-2.private")), "{:?}", names("pool"));
     // Of several keys one is named; what is refused changes nothing.
     stage.write("new/keys/shared/bad.private", "nothing\n");
     for (args, expected, says) in [
