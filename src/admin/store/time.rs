@@ -21,8 +21,9 @@ impl UtcTime {
         Self::of(SystemTime::now())
     }
 
+    /// The time so many seconds later, or the last one that can be written and read.
     pub(crate) fn after(self, seconds: u64) -> Self {
-        Self(self.0.saturating_add(seconds))
+        Self(self.0.saturating_add(seconds).min(YEAR_10000.saturating_sub(1)))
     }
 
     /// Converts a date, with or without a time of day. Without an offset it is UTC.
@@ -116,6 +117,15 @@ mod tests {
     }
 
     #[test]
+    fn a_time_that_is_too_far_away_can_be_read_again() {
+        for seconds in [0, 300_000_000_000, u64::MAX] {
+            let until = UtcTime(1_764_086_883).after(seconds);
+            let text = until.to_string();
+            assert_eq!(UtcTime::parse(&text.parse().unwrap()), Some(until), "{text}");
+        }
+    }
+
+    #[test]
     fn people_write_dates_in_other_ways() {
         for (text, seconds) in [
             ("2000-02-29", 951_782_400),
@@ -134,11 +144,14 @@ mod tests {
             ("90s", Some(90)),
             ("7d", Some(604_800)),
             ("2h", Some(7_200)),
+            ("5m", Some(300)),
             ("1w", Some(604_800)),
         ] {
             assert_eq!(parse_length(text), seconds);
         }
-        for text in ["", "d", "180", "7y", "-1d", "1.5d", "99999999999999999999d"] {
+        for text in
+            ["", "d", "180", "7y", "-1d", "1.5d", "99999999999999999999d", "999999999999999w"]
+        {
             assert_eq!(parse_length(text), None, "{text}");
         }
     }
