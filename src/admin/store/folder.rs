@@ -341,6 +341,40 @@ mod tests {
     }
 
     #[test]
+    fn a_link_that_others_could_have_put_there_is_not_followed() {
+        let temporary = Temporary::new("folder-moved").unwrap();
+        DirBuilder::new().mode(0o755).create(temporary.path.join("real")).unwrap();
+        let link = temporary.path.join("link");
+        symlink("real", &link).unwrap();
+        for (mode, is_open) in [(0o755, true), (0o777, false), (0o1777, false)] {
+            fs::set_permissions(&temporary.path, Permissions::from_mode(mode)).unwrap();
+            assert_eq!(Folder::open(&link, false).is_ok(), is_open, "{mode:o}");
+        }
+    }
+
+    #[test]
+    fn the_permissions_of_a_file_with_another_name_stay() {
+        let temporary = Temporary::new("folder-repair").unwrap();
+        let key = temporary.path.join("keys/a.private");
+        DirBuilder::new().mode(0o755).create(temporary.path.join("keys")).unwrap();
+        fs::write(&key, "x").unwrap();
+        for (has_other, is_repaired) in [(true, false), (false, true)] {
+            fs::set_permissions(&key, Permissions::from_mode(0o666)).unwrap();
+            let other = temporary.path.join("other");
+            if has_other {
+                fs::hard_link(&key, &other).unwrap();
+            } else {
+                fs::remove_file(&other).unwrap();
+            }
+            let below = Path::new("keys/a.private");
+            let done = Folder::repair(&temporary.path, below, Readers::Owner);
+            assert_eq!(done.is_ok(), is_repaired, "{done:?}");
+            let mode = if is_repaired { 0o600 } else { 0o666 };
+            assert_eq!(fs::metadata(&key).unwrap().mode() & 0o777, mode);
+        }
+    }
+
+    #[test]
     fn a_folder_that_others_may_write_is_refused_unless_it_is_shared_like_tmp() {
         let temporary = Temporary::new("folder-shared").unwrap();
         for (mode, is_shared, is_open) in [

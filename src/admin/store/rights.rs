@@ -138,7 +138,7 @@ fn owners(uid: u32, gid: u32) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, symlink};
+    use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _, chown, symlink};
 
     use super::*;
     use crate::admin::temporary::Temporary;
@@ -172,6 +172,19 @@ mod tests {
         let found = judged(&tree, &key, &[0o640, 0o644]);
         assert_eq!(found, [wrong(true), wrong(false)]);
         assert_eq!(judged(&tree, &keys, &[0o750, 0o751]), [wrong(true), wrong(false)]);
+    }
+
+    #[test]
+    fn a_key_that_another_user_has_made_is_not_owned() {
+        let temporary = Temporary::new("store-owned").unwrap();
+        let key = temporary.path.join("s1.private");
+        fs::write(&key, "x").unwrap();
+        let own = fs::metadata(&key).unwrap().uid();
+        assert!(Tree::new(&temporary.path).key(&key).unwrap().is_owned);
+        // All that is root's is owned; only root may give it away.
+        let _given = chown(&key, Some(own.wrapping_add(7)), None);
+        let tree = Tree { rule: Rule::of_owner(own.wrapping_add(1)), ..Tree::new(&temporary.path) };
+        assert!(!tree.key(&key).unwrap().is_owned);
     }
 
     #[test]

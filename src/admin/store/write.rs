@@ -343,6 +343,43 @@ mod tests {
     }
 
     #[test]
+    fn a_waiting_file_replaces_no_domain_file() {
+        let (temporary, store) = store("store-waiting");
+        let (etc, domain) = (&temporary.path, Domain::parse("x.test").unwrap());
+        DirBuilder::new().mode(0o755).create(etc.join("domains")).unwrap();
+        let waiting = waiting::path(etc, &domain);
+        store.replace(&waiting, "selectors = [\"a\"]\n", Readers::All).unwrap();
+        let config = waiting::read(etc, &domain).unwrap().unwrap();
+        // Another process has made it meanwhile.
+        fs::write(&config.path, "selectors = [\"b\"]\n").unwrap();
+        assert!(store.activate(etc, &config).is_err());
+        assert_eq!(fs::read(&config.path).unwrap(), b"selectors = [\"b\"]\n");
+        assert!(waiting.exists());
+    }
+
+    #[test]
+    fn the_folder_of_all_keys_gets_its_group_after_all_that_is_in_it() {
+        let (temporary, mut store) = store("store-give");
+        let folder = temporary.path.join("keys/x.test");
+        DirBuilder::new().mode(0o700).recursive(true).create(&folder).unwrap();
+        let key = folder.join("a.private");
+        fs::write(&key, "x").unwrap();
+        let keys = || fs::metadata(temporary.path.join("keys")).unwrap();
+        let (own, other) = (keys().gid(), keys().gid().wrapping_add(1));
+        store.top.group = Some(other.into());
+        // What another user could have written stops it, and the next call does not take it for done.
+        fs::set_permissions(&key, Permissions::from_mode(0o666)).unwrap();
+        assert!(store.give_keys().is_err());
+        assert_eq!((keys().gid(), keys().mode() & 0o777), (own, 0o700));
+        fs::set_permissions(&key, Permissions::from_mode(0o600)).unwrap();
+        // Only root may give a file to any group.
+        let is_given = if geteuid().is_root() { other } else { own };
+        assert_eq!(store.give_keys().is_ok(), geteuid().is_root());
+        let found = [keys().gid(), fs::metadata(&key).unwrap().gid()];
+        assert_eq!(found, [is_given; 2]);
+    }
+
+    #[test]
     fn nothing_outside_the_folder_of_the_store_is_written() {
         let (temporary, store) = store("store-outside");
         let inner = temporary.path.join("inner");
