@@ -390,16 +390,21 @@ mod tests {
         let folder = Temporary::new("watch-skipped").unwrap();
         let (file, name) = (folder.path.join("x.test.toml"), "s._domainkey.x.test".to_owned());
         let selector = Selector::parse("s").unwrap();
-        let tested = [Tested::absent(name.clone()).with_skip(file.clone(), selector, 60)];
-        // Whether it signed, what the servers have, and for how long they have had nothing; watch.json may be lost.
-        for (signs, presence, gone, then) in [
-            (true, Gone, 59, true),
-            (true, Gone, 60, false),
-            (false, Gone, 0, false),
-            (false, Unknown, 0, false),
-            (true, Unknown, 60, true),
-            (false, There, 60, true),
+        // How long the record may be missing, whether the key signed, what the servers have, and for how long they have had nothing;
+        // watch.json may be lost.
+        for (after, signs, presence, gone, then) in [
+            (60, true, Gone, 59, true),
+            (60, true, Gone, 60, false),
+            (60, false, Gone, 0, false),
+            (60, false, Unknown, 0, false),
+            (60, true, Unknown, 60, true),
+            (60, false, There, 60, true),
+            // The first run does not show for how long it has been missing.
+            (0, true, Gone, 0, true),
+            (0, true, Gone, 1, false),
         ] {
+            let tested =
+                [Tested::absent(name.clone()).with_skip(file.clone(), selector.clone(), after)];
             std::fs::write(file.with_extension("gone"), if signs { "" } else { "s\n" }).unwrap();
             let mut problems = problems(&[(&name, Kind::Broken)]);
             problems.values_mut().for_each(|problem| problem.gone = gone);

@@ -50,7 +50,11 @@ fn a_record_that_goes_is_mailed_and_logged_once_and_so_is_its_return() {
     assert!(shown.starts_with("Ended:\n  s1._domainkey.goes.test: "), "{shown}");
     assert!(shown.contains("cannot mail to"), "{shown}");
     assert!(logged[0].contains("<22>") && logged[0].ends_with(": ok"), "{logged:?}");
-    sandbox.root(&format!("mv {alternatives}.away {alternatives}"));
+    sandbox.write("/opt/full", "#!/bin/sh\ncat >/dev/null; echo no room >&2; exit 75\n");
+    sandbox.root(&format!("chmod 755 /opt/full; ln -s /opt/full {alternatives}"));
+    let (shown, _) = watch("71", 0);
+    assert!(shown.contains("/usr/sbin/sendmail failed: exit status: 75 no room"), "{shown}");
+    sandbox.root(&format!("mv -f {alternatives}.away {alternatives}"));
     assert_eq!(watch("0", 0).0, "All records are correct.");
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
     while mails() < 2 {
