@@ -48,6 +48,22 @@ fn a_folder_of_ones_own_gets_the_key_and_its_record_and_nothing_signs() {
 }
 
 #[test]
+fn a_key_in_a_folder_of_ones_own_is_not_published() {
+    let stage = Stage::new();
+    let [etc, keys, marks] = ["new", "keys", "ran"].map(|name| stage.path(name));
+    for folder in [&etc, &keys] {
+        fs::create_dir(folder).unwrap();
+    }
+    let run = format!("[\"/bin/sh\", \"-c\", \"touch {}\"]", marks.display());
+    stage.write("new/config.toml", &format!("sendmail = \"/x\"\npublish = {run}\n"));
+    let folder = keys.display().to_string();
+    let args = ["genkey", "-d", "x.test", "-s", "a", "--type", "ed25519", "-D", &folder];
+    let shown = stdout(&dkimctl(&stage, &args));
+    assert!(shown.contains("Publish this record in the zone of x.test"), "{shown}");
+    assert!(!marks.exists() && names(&stage, "new") == ["config.toml"], "{shown}");
+}
+
+#[test]
 fn the_name_in_the_file_is_relative_unless_the_domain_is_asked_for() {
     let stage = Stage::new();
     for (selector, option, name) in [
@@ -96,6 +112,18 @@ fn json_says_what_was_made() {
     let value = made["value"].as_str().unwrap();
     assert!(value.starts_with("v=DKIM1; k=rsa; t=y; p=MIGf"), "{value}");
     assert!(fs::metadata(made["private"].as_str().unwrap()).unwrap().is_file());
+}
+
+#[test]
+fn subdomains_overrides_nosubdomains() {
+    let stage = Stage::new();
+    for (selector, options, is_strict) in
+        [("a", &["-S"][..], true), ("b", &["-S", "--subdomains"], false), ("c", &[], false)]
+    {
+        let args = ["genkey", "-d", "x.test", "-s", selector, "--type", "ed25519"];
+        let shown = stdout(&dkimctl(&stage, &[&args, options].concat()));
+        assert_eq!(shown.contains("t=s"), is_strict, "{shown}");
+    }
 }
 
 #[test]
