@@ -124,6 +124,32 @@ fn all_domains_include_those_that_share_keys() {
 }
 
 #[test]
+fn only_the_directory_of_a_domain_has_records_of_its_own() {
+    let stage = stage();
+    let copy = |name: &str| {
+        fs::create_dir(stage.path(&format!("new/keys/{name}"))).unwrap();
+        let key = stage.path(&format!("new/keys/{name}/old.private"));
+        fs::copy(stage.path("new/keys/a.test/old.private"), key).unwrap();
+    };
+    for name in ["default", "intranet", "pool", "B.test"] {
+        copy(name);
+    }
+    for name in ["default", "intranet"] {
+        stage.write(&format!("new/domains/{name}.toml"), "selectors = [\"old\"]\n");
+    }
+    let text = record(&stage, &["--all", "--format", "plain"]);
+    let names: Vec<&str> = text.lines().filter_map(|line| line.split('\t').next()).collect();
+    let domains = names.iter().filter_map(|name| name.split("._domainkey.").nth(1));
+    assert_eq!(domains.collect::<Vec<_>>(), ["a.test", "b.test", "b.test", "intranet"], "{text}");
+    // default.toml is for domains without a file of their own.
+    let code = |domain: &str| dkimctl(&stage, &["record", domain]).status.code();
+    stage.write("new/domains/own.test.toml", "selectors = [\"old\"]\n");
+    assert_eq!([code("any.test"), code("own.test")], [Some(0), Some(66)]);
+    fs::remove_file(stage.path("new/domains/default.toml")).unwrap();
+    assert_eq!(code("any.test"), Some(66));
+}
+
+#[test]
 fn a_domain_file_says_whose_keys_sign() {
     let stage = stage();
     stage.write("new/domains/sub.b.test.toml", "domain = \"b.test\"\nselectors = [\"r\"]\n");
