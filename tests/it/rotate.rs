@@ -174,9 +174,11 @@ fn a_key_is_replaced_in_every_domain_file_that_signs_for_the_domain() {
     let since = "since = 2026-11-01\nuntil = 2026-11-02\n";
     let state = format!("[[rotation]]\nold = \"a\"\nnew = \"b\"\nstage = \"retiring\"\n{since}");
     stage.write(&format!("new/{STATE}"), &state);
+    let text = |name: &str| std::fs::read_to_string(stage.path(&format!("new/{name}"))).unwrap();
+    rotate_without_dns(&stage, &["--dry-run"]);
+    assert_eq!(text("domains/y.test.gone"), "# watch\nb\nc\n");
     let (code, said) = rotate_without_dns(&stage, &[]);
     assert_eq!(code, Some(69), "{said}");
-    let text = |name: &str| std::fs::read_to_string(stage.path(&format!("new/{name}"))).unwrap();
     assert_eq!(text("domains/x.test.toml"), "selectors = [\"b\"]\n");
     let of_other = "domain = \"x.test\"\nselectors = [\"b\"] # too\n";
     assert_eq!(text("domains/y.test.toml"), of_other);
@@ -272,6 +274,9 @@ fn a_new_key_in_turn_is_not_wiped_as_the_earlier_one_of_its_name() {
         assert!(state.contains("old = \"s1\"") && !state.contains("old = \"s2\""), "{state}");
         first = first.or_else(key);
         assert!(first.is_some() && first == key(), "{said}");
+        // The record is that of the new key.
+        let record = std::fs::read_to_string(stage.path("new/keys/x.test/s2.txt")).unwrap();
+        assert!(record.contains("k=ed25519; ") && !record.contains("p=\""), "{record}");
     }
 }
 
@@ -295,6 +300,74 @@ fn a_name_that_a_key_had_is_not_given_to_another_one() {
             said.split_once("x.test: a -> ").and_then(|(_, rest)| rest.split_once(": pending"));
         let new = new.map(|(new, _)| new);
         assert!(new.is_some_and(|new| new.starts_with('k') && new != "k-ed"), "{name}: {said}");
+    }
+}
+
+#[test]
+fn a_domain_waits_for_its_first_record_only_without_a_domain_file() {
+    let stage = stage_with(&["a"]);
+    let [file, waiting] =
+        ["toml", "waiting"].map(|kind| stage.path(&format!("new/domains/x.test.{kind}")));
+    // A crash may have left both.
+    std::fs::copy(&file, &waiting).unwrap();
+    let args = ["--dry-run", "--selector", "k"];
+    let (_, said) = rotate_without_dns(&stage, &args);
+    assert!(said.contains("x.test: a -> k-ed: pending"), "{said}");
+    std::fs::remove_file(&file).unwrap();
+    let (code, said) = rotate_without_dns(&stage, &args);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("x.test: would look for the record of a\n"), "{said}");
+}
+
+#[test]
+fn a_key_in_another_directory_is_not_replaced_with_those_of_the_domain() {
+    let stage = stage_with(&["a"]);
+    stdout(&dkimctl(&stage, &["add", "y.test", "--keys", "pool", "-s", "b", "--type", "ed25519"]));
+    let text = "domain = \"x.test\"\nkeys = \"pool\"\nselectors = [\"b\"]\n";
+    stage.write("new/domains/y.test.toml", text);
+    let (code, said) = rotate_without_dns(&stage, &["--dry-run", "--selector", "k"]);
+    assert!(code == Some(0) && said.contains("x.test: a -> k-ed: pending"), "{said}");
+    assert!(!said.contains("x.test: b -> "), "{said}");
+}
+
+#[test]
+fn a_new_key_is_as_large_as_each_domain_file_that_signs_with_it_requires() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    let text = "domain = \"x.test\"\nselectors = [\"a\"]\nminimum_key_bits = 2560\n";
+    stage.write("new/domains/y.test.toml", text);
+    let (_, said) = rotate_without_dns(&stage, &["--selector", "k"]);
+    assert!(said.contains("x.test: a -> k: pending"), "{said}");
+    let record = ["record", "x.test", "-s", "k", "--format", "plain"];
+    // In base64, a key of 2048 bits has 392 bytes, one of 2560 bits 480.
+    let record = stdout(&dkimctl(&stage, &record));
+    assert!(record.len() > 480, "{record}");
+}
+
+#[test]
+fn a_key_whose_name_is_that_of_this_month_is_replaced_by_the_next_in_turn() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "--type", "ed25519"]));
+    let listed = result(stdout(&dkimctl(&stage, &["list", "--json"])));
+    let name = listed[0]["selectors"][0].as_str().unwrap();
+    let turns = format!("{name},s2");
+    let (_, said) = rotate_without_dns(&stage, &["--dry-run", "--selectors", &turns]);
+    assert!(said.contains(&format!("x.test: {name} -> s2: pending")), "{said}");
+}
+
+#[test]
+fn a_run_with_nothing_to_do_notices_a_dead_dns_server() {
+    let stage = Stage::new();
+    let rotate = |args: &[&str]| {
+        let args =
+            [&["rotate", "--all", "--older", "9d", "--server", "127.0.0.1:1"], args].concat();
+        dkimctl(&stage, &args).status.code()
+    };
+    std::fs::create_dir_all(stage.path("new/domains")).unwrap();
+    assert_eq!(rotate(&[]), Some(69));
+    stdout(&dkimctl(&stage, &["add", "x.test", "--type", "ed25519"]));
+    for args in [&[][..], &["--dry-run"], &["--quiet"], &["--json"]] {
+        assert_eq!(rotate(args), Some(69), "{args:?}");
     }
 }
 
@@ -509,7 +582,8 @@ fn a_dry_run_changes_nothing_and_shows_what_would_be_done() {
     let sandbox = sandbox_with(domain);
     let sum = || {
         sandbox.root(&format!(
-            "cd /etc/sendmail-dkim; sha256sum keys/{domain}/* domains/{domain}.toml; ls -l keys/{domain}"
+            "cd /etc/sendmail-dkim; sha256sum keys/{domain}/* domains/{domain}.toml; ls -l keys/{domain}
+             grep {domain} keys/seen; true"
         ))
     };
     let dry = |says: &str| {
@@ -739,7 +813,19 @@ fn what_the_timer_calls_begins_with_old_keys_alone() {
     sandbox.publish("old.test", "/etc/sendmail-dkim/keys/old.test/*.txt");
     assert!(sandbox.root("dkimctl rotate old.test").contains(": retiring since"));
     end_retirement(&sandbox, "old.test");
+    // What cannot be mailed is mailed by the next run.
+    sandbox.root("mv /etc/alternatives/mta /etc/alternatives/away");
+    let output = sandbox.sh("root", &command, b"");
+    assert_eq!(output.status.code(), Some(71), "{output:?}");
+    sandbox.root("mv /etc/alternatives/away /etc/alternatives/mta");
     assert!(sandbox.root(&command).contains("v=DKIM1; p=\n"));
+    assert_eq!(sandbox.count(&recipient), 2);
+    // A run for another domain, or a dry one, neither mails nor forgets anything.
+    sandbox.root(&command.replace("--all", "new.test"));
+    sandbox.root("mv /etc/sendmail-dkim/rotate.json /etc");
+    sandbox.root(&format!("{command} --dry-run"));
+    sandbox.root("[ ! -e /etc/sendmail-dkim/rotate.json ]; mv /etc/rotate.json /etc/sendmail-dkim");
+    sandbox.root(&command);
     assert_eq!(sandbox.count(&recipient), 2);
     // So is an error, each time it begins.
     for count in [3, 4] {
@@ -864,6 +950,8 @@ fn a_command_that_publishes_and_fails_changes_nothing_and_is_shown() {
         "{lies}"
     );
     assert!(lies.contains("has no record") && lies.ends_with("code 0\n"), "{lies}");
+    // The administrator does not have to publish it, too.
+    assert!(!lies.contains("publish this record"), "{lies}");
     let change: Value = serde_json::from_str(&sandbox.root("cat /tmp/change")).unwrap();
     assert_eq!((&change["action"], &change["selector"]), (&"set".into(), &"k2".into()));
     assert_eq!(domain_file(&sandbox, domain), "selectors = [\"s1\"]\n");

@@ -282,6 +282,10 @@ fn what_is_removed_is_taken_out_of_dns_or_revoked() {
     assert!(shown.ends_with("code 64\n"), "{shown}");
 }
 
+/// For how many seconds the key of customer.test settles.
+const WAIT: &str = "moment() { date -d \"$(sed -n \"s/^$1 = //p\" /etc/sendmail-dkim/keys/customer.test/rotation.toml)\" +%s; }; \
+     echo $(($(moment until) - $(moment since)))";
+
 /// While a key settles, a server that does not answer for a while changes nothing.
 fn a_silent_server_does_not_restart_the_day(sandbox: &Sandbox) {
     stop_server(sandbox, "/tmp/knot");
@@ -299,8 +303,9 @@ fn a_record_that_vanishes_restarts_the_day(sandbox: &Sandbox) {
     ));
     let shown = run(sandbox, "dkimctl rotate customer.test");
     assert!(shown.contains("s1 -> s2: pending") && shown.ends_with("code 0\n"), "{shown}");
-    let shown = run(sandbox, "dkimctl rotate customer.test");
+    let shown = run(sandbox, "dkimctl rotate customer.test --keep 2h");
     assert!(shown.contains("s1 -> s2: settling") && shown.ends_with("code 0\n"), "{shown}");
+    assert_eq!(sandbox.root(WAIT), "7200\n", "--keep if that is shorter");
     assert_eq!(signed_by_alias(sandbox, "customer.test"), "s1");
 }
 
@@ -328,9 +333,7 @@ fn fixed_selectors_take_turns_where_dns_delegates_them_by_aliases() {
         status.contains("\ts2\tsettling\t") && status.contains("replaces s1, signs from 2"),
         "{status}"
     );
-    let wait = "moment() { date -d \"$(sed -n \"s/^$1 = //p\" /etc/sendmail-dkim/keys/customer.test/rotation.toml)\" +%s; }; \
-        echo $(($(moment until) - $(moment since)))";
-    assert_eq!(sandbox.root(wait), "86400\n", "a day, as dkimctl(8) says");
+    assert_eq!(sandbox.root(WAIT), "86400\n", "a day, as dkimctl(8) says");
     assert!(run(sandbox, "dkimctl rotate customer.test").contains("s1 -> s2: settling"));
     a_silent_server_does_not_restart_the_day(sandbox);
     a_record_that_vanishes_restarts_the_day(sandbox);
