@@ -1,5 +1,6 @@
 //! `dkimctl remove`: stops signing for a domain, or with one of its keys.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -57,16 +58,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = domains::own(etc, &domain)?;
     let future = waiting::read(etc, &domain)?;
     let folder = KeyFolder::of_own(etc, &domain, config.as_ref().or(future.as_ref()));
-    let known = folder.selectors()?;
-    let gone: Vec<Selector> =
-        if named.is_empty() { known.iter().cloned().collect() } else { named.clone() };
-    let signs = config.as_ref().map(|config| config.selectors()).unwrap_or_default();
-    if let Some(unknown) = named.iter().find(|one| !known.contains(one) && !signs.contains(one)) {
-        return Err(Failure::missing(format_args!("{domain} has no key {unknown}")));
-    }
-    if named.is_empty() && config.as_ref().or(future.as_ref()).is_none() && known.is_empty() {
-        return Err(Failure::missing(format_args!("there are no files of {domain}")));
-    }
+    let gone = meant(&domain, &named, &folder.selectors()?, config.as_ref(), future.as_ref())?;
     let is_wiped = args.has("--wipe");
     refuse_others_keys(&folder, is_wiped)?;
     let store = Store::open(etc)?;
@@ -111,6 +103,38 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     show(args, &folder, &[], &done, &left, is_wiped, &file)?;
     Ok(if left.is_empty() { ExitCode::SUCCESS } else { Failure::UNAVAILABLE.into() })
+}
+
+/// The keys that are meant: those that are named, or all. `future` is what is to be the domain file.
+///
+/// # Errors
+/// There is nothing of that name, or the domain waits for the record of a key that is named.
+fn meant(
+    domain: &Domain,
+    named: &[Selector],
+    known: &BTreeSet<Selector>,
+    config: Option<&DomainConfig>,
+    future: Option<&DomainConfig>,
+) -> Result<Vec<Selector>, Failure> {
+    if named.is_empty() {
+        let is_nothing = config.or(future).is_none() && known.is_empty();
+        let nothing = || Failure::missing(format_args!("there are no files of {domain}"));
+        return if is_nothing { Err(nothing()) } else { Ok(known.iter().cloned().collect()) };
+    }
+    let names = |config: Option<&DomainConfig>, selector| {
+        config.is_some_and(|config| config.selectors().contains(selector))
+    };
+    for selector in named {
+        if names(future, selector) {
+            let what = format_args!("{domain} waits for the record of {selector}");
+            let remedy = format_args!("dkimctl remove {domain} ends that");
+            return Err(Failure::data(what).fixed_by(remedy));
+        }
+        if !known.contains(selector) && !names(config, selector) {
+            return Err(Failure::missing(format_args!("{domain} has no key {selector}")));
+        }
+    }
+    Ok(named.to_vec())
 }
 
 /// Removes the named keys from the domain file, or the file itself. Returns what was done.

@@ -255,6 +255,13 @@ fn a_shared_key_is_as_large_as_config_toml_requires() {
 #[test]
 fn remove_ends_the_wait_for_a_record() {
     let stage = with_waiting_domain();
+    // The last key is not taken out of a domain file, and not from one to come.
+    let output = dkimctl(&stage, &["remove", "x.test", "a", "--wipe"]);
+    assert_eq!(code(&output), Some(65), "{output:?}");
+    assert!(
+        stderr(&output).ends_with("waits for the record of a: dkimctl remove x.test ends that\n")
+    );
+    assert!(stage.path("new/keys/x.test/a.private").exists());
     let shown = stdout(&dkimctl(&stage, &["remove", "x.test"]));
     assert!(shown.contains("x.test does not wait for its record any more"), "{shown}");
     assert!(shown.contains("name   a._domainkey.x.test\n"), "{shown}");
