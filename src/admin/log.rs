@@ -30,8 +30,8 @@ Show what became of mail: signed, unsigned or refused, and why.
 Counts the messages in the log by domain, result and reason, says what to do
 about each reason, and lists the users whose mail is not signed. Reads
 /var/log/mail.log or /var/log/maillog if one of them was written in the last
-day, and the older ones that logrotate made of it as far as --since reaches;
-else the journal.
+day, together with the older files that logrotate made of it, as far back as
+--since says; else the journal.
 
 Exits with 66 if there is no log, 77 if you may not read it.
 ";
@@ -143,7 +143,7 @@ fn journal(tally: &mut Tally, since: UtcTime, program: &Path) -> Result<(), Fail
     })
 }
 
-/// Counts the lines that a program writes. An error is the reason why it cannot be run or failed.
+/// Counts the lines that a program writes. The error says why it cannot be run, or how it failed.
 fn output_of(tally: &mut Tally, command: &mut Command) -> Result<(), String> {
     let name = command.get_program().to_string_lossy().into_owned();
     let failed = |error| format!("{name}: {}", plain(&error));

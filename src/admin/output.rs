@@ -109,10 +109,14 @@ impl Failure {
             io::ErrorKind::InvalidInput,
             io::ErrorKind::FileTooLarge,
         ];
-        let kind = error.kind();
-        let code = if unreadable.contains(&kind) { NO_INPUT } else { IO };
-        // Not UTF-8.
-        let code = if kind == io::ErrorKind::InvalidData { Self::DATA } else { code };
+        let code = if unreadable.contains(&error.kind()) {
+            NO_INPUT
+        } else if error.kind() == io::ErrorKind::InvalidData {
+            // Not UTF-8.
+            Self::DATA
+        } else {
+            IO
+        };
         Self::of_file(code, "read", path, error)
     }
 

@@ -149,7 +149,7 @@ fn a_key_is_used_if_it_is_as_large_as_the_domain_file_requires() {
         stage.write("new/domains/x.test.toml", &text);
         let output = dkimctl(&stage, &["use", "x.test", "a"]);
         assert_eq!(code(&output), Some(expected), "{bits}: {output:?}");
-        // So says status, which reads no more of the key than its public half.
+        // status says the same, and reads the public half of the key only.
         let (_, found) = reported(&dkimctl(&stage, &["status", "--json"]).stdout);
         let is_wrong = found.iter().any(|one| one["code"] == "key");
         assert_eq!(is_wrong, expected == 65, "{bits}: {found:?}");
@@ -203,7 +203,7 @@ fn a_domain_that_waits_gets_no_other_key_and_no_other_users() {
         assert!(!stage.path("new/domains/x.test.toml").exists());
     }
     assert!(!stage.path("new/keys/shared").exists());
-    // The same ones are not others.
+    // The same users once again are no other users.
     let text = "selectors = [\"a\"]\nusers = [\"root\"]\ngroups = [\"root\"]\n";
     stage.write("new/domains/x.test.waiting", text);
     let same = ["add", "x.test", "--no-publish", "--users", "root", "--groups", "root"];
@@ -216,7 +216,7 @@ fn a_call_that_was_interrupted_before_the_key_keeps_users_and_the_folder_of_keys
     let stage = with_waiting_domain();
     let text = "selectors = [\"a\"]\nkeys = \"shared\"\nusers = [\"root\"]\n";
     stage.write("new/domains/x.test.waiting", text);
-    // Of the first call there is the record.
+    // The first call has left the record.
     fs::rename(stage.path("new/keys/x.test"), stage.path("new/keys/shared")).unwrap();
     fs::remove_file(stage.path("new/keys/shared/a.private")).unwrap();
     let old = fs::read_to_string(stage.path("new/keys/shared/a.txt")).unwrap();

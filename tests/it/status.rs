@@ -250,7 +250,7 @@ fn each_key_of_two_rotations_has_its_own_stage() {
         let (shown, _) = reported(&shown.stdout);
         let text = |row: &Value, key: &str| row[key].as_str().unwrap_or_default().to_owned();
         let rows = shown["keys"].as_array().unwrap().iter();
-        // The record of a wiped key still tells its type.
+        // The record of a wiped key still shows its type.
         assert!(rows.clone().all(|row| row["type"] == "ed25519"), "{shown}");
         let rows: Vec<_> =
             rows.map(|row| ["selector", "stage", "replaces"].map(|key| text(row, key))).collect();

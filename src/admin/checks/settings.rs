@@ -367,12 +367,8 @@ mod tests {
         cleanup_replace_stray_cr_lf = yes\n";
 
     fn found(more: &str, settings: &str) -> Vec<&'static str> {
-        let host = Host::parse("sendmail = \"/x\"\norigin = \"sample.com\"").unwrap();
-        let path = PathBuf::from("sample.com.toml");
-        let config = DomainConfig::parse(&path, "selectors = [\"s\"]".to_owned(), &host.signing);
-        let configuration =
-            Configuration { host: Some(host), files: vec![config.unwrap()], is_stopped: false };
-        let findings = findings(&postfix(&format!("{CLEAN}{more}"), settings), &configuration);
+        let (main, origin) = (format!("{CLEAN}{more}"), "origin = \"sample.com\"");
+        let findings = found_with(&main, settings, origin, &[("sample.com.toml", "")]);
         findings.iter().map(|finding| finding.code).collect()
     }
 
@@ -466,8 +462,9 @@ mod tests {
         }
     }
 
-    /// What is found if config.toml has these lines, and the domain files these names and lines.
-    fn found_with(main: &str, host: &str, files: &[(&str, &str)]) -> Vec<Finding> {
+    /// What is found with these settings of main.cf and of services, these lines of config.toml, and domain files with these names
+    /// and lines.
+    fn found_with(main: &str, settings: &str, host: &str, files: &[(&str, &str)]) -> Vec<Finding> {
         let host = Host::parse(&format!("sendmail = \"/x\"\n{host}")).unwrap();
         let file = |(name, more): &(&str, &str)| {
             let (path, text) = (PathBuf::from(name), format!("selectors = [\"s\"]\n{more}"));
@@ -475,10 +472,8 @@ mod tests {
         };
         let files = files.iter().map(file).collect();
         let configuration = Configuration { host: Some(host), files, is_stopped: false };
-        findings(
-            &postfix(&format!("cleanup_replace_stray_cr_lf = yes\n{main}"), ""),
-            &configuration,
-        )
+        let main = format!("cleanup_replace_stray_cr_lf = yes\n{main}");
+        findings(&postfix(&main, settings), &configuration)
     }
 
     #[test]
@@ -497,7 +492,7 @@ mod tests {
             (&[(parent, "")], true),
             (&[other, ("default.toml", "")], false),
         ] {
-            let found = found_with(main, host, files);
+            let found = found_with(main, "", host, files);
             let found: Vec<_> = found.iter().map(|one| (one.code, one.severity)).collect();
             let expected = if is_reported { vec![("myorigin", Info)] } else { vec![] };
             assert_eq!(found, expected, "{files:?}");
@@ -516,7 +511,7 @@ mod tests {
             ("yes", "append_dot_domain = \"other.test\"", "append_dot_domain = \"sample.com\" in"),
             ("no", "append_dot_domain = \"sample.com\"", "remove append_dot_domain"),
         ] {
-            let found = found_with(&append(value), host, &[]);
+            let found = found_with(&append(value), "", host, &[]);
             assert_eq!(found.len(), usize::from(!remedy.is_empty()), "{value} {host}: {found:?}");
             assert!(found.iter().all(|one| one.remedy.starts_with(remedy)), "{found:?}");
         }
@@ -535,7 +530,7 @@ mod tests {
         ] {
             let key = "undisclosed_recipients_header";
             let host = if host.is_empty() { String::new() } else { format!("{key} = {host}") };
-            let found = found_with(&format!("{key} = {value}\nmyorigin = /x\n"), &host, &[]);
+            let found = found_with(&format!("{key} = {value}\nmyorigin = /x\n"), "", &host, &[]);
             let is_expected = match (&*found, expected) {
                 ([], None) => true,
                 ([one], Some((severity, remedy))) => {

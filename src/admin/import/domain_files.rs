@@ -6,7 +6,6 @@ use std::path::Path;
 use super::data_set::fits;
 use super::headers::Fields;
 use super::opendkim::{By, Fate, OpenDkim, Signature, key_columns};
-use super::opendkim_conf::without_secrets;
 use super::senders::{NO_USER, Scope, any_domain, below, domains, instance, scopes};
 use crate::admin::store::domains::DomainConfig;
 use crate::admin::store::keys::selector;
@@ -305,10 +304,8 @@ impl Imported {
             let known = self.keys.entry(place).or_insert_with(|| key.clone());
             if known != key {
                 self.differences.push(format!(
-                    "two keys for d={folder} s={selector}: {} was imported, {} was not; \
-                     only one of them can be the published one",
-                    without_secrets(known),
-                    without_secrets(key)
+                    "two keys for d={folder} s={selector}: {known} was imported, {key} was not; \
+                     only one of them can be the published one"
                 ));
             }
             if !selectors.contains(&selector) {
@@ -358,8 +355,8 @@ impl Imported {
 
 #[cfg(test)]
 mod tests {
-    use super::super::opendkim_conf::Settings;
     use super::super::opendkim_conf::tests::paper;
+    use super::super::opendkim_conf::{Files, Settings};
     use super::super::senders::{NO_LABELS, with_key_file};
     use super::*;
     use crate::config::DomainFile;
@@ -377,7 +374,7 @@ mod tests {
             ("/k/Upper.test.key", ""),
             ("/k/two.own.test.key", ""),
         ]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let with_key = with_key_file(&opendkim, &files);
         source(&opendkim, &with_key, &[]).import("")
     }
@@ -386,7 +383,12 @@ mod tests {
     fn with_rows(rows: &str, more: &str) -> OpenDkim {
         let conf = format!("KeyTable /keys\nSigningTable refile:/s\n{more}");
         let files = paper(&[("/c", &conf), ("/keys", KEYS), ("/s", rows)]);
-        OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap()
+        set_up(&files)
+    }
+
+    /// The set-up whose opendkim.conf is `/c`.
+    fn set_up(files: &dyn Files) -> OpenDkim {
+        OpenDkim::new(&Settings::read("/c", files).unwrap(), files).unwrap()
     }
 
     fn source<'a>(
@@ -523,7 +525,7 @@ mod tests {
         assert!(tree.differences[0].contains("a regular expression"), "{tree:?}");
         let conf = "Domain x.test\nKeyFile /k\nSelector s._domainkey.x.test\n";
         let files = paper(&[("/c", conf)]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let tree = source(&opendkim, &[], &[]).import("");
         assert!(tree.differences[0].contains("the selector is \"s\""), "{tree:?}");
     }
@@ -548,7 +550,7 @@ mod tests {
         let expected = "mail From x.sample.com: OpenDKIM signs by d=sample.com s=s1, \
             here signs by d=x.sample.com s=own, because of an existing domain file";
         assert_eq!(tree.differences, [expected]);
-        // Of a file that cannot be read, no other file takes the place.
+        // No other file takes the place of one that cannot be read.
         let mut tree = source.import("");
         let broken = [("x.sample.com".to_owned(), "selectors = 1\n".to_owned())];
         tree.compare_existing(source, &broken.into_iter().collect());
@@ -629,7 +631,7 @@ mod tests {
             ("/c", "KeyTable /keys\nSigningTable csl:a.x.test=one,x.test=two\n"),
             ("/keys", "one x.test:s:/k/one\ntwo x.test:s:/k/two\n"),
         ]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let tree = source(&opendkim, &[], &[]).import("");
         let wanted = "two keys for d=x.test s=s: /k/one was imported, /k/two was not; \
             only one of them can be the published one";
@@ -644,7 +646,7 @@ mod tests {
             ("/c", "KeyTable /keys\nSigningTable csl:A.x.test=one\n"),
             ("/keys", "one X.test:S1:/k/one\n"),
         ]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let tree = source(&opendkim, &[], &[]).import("");
         let text = "selectors = [\"s1\"]\ndomain = \"x.test\"\n";
         assert_eq!(self::files(&tree), [("a.x.test", text)]);
@@ -667,7 +669,7 @@ mod tests {
     fn a_malformed_domain_becomes_neither_file_nor_folder() {
         for keys in ["x ../../x:s1:/k/one\n", "x a/b:s1:/k\n", "x sample.com:s/1:/k\n"] {
             let files = paper(&[("/c", "KeyTable /keys\nSigningTable csl:*=x\n"), ("/keys", keys)]);
-            let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+            let opendkim = set_up(&files);
             let tree = source(&opendkim, &[], &[]).import("");
             assert!(tree.files.is_empty() && tree.keys.is_empty(), "{tree:?}");
             assert!(!tree.differences.is_empty(), "{tree:?}");
@@ -714,7 +716,7 @@ mod tests {
             "sample.com one\nb.sample.com two\n",
         );
         let files = paper(&[("/c", conf), ("/keys", KEYS), ("/s", rows)]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let tree = source(&opendkim, &[], &["/k/one".to_owned()]).import("");
         let text = "selectors = [\"s2\"]\ndomain = \"sample.com\"\n";
         assert_eq!((self::files(&tree), tree.keys.len()), (vec![("b.sample.com", text)], 1));
@@ -727,7 +729,7 @@ mod tests {
             ("/c", "KeyTable /keys\nSigningTable csl:sample.com=one,hogehoge.jp=two\n"),
             ("/keys", KEYS),
         ]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let names = |names: &[&str]| -> Vec<_> {
             names.iter().flat_map(|name| crate::dkim::FieldName::parse(name)).collect()
         };
@@ -754,7 +756,7 @@ mod tests {
         let keys = "x x.test:s._domainkey:/k\ny y.test:s2:/k\n";
         let files =
             paper(&[("/c", "KeyTable /keys\nSigningTable csl:x.test=x\n"), ("/keys", keys)]);
-        let opendkim = OpenDkim::new(&Settings::read("/c", &files).unwrap(), &files).unwrap();
+        let opendkim = set_up(&files);
         let tree = source(&opendkim, &[], &[]).import("");
         assert!(tree.files.is_empty() && tree.keys.is_empty(), "{tree:?}");
         assert!(

@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn a_path_with_variables_is_for_each_domain_that_has_a_key() {
         let json = "{\"path\": \"/k/$domain.$selector.key\", \"use_esld\": false}";
-        // `old` is no domain.
+        // `old` is not a domain.
         let signed = signs(json, &["a@a.test", "a@b.a.test", "a@c.a.test", "a@old"]);
         assert_eq!(
             signed,

@@ -181,7 +181,7 @@ mod tests {
         fs::write(&key, "x").unwrap();
         let own = fs::metadata(&key).unwrap().uid();
         assert!(Tree::new(&temporary.path).key(&key).unwrap().is_owned);
-        // All that is root's is owned; only root may give it away.
+        // For root, each file of root counts as its own; only root may give a file away.
         let _given = chown(&key, Some(own.wrapping_add(7)), None);
         let tree = Tree { rule: Rule::of_owner(own.wrapping_add(1)), ..Tree::new(&temporary.path) };
         assert!(!tree.key(&key).unwrap().is_owned);
