@@ -190,6 +190,28 @@ fn a_key_is_replaced_in_every_domain_file_that_signs_for_the_domain() {
 }
 
 #[test]
+fn a_rotation_waits_while_no_domain_file_signs_for_the_domain() {
+    let since = "since = 2026-11-01\n";
+    for stage_text in [
+        "stage = \"pending\"\n",
+        "stage = \"settling\"\nuntil = 2026-11-02\n",
+        "stage = \"retiring\"\nuntil = 2026-11-02\n",
+    ] {
+        let stage = stage_with(&["a", "b"]);
+        let state = format!("[[rotation]]\nold = \"a\"\nnew = \"b\"\n{stage_text}{since}");
+        stage.write(&format!("new/{STATE}"), &state);
+        std::fs::remove_file(stage.path("new/domains/x.test.toml")).unwrap();
+        let (code, said) = rotate_without_dns(&stage, &[]);
+        assert_eq!(code, Some(0), "{said}");
+        let next = "next: the rotation continues when a domain file signs for the domain again\n";
+        assert!(said.ends_with(next), "{said}");
+        let left = std::fs::read_to_string(stage.path(&format!("new/{STATE}"))).unwrap();
+        assert_eq!(left, state);
+        assert!(stage.path("new/keys/x.test/a.private").exists());
+    }
+}
+
+#[test]
 fn a_domain_that_signs_with_both_keys_goes_on_with_the_new_one() {
     let stage = stage_with(&["a", "b"]);
     let until = "stage = \"retiring\"\nsince = 2026-11-01\nuntil = 2099-11-02\n";

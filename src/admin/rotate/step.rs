@@ -65,6 +65,12 @@ impl Step<'_> {
     /// Advances the rotation at this index of the state.
     pub(super) fn go(mut self, state: &mut State, at: usize) -> Result<Report, Failure> {
         let rotation = self.report.rotation.clone();
+        // A domain file that is put back later must find the key that it names.
+        if rotation.stage != Stage::Revoked && self.configs()?.is_empty() {
+            let text = "the rotation continues when a domain file signs for the domain again";
+            self.report.next = Note::new("wait", text);
+            return Ok(self.report);
+        }
         let next = match rotation.stage {
             Stage::Pending => self.pending(&rotation)?,
             Stage::Settling { until } => self.settling(&rotation, until)?,
