@@ -1,7 +1,7 @@
 //! `dkimctl remove`: stops signing for a domain, or with one of its keys.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use serde_json::json;
@@ -14,7 +14,7 @@ use super::look::{Has, all, others};
 use super::output::{Failure, Note};
 use super::publisher::Change;
 use super::publishing::{Published, Publishing, WAIT, WAITED};
-use super::store::domains::{self, DomainConfig};
+use super::store::domains::{self, DomainConfig, Index};
 use super::store::keys::{KeyFolder, REVOKED, revoked_entry};
 use super::store::rotation::State;
 use super::store::{Readers, Store, waiting};
@@ -45,6 +45,7 @@ for a key that another user may have. Both wait until every server of the zone
 shows the change; after a failure, the next call continues.
 
 The keys are kept, unless --wipe is given; nothing could make them again.
+If another domain file signs with a key, too, it is neither wiped nor withdrawn.
 
 Exits with 66 if there is nothing of that name, 69 if a record could not be
 changed or DNS still has it, 78 if config.toml does not set publish.
@@ -58,14 +59,22 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = domains::own(etc, &domain)?;
     let future = waiting::read(etc, &domain)?;
     let folder = KeyFolder::of_own(etc, &domain, config.as_ref().or(future.as_ref()));
-    let gone = meant(&domain, &named, &folder.selectors()?, config.as_ref(), future.as_ref())?;
-    let is_wiped = args.has("--wipe");
-    refuse_others_keys(&folder, is_wiped)?;
+    let mut gone = meant(&domain, &named, &folder.selectors()?, config.as_ref(), future.as_ref())?;
+    let (is_wiped, file) = (args.has("--wipe"), domains::file(etc, &domain));
+    refuse_shared_keys(&domain, &folder, is_wiped)?;
+    let others = of_others(etc, &folder, &file)?;
+    if is_wiped || change.is_some() {
+        refuse_others_keys(&domain, &gone, &others)?;
+    }
+    if !others.is_empty() {
+        // Of the keys of another domain, only those that are named here.
+        let own = config.as_ref().map(DomainConfig::selectors).unwrap_or_default();
+        gone.retain(|one| !others.contains_key(one) && (named.contains(one) || own.contains(one)));
+    }
     let store = Store::open(etc)?;
     let busy = format_args!("another dkimctl is at work on {domain}");
     let is_there = folder.path.is_dir();
     let _lock = is_there.then(|| store.lock(&folder.path, busy)).transpose()?;
-    let file = domains::file(etc, &domain);
     let mut done = Vec::new();
     if named.is_empty() && waiting.symlink_metadata().is_ok() {
         store.remove(&waiting)?;
@@ -76,7 +85,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
         done.extend(stop(&store, etc, config, &domain, &named)?);
     }
     let state = State::path(&folder.path);
-    let is_own = folder.name() == folder.domain.as_str();
+    let is_own = folder.name() == folder.domain.as_str() && others.is_empty();
     if named.is_empty() && is_own && state.symlink_metadata().is_ok() {
         // A rotation that was in progress is over.
         store.remove(&state)?;
@@ -98,7 +107,7 @@ pub(super) fn run(args: &Args) -> Result<ExitCode, Failure> {
             done.push(Note::new("withdrawn", text));
         } else {
             let finding = Finding::error("not-withdrawn", text, "run the same command again");
-            left.push(finding.about(&selector.record_name(&domain)));
+            left.push(finding.about(&selector.record_name(&folder.domain)));
         }
     }
     show(args, &folder, &[], &done, &left, is_wiped, &file)?;
@@ -216,15 +225,41 @@ impl Withdrawal {
 }
 
 /// Keys that other domains may sign with are not wiped.
-fn refuse_others_keys(folder: &KeyFolder, is_wiped: bool) -> Result<(), Failure> {
+fn refuse_shared_keys(domain: &Domain, folder: &KeyFolder, is_wiped: bool) -> Result<(), Failure> {
     if !is_wiped || !folder.is_shared() {
         return Ok(());
     }
-    Err(Failure::usage(format_args!(
-        "other domains may sign with the keys in {}: remove {} without --wipe",
-        folder.path.display(),
-        folder.domain
-    )))
+    let keys = folder.path.display();
+    let what = format_args!("other domains may sign with the keys in {keys}");
+    Err(Failure::usage(what).fixed_by(format_args!("remove {domain} without --wipe")))
+}
+
+/// The selectors with which other domain files sign for the same d=, and one file of each.
+fn of_others(
+    etc: &Path,
+    folder: &KeyFolder,
+    file: &Path,
+) -> Result<BTreeMap<Selector, PathBuf>, Failure> {
+    let index = Index::read(etc)?;
+    let others = index.of(&folder.domain)?.iter().filter(|config| config.path != file);
+    let named = others.flat_map(|config| {
+        config.selectors().into_iter().map(|one| (one.clone(), config.path.clone()))
+    });
+    Ok(named.collect())
+}
+
+/// Keys that other domain files name are neither wiped nor withdrawn.
+fn refuse_others_keys(
+    domain: &Domain,
+    gone: &[Selector],
+    others: &BTreeMap<Selector, PathBuf>,
+) -> Result<(), Failure> {
+    let used = gone.iter().find_map(|selector| others.get_key_value(selector));
+    used.map_or(Ok(()), |(selector, file)| {
+        let what = format_args!("{} signs with {selector}, too", file.display());
+        let remedy = "without --wipe, --unpublish and --revoke, its key and its record stay";
+        Err(Failure::usage(what).about(domain).fixed_by(remedy))
+    })
 }
 
 /// Overwrites and removes a key. After that, `record` shows its revoked record.

@@ -349,6 +349,43 @@ fn a_domain_that_another_one_signs_for_gets_no_key() {
 }
 
 #[test]
+fn a_key_that_another_domain_file_names_is_neither_wiped_nor_withdrawn() {
+    let stage = Stage::new();
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["add", "p.test", "-s", selector, "-b", "1024"]));
+    }
+    stage.write("new/config.toml", "sendmail = \"/bin/true\"\npublish = [\"/bin/true\"]\n");
+    // Mail From x.test is signed with d=p.test.
+    stage.write("new/domains/x.test.toml", "domain = \"p.test\"\nselectors = [\"a\"]\n");
+    let state = "[[rotation]]\nold = \"a\"\nnew = \"c\"\nstage = \"pending\"\nsince = 2026-11-01\n";
+    stage.write("new/keys/p.test/rotation.toml", state);
+    let exists = |name: &str| stage.path(&format!("new/{name}")).exists();
+    for args in [
+        &["remove", "x.test", "--wipe"][..],
+        &["remove", "x.test", "--unpublish"],
+        &["remove", "p.test", "--wipe"],
+        &["remove", "p.test", "a", "--wipe"],
+        &["remove", "p.test", "a", "--revoke"],
+    ] {
+        let output = dkimctl(&stage, args);
+        assert_eq!(code(&output), Some(64), "{args:?}: {output:?}");
+        let other = if args.contains(&"x.test") { "p.test.toml" } else { "x.test.toml" };
+        assert!(stderr(&output).contains(&format!("{other} signs with a, too: ")), "{output:?}");
+        assert!(exists("domains/x.test.toml") && exists("domains/p.test.toml"), "{args:?}");
+    }
+    // Without these options nothing is said to be over that is not.
+    let shown = stdout(&dkimctl(&stage, &["remove", "x.test"]));
+    assert!(!exists("domains/x.test.toml") && exists("keys/p.test/rotation.toml"));
+    assert!(!shown.contains("_domainkey.p.test"), "{shown}");
+    // A key that no other file names goes with its domain.
+    stdout(&dkimctl(&stage, &["remove", "p.test", "b", "--wipe"]));
+    assert!(exists("keys/p.test/a.private"));
+    stdout(&dkimctl(&stage, &["remove", "p.test", "--wipe"]));
+    assert_eq!(["a", "b"].map(|one| exists(&format!("keys/p.test/{one}.private"))), [false; 2]);
+    assert!(!exists("keys/p.test/rotation.toml"));
+}
+
+#[test]
 fn use_says_that_the_next_rotate_replaces_a_key_again() {
     let stage = Stage::new();
     for selector in ["a", "b"] {
