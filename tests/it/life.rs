@@ -2,8 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{Write as _, pipe};
+use std::net::UdpSocket;
+use std::process::{Child, Command, Output, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
 
+use nix::fcntl::{FcntlArg, fcntl};
 use serde_json::Value;
 
 use crate::support::{Sandbox, Stage, dkimctl, feed, project, reported, result, stderr, stdout};
@@ -300,6 +305,70 @@ fn no_command_changes_a_domain_while_another_one_does() {
     }
     keys.unlock().unwrap();
     stdout(&dkimctl(&stage, &["use", "x.test", "b"]));
+}
+
+/// Whether a running command keeps others out of a directory.
+fn is_locked(stage: &Stage, folder: &str) -> bool {
+    let folder = fs::File::open(stage.path(&format!("new/{folder}"))).unwrap();
+    folder.try_lock().is_err()
+}
+
+/// `dkimctl`, to be started and ended by the test.
+fn started(stage: &Stage, args: &[&str], stdout: Stdio) -> Child {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.arg("--etc").arg(stage.path("new")).args(args).env_remove("SENDMAIL_DKIM_ETC");
+    command.stdout(stdout).stderr(Stdio::null()).spawn().unwrap()
+}
+
+#[test]
+fn a_command_keeps_others_out_until_dns_has_answered() {
+    let stage = Stage::new();
+    stdout(&dkimctl(&stage, &["add", "x.test", "-s", "a", "-b", "1024"]));
+    stdout(&dkimctl(&stage, &["add", "wait.test", "-s", "a", "-b", "1024"]));
+    let file = |end: &str| stage.path(&format!("new/domains/wait.test.{end}"));
+    fs::rename(file("toml"), file("waiting")).unwrap();
+    for (command, folder) in [
+        ("watch", "domains"),
+        ("rotate x.test", "keys/x.test"),
+        ("rotate wait.test", "keys/wait.test"),
+    ] {
+        // A server that does not answer.
+        let server = UdpSocket::bind("127.0.0.1:0").unwrap();
+        server.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
+        let address = server.local_addr().unwrap().to_string();
+        let args: Vec<&str> = command.split(' ').chain(["--server", &address]).collect();
+        let mut child = started(&stage, &args, Stdio::null());
+        let is_asked = server.recv(&mut [0; 512]);
+        let is_locked = is_locked(&stage, folder);
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(is_asked.is_ok() && is_locked, "{command}: {is_asked:?}");
+    }
+}
+
+#[test]
+fn a_command_keeps_others_out_until_its_changes_are_made() {
+    let stage = Stage::new();
+    for selector in ["a", "b"] {
+        stdout(&dkimctl(&stage, &["add", "x.test", "-s", selector, "-b", "1024"]));
+    }
+    let domain_file = || fs::read_to_string(stage.path("new/domains/x.test.toml")).ok();
+    for args in [&["use", "x.test", "b"][..], &["remove", "x.test"]] {
+        // It stops when it has made its changes and says so: no more fits into the pipe.
+        let (reader, mut writer) = pipe().unwrap();
+        fcntl(&writer, FcntlArg::F_SETPIPE_SZ(4096)).unwrap();
+        writer.write_all(&[b'\n'; 4096]).unwrap();
+        let before = domain_file();
+        let mut child = started(&stage, args, writer.into());
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while domain_file() == before && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+        }
+        let is_locked = is_locked(&stage, "keys/x.test");
+        drop(reader);
+        assert!(child.wait().unwrap().success(), "{args:?}");
+        assert!(domain_file() != before && is_locked, "{args:?}");
+    }
 }
 
 #[test]
