@@ -377,3 +377,20 @@ print('all the same')
 PY";
     assert_eq!(sandbox.root(script), "all the same\n");
 }
+
+#[test]
+#[ignore = "needs root"]
+fn a_user_who_may_not_read_a_key_gets_its_record() {
+    let sandbox = Sandbox::own("record");
+    sandbox.key("open.test", "s1");
+    let shown = sandbox.root("dkimctl record open.test --format plain");
+    let keys = "/etc/sendmail-dkim/keys";
+    sandbox.root(&format!("chmod 755 {keys} {keys}/open.test"));
+    let command = "dkimctl record open.test --format plain";
+    assert_eq!(stdout(&sandbox.sh("alice", command, b"")), shown);
+    // Without a record, only the key could tell.
+    sandbox.root(&format!("rm {keys}/open.test/s1.txt"));
+    let output = sandbox.sh("alice", command, b"");
+    assert!(stderr(&output).contains("s1.private"), "{output:?}");
+    assert_eq!((output.status.code(), output.stdout.len()), (Some(77), 0), "{output:?}");
+}
