@@ -294,6 +294,14 @@ mod tests {
     }
 
     #[test]
+    fn every_call_that_failed_counts_for_prometheus_even_with_the_same_text() {
+        let failed = |text: &str| line("2026-11-29T15:00:00Z", &format!("fatal: {text}"));
+        let log = failed("no real sendmail at \"/x\"").repeat(2) + &failed("cannot run \"/y\"");
+        let text = tally(0, log.as_bytes()).prometheus();
+        assert!(text.ends_with("\nsendmail_dkim_failures_total 3\n"), "{text}");
+    }
+
+    #[test]
     fn the_text_has_the_domains_and_users_with_the_most_messages_first() {
         let mut log = String::new();
         for uid in 1..=12 {
