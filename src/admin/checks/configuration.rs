@@ -143,3 +143,37 @@ fn judge(path: &Path, rule: Rule) -> Option<Finding> {
     let fix = is_owned.then(|| Fix::Rights(path.to_owned(), Readers::All));
     Some(Finding::error("configuration", format!("{shown} {wrong}"), remedy).fixed_by(fix))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+    use crate::admin::temporary::Temporary;
+
+    #[test]
+    fn every_user_must_be_able_to_list_and_search_a_directory_and_to_read_a_file() {
+        let temporary = Temporary::new("checks-configuration").unwrap();
+        let [folder, file] = ["domains", "config.toml"].map(|name| temporary.path.join(name));
+        fs::create_dir(&folder).unwrap();
+        fs::write(&file, "").unwrap();
+        let rule = Rule::of_owner(fs::metadata(&file).unwrap().uid());
+        for (path, mode, is_right) in [
+            (&folder, 0o755, true),
+            (&folder, 0o705, true),
+            (&folder, 0o754, false),
+            (&folder, 0o751, false),
+            (&folder, 0o750, false),
+            (&file, 0o644, true),
+            (&file, 0o604, true),
+            (&file, 0o640, false),
+            (&file, 0o641, false),
+        ] {
+            fs::set_permissions(path, fs::Permissions::from_mode(mode)).unwrap();
+            let found = judge(path, rule);
+            assert_eq!(found.is_none(), is_right, "{path:?} {mode:o}: {found:?}");
+            // It is owned by the right user, so that doctor can correct it.
+            assert!(found.is_none_or(|found| found.fix.is_some()), "{path:?} {mode:o}");
+        }
+    }
+}
