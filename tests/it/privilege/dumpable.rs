@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{PoisonError, RwLock};
 
 use super::{EVIL, sandbox, user};
 use crate::support::{Attacks, Sandbox, User, project, stdout};
@@ -33,8 +33,8 @@ impl Drop for Sysctl {
     }
 }
 
-/// The host has one of each setting.
-static ALONE: Mutex<()> = Mutex::new(());
+/// The host has one of each setting. Tests that depend on one hold this lock, and those that change one hold it alone.
+pub(super) static OF_THE_HOST: RwLock<()> = RwLock::new(());
 
 const SUID_DUMPABLE: &str = "/proc/sys/fs/suid_dumpable";
 const CORE_PATTERN: &str = "/proc/sys/kernel/core_pattern";
@@ -163,7 +163,7 @@ fn attacked(sandbox: &Sandbox, user: &User, stage: &Stage, signal: &str) -> (Str
 #[ignore = "needs root"]
 fn at_no_stage_and_under_no_setting_a_process_is_looked_into_or_dumped() {
     let sandbox = sandbox();
-    let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = OF_THE_HOST.write().unwrap_or_else(PoisonError::into_inner);
     let attacks = Attacks::of(at_no_stage_and_under_no_setting_a_process_is_looked_into_or_dumped);
     let look = fs::read_to_string(project("tests/it/privilege/look.py")).unwrap();
     sandbox.write("/opt/look.py", &look);
