@@ -1,12 +1,13 @@
 //! The table of attacks: which test tried what, and what was seen to come of it. `make test` and `make attacks` print it.
 
 use std::any::type_name;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::Path;
 use std::process::Output;
+use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -155,24 +156,47 @@ pub(crate) fn signing_domains(message: &Received) -> Vec<String> {
 
 /// No key of the sandbox is in a text, in any form of [`forms`].
 pub(crate) fn assert_no_secret(sandbox: &Sandbox, text: &[u8]) {
+    // To make the pieces takes longer than to look for them.
+    static MADE: Mutex<BTreeMap<Vec<String>, Arc<Pieces>>> = Mutex::new(BTreeMap::new());
     let shown = || String::from_utf8_lossy(text).into_owned();
     assert!(!shown().contains("PRIVATE KEY"), "{}", shown());
-    let secrets: HashSet<Piece> = secrets(sandbox).into_iter().collect();
-    assert!(!has_piece(text, &secrets), "{}", shown());
+    let keys = keys(sandbox);
+    let of_keys = || Arc::new(Pieces::new(keys.iter().flat_map(|pem| forms(pem))));
+    let pieces = MADE.lock().unwrap().entry(keys.clone()).or_insert_with(of_keys).clone();
+    assert!(!pieces.are_in(text), "{}", shown());
 }
 
 /// So many bytes are in no other text.
 const PIECE: usize = 16;
 type Piece = [u8; PIECE];
 
-fn has_piece(text: &[u8], pieces: &HashSet<Piece>) -> bool {
-    let begins: HashSet<[u8; 2]> = pieces.iter().map(|piece| [piece[0], piece[1]]).collect();
-    text.windows(PIECE)
-        .any(|window| begins.contains(&[window[0], window[1]]) && pieces.contains(window))
+/// What is looked for.
+struct Pieces {
+    all: HashSet<Piece>,
+    /// Of each pair of bytes, whether a piece begins with it.
+    begins: Vec<bool>,
 }
 
-/// Pieces of all keys in each form that they may be shown in.
-pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<Piece> {
+impl Pieces {
+    fn new(all: impl Iterator<Item = Piece>) -> Self {
+        let all: HashSet<Piece> = all.collect();
+        let mut begins = vec![false; 1 << 16];
+        all.iter().for_each(|piece| begins[Self::pair(piece)] = true);
+        Self { all, begins }
+    }
+
+    fn pair(bytes: &[u8]) -> usize {
+        usize::from(u16::from_be_bytes([bytes[0], bytes[1]]))
+    }
+
+    fn are_in(&self, text: &[u8]) -> bool {
+        text.windows(PIECE)
+            .any(|window| self.begins[Self::pair(window)] && self.all.contains(window))
+    }
+}
+
+/// The files of all keys.
+fn keys(sandbox: &Sandbox) -> Vec<String> {
     let folders = fs::read_dir(sandbox.path("/etc/sendmail-dkim/keys")).into_iter().flatten();
     let files = folders.flatten().flat_map(|folder| fs::read_dir(folder.path()).into_iter());
     let files = files.flatten().flatten().map(|file| file.path());
@@ -180,7 +204,12 @@ pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<Piece> {
         let kind = fs::symlink_metadata(path).is_ok_and(|found| found.is_file());
         kind && path.extension().is_some_and(|extension| extension == "private")
     });
-    keys.filter_map(|path| fs::read_to_string(path).ok()).flat_map(|pem| forms(&pem)).collect()
+    keys.filter_map(|path| fs::read_to_string(path).ok()).collect()
+}
+
+/// Pieces of all keys in each form that they may be shown in.
+pub(crate) fn secrets(sandbox: &Sandbox) -> Vec<Piece> {
+    keys(sandbox).iter().flat_map(|pem| forms(pem)).collect()
 }
 
 /// Pieces of a key: its file as it is, and the numbers that are its own as bytes in either order, in hexadecimal, in decimal
@@ -217,7 +246,7 @@ pub(crate) fn forms(pem: &str) -> Vec<Piece> {
 #[test]
 fn a_key_is_found_in_any_form() {
     let pem = fs::read_to_string(project("tests/vectors/rfc6376-c.private")).unwrap();
-    let pieces: HashSet<Piece> = forms(&pem).into_iter().collect();
+    let pieces = Pieces::new(forms(&pem).into_iter());
     let text: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(text).unwrap();
     let private = &der[der.len() - 150..];
@@ -235,12 +264,12 @@ fn a_key_is_found_in_any_form() {
         pem.lines().nth(7).unwrap().as_bytes().to_vec(),
     ] {
         let shown = String::from_utf8_lossy(&form).into_owned();
-        assert!(has_piece(&[b"x=", form.as_slice(), b"!"].concat(), &pieces), "{shown}");
+        assert!(pieces.are_in(&[b"x=", form.as_slice(), b"!"].concat()), "{shown}");
     }
     // The public key is no secret.
     let record = fs::read(project("tests/vectors/rfc6376-a2.txt")).unwrap();
-    assert!(!has_piece(&record, &pieces));
-    assert!(!has_piece(&der[..160], &pieces));
+    assert!(!pieces.are_in(&record));
+    assert!(!pieces.are_in(&der[..160]));
 }
 
 /// A user of the sandbox.
