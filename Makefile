@@ -16,8 +16,9 @@ MESSAGES ?=
 
 # `make help` prints the "## text" after a target.
 .PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers judges cost faults signals kill load rotation fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
-# More arguments for the tests of `make test`, such as --include-ignored.
+# More arguments for the tests of `make test`, such as --include-ignored, and how many times it runs each fuzz target.
 ARGS ?=
+RUNS ?= 15000
 export CARGO
 # Many tests wait for Postfix, so run more tests at once than there are cores.
 export RUST_TEST_THREADS ?= 16
@@ -60,7 +61,7 @@ unit: ## Run the unit tests, as distribution packages do during their build.
 	WITHOUT_ROOT=1 $(CARGO) test --locked --lib
 
 # The root file systems of the sandbox are built first; the fuzz targets run a fixed number of times at the end.
-test: ## Run all tests; as a user other than root, those that do not require root. ARGS: arguments for the test program.
+test: ## Run all tests; as a user other than root, those that do not require root. ARGS: arguments for the test program. RUNS: of each fuzz target.
 	@[ "$$(id -u)" != 0 ] || setpriv --reuid=65534 --regid=65534 --clear-groups test -x "$(CURDIR)" || { echo "make test: some tests run programs as other \
 users, who cannot reach $(CURDIR); move the clone, for example to /srv" >&2; exit 1; }
 	@command -v cc >/dev/null || { echo "make test: cc, a C compiler, is missing" >&2; exit 1; }
@@ -68,7 +69,7 @@ users, who cannot reach $(CURDIR); move the clone, for example to /srv" >&2; exi
 	@! tests/may-make-namespaces || tests/it/sandbox/all.sh
 	$(CARGO) test --locked -- $(ARGS)
 	@tests/it/attacks.sh target/tmp/attacks.tsv
-	tests/fuzz/run runs=50000
+	tests/fuzz/run runs=$(RUNS)
 
 times: ## Print the slowest tests with their seconds. NAME=rotate::: only some tests.
 	TIMES=1 $(CARGO) test --locked --test it $(NAME) | awk '/^test result/ { print >"/dev/stderr" } \
