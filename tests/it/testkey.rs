@@ -1,4 +1,12 @@
-use std::process::Output;
+use std::fs;
+use std::io::{Read as _, Write as _};
+use std::net::{TcpListener, UdpSocket};
+use std::process::{Command, Output, Stdio};
+use std::thread::{self, sleep};
+use std::time::Duration;
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 
 use crate::support::{Sandbox, Stage, reported};
 
@@ -148,7 +156,7 @@ const CASES: [Case; 30] = [
 /// The text of p= of a selector on the disk of the sandbox.
 fn key(sandbox: &Sandbox, selector: &str) -> String {
     let pem = format!("/etc/sendmail-dkim/keys/{DOMAIN}/{selector}.txt");
-    let text = std::fs::read_to_string(sandbox.path(&pem)).unwrap();
+    let text = fs::read_to_string(sandbox.path(&pem)).unwrap();
     let strings: Vec<&str> = text.split('"').collect();
     let joined: String = strings.iter().skip(3).step_by(2).copied().collect();
     joined.strip_prefix("p=").unwrap().to_owned()
@@ -318,6 +326,64 @@ fn each_server_of_the_zone_is_asked_itself() {
     assert!(text.contains(line), "{text}");
 }
 
+/// Stops a process that waits for a reply, and lets it continue.
+fn stop_for_a_moment(pid: Pid) {
+    sleep(Duration::from_millis(50));
+    kill(pid, Signal::SIGSTOP).unwrap();
+    let is_stopped = || fs::read_to_string(format!("/proc/{pid}/stat")).unwrap().contains(") T ");
+    while !is_stopped() {
+        sleep(Duration::from_millis(1));
+    }
+    kill(pid, Signal::SIGCONT).unwrap();
+}
+
+/// The answer to a query that there is no such name, or that it does not fit into a datagram.
+fn reply(query: &[u8], is_truncated: bool) -> Vec<u8> {
+    let mut reply = query.to_vec();
+    reply[2] |= if is_truncated { 0x82 } else { 0x80 };
+    reply[3] = 0x83;
+    reply
+}
+
+#[test]
+fn a_lookup_goes_on_after_the_process_was_stopped() {
+    let stage = Stage::new();
+    let (tcp, udp) = loop {
+        let tcp = TcpListener::bind("127.0.0.1:0").unwrap();
+        if let Ok(udp) = UdpSocket::bind(tcp.local_addr().unwrap()) {
+            break (tcp, udp);
+        }
+    };
+    udp.set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));
+    command.args(["testkey", "--server", &udp.local_addr().unwrap().to_string(), "--etc"]);
+    command.arg(stage.path("etc")).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let pid = Pid::from_raw(child.id().try_into().unwrap());
+    // Without a query by TCP the thread waits until the program of the tests ends.
+    let by_tcp = thread::spawn(move || {
+        let mut stream = tcp.accept().unwrap().0;
+        let mut length = [0; 2];
+        stream.read_exact(&mut length).unwrap();
+        let mut query = vec![0; u16::from_be_bytes(length).into()];
+        stream.read_exact(&mut query).unwrap();
+        stop_for_a_moment(pid);
+        stream.write_all(&[&length[..], &reply(&query, false)].concat()).unwrap();
+    });
+    let mut query = [0; 1500];
+    while child.try_wait().unwrap().is_none() {
+        if let Ok((length, from)) = udp.recv_from(&mut query) {
+            stop_for_a_moment(pid);
+            udp.send_to(&reply(&query[..length], true), from).unwrap();
+        }
+    }
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let expected = "s1._domainkey.sample.com: unavailable (DNSSEC: unsigned)\n  error: there is no record\n";
+    assert_eq!(text, expected, "{}", output.status);
+    by_tcp.join().unwrap();
+}
+
 #[test]
 fn without_dns_each_domain_has_one_clear_line_in_order() {
     let stage = Stage::new();
@@ -327,9 +393,9 @@ fn without_dns_each_domain_has_one_clear_line_in_order() {
         stage.write(&format!("etc/domains/{domain}.toml"), "selectors = [\"s1\"]\n");
     }
     // Nothing reads what arrives there.
-    let silent = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let silent = UdpSocket::bind("127.0.0.1:0").unwrap();
     let server = silent.local_addr().unwrap().to_string();
-    let output = std::process::Command::new(env!("CARGO_BIN_EXE_dkimctl"))
+    let output = Command::new(env!("CARGO_BIN_EXE_dkimctl"))
         .args(["testkey", "--server", &server, "--etc"])
         .arg(stage.path("etc"))
         .output()

@@ -154,7 +154,7 @@ impl Question {
             while let Ok(left) = left(sent, interval) {
                 socket.set_read_timeout(Some(left))?;
                 let received = match socket.recv(&mut buffer) {
-                    Err(error) if is_timeout(&error) => continue,
+                    Err(error) if is_timeout(&error) || is_interrupted(&error) => continue,
                     received => buffer.get(..received?).unwrap_or_default(),
                 };
                 state.heard();
@@ -177,7 +177,10 @@ impl Question {
             let mut rest = buffer;
             while !rest.is_empty() {
                 stream.set_read_timeout(Some(left(begun, timeout)?))?;
-                let length = stream.read(rest)?;
+                let length = match stream.read(rest) {
+                    Err(error) if is_interrupted(&error) => continue,
+                    length => length?,
+                };
                 rest = rest
                     .get_mut(length..)
                     .filter(|_| length > 0)
@@ -220,6 +223,11 @@ fn bytes(message: &Message) -> io::Result<Vec<u8>> {
 fn left(begun: Instant, timeout: Duration) -> io::Result<Duration> {
     let left = timeout.checked_sub(begun.elapsed()).filter(|left| !left.is_zero());
     left.ok_or(ErrorKind::TimedOut.into())
+}
+
+/// Whether the process was stopped and continues: a call that has a timeout is not restarted (signal(7)).
+fn is_interrupted(error: &io::Error) -> bool {
+    error.kind() == ErrorKind::Interrupted
 }
 
 fn is_timeout(error: &io::Error) -> bool {
