@@ -379,7 +379,8 @@ fn a_lookup_goes_on_after_the_process_was_stopped() {
     }
     let output = child.wait_with_output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
-    let expected = "s1._domainkey.sample.com: unavailable (DNSSEC: unsigned)\n  error: there is no record\n";
+    let expected =
+        "s1._domainkey.sample.com: unavailable (DNSSEC: unsigned)\n  error: there is no record\n";
     assert_eq!(text, expected, "{}", output.status);
     by_tcp.join().unwrap();
 }
