@@ -74,11 +74,11 @@ impl Candidate {
 /// The extension of a file of selectors whose records are gone.
 pub(crate) const GONE: &str = "gone";
 
-/// The selectors in such a file: the first word of each line. A line that has none says nothing.
+/// The selectors in such a file: the first word of each line. Other lines, such as comments, have none.
 #[must_use]
 pub fn gone_selectors(text: &str) -> Vec<Selector> {
     let selector = |line: &str| Selector::parse(line.split_whitespace().next()?).ok();
-    text.lines().filter(|line| !line.starts_with('#')).filter_map(selector).collect()
+    text.lines().filter_map(selector).collect()
 }
 
 /// The submitter: the real user, regardless of arguments, environment and message.
@@ -382,6 +382,13 @@ mod tests {
 
     fn domain(text: &str) -> Domain {
         Domain::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_file_of_gone_selectors_has_one_on_each_line() {
+        let text = "# written by dkimctl watch\n#\ns1 not published (2026-11-01).\n\n  s2\n";
+        let expected = ["s1", "s2"].map(|name| Selector::parse(name).unwrap());
+        assert_eq!(gone_selectors(text), expected);
     }
 
     fn policy(name: Option<&str>, text: &str) -> Policy {

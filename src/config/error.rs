@@ -93,6 +93,12 @@ mod tests {
                 "log_success: expected a boolean, found integer `1`",
             ),
             ("invalid type: map, expected a sequence", None, "expected a list, found a table"),
+            ("invalid type: sequence, expected a map", None, "expected a table, found a list"),
+            (
+                "invalid type: integer `1`, expected struct Rule",
+                Some("sign"),
+                "sign: expected a table, found integer `1`",
+            ),
             (
                 "invalid value: integer `-1`, expected u64",
                 Some("x"),

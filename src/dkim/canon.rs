@@ -474,5 +474,7 @@ mod tests {
         for text in ["", "nofws", "relaxed/", "/simple", "relaxed/simple/simple", "Simple"] {
             assert_eq!(text.parse::<Canonicalization>(), Err(NotACanonicalization), "{text:?}");
         }
+        let expected = "expected simple or relaxed, or two of these separated by a slash";
+        assert_eq!(NotACanonicalization.to_string(), expected);
     }
 }

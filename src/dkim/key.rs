@@ -458,6 +458,24 @@ mod tests {
     }
 
     #[test]
+    fn of_blocks_without_a_private_key_the_first_that_is_known_is_named() {
+        let record = include_str!("../../tests/vectors/rfc6376-a2.txt");
+        let der = record.split_once("p=").unwrap().1.trim_end();
+        let public = &format!("-----BEGIN PUBLIC KEY-----\n{der}\n-----END PUBLIC KEY-----\n");
+        let certificate = "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----\n";
+        let parameters = "-----BEGIN DH PARAMETERS-----\nMAA=\n-----END DH PARAMETERS-----\n";
+        assert_eq!(error(parameters), KeyError::NotPem);
+        assert_ne!(error(certificate), error(public));
+        for known in [certificate, public] {
+            let expected = error(known);
+            assert_eq!(error(&format!("{known}{parameters}")), expected);
+            assert_eq!(error(&format!("{parameters}{known}")), expected);
+        }
+        assert_eq!(error(&format!("{certificate}{public}")), error(certificate));
+        assert_eq!(error(&format!("{public}{certificate}")), error(public));
+    }
+
+    #[test]
     fn text_that_openssl_skips_is_skipped() {
         let (begin, base64) = ("-----BEGIN RSA PRIVATE KEY-----\n", RFC6376.replace('\n', ""));
         let base64 = base64.split("-----").nth(2).unwrap();

@@ -432,6 +432,12 @@ mod tests {
     }
 
     #[test]
+    fn of_several_zone_entries_the_first_is_the_record() {
+        let entries = b"s TXT ( \"v=DKIM1; p=AB\" ) ; of s\nt TXT ( \"v=DKIM1; p=CD\" ) ; of t\n";
+        assert_eq!(Record::text_in(entries), b"v=DKIM1; p=AB");
+    }
+
+    #[test]
     fn a_bare_record_is_taken_as_it_is() {
         assert_eq!(Record::text_in(b" v=DKIM1; p=AB\n"), b"v=DKIM1; p=AB");
         assert_eq!(Record::text_in(b"k=rsa; p=AB\n"), b"k=rsa; p=AB");

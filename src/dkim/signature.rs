@@ -348,6 +348,19 @@ mod tests {
     }
 
     #[test]
+    fn the_domain_of_the_identity_may_be_a_subdomain() {
+        for (identity, expected) in [
+            ("", false),
+            (" i=a@sample.com;", false),
+            (" i=@SAMPLE.com;", false),
+            (" i=@a.sample.com;", true),
+        ] {
+            let claims = parse(&FIELD.replace(" t=5;", &format!(" t=5;{identity}"))).unwrap();
+            assert_eq!(claims.subdomain, expected, "{identity}");
+        }
+    }
+
+    #[test]
     fn each_rule_of_the_tags_has_its_error() {
         for (from, to, wanted) in [
             ("v=1", "v=2", SignatureError::Version),
@@ -384,6 +397,11 @@ mod tests {
         text.identity(&identity);
         assert!(text.text.lines().all(|line| line.len() <= 78), "{}", text.text);
         assert!(!text.text.contains("=\n") && !text.text.contains("=3\n"), "{}", text.text);
+        for length in 50..80 {
+            let mut text = Folded::default();
+            text.identity(&Identity::parse(&format!("{}@x.example", "a".repeat(length))).unwrap());
+            assert!(text.text.lines().all(|line| line.len() <= LINE), "{}", text.text);
+        }
         let unfolded = text.text.replace("\n\t", "").replace("=3D", "=").replace("=3B", ";");
         assert_eq!(unfolded, format!("i={identity};"));
     }

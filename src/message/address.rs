@@ -408,6 +408,14 @@ mod tests {
         ] {
             assert_eq!(fixed_here(value), wanted);
         }
+        let dot_domain = Some(Domain::parse("my.example").unwrap());
+        let with_dot = Completion { dot_domain, ..host() };
+        for (value, wanted) in [
+            ("u@b\u{fc}cher", "u@xn--bcher-kva.my.example"),
+            ("u@b\u{fc}cher.example", "u@xn--bcher-kva.example"),
+        ] {
+            assert_eq!(fixed_by(&with_dot, value, Phrases::Quote), wanted);
+        }
         // A local part that is not ASCII needs SMTPUTF8 anyway; a text that is not UTF-8 is not a domain.
         assert_eq!(
             fixed("\u{fc}@b\u{fc}cher.example".as_bytes(), &host(), Phrases::Keep),

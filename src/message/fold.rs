@@ -298,6 +298,18 @@ mod tests {
     }
 
     #[test]
+    fn an_encoded_word_without_room_begins_a_line() {
+        for (before, end) in [(52, ""), (53, "\n "), (70, "\n ")] {
+            let (text, word) = ("x".repeat(before), "=?utf-8?q?abc?=");
+            let mut writer = Writer::new(b"Subject: ");
+            writer.whole(text.as_bytes());
+            writer.encoded_word(word.as_bytes());
+            let expected = format!("Subject: {text}{end}{word}");
+            assert_eq!(String::from_utf8(writer.finish()).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn a_long_word_gets_a_line_and_the_rest_is_folded() {
         let word = "x".repeat(2_000);
         let field = format!("X: a {word} {}\n", "b ".repeat(600));

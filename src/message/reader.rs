@@ -415,6 +415,19 @@ mod tests {
     }
 
     #[test]
+    fn a_lone_dot_in_the_header_ends_the_message_or_is_its_text() {
+        assert_eq!(without_dash_i("A: b\n.\nC: d\n"), parts("A: b\n", ""));
+        assert_eq!(with_dash_i("A: b\n.\nC: d\n"), parts("A: b\n", ".\nC: d\n"));
+    }
+
+    #[test]
+    fn the_text_of_the_body_is_not_copied() {
+        let (mut reader, mut body) = (Reader::new(LoneDot::Ends), Vec::new());
+        assert_eq!(reader.feed(b"A: b\n\n", &mut body), (6, Step::HeaderEnds));
+        assert_eq!(reader.pass(b"x\ny\n.\n"), 4);
+    }
+
+    #[test]
     fn all_crs_before_an_lf_go() {
         assert_eq!(with_dash_i("A: b\r\r\n c\r\n\r\nx\r\r\ny\n"), parts("A: b\n c\n", "x\ny\n"));
     }

@@ -96,6 +96,7 @@ mod tests {
             // Others.
             " by 192.0.2.7 with HTTP; Sun, 29 Nov 2026 10:00:00 +0000\n",
             " BY www.x.example WITH https/1.1 ID 7 (x)\n",
+            " from \"x ; by y (\" by www.x.example with HTTP; Sun, 29 Nov 2026 10:00:00 +0000\n",
         ] {
             assert!(is_of_web_program(body.as_bytes()), "{body}");
         }

@@ -446,6 +446,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_encoded_ahead_is_used_only_if_the_whole_body_is_encoded_so() {
+        let (foreign, plain) = ("\u{fc}".repeat(30) + "\n", "plain text\n".repeat(30));
+        for (begin, end, expected) in
+            [(&foreign, &plain, "quoted-printable"), (&plain, &foreign.repeat(30), "base64")]
+        {
+            let begin = format!("\u{fc}\n{begin}");
+            let body = format!("{begin}{end}");
+            // This checks what was encoded ahead.
+            let (label, _) = in_pieces(TEXT, body.as_bytes(), begin.len());
+            assert_eq!(label.unwrap().0, expected);
+        }
+    }
+
+    #[test]
     fn lines_of_any_length_are_the_same_whole_and_in_pieces() {
         let lines = [0, 990, 991, 2047, 2048, 5000].map(|length| {
             let text = "word ".repeat(1_000);

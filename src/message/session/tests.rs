@@ -274,3 +274,17 @@ fn a_new_server_gets_the_ehlo_name_and_its_replies_are_hidden() {
     session.server(b"250 ok\r\n", &mut to_client);
     assert_eq!(to_client, b"250 ok\r\n");
 }
+
+#[test]
+fn the_code_of_a_reply_is_three_digits() {
+    for (line, expected) in [
+        ("354 go on\r\n", Some((354, true))),
+        ("250-SIZE\r\n", Some((250, false))),
+        ("250\r\n", Some((250, true))),
+        ("+54 go on\r\n", None),
+        ("35", None),
+        ("", None),
+    ] {
+        assert_eq!(code(line.as_bytes()), expected, "{line}");
+    }
+}
