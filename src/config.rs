@@ -260,6 +260,19 @@ mod tests {
     }
 
     #[test]
+    fn the_server_for_dynamic_updates_is_a_name_or_an_address_and_a_port() {
+        for text in ["ns1.sample.com", "192.0.2.1 5353", "fe80::1%eth0"] {
+            let file = format!("publish = \"nsupdate\"\nnsupdate_server = \"{text}\"");
+            let expected = Publish::Nsupdate { key: None, server: Some(text.to_owned()) };
+            assert_eq!(host(&file).unwrap().publish, Some(expected));
+        }
+        for text in ["", "  ", "a;b"] {
+            let file = format!("publish = \"nsupdate\"\nnsupdate_server = \"{text}\"");
+            assert!(host(&file).is_err(), "{text:?}");
+        }
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let error = host("\nfoo = 1\n").unwrap_err();
         assert!(error.starts_with("line 3: unknown key `foo`"), "{error}");

@@ -271,6 +271,7 @@ fn fix_domain(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::message::limits::MOST_TOKENS;
 
     fn host() -> Completion {
         Completion { origin: Some(Domain::parse("myorigin.example").unwrap()), dot_domain: None }
@@ -395,6 +396,13 @@ mod tests {
         assert_eq!(fixed_here("user@e.com."), "user@e.com");
         assert_eq!(fixed_here("<@r.example:u@e.com>"), "<u@e.com>");
         assert_eq!(fixed_here("X <@a.example,@b.example: u@e.com>"), "X <u@e.com>");
+    }
+
+    #[test]
+    fn a_value_may_have_ten_thousand_tokens() {
+        let whole = |tokens: usize| format!("a@b.c{}", ",".repeat(tokens - 5));
+        assert_eq!(fixed_here(&whole(MOST_TOKENS)), whole(MOST_TOKENS));
+        assert_eq!(fixed_here(&whole(MOST_TOKENS + 1)), "TooMany");
     }
 
     #[test]

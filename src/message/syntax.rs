@@ -237,6 +237,19 @@ mod tests {
     }
 
     #[test]
+    fn semicolons_in_quoted_strings_do_not_split() {
+        for (body, expected) in [
+            (&br"a; b=c;d"[..], &[&br"a"[..], br" b=c", br"d"][..]),
+            (br#"a; b="c;\";d"; e"#, &[br"a", br#" b="c;\";d""#, br" e"]),
+            (br#"a="c\\"; b"#, &[br#"a="c\\""#, br" b"]),
+            (br#"a\"; b"; c"#, &[br#"a\"; b""#, br" c"]),
+            (br#"a="b; c"#, &[br#"a="b; c"#]),
+        ] {
+            assert_eq!(split_at_semicolons(body).collect::<Vec<_>>(), expected);
+        }
+    }
+
+    #[test]
     fn what_is_enclosed_ends_at_its_own_end() {
         assert_eq!(quoted_string(br#""a\"b(" c"#), Some(7));
         assert_eq!(comment(br"(a (b\)) ) c"), Some(10));
