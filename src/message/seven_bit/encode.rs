@@ -362,6 +362,16 @@ mod tests {
     }
 
     #[test]
+    fn eight_bytes_are_plain_if_each_of_them_is() {
+        for (at, byte) in (0..8).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
+            let mut word = *b"a Z09~!<";
+            word[at] = byte;
+            let expected = (b' '..=b'~').contains(&byte) && byte != b'=';
+            assert_eq!(is_plain(word), expected, "{byte} at {at}");
+        }
+    }
+
+    #[test]
     fn what_is_not_ascii_is_quoted() {
         assert_eq!(quoted("gr\u{fc}n = a\t\0b\n".as_bytes()), "gr=C3=BCn =3D a\t=00b\n");
     }
