@@ -45,7 +45,7 @@ for a key that another user may have. Both wait until every server of the zone
 shows the change; after a failure, the next call continues.
 
 The keys are kept, unless --wipe is given; nothing could make them again.
-If another domain file signs with a key, too, it is neither wiped nor withdrawn.
+A key that another domain file names is neither wiped nor withdrawn.
 
 Exits with 66 if there is nothing of that name, 69 if a record could not be
 changed or DNS still has it, 78 if config.toml does not set publish.
@@ -257,7 +257,7 @@ fn refuse_others_keys(
     let used = gone.iter().find_map(|selector| others.get_key_value(selector));
     used.map_or(Ok(()), |(selector, file)| {
         let what = format_args!("{} signs with {selector}, too", file.display());
-        let remedy = "without --wipe, --unpublish and --revoke, its key and its record stay";
+        let remedy = format_args!("remove {domain} without --wipe, --unpublish and --revoke");
         Err(Failure::usage(what).about(domain).fixed_by(remedy))
     })
 }

@@ -399,6 +399,7 @@ mod tests {
         assert!(!text.text.contains("=\n") && !text.text.contains("=3\n"), "{}", text.text);
         for length in 50..80 {
             let mut text = Folded::default();
+            text.word("t=1;");
             text.identity(&Identity::parse(&format!("{}@x.example", "a".repeat(length))).unwrap());
             assert!(text.text.lines().all(|line| line.len() <= LINE), "{}", text.text);
         }

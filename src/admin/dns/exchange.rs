@@ -225,7 +225,7 @@ fn left(begun: Instant, timeout: Duration) -> io::Result<Duration> {
     left.ok_or(ErrorKind::TimedOut.into())
 }
 
-/// Whether the process was stopped and continues: a call that has a timeout is not restarted (signal(7)).
+/// Whether the call failed because the process was stopped and has continued. A call with a timeout is not restarted (signal(7)).
 fn is_interrupted(error: &io::Error) -> bool {
     error.kind() == ErrorKind::Interrupted
 }

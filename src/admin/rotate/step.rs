@@ -66,7 +66,7 @@ impl Step<'_> {
     pub(super) fn go(mut self, state: &mut State, at: usize) -> Result<Report, Failure> {
         let rotation = self.report.rotation.clone();
         // A domain file that is put back later must find the key that it names.
-        if rotation.stage != Stage::Revoked && self.configs()?.is_empty() {
+        if rotation.stage != Stage::Revoked && self.run.index.of(&self.folder.domain)?.is_empty() {
             let text = "the rotation continues when a domain file signs for the domain again";
             self.report.next = Note::new("wait", text);
             return Ok(self.report);
