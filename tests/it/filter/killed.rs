@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::Stdio;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -11,9 +13,30 @@ use crate::support::{Sandbox, signing_domains};
 /// Tries again at once.
 const IMPATIENT: &str = "postconf -e minimal_backoff_time=1s maximal_backoff_time=1s queue_run_delay=1s; postfix reload 2>&1; sleep 1";
 
-/// Ends wrappers that the filter's user runs, by SIGKILL; how many. A process that has become the real sendmail is Postfix's own.
-const KILL: &str = "n=0; for pid in $(pgrep -u sendmail-dkim); do
-    [ \"$(readlink /proc/$pid/exe)\" = /usr/sbin/sendmail.dkim ] && kill -9 $pid 2>/dev/null && n=$((n + 1)); done; echo $n";
+/// Waits two seconds for a wrapper, which is a filter here, lets it go on for so many milliseconds, and ends it by SIGKILL; how many.
+/// A process that has become the real sendmail is Postfix's own. One process looks all the time, as a filter lives for
+/// milliseconds.
+const KILL: &str = r#"
+import os, signal, sys, time
+def is_filter(pid):
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == "/usr/sbin/sendmail.dkim"
+    except OSError:
+        return False
+print("ready", flush=True)
+killed, until = 0, time.monotonic() + 2
+while not killed and time.monotonic() < until:
+    for pid in filter(is_filter, filter(str.isdigit, os.listdir("/proc"))):
+        time.sleep(int(sys.argv[1]) / 1000)
+        try:
+            # Stopped, it cannot become the real sendmail before it is killed.
+            os.kill(int(pid), signal.SIGSTOP)
+            is_still = is_filter(pid)
+            os.kill(int(pid), signal.SIGKILL if is_still else signal.SIGCONT)
+            killed += is_still
+        except ProcessLookupError:
+            pass
+print(killed)"#;
 
 /// The recipients of all messages, each with how many it got, once the queue is empty.
 fn delivered(sandbox: &Sandbox, recipients: &[String]) -> BTreeMap<String, usize> {
@@ -38,22 +61,25 @@ fn a_filter_that_is_killed_at_any_moment_loses_and_doubles_nothing() {
         [message(&format!("a@{DOMAIN}")), "0123456789abcde\n".repeat(60_000).into_bytes()].concat();
     let mut recipients = Vec::new();
     let mut killed = 0;
-    // On a fast machine a filter is gone before it is seen.
-    for round in 0..100 {
-        if round >= 12 && killed > 0 {
-            break;
-        }
+    for round in 0..16 {
+        let mut killer = sandbox
+            .command("root", "python3")
+            .args(["-c", KILL, &(round % 4).to_string()])
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(killer.stdout.take().unwrap()).lines();
+        assert_eq!(said.next().unwrap().unwrap(), "ready");
         for from in [format!("a@{DOMAIN}"), "a@other.test".to_owned()] {
             let recipient = sandbox.recipient();
             let text = if round % 3 == 0 { large.clone() } else { message(&from) };
             send(&sandbox, FILTERED, &from, &[&recipient], &text);
             recipients.push(recipient);
         }
-        for _ in 0..4 {
-            killed += sandbox.root(KILL).trim().parse::<u32>().unwrap();
-        }
+        killed += said.next().unwrap().unwrap().parse::<u32>().unwrap();
+        assert!(killer.wait().unwrap().success());
     }
-    assert!(killed > 0, "no filter was killed");
+    assert!(killed >= 4, "{killed} filters were killed");
     for (recipient, count) in delivered(&sandbox, &recipients) {
         assert_eq!(count, 1, "{recipient}; {killed} killed");
     }
