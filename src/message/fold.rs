@@ -310,6 +310,19 @@ mod tests {
     }
 
     #[test]
+    fn where_an_encoded_word_has_no_room_the_line_is_folded_at_a_comma() {
+        for length in [9, 10, 30] {
+            let (name, after, word) = ("x".repeat(40), "y".repeat(20), "z".repeat(length));
+            let mut writer = Writer::new(b"To:");
+            writer.text(format!(" {name}, {after} ").as_bytes());
+            writer.encoded_word(word.as_bytes());
+            let space = if length > 9 { ",\n" } else { "," };
+            let expected = format!("To: {name}{space} {after} {word}");
+            assert_eq!(String::from_utf8(writer.finish()).unwrap(), expected);
+        }
+    }
+
+    #[test]
     fn a_long_word_gets_a_line_and_the_rest_is_folded() {
         let word = "x".repeat(2_000);
         let field = format!("X: a {word} {}\n", "b ".repeat(600));

@@ -347,16 +347,16 @@ impl Visit for (&mut Writer<'_>, &mut Vec<u8>) {
     fn header(&mut self, number: usize, _: usize, _: Info, section: &[u8]) {
         let (writer, out) = self;
         writer.encoder.finish(true, out);
-        let unknown = Part { is_sealed: true, ..Part::default() };
-        let part = writer.parts.get(number).unwrap_or(&unknown);
-        let fixed = if part.is_sealed { None } else { fixed_header(section) };
+        // A part that the survey did not keep stays as it is.
+        let part = writer.parts.get(number);
+        let fixed = part.filter(|part| !part.is_sealed).and_then(|_| fixed_header(section));
         let section = fixed.as_deref().unwrap_or(section);
-        match &part.fix {
+        match part.and_then(|part| part.fix.as_ref()) {
             Some(fix) => write_header(section, fix, out),
             None => out.extend_from_slice(section),
         }
         writer.part = number;
-        writer.encoder = part.encoder();
+        writer.encoder = part.map_or(Encoder::Identity, Part::encoder);
     }
 
     fn text(&mut self, part: Option<usize>, piece: &[u8]) {

@@ -351,12 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn of_a_word_sixty_bytes_are_examined() {
+        for (letters, charset) in [(59, None), (60, Some("windows-1252"))] {
+            let text = [b"gr\xfcn ".as_slice(), &b"a".repeat(letters), b"\xfe"].concat();
+            assert_eq!(detected(&text).as_deref(), charset, "{letters}");
+        }
+    }
+
+    #[test]
     fn japanese_is_known_by_its_kana() {
         for (text, charset) in [
             (&b"\xa4\xb3\xa4\xf3\xa4\xcb\xa4\xc1\xa4\xcf"[..], "euc-jp"),
             (b"Re: \xa5\xc6\xa5\xb9\xa5\xc8\xa4\xce\xb7\xef", "euc-jp"),
             (b"\x82\xb1\x82\xf1\x82\xc9\x82\xbf\x82\xcd\x81B", "shift_jis"),
             (b"\x83e\x83X\x83g\x82\xcc\x8c\x8f", "shift_jis"),
+            // Signs are not counted as other characters.
+            (b"\x82\xa0\x82\xa2\x81A\x81B\x81A\x81B\x81A", "shift_jis"),
+            (b"\xa4\xa2\xa4\xa4\xa1\xa2\xa1\xa3\xa1\xa2\xa1\xa3\xa1\xa2", "euc-jp"),
             (b"\x1b$B$3$s\x1b(B", "iso-2022-jp"),
         ] {
             assert_eq!(detected(text).as_deref(), Some(charset), "{}", text.escape_ascii());

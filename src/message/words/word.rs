@@ -202,3 +202,38 @@ fn with_escapes(text: &[u8]) -> Option<Vec<u8>> {
     }
     Some(word)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_encoded_word_has_a_charset_and_one_of_two_encodings() {
+        for (text, charset, decoded) in [
+            ("=?utf-8?Q?a_=3D?= x", "utf-8", "a ="),
+            ("=?us-ascii*en?b?YQ==?=", "us-ascii*en", "a"),
+            ("=?x?Q??=", "x", ""),
+        ] {
+            let word = EncodedWord::at_start(text.as_bytes()).unwrap();
+            assert_eq!(
+                (word.charset, word.decoded()),
+                (charset, Some(decoded.as_bytes().to_vec()))
+            );
+            assert_eq!(word.length, text.find("?=").unwrap() + 2);
+        }
+        for text in ["=??Q?a?=", "=?utf-8?X?a?=", "=?utf 8?Q?a?=", "=?utf-8?Q?a?", "=?utf-8?Q?a? ="]
+        {
+            assert_eq!(EncodedWord::at_start(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn only_a_word_of_more_than_75_bytes_is_too_long() {
+        for (charset, letters, is_too_long) in
+            [("utf-8", 63, false), ("utf-8", 64, true), ("x-what", 200, false)]
+        {
+            let text = format!("x =?{charset}?Q?{}?= x", "a".repeat(letters));
+            assert_eq!(has_too_long(text.as_bytes()), is_too_long, "{text}");
+        }
+    }
+}
