@@ -18,7 +18,7 @@ MESSAGES ?=
 .PHONY: help all built try check unit test times attacks html session bench bench-scale bench-gate argv backends callers judges cost faults signals kill load rotation fuzz mutants platforms rebuild vm lint reproducible install uninstall deb rpm dist
 # More arguments for the tests of `make test`, such as --include-ignored, and how many times it runs each fuzz target.
 ARGS ?=
-RUNS ?= 15000
+RUNS ?= 5000
 export CARGO
 # Many tests wait for Postfix, so run more tests at once than there are cores.
 export RUST_TEST_THREADS ?= 16

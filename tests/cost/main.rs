@@ -1,4 +1,4 @@
-//! cost: takes each generated input through the code it is meant for, in four sizes: none, n, 2n and 4n. What that
+//! cost: takes each generated input through the code it is meant for, in three sizes: none, n and 4n. What that
 //! costs is counted from outside, by `tests/cost/count`: a call of [`mark`] comes before and after each.
 
 #![expect(
@@ -17,7 +17,7 @@ use std::hint::black_box;
 use generators::ALL;
 
 /// Sizes in units of a generator's own.
-const SIZES: [usize; 4] = [0, 1, 2, 4];
+const SIZES: [usize; 3] = [0, 1, 4];
 
 /// Here the instructions since the last call are written down.
 #[inline(never)]

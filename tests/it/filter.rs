@@ -81,7 +81,7 @@ pub(crate) fn client(sandbox: &Sandbox, variables: impl IntoIterator<Item = Stri
     command
 }
 
-/// Submits the message in each file of a folder whose name, a recipient, begins a line of the list.
+/// Submits messages of a folder. Each line of the list has the name of a file there, and its recipients.
 pub(crate) fn submit_all(
     sandbox: &Sandbox,
     port: u16,

@@ -76,32 +76,34 @@ fn inputs() -> Vec<(String, String, Vec<u8>)> {
     cases
 }
 
-/// Submits each input to a recipient of its own by a program, and returns what arrives, in the same order.
-fn submitted(sandbox: &Sandbox, program: &str, all: &[(String, &str, &[u8])]) -> Vec<Received> {
+/// A message to submit: its recipients, which are those of no other, the options, and the text.
+type Mail<'a> = (Vec<String>, &'a str, &'a [u8]);
+
+/// Submits each message by a program, and returns what arrives for each recipient, in the same order.
+fn submitted(sandbox: &Sandbox, program: &str, all: &[Mail<'_>]) -> Vec<Received> {
     submitted_by(sandbox, all, |list| {
-        let script = format!(
-            "while read -r recipient options; do \
-             {program} $options $recipient <{FOLDER}/$recipient || exit; done"
-        );
+        let script =
+            format!("while read -r file words; do {program} $words <{FOLDER}/$file || exit; done");
         sandbox.sh("www-data", &script, list)
     })
 }
 
-/// The same by anything that submits the messages of a list, `RECIPIENT OPTIONS` on each line, one after another. The message for
-/// a recipient is a file of that name. To enter the sandbox for each of them takes longer than to submit it.
+/// The same by anything that submits the messages of a list one after another. On each line are the name of the message's file, its
+/// options and its recipients. To enter the sandbox for each of them takes longer than to submit it.
 fn submitted_by(
     sandbox: &Sandbox,
-    all: &[(String, &str, &[u8])],
+    all: &[Mail<'_>],
     submit: impl Fn(&[u8]) -> Output + Sync,
 ) -> Vec<Received> {
     fs::create_dir_all(sandbox.path(FOLDER)).unwrap();
-    for (recipient, _, input) in all {
-        fs::write(sandbox.path(&format!("{FOLDER}/{recipient}")), input).unwrap();
+    for (recipients, _, input) in all {
+        fs::write(sandbox.path(&format!("{FOLDER}/{}", recipients[0])), input).unwrap();
     }
     std::thread::scope(|scope| {
         for some in all.chunks(all.len().div_ceil(4).max(1)) {
-            let lines =
-                some.iter().map(|(recipient, options, _)| format!("{recipient} {options}\n"));
+            let lines = some.iter().map(|(recipients, options, _)| {
+                format!("{} {options} {}\n", recipients[0], recipients.join(" "))
+            });
             let list: String = lines.collect();
             let submit = &submit;
             scope.spawn(move || {
@@ -111,7 +113,8 @@ fn submitted_by(
             });
         }
     });
-    all.iter().map(|(recipient, ..)| sandbox.received(recipient)).collect()
+    let recipients = all.iter().flat_map(|(recipients, ..)| recipients);
+    recipients.map(|recipient| sandbox.received(recipient)).collect()
 }
 
 /// What a reader sees of each; see `tests/it/sandbox/content.py`.
@@ -121,7 +124,7 @@ fn content(sandbox: &Sandbox, messages: &[Received]) -> Vec<Value> {
 }
 
 /// By SMTP to a port.
-fn by_smtp(sandbox: &Sandbox, port: u16, all: &[(String, &str, &[u8])]) -> Vec<Received> {
+fn by_smtp(sandbox: &Sandbox, port: u16, all: &[Mail<'_>]) -> Vec<Received> {
     submitted_by(sandbox, all, |list| {
         filter::submit_all(sandbox, port, "bounce@sample.com", "BODY=8BITMIME", FOLDER, list)
     })
@@ -131,7 +134,7 @@ fn by_smtp(sandbox: &Sandbox, port: u16, all: &[(String, &str, &[u8])]) -> Vec<R
 fn plain(sandbox: &Sandbox, inputs: &[(String, String, Vec<u8>)]) -> Vec<Value> {
     sandbox.root("postconf -e smtp_line_length_limit=0 && postfix reload 2>/dev/null");
     let all = inputs.iter();
-    let all = all.map(|(_, options, input)| (sandbox.recipient(), &**options, &**input));
+    let all = all.map(|(_, options, input)| (vec![sandbox.recipient()], &**options, &**input));
     let plain = submitted(sandbox, "sendmail.postfix", &all.collect::<Vec<_>>());
     sandbox.root("postconf -X smtp_line_length_limit && postfix reload 2>/dev/null");
     content(sandbox, &plain)
@@ -158,9 +161,9 @@ fn no_setting_and_no_hop_breaks_a_signature(
         let config = "sendmail = \"/usr/sbin/sendmail.postfix\"\norigin = \"origin.example\"\n";
         let dot_domain = if dots { "append_dot_domain = \"example.test\"\n" } else { "" };
         sandbox.write("/etc/sendmail-dkim/config.toml", &format!("{config}{dot_domain}"));
-        let all = inputs.iter().flat_map(|(_, options, input)| {
-            let recipients = [sandbox.recipient(), sandbox.recipient_7bit()];
-            recipients.map(|recipient| (recipient, options.as_str(), input.as_slice()))
+        let all = inputs.iter().map(|(_, options, input)| {
+            let recipients = vec![sandbox.recipient(), sandbox.recipient_7bit()];
+            (recipients, options.as_str(), input.as_slice())
         });
         let received = submitted(&sandbox, "sendmail", &all.collect::<Vec<_>>());
         let failures = sandbox.failures(&received);
@@ -240,14 +243,17 @@ fn host_by_smtp(suite: &str) -> Sandbox {
     sandbox
 }
 
-/// Each input, and for each a new recipient of each kind.
+/// Each input, with a new recipient of each kind.
 fn addressed<'a>(
     sandbox: &Sandbox,
     inputs: &'a [(String, String, Vec<u8>)],
     recipients: &[fn(&Sandbox) -> String],
-) -> Vec<(String, &'a str, &'a [u8])> {
-    let pairs = inputs.iter().flat_map(|input| recipients.iter().map(move |one| (input, one)));
-    pairs.map(|((_, _, input), one)| (one(sandbox), "", input.as_slice())).collect()
+) -> Vec<Mail<'a>> {
+    let addressed = inputs.iter().map(|(_, _, input)| {
+        let recipients = recipients.iter().map(|one| one(sandbox)).collect();
+        (recipients, "", input.as_slice())
+    });
+    addressed.collect()
 }
 
 /// The same mail by SMTP, through the content filter.

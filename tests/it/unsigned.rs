@@ -233,22 +233,24 @@ fn of_a_message_that_is_too_large_the_verdict_is_that_of_postfix() {
     let config = sandbox.root("cat /etc/sendmail-dkim/config.toml");
     let without = config.lines().filter(|line| !line.starts_with("message_size_limit"));
     let without = without.collect::<Vec<_>>().join("\n");
+    let said = |program: &str, from: &str, bytes: &str| {
+        let script = format!(
+            "(printf 'From: a@{from}\\n\\n'; head -c 30000000 /dev/zero | {bytes}; echo x) |
+                /usr/sbin/{program} -i x@there.test"
+        );
+        let output = sandbox.sh("www-data", &script, b"");
+        let said = stderr(&output).replace(|char: char| char.is_ascii_digit(), "");
+        (output.status.code(), said.replace("sendmail.postfix", "sendmail"))
+    };
     // Bytes without a line end among them, lines, and CRs that are no line end, more than Postfix accepts.
+    let all = ["tr '\\0' '\\r'", "tr '\\0' x", "tr '\\0' '\\n'", "sed 's/^/\\n/'"];
+    let theirs = all.map(|bytes| said("sendmail.postfix", "large.test", bytes));
     for (more, from) in
         [("", "large.test"), ("message_size_limit = 10240000", "large.test"), ("", "unknown.test")]
     {
         sandbox.write("/etc/sendmail-dkim/config.toml", &format!("{without}\n{more}\n"));
-        for bytes in ["tr '\\0' '\\r'", "tr '\\0' x", "tr '\\0' '\\n'", "sed 's/^/\\n/'"] {
-            let [ours, theirs] = ["sendmail", "sendmail.postfix"].map(|program| {
-                let script = format!(
-                    "(printf 'From: a@{from}\\n\\n'; head -c 30000000 /dev/zero | {bytes}; echo x) |
-                        /usr/sbin/{program} -i x@there.test"
-                );
-                let output = sandbox.sh("www-data", &script, b"");
-                let said = stderr(&output).replace(|char: char| char.is_ascii_digit(), "");
-                (output.status.code(), said.replace("sendmail.postfix", "sendmail"))
-            });
-            assert_eq!(ours, theirs, "{more} {from} {bytes}");
+        for (bytes, theirs) in all.into_iter().zip(&theirs) {
+            assert_eq!(said("sendmail", from, bytes), *theirs, "{more} {from} {bytes}");
             assert_ne!(theirs.0, Some(0), "{bytes}");
         }
     }

@@ -72,8 +72,34 @@ build() {
         apt-get -qy --reinstall install postfix
         for agent in $(echo $FETCHED); do apt-get -qy --no-install-recommends --download-only --reinstall install \$agent; done"
     [ "$NAME" != build ] || install_zig
+    [ "$NAME" != packaging ] || { shorten_lists && compile_policy; }
     rm -f "$ROOT/usr/sbin/policy-rc.d" "$ROOT/etc/apt/apt.conf.d/90host"
     umount "$ROOT"
+}
+
+# Of apt's lists, only what is installed or fetched: each call of apt-get reads them.
+shorten_lists() {
+    inside "
+        cd /var/lib/apt/lists
+        { dpkg-query -W -f '\${Package}\n'; ls /var/cache/apt/archives | sed -n 's/_.*\.deb\$//p'; } >/tmp/names
+        for list in *_Packages; do
+            awk 'NR == FNR { wanted[\$1]; next } \$2 in wanted' /tmp/names RS= ORS='\n\n' \$list >/tmp/list
+            cp /tmp/list \$list
+        done
+        rm -f *_Translation-* /tmp/names /tmp/list
+        apt-get -q check"
+}
+
+# Debian's SELinux policy as CIL, and what it is without the project's module; see `selinux`.
+compile_policy() {
+    inside "
+        mkdir /opt/policy
+        cd /opt/policy
+        for module in /usr/share/selinux/default/*.pp.bz2; do
+            bunzip2 -c \$module | /usr/libexec/selinux/hll/pp >\$(basename \$module .pp.bz2).cil
+        done
+        secilc -M true -o without.policy -f without.contexts *.cil
+        sesearch -A without.policy | sort >without.rules"
 }
 
 # As pip on this host fetches packages.
@@ -87,7 +113,7 @@ install_zig() {
 }
 
 # A layer is built again when what is in it changes, not when another one does.
-VERSION=$({ declare -f build install_zig; echo "$NAME $TOOLS $FETCHED $ZIG"; cat "$BASE.stamp"; } | sha256sum | cut -c1-12)
+VERSION=$({ declare -f build shorten_lists compile_policy install_zig; echo "$NAME $TOOLS $FETCHED $ZIG"; cat "$BASE.stamp"; } | sha256sum | cut -c1-12)
 LAYER=$CACHE/packaging-$NAME-$VERSION
 LOG=$LAYER.log
 

@@ -1,7 +1,7 @@
 """send.py PORT SENDER OPTIONS RECIPIENT...: submits standard input by SMTP, byte for byte but for line ends and dots. OPTIONS are of
 MAIL FROM. The host is $SERVER, or this one; $SOURCE is
 an address of one's own; $LOGIN is NAME:PASSWORD; $COMMAND is sent first. A recipient may have parameters, `RECIPIENT> NAME=VALUE`.
-With $FOLDER, each line of standard input begins with a recipient, whose message is the file of that name.
+With $FOLDER, each line of standard input has the name of a message's file there, and its recipients.
 Prints the last reply to each."""
 
 import os
@@ -50,8 +50,8 @@ def submit(port, sender, options, recipients, message):
 port, sender, options, *recipients = sys.argv[1:]
 if "FOLDER" in os.environ:
     for line in sys.stdin:
-        recipient = line.split()[0]
-        with open(os.path.join(os.environ["FOLDER"], recipient), "rb") as file:
-            submit(port, sender, options, [recipient], file.read())
+        name, *recipients = line.split()
+        with open(os.path.join(os.environ["FOLDER"], name), "rb") as file:
+            submit(port, sender, options, recipients, file.read())
 else:
     submit(port, sender, options, recipients, sys.stdin.buffer.read())

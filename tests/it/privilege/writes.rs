@@ -270,6 +270,9 @@ fn tally(text: &str) -> BTreeMap<i32, usize> {
 
 const RUNS: usize = 200;
 
+/// Of those that are refused because of the owner, before anything is written.
+const RUNS_REFUSED: usize = 50;
+
 /// Of `register`, which takes 60 processes for the one call of dkimctl that writes.
 const RUNS_OF_REGISTER: usize = 20;
 
@@ -287,7 +290,12 @@ impl Race {
         }
         let before = sandbox.root(OUTSIDE);
         let name = format!("{} ({attacker:?})", self.attack);
-        let times = if self.command == REGISTER { RUNS_OF_REGISTER } else { RUNS };
+        let is_refused = attacker == Attacker::Owner && self.target != "$E";
+        let times = match self.command {
+            REGISTER => RUNS_OF_REGISTER,
+            _ if is_refused => RUNS_REFUSED,
+            _ => RUNS,
+        };
         let runs = format!(
             "cd {etc}/{}; {PUT} echo started; read -r _; for i in $(seq {times}); do {}\n\
              {} >/dev/null 2>>/tmp/said; echo $?; done",
@@ -322,8 +330,7 @@ impl Race {
         // 78: import has done its work, and a step on the host is missing; 69: rotate has no answer of the DNS.
         let done = tally.iter().filter(|(code, _)| [0, 69, 78].contains(*code));
         let done: usize = done.map(|(_, count)| count).sum();
-        let is_top = self.target == "$E";
-        if attacker == Attacker::Owner && !is_top {
+        if is_refused {
             assert_eq!(tally.get(&77), Some(&times), "{name}: {said}");
         } else {
             assert!(done > 0, "{name}: {tally:?}\n{said}");

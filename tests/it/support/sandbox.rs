@@ -113,7 +113,8 @@ impl Sandbox {
 
     /// What runs the command that is added to it inside, as root.
     pub(crate) fn enter(&self) -> Command {
-        let mut command = Command::new("nsenter");
+        // By its path: when PATH is set for a program without one, Rust forks this large process instead of calling posix_spawn(3).
+        let mut command = Command::new("/usr/bin/nsenter");
         command.args(["--all", "--root", "--wd", "--target", &self.pid.to_string(), "--"]);
         command
     }
@@ -121,13 +122,13 @@ impl Sandbox {
     /// A command to be run inside as a user, with the least of an environment.
     pub(crate) fn command(&self, user: &str, program: &str) -> Command {
         let mut command = self.enter();
+        command.env_clear().env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin").env("LC_ALL", "C.UTF-8");
+        command.env("USER", user).env("HOME", "/tmp");
         if user != "root" {
             let group = if user == "nobody" { "nogroup" } else { user };
             command.args(["setpriv", "--reuid", user, "--regid", group, "--init-groups"]);
         }
-        // With env(1): if PATH is set here, Rust forks this large process instead of calling posix_spawn(3).
-        command.args(["env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8"]);
-        command.arg(format!("USER={user}")).arg("HOME=/tmp").arg(program);
+        command.arg(program);
         command
     }
 
