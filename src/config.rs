@@ -307,6 +307,10 @@ mod tests {
             ("headers = [\"Subject\"]", "line 2: headers: "),
             ("headers = [\"+Bcc\"]", "line 2: headers: "),
             ("oversign = [\"From\", \"Sender\"]", "line 2: oversign: "),
+            (
+                "also_sign_as = [\"localhost\"]",
+                "line 2: also_sign_as: no key can be published for \"localhost\"",
+            ),
             ("lone_dot = \"no\"", "line 2: lone_dot: expected \"ends\" or \"text\", found \"no\""),
             ("log_success = 1", "line 2: "),
             ("publish = \"knotc\"", "line 2: publish: \"knotc\" is not \"nsupdate\"; "),

@@ -422,13 +422,23 @@ mod tests {
 
     #[test]
     fn many_bytes_at_a_time_give_the_same_as_each_for_itself() {
-        let text = b"some words of a text\nwhose lines are neither short nor very long\n".repeat(2);
-        for odd in ["  ", "\t", "\r", " \n", "\r\n", "\n\n ", "\r\r\n", " \r\n", "x"] {
-            for at in 0..text.len() {
-                let body = [&text[..at], odd.as_bytes(), &text[at..]].concat();
-                for canon in BOTH {
-                    let bytes: Vec<&[u8]> = body.chunks(1).collect();
-                    assert_eq!(body_of(canon, &[&body]), body_of(canon, &bytes), "{odd:?} {at}");
+        let words =
+            b"some words of a text\nwhose lines are neither short nor very long\n".repeat(2);
+        // A space alone would be seen because of another one.
+        let dashes: Vec<u8> =
+            words.iter().map(|byte| if *byte == b' ' { b'-' } else { *byte }).collect();
+        for text in [words, dashes] {
+            for odd in ["  ", "\t", "\r", " \n", "\r\n", "\n\n ", "\r\r\n", " \r\n", "x"] {
+                for at in 0..text.len() {
+                    let body = [&text[..at], odd.as_bytes(), &text[at..]].concat();
+                    for canon in BOTH {
+                        let bytes: Vec<&[u8]> = body.chunks(1).collect();
+                        assert_eq!(
+                            body_of(canon, &[&body]),
+                            body_of(canon, &bytes),
+                            "{odd:?} {at}"
+                        );
+                    }
                 }
             }
         }

@@ -370,6 +370,8 @@ mod tests {
         assert_eq!(recipe.identity(), None);
         let within = recipe.clone().with_identity(identity("@news.sample.com")).unwrap();
         assert_eq!(within.identity(), Some(&identity("@news.sample.com")));
+        let other = within.of_domain(Domain::parse("sample.org").unwrap());
+        assert_eq!((other.domain().as_str(), other.identity()), ("sample.org", None));
         assert!(recipe.with_identity(identity("@sample.org")).is_err());
     }
 

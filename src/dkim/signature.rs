@@ -361,6 +361,18 @@ mod tests {
     }
 
     #[test]
+    fn rfc6376_3_5_a_number_may_have_76_digits() {
+        for (digits, number) in [
+            ("9".repeat(19), 9_999_999_999_999_999_999),
+            ("9".repeat(20), u64::MAX),
+            ("9".repeat(76), u64::MAX),
+        ] {
+            let claims = parse(&FIELD.replace("t=5", &format!("t=5; x={digits}"))).unwrap();
+            assert_eq!(claims.expiration, Some(number), "{digits}");
+        }
+    }
+
+    #[test]
     fn each_rule_of_the_tags_has_its_error() {
         for (from, to, wanted) in [
             ("v=1", "v=2", SignatureError::Version),

@@ -9,7 +9,7 @@ use sha2::{Digest as _, Sha256};
 use crate::dkim::domain::{Domain, Selector};
 use crate::dkim::hash::{BodyHash, BodyHasher, SignedFields};
 use crate::dkim::header::{Field, Header};
-use crate::dkim::key::{Algorithm, PublicKey, SMALLEST};
+use crate::dkim::key::PublicKey;
 use crate::dkim::record::{Record, RecordError};
 use crate::dkim::sign::Timestamp;
 use crate::dkim::signature::{Claims, NAME, SignatureError, signer, without_signature};
@@ -49,8 +49,6 @@ pub enum Fault {
     Record(RecordError),
     /// The type of the key is not that of a=.
     OtherKeyType,
-    /// The RSA key has fewer than 1024 bits (RFC 8301 §3.2).
-    KeyTooSmall(u32),
     /// The time of x= has passed.
     Expired,
     /// The record has t=s, and the domain of i= is not d=.
@@ -71,7 +69,6 @@ impl fmt::Display for Fault {
             Self::LookupFailed(why) => write!(f, "the key record could not be looked up: {why}"),
             Self::Record(_) => write!(f, "bad key record"),
             Self::OtherKeyType => write!(f, "the key is of another type than a= says"),
-            Self::KeyTooSmall(bits) => write!(f, "the key has {bits} bits, fewer than 1024"),
             Self::Expired => write!(f, "the signature has expired"),
             Self::Subdomain => write!(f, "the record has t=s, but i= is in a subdomain"),
             Self::BodyTooShort => write!(f, "the body is shorter than l= says"),
@@ -142,9 +139,6 @@ fn verify_one(
     let key = record.key();
     if key.algorithm() != claims.algorithm {
         return Err(Fault::OtherKeyType);
-    }
-    if key.algorithm() == Algorithm::RsaSha256 && key.bits() < SMALLEST {
-        return Err(Fault::KeyTooSmall(key.bits()));
     }
     if record.terms().strict && claims.subdomain {
         return Err(Fault::Subdomain);
@@ -428,6 +422,9 @@ mod tests {
         let relaxed = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
         let message = signed(relaxed, None);
         assert_eq!(faults(&message, "v=DKIM1; p="), [Err(Fault::Record(RecordError::Revoked))]);
+        // Of 768 bits.
+        let small = "v=DKIM1; p=MHwwDQYJKoZIhvcNAQEBBQADawAwaAJhALuMB42mU/oI9/79/s0mEPghkHlT6XiEVCRGRCPAwxvcVdd2POcKStK2wgXxPmsT1qaXCjh8nrW2UZJU4JeX+hUUol2QdUs9gI85Iphko8PApa/YF6RjW6VV8SYNegWjuwIDAQAB";
+        assert_eq!(faults(&message, small), [Err(Fault::Record(RecordError::Key))]);
         let mut none = |_: &Domain, _: &Selector| Lookup::NotFound;
         let (header, body) = message.split_once("\n\n").unwrap();
         let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();

@@ -445,9 +445,12 @@ mod tests {
     fn a_domain_without_a_dot_gets_mydomain_where_that_is_on() {
         let completion =
             Completion { dot_domain: Some(Domain::parse("example.org").unwrap()), ..host() };
-        for (value, wanted) in
-            [("root@web01", "root@web01.example.org"), ("u@[192.0.2.1]", "u@[192.0.2.1]")]
-        {
+        for (value, wanted) in [
+            ("root@web01", "root@web01.example.org"),
+            ("u@[192.0.2.1]", "u@[192.0.2.1]"),
+            ("u@e.com.", "u@e.com"),
+            ("u@web01.", "Unusual"),
+        ] {
             assert_eq!(fixed_by(&completion, value, Phrases::Quote), wanted);
         }
     }

@@ -307,6 +307,17 @@ mod tests {
             let expected = format!("Subject: {text}{end}{word}");
             assert_eq!(String::from_utf8(writer.finish()).unwrap(), expected);
         }
+        // After a long name, and on a line that continues the field.
+        let (long, word) = ("x".repeat(70), "=?utf-8?q?abc?=");
+        for (name, before) in
+            [(format!("{long}:"), String::new()), ("X:".to_owned(), format!(" a\n {long}"))]
+        {
+            let mut writer = Writer::new(name.as_bytes());
+            writer.text(before.as_bytes());
+            writer.encoded_word(word.as_bytes());
+            let expected = format!("{name}{before}\n {word}");
+            assert_eq!(String::from_utf8(writer.finish()).unwrap(), expected);
+        }
     }
 
     #[test]

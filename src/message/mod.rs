@@ -21,3 +21,19 @@ pub mod words;
 
 pub use reader::Reader;
 pub use session::Session;
+
+#[cfg(test)]
+mod tests {
+    use super::address::Unstable;
+    use super::author::NoAuthor;
+    use super::session::NotFollowed;
+
+    #[test]
+    fn each_reason_not_to_sign_is_said() {
+        assert_eq!(Unstable::TooMany.to_string(), "too many addresses");
+        assert_eq!(NoAuthor::NoFrom.to_string(), "no From field");
+        let unclear = NoAuthor::Unclear(Unstable::TooMany);
+        assert_eq!(unclear.to_string(), "From: too many addresses");
+        assert_eq!(NotFollowed::Bdat.to_string(), "sent with BDAT");
+    }
+}

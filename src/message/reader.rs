@@ -483,6 +483,14 @@ mod tests {
     }
 
     #[test]
+    fn a_header_may_end_without_a_line_end() {
+        for lone_dot in [LoneDot::Ends, LoneDot::IsText] {
+            assert_eq!(read(lone_dot, b"A: b\nC: d"), ("A: b\nC: d\n".into(), String::new(), true));
+        }
+        assert_eq!(read(LoneDot::Ends, b"A: b\n."), ("A: b\n".into(), String::new(), false));
+    }
+
+    #[test]
     fn a_dot_and_a_cr_are_seen_wherever_they_stand() {
         for before in
             [0, 1, LINE_PIECE - 2, LINE_PIECE - 1, LINE_PIECE, LINE_PIECE + 1, 2 * LINE_PIECE]

@@ -204,14 +204,15 @@ fn risk_of_header(section: &[u8]) -> Risk {
 }
 
 impl Visit for Seen {
-    fn header(&mut self, number: usize, parent: usize, info: Info, section: &[u8]) {
+    fn header(&mut self, number: usize, parent: usize, mut info: Info, section: &[u8]) {
         if number > MOST_PARTS {
             self.has_too_many = true;
             return;
         }
         debug_assert_eq!(number, self.parts.len());
         let at_least = if info.is_torn { Risk::May } else { Risk::None };
-        let info = Info { boundaries: Vec::new(), ..info };
+        // Only the walk needs them.
+        info.boundaries = Vec::new();
         let outer = self.parts.get_mut(parent).map(|outer| (parent, outer));
         let mut part = Part::within(outer, number, info);
         part.parent = parent;
@@ -901,5 +902,26 @@ mod tests {
         let mut survey = Survey::new(MIXED.as_bytes(), false);
         survey.feed(body("A: b").as_bytes());
         assert!(!survey.finish().keep_body());
+    }
+
+    #[test]
+    fn the_body_stays_where_only_the_header_of_the_message_gets_a_label() {
+        let header =
+            b"Content-Type: multipart/mixed; boundary=b\nContent-Transfer-Encoding: 8bit\n";
+        let mut survey = Survey::new(header, false);
+        survey.feed(b"--b\n\nx\n--b--\n");
+        let changes = survey.finish();
+        assert_eq!(changes.of_header(), Some(("7bit", None)));
+        assert!(changes.keep_body());
+    }
+
+    #[test]
+    fn a_part_header_is_at_risk_where_postfix_would_cut_a_field() {
+        for (longer, risk) in [(0, Risk::None), (1, Risk::May)] {
+            let lines = format!(" {}\n", "x".repeat(98)).repeat(LONGEST_FIELD / 100 - 1);
+            let field = format!("X:\n{lines} {}\n", "x".repeat(95 + longer));
+            assert_eq!(field.len(), LONGEST_FIELD + longer);
+            assert_eq!(risk_of_header(field.as_bytes()), risk);
+        }
     }
 }

@@ -664,6 +664,20 @@ mod tests {
     }
 
     #[test]
+    fn without_a_separator_only_message_ids_are_folded() {
+        for (name, item) in [
+            ("To", "<user@example.com>"),
+            ("List-Archive", "<https://example.com>"),
+            ("References", "<0123456789@example.com>(x)"),
+        ] {
+            let field_as_typed = format!("{name}: {}\n", item.repeat(100));
+            let body = field_as_typed.strip_prefix(name).unwrap().strip_prefix(':').unwrap();
+            let field = field(name.as_bytes(), body.as_bytes(), None);
+            assert_eq!(String::from_utf8(field).unwrap(), field_as_typed);
+        }
+    }
+
+    #[test]
     fn what_looks_like_a_long_encoded_word_in_an_address_stays() {
         let word = format!("=?utf-8?Q?{}?=", "a".repeat(80));
         for (name, body) in [

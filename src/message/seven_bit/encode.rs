@@ -362,6 +362,15 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_does_not_wait_for_the_end_of_a_line() {
+        for encoder in [Encoder::Quoted(Quoted::default()), Encoder::Base64(Base64::default())] {
+            let (mut encoder, mut out) = (encoder, Vec::new());
+            encoder.feed(&[b'x'; 10_000], &mut out);
+            assert!(out.len() > 9_900, "{encoder:?}: {}", out.len());
+        }
+    }
+
+    #[test]
     fn eight_bytes_are_plain_if_each_of_them_is() {
         for (at, byte) in (0..8).flat_map(|at| (0..=u8::MAX).map(move |byte| (at, byte))) {
             let mut word = *b"a Z09~!<";

@@ -122,18 +122,18 @@ fn masked(body: &[u8], is_single: bool) -> Option<Vec<u8>> {
     while let Some(rest) = body.get(mask.len()..).filter(|rest| !rest.is_empty()) {
         let first = rest.first().copied().unwrap_or_default();
         let word = Some(rest).filter(|_| !is_address).and_then(EncodedWord::at_start);
-        let (length, is_masked) = match (first, rest.get(1)) {
-            (b'=', _) if word.is_some() => (word.map_or(1, |word| word.length), true),
-            (b'"', _) if is_certain => {
+        let (length, is_masked) = match (word, first, rest.get(1)) {
+            (Some(word), ..) => (word.length, true),
+            (None, b'"', _) if is_certain => {
                 quoted_string(rest).map_or((1, true), |length| (length, false))
             }
-            (b'"', _) => (quoted_string(rest)?, false),
-            (b'(', _) if unclosed.binary_search(&mask.len()).is_ok() => (1, true),
-            (b'(', _) => (comment(rest)?, false),
-            (b')' | b'[' | b']', _) if is_certain => (1, true),
+            (None, b'"', _) => (quoted_string(rest)?, false),
+            (None, b'(', _) if unclosed.binary_search(&mask.len()).is_ok() => (1, true),
+            (None, b'(', _) => (comment(rest)?, false),
+            (None, b')' | b'[' | b']', _) if is_certain => (1, true),
             // A character that may begin or end an address stays.
-            (b'\\', Some(b'<' | b'>' | b'@')) => (1, false),
-            (b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
+            (None, b'\\', Some(b'<' | b'>' | b'@')) => (1, false),
+            (None, b'\\', Some(next)) if !is_address => (if is_fws(*next) { 1 } else { 2 }, true),
             _ => (1, false),
         };
         if matches!(first, b'<' | b'>') {
@@ -443,6 +443,8 @@ mod tests {
             "Bar\" <a@x.test>, \"C, d\" <b@x.test>",
             "Bar (open <a@x.test>, C (x) <b@x.test>",
             "a@x.test (open",
+            "A <a\\ b@x.test>",
+            "A <a\\,b@x.test>, B <b@x.test>",
         ] {
             for is_single in [true, false] {
                 assert_eq!(repair(body, is_single).as_deref(), Ok(body), "{body}");
