@@ -424,7 +424,7 @@ mod tests {
     fn many_bytes_at_a_time_give_the_same_as_each_for_itself() {
         let words =
             b"some words of a text\nwhose lines are neither short nor very long\n".repeat(2);
-        // A space alone would be seen because of another one.
+        // With dashes, no other space makes the block one that is read byte by byte.
         let dashes: Vec<u8> =
             words.iter().map(|byte| if *byte == b' ' { b'-' } else { *byte }).collect();
         for text in [words, dashes] {

@@ -297,6 +297,14 @@ mod tests {
         }
     }
 
+    /// A field with text, and an encoded-word after it.
+    fn with_word(name: &str, text: &str, word: &str) -> String {
+        let mut writer = Writer::new(name.as_bytes());
+        writer.text(text.as_bytes());
+        writer.encoded_word(word.as_bytes());
+        String::from_utf8(writer.finish()).unwrap()
+    }
+
     #[test]
     fn an_encoded_word_without_room_begins_a_line() {
         for (before, end) in [(52, ""), (53, "\n "), (70, "\n ")] {
@@ -312,11 +320,7 @@ mod tests {
         for (name, before) in
             [(format!("{long}:"), String::new()), ("X:".to_owned(), format!(" a\n {long}"))]
         {
-            let mut writer = Writer::new(name.as_bytes());
-            writer.text(before.as_bytes());
-            writer.encoded_word(word.as_bytes());
-            let expected = format!("{name}{before}\n {word}");
-            assert_eq!(String::from_utf8(writer.finish()).unwrap(), expected);
+            assert_eq!(with_word(&name, &before, word), format!("{name}{before}\n {word}"));
         }
     }
 
@@ -324,12 +328,11 @@ mod tests {
     fn where_an_encoded_word_has_no_room_the_line_is_folded_at_a_comma() {
         for length in [9, 10, 30] {
             let (name, after, word) = ("x".repeat(40), "y".repeat(20), "z".repeat(length));
-            let mut writer = Writer::new(b"To:");
-            writer.text(format!(" {name}, {after} ").as_bytes());
-            writer.encoded_word(word.as_bytes());
-            let space = if length > 9 { ",\n" } else { "," };
-            let expected = format!("To: {name}{space} {after} {word}");
-            assert_eq!(String::from_utf8(writer.finish()).unwrap(), expected);
+            let end = if length > 9 { "\n" } else { "" };
+            assert_eq!(
+                with_word("To:", &format!(" {name}, {after} "), &word),
+                format!("To: {name},{end} {after} {word}")
+            );
         }
     }
 

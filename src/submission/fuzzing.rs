@@ -126,8 +126,8 @@ mod tests {
         assert_eq!(signed, [true, true, false, false]);
     }
 
-    /// The cases of `tests/data/mail`, without a process: each change of what is written is seen by a unit test. See
-    /// `tests/it/golden.rs`, which also verifies the signatures.
+    /// The cases of `tests/data/mail`, without starting a process. `tests/it/golden.rs` submits them to the wrapper and verifies the
+    /// signatures.
     #[test]
     fn every_case_gives_what_is_expected() {
         let pem = include_str!("../../tests/vectors/rfc8463-a-brisbane.private");
@@ -168,7 +168,8 @@ mod tests {
         assert!(failed.is_empty() && count >= 360, "{count}\n{}", failed.join("\n"));
     }
 
-    /// Whether this came of `input`. `expected` has the arguments, what was signed, and the message without what is new each time.
+    /// Whether `expected` describes this. It has the arguments, the names of the signed fields, and the message, in which a Date or
+    /// Message-ID that was added is replaced by `(added)`.
     fn is_as_expected(submitted: &Submitted, input: &[u8], expected: &[u8]) -> bool {
         let after = |text: &[u8], mark: &[u8]| -> Vec<u8> {
             let at = text.windows(mark.len()).position(|part| part == mark).unwrap();
@@ -185,7 +186,7 @@ mod tests {
         let end = sealed.windows(2).position(|pair| pair[0] == b'\n' && pair[1] != b'\t').unwrap();
         let (signature, text) = sealed.split_at(end);
         let text = after(text, b"\n");
-        let (signature, told) = (names(signature, b";h=", b';'), names(&expected, b"h=", b')'));
+        let (signed, listed) = (names(signature, b";h=", b';'), names(&expected, b"h=", b')'));
         let lines = text.split_inclusive(|byte| *byte == b'\n');
         let expected = after(&expected, b"\n");
         let wanted: Vec<_> = expected.split_inclusive(|byte| *byte == b'\n').collect();
@@ -194,7 +195,7 @@ mod tests {
             b"Date: (added)\n" => line.starts_with(b"Date: "),
             _ => line == wanted,
         };
-        signature == told && lines.clone().count() == wanted.len() && lines.zip(wanted).all(fits)
+        signed == listed && lines.clone().count() == wanted.len() && lines.zip(wanted).all(fits)
     }
 
     /// The names of the fields that are signed: from `begin` to `end`.

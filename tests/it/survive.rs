@@ -76,7 +76,7 @@ fn inputs() -> Vec<(String, String, Vec<u8>)> {
     cases
 }
 
-/// A message to submit: its recipients, which are those of no other, the options, and the text.
+/// A message to submit: its recipients, whom no other message has, the options, and the text.
 type Mail<'a> = (Vec<String>, &'a str, &'a [u8]);
 
 /// Submits each message by a program, and returns what arrives for each recipient, in the same order.

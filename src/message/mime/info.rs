@@ -214,7 +214,7 @@ mod tests {
         ] {
             let info = Info::of(format!("Content-Type: {value}\n").as_bytes(), "text/plain");
             assert_eq!((info.kind.as_str(), info.is_odd), (kind, is_odd), "{value}");
-            // Postfix sees a boundary in what is odd.
+            // If an odd type names a boundary, Postfix sees parts.
             assert_eq!(info.is_torn, is_odd && value.contains('='), "{value}");
         }
     }

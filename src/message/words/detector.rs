@@ -402,10 +402,10 @@ mod tests {
         ] {
             assert_eq!(detected(text), None, "{}", text.escape_ascii());
         }
-        // Not two bytes of a character.
+        // 0xa4 and `A` are not a character of EUC-JP.
         assert_eq!(detected(b"\xa4\xb3\xa4\xf3\xa4\xcb\xa4\xc1\xa4A\xa4\xcf"), None);
         assert_eq!(detected(b"x").as_deref(), Some("us-ascii"));
-        // A terminal's color is no Japanese.
+        // An escape sequence that sets a color is not ISO-2022-JP.
         assert_eq!(detected(b"\x1b[1mx\x1b[0m").as_deref(), Some("us-ascii"));
         assert_eq!(detected("gr\u{fc}n".as_bytes()).as_deref(), Some("utf-8"));
     }
