@@ -13,7 +13,7 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
-use crate::support::{Sandbox, copy_program, project, stdout};
+use crate::support::{Sandbox, cargo, copy_program, project, stdout};
 use row::Row;
 use run::Run;
 
@@ -59,7 +59,7 @@ fn sandbox(builder: &str, domains: &[&str]) -> Sandbox {
         .output();
     stdout(&compiled.unwrap());
     // Rust's caller is built here: the sandbox has no compiler.
-    let built = Command::new(env!("CARGO"))
+    let built = cargo()
         .args(["rustc", "--quiet", "--locked", "--target-dir"])
         .arg(project("target/callers"))
         .arg("--manifest-path")

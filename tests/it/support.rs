@@ -28,6 +28,14 @@ pub(crate) fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
+/// cargo, as it was called for these tests. `tests/runner` sets `RUSTC_BOOTSTRAP` for the times of tests; with it, cargo would build
+/// everything again.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.env_remove("RUSTC_BOOTSTRAP");
+    cargo
+}
+
 /// `dkimctl` with the folder `new` of a stage for its configuration.
 pub(crate) fn dkimctl(stage: &Stage, args: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_dkimctl"));

@@ -3,10 +3,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::sync::{Mutex, PoisonError};
 
-use super::{project, stdout};
+use super::{cargo, project, stdout};
 
 /// A function in whose first line a fault is planted.
 #[derive(Clone, Copy, Debug)]
@@ -45,7 +44,7 @@ pub(crate) fn panicking(plants: &[Plant]) -> PathBuf {
     for name in ["Cargo.toml", "Cargo.lock", "packaging/build.rs"] {
         copy(&project(name), &source.join(name), &|_, text| text);
     }
-    let built = Command::new(env!("CARGO"))
+    let built = cargo()
         .args(["build", "--quiet", "--locked", "--offline", "--no-default-features"])
         .args(["--bin", "sendmail-dkim", "--target-dir"])
         .arg(folder.join("target"))
