@@ -273,6 +273,30 @@ mod tests {
     }
 
     #[test]
+    fn a_program_that_publishes_records_has_arguments_or_none() {
+        for (list, words) in [
+            ("[\"/usr/bin/publish\"]", vec!["/usr/bin/publish"]),
+            ("[\"/usr/bin/publish\", \"--zone\", \"\"]", vec!["/usr/bin/publish", "--zone", ""]),
+        ] {
+            let expected = Publish::Command(words.into_iter().map(str::to_owned).collect());
+            assert_eq!(host(&format!("publish = {list}")).unwrap().publish, Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_field_for_undisclosed_recipients_is_to_or_cc_on_a_line_of_990_bytes_or_nothing() {
+        let found = |field: &str| {
+            let line = format!("undisclosed_recipients_header = \"{field}\"");
+            host(&line).map(|found| found.undisclosed_recipients_header)
+        };
+        let longest = format!("To: {}", "x".repeat(986));
+        for field in ["", "To: undisclosed-recipients:;", "cc: x", &longest] {
+            assert_eq!(found(field), Ok(Some(field.to_owned())));
+        }
+        assert!(found(&format!("{longest}x")).is_err());
+    }
+
+    #[test]
     fn an_unknown_key_is_named_with_its_line() {
         let error = host("\nfoo = 1\n").unwrap_err();
         assert!(error.starts_with("line 3: unknown key `foo`"), "{error}");
@@ -316,6 +340,7 @@ mod tests {
             ("publish = \"knotc\"", "line 2: publish: \"knotc\" is not \"nsupdate\"; "),
             ("publish = [\"x\"]", "line 2: publish: the list must begin with the absolute path"),
             ("publish = []", "line 2: publish: the list must begin with the absolute path"),
+            ("publish = [\"/bin/true\", \"a\\u0000\"]", "line 2: publish: "),
             ("publish = 1", "line 2: "),
             ("nsupdate_key = \"x\"", "line 2: nsupdate_key: \"x\" is not an absolute path"),
             (

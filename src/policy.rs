@@ -443,6 +443,13 @@ mod tests {
     }
 
     #[test]
+    fn the_selectors_whose_records_are_gone_are_in_a_file_next_to_each_domain_file() {
+        let all = Candidate::all(&domain("a.sample.com"));
+        let gone: Vec<String> = all.iter().map(Candidate::gone).collect();
+        assert_eq!(gone, ["a.sample.com.gone", "sample.com.gone", "default.gone"]);
+    }
+
+    #[test]
     fn a_parent_counts_only_with_subdomains() {
         let [_, parent, _] = Candidate::all(&domain("a.sample.com")).try_into().unwrap();
         let name = domain("sample.com");
@@ -692,6 +699,14 @@ mod tests {
         assert_eq!(reason(&policy, &signed("Sample.com")), Reason::AlreadySigned);
         plan(&policy, &signed("other.example"));
         plan(&policy, &format!("{FROM}DKIM-Signature: garbage\n"));
+    }
+
+    #[test]
+    fn a_domain_that_signs_in_addition_does_not_sign_twice() {
+        let text = "also_sign_as = [\"sample.com\", \"signed.example\", \"provider.example\"]\n";
+        let policy = policy(Some("sample.com"), &format!("{SELECTOR}{text}"));
+        let header = format!("{FROM}DKIM-Signature: v=1; d=signed.example; b=x\n");
+        assert_eq!(plan(&policy, &header).also_sign_as, [domain("provider.example")]);
     }
 
     #[test]

@@ -109,5 +109,8 @@ mod tests {
         }
         assert_eq!(key_at("a = 1\nb = \"x\"\n", 10), Some("b"));
         assert_eq!(key_at("a = 1\n", 0), None);
+        for text in ["= 1", "# a = 1"] {
+            assert_eq!(key_at(text, text.len()), None, "{text}");
+        }
     }
 }

@@ -421,6 +421,24 @@ mod tests {
     }
 
     #[test]
+    fn whitespace_on_both_sides_of_the_end_of_a_piece_is_one_space() {
+        let words = "some words on a line that is longer than one block of bytes";
+        let pieces = ["a ".to_owned(), format!(" {words}\n")];
+        let relaxed = body_of(Canon::Relaxed, &pieces.each_ref().map(String::as_bytes));
+        assert_eq!(relaxed, format!("a {words}\r\n").into_bytes());
+    }
+
+    #[test]
+    fn the_sink_gets_many_short_lines_at_a_time() {
+        for canon in BOTH {
+            let mut calls = 0;
+            let mut body = Body::new(canon);
+            body.update(&b"x\n".repeat(1_000), &mut |_| calls += 1);
+            assert_eq!(calls, 1, "{canon}");
+        }
+    }
+
+    #[test]
     fn many_bytes_at_a_time_give_the_same_as_each_for_itself() {
         let words =
             b"some words of a text\nwhose lines are neither short nor very long\n".repeat(2);

@@ -264,6 +264,15 @@ mod tests {
     }
 
     #[test]
+    fn a_text_of_more_than_1012_bytes_is_not_mapped() {
+        // UTS 46 drops soft hyphens.
+        let text = |hyphens: usize| format!("ab{}.example", "\u{ad}".repeat(hyphens));
+        assert_eq!(text(501).len(), 1012);
+        assert_eq!(domain(&text(501)).as_str(), "ab.example");
+        assert_eq!(Domain::parse(&text(502)), Err(DomainError::Length(1014)));
+    }
+
+    #[test]
     fn a_domain_of_two_labels_has_no_parent() {
         assert_eq!(domain("a.b.sample.com").parent(), Some(domain("b.sample.com")));
         assert_eq!(domain("sample.com").parent(), None);

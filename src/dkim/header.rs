@@ -282,7 +282,9 @@ mod tests {
     fn field_names_are_compared_without_case_and_kept_as_typed() {
         assert_eq!(name("Message-ID"), name("message-id"));
         assert_eq!(name("Message-ID").cmp(&name("message-id")), Ordering::Equal);
+        assert!(name("date") < name("From") && name("Date") < name("from"));
         assert_eq!(name("Message-ID").as_str(), "Message-ID");
+        assert_eq!(name("Message-ID").to_string(), "Message-ID");
     }
 
     #[test]

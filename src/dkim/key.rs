@@ -476,6 +476,18 @@ mod tests {
     }
 
     #[test]
+    fn a_private_key_that_cannot_sign_hides_a_later_one() {
+        let encrypted = "KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,00\n\n";
+        for unusable in [
+            RFC6376.replacen("KEY-----\n", encrypted, 1),
+            RFC6376.replace("RSA PRIVATE", "OPENSSH PRIVATE"),
+            RFC6376.replacen("MII", "MI", 1),
+        ] {
+            assert_eq!(error(&format!("{unusable}{RFC6376}")), error(&unusable), "{unusable}");
+        }
+    }
+
+    #[test]
     fn text_that_openssl_skips_is_skipped() {
         let (begin, base64) = ("-----BEGIN RSA PRIVATE KEY-----\n", RFC6376.replace('\n', ""));
         let base64 = base64.split("-----").nth(2).unwrap();

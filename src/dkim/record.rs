@@ -333,8 +333,22 @@ mod tests {
         for note in ["a; b", "a \"note\"", "back\\slash", "new\nline", "\u{e4}"] {
             assert_eq!(Terms::default().with_note(note), Err(RecordError::Note), "{note:?}");
         }
-        for hashes in ["sha1", "", "sha256:", "sha256; t=y", "sha256 sha1"] {
+        for hashes in ["sha1", "", "sha256:", "sha256; t=y", "sha256 sha1", "sha1; t=y:sha256"] {
             assert_eq!(Terms::default().with_hashes(hashes), Err(RecordError::Hash), "{hashes:?}");
+        }
+        assert!(Terms::default().with_hashes("x-sha3:sha256").is_ok());
+    }
+
+    #[test]
+    fn rfc6376_3_6_1_a_key_is_for_email_only_if_s_does_not_list_all_services() {
+        for (tags, email) in [
+            ("KEY", false),
+            ("s=email; KEY", true),
+            ("s=x : email; KEY", true),
+            ("s=*; KEY", false),
+            ("s=email:*; KEY", false),
+        ] {
+            assert_eq!(parse(tags).unwrap().terms().email, email, "{tags}");
         }
     }
 
@@ -429,6 +443,12 @@ mod tests {
     fn the_strings_of_a_zone_entry_are_joined() {
         let entry = b"s._domainkey.x.\tIN\tTXT\t( \"v=DKIM1; n=\\\"a; b\\\"; \"\n\t  \"p=AB\"\n\t  \"CD\" )  ; \"c\"\n";
         assert_eq!(Record::text_in(entry), b"v=DKIM1; n=\"a; b\"; p=ABCD");
+    }
+
+    #[test]
+    fn a_backslash_in_the_name_of_a_zone_entry_is_not_part_of_the_record() {
+        let entry = b"s._domainkey.a\\.b.example. IN TXT \"v=DKIM1; p=AB\"\n";
+        assert_eq!(Record::text_in(entry), b"v=DKIM1; p=AB");
     }
 
     #[test]

@@ -420,6 +420,25 @@ mod tests {
     }
 
     #[test]
+    fn a_line_is_folded_before_what_would_make_it_longer_than_77_bytes() {
+        let text = |length: usize| "x".repeat(length);
+        for (word, is_folded) in [(36, false), (37, true)] {
+            let mut folded = Folded::default();
+            folded.word(&text(40));
+            folded.word(&text(word));
+            let between = if is_folded { "\n\t" } else { " " };
+            assert_eq!(folded.text, format!("{}{between}{}", text(40), text(word)));
+        }
+        for (part, is_folded) in [(37, false), (38, true)] {
+            let mut folded = Folded::default();
+            folded.word(&text(40));
+            folded.part(&text(part));
+            let between = if is_folded { "\n\t" } else { "" };
+            assert_eq!(folded.text, format!("{}{between}{}", text(40), text(part)));
+        }
+    }
+
+    #[test]
     fn no_line_is_longer_than_78_bytes() {
         let names: Vec<FieldName> =
             (0..40).map(|n| FieldName::parse(&"X".repeat(1 + n)).unwrap()).collect();

@@ -199,10 +199,14 @@ mod tests {
     const NOW: Timestamp = Timestamp(1_700_000_000);
 
     fn faults(message: &str, record: &str) -> Vec<Result<(), Fault>> {
+        faults_at(NOW, message, record)
+    }
+
+    fn faults_at(now: Timestamp, message: &str, record: &str) -> Vec<Result<(), Fault>> {
         let (header, body) = message.split_once("\n\n").unwrap();
         let header = Header::parse(format!("{header}\n").as_bytes()).unwrap();
         let lookup = &mut |_: &Domain, _: &Selector| Lookup::Found(record.trim().into());
-        verify(&header, body.as_bytes(), NOW, lookup).into_iter().map(|one| one.result).collect()
+        verify(&header, body.as_bytes(), now, lookup).into_iter().map(|one| one.result).collect()
     }
 
     /// A message signed with one canonicalization; each signed field occurs twice.
@@ -415,6 +419,21 @@ mod tests {
         assert_eq!(faults(&message, RECORD), [Ok(())]);
         let expired = message.replacen("t=17", "t=16", 1).replacen("x=17", "x=16", 1);
         assert_eq!(faults(&expired, RECORD), [Err(Fault::Expired)]);
+        // §3.5 x=: it fails only when the time is past.
+        assert_eq!(faults_at(Timestamp(1_700_000_010), &message, RECORD), [Ok(())]);
+        let past = faults_at(Timestamp(1_700_000_011), &message, RECORD);
+        assert_eq!(past, [Err(Fault::Expired)]);
+    }
+
+    #[test]
+    fn a_body_of_fewer_bytes_than_l_is_too_short() {
+        let relaxed = Canonicalization { header: Canon::Relaxed, body: Canon::Relaxed };
+        let message = signed(relaxed, None);
+        // The relaxed body has 13 bytes. Adding l= changes the header.
+        for (length, fault) in [(13, Fault::Header), (14, Fault::BodyTooShort)] {
+            let message = message.replacen("bh=", &format!("l={length}; bh="), 1);
+            assert_eq!(faults(&message, RECORD), [Err(fault)], "{length}");
+        }
     }
 
     #[test]
