@@ -313,6 +313,7 @@ mod tests {
             "Friends: a@e.com, B <b@e.com>;",
             "a@e.com;b@e.com",
             "a@e.com b@e.com",
+            "a@e.com (x) b@e.com",
             "a@e.com\"b c\"@e.com",
             "root@localhost",
             "a@e.com,\n\tb@e.com\n",
@@ -377,6 +378,16 @@ mod tests {
         let wanted = "root@myorigin.example, Joe <joe@e.com>";
         assert_eq!(fixed_by(&host(), value, Phrases::Keep), wanted);
         assert_eq!(fixed_here("a@e.com, Joe <joe@e.com>"), "a@e.com, Joe <joe@e.com>");
+    }
+
+    #[test]
+    fn a_word_before_a_comma_is_an_address_where_a_field_has_two_mailboxes() {
+        for (value, wanted) in [
+            ("a, B <b@e.com>, C <c@e.com>", "a@myorigin.example, B <b@e.com>, C <c@e.com>"),
+            ("a, B <b@e.com>, c@e.com", "a@myorigin.example, B <b@e.com>, c@e.com"),
+        ] {
+            assert_eq!(fixed_here(value), wanted);
+        }
     }
 
     #[test]
@@ -464,6 +475,8 @@ mod tests {
             "(open",
             "a@b@c",
             "u@(c)e.com",
+            "a.(c)b@e.com",
+            "a .b@e.com",
             "<a@e.com",
             "a@e.com>",
             "a\\@b@e.com",
@@ -476,6 +489,7 @@ mod tests {
             "\"a\".b@e.com",
             "\"a\"b@e.com",
             "\"a\"b!c",
+            "\"a b\"\"c d\"@e.com",
             "a@e.com\"b\"@e.com",
             "u@e..com",
             "u@e\u{13}.com",

@@ -337,6 +337,26 @@ mod tests {
     }
 
     #[test]
+    fn a_comma_in_the_first_third_of_the_line_is_too_far_to_the_left() {
+        for (length, after_comma, before_word) in [(19, "", "\n"), (20, "\n", "")] {
+            let (name, after, word) = ("x".repeat(length), "y".repeat(20), "z".repeat(40));
+            assert_eq!(
+                with_word("To:", &format!(" {name}, {after} "), &word),
+                format!("To: {name},{after_comma} {after}{before_word} {word}")
+            );
+        }
+    }
+
+    #[test]
+    fn after_a_long_name_an_encoded_word_has_the_room_of_the_next_line() {
+        // A space may follow the word.
+        for (name, room) in [(46, 29), (47, 74), (76, 74)] {
+            let name = format!("{}:", "x".repeat(name - 1));
+            assert_eq!(Writer::new(name.as_bytes()).room(), room, "{name}");
+        }
+    }
+
+    #[test]
     fn a_long_word_gets_a_line_and_the_rest_is_folded() {
         let word = "x".repeat(2_000);
         let field = format!("X: a {word} {}\n", "b ".repeat(600));

@@ -516,6 +516,12 @@ mod tests {
             }
             assert!(large.0, "{line:?}");
         }
+        let field = format!("A: {}\n", "x".repeat(LARGEST_HEADER - 4));
+        for (more, is_large) in [("", false), ("B: c\n", true)] {
+            let (mut walk, mut large) = (Walk::new(&info), Large::default());
+            walk.feed(format!("--b\n{field}{more}\n").as_bytes(), &mut large);
+            assert_eq!(large.0, is_large, "{more:?}");
+        }
         let limit = format!("a part header of more than {} KiB", LARGEST_HEADER >> 10);
         crate::assert_documented("packaging/man/sendmail.dkim.8", &limit);
     }

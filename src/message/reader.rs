@@ -474,6 +474,7 @@ mod tests {
     #[test]
     fn a_lone_dot_is_text_with_dash_i() {
         assert_eq!(with_dash_i("A: b\n\nx\n.\nrest\n"), parts("A: b\n", "x\n.\nrest\n"));
+        assert_eq!(with_dash_i("A: b\n."), parts("A: b\n", ".\n"));
     }
 
     #[test]
@@ -666,15 +667,20 @@ mod tests {
                 let expected = format!("{kept}\n");
                 let input = format!("A: b\n\n{line}\n");
                 for size in [1, 100, LINE_PIECE - 1, LINE_PIECE, input.len()] {
-                    let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), size);
+                    let (_, body, verbatim) =
+                        read_in_pieces(LoneDot::IsText, input.as_bytes(), size);
                     assert!(body == expected, "{before} {crs} in pieces of {size}");
+                    assert_eq!(verbatim, last == 0, "{before} {crs} in pieces of {size}");
                 }
-                // The first line of the body, which also ends the header.
-                let input = format!("A: b\n: {line}\n");
-                let (_, body, _) = read_in_pieces(LoneDot::IsText, input.as_bytes(), input.len());
-                let same = format!("A: b\n\n: {line}\n");
-                let (_, expected, _) = read_in_pieces(LoneDot::IsText, same.as_bytes(), 100);
-                assert!(body == expected, "{before} {crs}");
+                // The first line of the body, which also ends the header, and a line of the header.
+                for name in ["", "X"] {
+                    let input = format!("A: b\n{name}: {line}\n");
+                    let (header, body, _) =
+                        read_in_pieces(LoneDot::IsText, input.as_bytes(), input.len());
+                    let same = format!("A: b\n\n{name}: {line}\n");
+                    let (_, expected, _) = read_in_pieces(LoneDot::IsText, same.as_bytes(), 100);
+                    assert!(header + &body == format!("A: b\n{expected}"), "{before} {crs}");
+                }
             }
         }
     }
@@ -728,5 +734,12 @@ mod tests {
         let (_, step) = reader.feed(&vec![b'x'; HEADER_LIMIT], &mut body);
         assert_eq!(step, Step::HeaderTooLarge);
         assert!(body.is_empty());
+        for (length, expected) in
+            [(HEADER_LIMIT, Step::More), (HEADER_LIMIT + 1, Step::HeaderTooLarge)]
+        {
+            let field = format!("A: {}\n", "x".repeat(length - 4));
+            let (_, step) = Reader::new(LoneDot::IsText).feed(field.as_bytes(), &mut body);
+            assert_eq!(step, expected, "{length}");
+        }
     }
 }

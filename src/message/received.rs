@@ -129,6 +129,8 @@ mod tests {
             " from x by y with HTTP (z) by mx id 1; date",
             " from x by y with HTTP via mx; date",
             " from x by y with HTTP id; date",
+            " from x by y with HTTP id by; date",
+            " from x by y with HTTP id with; date",
             " from x by y with HTTP id 1 ESMTP; date",
             " from \"x\" by y id with HTTP; date",
             " from x by y id 1 with HTTP; date",

@@ -259,6 +259,7 @@ mod tests {
         let closed = |place: &usize| comment(&text[*place..]).is_some();
         assert_eq!(unclosed(text), [0, 19]);
         assert!([1, 8, 13].iter().all(closed) && ![0, 19].iter().any(closed));
+        assert_eq!(unclosed(br"\( (a\) \\(b"), [3, 10]);
     }
 
     #[test]

@@ -208,6 +208,7 @@ mod tests {
             ("multipart/mixed; boundary=b; boundary=c", "multipart/mixed", true),
             ("multipart/mixed; boundary=b; boundary=\"b\"", "multipart/mixed", false),
             ("multipart/mixed; boundary==b", "multipart/mixed", false),
+            ("multipart/mixed; boundary=\"\"", "multipart/mixed", true),
             ("multipart/mixed", "multipart/mixed", true),
             ("\"multipart\"/mixed; boundary=b", "", false),
             ("text/plain (x); charset=y", "text/plain", false),
@@ -216,6 +217,17 @@ mod tests {
             assert_eq!((info.kind.as_str(), info.is_odd), (kind, is_odd), "{value}");
             // If an odd type names a boundary, Postfix sees parts.
             assert_eq!(info.is_torn, is_odd && value.contains('='), "{value}");
+        }
+    }
+
+    #[test]
+    fn in_a_digest_postfix_reads_a_part_as_a_message_unless_it_is_text() {
+        for (kind, is_odd) in
+            [("application/pdf", true), ("text/html", false), ("message/rfc822", false)]
+        {
+            let section = format!("Content-Type: {kind}\n");
+            assert_eq!(Info::of(section.as_bytes(), "message/rfc822").is_odd, is_odd, "{kind}");
+            assert!(!Info::of(section.as_bytes(), "text/plain").is_odd, "{kind}");
         }
     }
 }

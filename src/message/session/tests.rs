@@ -186,6 +186,7 @@ fn the_envelope_sender_is_that_of_the_mail_that_was_accepted() {
         ("mail from: <a@b> SIZE=3", b"a@b"),
         ("MAIL FROM:a@b SIZE=3", b"a@b"),
         ("MAIL FROM:<\"x> y\"@b> RET=HDRS", b"\"x> y\"@b"),
+        ("MAIL FROM:<a\\\"b@c> SIZE=3", b"a\\\"b@c"),
         ("MAIL FROM:<>", b""),
     ] {
         let client = format!("{command}\r\nMAIL FROM:<second@b>\r\n");
@@ -249,6 +250,18 @@ fn odd_lines_are_passed_on() {
 }
 
 #[test]
+fn a_reply_line_of_more_than_64_kib_is_passed_on_before_its_end() {
+    let (mut session, mut to_client) = (Session::default(), Vec::new());
+    session.server(&[b'x'; LONGEST_REPLY], &mut to_client);
+    assert_eq!(to_client.len(), 0);
+    session.server(b"x", &mut to_client);
+    assert_eq!(to_client.len(), LONGEST_REPLY + 1);
+    // A single read may also be longer.
+    session.server(&[b'x'; LONGEST_REPLY + 2], &mut to_client);
+    assert_eq!(to_client.len(), 2 * LONGEST_REPLY + 3);
+}
+
+#[test]
 fn after_a_reply_too_few_text_is_passed_on() {
     let text = "x\r\n.\r\nQUIT\r\n";
     let (heard, _) = hear(&[GREETING, Client("\r\nDATA\r\n"), Server("354 go\r\n"), Client(text)]);
@@ -262,6 +275,8 @@ fn a_new_server_gets_the_ehlo_name_and_its_replies_are_hidden() {
         GREETING,
         Client("EHLO me\r\n"),
         Server("250-h\r\n250 DSN\r\n"),
+        Client("EHLO refused\r\n"),
+        Server("501 no\r\n"),
         Client("DATA\r\n"),
         Server("354 go\r\n"),
     ]);
