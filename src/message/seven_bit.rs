@@ -461,6 +461,32 @@ mod tests {
     }
 
     #[test]
+    fn only_a_body_that_needs_it_and_has_no_parts_is_encoded_ahead() {
+        let (eight, long) = ("gr\u{fc}n und blau\n", "x".repeat(991) + "\n");
+        let part = format!("--b\n\n{eight}");
+        let two_types = format!("{MIXED}Content-Type: text/plain\n");
+        for (header, body, expects_change, is_ahead) in [
+            (TEXT, eight, true, true),
+            (TEXT, &long, true, true),
+            // Only the label changes.
+            (TEXT, "Hi\n", false, false),
+            ("Content-Type: application/pkcs7-mime\n", eight, false, false),
+            ("Content-Type: message/external-body\n", eight, false, false),
+            (MIXED, &part, true, false),
+            // Postfix uses the boundary even if another type follows, so the body may have parts.
+            (&two_types, eight, true, false),
+        ] {
+            let mut survey = Survey::new(header.as_bytes(), false);
+            survey.feed(body.as_bytes());
+            assert_eq!(survey.expects_change(), expects_change, "{header}{body}");
+            let ahead = survey.ahead();
+            assert_eq!(ahead.is_some(), is_ahead, "{header}{body}");
+            let changes = survey.finish();
+            assert!(ahead.is_none_or(|ahead| changes.keep_ahead(&ahead)), "{header}{body}");
+        }
+    }
+
+    #[test]
     fn lines_of_any_length_are_the_same_whole_and_in_pieces() {
         let lines = [0, 990, 991, 2047, 2048, 5000].map(|length| {
             let text = "word ".repeat(1_000);
@@ -526,6 +552,18 @@ mod tests {
         let part = "--b\nContent-Transfer-Encoding: binary\nX: y\n\nHi\n--b--\n";
         let expected = part.replace("binary", "7bit");
         assert_eq!(settled(MIXED, part.as_bytes()), (None, expected));
+    }
+
+    #[test]
+    fn a_multipart_keeps_its_label_8bit_while_a_part_stays_or_says_8bit() {
+        let header = format!("{MIXED}Content-Transfer-Encoding: 8bit\n");
+        for part in [
+            "\n-----BEGIN PGP SIGNED MESSAGE-----\n\ngr\u{fc}n",
+            "Content-Type: application/pkcs7-mime\nContent-Transfer-Encoding: 8bit\n\nascii",
+        ] {
+            let body = format!("--b\n{part}\n--b--\n");
+            assert_eq!(settled(&header, body.as_bytes()), (None, body));
+        }
     }
 
     #[test]
@@ -814,6 +852,19 @@ mod tests {
     }
 
     #[test]
+    fn if_a_hop_breaks_an_inner_signature_all_text_under_the_outer_one_is_encoded() {
+        let message =
+            format!("Content-Type: message/rfc822\n\nARC-Seal: x\n\n{}\n", "x".repeat(999));
+        let body = format!(
+            "--b\nContent-Type: multipart/mixed; boundary=c\n\n--c\n\ngr\u{fc}n und blau\n--c\n\
+             {message}--c--\n--b\n\nx\n--b--\n"
+        );
+        let (risk, got) = sent("Content-Type: multipart/signed; boundary=b\n", &body);
+        assert_eq!(risk, Risk::None);
+        assert!(got.contains("gr=C3=BCn und blau\n"), "{got}");
+    }
+
+    #[test]
     fn protected_parts_are_only_changed_where_that_saves_the_signature() {
         let long = "x".repeat(999);
         let eight = "gr\u{fc}n";
@@ -839,6 +890,11 @@ mod tests {
         let (risk, got) = sent("Content-Type: multipart/signed; boundary=b\n", &body);
         assert_eq!(risk, Risk::May);
         assert!(got.contains(&inner) && !got.contains(&long), "{got}");
+        // Encoding the part that contains the signature does not break the signature.
+        let signature = format!("--b\n\n{eight}\n--b\n\n{long}\n--b--\n");
+        let (risk, got) = sent("Content-Type: multipart/signed; boundary=b\n", &signature);
+        assert_eq!(risk, Risk::May);
+        assert!(got.contains(eight) && !got.contains(&long), "{got}");
     }
 
     #[test]
@@ -884,10 +940,17 @@ mod tests {
 
     #[test]
     fn with_the_setting_off_everything_is_left_alone() {
-        let mut survey = Survey::new(TEXT.as_bytes(), true);
-        survey.feed("gr\u{fc}n\n".as_bytes());
-        let changes = survey.finish();
-        assert!(changes.keep_body() && changes.of_header().is_none());
+        let long = "x".repeat(999);
+        for (header, body) in [
+            (TEXT, "gr\u{fc}n\n".to_owned()),
+            ("Content-Type: multipart/signed; boundary=b\n", format!("--b\n\n{long}\n--b--\n")),
+            (MIXED, format!("--b\nContent-Type: application/pkcs7-mime\n\n{long}\n--b--\n")),
+        ] {
+            let mut survey = Survey::new(header.as_bytes(), true);
+            survey.feed(body.as_bytes());
+            let changes = survey.finish();
+            assert!(changes.keep_body() && changes.of_header().is_none(), "{header}");
+        }
     }
 
     #[test]

@@ -67,3 +67,17 @@ pub(super) fn write_header(section: &[u8], fix: &Fix, out: &mut Vec<u8>) {
     }
     out.push(b'\n');
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_header_of_the_largest_size_is_fixed_and_a_larger_one_is_not() {
+        let line = format!("X: {}\n", "y".repeat(60));
+        let largest = line.repeat(LARGEST_FIXED / line.len());
+        assert_eq!(largest.len(), LARGEST_FIXED);
+        assert_eq!(fixed_header(largest.as_bytes()).as_deref(), Some(largest.as_bytes()));
+        assert_eq!(fixed_header(largest.replacen('y', "yy", 1).as_bytes()), None);
+    }
+}
