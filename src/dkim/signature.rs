@@ -94,7 +94,7 @@ impl Folded {
     fn word(&mut self, word: &str) {
         if self.column.saturating_add(1).saturating_add(word.len()) > LINE {
             self.fold();
-        } else if self.column > 1 {
+        } else if self.column > 0 {
             self.push(" ");
         }
         self.push(word);
@@ -102,7 +102,7 @@ impl Folded {
 
     /// Adds a part of a value; the line may be folded before it.
     fn part(&mut self, part: &str) {
-        if self.column > 1 && self.column.saturating_add(part.len()) > LINE {
+        if self.column.saturating_add(part.len()) > LINE {
             self.fold();
         }
         self.push(part);

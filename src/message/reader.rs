@@ -152,8 +152,9 @@ impl Reader {
     fn feed_header(&mut self, bytes: &[u8], body: &mut Vec<u8>) -> (usize, Step) {
         let mut taken: usize = 0;
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
-            let before = self.line.len();
-            let begins = self.taken.saturating_add(taken as u64).saturating_sub(before as u64);
+            let before = self.without_added_dot(&self.line).len();
+            let held = self.line.len() as u64;
+            let begins = self.taken.saturating_add(taken as u64).saturating_sub(held);
             taken = taken.saturating_add(piece.len());
             self.line.extend_from_slice(piece);
             let text = self.without_added_dot(&self.line);
@@ -723,6 +724,22 @@ mod tests {
             }
             let (_, step) = reader.feed(line.repeat(2).as_bytes(), &mut body);
             assert_eq!(step, Step::HeaderTooLarge);
+        }
+    }
+
+    #[test]
+    fn after_data_a_long_line_is_body_wherever_its_pieces_end() {
+        let line = format!(".{}", "x".repeat(HEADER_LIMIT));
+        for first in LINE_PIECE - 1..LINE_PIECE + 3 {
+            let (first, rest) = line.split_at(first);
+            let (mut reader, mut body) = (Reader::of_data(), Vec::new());
+            let (taken, step) = reader.feed(first.as_bytes(), &mut body);
+            if step == Step::More {
+                assert_eq!(taken, first.len());
+                assert_eq!(reader.feed(rest.as_bytes(), &mut body).1, Step::HeaderEnds);
+            } else {
+                assert_eq!(step, Step::HeaderEnds, "{}", first.len());
+            }
         }
     }
 

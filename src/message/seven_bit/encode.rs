@@ -84,7 +84,7 @@ impl Quoted {
     }
 
     fn finish(&mut self, out: &mut Vec<u8>) {
-        if !self.line.is_empty() || self.column > 0 {
+        if !self.line.is_empty() {
             self.end_held(out);
         }
     }
@@ -173,7 +173,7 @@ fn put_word(row: &mut [u8; ROW], column: usize, word: [u8; 8], codes: &[u32; 256
 /// Ends the line with a soft line break if it is too long, and moves the rest to the next line. Returns the new column.
 fn wrap(row: &mut [u8; ROW], column: usize, out: &mut Vec<u8>) -> usize {
     // A code of three bytes must not be split.
-    let begins = |at: usize| at < column && row.get(at) == Some(&b'=');
+    let begins = |at: usize| row.get(at) == Some(&b'=');
     let end = match (begins(LONGEST - 2), begins(LONGEST - 1)) {
         (true, _) => LONGEST - 2,
         (false, true) => LONGEST - 1,
