@@ -454,6 +454,20 @@ mod tests {
     }
 
     #[test]
+    fn encoded_words_that_are_short_or_cannot_be_split_stay_next_to_raw_text() {
+        let unknown = format!("=?x-what?Q?{}?=", "a".repeat(80));
+        for (value, wanted) in [
+            (
+                " =?utf-8?q?caf=c3=a9?= \u{fc}\n".to_owned(),
+                " =?utf-8?q?caf=c3=a9?= =?utf-8?Q?_=C3=BC?=\n".to_owned(),
+            ),
+            (format!(" {unknown} \u{fc}\n"), format!(" {unknown}\n =?utf-8?Q?_=C3=BC?=\n")),
+        ] {
+            assert_eq!(ascii("Subject", &value), Some(wanted));
+        }
+    }
+
+    #[test]
     fn long_text_is_cut_between_characters() {
         let got = ascii("Subject", &format!(" {}\n", "\u{4e9c}".repeat(60))).unwrap();
         assert!(got.lines().all(|line| line.trim().len() <= 75), "{got}");
@@ -619,10 +633,33 @@ mod tests {
             ("To", " \u{fc} <a@example.com>, Christopher Robin <christopher@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n Christopher Robin <christopher@example.com>\n".to_owned()),
             // Never inside a quoted-string.
             ("To", " \u{fc} <a@example.com>, x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned()),
+            ("To", format!(" \u{fc} <\"{}\"@example.com>\n", sixty.trim()), format!(" =?utf-8?B?w7w=?=\n <\"{}\"@example.com>\n", sixty.trim())),
+            // Inside a comment as inside text.
+            ("To", format!(" \u{fc} <a@example.com> ({sixty}{sixty}x)\n"), format!(" =?utf-8?B?w7w=?= <a@example.com> ({}abcde\n {}abcde\n abcde abcde x)\n", "abcde ".repeat(5), "abcde ".repeat(11))),
         ] {
             let field = field(name.as_bytes(), body.as_bytes(), None);
             assert_eq!(String::from_utf8(field).unwrap(), format!("{name}:{wanted}"));
         }
+    }
+
+    #[test]
+    fn a_quoted_string_is_folded_inside_only_if_it_is_longer_than_a_line() {
+        for length in [LONGEST_LINE - 1, LONGEST_LINE] {
+            let quoted = format!("\"{}{}\"", "x ".repeat(480), "y".repeat(length - 962));
+            let body = format!(" a@sample.com, {quoted} <b@sample.com>\n");
+            let field = String::from_utf8(field(b"To", body.as_bytes(), None)).unwrap();
+            assert!(field.lines().all(|line| line.len() <= LONGEST_LINE), "{field}");
+            assert_eq!(field.replace("\n ", " "), format!("To:{body}"));
+            assert_eq!(field.contains(&quoted), length < LONGEST_LINE, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_field_whose_lines_are_short_stays() {
+        // Even if it has a quoted-string of two lines.
+        let (half, words) = ("a@sample.com, ".repeat(40), "x ".repeat(150));
+        let body = format!(" {half}\"{words}\n {words}\" <b@sample.com>\n");
+        assert_eq!(field(b"To", body.as_bytes(), None), format!("To:{body}").as_bytes());
     }
 
     #[test]
@@ -641,6 +678,8 @@ mod tests {
             ("From", "Ann <user@example.com>", ","),
             ("Cc", "\"a,b\" <user@example.com>", ";"),
             ("Resent-To", "user@example.com", ","),
+            // Its addresses are not certain.
+            ("To", "user@example.com>", ","),
             ("References", "<0123456789@example.com>", ","),
             ("References", "<0123456789@example.com>", ""),
             ("In-Reply-To", "<0,1>", ","),
@@ -664,6 +703,14 @@ mod tests {
     }
 
     #[test]
+    fn a_list_with_a_raw_word_is_folded_between_its_items() {
+        let body = format!(" {}, \u{fc}\n", vec!["word"; 300].join(","));
+        let field = String::from_utf8(field(b"Keywords", body.as_bytes(), None)).unwrap();
+        assert!(field.lines().all(|line| line.len() <= LONGEST_LINE), "{field}");
+        assert!(field.ends_with(",\n =?utf-8?Q?=C3=BC?=\n"), "{field}");
+    }
+
+    #[test]
     fn without_a_separator_only_message_ids_are_folded() {
         for (name, item) in [
             ("To", "<user@example.com>"),
@@ -682,6 +729,7 @@ mod tests {
         let word = format!("=?utf-8?Q?{}?=", "a".repeat(80));
         for (name, body) in [
             ("From", format!(" {word}@sample.com\n")),
+            ("From", format!("{word}@sample.com\n")),
             ("From", format!(" \"{word}\"@sample.com\n")),
             ("Sender", format!(" A <{word}@sample.com>\n")),
             ("To", format!(" a@sample.com, A <a@{word}.example>, b@sample.com\n")),
@@ -690,6 +738,8 @@ mod tests {
             ("Message-ID", format!(" <{word}@sample.com>\n")),
             ("References", format!(" <a@sample.com> <{word}@sample.com>\n")),
             ("List-Unsubscribe", format!(" <mailto:{word}@sample.com>\n")),
+            // A quoted-string has no encoded-words either (RFC 2047 §5).
+            ("To", format!(" \"{word}\" <a@sample.com>\n")),
         ] {
             let field = String::from_utf8(field(name.as_bytes(), body.as_bytes(), None)).unwrap();
             assert_eq!(field.replace("\n ", " "), format!("{name}:{body}"));

@@ -238,6 +238,9 @@ mod tests {
         assert_eq!(of(b"\x82 ", Some("shift_jis")), "unknown-8bit");
         assert_eq!(of(b"\xc4\xe3\x81\x30\x81\x30", Some("gb18030")), "gb18030");
         assert_eq!(of(b"gr\xfcn ", Some("euc-jp")), "unknown-8bit");
+        assert_eq!(of(b"\xff", Some("euc-jp")), "unknown-8bit");
+        // The fourth byte of a character of four bytes is a digit.
+        assert_eq!(of(b"\x81\x30\x81A", Some("gb18030")), "unknown-8bit");
     }
 
     #[test]
@@ -265,6 +268,8 @@ mod tests {
         let text = b"a\x1b$B$3$s\x1b(Bb\x1b$B$K$A\x1b(J\\\x1b(B";
         assert!(can_be_cut(text, "iso-2022-jp"));
         assert!(!can_be_cut(b"\x1b$)C", "iso-2022-jp"));
+        // JIS X 0212 (RFC 2237).
+        assert!(can_be_cut(b"\x1b$(D0!\x1b(B", "iso-2022-jp-1"));
         let mut cutter = Cutter::new(text, "ISO-2022-JP");
         let mut pieces = Vec::new();
         while !cutter.is_done() {

@@ -365,6 +365,8 @@ mod tests {
             (b"Re: \xa5\xc6\xa5\xb9\xa5\xc8\xa4\xce\xb7\xef", "euc-jp"),
             (b"\x82\xb1\x82\xf1\x82\xc9\x82\xbf\x82\xcd\x81B", "shift_jis"),
             (b"\x83e\x83X\x83g\x82\xcc\x8c\x8f", "shift_jis"),
+            // Half-width katakana.
+            (b"\x82\xa0\x82\xa2 \xb6\xc5", "shift_jis"),
             // Signs are not counted as other characters.
             (b"\x82\xa0\x82\xa2\x81A\x81B\x81A\x81B\x81A", "shift_jis"),
             (b"\xa4\xa2\xa4\xa4\xa1\xa2\xa1\xa3\xa1\xa2\xa1\xa3\xa1\xa2", "euc-jp"),
@@ -382,6 +384,8 @@ mod tests {
             b"\xcf\xf0\xe8\xe2\xe5\xf2, \xe8 \xff",
             b"\xea\xe1\xeb\xe7\xec\xdd\xf1\xe1",
             b"\xf9\xec\xe5\xed",
+            // Two Cyrillic letters next to a Latin one.
+            b"\xf2\xe5x",
             // Chinese in GBK and Big5, Korean, Japanese without kana.
             b"\xc4\xe3\xba\xc3",
             b"\xa7A\xa6n",

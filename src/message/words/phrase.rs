@@ -336,6 +336,11 @@ mod tests {
                 "=?utf-8?Q?=C3=9C?=: \"Bar, Inc.\" <a@x.test> (x)",
                 "=?utf-8?Q?=C3=9C=3A_Bar=2C_Inc=2E?= <a@x.test> (x)",
             ),
+            // Without a group, a semicolon is part of the name.
+            (
+                "=?utf-8?Q?Caf=C3=A9?=; Paris Inc <a@x.test>",
+                "=?utf-8?Q?Caf=C3=A9=3B_Paris_Inc?= <a@x.test>",
+            ),
             // The charset stays; two charsets make two encoded-words.
             (
                 "=?iso-8859-1?Q?M=FCller, H?= <a@x.test>",
@@ -379,8 +384,13 @@ mod tests {
                 "=?utf-8?Q?Freunde=2C_=C3=9C?=: a@x.test, =?utf-8?B?w5wsIGI=?= <b@x.test>;",
             ),
         ] {
-            assert_eq!(repair(body, false).as_deref(), Ok(wanted), "{body}");
+            for is_single in [true, false] {
+                assert_eq!(repair(body, is_single).as_deref(), Ok(wanted), "{body}");
+            }
         }
+        // A word with a backslash may be a recipient, unlike an encoded-word.
+        let body = "CORP\\jdoe, Bob <b@x.test>";
+        assert_eq!(repair(body, false).as_deref(), Ok(body));
     }
 
     #[test]
@@ -445,6 +455,10 @@ mod tests {
             "a@x.test (open",
             "A <a\\ b@x.test>",
             "A <a\\,b@x.test>, B <b@x.test>",
+            "CORP\\x <a\\b@x.test>",
+            "Bob \\<b\\> <a@x.test>",
+            "Friends: CORP\\jdoe;",
+            ":) <a@x.test>, B <b@x.test>",
         ] {
             for is_single in [true, false] {
                 assert_eq!(repair(body, is_single).as_deref(), Ok(body), "{body}");
