@@ -34,6 +34,8 @@ pub(super) struct Writer {
     limit: usize,
     /// Where the line can be folded, from left to right.
     places: VecDeque<Place>,
+    /// The whitespace of text that stays whole. The line is folded there only if a hop would break it otherwise.
+    inside: VecDeque<usize>,
     /// Whether the field is rewritten. Then the limit for lines with encoded-words also applies to encoded-words that the caller
     /// wrote.
     is_new: bool,
@@ -79,6 +81,15 @@ impl Writer {
 
     /// Writes text that may be folded at its whitespace.
     pub(super) fn text(&mut self, text: &[u8]) {
+        self.write(text, false);
+    }
+
+    /// Writes text that is folded inside only if a hop would break the line otherwise.
+    pub(super) fn whole(&mut self, text: &[u8]) {
+        self.write(text, true);
+    }
+
+    fn write(&mut self, text: &[u8], is_whole: bool) {
         for run in text.split_inclusive(|byte| is_wsp(*byte) || *byte == b'\n') {
             let (word, wsp) = match run.split_last() {
                 Some((b' ' | b'\t', word)) => run.split_at(word.len()),
@@ -86,28 +97,25 @@ impl Writer {
             };
             self.out.extend_from_slice(word);
             self.has_text |= has_text(word) && self.out.len() > self.name;
-            if self.is_new && word.windows(2).any(|pair| pair == b"=?") {
+            if self.is_new && !is_whole && word.windows(2).any(|pair| pair == b"=?") {
                 self.limit = ENCODED_LINE;
             }
             if has_text(word) {
                 self.shorten();
             }
             if !wsp.is_empty() {
-                let is_after_comma = self.out.last() == Some(&b',');
-                self.may_fold(if is_after_comma { Kind::Comma } else { Kind::Plain });
+                if is_whole {
+                    self.inside.extend(self.has_text.then_some(self.out.len()));
+                } else {
+                    let is_after_comma = self.out.last() == Some(&b',');
+                    self.may_fold(if is_after_comma { Kind::Comma } else { Kind::Plain });
+                }
                 self.out.extend_from_slice(wsp);
             }
             if run.ends_with(b"\n") {
                 self.end_line();
             }
         }
-    }
-
-    /// Writes text that must not be folded inside.
-    pub(super) fn whole(&mut self, text: &[u8]) {
-        self.out.extend_from_slice(text);
-        self.has_text = true;
-        self.shorten();
     }
 
     /// Writes an encoded-word and the text that touches it, on the next line if there is no room on this one.
@@ -167,7 +175,7 @@ impl Writer {
     }
 
     /// Chooses where to fold: after a comma that is not too far to the left, else between items, else as late as possible. If no
-    /// place makes the line short enough, the first place is used.
+    /// place makes the line short enough, the first place is used. If there is none, text that would stay whole is folded.
     fn place(&self) -> Option<usize> {
         let far = self.line.saturating_add(ENCODED_LINE / 3);
         let end = self.line.saturating_add(self.limit);
@@ -182,7 +190,17 @@ impl Writer {
                 Kind::Plain | Kind::Comma => last = at,
             }
         }
-        comma.or(gap).or(last).or_else(|| Some(self.places.front()?.first))
+        let first = || self.places.front().map(|place| place.first);
+        comma.or(gap).or(last).or_else(first).or_else(|| self.place_inside())
+    }
+
+    /// The last place within text that stays whole which makes the line short enough for all hops, else the first one. `None` if the
+    /// line is short enough.
+    fn place_inside(&self) -> Option<usize> {
+        let end = self.line.saturating_add(LONGEST_LINE);
+        let before = self.inside.partition_point(|at| *at < end);
+        let at = self.inside.get(before.saturating_sub(1)).copied();
+        at.filter(|_| self.column() > LONGEST_LINE)
     }
 
     fn fold(&mut self, at: usize) {
@@ -202,6 +220,10 @@ impl Writer {
         while self.places.front().is_some_and(|place| place.first <= text) {
             self.places.pop_front();
         }
+        self.inside.iter_mut().for_each(|at| *at = at.saturating_add(end.len()));
+        while self.inside.front().is_some_and(|at| *at <= text) {
+            self.inside.pop_front();
+        }
     }
 
     fn end_line(&mut self) {
@@ -217,6 +239,7 @@ impl Writer {
         (self.line, self.name) = (self.out.len(), 0);
         (self.has_text, self.limit) = (false, LONGEST_LINE);
         self.places.clear();
+        self.inside.clear();
     }
 }
 

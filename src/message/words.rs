@@ -336,7 +336,7 @@ impl<'a> Text<'a> {
         } else if let Some((word, bytes)) = EncodedWord::too_long(text).filter(|_| is_in_phrase) {
             self.encoded("", word.charset, &bytes, word.is_quoted, "");
             Some(())
-        } else if matches!(kind, Kind::Quoted | Kind::Literal) && text.len() < LONGEST_LINE {
+        } else if matches!(kind, Kind::Quoted | Kind::Literal) {
             self.writer.whole(text);
             Some(())
         } else {
@@ -651,6 +651,23 @@ mod tests {
             assert!(field.lines().all(|line| line.len() <= LONGEST_LINE), "{field}");
             assert_eq!(field.replace("\n ", " "), format!("To:{body}"));
             assert_eq!(field.contains(&quoted), length < LONGEST_LINE, "{field}");
+        }
+    }
+
+    #[test]
+    fn a_quoted_string_is_folded_inside_where_no_other_place_makes_the_line_short_enough() {
+        let quoted = format!("\"{}z\"", "x y ".repeat(245));
+        for (name, before, after) in [
+            ("Disposition-Notification-To", " ", " <a@example.com>"),
+            ("To", " A <", "@example.com>"),
+            ("To", " \u{fc} <", "@example.com>"),
+            ("Authentication-Results", " mx.test; dkim=fail reason=", ""),
+        ] {
+            let body = format!("{before}{quoted}{after}\n");
+            let field = String::from_utf8(field(name.as_bytes(), body.as_bytes(), None)).unwrap();
+            assert!(field.lines().all(|line| line.len() <= LONGEST_LINE), "{field}");
+            let unfolded = field.replace("\n ", " ").replace("=?utf-8?B?w7w=?=", "\u{fc}");
+            assert_eq!(unfolded, format!("{name}:{body}"));
         }
     }
 
