@@ -379,6 +379,43 @@ mod tests {
         }
     }
 
+    /// A new field with text, and then with text that stays whole.
+    fn with_whole(text: &str, whole: &str) -> String {
+        let mut writer = Writer::new(b"To:");
+        writer.text(text.as_bytes());
+        writer.whole(whole.as_bytes());
+        String::from_utf8(writer.finish()).unwrap()
+    }
+
+    #[test]
+    fn text_that_stays_whole_is_folded_inside_if_no_other_place_helps() {
+        for (length, expected) in [
+            (LONGEST_LINE - 8, format!("To: \"x {}\n z\"", "y".repeat(LONGEST_LINE - 8))),
+            (LONGEST_LINE - 7, format!("To: \"x\n {} z\"", "y".repeat(LONGEST_LINE - 7))),
+        ] {
+            let whole = format!("\"x {} z\"", "y".repeat(length));
+            assert_eq!(with_whole(" ", &whole), expected);
+        }
+        // After a fold at another place, too.
+        let (first, second) = ("x ".repeat(200), "y".repeat(700));
+        let folded = format!("To: a\n \"{}\n {second}\"", first.trim_end());
+        assert_eq!(with_whole(" a ", &format!("\"{first}{second}\"")), folded);
+    }
+
+    #[test]
+    fn an_encoded_word_limits_the_line_unless_it_is_in_text_that_stays_whole() {
+        let (word, name) = ("=?utf-8?Q?a?=", "x".repeat(60));
+        assert_eq!(with_whole(&format!(" {word} {name}"), ""), format!("To: {word}\n {name}"));
+        let whole = format!("\"{word} {name}\"");
+        assert_eq!(with_whole(" a ", &whole), format!("To: a {whole}"));
+        // Such text may be longer, up to what a hop would break.
+        for (length, is_folded) in [(LONGEST_LINE, false), (LONGEST_LINE + 1, true)] {
+            let whole = format!("\"x {}\"", "y".repeat(length - 5));
+            let written = with_whole(&format!(" {word} "), &whole);
+            assert_eq!(written.contains("x\n y"), is_folded, "{written}");
+        }
+    }
+
     #[test]
     fn a_long_word_gets_a_line_and_the_rest_is_folded() {
         let word = "x".repeat(2_000);
