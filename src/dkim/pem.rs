@@ -233,7 +233,8 @@ mod tests {
 
     #[test]
     fn rfc1421_4_6_1_1_only_a_proc_type_of_encrypted_marks_a_key_as_encrypted() {
-        for field in ["Comment: not ENCRYPTED", "Proc-Type: 4,MIC-CLEAR"] {
+        // OpenSSL refuses a key with such fields.
+        for field in ["Comment: x", "Comment: not ENCRYPTED", "Proc-Type: 4,MIC-CLEAR"] {
             let pem = RFC6376.replacen("KEY-----\n", &format!("KEY-----\n{field}\n\n"), 1);
             assert!(SigningKey::from_pem(pem, 1024).is_ok(), "{field}");
         }
