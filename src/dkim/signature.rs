@@ -422,19 +422,14 @@ mod tests {
     #[test]
     fn a_line_is_folded_before_what_would_make_it_longer_than_77_bytes() {
         let text = |length: usize| "x".repeat(length);
-        for (word, is_folded) in [(36, false), (37, true)] {
+        let [word, part]: [fn(&mut Folded, &str); 2] = [Folded::word, Folded::part];
+        for (add, length, between) in
+            [(word, 36, " "), (word, 37, "\n\t"), (part, 37, ""), (part, 38, "\n\t")]
+        {
             let mut folded = Folded::default();
             folded.word(&text(40));
-            folded.word(&text(word));
-            let between = if is_folded { "\n\t" } else { " " };
-            assert_eq!(folded.text, format!("{}{between}{}", text(40), text(word)));
-        }
-        for (part, is_folded) in [(37, false), (38, true)] {
-            let mut folded = Folded::default();
-            folded.word(&text(40));
-            folded.part(&text(part));
-            let between = if is_folded { "\n\t" } else { "" };
-            assert_eq!(folded.text, format!("{}{between}{}", text(40), text(part)));
+            add(&mut folded, &text(length));
+            assert_eq!(folded.text, format!("{}{between}{}", text(40), text(length)));
         }
     }
 

@@ -34,7 +34,7 @@ pub(super) struct Writer {
     limit: usize,
     /// Where the line can be folded, from left to right.
     places: VecDeque<Place>,
-    /// The whitespace of text that stays whole. The line is folded there only if a hop would break it otherwise.
+    /// Whitespace inside text that should stay whole. The line is folded there only if a hop would otherwise break it.
     inside: VecDeque<usize>,
     /// Whether the field is rewritten. Then the limit for lines with encoded-words also applies to encoded-words that the caller
     /// wrote.
@@ -84,7 +84,7 @@ impl Writer {
         self.write(text, false);
     }
 
-    /// Writes text that is folded inside only if a hop would break the line otherwise.
+    /// Writes text that should stay whole. It is folded inside only if a hop would otherwise break the line.
     pub(super) fn whole(&mut self, text: &[u8]) {
         self.write(text, true);
     }
@@ -175,7 +175,7 @@ impl Writer {
     }
 
     /// Chooses where to fold: after a comma that is not too far to the left, else between items, else as late as possible. If no
-    /// place makes the line short enough, the first place is used. If there is none, text that would stay whole is folded.
+    /// place makes the line short enough, the first place is used. If there is none, text that should stay whole is folded.
     fn place(&self) -> Option<usize> {
         let far = self.line.saturating_add(ENCODED_LINE / 3);
         let end = self.line.saturating_add(self.limit);
@@ -194,8 +194,8 @@ impl Writer {
         comma.or(gap).or(last).or_else(first).or_else(|| self.place_inside())
     }
 
-    /// The last place within text that stays whole which makes the line short enough for all hops, else the first one. `None` if the
-    /// line is short enough.
+    /// Where to fold text that should stay whole: at its last whitespace that makes the line short enough for all hops, else at the
+    /// first. `None` if the line is short enough.
     fn place_inside(&self) -> Option<usize> {
         let end = self.line.saturating_add(LONGEST_LINE);
         let before = self.inside.partition_point(|at| *at < end);

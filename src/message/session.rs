@@ -88,7 +88,7 @@ enum Awaited {
     Unasked,
 }
 
-/// A longer line, which no server sends (RFC 5321 §4.5.3.1.5), is read as several: it must not take any amount of memory.
+/// A longer line, which no server sends (RFC 5321 §4.5.3.1.5), is read in pieces, to limit the memory.
 const LONGEST_REPLY: usize = 64 << 10;
 
 impl Default for Session {

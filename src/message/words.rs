@@ -631,7 +631,7 @@ mod tests {
             ),
             // After a comma rather than inside a mailbox.
             ("To", " \u{fc} <a@example.com>, Christopher Robin <christopher@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n Christopher Robin <christopher@example.com>\n".to_owned()),
-            // Never inside a quoted-string.
+            // Not inside a quoted-string that fits on a line.
             ("To", " \u{fc} <a@example.com>, x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned(), " =?utf-8?B?w7w=?= <a@example.com>,\n x <\"a b c d e f g h i j k l m n o\"@example.com>\n".to_owned()),
             ("To", format!(" \u{fc} <\"{}\"@example.com>\n", sixty.trim()), format!(" =?utf-8?B?w7w=?=\n <\"{}\"@example.com>\n", sixty.trim())),
             // Inside a comment as inside text.
@@ -643,7 +643,7 @@ mod tests {
     }
 
     #[test]
-    fn a_quoted_string_is_folded_inside_only_if_it_is_longer_than_a_line() {
+    fn a_quoted_string_that_fits_on_the_next_line_stays_whole() {
         for length in [LONGEST_LINE - 1, LONGEST_LINE] {
             let quoted = format!("\"{}{}\"", "x ".repeat(480), "y".repeat(length - 962));
             let body = format!(" a@sample.com, {quoted} <b@sample.com>\n");

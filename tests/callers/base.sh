@@ -68,8 +68,8 @@ compile_callers() {
 }
 
 set_up_users() {
-    # Whoever has 7bit in the address is behind the hop without 8BITMIME, whatever the domain. The system's own jobs are removed: at
-    # certain minutes of the hour they would send mail, too.
+    # Postfix sends mail for addresses that contain 7bit to the hop without 8BITMIME. The system's own cron jobs are removed, because
+    # some of them would also send mail at certain minutes of the hour.
     inside "
         rm /etc/crontab /etc/cron.d/*
         postconf -e 'transport_maps = regexp:{ { /7bit/ smtp:[127.0.0.1]:2526 } }' 'message_size_limit = 0'

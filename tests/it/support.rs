@@ -28,8 +28,8 @@ pub(crate) fn project(path: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// cargo, as it was called for these tests. `tests/runner` sets `RUSTC_BOOTSTRAP` for the times of tests; with it, cargo would build
-/// everything again.
+/// The cargo that runs these tests, without `RUSTC_BOOTSTRAP`: `tests/runner` sets the variable for `TIMES=1`, and with it cargo
+/// would build everything again.
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(env!("CARGO"));
     cargo.env_remove("RUSTC_BOOTSTRAP");
